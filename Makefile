@@ -1,0 +1,162 @@
+# assay: one native binary that turns a git push into a gated model version.
+#
+#   make            build/assay (and build/libassay-cuda.so where a CUDA toolkit is found)
+#   make demo       installs what is missing, builds, then pushes for real and shows what happens
+#   make test       installs what is missing, builds, passes the tests
+#   make help       everything else
+#
+# Variables: BUILD=build  SANITIZE=address,undefined  CUDA=0|1  PREFIX=/usr/local  DESTDIR=  V=1 (show commands)
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+SANITIZE ?=
+CUDA     ?= $(if $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null),1,0)
+V        ?= 0
+
+CC        ?= cc
+PKGCONFIG ?= pkg-config
+Q         := $(if $(filter 1,$(V)),,@)
+.DEFAULT_GOAL := all
+
+# ---- what is asked of the machine: pkg-config module and the Debian package that brings it --------------------------
+DEPS := libgit2:libgit2-dev sqlite3:libsqlite3-dev libarchive:libarchive-dev libfyaml:libfyaml-dev \
+        jansson:libjansson-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev
+MODULES := $(foreach d,$(DEPS),$(firstword $(subst :, ,$(d))))
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BLIS_INC ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/blis-openmp /usr/include/blis))
+BLIS_LIB ?= $(firstword $(wildcard /usr/lib/$(MULTIARCH)/blis-openmp/libblis.a /usr/lib/libblis.a /usr/local/lib/libblis.a))
+
+# ---- flags -------------------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wwrite-strings -Werror
+# The instruction level is part of the numerics class: fixed here, not "native". No contraction but where it is written.
+ARCH := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3,)
+SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+OPT  ?= $(if $(SANITIZE),-O1,-O3)
+DEFINES := -D_GNU_SOURCE -DASSAY_TEMPLATES_DIR='"$(PREFIX)/share/assay"'
+CFLAGS_ALL = -std=c11 -g $(OPT) $(ARCH) -ffp-contract=off -fopenmp -fno-math-errno -fPIC $(WARN) $(SAN) $(DEFINES) -I. \
+             $(DEP_CFLAGS) $(if $(BLIS_INC),-isystem $(BLIS_INC)) $(CFLAGS)
+DEP_CFLAGS = $(shell $(PKGCONFIG) --cflags $(MODULES) 2>/dev/null)
+DEP_LIBS   = $(shell $(PKGCONFIG) --libs $(MODULES) 2>/dev/null)
+LIBS = $(DEP_LIBS) $(BLIS_LIB) -lm -ldl -lpthread
+LDFLAGS_ALL = -fopenmp $(SAN) $(LDFLAGS)
+
+# ---- sources: a folder, a room --------------------------------------------------------------------------------------------
+ROOMS := base kernels model evals artifacts ci runner
+SRC   := $(foreach r,$(ROOMS),$(sort $(wildcard $(r)/*.c)))
+EMBED := artifacts/schema.sql $(sort $(wildcard ci/templates/*))
+OBJ   := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embed.o
+LIB   := $(BUILD)/libassay.a
+BIN   := $(BUILD)/assay
+CU    := $(sort $(wildcard kernels/*.cu))
+PLUGIN := $(if $(filter 1,$(CUDA)),$(if $(CU),$(BUILD)/libassay-cuda.so))
+
+UNIT     := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/tests/%)
+E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
+
+# ---- build ---------------------------------------------------------------------------------------------------------------
+.PHONY: all test test-unit test-e2e demo bench lint format check-format check-style check-reference install uninstall \
+        dist clean help deps-check deps tests-build
+all: deps-check $(BIN) $(PLUGIN)
+
+deps-check:
+	@sh ci/check-deps $(DEPS)
+	@test -n "$(BLIS_LIB)" || { echo "missing library: blis (apt-get install libblis-openmp-dev, or: ci/install-deps)" >&2; exit 1; }
+
+$(BIN): $(LIB)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(BUILD)/obj/runner/main.o $(LIB) $(LIBS)
+
+$(LIB): $(OBJ)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && ar rcs $@ $(filter-out %/main.o,$^)
+$(LIB): $(BUILD)/obj/runner/main.o
+
+# Flags that change make everything stale: a sanitizer build never mixes with a plain one.
+FLAGS_TAG := $(BUILD)/obj/flags
+$(FLAGS_TAG): FORCE
+	@mkdir -p $(dir $@)
+	@echo '$(CC) $(OPT) $(ARCH) $(SAN) $(DEFINES) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(OPT) $(ARCH) $(SAN) $(DEFINES) $(CFLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_TAG)
+	@mkdir -p $(dir $@)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Files that travel inside the binary.
+$(BUILD)/obj/embed.c: $(EMBED) ci/embed
+	@mkdir -p $(dir $@)
+	$(Q)sh ci/embed $(EMBED) > $@.tmp && mv $@.tmp $@
+$(BUILD)/obj/embed.o: $(BUILD)/obj/embed.c
+	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/libassay-cuda.so: $(CU) kernels/kernels.h
+	@echo "  NVCC  $@"
+	$(Q)nvcc -std=c++17 -O3 -shared -Xcompiler -fPIC -I. -gencode arch=compute_80,code=sm_80 \
+	    -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90 -o $@ $(CU) -lcublasLt
+
+-include $(SRC:%.c=$(BUILD)/obj/%.d)
+
+# ---- tests ---------------------------------------------------------------------------------------------------------------
+$(BUILD)/tests/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(dir $@)
+	@echo "  TEST  $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) $$($(PKGCONFIG) --libs cmocka)
+-include $(UNIT_BIN:%=%.d)
+
+tests-build: all $(UNIT_BIN)
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests-build
+	$(Q)sh tests/run $(BUILD) $(UNIT_BIN) $(E2E)
+
+test-unit: tests-build
+	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)
+test-e2e: all
+	$(Q)sh tests/run $(BUILD) $(E2E)
+
+deps:
+	$(Q)sh ci/install-deps
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)bash ci/demo/run $(BUILD)
+
+bench: all
+	$(Q)bash tests/bench/run $(BUILD)
+
+check-reference: tests-build
+	$(Q)bash tests/reference/run $(BUILD)
+
+# ---- care ----------------------------------------------------------------------------------------------------------------
+check-style:
+	$(Q)sh tests/check-style
+lint: check-style
+	$(Q)bash tests/lint
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu')
+
+# ---- install ----------------------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/assay \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m755 $(BIN) $(DESTDIR)$(PREFIX)/bin/assay
+	$(if $(PLUGIN),install -m755 $(PLUGIN) $(DESTDIR)$(PREFIX)/bin/)
+	install -m644 docs/assay.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/assay/
+	$(BIN) completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/assay
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/assay $(DESTDIR)$(PREFIX)/bin/libassay-cuda.so \
+	    $(DESTDIR)$(PREFIX)/share/man/man1/assay.1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/assay
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/assay
+dist: all
+	$(Q)bash ci/dist $(BUILD)
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo "targets: all test test-unit test-e2e demo bench lint format check-style check-reference install uninstall dist clean"

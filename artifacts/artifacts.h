@@ -1,0 +1,102 @@
+/* artifacts.h: the memory of the house: objects, records, the registry, leases.
+ *
+ * Everything lives in one folder, the home ($ASSAY_HOME, else <git common dir>/assay):
+ *
+ *	objects/ab/cdef…   what was made, named by the SHA-256 of its bytes; written once
+ *	records/ab/cdef…   what happened: canonical JSON named by its SHA-256; written once
+ *	registry.db        SQLite, derived from the records alone: `assay registry rebuild` makes it again
+ *	leases/ work/ tmp/
+ *
+ * Order of writes: objects are durable before the record that names them, the record before the transaction that
+ * derives its rows commits. Records not yet in the database (a crash between the two) are taken in at the next open.
+ * Nothing here knows of models, suites or gates: rows are plain. */
+#ifndef ASSAY_ARTIFACTS_H
+#define ASSAY_ARTIFACTS_H
+
+#include "base/base.h"
+#include "base/digest.h"
+#include "base/json.h"
+
+/* ---- store ---------------------------------------------------------------------------------------------------------- */
+
+struct store;
+int store_open(struct store **out, const char *home); /* makes the folders */
+void store_close(struct store *s);
+const char *store_home(const struct store *s);
+int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX]);
+int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint64_t *size);
+bool store_has(const struct store *s, const char *hex);
+/* Verified against its name on every read; a damaged object is moved to bad/ and is ERR_IO, an absent ERR_NOTFOUND. */
+int store_get(struct store *s, const char *hex, struct buf *out, size_t max);
+/* The object's file, to be read in place; borrowed until the next call. Not verified. */
+const char *store_path(struct store *s, const char *hex);
+/* A folder as one object: a manifest {"files":[{"path","object","size"}]} in path order; hex names the manifest. */
+int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint64_t *size);
+/* The files of a manifest into dir (made), hard-linked read-only where it can be, else copied; verified. */
+int store_get_tree(struct store *s, const char *hex, const char *dir);
+int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg, uint64_t *checked);
+
+/* ---- registry ------------------------------------------------------------------------------------------------------- */
+
+/* Trust classes, weakest first: a run reuses only what its own class or a stronger one wrote. */
+enum trust { TRUST_FORK, TRUST_BRANCH, TRUST_PROTECTED };
+const char *trust_name(enum trust t);
+int trust_parse(enum trust *out, const char *name);
+
+struct registry;
+/* Opens or makes registry.db beside the store: WAL, foreign keys, busy timeout; migrates after a backup; a registry
+ * from a newer version is ERR_ENV. Takes in records that are not in it. */
+int registry_open(struct registry **out, struct store *store);
+void registry_close(struct registry *r);
+
+/* Stores a run. record: the document described in artifacts/record.c, "format":"assay-run/1". Its member
+ * "version":{"model","object"} gets "number" here, inside the transaction: that of the same object if the model has it
+ * already, else the next. id: the record's name. */
+int registry_add_run(struct registry *r, json_t *record, char id[DIGEST_HEX]);
+
+struct promotion {
+	const char *model, *alias;
+	int version;
+	int expect;        /* the version the alias must point at now; 0: must not exist yet; PROMOTE_ANY */
+	const char *run;   /* whose gate passed; NULL for a person's decision */
+	const char *actor, *reason;
+	bool forced;
+	bool rollback;     /* may go back to an older version */
+};
+enum { PROMOTE_ANY = -1 };
+/* Appends a promotion record and moves the alias, in one transaction. ERR_CONFLICT: the alias no longer points at
+ * expect, or version is older than what it points at (and not a rollback); the text says which. */
+int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX]);
+/* The version an alias points at: ERR_NOTFOUND. */
+int registry_alias(struct registry *r, const char *model, const char *alias, int *version);
+/* A version's row: {"model","number","object","run","commit","created","aliases":[…]}; yours. ERR_NOTFOUND. */
+int registry_version(struct registry *r, const char *model, int number, json_t **out);
+/* The run a name stands for: an id or its prefix (6 or more digits), a commit (prefix), "latest", "MODEL@v7",
+ * "MODEL@ALIAS", a branch. Gives the newest that fits; ERR_NOTFOUND; ERR_INPUT if an id prefix is ambiguous. */
+int registry_find_run(struct registry *r, const char *name, char id[DIGEST_HEX]);
+int registry_run(struct registry *r, const char *id, json_t **record); /* the whole record; yours */
+/* The newest output of a stage with this key, of trust or stronger: {"run":…, and what the record's stage said}. */
+int registry_stage(struct registry *r, const char *step, const char *key, enum trust trust, json_t **out);
+/* Proposals made by hook runs and neither settled nor overtaken: [{"run","model","alias","version","expect","commit",
+ * "remote","ref"}] oldest first; yours. A promotion that names the run settles it; registry_drop_proposal records that
+ * it came to nothing. */
+int registry_proposals(struct registry *r, json_t **rows);
+int registry_drop_proposal(struct registry *r, const char *run, const char *reason);
+/* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
+ * "edges". filter: a model (or NULL); limit 0: all. */
+int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
+
+int registry_rebuild(struct store *store, uint64_t *records); /* into a new file, then renamed over the old */
+/* Compares database and records, and checks that what they name is there: one line a fault. */
+int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);
+
+/* ---- leases ---------------------------------------------------------------------------------------------------------- */
+
+/* Held by a kernel lock; the file names pid, boot id and start time, for the message. Dies with the process. */
+struct lease;
+/* name: letters, digits, '.', '-', '_'. wait_s: how long to wait for another holder (said once on standard error);
+ * then ERR_BUSY with who holds it. */
+int lease_take(struct lease **out, const struct store *s, const char *name, double wait_s);
+void lease_drop(struct lease *l);
+
+#endif

@@ -1,0 +1,39 @@
+/* fs.h: files. What is written is written whole: to a temporary name in the same file system, synced, renamed, and
+ * the folder synced; so a reader sees the old file or the new one, and a crash leaves at most a temporary. */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+int fs_read(struct buf *out, const char *path, size_t max); /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
+int fs_write(const char *path, const void *data, size_t len); /* atomic, durable; parent folders are made */
+bool fs_exists(const char *path);
+bool fs_is_dir(const char *path);
+int fs_size(uint64_t *out, const char *path);
+int fs_mkdirs(const char *path);
+int fs_remove(const char *path);      /* a file; not being there is no error */
+int fs_remove_tree(const char *path); /* follows no link; not being there is no error */
+int fs_rename(const char *from, const char *to); /* and syncs both folders */
+int fs_sync_dir(const char *path);
+int fs_copy(const char *from, const char *to); /* atomic, as fs_write */
+int fs_temp_dir(char **out, const char *parent, const char *prefix); /* yours; mode 0700 */
+/* Calls each(name, arg) for every entry but . and .., sorted by name; stops at the first non-zero result. */
+int fs_list(const char *dir, int (*each)(const char *name, void *arg), void *arg);
+
+/* A file written in pieces under a temporary name in dir; committed to its final path, or dropped. */
+struct fs_temp {
+	int fd;
+	char *path;
+};
+int fs_temp_open(struct fs_temp *t, const char *dir);
+int fs_temp_write(struct fs_temp *t, const void *data, size_t len);
+int fs_temp_commit(struct fs_temp *t, const char *path); /* sync, rename, sync the folder */
+void fs_temp_drop(struct fs_temp *t);                    /* no-op after a commit */
+
+/* A read-only view of a file. An empty file gives data "" and len 0. */
+struct fs_map {
+	const uint8_t *data;
+	size_t len;
+};
+int fs_map_open(struct fs_map *m, const char *path);
+void fs_map_close(struct fs_map *m);
+
+#endif

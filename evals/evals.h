@@ -1,0 +1,178 @@
+/* evals.h: questions to a model, scores back, and a verdict on the difference.
+ *
+ * Three parts. Suites: a suite file names tasks in lm-evaluation-harness keys; suite_run() asks any model through one
+ * struct scorer and gives per-sample scores. Statistics of one run and of a pair. The gate: a pure function of
+ * (policy, candidate, baseline). Nothing here opens a file, a socket or the registry: files come through a reader. */
+#ifndef ASSAY_EVALS_H
+#define ASSAY_EVALS_H
+
+#include "base/base.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/yaml.h"
+
+/* ---- the model, as evals sees it ---------------------------------------------------------------------------------- */
+
+struct loglik_request { /* the logarithm of P(continuation | context); rolling: of P(context), continuation NULL */
+	const char *context, *continuation;
+};
+struct loglik_result {
+	double logprob;
+	int tokens;
+	bool greedy;
+};
+struct generate_until {
+	const char *prompt;
+	const char *const *until; /* NULL at the end */
+	int max_tokens;
+	double temperature;
+	uint64_t seed;
+};
+struct generated {
+	char *text; /* the caller's to free */
+	int tokens;
+};
+struct scorer { /* filled by the runner; results in the order of the requests */
+	void *self;
+	int (*loglik)(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out);
+	int (*generate)(void *self, const struct generate_until *reqs, size_t n, struct generated *out);
+};
+
+/* ---- suites --------------------------------------------------------------------------------------------------------- */
+
+/* How files named by a suite are read (paths are relative to the root of the tree). ERR_NOTFOUND if there is none. */
+struct eval_files {
+	void *self;
+	int (*read)(void *self, const char *path, struct buf *out);
+};
+
+struct suite;
+/* Reads the suite file, its task files and all their data. A file named in another is looked for beside that file,
+ * then from the root. Every mistake is ERR_INPUT with file, line and key. */
+int suite_load(struct suite **out, const char *path, const struct eval_files *files);
+void suite_free(struct suite *s);
+const char *suite_name(const struct suite *s);
+size_t suite_tasks(const struct suite *s);
+const char *suite_task_name(const struct suite *s, size_t i);
+size_t suite_task_docs(const struct suite *s, size_t i);
+/* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */
+struct digest suite_task_digest(const struct suite *s, size_t i);
+/* Calls each(task, text) for the text of every evaluated document (prompt and target), for overlap checks. */
+int suite_each_text(const struct suite *s, int (*each)(const char *task, const char *text, void *arg), void *arg);
+
+/* How a metric is made from its per-sample pairs (score, weight). */
+enum aggregate {
+	AGGREGATE_MEAN,       /* sum score / n */
+	AGGREGATE_PERPLEXITY, /* exp(-sum score / sum weight): perplexity, word_perplexity, byte_perplexity */
+	AGGREGATE_BITS,       /* -sum score / (sum weight ln 2): bits_per_byte */
+};
+struct metric {
+	char *name, *filter; /* "acc", "none" */
+	enum aggregate aggregate;
+	bool higher_is_better, binary; /* binary: every score is 0 or 1 */
+	double value, stderr_;         /* stderr_ NaN where it is not defined */
+	double *scores, *weights;      /* one per sample; weights NULL: all 1 */
+};
+struct sample {
+	char *id; /* unique in the task: the document's "id" if it has one, else its row number */
+	char *prompt, *target, *response; /* cut to some KB for the record */
+	char doc_hash[17], prompt_hash[17];
+};
+struct task_result {
+	char *task;
+	char digest[DIGEST_HEX]; /* suite_task_digest */
+	size_t n, n_total;       /* evaluated, in the task */
+	struct sample *samples;
+	struct metric *metrics;
+	size_t n_metrics;
+};
+struct suite_result {
+	char *suite;
+	struct task_result *tasks;
+	size_t n;
+};
+struct suite_options {
+	int64_t limit; /* > 0: the first so many documents of each task */
+	uint64_t seed;
+};
+int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
+	      const struct suite_options *o);
+void suite_result_free(struct suite_result *r);
+void task_result_release(struct task_result *t);
+/* The stored form: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. */
+void task_result_write(const struct task_result *t, struct buf *out);
+int task_result_read(struct task_result *out, const char *text, size_t len, const char *name);
+/* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
+int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
+/* {"suite","tasks":{TASK:{METRIC:{value,stderr,n}}}} */
+json_t *suite_result_json(const struct suite_result *r);
+const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
+
+/* ---- the gate --------------------------------------------------------------------------------------------------------- */
+
+enum verdict { VERDICT_ERROR, VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_NO_BASELINE, VERDICT_INCOMPARABLE };
+const char *verdict_name(enum verdict v); /* "PASS" */
+int verdict_parse(enum verdict *out, const char *name);
+
+enum gate_action { GATE_BLOCK, GATE_WARN, GATE_PASS_THROUGH, GATE_FLOORS, GATE_RESCORE };
+struct gate_rule {
+	char *task, *metric, *filter; /* filter NULL: the task's first */
+	bool has_min, has_max, has_drop, has_increase, drop_relative, increase_relative;
+	double min, max, drop, increase; /* drop: in the metric's unit, or a ratio if relative */
+};
+struct gate_policy {
+	char *baseline; /* "production"; NULL: none asked for */
+	double confidence;
+	bool population; /* target */
+	struct gate_rule *rules;
+	size_t n;
+	char **watch;
+	size_t n_watch;
+	enum gate_action no_baseline;                         /* FLOORS, BLOCK, PASS_THROUGH */
+	enum gate_action inconclusive_push, inconclusive_pull_request; /* WARN, BLOCK */
+	enum gate_action incomparable;                        /* RESCORE, BLOCK */
+};
+/* The defaults of docs/reference.md with no rule. */
+void gate_policy_init(struct gate_policy *p);
+/* gate: the mapping under "gate:" (y: its document, for positions). What this version cannot judge (target population,
+ * early stop, cluster rules) is refused by name. */
+int gate_policy_parse(struct gate_policy *out, const struct yaml *y, const json_t *gate);
+void gate_policy_release(struct gate_policy *p);
+
+struct gate_result_rule {
+	char *rule;        /* "intents.acc: max_drop 0.03" */
+	char *task, *metric, *filter;
+	enum verdict verdict;
+	double baseline, candidate, delta; /* NaN: none. delta = candidate - baseline, in the metric's unit */
+	double lo, hi;                     /* each end a one-sided bound of delta (or of the value, for min and max) */
+	size_t n, lost, won;               /* samples; for 0/1 scores, those only the baseline / the candidate got right */
+	const char *method;                /* "exact count", "paired t", "ratio"; static */
+	char *explanation;                 /* a sentence with numbers */
+	bool higher_is_better, gated;      /* gated false: a watched or merely shown metric */
+};
+struct gate_input {
+	const struct task_result *const *candidate;
+	size_t n_candidate;
+	const struct task_result *const *baseline; /* NULL: no baseline */
+	size_t n_baseline;
+	bool identical;           /* same weights, tokenizer, prompt and questions: PASS by identity */
+	const char *incomparable; /* a reason found by the caller, or NULL */
+	bool pull_request;        /* which inconclusive rule applies */
+};
+struct gate_result {
+	enum verdict verdict;
+	bool blocks;      /* the policy lets this verdict stop the push */
+	int exit;         /* 0, 1, 2 */
+	char *sentence;   /* why, in one sentence */
+	struct gate_result_rule *rules; /* the gated ones first, worst first; then every other paired metric */
+	size_t n;
+	double confidence;
+	bool population;
+};
+/* Pure. ERR_INPUT if the policy names a task or metric that nobody measured. */
+int gate_decide(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in);
+void gate_result_release(struct gate_result *r);
+/* The document of `assay gate --json` (docs/reference.md). */
+json_t *gate_result_json(const struct gate_result *r);
+
+#endif

@@ -1,0 +1,178 @@
+/* model.h: a language model as files, numbers and text.
+ *
+ * The one public header of model/. Three parts: text (tokenizer, template), numbers (the transformer: load, train,
+ * score, generate) and files (Hugging Face folders in and out). Nothing here knows of git, suites or the registry. */
+#ifndef ASSAY_MODEL_H
+#define ASSAY_MODEL_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "kernels/kernels.h"
+
+/* ---- tokenizer: text <-> ids, as tokenizer.json says ------------------------------------------------------------ */
+
+struct tokenizer;
+struct tokens { /* a list of ids that grows */
+	int32_t *ids;
+	size_t n, cap;
+};
+void tokens_add(struct tokens *t, int32_t id);
+void tokens_release(struct tokens *t);
+
+/* dir_or_file: a model folder or a tokenizer.json. ERR_INPUT names the field that is not supported. */
+int tokenizer_load(struct tokenizer **out, const char *dir_or_file);
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *name);
+void tokenizer_free(struct tokenizer *t);
+/* Adds the ids of text to out; special: what the post-processor adds. Invalid UTF-8 is read as U+FFFD. */
+int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *text, size_t len, bool special);
+/* Adds the text to out; skip_special drops special tokens. Ids out of range are dropped, as the library does. */
+void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n, bool skip_special);
+int32_t tokenizer_size(const struct tokenizer *t);                   /* largest id + 1 */
+int32_t tokenizer_id(const struct tokenizer *t, const char *content); /* -1: none */
+const char *tokenizer_text(const struct tokenizer *t, int32_t id);    /* NULL: none; borrowed */
+
+struct tokenizer_train {
+	int vocab_size;                 /* bytes, special tokens and merges together */
+	const char *const *special;     /* special tokens, first ids; NULL at the end */
+};
+/* Trains a byte-level BPE (GPT-2 split pattern) on texts; deterministic; writes tokenizer.json into json. Equal to the
+ * tokenizers library's BpeTrainer on the same words (ties: higher count, then smaller pair of ids). */
+int tokenizer_train(struct buf *json, const char *const *texts, const size_t *lens, size_t n,
+		    const struct tokenizer_train *how);
+
+/* ---- template: the Jinja subset of task files and chat templates ------------------------------------------------- */
+
+struct template;
+/* name is for errors ("evals/intents.yaml: doc_to_text"), which say line and column. ERR_INPUT. */
+int template_parse(struct template **out, const char *text, size_t len, const char *name);
+/* Renders with the members of context (a JSON object) as variables; strict: an undefined one is ERR_INPUT. */
+int template_render(const struct template *t, const json_t *context, struct buf *out);
+void template_free(struct template *t);
+
+/* ---- model -------------------------------------------------------------------------------------------------------- */
+
+struct model_config { /* the members of config.json that the arithmetic needs */
+	char architecture[32]; /* model_type: "llama" */
+	int vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads, head_dim, context;
+	float rms_eps, rope_theta, init_range;
+	bool tied;
+	int bos_id, eos_id; /* -1: none */
+};
+int model_config_parse(struct model_config *out, const json_t *config, const char *name);
+uint64_t model_config_params(const struct model_config *c);
+
+struct model;
+/* Loads a Hugging Face folder (config.json, model.safetensors); be must outlive the model. */
+int model_load(struct model **out, const char *dir, struct backend *be);
+/* Fresh weights: normal with init_range, norms 1; by seed alone. */
+int model_init(struct model **out, const struct model_config *config, uint64_t seed, struct backend *be);
+/* Writes config.json, model.safetensors and generation_config.json into dir (made if needed); same bytes for the same
+ * weights. Tokenizer files are the caller's to copy. */
+int model_save(const struct model *m, const char *dir);
+void model_free(struct model *m);
+const struct model_config *model_config(const struct model *m);
+
+/* ---- training ------------------------------------------------------------------------------------------------------- */
+
+/* One example: tokens, and for each whether predicting it counts in the loss. */
+struct train_example {
+	int32_t *ids;
+	uint8_t *counts;
+	int n;
+};
+struct train_data {
+	struct train_example *examples;
+	size_t n, cap;
+};
+/* Adds the examples of a JSONL text: {"text"} | {"prompt","completion"} | {"messages":[…]} (with chat_template, may be
+ * NULL). The end-of-text token is appended and trained on. Errors are "name:line: …". Longer examples than max_len are
+ * cut at the end, and counted in *cut if that is not NULL. */
+int train_data_add(struct train_data *d, const struct tokenizer *tok, const char *chat_template, int eos_id,
+		   const char *text, size_t len, const char *name, int max_len, size_t *cut);
+void train_data_release(struct train_data *d);
+
+struct train_options {
+	double learning_rate, min_lr_ratio, weight_decay, beta1, beta2, eps, clip;
+	const char *schedule; /* "constant", "linear", "cosine" */
+	double warmup_ratio;
+	int64_t warmup_steps; /* < 0: by the ratio */
+	double epochs;
+	int64_t max_steps;    /* > 0: instead of epochs */
+	int batch_tokens;     /* at most so many tokens a step, all micro-batches together */
+	int micro_tokens;     /* at most so many tokens in one forward; 0: batch_tokens */
+	uint64_t seed;
+};
+void train_options_init(struct train_options *o); /* the defaults */
+
+struct train_step { /* what the caller sees after each step */
+	int64_t step, steps;
+	double loss, lr, grad_norm; /* loss: mean over the counted tokens of the step */
+	int64_t tokens, tokens_total;
+	double seconds;
+};
+struct train_hooks {
+	int (*step)(const struct train_step *s, void *arg); /* non-zero ends the training with that result */
+	void *arg;
+	const char *checkpoint_dir; /* NULL: none. If it holds a checkpoint of the same training, it is resumed */
+	double checkpoint_every_s;
+};
+struct train_result {
+	int64_t steps, tokens;
+	double first_loss, last_loss, seconds;
+	bool resumed;
+};
+/* Trains in place. A loss or a gradient that is not finite is ERR_INPUT with the step and what to lower. SIGTERM (see
+ * train_stop) writes a checkpoint and gives ERR_INTERRUPTED. */
+int train_run(struct model *m, const struct train_data *data, const struct train_options *o,
+	      const struct train_hooks *hooks, struct train_result *out);
+void train_stop(void); /* async-signal-safe: end after the current step */
+
+/* Mean loss (nats per counted token) of data, without training. */
+int train_loss(struct model *m, const struct train_data *data, int micro_tokens, double *loss, int64_t *tokens);
+
+/* ---- scoring and generation ----------------------------------------------------------------------------------------- */
+
+struct score_request { /* ids: context then continuation; the last n_scored of them are scored */
+	const int32_t *ids;
+	int n, n_scored;
+};
+struct score_result {
+	double logprob; /* sum over the scored tokens, nats */
+	bool greedy;    /* every scored token was the argmax */
+};
+/* batch_tokens bounds a forward; the results do not depend on it, on the order or on what shares a batch. A request
+ * needs 1 <= n_scored < n <= context + 1. */
+int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out, int batch_tokens,
+	      void (*done)(size_t n_done, void *arg), void *arg);
+
+struct generate_request {
+	const int32_t *ids;
+	int n, max_tokens;
+	const char *const *stops; /* NULL at the end; may be NULL. The end-of-text token always stops */
+	double temperature;       /* 0: greedy */
+	uint64_t seed;
+};
+struct generate_result {
+	char *text; /* yours: behind the prompt, cut before the first stop */
+	int tokens;
+	const char *finish; /* "stop", "eos", "length"; static */
+};
+/* The result does not depend on what shares a batch. */
+int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
+		 struct generate_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg);
+void generate_result_release(struct generate_result *r);
+
+/* The text rules of lm-evaluation-harness (loglikelihood, loglikelihood_rolling) on top of score_run. */
+struct text_request {
+	const char *context;      /* may be "" */
+	const char *continuation; /* NULL: rolling over context */
+};
+struct text_result {
+	double logprob;
+	int tokens; /* scored */
+	bool greedy;
+};
+int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
+		struct text_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg);
+
+#endif
