@@ -44,7 +44,7 @@ LDFLAGS_ALL = -fopenmp $(SAN) $(LDFLAGS)
 # ---- sources: a folder, a room --------------------------------------------------------------------------------------------
 ROOMS := base kernels model evals artifacts ci runner
 SRC   := $(foreach r,$(ROOMS),$(sort $(wildcard $(r)/*.c)))
-EMBED := artifacts/schema.sql $(sort $(wildcard ci/templates/*))
+EMBED := $(wildcard artifacts/schema.sql) $(sort $(wildcard ci/templates/*))
 OBJ   := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embed.o
 LIB   := $(BUILD)/libassay.a
 BIN   := $(BUILD)/assay
@@ -64,14 +64,13 @@ deps-check:
 	@sh ci/check-deps $(DEPS)
 	@test -n "$(BLIS_LIB)" || { echo "missing library: blis (apt-get install libblis-openmp-dev, or: ci/install-deps)" >&2; exit 1; }
 
-$(BIN): $(LIB)
+$(BIN): $(BUILD)/obj/runner/main.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(BUILD)/obj/runner/main.o $(LIB) $(LIBS)
 
-$(LIB): $(OBJ)
+$(LIB): $(filter-out %/runner/main.o,$(OBJ))
 	@echo "  AR    $@"
-	$(Q)rm -f $@ && ar rcs $@ $(filter-out %/main.o,$^)
-$(LIB): $(BUILD)/obj/runner/main.o
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 # Flags that change make everything stale: a sanitizer build never mixes with a plain one.
 FLAGS_TAG := $(BUILD)/obj/flags

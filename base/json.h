@@ -21,10 +21,10 @@ void json_add_pretty(struct buf *out, const json_t *value); /* two spaces, keys 
 void json_add_text(struct buf *out, const char *s, size_t len); /* a quoted string; invalid UTF-8 repaired */
 
 /* Members with defaults; NULL or another type gives the default. */
-const char *json_text(const json_t *obj, const char *key, const char *otherwise); /* borrowed */
-int64_t json_int(const json_t *obj, const char *key, int64_t otherwise);
-double json_real(const json_t *obj, const char *key, double otherwise); /* integers too */
-bool json_flag(const json_t *obj, const char *key, bool otherwise);
+const char *json_get_text(const json_t *obj, const char *key, const char *otherwise); /* borrowed */
+int64_t json_get_int(const json_t *obj, const char *key, int64_t otherwise);
+double json_get_real(const json_t *obj, const char *key, double otherwise); /* integers too */
+bool json_get_flag(const json_t *obj, const char *key, bool otherwise);
 /* A JSON string with invalid UTF-8 repaired; never NULL. */
 json_t *json_new_text(const char *s, size_t len);
 
