@@ -27,7 +27,9 @@ extern "C" {
 struct kernels_seqs {
 	int n;
 	const int32_t *q_start; /* n + 1 */
-	const int32_t *k_start; /* n + 1 */
+	const int32_t *k_start; /* n + 1; with k_len: n */
+	const int32_t *k_len;   /* NULL, or n: then the keys of s are rows k_start[s] .. k_start[s] + k_len[s] of k and v,
+				 * in any order and with gaps between sequences (caches in fixed regions). Forward only. */
 };
 
 struct kernels_attn {
