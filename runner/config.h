@@ -1,0 +1,82 @@
+/* config.h: assay.yaml as structures. docs/reference.md lists the keys.
+ *
+ * One file, two owners: the product (base, prompt, finetune) is read from the candidate; the questions (suites, gate,
+ * promote, profiles, sandbox) from the target branch. So a run reads two configurations and takes its half of each. */
+#ifndef RUNNER_CONFIG_H
+#define RUNNER_CONFIG_H
+
+#include "base/base.h"
+#include "base/yaml.h"
+#include "evals/evals.h"
+#include "model/model.h"
+
+#define CONFIG_FILE "assay.yaml"
+
+struct texts { /* a list of strings; borrowed from the configuration's document */
+	const char **items;
+	size_t n, cap;
+};
+
+enum base_kind {
+	BASE_INIT,    /* fresh weights */
+	BASE_FOLDER,  /* a Hugging Face folder in the commit */
+	BASE_VERSION, /* MODEL@ALIAS or MODEL@v7 */
+};
+
+struct config_base {
+	enum base_kind kind;
+	const char *text; /* as written: "models/smol", "dates@production"; NULL for init */
+	char *model, *alias; /* BASE_VERSION */
+	struct model_config init;
+	uint64_t init_seed;
+	const char *tokenizer;       /* init: a tokenizer.json in the commit, or NULL: */
+	struct texts tokenizer_data; /* trained on these */
+	int64_t vocab_size;
+};
+
+struct config_finetune {
+	bool present;
+	struct texts data;
+	struct train_options train;
+	struct texts command, inputs, env; /* a trainer of the team's own */
+	const char *output;
+	double timeout_s;
+};
+
+struct config_profile {
+	const char *name;
+	bool train;
+	int64_t limit; /* 0: none */
+};
+
+struct config_promote {
+	const char *branch, *alias;
+};
+
+enum sandbox { SANDBOX_NONE, SANDBOX_BUBBLEWRAP, SANDBOX_EXTERNAL }; /* NONE: commands are not allowed */
+
+struct config {
+	struct yaml *yaml;
+	const char *model;
+	struct config_base base;
+	const char *prompt;
+	struct config_finetune finetune;
+	struct texts suites;
+	struct gate_policy gate;
+	bool has_gate;
+	struct config_promote *promote;
+	size_t n_promote;
+	struct config_profile *profiles;
+	size_t n_profiles;
+	enum sandbox sandbox;
+};
+
+/* name: for errors ("assay.yaml", "assay.yaml of main"). ERR_INPUT with line, column and the nearest known key. */
+int config_parse(struct config *out, const char *text, size_t len, const char *name);
+void config_release(struct config *c);
+const struct config_profile *config_profile(const struct config *c, const char *name); /* NULL: none */
+const char *config_alias(const struct config *c, const char *branch);                  /* NULL: not promoted */
+/* One override "key=value" of finetune ("learning_rate=1e-3"), for `assay train --set`. */
+int config_set(struct config_finetune *f, const char *assignment);
+
+#endif

@@ -1,0 +1,607 @@
+/* repo.c: libgit2 for what it is right and quick at: resolving names and reading objects.
+ *
+ * Checkout, fetch and ancestry in shallow clones are git's own work (checkout.c, repo_is_ancestor): libgit2 skips LFS,
+ * reads the dirty attributes, and knows no grafts. Nothing here writes to the repository.
+ *
+ * A commit is input from a stranger. A path is normalised by path_check before it is looked up; a symbolic link is
+ * followed inside the tree, eight times at most; a file larger than FILE_MAX is refused. */
+#include "base/base.h"
+#include "base/digest.h"
+#include "runner/repo.h"
+
+#include <git2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX ((size_t)8 << 30)
+#define LINKS_MAX 8
+
+struct repo {
+	git_repository *git;
+	char *common, *work;
+};
+
+/* libgit2's error as ours, with what we were doing. */
+static int git_fail(int code, const char *what, const char *name)
+{
+	const git_error *e = git_error_last();
+
+	return err_set(code, "%s%s%s: %s", what, name ? " " : "", name ? name : "", e ? e->message : "unknown error");
+}
+
+static int repo_open_failed(int rc, const char *dir)
+{
+	const git_error *e = git_error_last();
+
+	if (rc == GIT_ENOTFOUND) {
+		err_set(ERR_INPUT, "%s is not in a git repository", dir);
+		return err_hint(ERR_INPUT, "run assay inside a clone, or make one: git init");
+	}
+	if (rc == GIT_EOWNER || (e && strstr(e->message, "safe.directory"))) {
+		err_set(ERR_ENV, "the repository at %s belongs to another user", dir);
+		return err_hint(ERR_ENV, "git config --global --add safe.directory \"$(cd %s && pwd)\"", dir);
+	}
+	if (e && strstr(e->message, "objectformat")) {
+		err_set(ERR_ENV, "%s is a SHA-256 repository, which this libgit2 cannot read", dir);
+		return err_hint(ERR_ENV, "support for SHA-256 repositories comes with a later version");
+	}
+	return git_fail(ERR_INPUT, "cannot open the repository at", dir);
+}
+
+int repo_open(struct repo **out, const char *dir)
+{
+	git_repository *git = NULL;
+	struct repo *r;
+	int rc;
+
+	git_libgit2_init();
+	rc = git_repository_open_ext(&git, dir, getenv("GIT_DIR") ? GIT_REPOSITORY_OPEN_FROM_ENV : 0, NULL);
+	if (rc < 0) {
+		rc = repo_open_failed(rc, dir);
+		git_libgit2_shutdown();
+		return rc;
+	}
+	r = mem_alloc(sizeof(*r));
+	r->git = git;
+	r->common = mem_str(git_repository_commondir(git));
+	r->work = mem_str(git_repository_workdir(git));
+	*out = r;
+	return 0;
+}
+
+void repo_close(struct repo *r)
+{
+	if (!r)
+		return;
+	git_repository_free(r->git);
+	free(r->common);
+	free(r->work);
+	free(r);
+	git_libgit2_shutdown();
+}
+
+const char *repo_common_dir(const struct repo *r)
+{
+	return r->common;
+}
+
+const char *repo_work_dir(const struct repo *r)
+{
+	return r->work;
+}
+
+bool oid_is_zero(const char *oid)
+{
+	return strspn(oid, "0") == strlen(oid);
+}
+
+int repo_commit(struct repo *r, const char *rev, struct commit *out)
+{
+	git_object *obj = NULL, *peeled = NULL;
+	git_commit *c;
+	const char *summary;
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (git_revparse_single(&obj, r->git, rev) < 0 || git_object_peel(&peeled, obj, GIT_OBJECT_COMMIT) < 0) {
+		rc = err_set(ERR_INPUT, "no commit is named %s in this repository", rev);
+		err_hint(rc, "git log --oneline --all shows what there is; a shallow clone may need: git fetch --deepen=50");
+		goto out;
+	}
+	c = (git_commit *)peeled;
+	git_oid_tostr(out->oid, sizeof(out->oid), git_commit_id(c));
+	git_oid_tostr(out->tree, sizeof(out->tree), git_commit_tree_id(c));
+	summary = git_commit_summary(c);
+	out->subject = mem_str(summary ? summary : "");
+	out->time = git_commit_time(c);
+out:
+	git_object_free(obj);
+	git_object_free(peeled);
+	return rc;
+}
+
+void commit_release(struct commit *c)
+{
+	free(c->subject);
+	memset(c, 0, sizeof(*c));
+}
+
+int repo_ref(struct repo *r, const char *ref, char oid[OID_HEX])
+{
+	git_oid id;
+
+	if (git_reference_name_to_id(&id, r->git, ref) < 0)
+		return err_set(ERR_NOTFOUND, "no reference %s", ref);
+	git_oid_tostr(oid, OID_HEX, &id);
+	return 0;
+}
+
+int repo_head_branch(struct repo *r, char **out)
+{
+	git_reference *head = NULL;
+	const char *target;
+	int rc = 0;
+
+	if (git_reference_lookup(&head, r->git, "HEAD") < 0)
+		return err_set(ERR_NOTFOUND, "no HEAD");
+	target = git_reference_symbolic_target(head);
+	if (target && strncmp(target, "refs/heads/", 11) == 0)
+		*out = mem_str(target + 11);
+	else
+		rc = err_set(ERR_NOTFOUND, "HEAD is on no branch");
+	git_reference_free(head);
+	return rc;
+}
+
+int repo_upstream(struct repo *r, const char *branch, char **out)
+{
+	char *ref = mem_printf("refs/heads/%s", branch);
+	git_buf name = { 0 };
+	int rc = 0;
+
+	if (git_branch_upstream_name(&name, r->git, ref) == 0)
+		*out = mem_strn(name.ptr, name.size);
+	else
+		rc = err_set(ERR_NOTFOUND, "%s follows no remote branch", branch);
+	git_buf_dispose(&name);
+	free(ref);
+	return rc;
+}
+
+/* git rather than libgit2: it knows the grafts of a shallow clone. */
+bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant)
+{
+	struct buf quiet = BUF_INIT(1 << 16);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "merge-base", "--is-ancestor",
+					  ancestor, descendant, NULL },
+		.out = &quiet,
+		.err = &quiet,
+	};
+	bool yes = proc_run(&p) == 0 && p.status == 0;
+
+	buf_release(&quiet);
+	return yes;
+}
+
+int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_HEX])
+{
+	struct buf text = BUF_INIT(1 << 16), quiet = BUF_INIT(1 << 16);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "merge-base", a, b, NULL },
+		.out = &text,
+		.err = &quiet,
+	};
+	int rc = proc_run(&p);
+
+	if (rc == 0 && (p.status != 0 || text.len < 40)) {
+		rc = err_set(ERR_INPUT, "no common ancestor of %.12s and %.12s is in this clone", a, b);
+		err_hint(rc, "a shallow clone: git fetch --deepen=50, or check out with fetch-depth: 0");
+	}
+	if (rc == 0) {
+		size_t n = strcspn(buf_str(&text), "\n");
+
+		if (n >= OID_HEX)
+			n = OID_HEX - 1;
+		memcpy(oid, text.data, n);
+		oid[n] = 0;
+	}
+	buf_release(&text);
+	buf_release(&quiet);
+	return rc;
+}
+
+/* ---- the files of a commit -------------------------------------------------------------------------------------- */
+
+struct tree {
+	struct repo *repo;
+	git_tree *root; /* NULL: the work tree */
+};
+
+int tree_open(struct tree **out, struct repo *r, const struct commit *c)
+{
+	struct tree *t = mem_alloc(sizeof(*t));
+	git_oid id;
+
+	t->repo = r;
+	if (git_oid_fromstr(&id, c->tree) < 0 || git_tree_lookup(&t->root, r->git, &id) < 0) {
+		free(t);
+		return git_fail(ERR_INPUT, "cannot read the tree of", c->oid);
+	}
+	*out = t;
+	return 0;
+}
+
+int tree_open_dirty(struct tree **out, struct repo *r)
+{
+	if (!r->work)
+		return err_set(ERR_USAGE, "--dirty needs a work tree; this repository is bare");
+	*out = mem_alloc(sizeof(**out));
+	(*out)->repo = r;
+	return 0;
+}
+
+void tree_close(struct tree *t)
+{
+	if (!t)
+		return;
+	git_tree_free(t->root);
+	free(t);
+}
+
+static int outside(const char *path)
+{
+	err_set(ERR_INPUT, "%s leaves the tree of the commit", path);
+	return err_hint(ERR_INPUT, "name a path beneath the repository's root; links may point inside it only");
+}
+
+/* The target of a link at path, as a path from the root. */
+static int link_target(char **out, const char *path, const char *target)
+{
+	char *dir = path_dir(path), *joined = NULL, *part, *save, *copy;
+	struct buf b = BUF_INIT(1 << 16);
+	int rc = 0;
+
+	if (target[0] == '/') {
+		rc = outside(path);
+		goto out;
+	}
+	joined = path_join(dir, target);
+	/* ".." is legal in a link as long as it stays beneath the root: resolve it by hand */
+	copy = joined;
+	for (part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
+		if (strcmp(part, ".") == 0)
+			continue;
+		if (strcmp(part, "..") == 0) {
+			if (b.len == 0) {
+				rc = outside(path);
+				goto out;
+			}
+			while (b.len > 0 && b.data[b.len - 1] != '/')
+				b.data[--b.len] = 0;
+			if (b.len > 0)
+				b.data[--b.len] = 0;
+			continue;
+		}
+		if (b.len)
+			buf_addc(&b, '/');
+		buf_adds(&b, part);
+	}
+	*out = mem_str(buf_str(&b));
+out:
+	buf_release(&b);
+	free(joined);
+	free(dir);
+	return rc;
+}
+
+/* The entry at a path with links followed; *real (yours) is where it was found. */
+static int tree_entry(struct tree *t, const char *path, git_tree_entry **out, char **real)
+{
+	char *at = NULL, *next = NULL;
+	int rc = path_check(&at, path);
+
+	for (int i = 0; rc == 0; i++) {
+		git_tree_entry *e = NULL;
+		git_blob *blob = NULL;
+
+		if (git_tree_entry_bypath(&e, t->root, at) < 0) {
+			rc = err_set(ERR_NOTFOUND, "the commit has no file %s", path);
+			break;
+		}
+		if (git_tree_entry_filemode(e) != GIT_FILEMODE_LINK) {
+			*out = e;
+			*real = at;
+			return 0;
+		}
+		if (i == LINKS_MAX)
+			rc = err_set(ERR_INPUT, "%s: too many links", path);
+		else if (git_blob_lookup(&blob, t->repo->git, git_tree_entry_id(e)) < 0)
+			rc = git_fail(ERR_INPUT, "cannot read", at);
+		if (rc == 0) {
+			char *target = mem_strn(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+
+			rc = link_target(&next, at, target);
+			free(target);
+			free(at);
+			at = next;
+			next = NULL;
+		}
+		git_blob_free(blob);
+		git_tree_entry_free(e);
+	}
+	free(at);
+	return rc;
+}
+
+/* The work-tree file of a path, checked to lie beneath the root after links are followed. */
+static int dirty_path(struct tree *t, const char *path, char **out)
+{
+	char *clean = NULL, *full = NULL, *real = NULL, *root = NULL;
+	int rc = path_check(&clean, path);
+
+	if (rc)
+		return rc;
+	full = path_join(t->repo->work, clean);
+	root = realpath(t->repo->work, NULL);
+	real = realpath(full, NULL);
+	if (!real || !root)
+		rc = err_set(ERR_NOTFOUND, "the work tree has no file %s", path);
+	else if (strncmp(real, root, strlen(root)) != 0 || real[strlen(root)] != '/')
+		rc = outside(path);
+	if (rc == 0) {
+		*out = real;
+		real = NULL;
+	}
+	free(clean);
+	free(full);
+	free(real);
+	free(root);
+	return rc;
+}
+
+/* An LFS pointer is a small text with the digest and the size of what it stands for. */
+static bool lfs_pointer(const struct buf *b, char hex[DIGEST_HEX])
+{
+	static const char head[] = "version https://git-lfs.github.com/spec/v1\n";
+	const char *oid;
+
+	if (b->len > 1024 || b->len < sizeof(head) || memcmp(b->data, head, sizeof(head) - 1) != 0)
+		return false;
+	oid = strstr(b->data, "\noid sha256:");
+	if (!oid || strspn(oid + 12, "0123456789abcdef") != 64)
+		return false;
+	memcpy(hex, oid + 12, 64);
+	hex[64] = 0;
+	return true;
+}
+
+static int lfs_resolve(struct tree *t, const char *path, struct buf *b)
+{
+	char hex[DIGEST_HEX], got[DIGEST_HEX], *file;
+	struct digest d;
+	int rc;
+
+	if (!lfs_pointer(b, hex))
+		return 0;
+	file = mem_printf("%slfs/objects/%.2s/%.2s/%s", t->repo->common, hex, hex + 2, hex);
+	buf_clear(b);
+	rc = fs_read(b, file, FILE_MAX);
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "%s is a Git LFS pointer and its object %.12s is not in this clone", path, hex);
+		err_hint(rc, "git lfs fetch (GitHub: lfs: true at actions/checkout; GitLab: GIT_LFS_SKIP_SMUDGE unset)");
+	} else if (rc == 0) {
+		d = digest_bytes(b->data, b->len);
+		digest_hex(got, &d);
+		if (strcmp(got, hex) != 0) {
+			rc = err_set(ERR_INPUT, "%s: the LFS object %.12s is damaged", path, hex);
+			err_hint(rc, "git lfs fsck");
+		}
+	}
+	free(file);
+	return rc;
+}
+
+static int is_folder(const char *path)
+{
+	return err_set(ERR_INPUT, "%s is a folder, a file is needed", path);
+}
+
+static int read_blob(struct tree *t, const char *path, struct buf *out)
+{
+	git_tree_entry *e = NULL;
+	git_blob *blob = NULL;
+	char *real = NULL;
+	int rc = tree_entry(t, path, &e, &real);
+
+	if (rc)
+		return rc;
+	if (git_tree_entry_type(e) == GIT_OBJECT_COMMIT) {
+		rc = err_set(ERR_INPUT, "%s is a submodule", path);
+		err_hint(rc, "inputs of a run must be files of this repository");
+	} else if (git_tree_entry_type(e) != GIT_OBJECT_BLOB) {
+		rc = is_folder(path);
+	} else if (git_blob_lookup(&blob, t->repo->git, git_tree_entry_id(e)) < 0) {
+		rc = git_fail(ERR_INPUT, "cannot read", path);
+		err_hint(rc, "a partial clone lacks the content; get it with: git fetch --refetch --filter=blob:limit=1g");
+	} else {
+		buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+		if (buf_full(out))
+			rc = err_set(ERR_INPUT, "%s is too large", path);
+	}
+	git_blob_free(blob);
+	git_tree_entry_free(e);
+	free(real);
+	return rc;
+}
+
+int tree_read(struct tree *t, const char *path, struct buf *out)
+{
+	char *file = NULL;
+	int rc;
+
+	buf_clear(out);
+	if (t->root) {
+		rc = read_blob(t, path, out);
+	} else {
+		rc = dirty_path(t, path, &file);
+		if (rc == 0)
+			rc = fs_is_dir(file) ? is_folder(path) : fs_read(out, file, FILE_MAX);
+		free(file);
+	}
+	return rc ? rc : lfs_resolve(t, path, out);
+}
+
+bool tree_is_dir(struct tree *t, const char *path)
+{
+	git_tree_entry *e = NULL;
+	char *real = NULL;
+	bool yes = false;
+
+	if (!t->root) {
+		if (dirty_path(t, path, &real) == 0)
+			yes = fs_is_dir(real);
+	} else if (tree_entry(t, path, &e, &real) == 0) {
+		yes = git_tree_entry_type(e) == GIT_OBJECT_TREE;
+	}
+	git_tree_entry_free(e);
+	free(real);
+	err_clear();
+	return yes;
+}
+
+/* A dirty folder's name: the digest over its files' names and contents. */
+struct dirty_hash {
+	struct digest_ctx *ctx;
+	const char *dir;
+};
+
+static int dirty_hash_one(const char *name, void *arg)
+{
+	struct dirty_hash *h = arg;
+	char *file = path_join(h->dir, name), hex[DIGEST_HEX];
+	struct digest d;
+	int rc = 0;
+
+	digest_text(h->ctx, name);
+	if (fs_is_dir(file)) {
+		struct dirty_hash sub = { h->ctx, file };
+
+		if (strcmp(name, ".git") != 0)
+			rc = fs_list(file, dirty_hash_one, &sub);
+	} else {
+		rc = digest_file(&d, file);
+		if (rc == 0) {
+			digest_hex(hex, &d);
+			digest_text(h->ctx, hex);
+		}
+	}
+	free(file);
+	return rc;
+}
+
+static int dirty_oid(struct tree *t, const char *path, char oid[OID_HEX])
+{
+	struct dirty_hash h = { NULL, NULL };
+	struct digest d;
+	char *file = NULL;
+	git_oid id;
+	int rc = dirty_path(t, path, &file);
+
+	if (rc)
+		return rc;
+	if (fs_is_dir(file)) {
+		h.ctx = digest_new();
+		h.dir = file;
+		rc = fs_list(file, dirty_hash_one, &h);
+		d = digest_end(h.ctx);
+		digest_hex(oid, &d);
+	} else if (git_odb_hashfile(&id, file, GIT_OBJECT_BLOB) < 0) {
+		rc = git_fail(ERR_IO, "cannot read", path);
+	} else {
+		git_oid_tostr(oid, OID_HEX, &id);
+	}
+	free(file);
+	return rc;
+}
+
+int tree_oid(struct tree *t, const char *path, char oid[OID_HEX])
+{
+	git_tree_entry *e = NULL;
+	char *real = NULL;
+	int rc;
+
+	if (!t->root)
+		return dirty_oid(t, path, oid);
+	rc = tree_entry(t, path, &e, &real);
+	if (rc)
+		return rc;
+	git_oid_tostr(oid, OID_HEX, git_tree_entry_id(e));
+	git_tree_entry_free(e);
+	free(real);
+	return 0;
+}
+
+static int export_file(struct tree *t, const char *path, const char *to)
+{
+	struct buf b = BUF_INIT(FILE_MAX);
+	int rc = tree_read(t, path, &b);
+
+	if (rc == 0)
+		rc = fs_write(to, b.data ? b.data : "", b.len);
+	buf_release(&b);
+	return rc;
+}
+
+struct dirty_export {
+	struct tree *tree;
+	const char *path, *to;
+};
+
+static int export_dirty_one(const char *name, void *arg)
+{
+	struct dirty_export *x = arg;
+	char *from = path_join(x->path, name), *to = path_join(x->to, name);
+	int rc = tree_is_dir(x->tree, from) ? tree_export(x->tree, from, to) : export_file(x->tree, from, to);
+
+	free(from);
+	free(to);
+	return rc;
+}
+
+int tree_export(struct tree *t, const char *path, const char *dir)
+{
+	git_tree_entry *e = NULL;
+	git_tree *sub = NULL;
+	char *real = NULL;
+	int rc = fs_mkdirs(dir);
+
+	if (rc)
+		return rc;
+	if (!t->root) {
+		struct dirty_export x = { t, path, dir };
+
+		rc = dirty_path(t, path, &real);
+		if (rc == 0)
+			rc = fs_list(real, export_dirty_one, &x);
+		free(real);
+		return rc;
+	}
+	rc = tree_entry(t, path, &e, &real);
+	if (rc == 0 && git_tree_entry_type(e) != GIT_OBJECT_TREE)
+		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", path);
+	if (rc == 0 && git_tree_lookup(&sub, t->repo->git, git_tree_entry_id(e)) < 0)
+		rc = git_fail(ERR_INPUT, "cannot read", path);
+	for (size_t i = 0; rc == 0 && i < git_tree_entrycount(sub); i++) {
+		const git_tree_entry *child = git_tree_entry_byindex(sub, i);
+		char *from = path_join(real, git_tree_entry_name(child)), *to = path_join(dir, git_tree_entry_name(child));
+
+		rc = git_tree_entry_type(child) == GIT_OBJECT_TREE ? tree_export(t, from, to) : export_file(t, from, to);
+		free(from);
+		free(to);
+	}
+	git_tree_free(sub);
+	git_tree_entry_free(e);
+	free(real);
+	return rc;
+}

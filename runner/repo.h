@@ -1,0 +1,49 @@
+/* repo.h: the git repository: revisions, branches, and the files of a commit.
+ *
+ * A tree is where a run's inputs come from: a commit's tree, read straight from the object store, or (--dirty) the
+ * work tree. Its paths are hostile: each is checked, links are followed inside the tree only, and an LFS pointer is
+ * resolved from the local LFS store or refused. */
+#ifndef RUNNER_REPO_H
+#define RUNNER_REPO_H
+
+#include "base/base.h"
+
+#define OID_HEX 65 /* room for a SHA-1 or a SHA-256 name and a NUL */
+
+struct repo;
+int repo_open(struct repo **out, const char *dir); /* finds the repository around dir, as git does */
+void repo_close(struct repo *r);
+const char *repo_common_dir(const struct repo *r); /* the git folder that worktrees share */
+const char *repo_work_dir(const struct repo *r);   /* NULL for a bare repository */
+
+struct commit {
+	char oid[OID_HEX], tree[OID_HEX];
+	char *subject; /* first line of the message */
+	int64_t time;
+};
+/* ERR_INPUT with a hint if there is no such commit. */
+int repo_commit(struct repo *r, const char *rev, struct commit *out);
+void commit_release(struct commit *c);
+/* The commit a full reference name points at: ERR_NOTFOUND. */
+int repo_ref(struct repo *r, const char *ref, char oid[OID_HEX]);
+/* The branch that HEAD is on ("main"); ERR_NOTFOUND if it is detached. */
+int repo_head_branch(struct repo *r, char **out);
+/* The remote-tracking reference that a local branch follows ("refs/remotes/origin/main"): ERR_NOTFOUND. */
+int repo_upstream(struct repo *r, const char *branch, char **out);
+bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant);
+int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_HEX]);
+bool oid_is_zero(const char *oid);
+
+struct tree;
+int tree_open(struct tree **out, struct repo *r, const struct commit *c);
+int tree_open_dirty(struct tree **out, struct repo *r);
+void tree_close(struct tree *t);
+/* The bytes of a file; ERR_NOTFOUND, ERR_INPUT (leaves the tree, is a folder, a pointer whose object is not here). */
+int tree_read(struct tree *t, const char *path, struct buf *out);
+/* The git name of a file or folder: a digest of its content. ERR_NOTFOUND. */
+int tree_oid(struct tree *t, const char *path, char oid[OID_HEX]);
+bool tree_is_dir(struct tree *t, const char *path);
+/* Writes a folder's files beneath dir (made). */
+int tree_export(struct tree *t, const char *path, const char *dir);
+
+#endif
