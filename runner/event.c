@@ -1,0 +1,224 @@
+/* event.c: reads what a CI tells about itself, and believes only what decides downwards.
+ *
+ * protected: a push, seen by the forge's own CI, to a branch that the forge says is protected. fork: a merge request
+ * from another repository. Everything else, a person's own run and the pre-push hook included, is branch. An aliased
+ * version moves in protected runs; a hook run may propose (settle.c).
+ *
+ * The forges' variables are in GitHub's and GitLab's documentation; names of branches in them are free text. */
+#include "base/base.h"
+#include "base/json.h"
+#include "runner/event.h"
+
+#define PAYLOAD_MAX ((size_t)32 << 20)
+
+const char *event_name(enum event_kind kind)
+{
+	static const char *const names[] = { "manual", "hook", "push", "pull_request" };
+
+	return names[kind];
+}
+
+static bool is(const char *variable, const char *value)
+{
+	const char *v = getenv(variable);
+
+	return v && strcmp(v, value) == 0;
+}
+
+/* Makes sure that a commit the event names is in this clone; one try to get it, quietly. */
+static int have_commit(struct repo *r, const char *oid)
+{
+	struct commit c;
+	struct buf quiet = BUF_INIT(1 << 20);
+	struct proc fetch = {
+		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags", "--depth=1",
+					  "origin", oid, NULL },
+		.env = (const char *[]){ "GIT_TERMINAL_PROMPT=0", NULL },
+		.out = &quiet,
+		.err = &quiet,
+		.timeout_s = 60,
+	};
+	int rc = repo_commit(r, oid, &c);
+
+	if (rc && !getenv("ASSAY_OFFLINE") && proc_run(&fetch) == 0 && fetch.status == 0)
+		rc = repo_commit(r, oid, &c);
+	if (rc) {
+		rc = err_set(ERR_INPUT, "the target commit %.12s is not in this clone", oid);
+		err_hint(rc, "fetch more history: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab");
+	} else {
+		commit_release(&c);
+	}
+	buf_release(&quiet);
+	return rc;
+}
+
+static int set_target(struct event *e, struct repo *r, const char *oid)
+{
+	int rc;
+
+	if (!oid || !*oid || oid_is_zero(oid))
+		return 0;
+	if (strlen(oid) >= OID_HEX || strspn(oid, "0123456789abcdef") != strlen(oid))
+		return err_set(ERR_INPUT, "the event names a target that is no commit: %.80s", oid);
+	rc = have_commit(r, oid);
+	if (rc == 0)
+		memcpy(e->target, oid, strlen(oid) + 1);
+	return rc;
+}
+
+/* A push to a branch: protected if the forge says so. */
+static void set_push(struct event *e, const char *branch, const char *is_protected)
+{
+	e->kind = EVENT_PUSH;
+	e->branch = mem_str(branch);
+	e->trust = is_protected && strcmp(is_protected, "true") == 0 ? TRUST_PROTECTED : TRUST_BRANCH;
+	if (e->trust != TRUST_PROTECTED)
+		e->note = mem_printf("%s is not a protected branch of the forge: no alias moves in this run",
+				     branch ? branch : "this reference");
+}
+
+static int github(struct event *e, struct repo *r)
+{
+	const char *path = getenv("GITHUB_EVENT_PATH"), *ref = getenv("GITHUB_REF");
+	const char *head, *base;
+	json_t *payload = NULL, *pr;
+	int rc = path ? json_read(&payload, path, PAYLOAD_MAX) : 0;
+
+	if (rc) {
+		err_context(rc, "GITHUB_EVENT_PATH");
+		return err_hint(rc, "in a container step, mount the event file and pass GITHUB_* through");
+	}
+	e->trust = TRUST_BRANCH;
+	if (is("GITHUB_EVENT_NAME", "push")) {
+		set_push(e, ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL, getenv("GITHUB_REF_PROTECTED"));
+		rc = set_target(e, r, json_get_text(payload, "before", NULL));
+	} else if ((pr = json_object_get(payload, "pull_request")) != NULL) {
+		json_t *h = json_object_get(pr, "head"), *b = json_object_get(pr, "base");
+
+		e->kind = EVENT_PULL_REQUEST;
+		e->branch = mem_str(json_get_text(h, "ref", NULL));
+		head = json_get_text(json_object_get(h, "repo"), "full_name", "?");
+		base = json_get_text(json_object_get(b, "repo"), "full_name", "");
+		e->trust = strcmp(head, base) == 0 ? TRUST_BRANCH : TRUST_FORK;
+		rc = set_target(e, r, json_get_text(b, "sha", NULL));
+		if (rc == 0 && !*e->target)
+			rc = err_set(ERR_INPUT, "the pull request's event names no base commit");
+	} else {
+		e->kind = EVENT_MANUAL;
+		e->branch = mem_str(ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL);
+	}
+	json_decref(payload);
+	return rc;
+}
+
+static int gitlab(struct event *e, struct repo *r)
+{
+	const char *tip, *from, *to;
+	int rc;
+
+	e->trust = TRUST_BRANCH;
+	if (is("CI_PIPELINE_SOURCE", "merge_request_event")) {
+		e->kind = EVENT_PULL_REQUEST;
+		e->branch = mem_str(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
+		from = getenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID");
+		to = getenv("CI_MERGE_REQUEST_PROJECT_ID");
+		if (!from || !to || strcmp(from, to) != 0)
+			e->trust = TRUST_FORK;
+		/* a merged result is compared with the target's tip; a detached pipeline with the merge base */
+		tip = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA");
+		if (!tip || !*tip)
+			tip = getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA");
+		rc = set_target(e, r, tip);
+		if (rc == 0 && !*e->target)
+			rc = err_set(ERR_INPUT, "the merge request's pipeline names no target commit");
+		return rc;
+	}
+	set_push(e, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"));
+	if (!is("CI_PIPELINE_SOURCE", "push")) { /* schedules and buttons judge the branch as it is */
+		e->kind = EVENT_MANUAL;
+		e->trust = TRUST_BRANCH;
+	}
+	return set_target(e, r, getenv("CI_COMMIT_BEFORE_SHA"));
+}
+
+/* A person's own run: the branch's upstream has the say; a branch without one asks its own questions. */
+static int local(struct event *e, struct repo *r)
+{
+	char *upstream = NULL;
+
+	e->kind = EVENT_MANUAL;
+	e->trust = TRUST_BRANCH;
+	if (repo_head_branch(r, &e->branch) == 0 && repo_upstream(r, e->branch, &upstream) == 0 &&
+	    repo_ref(r, upstream, e->target) != 0)
+		*e->target = 0;
+	if (!*e->target && repo_ref(r, "refs/remotes/origin/HEAD", e->target) != 0)
+		*e->target = 0;
+	free(upstream);
+	err_clear();
+	return 0;
+}
+
+int event_detect(struct event *out, struct repo *r, const char *target)
+{
+	struct commit c;
+	int rc;
+
+	memset(out, 0, sizeof(*out));
+	if (is("GITHUB_ACTIONS", "true"))
+		rc = github(out, r);
+	else if (is("GITLAB_CI", "true"))
+		rc = gitlab(out, r);
+	else
+		rc = local(out, r);
+	if (rc == 0 && target) {
+		if (out->trust == TRUST_PROTECTED || out->kind == EVENT_PULL_REQUEST)
+			rc = err_set(ERR_USAGE, "--target: the event decides the target in this CI run");
+		else if ((rc = repo_commit(r, target, &c)) == 0) {
+			memcpy(out->target, c.oid, sizeof(out->target));
+			commit_release(&c);
+		}
+	}
+	if (rc)
+		event_release(out);
+	return rc;
+}
+
+int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid)
+{
+	char *head;
+	struct commit c;
+
+	memset(out, 0, sizeof(*out));
+	out->kind = EVENT_HOOK;
+	out->trust = TRUST_BRANCH;
+	out->remote = mem_str(remote);
+	out->ref = mem_str(ref);
+	if (strncmp(ref, "refs/heads/", 11) == 0)
+		out->branch = mem_str(ref + 11);
+	if (!oid_is_zero(remote_oid) && repo_commit(r, remote_oid, &c) == 0) {
+		memcpy(out->target, c.oid, sizeof(out->target));
+		commit_release(&c);
+		return 0;
+	}
+	/* a new branch, or a remote tip that was never fetched: the remote's default branch has the say */
+	head = mem_printf("refs/remotes/%s/HEAD", remote);
+	if (repo_ref(r, head, out->target) != 0)
+		*out->target = 0;
+	free(head);
+	err_clear();
+	if (!oid_is_zero(remote_oid) && !*out->target) {
+		event_release(out);
+		err_set(ERR_INPUT, "the remote's %s is at %.12s, which is not in this clone", ref, remote_oid);
+		return err_hint(ERR_INPUT, "git fetch %s", remote);
+	}
+	return 0;
+}
+
+void event_release(struct event *e)
+{
+	free(e->branch);
+	free(e->remote);
+	free(e->ref);
+	free(e->note);
+	memset(e, 0, sizeof(*e));
+}

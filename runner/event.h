@@ -1,0 +1,30 @@
+/* event.h: what asked for this run, and how far it is trusted.
+ *
+ * The target is the commit whose questions decide: the tip that the candidate would replace or be merged into. The
+ * trust class comes from the event alone, never from the commit. */
+#ifndef RUNNER_EVENT_H
+#define RUNNER_EVENT_H
+
+#include "artifacts/artifacts.h"
+#include "base/base.h"
+#include "runner/repo.h"
+
+enum event_kind { EVENT_MANUAL, EVENT_HOOK, EVENT_PUSH, EVENT_PULL_REQUEST };
+
+struct event {
+	enum event_kind kind;
+	enum trust trust;
+	char *branch;         /* where the commit is, or is going: "main"; NULL: unknown */
+	char target[OID_HEX]; /* "": none, the candidate's own questions are used */
+	char *remote, *ref;   /* hook: where the push goes: "origin", "refs/heads/main" */
+	char *note;           /* something the report should say, or NULL */
+};
+
+const char *event_name(enum event_kind kind);
+/* From GitHub's or GitLab's environment, else a person's own run. target: an explicit --target, or NULL. */
+int event_detect(struct event *out, struct repo *r, const char *target);
+/* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new). */
+int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid);
+void event_release(struct event *e);
+
+#endif

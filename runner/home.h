@@ -1,0 +1,33 @@
+/* home.h: the folder where assay remembers, opened: store and registry. */
+#ifndef RUNNER_HOME_H
+#define RUNNER_HOME_H
+
+#include "artifacts/artifacts.h"
+#include "base/base.h"
+#include "runner/repo.h"
+
+struct home {
+	struct store *store;
+	struct registry *registry;
+};
+/* $ASSAY_HOME, else <git common dir>/assay; r may be NULL where $ASSAY_HOME is set. */
+int home_open(struct home *h, const struct repo *r);
+void home_close(struct home *h);
+
+/* Promotions that hook runs proposed take effect here: when the commit has reached the remote's branch, the alias
+ * moves; when the alias has moved meanwhile, the proposal is dropped with the reason. Says what it did by log_info. */
+int home_settle(struct home *h, struct repo *r);
+
+/* A stored model as a folder to load from: a folder of the file system, MODEL@v7 or MODEL@ALIAS. */
+struct model_dir {
+	char *path;
+	bool temporary;
+	char object[DIGEST_HEX]; /* "" for a folder */
+};
+int model_dir_open(struct model_dir *d, struct home *h, const char *name);
+int model_dir_of_object(struct model_dir *d, struct home *h, const char *object);
+void model_dir_close(struct model_dir *d);
+/* Splits MODEL@ALIAS or MODEL@v7 and finds the version's row (yours). ERR_INPUT with what there is. */
+int home_version(struct home *h, const char *name, json_t **row);
+
+#endif

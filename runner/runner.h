@@ -1,0 +1,150 @@
+/* runner.h: a run: a commit on its way to a verdict.
+ *
+ * struct run owns all that the steps make. Each step unpacks it, calls one folder's public header, and packs the
+ * result; run.c walks the table of steps and is the file to read first. */
+#ifndef ASSAY_RUNNER_H
+#define ASSAY_RUNNER_H
+
+#include "artifacts/artifacts.h"
+#include "base/base.h"
+#include "base/json.h"
+#include "evals/evals.h"
+#include "kernels/kernels.h"
+#include "runner/config.h"
+#include "runner/event.h"
+#include "runner/home.h"
+#include "runner/repo.h"
+
+struct run_options {
+	const char *rev; /* NULL: HEAD */
+	bool dirty, json, quiet;
+	const char *profile;    /* NULL: none */
+	const char *report_dir; /* NULL: no files */
+	const char *target;     /* NULL: from the event */
+	const char *device;     /* "auto" */
+	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
+	int64_t threads;        /* 0: all */
+	int64_t limit;          /* 0: whole suites */
+	int64_t batch_tokens;   /* of scoring */
+	double wait_s;          /* for another run's lease */
+};
+void run_options_init(struct run_options *o);
+
+enum step_status { STEP_SKIPPED, STEP_DONE, STEP_REUSED, STEP_RESUMED, STEP_FAILED };
+const char *step_status_name(enum step_status s);
+
+#define RUN_STEPS 7
+
+struct run_data { /* a data set of the training */
+	char *path, oid[OID_HEX];
+	int64_t rows, bytes;
+};
+
+struct run_baseline {
+	bool found;
+	char *name, *commit, *why; /* why: in words, when not found */
+	int version;               /* 0: a run without a version */
+	char run[DIGEST_HEX], object[DIGEST_HEX], prompt[OID_HEX], product[DIGEST_HEX];
+};
+
+struct run_suite {
+	char *path;
+	struct suite *suite;
+	char questions[DIGEST_HEX]; /* digest of all its tasks */
+	struct task_result *tasks, *base_tasks;
+	size_t n_tasks, n_base_tasks;
+	json_t *stage;       /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
+	bool reused, rescored;
+};
+
+struct run {
+	const struct run_options *options;
+	struct event event;
+	struct repo *repo;       /* borrowed */
+	struct home *home;       /* borrowed */
+	struct backend *backend; /* opened when first needed */
+
+	/* read */
+	struct commit commit;
+	struct tree *tree, *questions_tree; /* the candidate's; the target's (may be the same) */
+	struct commit target;               /* oid "" if there is none */
+	struct config config, target_config;
+	bool have_config, have_target_config;
+	const struct config *product, *questions; /* which of the two is used for what */
+
+	/* plan */
+	const struct config_profile *profile; /* may be NULL */
+	bool may_train;
+	char numerics[128];
+	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
+	char base_object[DIGEST_HEX]; /* the stored base; "" for init, or a folder not stored yet */
+	struct buf prompt;
+	struct run_data *data;
+	size_t n_data;
+	struct run_suite *suites;
+	size_t n_suites;
+	const char *alias; /* that a PASS would move; NULL: none */
+	int alias_version; /* what it points at; 0: nothing */
+	char alias_commit[OID_HEX];
+
+	/* train */
+	char object[DIGEST_HEX]; /* the model that is judged */
+	json_t *training;        /* {"method","steps","tokens","first_loss","last_loss","seconds","curve"} or NULL */
+	bool left_to_ci;         /* a profile that does not train met a model that is not stored */
+
+	/* gate */
+	struct lease *gate_lease;
+	struct run_baseline baseline;
+	struct gate_result gate;
+	bool have_gate, identical;
+
+	/* record, report */
+	json_t *record;
+	char id[DIGEST_HEX];
+	json_t *promotion; /* {"state","alias","from","to","why"} or NULL */
+	json_t *notes;     /* texts */
+	json_t *report;
+
+	struct {
+		enum step_status status;
+		double seconds;
+	} steps[RUN_STEPS];
+	double started;
+	int failed;       /* the first failure, or 0 */
+	char *fail_text, *fail_hint;
+};
+
+/* Runs a commit through the steps. Gives the exit code of the process. The caller owns *run and releases it. */
+int run_push(struct run *run, const struct run_options *o, struct repo *repo, struct home *home,
+	     const struct event *event);
+void run_release(struct run *run);
+void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int run_backend(struct run *run); /* opens run->backend if it is not */
+const char *run_step_name(size_t i);
+void run_stop_on_signals(void); /* SIGINT and SIGTERM end training at a checkpoint */
+
+/* The steps; their order stands in run.c. */
+int step_read(struct run *run);
+int step_plan(struct run *run);
+int step_train(struct run *run);
+int step_eval(struct run *run);
+int step_gate(struct run *run);
+int step_record(struct run *run);
+int step_report(struct run *run);
+
+/* plan.c: what the plan found, as a document and as text (assay plan). */
+json_t *plan_json(const struct run *run);
+
+/* train.c of the runner: the two ways to a model. */
+int trainer_own(struct run *run, const char *work, const char *out);
+int trainer_command(struct run *run, const char *work, const char *out);
+
+/* suites on a stored model: fills tasks and stage from the registry, or by running. reused tells which. */
+int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
+		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run);
+void evaluate_close(struct run *run); /* drops the model kept loaded between suites */
+
+/* The report of a stored run, from its record and the samples in the store. */
+int report_of_record(json_t **report, struct home *h, const char *id, const json_t *record);
+
+#endif

@@ -1,0 +1,320 @@
+/* step_plan.c: what would run, and what is known already.
+ *
+ * A stage's key is the digest of everything that can change its result, so a known key is not run again. Inputs count
+ * by their git names, which are content digests already. Two keys for a model:
+ *
+ *	train key    everything, with the base resolved to an object, and the numerics class: equal keys, equal bits
+ *	product key  the same as the commit states it, with "dates@production" as it is written
+ *
+ * The second is what tells that a push changed nothing: fine-tuning again from an alias that this very product moved
+ * would be another model, and is not what a change of the README asks for. What cannot fit is refused here. */
+#include "base/base.h"
+#include "runner/baseline.h"
+#include "runner/runner.h"
+
+#include <sys/statvfs.h>
+
+#define DATA_MAX ((size_t)4 << 30)
+
+static int plan_profile(struct run *run)
+{
+	const char *name = run->options->profile;
+
+	run->may_train = true;
+	if (!name)
+		return 0;
+	run->profile = config_profile(run->questions, name);
+	if (run->profile) {
+		run->may_train = run->profile->train;
+		return 0;
+	}
+	if (strcmp(name, "pre-push") == 0) { /* exists without being written: it trains nothing */
+		run->may_train = false;
+		return 0;
+	}
+	err_set(ERR_INPUT, "the policy has no profile %s", name);
+	return err_hint(ERR_INPUT, "add it under profiles: in %s of the target branch", CONFIG_FILE);
+}
+
+static int plan_prompt(struct run *run)
+{
+	const char *path = run->product->prompt;
+	int rc;
+
+	if (!path)
+		return 0;
+	rc = tree_oid(run->tree, path, run->prompt_oid);
+	if (rc == 0)
+		rc = tree_read(run->tree, path, &run->prompt);
+	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: prompt: %s", CONFIG_FILE, err_text()) : rc;
+}
+
+/* ---- suites --------------------------------------------------------------------------------------------------------- */
+
+static int read_question(void *self, const char *path, struct buf *out)
+{
+	return tree_read(self, path, out);
+}
+
+static int plan_suites(struct run *run)
+{
+	const struct texts *paths = &run->questions->suites;
+	const struct eval_files files = { run->questions_tree, read_question };
+
+	run->suites = mem_array(paths->n, sizeof(*run->suites));
+	for (size_t i = 0; i < paths->n; i++) {
+		struct run_suite *s = &run->suites[i];
+		struct digest_ctx *ctx;
+		struct digest d;
+		int rc;
+
+		run->n_suites = i + 1;
+		s->path = mem_str(paths->items[i]);
+		rc = suite_load(&s->suite, s->path, &files);
+		if (rc)
+			return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: suites: %s", CONFIG_FILE, err_text()) : rc;
+		ctx = digest_new();
+		for (size_t t = 0; t < suite_tasks(s->suite); t++) {
+			d = suite_task_digest(s->suite, t);
+			digest_text(ctx, suite_task_name(s->suite, t));
+			digest_add(ctx, d.bytes, sizeof(d.bytes));
+		}
+		d = digest_end(ctx);
+		digest_hex(s->questions, &d);
+	}
+	return 0;
+}
+
+/* ---- training data ----------------------------------------------------------------------------------------------------- */
+
+static int count_row(json_t *value, size_t line, void *arg)
+{
+	int64_t *rows = arg;
+
+	(void)value;
+	(void)line;
+	++*rows;
+	return 0;
+}
+
+static int add_data(struct run *run, const char *path, bool jsonl)
+{
+	struct run_data *d = &run->data[run->n_data];
+	struct buf text = BUF_INIT(DATA_MAX);
+	int rc;
+
+	d->path = mem_str(path);
+	d->rows = -1;
+	run->n_data++;
+	rc = tree_oid(run->tree, path, d->oid);
+	if (rc == 0 && jsonl) {
+		rc = tree_read(run->tree, path, &text);
+		d->bytes = (int64_t)text.len;
+		d->rows = 0;
+		if (rc == 0)
+			rc = json_lines(buf_str(&text), text.len, path, count_row, &d->rows);
+		if (rc == 0 && d->rows == 0) {
+			rc = err_set(ERR_INPUT, "%s has no example in it", path);
+			err_hint(rc, "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");
+		}
+	}
+	buf_release(&text);
+	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: finetune: %s", CONFIG_FILE, err_text()) : rc;
+}
+
+static int plan_data(struct run *run)
+{
+	const struct config_finetune *f = &run->product->finetune;
+	const struct texts *paths = f->command.n ? &f->inputs : &f->data;
+	int rc = 0;
+
+	run->data = mem_array(paths->n + 1, sizeof(*run->data));
+	for (size_t i = 0; rc == 0 && i < paths->n; i++)
+		rc = add_data(run, paths->items[i], f->command.n == 0);
+	return rc;
+}
+
+/* ---- base and keys -------------------------------------------------------------------------------------------------------- */
+
+static int plan_base(struct run *run)
+{
+	const struct config_base *b = &run->product->base;
+	json_t *row = NULL;
+	int rc;
+
+	if (b->kind == BASE_FOLDER && !tree_is_dir(run->tree, b->text)) {
+		err_set(ERR_INPUT, "%s: base: the commit has no folder %s", CONFIG_FILE, b->text);
+		return err_hint(ERR_INPUT, "a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+	}
+	if (b->kind != BASE_VERSION)
+		return 0;
+	rc = home_version(run->home, b->text, &row);
+	if (rc)
+		return err_context(rc, "%s: base", CONFIG_FILE);
+	snprintf(run->base_object, sizeof(run->base_object), "%s", json_get_text(row, "object", ""));
+	json_decref(row);
+	return 0;
+}
+
+static void key_json(struct digest_ctx *ctx, const json_t *value)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+	if (value)
+		json_add(&b, value);
+	digest_text(ctx, value ? buf_str(&b) : NULL);
+	buf_release(&b);
+}
+
+static int key_path(struct digest_ctx *ctx, struct run *run, const char *path)
+{
+	char oid[OID_HEX];
+	int rc = tree_oid(run->tree, path, oid);
+
+	if (rc)
+		return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: %s", CONFIG_FILE, err_text()) : rc;
+	digest_text(ctx, oid);
+	return 0;
+}
+
+/* What both keys hold: the statement of the product. */
+static int key_product(struct digest_ctx *ctx, struct run *run)
+{
+	const struct config *c = run->product;
+	const struct config_base *b = &c->base;
+	json_t *root = yaml_root(c->yaml), *finetune = json_object_get(root, "finetune");
+	int rc = 0;
+
+	if (b->kind == BASE_INIT)
+		key_json(ctx, json_object_get(root, "base"));
+	if (b->kind == BASE_FOLDER)
+		rc = key_path(ctx, run, b->text);
+	if (rc == 0 && b->tokenizer)
+		rc = key_path(ctx, run, b->tokenizer);
+	for (size_t i = 0; rc == 0 && i < b->tokenizer_data.n; i++)
+		rc = key_path(ctx, run, b->tokenizer_data.items[i]);
+	if (finetune) { /* data and inputs count by content, not by name */
+		json_t *copy = json_copy(finetune);
+
+		json_object_del(copy, "data");
+		json_object_del(copy, "timeout");
+		key_json(ctx, copy);
+		json_decref(copy);
+	}
+	for (size_t i = 0; i < run->n_data; i++)
+		digest_text(ctx, run->data[i].oid);
+	return rc;
+}
+
+static int plan_keys(struct run *run)
+{
+	struct digest_ctx *ctx = digest_new();
+	struct digest d;
+	int rc;
+
+	digest_text(ctx, "product-1");
+	digest_text(ctx, run->product->base.kind == BASE_VERSION ? run->product->base.text : NULL);
+	digest_text(ctx, run->prompt_oid);
+	rc = key_product(ctx, run);
+	d = digest_end(ctx);
+	digest_hex(run->product_key, &d);
+	if (rc)
+		return rc;
+
+	ctx = digest_new();
+	digest_text(ctx, "train-1");
+	digest_text(ctx, run->numerics);
+	digest_text(ctx, run->base_object);
+	rc = key_product(ctx, run);
+	d = digest_end(ctx);
+	digest_hex(run->train_key, &d);
+	return rc;
+}
+
+/* ---- what is known, and what fits ------------------------------------------------------------------------------------------ */
+
+static int plan_known(struct run *run)
+{
+	struct run_baseline *b = &run->baseline;
+	json_t *out = NULL;
+	int rc;
+
+	if (b->found && strcmp(b->product, run->product_key) == 0 && store_has(run->home->store, b->object)) {
+		memcpy(run->object, b->object, sizeof(run->object));
+		return 0;
+	}
+	if (run->product->base.kind == BASE_VERSION && !run->product->finetune.present) {
+		memcpy(run->object, run->base_object, sizeof(run->object));
+		return 0;
+	}
+	rc = registry_stage(run->home->registry, "train", run->train_key, run->event.trust, &out);
+	if (rc == ERR_NOTFOUND) {
+		err_clear();
+		return 0;
+	}
+	if (rc == 0) {
+		json_t *output = json_object_get(out, "output");
+		const char *object = json_get_text(output ? output : out, "object", "");
+
+		if (*object && store_has(run->home->store, object)) {
+			snprintf(run->object, sizeof(run->object), "%s", object);
+			run->training = json_incref(json_object_get(output ? output : out, "training"));
+		}
+	}
+	json_decref(out);
+	return rc;
+}
+
+static uint64_t memory_available(void)
+{
+	struct buf text = BUF_INIT(1 << 16);
+	unsigned long long kb = 0;
+	const char *at;
+
+	if (fs_read(&text, "/proc/meminfo", 1 << 16) == 0 && (at = strstr(buf_str(&text), "MemAvailable:")) != NULL)
+		kb = strtoull(at + 13, NULL, 10);
+	buf_release(&text);
+	err_clear();
+	return kb * 1024;
+}
+
+/* Weights, gradient and both moments in fp32, and what one micro-batch holds; weights are written twice. */
+static int plan_fits(struct run *run)
+{
+	const struct config_base *b = &run->product->base;
+	const struct train_options *t = &run->product->finetune.train;
+	const struct model_config *m = &b->init;
+	uint64_t params, need, have = memory_available();
+	struct statvfs disk;
+
+	if (b->kind != BASE_INIT || *run->object)
+		return 0;
+	params = model_config_params(m) + (uint64_t)m->hidden_size * (uint64_t)(b->tokenizer ? 0 : b->vocab_size);
+	need = params * 16 + (uint64_t)t->batch_tokens * (uint64_t)m->layers *
+				     ((uint64_t)m->hidden_size * 40 + (uint64_t)m->intermediate_size * 12);
+	if (have && need > have) {
+		err_set(ERR_UNAVAILABLE, "training needs about %.1f GB of memory, %.1f GB are free", (double)need / 1e9,
+			(double)have / 1e9);
+		return err_hint(ERR_UNAVAILABLE, "lower finetune.batch_tokens or the size under base.init");
+	}
+	if (statvfs(store_home(run->home->store), &disk) == 0 &&
+	    (uint64_t)disk.f_bavail * disk.f_frsize < params * 8) {
+		err_set(ERR_IO, "storing the model needs %.1f GB of disk at %s", (double)params * 8 / 1e9,
+			store_home(run->home->store));
+		return err_hint(ERR_IO, "free space there, or set ASSAY_HOME to another disk");
+	}
+	return 0;
+}
+
+int step_plan(struct run *run)
+{
+	int rc;
+
+	if ((rc = plan_profile(run)) || (rc = run_backend(run)) || (rc = plan_prompt(run)) || (rc = plan_suites(run)) ||
+	    (rc = plan_data(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
+		return rc;
+	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
+	if ((rc = plan_keys(run)) || (rc = plan_known(run)))
+		return rc;
+	return plan_fits(run);
+}

@@ -1,0 +1,84 @@
+/* step_read.c: the commit, the target, and the two configurations.
+ *
+ * The product is the candidate's, the questions are the target's (config.h). A target that has no assay.yaml yet (a
+ * first push) leaves the candidate's own in force, and the report says so. */
+#include "base/base.h"
+#include "runner/runner.h"
+
+#define CONFIG_MAX ((size_t)1 << 20)
+
+static int read_config(struct config *out, struct tree *t, const char *name)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	int rc = tree_read(t, CONFIG_FILE, &text);
+
+	if (rc == 0)
+		rc = config_parse(out, buf_str(&text), text.len, name);
+	buf_release(&text);
+	return rc;
+}
+
+static int read_candidate(struct run *run)
+{
+	const char *rev = run->options->rev ? run->options->rev : "HEAD";
+	int rc = repo_commit(run->repo, rev, &run->commit);
+
+	if (rc)
+		return rc;
+	rc = run->options->dirty ? tree_open_dirty(&run->tree, run->repo)
+				 : tree_open(&run->tree, run->repo, &run->commit);
+	if (rc == 0)
+		rc = read_config(&run->config, run->tree, CONFIG_FILE);
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "commit %.12s has no %s", run->commit.oid, CONFIG_FILE);
+		err_hint(rc, "assay init writes one; commit it");
+	}
+	run->have_config = rc == 0;
+	return rc;
+}
+
+static int read_target(struct run *run)
+{
+	char *name;
+	int rc = repo_commit(run->repo, run->event.target, &run->target);
+
+	if (rc)
+		return rc;
+	rc = tree_open(&run->questions_tree, run->repo, &run->target);
+	if (rc)
+		return rc;
+	name = mem_printf("%s of target %.12s", CONFIG_FILE, run->target.oid);
+	rc = read_config(&run->target_config, run->questions_tree, name);
+	free(name);
+	run->have_target_config = rc == 0;
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	err_clear();
+	tree_close(run->questions_tree);
+	run->questions_tree = NULL;
+	run_note(run, "the target %.12s has no %s yet: the candidate's own questions are used", run->target.oid,
+		 CONFIG_FILE);
+	return 0;
+}
+
+int step_read(struct run *run)
+{
+	int rc = read_candidate(run);
+
+	if (rc == 0 && *run->event.target)
+		rc = read_target(run);
+	if (rc)
+		return rc;
+	run->product = &run->config;
+	run->questions = run->have_target_config ? &run->target_config : &run->config;
+	if (!run->questions_tree)
+		run->questions_tree = run->tree;
+	if (!*run->event.target)
+		run_note(run, "no target branch is known: the candidate's own questions are used");
+	if (run->event.note)
+		run_note(run, "%s", run->event.note);
+	if (strcmp(run->product->model, run->questions->model) != 0)
+		run_note(run, "the candidate renames the model %s to %s: that takes effect once it is merged",
+			 run->questions->model, run->product->model);
+	return 0;
+}

@@ -1,0 +1,231 @@
+/* trainer.c: fine-tuning by our own engine, from a configuration to a Hugging Face folder.
+ *
+ * The folder holds config.json, model.safetensors, generation_config.json, tokenizer.json and tokenizer_config.json, so
+ * that transformers loads what assay trained. The learning curve goes into run->training, at most CURVE_MAX points. */
+#include "base/base.h"
+#include "model/model.h"
+#include "runner/runner.h"
+#include "runner/trainer.h"
+
+#define DATA_MAX ((size_t)4 << 30)
+#define CURVE_MAX 200
+#define END_OF_TEXT "<|endoftext|>"
+
+/* ---- the learning curve ------------------------------------------------------------------------------------------------- */
+
+struct curve {
+	json_t *points;
+	int64_t every;
+	double sum;
+	int64_t n;
+};
+
+/* A point is the mean loss of `every` steps. */
+static void curve_add(struct curve *c, const struct train_step *s)
+{
+	if (c->every == 0)
+		c->every = (s->steps + CURVE_MAX - 1) / CURVE_MAX;
+	c->sum += s->loss;
+	c->n++;
+	if (c->n < c->every && s->step < s->steps)
+		return;
+	json_array_append_new(c->points, json_pack("[I,f]", (json_int_t)s->step, c->sum / (double)c->n));
+	c->sum = 0;
+	c->n = 0;
+}
+
+static int on_step(const struct train_step *s, void *arg)
+{
+	curve_add(arg, s);
+	if (s->step == 1)
+		progress_begin("train", (uint64_t)s->steps, "step");
+	progress_at((uint64_t)s->step, "loss %.3f  %.0f tokens/s", s->loss,
+		    s->seconds > 0 ? (double)s->tokens / s->seconds : 0);
+	return 0;
+}
+
+/* ---- the start: fresh or loaded ---------------------------------------------------------------------------------------------- */
+
+static int train_tokenizer(struct run *run, const char *out)
+{
+	const struct config_base *b = &run->product->base;
+	const char *special[] = { END_OF_TEXT, NULL };
+	const struct tokenizer_train how = { (int)b->vocab_size, special };
+	size_t n = b->tokenizer_data.n;
+	struct buf *texts = mem_array(n, sizeof(*texts)), json = BUF_INIT((size_t)256 << 20);
+	const char **data = mem_array(n, sizeof(*data));
+	size_t *lens = mem_array(n, sizeof(*lens));
+	char *path = path_join(out, "tokenizer.json");
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		buf_init(&texts[i], DATA_MAX);
+		rc = trainer_plain_text(run->tree, b->tokenizer_data.items[i], &texts[i]);
+		data[i] = buf_str(&texts[i]);
+		lens[i] = texts[i].len;
+	}
+	if (rc == 0)
+		rc = tokenizer_train(&json, data, lens, n, &how);
+	if (rc == 0)
+		rc = fs_write(path, json.data, json.len);
+	for (size_t i = 0; i < n; i++)
+		buf_release(&texts[i]);
+	buf_release(&json);
+	free(texts);
+	free(data);
+	free(lens);
+	free(path);
+	return rc;
+}
+
+/* AutoTokenizer needs to be told to take tokenizer.json as it is (facts of transformers 4 and 5). */
+static int write_tokenizer_config(const char *out)
+{
+	static const char text[] = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
+				   "  \"bos_token\": null,\n  \"eos_token\": \"" END_OF_TEXT "\",\n"
+				   "  \"clean_up_tokenization_spaces\": false\n}\n";
+	char *path = path_join(out, "tokenizer_config.json");
+	int rc = fs_write(path, text, sizeof(text) - 1);
+
+	free(path);
+	return rc;
+}
+
+static int copy_tokenizer(struct run *run, const char *out)
+{
+	struct buf text = BUF_INIT((size_t)256 << 20);
+	char *path = path_join(out, "tokenizer.json");
+	int rc = tree_read(run->tree, run->product->base.tokenizer, &text);
+
+	if (rc == 0)
+		rc = fs_write(path, buf_str(&text), text.len);
+	buf_release(&text);
+	free(path);
+	return rc;
+}
+
+static int start_fresh(struct run *run, const char *out, struct model **model, struct tokenizer **tok)
+{
+	const struct config_base *b = &run->product->base;
+	struct model_config config = b->init;
+	int rc = b->tokenizer ? copy_tokenizer(run, out) : train_tokenizer(run, out);
+
+	if (rc == 0)
+		rc = write_tokenizer_config(out);
+	if (rc == 0)
+		rc = tokenizer_load(tok, out);
+	if (rc)
+		return rc;
+	config.vocab_size = tokenizer_size(*tok);
+	config.eos_id = tokenizer_id(*tok, END_OF_TEXT);
+	if (config.eos_id < 0)
+		return err_set(ERR_INPUT, "the tokenizer has no token " END_OF_TEXT ", which ends a text");
+	return model_init(model, &config, b->init_seed, run->backend);
+}
+
+/* Files of the base that are not weights travel on unchanged. */
+static int copy_side_file(const char *name, void *arg)
+{
+	const char **dirs = arg;
+	char *from, *to;
+	int rc = 0;
+
+	if (strncmp(name, "tokenizer", 9) != 0 && strcmp(name, "special_tokens_map.json") != 0 &&
+	    !path_has_suffix(name, ".jinja") && strcmp(name, "vocab.json") != 0 && strcmp(name, "merges.txt") != 0)
+		return 0;
+	from = path_join(dirs[0], name);
+	to = path_join(dirs[1], name);
+	if (!fs_is_dir(from))
+		rc = fs_copy(from, to);
+	free(from);
+	free(to);
+	return rc;
+}
+
+static int start_loaded(struct run *run, const char *work, const char *out, struct model **model,
+			struct tokenizer **tok)
+{
+	char *base = path_join(work, "base");
+	const char *dirs[] = { base, out };
+	int rc = fs_remove_tree(base);
+
+	if (rc == 0)
+		rc = *run->base_object ? store_get_tree(run->home->store, run->base_object, base)
+				       : tree_export(run->tree, run->product->base.text, base);
+	if (rc == 0)
+		rc = tokenizer_load(tok, base);
+	if (rc == 0)
+		rc = model_load(model, base, run->backend);
+	if (rc == 0 && tokenizer_size(*tok) > model_config(*model)->vocab_size)
+		rc = err_set(ERR_INPUT, "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",
+			     tokenizer_size(*tok), model_config(*model)->vocab_size);
+	if (rc == 0)
+		rc = fs_list(base, copy_side_file, dirs);
+	free(base);
+	return rc;
+}
+
+/* ---- training ------------------------------------------------------------------------------------------------------------- */
+
+static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, struct train_data *data)
+{
+	size_t cut = 0;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < run->n_data; i++) {
+		struct buf text = BUF_INIT(DATA_MAX);
+
+		rc = tree_read(run->tree, run->data[i].path, &text);
+		if (rc == 0)
+			rc = train_data_add(data, tok, NULL, model_config(model)->eos_id, buf_str(&text), text.len,
+					    run->data[i].path, model_config(model)->context, &cut);
+		buf_release(&text);
+	}
+	if (cut)
+		run_note(run, "%zu training examples are longer than the context of %d tokens and were cut", cut,
+			 model_config(model)->context);
+	return rc;
+}
+
+static int train(struct run *run, struct model *model, const struct tokenizer *tok, const char *work)
+{
+	struct train_data data = { 0 };
+	struct train_result result;
+	struct curve curve = { .points = json_array() };
+	char *checkpoints = path_join(work, "checkpoints");
+	const struct train_hooks hooks = { on_step, &curve, checkpoints, 30 };
+	int rc = load_data(run, model, tok, &data);
+
+	if (rc == 0)
+		rc = fs_mkdirs(checkpoints);
+	if (rc == 0)
+		rc = train_run(model, &data, &run->product->finetune.train, &hooks, &result);
+	progress_end();
+	if (rc == 0)
+		run->training = json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", "full", "steps",
+					  (json_int_t)result.steps, "tokens", (json_int_t)result.tokens, "first_loss",
+					  result.first_loss, "last_loss", result.last_loss, "seconds", result.seconds,
+					  "resumed", result.resumed, "curve", curve.points);
+	json_decref(curve.points);
+	train_data_release(&data);
+	free(checkpoints);
+	return rc;
+}
+
+int trainer_own(struct run *run, const char *work, const char *out)
+{
+	struct model *model = NULL;
+	struct tokenizer *tok = NULL;
+	int rc = run_backend(run);
+
+	if (rc == 0)
+		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &model, &tok)
+							   : start_loaded(run, work, out, &model, &tok);
+	if (rc == 0 && run->product->finetune.present)
+		rc = train(run, model, tok, work);
+	if (rc == 0)
+		rc = model_save(model, out);
+	model_free(model);
+	tokenizer_free(tok);
+	return rc;
+}
