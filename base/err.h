@@ -12,7 +12,7 @@
 
 enum err {
 	ERR_OK = 0,
-	/* for the caller to handle; exit as 65 or 70 if nobody does */
+	/* for the caller to handle; exit as 65 or 75 if nobody does */
 	ERR_NOTFOUND = -1, /* the thing asked for is not there */
 	ERR_EXISTS = -2,   /* it is there already */
 	ERR_CONFLICT = -3, /* somebody else changed it first */
@@ -48,7 +48,8 @@ struct err_saved {
 struct err_saved err_save(void);
 void err_restore(struct err_saved *saved);
 
-/* The exit code of the process for a result: 0, 64..78. */
+/* The exit code of the process for a result: 0, 64..78. NOTFOUND and EXISTS are 65, CONFLICT and BUSY 75 (try again);
+ * whatever is no enum err (OPT_HELPED, say, that nobody handled) is 70: fail closed. */
 int err_exit_code(int code);
 
 #endif

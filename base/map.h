@@ -7,6 +7,7 @@ struct map {
 	size_t len, cap;
 	char *keys; /* all keys, one after the other */
 	size_t keys_len, keys_cap;
+	uint64_t seed[2]; /* of the hash, chosen by map_init */
 };
 
 void map_init(struct map *m);

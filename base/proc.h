@@ -21,6 +21,8 @@ struct proc {
 	double timeout_s; /* 0: none; over it the child's group is killed and proc_run gives ERR_UNAVAILABLE */
 	int (*before_exec)(void *arg); /* in the child; non-zero ends it with 126 */
 	void *before_exec_arg;
+	const volatile int *stop; /* if given and it becomes non-zero (by a signal handler): the group is ended,
+				   * ERR_INTERRUPTED */
 
 	int status; /* result */
 };

@@ -1,0 +1,532 @@
+/* fs.c: files that are written whole or not at all.
+ *
+ * A new file is written under a temporary name in the folder it will live in (a rename never crosses file systems),
+ * synced, renamed over its final name, and the folder is synced, so that the name survives a power cut as well as the
+ * bytes. Readers see the old file or the new one. A failure on the way (disk full, quota, a limit) removes the temporary
+ * and is ERR_IO with the final path in its text; after kill -9 at most a file ".assay-tmp-*" is left over.
+ *
+ * fs_remove_tree() walks by open folders and names relative to them and never through a link. It holds two folders open
+ * however deep the tree is: folders found below the top are first moved up into it under a fresh name. */
+#include "base/base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE ((size_t)1 << 18)
+
+static int code_of_errno(void)
+{
+	return errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : ERR_IO;
+}
+
+/* ---- reading ---- */
+
+static int open_read(int *out, struct stat *st, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	*out = -1;
+	if (fd < 0)
+		return err_errno(code_of_errno(), "cannot open %s", path);
+	if (fstat(fd, st)) {
+		int rc = err_errno(ERR_IO, "cannot stat %s", path);
+
+		close(fd);
+		return rc;
+	}
+	if (S_ISDIR(st->st_mode)) {
+		close(fd);
+		return err_set(ERR_INPUT, "%s is a folder, not a file", path);
+	}
+	*out = fd;
+	return 0;
+}
+
+static int too_big(const char *path, size_t max)
+{
+	return err_set(ERR_INPUT, "%s is larger than %zu bytes, the most that is read here", path, max);
+}
+
+int fs_read(struct buf *out, const char *path, size_t max)
+{
+	char *piece = NULL;
+	size_t total = 0;
+	struct stat st;
+	ssize_t n;
+	int fd, rc;
+
+	rc = open_read(&fd, &st, path);
+	if (rc)
+		return rc;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max) {
+		rc = too_big(path, max);
+		goto out;
+	}
+	piece = mem_resize(NULL, PIECE);
+	while ((n = read(fd, piece, PIECE)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			rc = err_errno(ERR_IO, "cannot read %s", path);
+			goto out;
+		}
+		total += (size_t)n;
+		buf_add(out, piece, (size_t)n);
+		if (total > max || buf_full(out)) {
+			rc = too_big(path, total > max ? max : out->max);
+			goto out;
+		}
+	}
+out:
+	free(piece);
+	close(fd);
+	return rc;
+}
+
+bool fs_exists(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
+bool fs_is_dir(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+int fs_size(uint64_t *out, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return err_errno(code_of_errno(), "cannot stat %s", path);
+	*out = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int fs_list(const char *dir, int (*each)(const char *name, void *arg), void *arg)
+{
+	char **names = NULL;
+	size_t n = 0, cap = 0;
+	struct dirent *e;
+	int rc = 0;
+	DIR *d;
+
+	d = opendir(dir);
+	if (!d)
+		return err_errno(code_of_errno(), "cannot list %s", dir);
+	while (errno = 0, (e = readdir(d)) != NULL) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		MEM_GROW(names, n, cap);
+		names[n++] = mem_str(e->d_name);
+	}
+	if (errno)
+		rc = err_errno(ERR_IO, "cannot list %s", dir);
+	closedir(d);
+	if (n)
+		qsort(names, n, sizeof(*names), compare_names);
+	for (size_t i = 0; i < n; i++) {
+		if (!rc)
+			rc = each(names[i], arg);
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+int fs_map_open(struct fs_map *m, const char *path)
+{
+	struct stat st;
+	void *p;
+	int fd, rc;
+
+	*m = (struct fs_map){ (const uint8_t *)"", 0 };
+	rc = open_read(&fd, &st, path);
+	if (rc)
+		return rc;
+	if (!S_ISREG(st.st_mode)) {
+		rc = err_set(ERR_INPUT, "%s is not a regular file", path);
+	} else if (st.st_size) {
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (p == MAP_FAILED)
+			rc = err_errno(errno == ENOMEM ? ERR_UNAVAILABLE : ERR_IO, "cannot map %s", path);
+		else
+			*m = (struct fs_map){ p, (size_t)st.st_size };
+	}
+	close(fd);
+	return rc;
+}
+
+void fs_map_close(struct fs_map *m)
+{
+	if (m->len)
+		munmap((void *)(uintptr_t)m->data, m->len);
+	*m = (struct fs_map){ NULL, 0 };
+}
+
+/* ---- folders ---- */
+
+int fs_sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0)
+		return err_errno(code_of_errno(), "cannot open folder %s", path);
+	/* some file systems cannot sync a folder and say EINVAL; there is nothing better to do there */
+	if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
+		rc = err_errno(ERR_IO, "cannot sync folder %s", path);
+	close(fd);
+	return rc;
+}
+
+static int sync_parent(const char *path)
+{
+	char *dir = path_dir(path);
+	int rc = fs_sync_dir(dir);
+
+	free(dir);
+	return rc;
+}
+
+static int make_dir(const char *path)
+{
+	if (!mkdir(path, 0777))
+		return sync_parent(path);
+	if (errno == EEXIST && fs_is_dir(path))
+		return 0;
+	if (errno == EEXIST)
+		return err_set(ERR_IO, "%s is in the way: it is not a folder", path);
+	return err_errno(ERR_IO, "cannot make folder %s", path);
+}
+
+int fs_mkdirs(const char *path)
+{
+	char *part;
+	int rc = 0;
+
+	if (fs_is_dir(path))
+		return 0;
+	part = mem_str(path);
+	for (char *p = part + strspn(part, "/"); *p && !rc;) {
+		size_t n = strcspn(p, "/");
+		char c = p[n];
+
+		p[n] = '\0';
+		rc = make_dir(part);
+		p[n] = c;
+		p += n;
+		p += strspn(p, "/");
+	}
+	free(part);
+	return rc;
+}
+
+static void random_name(char out[24], const char *prefix)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	uint8_t r[10];
+	size_t n = strlen(prefix);
+
+	if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r)) {
+		uint64_t t = (uint64_t)clock_unix_ns() ^ ((uint64_t)getpid() << 40);
+
+		memcpy(r, &t, sizeof(t));
+		r[8] = r[9] = 0;
+	}
+	memcpy(out, prefix, n);
+	for (size_t i = 0; i < sizeof(r); i++)
+		out[n + i] = letters[r[i] & 31];
+	out[n + sizeof(r)] = '\0';
+}
+
+int fs_temp_dir(char **out, const char *parent, const char *prefix)
+{
+	*out = NULL;
+	for (int tries = 0; tries < 100; tries++) {
+		char name[24];
+		char *path;
+
+		random_name(name, "");
+		path = mem_printf("%s/%s%s", parent, prefix, name);
+		if (!mkdir(path, 0700)) {
+			*out = path;
+			return 0;
+		}
+		free(path);
+		if (errno != EEXIST)
+			break;
+	}
+	return err_errno(code_of_errno(), "cannot make a temporary folder in %s", parent);
+}
+
+/* ---- writing ---- */
+
+int fs_temp_open(struct fs_temp *t, const char *dir)
+{
+	int rc;
+
+	*t = (struct fs_temp){ -1, NULL };
+	rc = fs_mkdirs(dir);
+	if (rc)
+		return rc;
+	for (int tries = 0; tries < 100; tries++) {
+		char name[24];
+		char *path;
+		int fd;
+
+		random_name(name, ".assay-tmp-");
+		path = path_join(dir, name);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+		if (fd >= 0) {
+			*t = (struct fs_temp){ fd, path };
+			return 0;
+		}
+		free(path);
+		if (errno != EEXIST)
+			break;
+	}
+	return err_errno(ERR_IO, "cannot make a temporary file in %s", dir);
+}
+
+int fs_temp_write(struct fs_temp *t, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(t->fd, p, len < PTRDIFF_MAX ? len : PTRDIFF_MAX);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (!n)
+				errno = ENOSPC;
+			return err_errno(ERR_IO, "cannot write %s", t->path);
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int fs_temp_commit(struct fs_temp *t, const char *path)
+{
+	char *dir = path_dir(path);
+	int fd = t->fd;
+	int rc;
+
+	t->fd = -1;
+	rc = fs_mkdirs(dir);
+	if (!rc && fsync(fd))
+		rc = err_errno(ERR_IO, "cannot sync %s (to be %s)", t->path, path);
+	/* close() is where a network file system reports what it could not write */
+	if (close(fd) && !rc && errno != EINTR)
+		rc = err_errno(ERR_IO, "cannot close %s (to be %s)", t->path, path);
+	if (!rc && rename(t->path, path))
+		rc = err_errno(ERR_IO, "cannot rename %s to %s", t->path, path);
+	if (rc) {
+		fs_temp_drop(t);
+	} else {
+		free(t->path);
+		t->path = NULL;
+		rc = fs_sync_dir(dir);
+	}
+	free(dir);
+	return rc;
+}
+
+void fs_temp_drop(struct fs_temp *t)
+{
+	/* a zeroed struct that was never opened has no path, and its fd 0 is not ours */
+	if (!t->path)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	unlink(t->path);
+	free(t->path);
+	*t = (struct fs_temp){ -1, NULL };
+}
+
+int fs_write(const char *path, const void *data, size_t len)
+{
+	char *dir = path_dir(path);
+	struct fs_temp t;
+	int rc;
+
+	rc = fs_temp_open(&t, dir);
+	if (!rc)
+		rc = fs_temp_write(&t, data, len);
+	if (!rc)
+		rc = fs_temp_commit(&t, path);
+	fs_temp_drop(&t);
+	free(dir);
+	return rc ? err_context(rc, "%s", path) : 0;
+}
+
+int fs_copy(const char *from, const char *to)
+{
+	char *dir = path_dir(to), *piece = NULL;
+	struct fs_temp t = { -1, NULL };
+	struct stat st;
+	ssize_t n;
+	int fd, rc;
+
+	rc = open_read(&fd, &st, from);
+	if (rc)
+		goto out;
+	rc = fs_temp_open(&t, dir);
+	piece = mem_resize(NULL, PIECE);
+	while (!rc && (n = read(fd, piece, PIECE)) != 0) {
+		if (n > 0)
+			rc = fs_temp_write(&t, piece, (size_t)n);
+		else if (errno != EINTR)
+			rc = err_errno(ERR_IO, "cannot read %s", from);
+	}
+	close(fd);
+	if (!rc)
+		rc = fs_temp_commit(&t, to);
+	if (rc)
+		err_context(rc, "%s", to);
+out:
+	fs_temp_drop(&t);
+	free(piece);
+	free(dir);
+	return rc;
+}
+
+int fs_rename(const char *from, const char *to)
+{
+	if (rename(from, to))
+		return err_errno(code_of_errno(), "cannot rename %s to %s", from, to);
+	return err_first(sync_parent(to), sync_parent(from));
+}
+
+/* ---- removing ---- */
+
+int fs_remove(const char *path)
+{
+	if (unlink(path) && errno != ENOENT && errno != ENOTDIR)
+		return err_errno(ERR_IO, "cannot remove %s", path);
+	return 0;
+}
+
+/* Removes the entry of an open folder if it is not a folder itself; 1 if it is one. */
+static int remove_leaf(int dir, const char *name, const char *top)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		if (errno == ENOENT)
+			return 0;
+		return err_errno(ERR_IO, "cannot stat %s beneath %s", name, top);
+	}
+	if (S_ISDIR(st.st_mode))
+		return 1;
+	if (unlinkat(dir, name, 0) && errno != ENOENT)
+		return err_errno(ERR_IO, "cannot remove %s beneath %s", name, top);
+	return 0;
+}
+
+static DIR *open_dir_at(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d;
+
+	if (fd < 0)
+		return NULL;
+	(void)fchmod(fd, 0700); /* a read-only folder of our own must not keep its files */
+	d = fdopendir(fd);
+	if (!d)
+		close(fd);
+	return d;
+}
+
+/* Empties a folder that lies in the top one: leaves are removed, folders are moved up into the top. */
+static int flatten(int top_fd, const char *name, const char *top)
+{
+	DIR *d = open_dir_at(top_fd, name);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return errno == ENOENT ? 0 : err_errno(ERR_IO, "cannot open folder %s beneath %s", name, top);
+	while (!rc && (errno = 0, (e = readdir(d)) != NULL)) {
+		char fresh[24];
+		int fd;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		rc = remove_leaf(dirfd(d), e->d_name, top);
+		if (rc <= 0)
+			continue;
+		rc = 0;
+		/* moving a folder rewrites its "..", so it must be writable */
+		fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0) {
+			(void)fchmod(fd, 0700);
+			close(fd);
+		}
+		random_name(fresh, ".rm-");
+		if (renameat(dirfd(d), e->d_name, top_fd, fresh) && errno != ENOENT)
+			rc = err_errno(ERR_IO, "cannot remove %s beneath %s", e->d_name, top);
+	}
+	closedir(d);
+	if (!rc && unlinkat(top_fd, name, AT_REMOVEDIR) && errno != ENOENT)
+		rc = err_errno(ERR_IO, "cannot remove folder %s beneath %s", name, top);
+	return rc;
+}
+
+/* One pass over the top folder; *left counts what was found. */
+static int remove_pass(DIR *d, size_t *left, const char *top)
+{
+	struct dirent *e;
+	int rc = 0;
+
+	*left = 0;
+	rewinddir(d);
+	while (!rc && (errno = 0, (e = readdir(d)) != NULL)) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		++*left;
+		rc = remove_leaf(dirfd(d), e->d_name, top);
+		if (rc > 0)
+			rc = flatten(dirfd(d), e->d_name, top);
+	}
+	if (!rc && errno)
+		rc = err_errno(ERR_IO, "cannot list %s", top);
+	return rc;
+}
+
+int fs_remove_tree(const char *path)
+{
+	size_t left = 1;
+	int rc;
+	DIR *d;
+
+	rc = remove_leaf(AT_FDCWD, path, path);
+	if (rc <= 0)
+		return rc;
+	d = open_dir_at(AT_FDCWD, path);
+	if (!d)
+		return err_errno(ERR_IO, "cannot open folder %s", path);
+	for (rc = 0; !rc && left;)
+		rc = remove_pass(d, &left, path);
+	closedir(d);
+	if (!rc && rmdir(path) && errno != ENOENT)
+		rc = err_errno(ERR_IO, "cannot remove folder %s", path);
+	return rc;
+}

@@ -1,0 +1,311 @@
+/* json.c: JSON by jansson, strict in and canonical out.
+ *
+ * Canonical form, which digests are made of: no spaces; keys sorted by their bytes; text as UTF-8, with only the quote,
+ * the backslash and the control bytes escaped (\b \f \n \r \t, else \u00xx in lower case); integers as they are; a real
+ * always has a '.' or an exponent, so that it stays a real, and is the shortest decimal that reads back to the same
+ * double, laid out as Python's repr() does (1.0, 0.0001, 1e-05, 1e+16). jansson's own output differs in the digits of
+ * reals (a fixed precision) and in escapes, hence the writer here. */
+#include "base/json.h"
+
+#include <limits.h>
+#include <math.h>
+
+#define FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
+
+/* ---- reading ---- */
+
+int json_parse(json_t **out, const char *text, size_t len, const char *name)
+{
+	bool bom = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3);
+	json_error_t e;
+
+	*out = json_loadb(text + (bom ? 3 : 0), len - (bom ? 3 : 0), FLAGS, &e);
+	if (*out)
+		return 0;
+	return err_set(ERR_INPUT, "%s:%d:%d: not JSON: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1,
+		       e.text);
+}
+
+int json_read(json_t **out, const char *path, size_t max)
+{
+	struct buf b = BUF_INIT(max);
+	int rc;
+
+	*out = NULL;
+	rc = fs_read(&b, path, max);
+	if (!rc)
+		rc = json_parse(out, buf_str(&b), b.len, path);
+	buf_release(&b);
+	return rc;
+}
+
+int json_parse_line(json_t **out, const char *text, size_t len, const char *name, size_t line)
+{
+	json_error_t e;
+
+	*out = json_loadb(text, len, FLAGS, &e);
+	if (*out)
+		return 0;
+	return err_set(ERR_INPUT, "%s:%zu:%d: not JSON: %s", name, line, e.column > 0 ? e.column : 1, e.text);
+}
+
+static bool is_blank(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r')
+			return false;
+	return true;
+}
+
+int json_lines(const char *text, size_t len, const char *name, int (*each)(json_t *value, size_t line, void *arg),
+	       void *arg)
+{
+	size_t line = 0, at = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+	int rc = 0;
+
+	while (at < len && !rc) {
+		const char *end = memchr(text + at, '\n', len - at);
+		size_t n = end ? (size_t)(end - text) - at : len - at;
+		json_t *value;
+
+		line++;
+		if (!is_blank(text + at, n)) {
+			rc = json_parse_line(&value, text + at, n, name, line);
+			if (!rc)
+				rc = each(value, line, arg);
+			json_decref(value);
+		}
+		at += n + 1;
+	}
+	return rc;
+}
+
+/* ---- writing ---- */
+
+void json_add_text(struct buf *out, const char *s, size_t len)
+{
+	static const char escapes[] = "btn\0fr"; /* 8 to 13 */
+	size_t used;
+
+	buf_addc(out, '"');
+	for (size_t i = 0; i < len; i += used) {
+		uint32_t cp = utf8_next(s + i, len - i, &used);
+
+		if (cp == '"' || cp == '\\')
+			buf_addf(out, "\\%c", (char)cp);
+		else if (cp >= 8 && cp <= 13 && escapes[cp - 8])
+			buf_addf(out, "\\%c", escapes[cp - 8]);
+		else if (cp < 0x20)
+			buf_addf(out, "\\u%04x", (unsigned)cp);
+		else if (cp == 0xfffd)
+			buf_add(out, "\xef\xbf\xbd", 3);
+		else
+			buf_add(out, s + i, used);
+	}
+	buf_addc(out, '"');
+}
+
+/* Shortest digits that read back, and the power of ten of the first one. */
+static int shortest(char digits[20], int *exponent, double x)
+{
+	char text[40];
+	int n = 0;
+
+	for (int precision = 0; precision < 17; precision++) {
+		snprintf(text, sizeof(text), "%.*e", precision, x);
+		if (strtod(text, NULL) == x)
+			break;
+	}
+	for (const char *p = text; *p != 'e'; p++)
+		if (*p >= '0' && *p <= '9') /* not the point, which a locale may have changed */
+			digits[n++] = *p;
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	*exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
+	return n;
+}
+
+static void add_real(struct buf *out, double x)
+{
+	char digits[20];
+	int e, n;
+
+	if (signbit(x))
+		buf_addc(out, '-');
+	n = shortest(digits, &e, fabs(x));
+	if (e < -4 || e >= 16) {
+		buf_addc(out, digits[0]);
+		if (n > 1) {
+			buf_addc(out, '.');
+			buf_add(out, digits + 1, (size_t)n - 1);
+		}
+		buf_addf(out, "e%c%02d", e < 0 ? '-' : '+', e < 0 ? -e : e);
+		return;
+	}
+	if (e < 0) {
+		buf_adds(out, "0.");
+		for (int i = -1; i > e; i--)
+			buf_addc(out, '0');
+		buf_add(out, digits, (size_t)n);
+		return;
+	}
+	for (int i = 0; i <= e; i++)
+		buf_addc(out, i < n ? digits[i] : '0');
+	buf_addc(out, '.');
+	if (n > e + 1)
+		buf_add(out, digits + e + 1, (size_t)(n - e - 1));
+	else
+		buf_addc(out, '0');
+}
+
+static void add_scalar(struct buf *out, const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_STRING:
+		json_add_text(out, json_string_value(v), json_string_length(v));
+		break;
+	case JSON_INTEGER:
+		buf_addf(out, "%lld", (long long)json_integer_value(v));
+		break;
+	case JSON_REAL:
+		add_real(out, json_real_value(v));
+		break;
+	case JSON_TRUE:
+		buf_adds(out, "true");
+		break;
+	case JSON_FALSE:
+		buf_adds(out, "false");
+		break;
+	default:
+		buf_adds(out, "null");
+	}
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* indent < 0: canonical; else pretty at that depth. */
+static void add_value(struct buf *out, const json_t *v, int indent);
+
+static void add_break(struct buf *out, int indent)
+{
+	if (indent >= 0)
+		buf_addf(out, "\n%*s", 2 * indent, "");
+}
+
+static void add_object(struct buf *out, const json_t *v, int indent)
+{
+	json_t *obj = (json_t *)(uintptr_t)v;
+	int below = indent < 0 ? indent : indent + 1;
+	size_t n = json_object_size(v), i = 0;
+	const char **keys, *key;
+	json_t *member;
+
+	if (!n) {
+		buf_adds(out, "{}");
+		return;
+	}
+	keys = mem_array(n, sizeof(*keys));
+	json_object_foreach(obj, key, member)
+		keys[i++] = key;
+	if (indent < 0)
+		qsort(keys, n, sizeof(*keys), compare_keys);
+	for (i = 0; i < n; i++) {
+		buf_addc(out, i ? ',' : '{');
+		add_break(out, below);
+		json_add_text(out, keys[i], strlen(keys[i]));
+		buf_adds(out, indent < 0 ? ":" : ": ");
+		add_value(out, json_object_get(v, keys[i]), below);
+	}
+	add_break(out, indent);
+	buf_addc(out, '}');
+	free(keys);
+}
+
+static void add_array(struct buf *out, const json_t *v, int indent)
+{
+	int below = indent < 0 ? indent : indent + 1;
+	size_t n = json_array_size(v);
+
+	for (size_t i = 0; i < n; i++) {
+		buf_addc(out, i ? ',' : '[');
+		add_break(out, below);
+		add_value(out, json_array_get(v, i), below);
+	}
+	if (n)
+		add_break(out, indent);
+	buf_adds(out, n ? "]" : "[]");
+}
+
+static void add_value(struct buf *out, const json_t *v, int indent)
+{
+	if (json_is_object(v))
+		add_object(out, v, indent);
+	else if (json_is_array(v))
+		add_array(out, v, indent);
+	else if (v)
+		add_scalar(out, v);
+	else
+		buf_adds(out, "null");
+}
+
+void json_add(struct buf *out, const json_t *value)
+{
+	add_value(out, value, -1);
+}
+
+void json_add_pretty(struct buf *out, const json_t *value)
+{
+	add_value(out, value, 0);
+	buf_addc(out, '\n');
+}
+
+/* ---- members ---- */
+
+const char *json_get_text(const json_t *obj, const char *key, const char *otherwise)
+{
+	const char *s = json_string_value(json_object_get(obj, key));
+
+	return s ? s : otherwise;
+}
+
+int64_t json_get_int(const json_t *obj, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+double json_get_real(const json_t *obj, const char *key, double otherwise)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_number(v) ? json_number_value(v) : otherwise;
+}
+
+bool json_get_flag(const json_t *obj, const char *key, bool otherwise)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_boolean(v) ? json_is_true(v) : otherwise;
+}
+
+json_t *json_new_text(const char *s, size_t len)
+{
+	json_t *v = s ? json_stringn(s, len) : json_string("");
+
+	if (!v) {
+		struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+		utf8_repair(&b, s, len);
+		v = json_stringn_nocheck(buf_str(&b), b.len);
+		buf_release(&b);
+	}
+	if (!v) {
+		fprintf(stderr, "error: out of memory (a text of %zu bytes)\n", len);
+		_Exit(69);
+	}
+	return v;
+}
