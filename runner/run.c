@@ -137,6 +137,7 @@ static void suite_release(struct run_suite *s)
 	free(s->tasks);
 	free(s->base_tasks);
 	json_decref(s->stage);
+	json_decref(s->base_stage);
 	suite_free(s->suite);
 	free(s->path);
 }

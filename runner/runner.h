@@ -33,7 +33,7 @@ void run_options_init(struct run_options *o);
 enum step_status { STEP_SKIPPED, STEP_DONE, STEP_REUSED, STEP_RESUMED, STEP_FAILED };
 const char *step_status_name(enum step_status s);
 
-#define RUN_STEPS 7
+enum run_step { RUN_READ, RUN_PLAN, RUN_TRAIN, RUN_EVAL, RUN_GATE, RUN_RECORD, RUN_REPORT, RUN_STEPS };
 
 struct run_data { /* a data set of the training */
 	char *path, oid[OID_HEX];
@@ -53,7 +53,7 @@ struct run_suite {
 	char questions[DIGEST_HEX]; /* digest of all its tasks */
 	struct task_result *tasks, *base_tasks;
 	size_t n_tasks, n_base_tasks;
-	json_t *stage;       /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
+	json_t *stage, *base_stage; /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
 	bool reused, rescored;
 };
 
@@ -91,6 +91,9 @@ struct run {
 	char object[DIGEST_HEX]; /* the model that is judged */
 	json_t *training;        /* {"method","steps","tokens","first_loss","last_loss","seconds","curve"} or NULL */
 	bool left_to_ci;         /* a profile that does not train met a model that is not stored */
+
+	/* eval */
+	struct loaded *loaded; /* evaluate.c: the model kept between suites */
 
 	/* gate */
 	struct lease *gate_lease;
@@ -131,6 +134,9 @@ int step_eval(struct run *run);
 int step_gate(struct run *run);
 int step_record(struct run *run);
 int step_report(struct run *run);
+
+/* Looks for a stored model with run->train_key; fills run->object and run->training if there is one. */
+int train_known(struct run *run);
 
 /* plan.c: what the plan found, as a document and as text (assay plan). */
 json_t *plan_json(const struct run *run);

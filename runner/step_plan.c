@@ -236,8 +236,6 @@ static int plan_keys(struct run *run)
 static int plan_known(struct run *run)
 {
 	struct run_baseline *b = &run->baseline;
-	json_t *out = NULL;
-	int rc;
 
 	if (b->found && strcmp(b->product, run->product_key) == 0 && store_has(run->home->store, b->object)) {
 		memcpy(run->object, b->object, sizeof(run->object));
@@ -247,22 +245,7 @@ static int plan_known(struct run *run)
 		memcpy(run->object, run->base_object, sizeof(run->object));
 		return 0;
 	}
-	rc = registry_stage(run->home->registry, "train", run->train_key, run->event.trust, &out);
-	if (rc == ERR_NOTFOUND) {
-		err_clear();
-		return 0;
-	}
-	if (rc == 0) {
-		json_t *output = json_object_get(out, "output");
-		const char *object = json_get_text(output ? output : out, "object", "");
-
-		if (*object && store_has(run->home->store, object)) {
-			snprintf(run->object, sizeof(run->object), "%s", object);
-			run->training = json_incref(json_object_get(output ? output : out, "training"));
-		}
-	}
-	json_decref(out);
-	return rc;
+	return train_known(run);
 }
 
 static uint64_t memory_available(void)

@@ -5,33 +5,26 @@
 #include "base/base.h"
 #include "runner/runner.h"
 
-static size_t step_index(const char *name)
-{
-	for (size_t i = 0; i < RUN_STEPS; i++)
-		if (strcmp(run_step_name(i), name) == 0)
-			return i;
-	return 0;
-}
-
-/* Another run may have trained the key while this one waited for the lease. */
-static int look_again(struct run *run)
+int train_known(struct run *run)
 {
 	json_t *row = NULL, *output;
+	const char *object;
 	int rc = registry_stage(run->home->registry, "train", run->train_key, run->event.trust, &row);
 
 	if (rc == ERR_NOTFOUND) {
 		err_clear();
 		return 0;
 	}
-	if (rc == 0) {
-		output = json_object_get(row, "output");
-		if (store_has(run->home->store, json_get_text(output, "object", ""))) {
-			snprintf(run->object, sizeof(run->object), "%s", json_get_text(output, "object", ""));
-			run->training = json_incref(json_object_get(output, "training"));
-		}
+	if (rc)
+		return rc;
+	output = json_object_get(row, "output");
+	object = json_get_text(output, "object", "");
+	if (*object && store_has(run->home->store, object)) {
+		snprintf(run->object, sizeof(run->object), "%s", object);
+		run->training = json_incref(json_object_get(output, "training"));
 	}
 	json_decref(row);
-	return rc;
+	return 0;
 }
 
 /* The base of the commit as it is: a folder, put into the store. */
@@ -65,17 +58,16 @@ static int make_model(struct run *run, const char *work)
 
 int step_train(struct run *run)
 {
-	size_t me = step_index("train");
 	struct lease *lease = NULL;
 	char *name, *work = NULL;
 	int rc;
 
 	if (*run->object) {
-		run->steps[me].status = STEP_REUSED;
+		run->steps[RUN_TRAIN].status = STEP_REUSED;
 		return 0;
 	}
 	if (!run->may_train && (run->product->finetune.present || run->product->base.kind == BASE_INIT)) {
-		run->steps[me].status = STEP_SKIPPED;
+		run->steps[RUN_TRAIN].status = STEP_SKIPPED;
 		run->left_to_ci = true;
 		run_note(run, "this profile trains nothing: training is left to CI");
 		return 0;
@@ -86,15 +78,15 @@ int step_train(struct run *run)
 		rc = err_set(ERR_INTERRUPTED, "another run is training this model: %s", err_text());
 		err_hint(rc, "try again when it has ended; its result is reused");
 	}
-	if (rc == 0)
-		rc = look_again(run);
+	if (rc == 0) /* another run may have trained it while this one waited */
+		rc = train_known(run);
 	if (rc == 0 && *run->object) {
-		run->steps[me].status = STEP_REUSED;
+		run->steps[RUN_TRAIN].status = STEP_REUSED;
 	} else if (rc == 0) {
 		work = mem_printf("%s/work/%s", store_home(run->home->store), run->train_key);
 		rc = make_model(run, work);
 		if (rc == 0 && run->training && json_get_flag(run->training, "resumed", false))
-			run->steps[me].status = STEP_RESUMED;
+			run->steps[RUN_TRAIN].status = STEP_RESUMED;
 		if (rc == 0 || rc != ERR_INTERRUPTED) { /* an interrupted one keeps its checkpoint */
 			struct err_saved saved = err_save();
 

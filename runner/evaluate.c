@@ -1,0 +1,267 @@
+/* evaluate.c: suites on a stored model, from the registry where they are known, by running where not.
+ *
+ * The key of an evaluation is everything that can change a score: the model's object (weights and tokenizer), the
+ * product's prompt, the questions, the numerics class and the limit. Scores do not depend on the batch (model.h), so the
+ * batch is no part of it. The model stays loaded between the suites of one run. */
+#include "base/base.h"
+#include "model/model.h"
+#include "runner/evaluate.h"
+#include "runner/runner.h"
+
+#define SAMPLES_MAX ((size_t)1 << 32)
+
+/* ---- the local engine as a scorer ------------------------------------------------------------------------------------------ */
+
+int engine_open(struct engine *e, const char *dir, struct backend *be, int batch_tokens, const char *prompt)
+{
+	int rc;
+
+	memset(e, 0, sizeof(*e));
+	e->batch_tokens = batch_tokens;
+	e->prompt = prompt ? prompt : "";
+	rc = tokenizer_load(&e->tokenizer, dir);
+	if (rc == 0)
+		rc = model_load(&e->model, dir, be);
+	if (rc == 0 && tokenizer_size(e->tokenizer) > model_config(e->model)->vocab_size)
+		rc = err_set(ERR_INPUT, "%s: the tokenizer has %d ids, the model's vocabulary %d", dir,
+			     tokenizer_size(e->tokenizer), model_config(e->model)->vocab_size);
+	if (rc)
+		engine_close(e);
+	return rc;
+}
+
+void engine_close(struct engine *e)
+{
+	model_free(e->model);
+	tokenizer_free(e->tokenizer);
+	memset(e, 0, sizeof(*e));
+}
+
+/* The product's prompt stands in front of every context; a rolling text is scored as it is. */
+static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out)
+{
+	struct engine *e = self;
+	struct text_request *texts = mem_array(n, sizeof(*texts));
+	struct text_result *results = mem_array(n, sizeof(*results));
+	char **made = mem_array(n, sizeof(*made));
+	int rc;
+
+	for (size_t i = 0; i < n; i++) {
+		if (*e->prompt && reqs[i].continuation)
+			made[i] = mem_printf("%s%s", e->prompt, reqs[i].context);
+		texts[i] = (struct text_request){ made[i] ? made[i] : reqs[i].context, reqs[i].continuation };
+	}
+	rc = score_texts(e->model, e->tokenizer, texts, n, results, e->batch_tokens, NULL, NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0)
+			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy };
+		free(made[i]);
+	}
+	free(made);
+	free(texts);
+	free(results);
+	return rc;
+}
+
+static int encode_prompt(const struct engine *e, const char *prompt, int max_tokens, struct tokens *ids, size_t *skip)
+{
+	int context = model_config(e->model)->context;
+	char *text = mem_printf("%s%s", e->prompt, prompt);
+	int rc = tokenizer_encode(e->tokenizer, ids, text, strlen(text), true);
+
+	free(text);
+	if (rc)
+		return rc;
+	if (max_tokens >= context)
+		return err_set(ERR_INPUT, "%d tokens are to be generated and the context holds %d", max_tokens, context);
+	*skip = ids->n > (size_t)(context - max_tokens) ? ids->n - (size_t)(context - max_tokens) : 0; /* from the left */
+	return 0;
+}
+
+static int engine_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out)
+{
+	struct engine *e = self;
+	struct generate_request *g = mem_array(n, sizeof(*g));
+	struct generate_result *results = mem_array(n, sizeof(*results));
+	struct tokens *ids = mem_array(n, sizeof(*ids));
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		size_t skip = 0;
+
+		rc = encode_prompt(e, reqs[i].prompt, reqs[i].max_tokens, &ids[i], &skip);
+		g[i] = (struct generate_request){ .ids = ids[i].ids + skip,
+						  .n = (int)(ids[i].n - skip),
+						  .max_tokens = reqs[i].max_tokens,
+						  .stops = reqs[i].until,
+						  .temperature = reqs[i].temperature,
+						  .seed = reqs[i].seed };
+	}
+	if (rc == 0)
+		rc = generate_run(e->model, e->tokenizer, g, n, results, e->batch_tokens, NULL, NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0) {
+			out[i] = (struct generated){ results[i].text, results[i].tokens };
+			results[i].text = NULL;
+		}
+		generate_result_release(&results[i]);
+		tokens_release(&ids[i]);
+	}
+	free(ids);
+	free(results);
+	free(g);
+	return rc;
+}
+
+struct scorer engine_scorer(struct engine *e)
+{
+	return (struct scorer){ e, engine_loglik, engine_generate };
+}
+
+/* ---- one suite on one stored model ------------------------------------------------------------------------------------------ */
+
+void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		  char key[DIGEST_HEX])
+{
+	struct digest_ctx *ctx = digest_new();
+	struct digest d;
+	char limit[32];
+
+	snprintf(limit, sizeof(limit), "%lld", (long long)run_limit(run));
+	digest_text(ctx, "eval-1");
+	digest_text(ctx, object);
+	digest_text(ctx, prompt_oid);
+	digest_text(ctx, s->questions);
+	digest_text(ctx, run->numerics);
+	digest_text(ctx, limit);
+	d = digest_end(ctx);
+	digest_hex(key, &d);
+}
+
+int64_t run_limit(const struct run *run)
+{
+	return run->options->limit ? run->options->limit : run->profile ? run->profile->limit : 0;
+}
+
+static int read_stage(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n)
+{
+	json_t *list = json_object_get(stage, "tasks"), *row;
+	size_t i;
+
+	*tasks = mem_array(json_array_size(list) + 1, sizeof(**tasks));
+	*n = 0;
+	json_array_foreach(list, i, row) {
+		struct buf text = BUF_INIT(SAMPLES_MAX);
+		const char *object = json_get_text(row, "object", "");
+		int rc = store_get(run->home->store, object, &text, SAMPLES_MAX);
+
+		if (rc == 0)
+			rc = task_result_read(&(*tasks)[*n], buf_str(&text), text.len, object);
+		buf_release(&text);
+		if (rc)
+			return rc;
+		++*n;
+	}
+	return 0;
+}
+
+static int write_stage(struct run *run, const struct suite_result *result, json_t **stage)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < result->n; i++) {
+		struct buf text = BUF_INIT(SAMPLES_MAX);
+		char hex[DIGEST_HEX];
+		int rc;
+
+		task_result_write(&result->tasks[i], &text);
+		rc = buf_full(&text) ? err_set(ERR_INPUT, "task %s: too many samples", result->tasks[i].task)
+				     : store_put(run->home->store, buf_str(&text), text.len, hex);
+		buf_release(&text);
+		if (rc) {
+			json_decref(list);
+			return rc;
+		}
+		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter", "none",
+						      "n", (json_int_t)result->tasks[i].n, "object", hex));
+	}
+	*stage = json_pack("{s:o}", "tasks", list);
+	return 0;
+}
+
+/* The model that is loaded, kept between the suites of a run. */
+struct loaded {
+	char object[DIGEST_HEX];
+	struct model_dir dir;
+	struct engine engine;
+};
+
+static int load(struct run *run, const char *object, const char *prompt)
+{
+	struct loaded *l = run->loaded;
+	int rc;
+
+	if (l && strcmp(l->object, object) == 0)
+		return 0;
+	evaluate_close(run);
+	l = run->loaded = mem_alloc(sizeof(*l));
+	rc = model_dir_of_object(&l->dir, run->home, object);
+	if (rc == 0)
+		rc = run_backend(run);
+	if (rc == 0)
+		rc = engine_open(&l->engine, l->dir.path, run->backend, (int)run->options->batch_tokens, prompt);
+	if (rc == 0)
+		snprintf(l->object, sizeof(l->object), "%s", object);
+	return rc;
+}
+
+void evaluate_close(struct run *run)
+{
+	if (!run->loaded)
+		return;
+	engine_close(&run->loaded->engine);
+	model_dir_close(&run->loaded->dir);
+	free(run->loaded);
+	run->loaded = NULL;
+}
+
+static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt,
+		     struct task_result **tasks, size_t *n, json_t **stage)
+{
+	const struct suite_options how = { run_limit(run), 1234 };
+	struct suite_result *result = NULL;
+	struct scorer scorer;
+	int rc = load(run, object, prompt);
+
+	if (rc)
+		return rc;
+	scorer = engine_scorer(&run->loaded->engine);
+	rc = suite_run(&result, s->suite, &scorer, &how);
+	if (rc == 0)
+		rc = write_stage(run, result, stage);
+	if (rc == 0)
+		rc = read_stage(run, *stage, tasks, n); /* what the gate sees is what is stored */
+	suite_result_free(result);
+	return rc;
+}
+
+int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
+		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run)
+{
+	char key[DIGEST_HEX];
+	json_t *row = NULL;
+	int rc;
+
+	evaluate_key(run, s, object, prompt_oid, key);
+	rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
+	*reused = rc == 0;
+	if (rc == 0) {
+		*stage = json_incref(json_object_get(row, "output"));
+		rc = read_stage(run, *stage, tasks, n);
+	} else if (rc == ERR_NOTFOUND && may_run) {
+		err_clear();
+		rc = run_suite(run, s, object, prompt, tasks, n, stage);
+	}
+	json_decref(row);
+	return rc;
+}

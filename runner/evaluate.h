@@ -1,0 +1,23 @@
+/* evaluate.h: the local engine (a model and its tokenizer) as a scorer of suites. */
+#ifndef RUNNER_EVALUATE_H
+#define RUNNER_EVALUATE_H
+
+#include "evals/evals.h"
+#include "model/model.h"
+#include "runner/runner.h"
+
+struct engine {
+	struct model *model;
+	struct tokenizer *tokenizer;
+	const char *prompt; /* the product's, in front of every context; borrowed */
+	int batch_tokens;
+};
+int engine_open(struct engine *e, const char *dir, struct backend *be, int batch_tokens, const char *prompt);
+void engine_close(struct engine *e);
+struct scorer engine_scorer(struct engine *e); /* borrows e */
+
+void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		  char key[DIGEST_HEX]);
+int64_t run_limit(const struct run *run);
+
+#endif

@@ -1,0 +1,148 @@
+/* step_gate.c: the target's policy on the candidate's scores and the baseline's: a verdict.
+ *
+ * A run that may move an alias holds the model's gate lease from here until the alias has moved, and looks the baseline
+ * up again under it: so what the gate compares with is what the alias points at. Baseline samples are never made again
+ * while their key holds; where the questions have changed, the baseline's stored weights answer the new ones
+ * (incomparable: rescore), if the policy wants so. */
+#include "base/base.h"
+#include "runner/baseline.h"
+#include "runner/evaluate.h"
+#include "runner/runner.h"
+
+static int take_lease(struct run *run)
+{
+	char *name;
+	int rc;
+
+	if (!run->alias)
+		return 0;
+	name = mem_printf("gate-%s", run->questions->model);
+	rc = lease_take(&run->gate_lease, run->home->store, name, run->options->wait_s);
+	free(name);
+	if (rc == ERR_BUSY)
+		rc = err_set(ERR_INTERRUPTED, "another run is at this model's gate: %s", err_text());
+	return rc;
+}
+
+/* The prompt that the baseline was judged with, to rescore it: a blob of the repository. */
+static int baseline_prompt(struct run *run, struct buf *out)
+{
+	struct commit c;
+	struct tree *t = NULL;
+	int rc;
+
+	if (!*run->baseline.prompt || !run->product->prompt)
+		return 0;
+	rc = repo_commit(run->repo, run->baseline.commit, &c);
+	if (rc)
+		return rc;
+	rc = tree_open(&t, run->repo, &c);
+	if (rc == 0)
+		rc = tree_read(t, run->product->prompt, out);
+	tree_close(t);
+	commit_release(&c);
+	return rc;
+}
+
+static int load_baseline(struct run *run, const char **incomparable)
+{
+	bool may_run = run->questions->gate.incomparable == GATE_RESCORE;
+	struct run_baseline *b = &run->baseline;
+	struct buf prompt = BUF_INIT(1 << 20);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
+		struct run_suite *s = &run->suites[i];
+		json_t *stage = NULL;
+		bool reused = false;
+
+		if (may_run && *b->prompt)
+			rc = baseline_prompt(run, &prompt);
+		if (rc == 0)
+			rc = evaluate_object(run, s, b->object, b->prompt, buf_str(&prompt), &s->base_tasks,
+					     &s->n_base_tasks, &stage, &reused, may_run);
+		if (rc == ERR_NOTFOUND) { /* other questions, or another numerics class, and no leave to ask again */
+			*incomparable = "the baseline was not asked these questions in this numerics class, and the "
+					"policy does not rescore it";
+			rc = 0;
+		} else if (rc == 0 && !reused) {
+			s->rescored = true;
+			s->base_stage = json_incref(stage);
+			run_note(run, "suite %s: the baseline's weights were scored again on these questions",
+				 suite_name(s->suite));
+		}
+		json_decref(stage);
+	}
+	buf_release(&prompt);
+	return rc;
+}
+
+/* Same weights, tokenizer, prompt and questions: every suite has one key for both. */
+static bool is_identical(const struct run *run)
+{
+	return run->baseline.found && strcmp(run->baseline.object, run->object) == 0 &&
+	       strcmp(run->baseline.prompt, run->prompt_oid) == 0;
+}
+
+static int decide(struct run *run, const char *incomparable)
+{
+	size_t n = 0, n_base = 0, total = 0;
+	const struct task_result **cand, **base;
+	struct gate_input in = { 0 };
+	int rc;
+
+	for (size_t i = 0; i < run->n_suites; i++)
+		total += run->suites[i].n_tasks + run->suites[i].n_base_tasks;
+	cand = mem_array(total + 1, sizeof(*cand));
+	base = mem_array(total + 1, sizeof(*base));
+	for (size_t i = 0; i < run->n_suites; i++) {
+		struct run_suite *s = &run->suites[i];
+
+		for (size_t t = 0; t < s->n_tasks; t++)
+			cand[n++] = &s->tasks[t];
+		for (size_t t = 0; t < s->n_base_tasks; t++)
+			base[n_base++] = &s->base_tasks[t];
+	}
+	in.candidate = cand;
+	in.n_candidate = n;
+	in.baseline = run->baseline.found ? base : NULL;
+	in.n_baseline = n_base;
+	in.identical = run->identical;
+	in.incomparable = incomparable;
+	in.pull_request = run->event.kind == EVENT_PULL_REQUEST;
+	rc = gate_decide(&run->gate, &run->questions->gate, &in);
+	run->have_gate = rc == 0;
+	free(cand);
+	free(base);
+	return rc;
+}
+
+/* A profile that trains nothing met a commit whose model nobody made yet: checked, not judged. */
+static void leave_to_ci(struct run *run)
+{
+	run->gate = (struct gate_result){ .verdict = VERDICT_INCONCLUSIVE,
+					  .confidence = run->questions->gate.confidence,
+					  .sentence = mem_str("configuration, data and plan are sound; training and the "
+							      "verdict are left to CI") };
+	run->have_gate = true;
+}
+
+int step_gate(struct run *run)
+{
+	const char *incomparable = NULL;
+	int rc;
+
+	if (run->left_to_ci) {
+		run->steps[RUN_GATE].status = STEP_SKIPPED;
+		leave_to_ci(run);
+		return 0;
+	}
+	if ((rc = take_lease(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)))
+		return rc;
+	run->identical = is_identical(run);
+	if (run->baseline.found)
+		rc = load_baseline(run, &incomparable);
+	else if (run->baseline.why && run->questions->has_gate)
+		run_note(run, "no baseline: %s", run->baseline.why);
+	return rc ? rc : decide(run, incomparable);
+}

@@ -1,0 +1,329 @@
+/* step_record.c: what happened, written down: one immutable record, and from it the registry's rows.
+ *
+ * Always runs. The objects that the record names are in the store already; registry_add_run writes the record and then
+ * its rows in one transaction. A version is made of a model that was not the baseline's, whose samples are whole. An
+ * alias moves on PASS in a protected run; a hook run proposes; any other run changes nothing but its own history. */
+#include "base/base.h"
+#include "runner/evaluate.h"
+#include "runner/runner.h"
+
+#include <math.h>
+#include <pwd.h>
+#include <unistd.h>
+
+static json_t *number(double x)
+{
+	return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *steps_json(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < RUN_STEPS; i++)
+		json_array_append_new(list, json_pack("{s:s,s:s,s:f}", "name", run_step_name(i), "status",
+						      step_status_name(run->steps[i].status), "seconds",
+						      run->steps[i].seconds));
+	return list;
+}
+
+static void add_metrics(json_t *metrics, const struct run_suite *s)
+{
+	for (size_t t = 0; t < s->n_tasks; t++)
+		for (size_t m = 0; m < s->tasks[t].n_metrics; m++) {
+			const struct metric *x = &s->tasks[t].metrics[m];
+
+			json_array_append_new(metrics,
+					      json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:b}", "suite", suite_name(s->suite),
+							"task", s->tasks[t].task, "metric", x->name, "filter", x->filter,
+							"value", number(x->value), "stderr", number(x->stderr_), "n",
+							(json_int_t)s->tasks[t].n, "higher_is_better",
+							x->higher_is_better));
+		}
+}
+
+static void add_samples(json_t *samples, const struct run_suite *s)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->stage, "tasks"), i, row) {
+		json_t *copy = json_copy(row);
+
+		json_object_set_new(copy, "suite", json_string(suite_name(s->suite)));
+		json_array_append_new(samples, copy);
+	}
+}
+
+static json_t *stage_json(const char *step, const char *name, const char *key, json_t *output)
+{
+	return json_pack("{s:s,s:s,s:s,s:o}", "step", step, "name", name, "key", key, "output", output);
+}
+
+static json_t *stages_json(const struct run *run)
+{
+	json_t *list = json_array();
+	char key[DIGEST_HEX];
+
+	if (*run->object && (run->steps[RUN_TRAIN].status == STEP_DONE || run->steps[RUN_TRAIN].status == STEP_RESUMED)) {
+		json_t *output = json_pack("{s:s}", "object", run->object);
+
+		if (run->training)
+			json_object_set(output, "training", run->training);
+		json_array_append_new(list, stage_json("train", run->questions->model, run->train_key, output));
+	}
+	for (size_t i = 0; i < run->n_suites; i++) {
+		const struct run_suite *s = &run->suites[i];
+
+		if (s->stage) {
+			evaluate_key(run, s, run->object, run->prompt_oid, key);
+			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->stage)));
+		}
+		if (s->base_stage) {
+			evaluate_key(run, s, run->baseline.object, run->baseline.prompt, key);
+			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->base_stage)));
+		}
+	}
+	return list;
+}
+
+static void add_edge(json_t *edges, const char *from, const char *to, const char *relation)
+{
+	json_array_append_new(edges, json_pack("{s:s,s:s,s:s}", "from", from, "to", to, "relation", relation));
+}
+
+/* Lineage: what went into the model that was judged. */
+static json_t *edges_json(const struct run *run)
+{
+	json_t *edges = json_array();
+	char *model, *node;
+
+	if (!*run->object)
+		return edges;
+	model = mem_printf("model:%s", run->object);
+	node = mem_printf("commit:%s", run->commit.oid);
+	add_edge(edges, node, model, "defines");
+	free(node);
+	for (size_t i = 0; i < run->n_data; i++) {
+		node = mem_printf("data:%s", run->data[i].oid);
+		add_edge(edges, node, model, "trained");
+		free(node);
+	}
+	if (*run->base_object) {
+		node = mem_printf("model:%s", run->base_object);
+		if (strcmp(node, model) != 0)
+			add_edge(edges, node, model, "base of");
+		free(node);
+	}
+	free(model);
+	return edges;
+}
+
+static json_t *datasets_json(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < run->n_data; i++)
+		json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", run->data[i].path, "digest",
+						      run->data[i].oid, "rows",
+						      run->data[i].rows < 0 ? json_null() : json_integer(run->data[i].rows),
+						      "bytes", (json_int_t)run->data[i].bytes, "role", "train"));
+	return list;
+}
+
+static json_t *baseline_json(const struct run *run)
+{
+	const struct run_baseline *b = &run->baseline;
+
+	if (!b->found)
+		return json_null();
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s}", "name", b->name, "run", b->run, "model", run->questions->model,
+			 "version", b->version ? json_integer(b->version) : json_null(), "commit", b->commit, "object",
+			 b->object, "prompt", b->prompt);
+}
+
+/* A model that the baseline does not have already, judged whole, from a commit that anybody can find again. */
+static bool makes_version(const struct run *run)
+{
+	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !run_limit(run) &&
+	       !run->options->dirty && run->event.trust != TRUST_FORK &&
+	       !(run->baseline.found && run->baseline.version && strcmp(run->baseline.object, run->object) == 0);
+}
+
+static bool may_promote(const struct run *run)
+{
+	return run->alias && run->have_gate && run->gate.verdict == VERDICT_PASS && !run_limit(run) &&
+	       !run->options->dirty;
+}
+
+static void set_promotion(struct run *run, const char *state, int to, const char *why)
+{
+	json_decref(run->promotion);
+	run->promotion = json_pack("{s:s,s:s,s:o,s:o,s:o}", "state", state, "alias", run->alias, "from",
+				   run->alias_version ? json_integer(run->alias_version) : json_null(), "to",
+				   to ? json_integer(to) : json_null(), "why", why ? json_string(why) : json_null());
+}
+
+/* What a PASS means for the alias; true if it should move (now or by a proposal). */
+static bool wants_promotion(struct run *run, bool version)
+{
+	if (!may_promote(run))
+		return false;
+	if (!version) {
+		set_promotion(run, "kept", run->alias_version, "the model is the baseline's own");
+		return false;
+	}
+	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0 &&
+	    repo_is_ancestor(run->repo, run->commit.oid, run->alias_commit)) {
+		set_promotion(run, "refused", 0, "the alias holds a version of a later commit already");
+		return false;
+	}
+	return run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK;
+}
+
+static json_t *product_json(const struct run *run)
+{
+	return json_pack("{s:s,s:s,s:s}", "key", run->product_key, "object", run->object, "prompt", run->prompt_oid);
+}
+
+static json_t *policy_json(const struct run *run)
+{
+	char *source = run->have_target_config ? mem_printf("target %s", run->target.oid) : mem_str("candidate");
+	json_t *policy = json_pack("{s:s,s:s,s:f}", "source", source, "target",
+				   run->questions && run->questions->gate.population ? "population" : "suite", "confidence",
+				   run->questions ? run->questions->gate.confidence : 0.95);
+
+	free(source);
+	return policy;
+}
+
+static json_t *error_json(const struct run *run)
+{
+	if (!run->failed)
+		return json_null();
+	return json_pack("{s:i,s:o,s:o}", "exit", err_exit_code(run->failed), "text",
+			 json_new_text(run->fail_text, strlen(run->fail_text)), "hint",
+			 run->fail_hint ? json_new_text(run->fail_hint, strlen(run->fail_hint)) : json_null());
+}
+
+static void set_texts(json_t *r, const struct run *run)
+{
+	const char *sentence = run->failed ? run->fail_text : run->have_gate ? run->gate.sentence : "";
+
+	json_object_set_new(r, "commit", json_string(run->commit.oid));
+	json_object_set_new(r, "tree", json_string(run->commit.tree));
+	json_object_set_new(r, "subject", json_new_text(run->commit.subject, strlen(run->commit.subject)));
+	json_object_set_new(r, "branch", run->event.branch ? json_new_text(run->event.branch, strlen(run->event.branch))
+							    : json_null());
+	json_object_set_new(r, "ref", run->event.ref ? json_string(run->event.ref) : json_null());
+	json_object_set_new(r, "trust", json_string(trust_name(run->event.trust)));
+	json_object_set_new(r, "event", json_string(event_name(run->event.kind)));
+	json_object_set_new(r, "dirty", json_boolean(run->options->dirty));
+	json_object_set_new(r, "profile", json_string(run->options->profile ? run->options->profile : ""));
+	json_object_set_new(r, "model", run->questions ? json_string(run->questions->model) : json_null());
+	json_object_set_new(r, "sentence", json_new_text(sentence, strlen(sentence)));
+}
+
+static void set_verdict(json_t *r, const struct run *run)
+{
+	enum verdict v = run->failed || !run->have_gate ? VERDICT_ERROR : run->gate.verdict;
+
+	json_object_set_new(r, "verdict", json_string(verdict_name(v)));
+	json_object_set_new(r, "exit", json_integer(run->failed ? err_exit_code(run->failed) : run->gate.exit));
+	json_object_set_new(r, "blocks", json_boolean(run->failed || run->gate.blocks));
+	json_object_set_new(r, "error", error_json(run));
+	json_object_set_new(r, "gate", run->have_gate && !run->failed ? gate_result_json(&run->gate) : json_null());
+}
+
+static json_t *run_document(struct run *run)
+{
+	json_t *r = json_object(), *metrics = json_array(), *samples = json_array(), *artifacts = json_array();
+
+	json_object_set_new(r, "format", json_string("assay-run/1"));
+	set_texts(r, run);
+	set_verdict(r, run);
+	for (size_t i = 0; i < run->n_suites; i++) {
+		add_metrics(metrics, &run->suites[i]);
+		add_samples(samples, &run->suites[i]);
+	}
+	if (*run->object)
+		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:i}", "role", "model", "object", run->object, "size", 0));
+	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
+	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
+	json_object_set_new(r, "baseline", baseline_json(run));
+	json_object_set_new(r, "policy", policy_json(run));
+	json_object_set_new(r, "product", product_json(run));
+	json_object_set_new(r, "steps", steps_json(run));
+	json_object_set_new(r, "stages", stages_json(run));
+	json_object_set_new(r, "metrics", metrics);
+	json_object_set_new(r, "samples", samples);
+	json_object_set_new(r, "artifacts", artifacts);
+	json_object_set_new(r, "datasets", datasets_json(run));
+	json_object_set_new(r, "edges", edges_json(run));
+	json_object_set_new(r, "training", run->training ? json_incref(run->training) : json_null());
+	json_object_set_new(r, "notes", json_incref(run->notes));
+	return r;
+}
+
+static const char *actor(void)
+{
+	static const char *const names[] = { "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "ASSAY_ACTOR", "USER", "LOGNAME" };
+	struct passwd *pw;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (getenv(names[i]) && *getenv(names[i]))
+			return getenv(names[i]);
+	pw = getpwuid(getuid());
+	return pw ? pw->pw_name : "unknown";
+}
+
+static int promote(struct run *run, int version)
+{
+	const struct promotion p = { .model = run->questions->model,
+				     .alias = run->alias,
+				     .version = version,
+				     .expect = run->alias_version,
+				     .run = run->id,
+				     .actor = actor(),
+				     .reason = run->gate.sentence };
+	char id[DIGEST_HEX];
+	int rc = registry_promote(run->home->registry, &p, id);
+
+	if (rc == ERR_CONFLICT) { /* a person was quicker; the gate's lease keeps other runs out */
+		set_promotion(run, "refused", version, err_text());
+		err_clear();
+		return 0;
+	}
+	if (rc == 0)
+		set_promotion(run, "made", version, NULL);
+	return rc;
+}
+
+int step_record(struct run *run)
+{
+	bool version = makes_version(run), moves;
+	int made, rc;
+
+	if (!*run->commit.oid) /* nothing that could be named happened */
+		return 0;
+	run->steps[RUN_RECORD].status = STEP_DONE;
+	moves = wants_promotion(run, version);
+	run->record = run_document(run);
+	json_object_set_new(run->record, "version",
+			    version ? json_pack("{s:s,s:s,s:s,s:s}", "model", run->questions->model, "object", run->object,
+						"key", run->train_key, "product", run->product_key)
+				    : json_null());
+	json_object_set_new(run->record, "proposal",
+			    moves && run->event.kind == EVENT_HOOK
+				    ? json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", run->questions->model, "alias", run->alias,
+						"expect", run->alias_version, "remote", run->event.remote, "ref", run->event.ref)
+				    : json_null());
+	rc = registry_add_run(run->home->registry, run->record, run->id);
+	if (rc || !moves)
+		return rc;
+	made = (int)json_get_int(json_object_get(run->record, "version"), "number", 0);
+	if (run->event.kind != EVENT_HOOK)
+		return promote(run, made);
+	set_promotion(run, "proposed", made, "takes effect when the commit has reached the remote");
+	return 0;
+}

@@ -1,0 +1,239 @@
+/* step_report.c: the report of a run: made from its record, so that `assay show` months later says the same. */
+#include "base/base.h"
+#include "ci/ci.h"
+#include "runner/runner.h"
+
+#define SAMPLES_MAX ((size_t)1 << 32)
+#define BROKEN_MAX 50
+
+/* ---- samples that broke ------------------------------------------------------------------------------------------------------ */
+
+static int read_task(struct home *h, const char *object, struct task_result *out)
+{
+	struct buf text = BUF_INIT(SAMPLES_MAX);
+	int rc = store_get(h->store, object, &text, SAMPLES_MAX);
+
+	if (rc == 0)
+		rc = task_result_read(out, buf_str(&text), text.len, object);
+	buf_release(&text);
+	return rc;
+}
+
+struct broken {
+	json_t *list;
+	int64_t broke, fixed;
+};
+
+static json_t *sample_json(const struct task_result *c, const struct sample *before, const struct sample *after)
+{
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "task", c->task, "id", after->id, "prompt",
+			 json_new_text(after->prompt, strlen(after->prompt)), "target",
+			 json_new_text(after->target, strlen(after->target)), "before",
+			 json_new_text(before->response, strlen(before->response)), "after",
+			 json_new_text(after->response, strlen(after->response)));
+}
+
+/* Pairs by id over the task's first 0/1 metric. */
+static void compare_task(struct broken *b, const struct task_result *base, const struct task_result *cand)
+{
+	const struct metric *mb = NULL, *mc = NULL;
+	struct map ids;
+	int64_t at;
+
+	for (size_t m = 0; m < cand->n_metrics && !mc; m++)
+		if (cand->metrics[m].binary && (mb = task_result_metric(base, cand->metrics[m].name, NULL)) != NULL)
+			mc = &cand->metrics[m];
+	if (!mc)
+		return;
+	map_init(&ids);
+	for (size_t i = 0; i < base->n; i++)
+		map_put(&ids, base->samples[i].id, strlen(base->samples[i].id), (int64_t)i);
+	for (size_t i = 0; i < cand->n; i++) {
+		const struct sample *s = &cand->samples[i];
+
+		if (!map_get(&ids, s->id, strlen(s->id), &at))
+			continue;
+		if (mb->scores[at] > mc->scores[i]) {
+			b->broke++;
+			if (json_array_size(b->list) < BROKEN_MAX)
+				json_array_append_new(b->list, sample_json(cand, &base->samples[at], s));
+		} else if (mb->scores[at] < mc->scores[i]) {
+			b->fixed++;
+		}
+	}
+	map_release(&ids);
+}
+
+static const char *object_of(const json_t *samples, const char *task)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(samples, i, row)
+		if (strcmp(json_get_text(row, "task", ""), task) == 0)
+			return json_get_text(row, "object", NULL);
+	return NULL;
+}
+
+/* Where the baseline's samples of a task lie: rescored in this record, else in its own run's record. */
+static const char *baseline_object(const json_t *record, const json_t *base_record, const json_t *sample)
+{
+	const char *task = json_get_text(sample, "task", ""), *mine = json_get_text(sample, "object", ""), *found;
+	json_t *stage;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "stages"), i, stage) {
+		found = object_of(json_object_get(json_object_get(stage, "output"), "tasks"), task);
+		if (found && strcmp(found, mine) != 0)
+			return found;
+	}
+	return object_of(json_object_get(base_record, "samples"), task);
+}
+
+static int compare_samples(json_t **out, struct home *h, const json_t *record)
+{
+	struct broken b = { json_array(), 0, 0 };
+	json_t *base_record = NULL, *row;
+	const char *base_run = json_get_text(json_object_get(record, "baseline"), "run", NULL);
+	size_t i;
+	int rc = base_run ? registry_run(h->registry, base_run, &base_record) : 0;
+
+	json_array_foreach(json_object_get(record, "samples"), i, row) {
+		struct task_result base = { 0 }, cand = { 0 };
+		const char *object;
+
+		if (rc || !base_record)
+			break;
+		object = baseline_object(record, base_record, row);
+		if (!object || strcmp(object, json_get_text(row, "object", "")) == 0)
+			continue;
+		rc = read_task(h, json_get_text(row, "object", ""), &cand);
+		if (rc == 0)
+			rc = read_task(h, object, &base);
+		if (rc == 0)
+			compare_task(&b, &base, &cand);
+		task_result_release(&base);
+		task_result_release(&cand);
+	}
+	json_decref(base_record);
+	*out = json_pack("{s:o,s:I,s:I}", "broken", b.list, "n_broken", (json_int_t)b.broke, "n_fixed", (json_int_t)b.fixed);
+	return rc;
+}
+
+/* ---- the document --------------------------------------------------------------------------------------------------------------- */
+
+static const json_t *find_metric(const json_t *list, const json_t *like)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(list, i, row)
+		if (!strcmp(json_get_text(row, "task", ""), json_get_text(like, "task", "?")) &&
+		    !strcmp(json_get_text(row, "metric", ""), json_get_text(like, "metric", "?")) &&
+		    !strcmp(json_get_text(row, "filter", ""), json_get_text(like, "filter", "?")))
+			return row;
+	return NULL;
+}
+
+/* The metrics of the run, each with the baseline's value from the gate's rules. */
+static json_t *metrics_json(const json_t *record, const json_t *rules)
+{
+	json_t *list = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "metrics"), i, row) {
+		json_t *copy = json_copy(row);
+		const json_t *rule = find_metric(rules, row);
+		json_t *base = rule ? json_object_get(rule, "baseline") : NULL;
+
+		json_object_set_new(copy, "baseline", base ? json_incref(base) : json_null());
+		json_array_append_new(list, copy);
+	}
+	return list;
+}
+
+static json_t *copy_or_null(const json_t *obj, const char *key)
+{
+	json_t *v = json_object_get(obj, key);
+
+	return v ? json_incref(v) : json_null();
+}
+
+static json_t *training_json(const json_t *record)
+{
+	json_t *t = json_object_get(record, "training"), *copy, *step;
+	bool reused = false;
+	size_t i;
+
+	if (!json_is_object(t))
+		return json_null();
+	json_array_foreach(json_object_get(record, "steps"), i, step)
+		if (strcmp(json_get_text(step, "name", ""), "train") == 0)
+			reused = strcmp(json_get_text(step, "status", ""), "reused") == 0;
+	copy = json_copy(t);
+	json_object_set_new(copy, "reused", json_boolean(reused));
+	return copy;
+}
+
+int report_of_record(json_t **report, struct home *h, const char *id, const json_t *record)
+{
+	static const char *const same[] = { "model", "commit",   "subject", "branch",  "trust", "verdict", "exit",
+					    "blocks", "sentence", "seconds", "tool",    "baseline", "policy", "steps",
+					    "version", "notes",    "created", "error",   "datasets" };
+	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules"), *samples = NULL;
+	int rc;
+
+	json_object_set_new(r, "format", json_string("assay-report/1"));
+	json_object_set_new(r, "run", *id ? json_string(id) : json_null());
+	for (size_t i = 0; i < ARRAY_LEN(same); i++)
+		json_object_set_new(r, same[i], copy_or_null(record, same[i]));
+	json_object_set_new(r, "rules", rules ? json_incref(rules) : json_array());
+	json_object_set_new(r, "metrics", metrics_json(record, rules));
+	json_object_set_new(r, "training", training_json(record));
+	rc = compare_samples(&samples, h, record);
+	json_object_set_new(r, "samples", samples);
+	json_object_set_new(r, "promotion", json_null());
+	if (rc)
+		json_decref(r);
+	else
+		*report = r;
+	return rc;
+}
+
+static int write_files(const struct run *run)
+{
+	struct buf text = BUF_INIT((size_t)64 << 20);
+	char *path = path_join(run->options->report_dir, "report.json");
+	int rc;
+
+	json_add_pretty(&text, run->report);
+	rc = fs_write(path, text.data, text.len);
+	free(path);
+	buf_clear(&text);
+	report_markdown(run->report, &text, 60000);
+	path = path_join(run->options->report_dir, "report.md");
+	if (rc == 0)
+		rc = fs_write(path, text.data, text.len);
+	free(path);
+	buf_release(&text);
+	return rc;
+}
+
+int step_report(struct run *run)
+{
+	json_t *step;
+	int rc;
+
+	if (!run->record)
+		return 0;
+	rc = report_of_record(&run->report, run->home, run->id, run->record);
+	if (rc)
+		return rc;
+	/* what is only known now: the record step's own end, and what became of the alias */
+	step = json_array_get(json_object_get(run->report, "steps"), RUN_RECORD);
+	json_object_set_new(step, "status", json_string(step_status_name(run->steps[RUN_RECORD].status)));
+	json_object_set_new(step, "seconds", json_real(run->steps[RUN_RECORD].seconds));
+	if (run->promotion)
+		json_object_set(run->report, "promotion", run->promotion);
+	return run->options->report_dir ? write_files(run) : 0;
+}
