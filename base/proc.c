@@ -381,7 +381,7 @@ static int follow(struct child *c)
 		bool open = c->streams[0].fd >= 0 || c->streams[1].fd >= 0;
 		double now = clock_seconds(), until = deadline;
 
-		if (c->exited && (!open || now - c->exited_s > SILENCE_S))
+		if (c->exited && (!open || now - c->exited_s > SILENCE_S || (deadline > 0 && now >= deadline)))
 			break;
 		if (!rc && !c->exited && p->stop && *p->stop) {
 			rc = err_set(ERR_INTERRUPTED, "%s was interrupted", p->argv[0]);
@@ -405,7 +405,7 @@ static int follow(struct child *c)
 			until = now + 0.1;
 		pump(c, until);
 		/* what still comes is no silence */
-		if (c->exited && open && clock_seconds() < until && (deadline <= 0 || clock_seconds() < deadline))
+		if (c->exited && open && clock_seconds() < until)
 			c->exited_s = clock_seconds();
 	}
 	return rc;
@@ -472,7 +472,7 @@ static int run(struct child *c)
 	struct proc *p = c->p;
 	int in = -1, out[2] = { -1, -1 }, err[2] = { -1, -1 };
 	bool want_out = p->out || p->line, want_err = p->err || p->line || c->streams[1].keep_tail;
-	bool joined = want_out && want_err && p->out == p->err && !(c->streams[1].keep_tail && !p->out && !p->line);
+	bool joined = want_out && want_err && p->out == p->err;
 	int rc;
 
 	c->streams[0].to = p->out;
