@@ -1,0 +1,147 @@
+/* cmd.c: the table of commands, and what they share: the place they work in, and how rows are printed. */
+#include "base/base.h"
+#include "runner/cmd.h"
+
+const struct command commands[] = {
+	{ "init", "write assay.yaml, a suite and the CI file of the forge it finds", cmd_init },
+	{ "run", "the whole pipeline on a commit: train, evaluate, gate, record, report", cmd_run },
+	{ "plan", "what would run, what is known already and why; runs nothing", cmd_plan },
+	{ "status", "where this branch stands: last run, verdict, proposals, pushes nobody judged", cmd_status },
+	{ "train", "fine-tune a model outside a run", cmd_train },
+	{ "eval", "a suite on a model, outside a run", cmd_eval },
+	{ "score", "log-likelihoods of requests on standard input", cmd_score },
+	{ "generate", "continuations of prompts on standard input", cmd_generate },
+	{ "tokenize", "text to ids and back", cmd_tokenize },
+	{ "tokenizer", "train a byte-level BPE tokenizer", cmd_tokenizer },
+	{ "diff", "two runs side by side", cmd_diff },
+	{ "gate", "judge two stored runs, or two files of scores; touches no model", cmd_gate },
+	{ "promote", "move an alias to a version", cmd_promote },
+	{ "rollback", "move an alias back to what it was before", cmd_rollback },
+	{ "history", "who promoted what, when and why", cmd_history },
+	{ "models", "models, their versions and aliases", cmd_models },
+	{ "runs", "what ran", cmd_runs },
+	{ "show", "a run's report again", cmd_show },
+	{ "samples", "a run's samples, one by one", cmd_samples },
+	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
+	{ "hook", "install, uninstall or run the pre-push hook", cmd_hook },
+	{ "doctor", "what this machine can do, and exactly what is missing", cmd_doctor },
+	{ "version", "the version of this binary and its numerics", cmd_version },
+	{ "completion", "completion for bash, zsh or fish", cmd_completion },
+	{ "help", "this list", cmd_help },
+	{ NULL, NULL, NULL },
+};
+
+int place_open(struct place *p)
+{
+	const char *env = getenv("ASSAY_HOME");
+	int rc;
+
+	memset(p, 0, sizeof(*p));
+	rc = repo_open(&p->repo, ".");
+	if (rc && env && *env) {
+		err_clear();
+		rc = 0;
+	}
+	if (rc == 0)
+		rc = home_open(&p->home, p->repo);
+	if (rc == 0 && p->repo)
+		rc = home_settle(&p->home, p->repo);
+	if (rc)
+		place_close(p);
+	return rc;
+}
+
+void place_close(struct place *p)
+{
+	home_close(&p->home);
+	repo_close(p->repo);
+	p->repo = NULL;
+}
+
+int print_json(const json_t *value)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+	json_add_pretty(&b, value);
+	fwrite(b.data, 1, b.len, stdout);
+	buf_release(&b);
+	return 0;
+}
+
+/* ---- tables ----------------------------------------------------------------------------------------------------------------- */
+
+/* A cell as text: ids are cut to 12 digits, arrays joined. */
+static void cell(struct buf *out, const json_t *v)
+{
+	json_t *item;
+	size_t i;
+
+	buf_clear(out);
+	if (json_is_string(v)) {
+		const char *s = json_string_value(v);
+		size_t n = strlen(s);
+
+		if (n >= 40 && strspn(s, "0123456789abcdef") == n)
+			n = 12;
+		buf_add(out, s, n);
+	} else if (json_is_integer(v)) {
+		buf_addf(out, "%lld", (long long)json_integer_value(v));
+	} else if (json_is_real(v)) {
+		buf_addf(out, "%.4g", json_real_value(v));
+	} else if (json_is_boolean(v)) {
+		buf_adds(out, json_is_true(v) ? "yes" : "");
+	} else if (json_is_array(v)) {
+		json_array_foreach(v, i, item)
+			buf_addf(out, "%s%s", i ? ", " : "", json_is_string(item) ? json_string_value(item) : "?");
+	}
+}
+
+struct column {
+	char key[32];
+	const char *title;
+	bool right;
+	size_t width;
+};
+
+static void put_cell(const struct column *c, const char *text, bool last)
+{
+	size_t n = utf8_count(text, strlen(text)), pad = c->width > n ? c->width - n : 0;
+
+	if (c->right)
+		printf("%*s", (int)pad, "");
+	log_safe(stdout, text, strlen(text));
+	if (!c->right && !last)
+		printf("%*s", (int)pad, "");
+	fputs(last ? "\n" : "  ", stdout);
+}
+
+void print_table(const json_t *rows, const char *const *columns, size_t n)
+{
+	struct column *cols = mem_array(n, sizeof(*cols));
+	struct buf b = BUF_INIT(1 << 20);
+	json_t *row;
+	size_t i, c;
+
+	for (c = 0; c < n; c++) {
+		const char *colon = strchr(columns[c], ':');
+
+		snprintf(cols[c].key, sizeof(cols[c].key), "%.*s", (int)(colon - columns[c]), columns[c]);
+		cols[c].right = colon[1] == '>';
+		cols[c].title = colon + 1 + cols[c].right;
+		cols[c].width = utf8_count(cols[c].title, strlen(cols[c].title));
+		json_array_foreach(rows, i, row) {
+			cell(&b, json_object_get(row, cols[c].key));
+			if (utf8_count(buf_str(&b), b.len) > cols[c].width)
+				cols[c].width = utf8_count(buf_str(&b), b.len);
+		}
+	}
+	for (c = 0; c < n; c++)
+		put_cell(&cols[c], cols[c].title, c + 1 == n);
+	json_array_foreach(rows, i, row)
+		for (c = 0; c < n; c++) {
+			cell(&b, json_object_get(row, cols[c].key));
+			put_cell(&cols[c], buf_str(&b), c + 1 == n);
+		}
+	buf_release(&b);
+	free(cols);
+}

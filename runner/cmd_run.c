@@ -1,0 +1,133 @@
+/* cmd_run.c: `assay run` and `assay plan`, the same steps to different ends. */
+#include "base/base.h"
+#include "ci/ci.h"
+#include "runner/cmd.h"
+#include "runner/print.h"
+#include "runner/runner.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+int terminal_width(void)
+{
+	struct winsize w;
+	const char *columns = getenv("COLUMNS");
+
+	if (columns && strtol(columns, NULL, 10) > 20)
+		return (int)strtol(columns, NULL, 10);
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20)
+		return w.ws_col;
+	return 100;
+}
+
+void print_report(const json_t *report, FILE *f)
+{
+	const struct report_term how = { terminal_width(), isatty(fileno(f)) && log_has_colour() };
+	struct buf text = BUF_INIT((size_t)16 << 20);
+
+	report_terminal(report, &text, &how);
+	fwrite(buf_str(&text), 1, text.len, f);
+	buf_release(&text);
+}
+
+/* The document of `assay run --json`. */
+json_t *run_json(const struct run *run, int exit_code)
+{
+	const json_t *record = run->record;
+	json_t *version = json_object_get(record, "version"), *out;
+	enum verdict v = run->failed || !run->have_gate ? VERDICT_ERROR : run->gate.verdict;
+	char *report = run->options->report_dir ? path_join(run->options->report_dir, "report.md") : NULL;
+
+	out = json_pack("{s:o,s:s,s:s,s:i,s:s,s:O?,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
+			*run->id ? json_string(run->id) : json_null(), "commit", run->commit.oid, "verdict",
+			verdict_name(v), "exit", exit_code, "trust", trust_name(run->event.trust), "steps",
+			run->report ? json_object_get(run->report, "steps") : json_object_get(record, "steps"), "metrics",
+			json_object_get(record, "metrics"), "version", json_is_object(version) ? version : NULL, "report",
+			report ? json_string(report) : json_null(), "baseline", json_object_get(record, "baseline"),
+			"promotion", run->promotion);
+	if (out && !json_object_get(out, "version"))
+		json_object_set_new(out, "version", json_null());
+	if (out && run->failed)
+		json_object_set_new(out, "error", json_string(run->fail_text));
+	free(report);
+	return out;
+}
+
+/* A run that failed tells why once, here, and not again in main(). */
+static void print_failure(const struct run *run)
+{
+	log_error("%s", run->fail_text);
+	if (run->fail_hint)
+		fprintf(stderr, "  fix: %s\n", run->fail_hint);
+}
+
+int run_and_print(const struct run_options *o, struct repo *repo, struct home *home, struct event *event)
+{
+	struct run run;
+	int code;
+
+	run_stop_on_signals();
+	code = run_push(&run, o, repo, home, event);
+	if (run.failed)
+		print_failure(&run);
+	if (o->json) {
+		json_t *doc = run_json(&run, code);
+
+		print_json(doc);
+		json_decref(doc);
+	} else if (!run.failed && run.report) {
+		print_report(run.report, stdout);
+	}
+	run_release(&run);
+	return code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_options o;
+	struct event event;
+	struct place place;
+	int rc;
+
+	run_options_init(&o);
+	const struct opt opts[] = {
+		OPT_FLAG(0, "dirty", &o.dirty, "judge the work tree as it is, not the commit; makes no version"),
+		OPT_TEXT(0, "profile", &o.profile, "NAME", "a profile of the policy, such as pre-push"),
+		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write report.md and report.json there"),
+		OPT_TEXT(0, "target", &o.target, "REV", "the commit whose questions decide (default: from the event)"),
+		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
+		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
+		OPT_REAL(0, "wait", &o.wait_s, "SECONDS", "how long to wait for another run of the same work"),
+		OPT_TEXT(0, "until", &o.until, "STEP", "stop behind a step: read plan train eval gate record"),
+		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"run", "[REV]", "the whole pipeline on a commit",
+		"Reads the commit, trains or reuses the model, evaluates the suites, gates against the baseline, records the\n"
+		"run and reports. Nothing that is known already is run again.\n\n"
+		"  assay run                     HEAD\n"
+		"  assay run feature~2 --json    another commit, for a script\n"
+		"  assay run --dirty -n 50       a quick look at uncommitted work\n\n"
+		"Exit codes: 0 passed, 1 gate failed, 2 undecided and the policy blocks on it, 64 and above an error.",
+		0, 1
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	o.rev = argc ? argv[0] : NULL;
+	rc = place_open(&place);
+	if (rc == 0 && !place.repo)
+		rc = err_set(ERR_INPUT, "assay run needs a git repository");
+	if (rc == 0)
+		rc = event_detect(&event, place.repo, o.target);
+	if (rc == 0) {
+		rc = run_and_print(&o, place.repo, &place.home, &event);
+		event_release(&event);
+	}
+	place_close(&place);
+	return rc;
+}

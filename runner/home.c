@@ -1,0 +1,176 @@
+/* home.c: opening what assay remembers, names of versions, and proposals that come true. */
+#include "base/base.h"
+#include "runner/home.h"
+
+#include <ctype.h>
+
+int home_open(struct home *h, const struct repo *r)
+{
+	const char *env = getenv("ASSAY_HOME");
+	char *path;
+	int rc;
+
+	memset(h, 0, sizeof(*h));
+	if (env && *env) {
+		path = mem_str(env);
+	} else if (r) {
+		path = path_join(repo_common_dir(r), "assay");
+	} else {
+		err_set(ERR_INPUT, "not in a git repository, and ASSAY_HOME is not set");
+		return err_hint(ERR_INPUT, "run inside a clone, or set ASSAY_HOME to the folder that holds registry.db");
+	}
+	rc = store_open(&h->store, path);
+	if (rc == 0)
+		rc = registry_open(&h->registry, h->store);
+	if (rc)
+		home_close(h);
+	free(path);
+	return rc;
+}
+
+void home_close(struct home *h)
+{
+	registry_close(h->registry);
+	store_close(h->store);
+	memset(h, 0, sizeof(*h));
+}
+
+/* ---- versions --------------------------------------------------------------------------------------------------------------- */
+
+int home_version(struct home *h, const char *name, json_t **row)
+{
+	const char *at = strrchr(name, '@');
+	char *model, *end;
+	int version = 0, rc = 0;
+
+	if (!at || at == name || !at[1])
+		return err_set(ERR_INPUT, "%s: MODEL@v7 or MODEL@ALIAS is wanted", name);
+	model = mem_strn(name, (size_t)(at - name));
+	if (at[1] == 'v' && isdigit((unsigned char)at[2])) {
+		version = (int)strtol(at + 2, &end, 10);
+		if (*end)
+			version = 0;
+	}
+	if (version <= 0)
+		rc = registry_alias(h->registry, model, at + 1, &version);
+	if (rc == 0)
+		rc = registry_version(h->registry, model, version, row);
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "the registry has no %s", name);
+		err_hint(rc, "assay models lists the models, their versions and aliases");
+	}
+	free(model);
+	return rc;
+}
+
+int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)
+{
+	char *tmp = path_join(store_home(h->store), "tmp");
+	int rc;
+
+	memset(d, 0, sizeof(*d));
+	rc = fs_temp_dir(&d->path, tmp, "model-");
+	free(tmp);
+	if (rc)
+		return rc;
+	d->temporary = true;
+	snprintf(d->object, sizeof(d->object), "%s", object);
+	rc = store_get_tree(h->store, object, d->path);
+	if (rc)
+		model_dir_close(d);
+	return rc;
+}
+
+int model_dir_open(struct model_dir *d, struct home *h, const char *name)
+{
+	json_t *row = NULL;
+	int rc;
+
+	memset(d, 0, sizeof(*d));
+	if (fs_is_dir(name)) {
+		d->path = mem_str(name);
+		return 0;
+	}
+	if (strchr(name, '/') || !strchr(name, '@')) {
+		err_set(ERR_INPUT, "no model folder %s", name);
+		return err_hint(ERR_INPUT, "a Hugging Face folder, MODEL@v7 or MODEL@ALIAS");
+	}
+	rc = home_version(h, name, &row);
+	if (rc == 0)
+		rc = model_dir_of_object(d, h, json_get_text(row, "object", ""));
+	json_decref(row);
+	return rc;
+}
+
+void model_dir_close(struct model_dir *d)
+{
+	struct err_saved saved = err_save();
+
+	if (d->temporary && d->path)
+		fs_remove_tree(d->path);
+	free(d->path);
+	memset(d, 0, sizeof(*d));
+	err_restore(&saved);
+}
+
+/* ---- proposals ---------------------------------------------------------------------------------------------------------------- */
+
+/* Has the commit reached the branch it was pushed to, as far as this clone knows? */
+static bool reached(struct repo *r, const json_t *p)
+{
+	const char *ref = json_get_text(p, "ref", "");
+	char *tracking, oid[OID_HEX];
+	bool yes;
+
+	if (strncmp(ref, "refs/heads/", 11) != 0)
+		return false;
+	tracking = mem_printf("refs/remotes/%s/%s", json_get_text(p, "remote", ""), ref + 11);
+	yes = repo_ref(r, tracking, oid) == 0 && repo_is_ancestor(r, json_get_text(p, "commit", ""), oid);
+	free(tracking);
+	err_clear();
+	return yes;
+}
+
+static int settle_one(struct home *h, const json_t *p)
+{
+	const char *run = json_get_text(p, "run", "");
+	char *reason = mem_printf("the gate passed, and %.12s has reached %s", json_get_text(p, "commit", ""),
+				  json_get_text(p, "remote", ""));
+	const struct promotion promotion = { .model = json_get_text(p, "model", ""),
+					     .alias = json_get_text(p, "alias", ""),
+					     .version = (int)json_get_int(p, "version", 0),
+					     .expect = (int)json_get_int(p, "expect", 0),
+					     .run = run,
+					     .actor = "assay",
+					     .reason = reason };
+	char id[DIGEST_HEX];
+	int rc = registry_promote(h->registry, &promotion, id);
+
+	if (rc == 0)
+		log_info("%s@%s is now v%d: %s", promotion.model, promotion.alias, promotion.version, reason);
+	if (rc == ERR_CONFLICT) {
+		char *why = mem_str(err_text());
+
+		log_warn("%s@v%d was proposed for %s and is not promoted: %s; judge it again with: assay run %.12s",
+			 promotion.model, promotion.version, promotion.alias, why, json_get_text(p, "commit", ""));
+		err_clear();
+		rc = registry_drop_proposal(h->registry, run, why);
+		free(why);
+	}
+	free(reason);
+	return rc;
+}
+
+int home_settle(struct home *h, struct repo *r)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = registry_proposals(h->registry, &rows);
+
+	if (rc == 0)
+		json_array_foreach(rows, i, row)
+			if (rc == 0 && reached(r, row))
+				rc = settle_one(h, row);
+	json_decref(rows);
+	return rc;
+}

@@ -1,0 +1,55 @@
+/* main.c: finds the command and prints its error. Nothing else.
+ *
+ * This is the one place that prints errors: a command returns an exit code (0 and above) or a failure (enum err), whose
+ * text and hint go to standard error. */
+#include "base/base.h"
+#include "runner/cmd.h"
+
+static const struct command *find(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static int unknown(const char *name)
+{
+	const char *names[64], *near;
+	size_t n = 0;
+
+	for (const struct command *c = commands; c->name && n < ARRAY_LEN(names); c++)
+		names[n++] = c->name;
+	near = opt_nearest(name, names, n);
+	err_set(ERR_USAGE, "no command %s", name);
+	if (near)
+		return err_hint(ERR_USAGE, "did you mean: assay %s", near);
+	return err_hint(ERR_USAGE, "assay help lists the commands");
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const struct command *c;
+	const char *name = argc > 1 ? argv[1] : "help";
+
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	c = find(name);
+	return c ? c->run(argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv) : unknown(name);
+}
+
+int main(int argc, char **argv)
+{
+	int rc = dispatch(argc, argv);
+
+	if (fflush(stdout) != 0 && rc >= 0)
+		rc = err_errno(ERR_IO, "cannot write to standard output");
+	if (rc >= 0)
+		return rc;
+	log_error("%s", err_text());
+	if (err_fix())
+		fprintf(stderr, "  fix: %s\n", err_fix());
+	return err_exit_code(rc);
+}
