@@ -1,0 +1,208 @@
+/* cmd_hook.c: `assay hook install|uninstall|run`: the verdict before a push.
+ *
+ * git gives a pre-push hook the remote's name and URL as arguments and one line a reference on standard input:
+ * "<local ref> <local oid> <remote ref> <remote oid>" (githooks(5)). Deletions and tags are not judged; several
+ * references at one commit are judged once; the worst exit code blocks the push. The environment that git sets for its
+ * own use is removed first: it would point our children at another repository. */
+#include "base/base.h"
+#include "ci/ci.h"
+#include "runner/cmd.h"
+#include "runner/print.h"
+#include "runner/runner.h"
+
+#include <unistd.h>
+
+static int hooks_dir(struct repo *repo, char **out)
+{
+	struct buf text = BUF_INIT(1 << 16);
+	const char *work = repo_work_dir(repo);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "-C", work ? work : repo_common_dir(repo), "rev-parse", "--git-path",
+					  "hooks", NULL },
+		.out = &text,
+	};
+	int rc = proc_check(&p);
+
+	if (rc == 0) {
+		char *path = mem_strn(buf_str(&text), strcspn(buf_str(&text), "\n"));
+
+		*out = path_join(work ? work : repo_common_dir(repo), path);
+		free(path);
+	}
+	buf_release(&text);
+	return rc;
+}
+
+static int install(struct repo *repo)
+{
+	char self[4096], *dir = NULL;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	bool chained = false;
+	int rc;
+
+	if (n <= 0)
+		return err_errno(ERR_ENV, "/proc/self/exe");
+	self[n] = 0;
+	rc = hooks_dir(repo, &dir);
+	if (rc == 0)
+		rc = hook_install(dir, self, &chained);
+	if (rc == 0) {
+		printf("installed %s/pre-push%s\n", dir, chained ? " (the hook that was there runs behind it)" : "");
+		printf("it judges every commit that is pushed; git push --no-verify goes round it\n");
+	}
+	free(dir);
+	return rc;
+}
+
+static int uninstall(struct repo *repo)
+{
+	char *dir = NULL;
+	bool restored = false;
+	int rc = hooks_dir(repo, &dir);
+
+	if (rc == 0)
+		rc = hook_uninstall(dir, &restored);
+	if (rc == 0)
+		printf("removed %s/pre-push%s\n", dir, restored ? " and put the hook back that was there" : "");
+	free(dir);
+	return rc;
+}
+
+/* ---- pre-push ------------------------------------------------------------------------------------------------------------------ */
+
+struct update {
+	char *local_ref, *local_oid, *remote_ref, *remote_oid;
+};
+
+static int parse_updates(char *text, struct update **out, size_t *n)
+{
+	size_t cap = 0;
+	char *save = NULL, *line, *word;
+
+	*out = NULL;
+	*n = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		struct update u = { 0 };
+		char *inner = NULL, **field[] = { &u.local_ref, &u.local_oid, &u.remote_ref, &u.remote_oid };
+		size_t i = 0;
+
+		for (word = strtok_r(line, " ", &inner); word && i < 4; word = strtok_r(NULL, " ", &inner))
+			*field[i++] = word;
+		if (i != 4 || word)
+			return err_set(ERR_INPUT, "pre-push: a line of four words is wanted on standard input");
+		MEM_GROW(*out, *n, cap);
+		(*out)[(*n)++] = u;
+	}
+	return 0;
+}
+
+static int read_stdin(struct buf *b)
+{
+	char chunk[65536];
+	size_t n;
+
+	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+		buf_add(b, chunk, n);
+	return ferror(stdin) || buf_full(b) ? err_set(ERR_IO, "cannot read standard input") : 0;
+}
+
+static int judge(struct place *place, const char *remote, const struct update *u, const struct run_options *defaults)
+{
+	struct run_options o = *defaults;
+	struct event event;
+	int rc;
+
+	o.rev = u->local_oid;
+	o.profile = "pre-push";
+	rc = event_hook(&event, place->repo, remote, u->remote_ref, u->remote_oid);
+	if (rc)
+		return rc;
+	log_info("assay: judging %.12s for %s %s", u->local_oid, remote, u->remote_ref);
+	rc = run_and_print(&o, place->repo, &place->home, &event);
+	event_release(&event);
+	return rc;
+}
+
+static bool seen_before(const struct update *u, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(u[k].local_oid, u[i].local_oid) == 0 && strcmp(u[k].remote_ref, u[i].remote_ref) == 0)
+			return true;
+	return false;
+}
+
+static int pre_push(struct place *place, const char *remote, const struct run_options *o)
+{
+	struct buf text = BUF_INIT(1 << 24);
+	struct update *u = NULL;
+	size_t n = 0;
+	int worst = 0, code, rc = read_stdin(&text);
+
+	if (rc == 0 && text.len)
+		rc = parse_updates(text.data, &u, &n);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (oid_is_zero(u[i].local_oid) || strncmp(u[i].remote_ref, "refs/heads/", 11) != 0 || seen_before(u, i))
+			continue;
+		code = judge(place, remote, &u[i], o);
+		if (code < 0)
+			rc = code;
+		else if (code > worst)
+			worst = code;
+	}
+	free(u);
+	buf_release(&text);
+	return rc ? rc : worst;
+}
+
+/* What git exports to a hook is about this repository only; children must find their own. */
+static void clean_environment(void)
+{
+	static const char *const local[] = { "GIT_DIR",        "GIT_WORK_TREE",  "GIT_INDEX_FILE", "GIT_PREFIX",
+					     "GIT_COMMON_DIR", "GIT_NAMESPACE",  "GIT_CONFIG",     "GIT_CONFIG_PARAMETERS",
+					     "GIT_CONFIG_COUNT", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE",
+					     "GIT_INTERNAL_SUPER_PREFIX", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE" };
+
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		unsetenv(local[i]);
+}
+
+int cmd_hook(int argc, char **argv)
+{
+	struct run_options o;
+	struct place place;
+	int rc;
+
+	run_options_init(&o);
+	const struct opt opts[] = {
+		OPT_TEXT(0, "device", &o.device, "DEV", "run: auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "run: write report.md and report.json there"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"hook", "install | uninstall | run pre-push REMOTE URL", "the verdict before a push",
+		"The installed hook judges each pushed commit under the profile pre-push. Without such a profile in the\n"
+		"policy it trains nothing: it answers from what is stored, or checks the plan and leaves the rest to CI.\n"
+		"A pass proposes a promotion; it takes effect when the commit has reached the remote.\n\n"
+		"  assay hook install\n  git push                      now judged\n  git push --no-verify          not judged",
+		1, 4
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	/* a linked work tree's hook gets GIT_DIR: open by it, then forget it */
+	rc = place_open(&place);
+	clean_environment();
+	if (rc == 0 && !place.repo)
+		rc = err_set(ERR_INPUT, "assay hook needs a git repository");
+	if (rc == 0 && strcmp(argv[0], "install") == 0 && argc == 1)
+		rc = install(place.repo);
+	else if (rc == 0 && strcmp(argv[0], "uninstall") == 0 && argc == 1)
+		rc = uninstall(place.repo);
+	else if (rc == 0 && strcmp(argv[0], "run") == 0 && argc >= 3 && strcmp(argv[1], "pre-push") == 0)
+		rc = pre_push(&place, argv[2], &o);
+	else if (rc == 0)
+		rc = err_set(ERR_USAGE, "assay hook: install, uninstall, or run pre-push REMOTE URL");
+	place_close(&place);
+	return rc;
+}

@@ -1,0 +1,67 @@
+/* cmd_lists.c: `assay models`, `runs` and `history`: the registry's lists, as tables or JSON. */
+#include "base/base.h"
+#include "runner/cmd.h"
+
+struct list {
+	const char *command, *what, *summary;
+	const char *const *columns;
+	size_t n;
+};
+
+static int print_list(const struct list *l, int argc, char **argv)
+{
+	bool json = false;
+	int64_t limit = 30;
+	json_t *rows = NULL;
+	struct place place;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG('j', "json", &json, "print one JSON document on standard output"),
+		OPT_INT('n', "limit", &limit, "N", "at most N rows, newest first (0: all)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { l->command, "[MODEL]", l->summary, NULL, 0, 1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	if (rc == 0)
+		rc = registry_list(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &rows);
+	if (rc == 0 && json)
+		print_json(rows);
+	else if (rc == 0 && json_array_size(rows) == 0)
+		puts("nothing yet: assay run makes the first");
+	else if (rc == 0)
+		print_table(rows, l->columns, l->n);
+	json_decref(rows);
+	place_close(&place);
+	return rc;
+}
+
+int cmd_models(int argc, char **argv)
+{
+	static const char *const columns[] = { "model:model", "number:>version", "aliases:aliases", "object:object",
+					       "run:run", "commit:commit", "created:created" };
+	const struct list l = { "models", "versions", "models, their versions and aliases", columns, ARRAY_LEN(columns) };
+
+	return print_list(&l, argc, argv);
+}
+
+int cmd_runs(int argc, char **argv)
+{
+	static const char *const columns[] = { "id:run", "commit:commit", "branch:branch", "event:event", "trust:trust",
+					       "verdict:verdict", "created:created", "sentence:why" };
+	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns) };
+
+	return print_list(&l, argc, argv);
+}
+
+int cmd_history(int argc, char **argv)
+{
+	static const char *const columns[] = { "created:when", "model:model", "alias:alias", "from_version:>from",
+					       "version:>to", "actor:who", "commit:commit", "forced:forced", "reason:why" };
+	const struct list l = { "history", "history", "who promoted what, when and why", columns, ARRAY_LEN(columns) };
+
+	return print_list(&l, argc, argv);
+}

@@ -1,0 +1,155 @@
+/* cmd_promote.c: `assay promote` and `assay rollback`: a person moves an alias. Actor and reason are kept for good. */
+#include "base/base.h"
+#include "runner/cmd.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+static const char *person(void)
+{
+	const char *env = getenv("ASSAY_ACTOR");
+	struct passwd *pw;
+
+	if (env && *env)
+		return env;
+	pw = getpwuid(getuid());
+	return pw ? pw->pw_name : "unknown";
+}
+
+/* A version whose own run did not pass moves only with --force, and that is written down. */
+static int check_passed(struct home *h, const json_t *row, const char *name, bool force)
+{
+	json_t *record = NULL;
+	const char *verdict;
+	int rc = registry_run(h->registry, json_get_text(row, "run", ""), &record);
+
+	if (rc)
+		return rc;
+	verdict = json_get_text(record, "verdict", "ERROR");
+	if (strcmp(verdict, "PASS") != 0 && !force) {
+		rc = err_set(ERR_INPUT, "%s did not pass its gate (%s: %s)", name, verdict,
+			     json_get_text(record, "sentence", ""));
+		err_hint(rc, "promote it all the same with --force --reason \"why\"; that is recorded");
+	}
+	json_decref(record);
+	return rc;
+}
+
+static int move(struct home *h, const char *model, const char *alias, int version, const char *reason, bool force,
+		bool rollback)
+{
+	struct promotion p = { .model = model,
+			       .alias = alias,
+			       .version = version,
+			       .actor = person(),
+			       .reason = reason,
+			       .forced = force,
+			       .rollback = rollback };
+	char id[DIGEST_HEX];
+	int from = 0, rc = registry_alias(h->registry, model, alias, &from);
+
+	if (rc && rc != ERR_NOTFOUND)
+		return rc;
+	err_clear();
+	p.expect = from;
+	if (from == version) {
+		printf("%s@%s is v%d already\n", model, alias, version);
+		return 0;
+	}
+	rc = registry_promote(h->registry, &p, id);
+	if (rc)
+		return rc;
+	if (from)
+		printf("%s@%s: v%d -> v%d\n", model, alias, from, version);
+	else
+		printf("%s@%s: v%d\n", model, alias, version);
+	return 0;
+}
+
+int cmd_promote(int argc, char **argv)
+{
+	const char *reason = NULL;
+	bool force = false;
+	struct place place;
+	json_t *row = NULL;
+	int rc;
+	const struct opt opts[] = {
+		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
+		{ OPT_KIND_FLAG, 0, "force", &force, NULL, "although its gate did not pass; needs --reason", OPT_NO_ENV },
+		OPT_END,
+	};
+	const struct opt_usage usage = { "promote", "MODEL@VERSION ALIAS", "move an alias to a version",
+					 "  assay promote dates@v3 production --reason \"approved in review 12\"\n"
+					 "An older version than the alias holds is not promoted: that is assay rollback.",
+					 2, 2 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	if (force && !reason)
+		return err_set(ERR_USAGE, "--force needs --reason \"why\"");
+	rc = place_open(&place);
+	if (rc == 0)
+		rc = home_version(&place.home, argv[0], &row);
+	if (rc == 0)
+		rc = check_passed(&place.home, row, argv[0], force);
+	if (rc == 0)
+		rc = move(&place.home, json_get_text(row, "model", ""), argv[1], (int)json_get_int(row, "number", 0),
+			  reason ? reason : "by hand", force, false);
+	json_decref(row);
+	place_close(&place);
+	return rc;
+}
+
+/* The version that the alias held before the one it holds now. */
+static int before(struct home *h, const char *model, const char *alias, int *version)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = registry_list(h->registry, "history", model, 0, &rows);
+
+	*version = 0;
+	if (rc)
+		return rc;
+	json_array_foreach(rows, i, row)
+		if (strcmp(json_get_text(row, "alias", ""), alias) == 0) {
+			*version = (int)json_get_int(row, "from_version", 0);
+			break;
+		}
+	json_decref(rows);
+	return *version ? 0 : err_set(ERR_INPUT, "%s@%s has no version to go back to", model, alias);
+}
+
+int cmd_rollback(int argc, char **argv)
+{
+	const char *reason = NULL, *at;
+	char *model = NULL;
+	int64_t to = 0;
+	int version = 0, rc;
+	struct place place;
+	const struct opt opts[] = {
+		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
+		OPT_INT(0, "to", &to, "N", "version N instead of the one before"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "rollback", "MODEL@ALIAS", "move an alias back to what it was before",
+					 "  assay rollback dates@production --reason \"wrong dates in Finnish\"", 1, 1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	at = strrchr(argv[0], '@');
+	if (!at || at == argv[0] || !at[1])
+		return err_set(ERR_USAGE, "assay rollback MODEL@ALIAS");
+	model = mem_strn(argv[0], (size_t)(at - argv[0]));
+	rc = place_open(&place);
+	if (rc == 0 && to > 0)
+		version = (int)to;
+	else if (rc == 0)
+		rc = before(&place.home, model, at + 1, &version);
+	if (rc == 0)
+		rc = move(&place.home, model, at + 1, version, reason ? reason : "rolled back by hand", false, true);
+	free(model);
+	place_close(&place);
+	return rc;
+}

@@ -1,0 +1,127 @@
+/* cmd_show.c: `assay show`, `samples` and `diff`: stored runs, looked at again. */
+#include "base/base.h"
+#include "ci/ci.h"
+#include "runner/cmd.h"
+#include "runner/print.h"
+#include "runner/runner.h"
+
+#define SAMPLES_MAX ((size_t)1 << 32)
+
+static int find(struct place *place, const char *name, char id[DIGEST_HEX], json_t **record)
+{
+	struct commit c;
+	int rc = registry_find_run(place->home.registry, name, id);
+
+	if (rc == ERR_NOTFOUND && place->repo && repo_commit(place->repo, name, &c) == 0) {
+		rc = registry_find_run(place->home.registry, c.oid, id);
+		commit_release(&c);
+	}
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "no run is known as %s", name);
+		err_hint(rc, "assay runs lists them; a commit, a branch, MODEL@v7 or MODEL@ALIAS will do too");
+	}
+	return rc ? rc : registry_run(place->home.registry, id, record);
+}
+
+int cmd_show(int argc, char **argv)
+{
+	bool json = false, markdown = false;
+	char id[DIGEST_HEX];
+	json_t *record = NULL, *report = NULL;
+	struct place place;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG('j', "json", &json, "the whole record as JSON, with its id"),
+		OPT_FLAG(0, "md", &markdown, "the report as Markdown"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "show", "[RUN]", "a run's report again",
+					 "RUN is an id or its beginning, a commit, a branch, MODEL@v7 or MODEL@ALIAS; latest if absent.",
+					 0, 1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	if (rc == 0)
+		rc = find(&place, argc ? argv[0] : "latest", id, &record);
+	if (rc == 0 && json) {
+		json_object_set_new(record, "id", json_string(id));
+		print_json(record);
+	} else if (rc == 0) {
+		rc = report_of_record(&report, &place.home, id, record);
+		if (rc == 0 && markdown) {
+			struct buf text = BUF_INIT((size_t)16 << 20);
+
+			report_markdown(report, &text, 1000000);
+			fwrite(buf_str(&text), 1, text.len, stdout);
+			buf_release(&text);
+		} else if (rc == 0) {
+			print_report(report, stdout);
+		}
+	}
+	json_decref(report);
+	json_decref(record);
+	place_close(&place);
+	return rc;
+}
+
+/* ---- samples ------------------------------------------------------------------------------------------------------------------- */
+
+static int print_task(struct home *h, const json_t *row, bool jsonl)
+{
+	struct buf text = BUF_INIT(SAMPLES_MAX);
+	struct task_result t;
+	const char *object = json_get_text(row, "object", "");
+	int rc = store_get(h->store, object, &text, SAMPLES_MAX);
+
+	if (rc == 0 && jsonl) {
+		fwrite(buf_str(&text), 1, text.len, stdout);
+	} else if (rc == 0 && (rc = task_result_read(&t, buf_str(&text), text.len, object)) == 0) {
+		printf("%s  (%zu samples)\n", t.task, t.n);
+		for (size_t i = 0; i < t.n; i++) {
+			printf("  %s ", t.samples[i].id);
+			for (size_t m = 0; m < t.n_metrics; m++)
+				printf(" %s %.4g", t.metrics[m].name, t.metrics[m].scores[i]);
+			fputs("  expected ", stdout);
+			log_safe(stdout, t.samples[i].target, strlen(t.samples[i].target));
+			fputs("  got ", stdout);
+			log_safe(stdout, t.samples[i].response, strlen(t.samples[i].response));
+			putchar('\n');
+		}
+		task_result_release(&t);
+	}
+	buf_release(&text);
+	return rc;
+}
+
+int cmd_samples(int argc, char **argv)
+{
+	bool jsonl = false;
+	const char *task = NULL;
+	char id[DIGEST_HEX];
+	json_t *record = NULL, *row;
+	struct place place;
+	size_t i;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG(0, "jsonl", &jsonl, "as stored: a header line a task, then a line a sample"),
+		OPT_TEXT('t', "task", &task, "TASK", "this task only"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "samples", "[RUN]", "a run's samples, one by one", NULL, 0, 1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	if (rc == 0)
+		rc = find(&place, argc ? argv[0] : "latest", id, &record);
+	if (rc == 0)
+		json_array_foreach(json_object_get(record, "samples"), i, row)
+			if (rc == 0 && (!task || strcmp(task, json_get_text(row, "task", "")) == 0))
+				rc = print_task(&place.home, row, jsonl);
+	json_decref(record);
+	place_close(&place);
+	return rc;
+}
