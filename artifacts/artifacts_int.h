@@ -1,0 +1,119 @@
+/* artifacts_int.h: what the files of this room share. Nobody else includes it.
+ *
+ *	lease     -> nothing          locks
+ *	store     -> nothing          files named by their SHA-256, objects/ and records/ alike
+ *	record    -> store            what a record file must look like
+ *	sql       -> nothing          SQLite with our errors, rows as JSON
+ *	ingest    -> sql, record      one record becomes rows
+ *	registry  -> all above        open, migrate, replay, append
+ *	promote, registry_query, registry_check -> registry */
+#ifndef ARTIFACTS_INT_H
+#define ARTIFACTS_INT_H
+
+#include <sqlite3.h>
+
+#include "artifacts/artifacts.h"
+
+/* ---- lease ---- */
+
+struct lock {
+	int fd; /* -1: none */
+	bool shared;
+};
+#define LOCK_INIT { -1, false }
+/* A kernel lock on path (made). what: for the messages. ERR_BUSY after wait_s. */
+int lock_take(struct lock *l, const char *path, const char *what, bool shared, double wait_s);
+void lock_drop(struct lock *l);
+
+/* ---- store ---- */
+
+#define VAULT_OBJECTS "objects"
+#define VAULT_RECORDS "records"
+
+struct store {
+	char *home, *tmp, *bad;
+	char *path; /* of store_path() */
+};
+
+char *store_file(const struct store *s, const char *vault, const char *hex); /* yours */
+bool store_name_ok(const char *hex);
+int store_write(struct store *s, const char *vault, const char hex[DIGEST_HEX], const void *data, size_t len);
+int store_read(struct store *s, const char *vault, const char *hex, struct buf *out, size_t max); /* verified */
+/* Hashes the file of a name that is there; a wrong one is moved to bad/ and is ERR_IO. */
+int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size);
+/* A commit of a finished temporary file to its name. */
+int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
+
+/* Names of a vault, sorted. */
+struct name_list {
+	char (*names)[DIGEST_HEX];
+	size_t len, cap;
+};
+void name_list_release(struct name_list *l);
+/* stray: what is there under no proper name; may be NULL. */
+int store_names(const struct store *s, const char *vault, struct name_list *out,
+		int (*stray)(const char *path, void *arg), void *arg);
+
+/* ---- record ---- */
+
+#define RECORD_MAX ((size_t)64 << 20)
+
+enum record_kind { RECORD_RUN, RECORD_PROMOTION, RECORD_DROP, RECORD_UNKNOWN };
+enum record_kind record_kind(const json_t *record);
+/* Types of all members that become rows: ERR_INPUT naming the member. Unknown members are ignored. */
+int record_check(const json_t *record);
+/* Names of models and aliases: they stand in MODEL@ALIAS. */
+int record_check_model(const char *name);
+int record_check_alias(const char *name);
+/* Canonical bytes and their name. */
+void record_bytes(struct buf *out, char id[DIGEST_HEX], const json_t *record);
+int record_read(struct store *s, const char *id, json_t **out); /* verified; not checked */
+/* "MODEL@v7" into its number, or 0 if text is no such thing ("v7"). */
+int record_version_number(const char *text);
+
+/* ---- registry ---- */
+
+#define REGISTRY_VERSION 1 /* user_version of schema.sql */
+
+struct registry {
+	struct store *store;
+	sqlite3 *db;
+	struct lock lock; /* shared while open: a rebuild waits for all */
+	bool quiet;       /* says nothing of records at fault: a check does that itself */
+	struct sql_cached *cache;
+	size_t cached, cache_cap;
+};
+
+/* SQL. types: one letter an argument: t const char * (NULL is NULL), i int64_t, d double, j const json_t * (NULL and
+ * null are NULL; an object or array its canonical text). sql is a literal: statements are kept by its address. */
+int sql_run(struct registry *r, const char *sql, const char *types, ...);
+int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types, ...); /* ERR_NOTFOUND: no row */
+int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...);  /* yours; ERR_NOTFOUND */
+/* All rows as objects. A column named "x?" is a boolean x, "x*" is JSON text. */
+int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...);
+int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...); /* the first; ERR_NOTFOUND */
+int sql_names(struct registry *r, struct name_list *out, const char *sql);
+int sql_script(struct registry *r, const char *sql); /* not kept */
+int sql_error(struct registry *r, const char *doing);
+void sql_forget(struct registry *r); /* drops the kept statements */
+
+/* Rows of one record. ERR_INPUT: the record is at fault, rows of it may have been written (the caller has a savepoint).
+ * *fault (yours): set if the rows are whole but for one thing that could not be taken over. */
+int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault);
+/* As above within a savepoint; a record at fault gets its row in records and nothing else. */
+int ingest_any(struct registry *r, const char *id);
+
+#define REGISTRY_INIT(s) { .store = (s), .lock = LOCK_INIT }
+int registry_open_db(struct registry *r, const char *path); /* opens and sets up; no migration, no records */
+void registry_close_db(struct registry *r);
+int registry_version_check(struct registry *r, int64_t *version); /* ERR_ENV: newer than this program */
+int registry_make(struct registry *r);                      /* schema and all records into an empty database */
+int registry_begin(struct registry *r); /* BEGIN IMMEDIATE, then takes in records that are not in it */
+/* Stamps seq and time, derives the rows, writes the file. Between begin and end. */
+int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);
+int registry_lock(struct registry *r, bool shared, double wait_s);
+char *registry_path(const struct store *s); /* yours */
+/* Commits if rc is 0, else rolls back and removes the file of id (if not ""). Returns the first failure. */
+int registry_end(struct registry *r, int rc, const char *id);
+
+#endif

@@ -1,0 +1,310 @@
+/* ingest.c: one record becomes rows. The only file that inserts.
+ *
+ * The registry is a function of the set of records: the rows are what comes out when the records are taken in in their
+ * order (seq, name), and nothing else (no clock, no environment) may enter here. So whatever a record says, taking it
+ * in has one outcome:
+ *
+ *	- it fits: its rows
+ *	- it contradicts an earlier one on a version's number (two homes were merged): its rows, without the version
+ *	- it cannot be read, or speaks of what is not there: a row in records, with the fault, and no other
+ *
+ * records.fault says which; registry_check() reports it. A fault is not a failure, so no record can lock people out
+ * of their registry. Only registry_append(), which makes new records, refuses what has a fault. */
+#include "base/base.h"
+
+#include "artifacts/artifacts_int.h"
+
+#define SQL_RECORD "INSERT INTO records (id, seq, format, created, created_ns, fault) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+#define SQL_FAULT "UPDATE records SET fault = ?2 WHERE id = ?1"
+#define SQL_RUN                                                                                                        \
+	"INSERT INTO runs (id, seq, commit_oid, tree_oid, branch, ref, trust, event, dirty, profile, verdict, exit_code," \
+	" sentence, created, created_ns, seconds, tool_version, numerics, baseline_run, baseline_model,"              \
+	" baseline_version, baseline_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"  \
+	" ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
+#define SQL_RUN_VERSION "UPDATE runs SET model = ?2, version = ?3 WHERE id = ?1"
+#define SQL_STEP "INSERT INTO steps (run, position, name, status, seconds) VALUES (?1, ?2, ?3, ?4, ?5)"
+#define SQL_STAGE "INSERT INTO stages (run, position, step, name, key, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+#define SQL_METRIC                                                                                                  \
+	"INSERT INTO metrics (run, suite, task, metric, filter, value, stderr, n, higher_is_better)"               \
+	" VALUES (?1, ?2, ?3, ?4, coalesce(?5, ''), ?6, ?7, ?8, ?9)"
+#define SQL_SAMPLES                                                                                       \
+	"INSERT INTO samples (run, suite, task, filter, n, object) VALUES (?1, ?2, ?3, coalesce(?4, ''), " \
+	"?5, ?6)"
+#define SQL_ARTIFACT "INSERT INTO artifacts (run, position, role, object, size) VALUES (?1, ?2, ?3, ?4, ?5)"
+#define SQL_DATASET                                                                                   \
+	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role) VALUES (?1, ?2, ?3, " \
+	"?4, ?5, ?6, ?7)"
+#define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
+#define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
+#define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
+#define SQL_VERSION_THERE "SELECT 1 FROM versions WHERE model = ?1 AND number = ?2"
+#define SQL_VERSION                                                                                             \
+	"INSERT INTO versions (model, number, object, key, product, run, seq, created, created_ns) VALUES (?1, " \
+	"?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+#define SQL_PROPOSAL                                                                                             \
+	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)" \
+	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"   \
+	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
+#define SQL_RUN_THERE "SELECT 1 FROM runs WHERE id = ?1"
+#define SQL_PROMOTION                                                                                            \
+	"INSERT INTO promotions (id, seq, model, alias, version, from_version, actor, reason, run, commit_oid, forced," \
+	" rollback, created, created_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+#define SQL_ALIAS                                                                                    \
+	"INSERT INTO aliases (model, alias, version, promotion) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model, alias)" \
+	" DO UPDATE SET version = excluded.version, promotion = excluded.promotion"
+/* What a promotion ends: the proposal of the run it names, and those of its alias that are no longer ahead of it. */
+#define SQL_SETTLE                                                                                              \
+	"UPDATE proposals SET settled = ?1, outcome = iif(run = ?2, 'promoted', 'overtaken') WHERE settled IS NULL" \
+	" AND (run = ?2 OR (NOT ?6 AND model = ?3 AND alias = ?4 AND version <= ?5))"
+#define SQL_DROP                                                                                           \
+	"UPDATE proposals SET settled = ?1, outcome = 'dropped', reason = ?3 WHERE run = ?2 AND settled IS NULL"
+#define SQL_PROPOSAL_THERE "SELECT 1 FROM proposals WHERE run = ?1"
+
+static const json_t *get(const json_t *obj, const char *key)
+{
+	return json_object_get(obj, key);
+}
+
+static int64_t count(const json_t *obj, const char *key)
+{
+	return json_get_int(obj, key, 0);
+}
+
+/* ---- lists of a run ----------------------------------------------------------------------------------------------- */
+
+static int insert_step(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	return sql_run(r, SQL_STEP, "tijjj", run, i, get(v, "name"), get(v, "status"), get(v, "seconds"));
+}
+
+static int insert_stage(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	const json_t *output = get(v, "output");
+	struct buf text = BUF_INIT(RECORD_MAX);
+	int rc;
+
+	if (output && !json_is_null(output))
+		json_add(&text, output);
+	rc = sql_run(r, SQL_STAGE, "tijjjt", run, i, get(v, "step"), get(v, "name"), get(v, "key"),
+		     text.len ? buf_str(&text) : NULL);
+	buf_release(&text);
+	return rc;
+}
+
+static int insert_metric(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	(void)i;
+	return sql_run(r, SQL_METRIC, "tjjjjjjjj", run, get(v, "suite"), get(v, "task"), get(v, "metric"),
+		       get(v, "filter"), get(v, "value"), get(v, "stderr"), get(v, "n"), get(v, "higher_is_better"));
+}
+
+static int insert_samples(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	(void)i;
+	return sql_run(r, SQL_SAMPLES, "tjjjjj", run, get(v, "suite"), get(v, "task"), get(v, "filter"), get(v, "n"),
+		       get(v, "object"));
+}
+
+static int insert_artifact(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	return sql_run(r, SQL_ARTIFACT, "tijjj", run, i, get(v, "role"), get(v, "object"), get(v, "size"));
+}
+
+static int insert_dataset(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	return sql_run(r, SQL_DATASET, "tijjjjj", run, i, get(v, "path"), get(v, "digest"), get(v, "rows"),
+		       get(v, "bytes"), get(v, "role"));
+}
+
+static int insert_edge(struct registry *r, const char *run, int64_t i, const json_t *v)
+{
+	return sql_run(r, SQL_EDGE, "tijjj", run, i, get(v, "from"), get(v, "to"), get(v, "relation"));
+}
+
+static const struct {
+	const char *name;
+	int (*insert)(struct registry *r, const char *run, int64_t i, const json_t *v);
+} lists[] = {
+	{ "steps", insert_step },       { "stages", insert_stage },     { "metrics", insert_metric },
+	{ "samples", insert_samples },  { "artifacts", insert_artifact }, { "datasets", insert_dataset },
+	{ "edges", insert_edge },
+};
+
+static int ingest_lists(struct registry *r, const char *id, const json_t *record)
+{
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		const json_t *list = get(record, lists[k].name);
+
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			int rc = lists[k].insert(r, id, (int64_t)i, json_array_get(list, i));
+
+			if (rc)
+				return err_context(rc, "record: %s[%zu]", lists[k].name, i);
+		}
+	}
+	return 0;
+}
+
+/* ---- runs --------------------------------------------------------------------------------------------------------- */
+
+/* *number: the version this run stands for, 0 if none. */
+static int ingest_version(struct registry *r, const char *id, const json_t *record, int64_t *number, char **fault)
+{
+	const json_t *v = get(record, "version");
+	const char *model = json_get_text(v, "model", ""), *object = json_get_text(v, "object", "");
+	int64_t said = count(v, "number"), there;
+	int rc = sql_int(r, number, SQL_VERSION_OF, "tt", model, object);
+
+	if (rc && rc != ERR_NOTFOUND)
+		return rc;
+	if (!rc) {
+		if (*number != said)
+			*fault = mem_printf("says %s@v%lld, but its object is v%lld already", model, (long long)said,
+					    (long long)*number);
+		return 0;
+	}
+	*number = 0;
+	rc = sql_int(r, &there, SQL_VERSION_THERE, "ti", model, said);
+	if (rc && rc != ERR_NOTFOUND)
+		return rc;
+	if (!rc) {
+		*fault = mem_printf("says %s@v%lld, but that is another object already", model, (long long)said);
+		return 0;
+	}
+	rc = sql_run(r, SQL_MODEL, "tjj", model, get(record, "created"), get(record, "created_ns"));
+	if (!rc)
+		rc = sql_run(r, SQL_VERSION, "titjjtjjj", model, said, object, get(v, "key"), get(v, "product"), id,
+			     get(record, "seq"), get(record, "created"), get(record, "created_ns"));
+	if (!rc)
+		*number = said;
+	return rc;
+}
+
+static int ingest_run(struct registry *r, const char *id, const json_t *record, char **fault)
+{
+	const json_t *tool = get(record, "tool"), *base = get(record, "baseline"), *proposal = get(record, "proposal");
+	const char *model = json_get_text(get(record, "version"), "model", "");
+	int64_t number = 0;
+	int rc = sql_run(r, SQL_RUN, "tjjjjjjjijjjjjjjjjjjjj", id, get(record, "seq"), get(record, "commit"),
+			 get(record, "tree"), get(record, "branch"), get(record, "ref"), get(record, "trust"),
+			 get(record, "event"), (int64_t)json_get_flag(record, "dirty", false), get(record, "profile"),
+			 get(record, "verdict"), get(record, "exit"), get(record, "sentence"), get(record, "created"),
+			 get(record, "created_ns"), get(record, "seconds"), get(tool, "version"), get(tool, "numerics"),
+			 get(base, "run"), get(base, "model"), get(base, "version"), get(base, "name"));
+
+	rc = rc ? rc : ingest_lists(r, id, record);
+	if (!rc && json_is_object(get(record, "version")))
+		rc = ingest_version(r, id, record, &number, fault);
+	if (!rc && number)
+		rc = sql_run(r, SQL_RUN_VERSION, "tti", id, model, number);
+	if (!rc && number && json_is_object(proposal))
+		rc = sql_run(r, SQL_PROPOSAL, "tjtjijjjj", id, get(record, "seq"), model, get(proposal, "alias"), number,
+			     get(proposal, "expect"), get(record, "commit"), get(proposal, "remote"),
+			     get(proposal, "ref"));
+	return rc;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------ */
+
+static int need_row(int rc, const char *what)
+{
+	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "record: it speaks of a %s that is not there", what) : rc;
+}
+
+static int ingest_promotion(struct registry *r, const char *id, const json_t *record)
+{
+	const json_t *model = get(record, "model"), *alias = get(record, "alias"), *version = get(record, "version");
+	const json_t *run = get(record, "run"), *rollback = get(record, "rollback");
+	int64_t there;
+	int rc = need_row(sql_int(r, &there, SQL_VERSION_THERE, "jj", model, version), "version");
+
+	if (!rc && json_is_string(run))
+		rc = need_row(sql_int(r, &there, SQL_RUN_THERE, "j", run), "run");
+	if (!rc)
+		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjj", id, get(record, "seq"), model, alias, version,
+			     get(record, "from"), get(record, "actor"), get(record, "reason"), run,
+			     get(record, "commit"), get(record, "forced"), rollback, get(record, "created"),
+			     get(record, "created_ns"));
+	rc = rc ? rc : sql_run(r, SQL_ALIAS, "jjjt", model, alias, version, id);
+	return rc ? rc : sql_run(r, SQL_SETTLE, "tjjjjj", id, run, model, alias, version, rollback);
+}
+
+static int ingest_drop(struct registry *r, const char *id, const json_t *record)
+{
+	int64_t there;
+	int rc = need_row(sql_int(r, &there, SQL_PROPOSAL_THERE, "j", get(record, "run")), "proposal");
+
+	return rc ? rc : sql_run(r, SQL_DROP, "tjj", id, get(record, "run"), get(record, "reason"));
+}
+
+int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault)
+{
+	int rc = record_check(record);
+
+	*fault = NULL;
+	if (!rc)
+		rc = sql_run(r, SQL_RECORD, "tjjjjt", id, get(record, "seq"), get(record, "format"),
+			     get(record, "created"), get(record, "created_ns"), NULL);
+	if (rc)
+		return rc;
+	switch (record_kind(record)) {
+	case RECORD_RUN:
+		rc = ingest_run(r, id, record, fault);
+		break;
+	case RECORD_PROMOTION:
+		rc = ingest_promotion(r, id, record);
+		break;
+	default:
+		rc = ingest_drop(r, id, record);
+	}
+	if (!rc && *fault)
+		rc = sql_run(r, SQL_FAULT, "tt", id, *fault);
+	return rc;
+}
+
+/* The row of a record that could not be taken over; one that is malformed has no place in the order. */
+static int ingest_fault(struct registry *r, const char *id, const json_t *record, const char *fault)
+{
+	bool sound = record && !record_check(record);
+
+	return sql_run(r, SQL_RECORD, "tittit", id, sound ? count(record, "seq") : 0, json_get_text(record, "format", "?"),
+		       sound ? json_get_text(record, "created", "") : "", sound ? count(record, "created_ns") : 0, fault);
+}
+
+static int ingest_saved(struct registry *r, const char *id, const json_t *record, char **fault)
+{
+	int rc = sql_script(r, "SAVEPOINT record");
+	struct err_saved why;
+
+	if (rc)
+		return rc;
+	rc = ingest_record(r, id, record, fault);
+	if (!rc)
+		return sql_script(r, "RELEASE record");
+	why = err_save();
+	if (sql_script(r, "ROLLBACK TO record; RELEASE record"))
+		rc = ERR_IO;
+	err_restore(&why);
+	return rc;
+}
+
+int ingest_any(struct registry *r, const char *id)
+{
+	json_t *record = NULL;
+	char *fault = NULL;
+	int rc = record_read(r->store, id, &record);
+
+	rc = rc ? rc : ingest_saved(r, id, record, &fault);
+	if (rc == ERR_INPUT) {
+		free(fault);
+		fault = mem_str(err_text());
+		rc = ingest_fault(r, id, record, fault);
+		if (!r->quiet)
+			log_warn("record %.12s was not taken over: %s", id, fault);
+	} else if (!rc && fault && !r->quiet) {
+		log_warn("record %.12s was taken over but for its version: it %s", id, fault);
+	}
+	free(fault);
+	json_decref(record);
+	return rc;
+}

@@ -1,0 +1,181 @@
+/* promote.c: aliases move, proposals wait.
+ *
+ * A promotion is a compare-and-swap: within one write transaction the alias is read, compared with what the caller's
+ * decision rested on (expect), and moved by a record that stays for good. Of two that race, one wins and the other is
+ * told what changed (ERR_CONFLICT), so that it can judge again. An alias only goes forward: an older version is refused
+ * unless the promotion says that it is a rollback. Moving an alias to where it is already is ERR_EXISTS and makes no
+ * record: history has moves only.
+ *
+ * A proposal is a promotion that a hook's run would make, were it allowed to. It is open until a promotion names its
+ * run, or takes the alias to its version or past it, or until it is dropped. ingest.c settles it when the record comes
+ * in; here it is only listed and dropped. */
+#include "base/base.h"
+
+#include "artifacts/artifacts_int.h"
+
+#define SQL_ALIAS_NOW                                                                                           \
+	"SELECT a.version, a.promotion, p.actor, p.created FROM aliases a JOIN promotions p ON p.id = a.promotion" \
+	" WHERE a.model = ?1 AND a.alias = ?2"
+#define SQL_ALIAS_VERSION "SELECT version FROM aliases WHERE model = ?1 AND alias = ?2"
+#define SQL_VERSION_COMMIT \
+	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
+#define SQL_RUN_FACTS "SELECT commit_oid, model, version FROM runs WHERE id = ?1"
+#define SQL_OPEN                                                                                                   \
+	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"          \
+	" WHERE settled IS NULL ORDER BY seq, run"
+#define SQL_IS_OPEN "SELECT 1 FROM proposals WHERE run = ?1 AND settled IS NULL"
+
+int registry_alias(struct registry *r, const char *model, const char *alias, int *version)
+{
+	int64_t n = 0;
+	int rc = sql_int(r, &n, SQL_ALIAS_VERSION, "tt", model, alias);
+
+	if (rc == ERR_NOTFOUND)
+		return err_set(ERR_NOTFOUND, "%.140s has no alias %.140s", model, alias);
+	if (!rc)
+		*version = (int)n;
+	return rc;
+}
+
+static int promotion_check(const struct promotion *p)
+{
+	int rc;
+
+	if (!p->model || !p->alias || !p->actor || !*p->actor)
+		return err_set(ERR_INPUT, "a promotion needs a model, an alias and an actor");
+	rc = record_check_model(p->model);
+	rc = rc ? rc : record_check_alias(p->alias);
+	if (!rc && p->version < 1)
+		rc = err_set(ERR_INPUT, "%s has no version %d", p->model, p->version);
+	if (!rc && p->expect < PROMOTE_ANY)
+		rc = err_set(ERR_INPUT, "%s@%s cannot be expected at version %d", p->model, p->alias, p->expect);
+	return rc;
+}
+
+/* The commit that stands behind a promotion: of the run that is named, else of the one that made the version. */
+static int promotion_commit(struct registry *r, const struct promotion *p, json_t **commit)
+{
+	char *oid = NULL;
+	json_t *row = NULL;
+	const char *model;
+	int rc = sql_text(r, &oid, SQL_VERSION_COMMIT, "ti", p->model, (int64_t)p->version);
+
+	if (rc == ERR_NOTFOUND)
+		return err_set(ERR_NOTFOUND, "there is no %s@v%d", p->model, p->version);
+	*commit = !rc && oid ? json_string(oid) : json_null();
+	free(oid);
+	if (rc || !p->run)
+		return rc;
+	rc = sql_row(r, &row, SQL_RUN_FACTS, "t", p->run);
+	if (rc == ERR_NOTFOUND)
+		return err_set(ERR_NOTFOUND, "there is no run %.64s", p->run);
+	if (rc)
+		return rc;
+	model = json_get_text(row, "model", NULL);
+	if (model && !strcmp(model, p->model) && json_get_int(row, "version", 0) != p->version) {
+		rc = err_set(ERR_INPUT, "run %.12s stands for %s@v%lld, not for v%d", p->run, model,
+			     (long long)json_get_int(row, "version", 0), p->version);
+	} else if (json_is_string(json_object_get(row, "commit_oid"))) {
+		json_decref(*commit);
+		*commit = json_incref(json_object_get(row, "commit_oid"));
+	}
+	json_decref(row);
+	return rc;
+}
+
+/* The condition. now: the alias' row, NULL if there is none. */
+static int promotion_allowed(const struct promotion *p, const json_t *now)
+{
+	int at = (int)json_get_int(now, "version", 0), rc;
+	char where[96] = "does not exist", want[48];
+
+	if (at)
+		snprintf(where, sizeof(where), "points at v%d since %.40s", at, json_get_text(now, "created", "?"));
+	if (p->expect != PROMOTE_ANY && p->expect != at) {
+		snprintf(want, sizeof(want), p->expect ? "v%d" : "none", p->expect);
+		rc = err_set(ERR_CONFLICT, "%s@%s %s; this decision rests on %s", p->model, p->alias, where, want);
+		return err_hint(rc, "judge again against what it points at now");
+	}
+	if (p->version == at)
+		return err_set(ERR_EXISTS, "%s@%s %s already", p->model, p->alias, where);
+	if (p->version < at && !p->rollback) {
+		rc = err_set(ERR_CONFLICT, "%s@%s %s; v%d is older", p->model, p->alias, where, p->version);
+		return err_hint(rc, "assay rollback goes back on purpose");
+	}
+	return 0;
+}
+
+static json_t *promotion_record(const struct promotion *p, const json_t *now, json_t *commit)
+{
+	json_t *record = json_object();
+
+	json_object_set_new(record, "format", json_string("assay-promotion/1"));
+	json_object_set_new(record, "model", json_string(p->model));
+	json_object_set_new(record, "alias", json_string(p->alias));
+	json_object_set_new(record, "version", json_integer(p->version));
+	json_object_set_new(record, "from", now ? json_incref(json_object_get(now, "version")) : json_null());
+	json_object_set_new(record, "actor", json_new_text(p->actor, strlen(p->actor)));
+	json_object_set_new(record, "reason", json_new_text(p->reason ? p->reason : "", p->reason ? strlen(p->reason) : 0));
+	json_object_set_new(record, "run", p->run ? json_string(p->run) : json_null());
+	json_object_set_new(record, "commit", json_incref(commit));
+	json_object_set_new(record, "forced", json_boolean(p->forced));
+	json_object_set_new(record, "rollback", json_boolean(p->rollback));
+	return record;
+}
+
+int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX])
+{
+	json_t *now = NULL, *commit = NULL, *record = NULL;
+	char name[DIGEST_HEX] = "";
+	int rc = promotion_check(p);
+
+	rc = rc ? rc : registry_begin(r);
+	if (rc)
+		return rc;
+	rc = sql_row(r, &now, SQL_ALIAS_NOW, "tt", p->model, p->alias);
+	rc = rc == ERR_NOTFOUND ? 0 : rc;
+	rc = rc ? rc : promotion_commit(r, p, &commit);
+	rc = rc ? rc : promotion_allowed(p, now);
+	if (rc == ERR_EXISTS)
+		snprintf(id, DIGEST_HEX, "%s", json_get_text(now, "promotion", ""));
+	if (!rc) {
+		record = promotion_record(p, now, commit);
+		rc = registry_append(r, record, name);
+	}
+	rc = registry_end(r, rc, name);
+	if (!rc)
+		memcpy(id, name, DIGEST_HEX);
+	json_decref(now);
+	json_decref(commit);
+	json_decref(record);
+	return rc;
+}
+
+/* ---- proposals ------------------------------------------------------------------------------------------------------ */
+
+int registry_proposals(struct registry *r, json_t **rows)
+{
+	return sql_rows(r, rows, SQL_OPEN, "");
+}
+
+int registry_drop_proposal(struct registry *r, const char *run, const char *reason)
+{
+	char name[DIGEST_HEX] = "";
+	json_t *record = NULL;
+	int64_t is_open = 0;
+	int rc = registry_begin(r);
+
+	if (rc)
+		return rc;
+	rc = sql_int(r, &is_open, SQL_IS_OPEN, "t", run);
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_NOTFOUND, "run %.64s has no open proposal", run);
+	if (!rc) {
+		record = json_pack("{s:s,s:s,s:o}", "format", "assay-proposal-drop/1", "run", run, "reason",
+				   json_new_text(reason ? reason : "", reason ? strlen(reason) : 0));
+		rc = registry_append(r, record, name);
+	}
+	rc = registry_end(r, rc, name);
+	json_decref(record);
+	return rc;
+}

@@ -1,0 +1,234 @@
+-- The registry: what the record files say, as rows. user_version 1.
+--
+-- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
+-- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
+-- read as you like, write nothing. Times are UTC. Booleans are 0 or 1. Object names are SHA-256 in hexadecimal, of a
+-- file under objects/. Order is records.seq, never the clock: clocks go back.
+--
+-- This file is run on an empty database. There is no ALTER: a newer schema is filled from the records (registry.c).
+
+-- Facts about the database itself. format: what this file is.
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT;
+INSERT INTO meta VALUES ('format', 'assay-registry/1');
+
+-- One row a record file. seq counts records in the order in which they were committed; two homes that were merged may
+-- use one number twice, then id decides. fault: why not all (or none) of what the file says became rows; else NULL.
+CREATE TABLE records (
+	id         TEXT PRIMARY KEY CHECK (length(id) = 64),
+	seq        INTEGER NOT NULL,
+	format     TEXT NOT NULL,        -- assay-run/1, assay-promotion/1, assay-proposal-drop/1
+	created    TEXT NOT NULL,        -- 2026-11-24T03:38:00Z
+	created_ns INTEGER NOT NULL,     -- nanoseconds since 1970
+	fault      TEXT
+) STRICT;
+CREATE INDEX records_by_seq ON records (seq, id);
+
+-- One row a run of the pipeline on a commit. id is the name of its record.
+CREATE TABLE runs (
+	id         TEXT PRIMARY KEY REFERENCES records (id),
+	seq        INTEGER NOT NULL,
+	commit_oid TEXT,                 -- NULL: the revision could not be read
+	tree_oid   TEXT,
+	branch     TEXT,
+	ref        TEXT,
+	trust      TEXT NOT NULL CHECK (trust IN ('fork', 'branch', 'protected')),
+	event      TEXT,                 -- what started it: push, hook, manual, …
+	dirty      INTEGER NOT NULL CHECK (dirty IN (0, 1)), -- of the work tree, not of the commit alone
+	profile    TEXT,
+	verdict    TEXT NOT NULL
+	           CHECK (verdict IN ('PASS', 'FAIL', 'INCONCLUSIVE', 'NO_BASELINE', 'INCOMPARABLE', 'ERROR')),
+	exit_code  INTEGER NOT NULL,
+	sentence   TEXT,                 -- the verdict in words
+	created    TEXT NOT NULL,
+	created_ns INTEGER NOT NULL,
+	seconds    REAL,
+	tool_version TEXT,
+	numerics   TEXT,                 -- numerics class: back end, kernel version, element types, instruction level
+	baseline_run     TEXT,           -- what the gate compared with; NULL: nothing
+	baseline_model   TEXT,
+	baseline_version INTEGER,
+	baseline_name    TEXT,           -- as the policy named it
+	model      TEXT,                 -- the version this run made or met again; NULL: none
+	version    INTEGER
+) STRICT;
+CREATE INDEX runs_by_seq ON runs (seq);
+CREATE INDEX runs_by_commit ON runs (commit_oid);
+CREATE INDEX runs_by_branch ON runs (branch);
+CREATE INDEX runs_by_version ON runs (model, version);
+
+-- The steps of a run, in order: read plan train eval gate record report.
+CREATE TABLE steps (
+	run      TEXT NOT NULL REFERENCES runs (id),
+	position INTEGER NOT NULL,
+	name     TEXT NOT NULL,
+	status   TEXT NOT NULL,          -- done, reused, resumed, skipped, failed
+	seconds  REAL,
+	PRIMARY KEY (run, position)
+) STRICT;
+
+-- What the stages of a run made, under the key of all that can change it: a later run with this key reuses the output.
+CREATE TABLE stages (
+	run      TEXT NOT NULL REFERENCES runs (id),
+	position INTEGER NOT NULL,
+	step     TEXT NOT NULL,          -- train, eval
+	name     TEXT NOT NULL,          -- of the model or suite
+	key      TEXT NOT NULL,
+	output   TEXT,                   -- JSON
+	PRIMARY KEY (run, position)
+) STRICT;
+CREATE INDEX stages_by_key ON stages (step, key);
+
+-- One number a run, task, metric and filter ('' where the task has none).
+CREATE TABLE metrics (
+	run    TEXT NOT NULL REFERENCES runs (id),
+	suite  TEXT NOT NULL,
+	task   TEXT NOT NULL,
+	metric TEXT NOT NULL,
+	filter TEXT NOT NULL,
+	value  REAL NOT NULL,
+	stderr REAL,                     -- NULL: not known
+	n      INTEGER NOT NULL,         -- samples
+	higher_is_better INTEGER NOT NULL CHECK (higher_is_better IN (0, 1)),
+	PRIMARY KEY (run, suite, task, metric, filter)
+) STRICT;
+CREATE INDEX metrics_by_name ON metrics (task, metric);
+
+-- Where the samples of a run, task and filter stand: an object with one line a sample.
+CREATE TABLE samples (
+	run    TEXT NOT NULL REFERENCES runs (id),
+	suite  TEXT NOT NULL,
+	task   TEXT NOT NULL,
+	filter TEXT NOT NULL,
+	n      INTEGER NOT NULL,
+	object TEXT NOT NULL,
+	PRIMARY KEY (run, suite, task, filter)
+) STRICT;
+
+-- What a run kept: role config, model, report, samples, log.
+CREATE TABLE artifacts (
+	run      TEXT NOT NULL REFERENCES runs (id),
+	position INTEGER NOT NULL,
+	role     TEXT NOT NULL,
+	object   TEXT NOT NULL,
+	size     INTEGER NOT NULL,       -- bytes
+	PRIMARY KEY (run, position)
+) STRICT;
+CREATE INDEX artifacts_by_object ON artifacts (object);
+
+-- The data a run read. digest names the content, path where it stood in the commit.
+CREATE TABLE datasets (
+	run      TEXT NOT NULL REFERENCES runs (id),
+	position INTEGER NOT NULL,
+	path     TEXT NOT NULL,
+	digest   TEXT NOT NULL,
+	"rows"   INTEGER,                -- NULL: not counted
+	bytes    INTEGER NOT NULL,
+	role     TEXT NOT NULL,          -- train, eval
+	PRIMARY KEY (run, position)
+) STRICT;
+CREATE INDEX datasets_by_digest ON datasets (digest);
+
+-- Lineage: what became what. Nodes are text: data:DIGEST, commit:OID, model:OBJECT, version:MODEL@v1.
+CREATE TABLE edges (
+	run       TEXT NOT NULL REFERENCES runs (id),
+	position  INTEGER NOT NULL,
+	from_node TEXT NOT NULL,
+	to_node   TEXT NOT NULL,
+	relation  TEXT NOT NULL,
+	PRIMARY KEY (run, position)
+) STRICT;
+CREATE INDEX edges_by_from ON edges (from_node);
+CREATE INDEX edges_by_to ON edges (to_node);
+
+-- Models by name.
+CREATE TABLE models (
+	name       TEXT PRIMARY KEY,
+	created    TEXT NOT NULL,
+	created_ns INTEGER NOT NULL
+) STRICT;
+
+-- MODEL@vN: numbers from 1 without gaps. The same weights are the same version, whoever makes them again. Appended
+-- only.
+CREATE TABLE versions (
+	model      TEXT NOT NULL REFERENCES models (name),
+	number     INTEGER NOT NULL CHECK (number > 0),
+	object     TEXT NOT NULL,        -- manifest of the model's folder
+	key        TEXT,                 -- of the stage that made it
+	product    TEXT,                 -- digest of weights, tokenizer, prompt and generation settings
+	run        TEXT NOT NULL REFERENCES runs (id), -- that made it
+	seq        INTEGER NOT NULL,
+	created    TEXT NOT NULL,
+	created_ns INTEGER NOT NULL,
+	PRIMARY KEY (model, number),
+	UNIQUE (model, object)
+) STRICT;
+CREATE INDEX versions_by_run ON versions (run);
+
+-- Every move of an alias, for good. Appended only; id is the name of its record.
+CREATE TABLE promotions (
+	id           TEXT PRIMARY KEY REFERENCES records (id),
+	seq          INTEGER NOT NULL,
+	model        TEXT NOT NULL,
+	alias        TEXT NOT NULL,
+	version      INTEGER NOT NULL,
+	from_version INTEGER,            -- what the alias pointed at; NULL: it was new
+	actor        TEXT NOT NULL,
+	reason       TEXT NOT NULL,
+	run          TEXT REFERENCES runs (id), -- whose gate passed; NULL: a person's decision
+	commit_oid   TEXT,
+	forced       INTEGER NOT NULL CHECK (forced IN (0, 1)),
+	rollback     INTEGER NOT NULL CHECK (rollback IN (0, 1)),
+	created      TEXT NOT NULL,
+	created_ns   INTEGER NOT NULL,
+	FOREIGN KEY (model, version) REFERENCES versions (model, number)
+) STRICT;
+CREATE INDEX promotions_by_alias ON promotions (model, alias, seq);
+CREATE INDEX promotions_by_run ON promotions (run);
+
+-- Where each alias points now: the last promotion of it.
+CREATE TABLE aliases (
+	model     TEXT NOT NULL,
+	alias     TEXT NOT NULL,
+	version   INTEGER NOT NULL,
+	promotion TEXT NOT NULL REFERENCES promotions (id),
+	PRIMARY KEY (model, alias),
+	FOREIGN KEY (model, version) REFERENCES versions (model, number)
+) STRICT;
+
+-- Promotions that a hook's run proposes, to be made once the commit has reached the remote's branch. Open while
+-- settled is NULL; else the record that ended it.
+CREATE TABLE proposals (
+	run        TEXT PRIMARY KEY REFERENCES runs (id),
+	seq        INTEGER NOT NULL,
+	model      TEXT NOT NULL,
+	alias      TEXT NOT NULL,
+	version    INTEGER NOT NULL,
+	expect     INTEGER NOT NULL,     -- what the gate compared with; 0: the alias did not exist
+	commit_oid TEXT,
+	remote     TEXT,
+	ref        TEXT,
+	settled    TEXT REFERENCES records (id),
+	outcome    TEXT CHECK (outcome IN ('promoted', 'overtaken', 'dropped')),
+	reason     TEXT,                 -- why it was dropped
+	CHECK ((settled IS NULL) = (outcome IS NULL))
+) STRICT;
+CREATE INDEX proposals_by_alias ON proposals (model, alias);
+
+CREATE TRIGGER promotions_no_update BEFORE UPDATE ON promotions
+BEGIN SELECT RAISE(ABORT, 'promotions are appended, never changed'); END;
+CREATE TRIGGER promotions_no_delete BEFORE DELETE ON promotions
+BEGIN SELECT RAISE(ABORT, 'promotions are appended, never deleted'); END;
+CREATE TRIGGER promotions_no_replace BEFORE INSERT ON promotions
+WHEN EXISTS (SELECT 1 FROM promotions WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'promotions are appended, never replaced'); END;
+
+CREATE TRIGGER versions_no_update BEFORE UPDATE ON versions
+BEGIN SELECT RAISE(ABORT, 'versions are appended, never changed'); END;
+CREATE TRIGGER versions_no_delete BEFORE DELETE ON versions
+BEGIN SELECT RAISE(ABORT, 'versions are appended, never deleted'); END;
+CREATE TRIGGER versions_no_replace BEFORE INSERT ON versions
+WHEN EXISTS (SELECT 1 FROM versions WHERE model = NEW.model AND (number = NEW.number OR object = NEW.object))
+BEGIN SELECT RAISE(ABORT, 'versions are appended, never replaced'); END;

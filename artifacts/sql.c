@@ -1,0 +1,305 @@
+/* sql.c: SQLite with the errors of this house, arguments by a word of letters, rows as JSON.
+ *
+ * Statements are literals in the source and are prepared once: the cache goes by the literal's address. SQLite
+ * prepares a kept statement again by itself when the schema changes (a replay drops and makes all tables). No value
+ * ever becomes a part of a statement's text.
+ *
+ * Errors: a constraint or a type that STRICT refuses is the data's fault (ERR_INPUT); a lock that was not got within
+ * the busy time is ERR_BUSY; a damaged file is ERR_IO with the way out as hint; a full disk is ERR_IO. */
+#include "base/base.h"
+
+#include <stdarg.h>
+
+#include "artifacts/artifacts_int.h"
+
+struct sql_cached {
+	const char *sql;
+	sqlite3_stmt *st;
+};
+
+int sql_error(struct registry *r, const char *doing)
+{
+	int code = sqlite3_errcode(r->db) & 0xff;
+	const char *text = sqlite3_errmsg(r->db);
+	int rc;
+
+	switch (code) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		rc = err_set(ERR_BUSY, "registry: %s: another process is writing", doing);
+		err_hint(rc, "try again");
+		return rc;
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+	case SQLITE_TOOBIG:
+		return err_set(ERR_INPUT, "registry: %s: %s", doing, text);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		rc = err_set(ERR_IO, "registry: %s: %s", doing, text);
+		err_hint(rc, "assay registry rebuild makes it again from the records");
+		return rc;
+	case SQLITE_NOMEM:
+		return err_set(ERR_UNAVAILABLE, "registry: %s: %s", doing, text);
+	case SQLITE_ERROR:
+	case SQLITE_MISUSE:
+	case SQLITE_RANGE:
+	case SQLITE_INTERNAL:
+		return err_set(ERR_BUG, "registry: %s: %s", doing, text);
+	default:
+		return err_set(ERR_IO, "registry: %s: %s", doing, text);
+	}
+}
+
+void sql_forget(struct registry *r)
+{
+	for (size_t i = 0; i < r->cached; i++)
+		sqlite3_finalize(r->cache[i].st);
+	free(r->cache);
+	r->cache = NULL;
+	r->cached = r->cache_cap = 0;
+}
+
+static int prepare(struct registry *r, sqlite3_stmt **st, const char *sql)
+{
+	for (size_t i = 0; i < r->cached; i++) {
+		if (r->cache[i].sql == sql) {
+			*st = r->cache[i].st;
+			return 0;
+		}
+	}
+	if (sqlite3_prepare_v3(r->db, sql, -1, SQLITE_PREPARE_PERSISTENT, st, NULL))
+		return sql_error(r, "preparing a statement");
+	MEM_GROW(r->cache, r->cached, r->cache_cap);
+	r->cache[r->cached++] = (struct sql_cached){ sql, *st };
+	return 0;
+}
+
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
+
+static int bind_json(sqlite3_stmt *st, int at, const json_t *v)
+{
+	struct buf text = BUF_INIT(RECORD_MAX);
+	int rc;
+
+	switch (v ? json_typeof(v) : JSON_NULL) {
+	case JSON_NULL:
+		return sqlite3_bind_null(st, at);
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return sqlite3_bind_int(st, at, json_is_true(v));
+	case JSON_INTEGER:
+		return sqlite3_bind_int64(st, at, json_integer_value(v));
+	case JSON_REAL:
+		return sqlite3_bind_double(st, at, json_real_value(v));
+	case JSON_STRING:
+		return sqlite3_bind_text64(st, at, json_string_value(v), json_string_length(v), SQLITE_TRANSIENT, SQLITE_UTF8);
+	default:
+		json_add(&text, v);
+		rc = buf_full(&text) ? SQLITE_TOOBIG
+				     : sqlite3_bind_text64(st, at, buf_str(&text), text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+		buf_release(&text);
+		return rc;
+	}
+}
+
+static int bind_all(sqlite3_stmt *st, const char *types, va_list ap)
+{
+	int rc = SQLITE_OK;
+
+	for (int at = 1; !rc && types[at - 1]; at++) {
+		switch (types[at - 1]) {
+		case 't':
+			rc = sqlite3_bind_text(st, at, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+			break;
+		case 'i':
+			rc = sqlite3_bind_int64(st, at, va_arg(ap, int64_t));
+			break;
+		case 'd':
+			rc = sqlite3_bind_double(st, at, va_arg(ap, double));
+			break;
+		case 'j':
+			rc = bind_json(st, at, va_arg(ap, const json_t *));
+			break;
+		default:
+			rc = SQLITE_MISUSE;
+		}
+	}
+	return rc;
+}
+
+static int start(struct registry *r, sqlite3_stmt **st, const char *sql, const char *types, va_list ap)
+{
+	int rc = prepare(r, st, sql);
+
+	if (!rc && bind_all(*st, types, ap))
+		rc = sql_error(r, "binding a value");
+	return rc;
+}
+
+static void finish(sqlite3_stmt *st)
+{
+	if (!st)
+		return;
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+int sql_run(struct registry *r, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	va_list ap;
+	int rc, step;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	if (!rc) {
+		while ((step = sqlite3_step(st)) == SQLITE_ROW)
+			;
+		if (step != SQLITE_DONE)
+			rc = sql_error(r, "writing");
+	}
+	finish(st);
+	return rc;
+}
+
+/* 0: on the first row; ERR_NOTFOUND (without a text). */
+static int first_row(struct registry *r, sqlite3_stmt *st)
+{
+	int step = sqlite3_step(st);
+
+	if (step == SQLITE_ROW)
+		return 0;
+	return step == SQLITE_DONE ? err_set(ERR_NOTFOUND, "registry: no such row") : sql_error(r, "reading");
+}
+
+int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	rc = rc ? rc : first_row(r, st);
+	if (!rc)
+		*out = sqlite3_column_int64(st, 0);
+	finish(st);
+	return rc;
+}
+
+int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	rc = rc ? rc : first_row(r, st);
+	if (!rc)
+		*out = mem_str((const char *)sqlite3_column_text(st, 0));
+	finish(st);
+	return rc;
+}
+
+static json_t *column_value(sqlite3_stmt *st, int i, char mark)
+{
+	const char *text;
+
+	switch (sqlite3_column_type(st, i)) {
+	case SQLITE_INTEGER:
+		if (mark == '?')
+			return json_boolean(sqlite3_column_int(st, i));
+		return json_integer(sqlite3_column_int64(st, i));
+	case SQLITE_FLOAT:
+		return json_real(sqlite3_column_double(st, i));
+	case SQLITE_NULL:
+		return json_null();
+	default:
+		text = (const char *)sqlite3_column_text(st, i);
+		if (mark == '*')
+			return json_loadb(text, (size_t)sqlite3_column_bytes(st, i), JSON_DECODE_ANY, NULL);
+		return json_new_text(text, (size_t)sqlite3_column_bytes(st, i));
+	}
+}
+
+static json_t *row_object(sqlite3_stmt *st)
+{
+	json_t *row = json_object();
+
+	for (int i = 0; i < sqlite3_column_count(st); i++) {
+		char *name = mem_str(sqlite3_column_name(st, i));
+		size_t n = strlen(name);
+		char mark = n ? name[n - 1] : '\0';
+		json_t *value = column_value(st, i, mark);
+
+		if (mark == '?' || mark == '*')
+			name[n - 1] = '\0';
+		json_object_set_new(row, name, value ? value : json_null());
+		free(name);
+	}
+	return row;
+}
+
+int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	json_t *all = json_array();
+	va_list ap;
+	int rc, step = SQLITE_DONE;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW)
+		json_array_append_new(all, row_object(st));
+	if (!rc && step != SQLITE_DONE)
+		rc = sql_error(r, "reading");
+	finish(st);
+	if (rc)
+		json_decref(all);
+	else
+		*rows = all;
+	return rc;
+}
+
+int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	rc = rc ? rc : first_row(r, st);
+	if (!rc)
+		*row = row_object(st);
+	finish(st);
+	return rc;
+}
+
+int sql_names(struct registry *r, struct name_list *out, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = prepare(r, &st, sql), step = SQLITE_DONE;
+
+	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		MEM_GROW(out->names, out->len, out->cap);
+		snprintf(out->names[out->len++], DIGEST_HEX, "%s", (const char *)sqlite3_column_text(st, 0));
+	}
+	if (!rc && step != SQLITE_DONE)
+		rc = sql_error(r, "reading");
+	finish(st);
+	return rc;
+}
+
+int sql_script(struct registry *r, const char *sql)
+{
+	return sqlite3_exec(r->db, sql, NULL, NULL, NULL) ? sql_error(r, "running a script") : 0;
+}
