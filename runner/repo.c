@@ -214,8 +214,9 @@ int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_H
 /* ---- the files of a commit -------------------------------------------------------------------------------------- */
 
 struct tree {
-	struct repo *repo;
-	git_tree *root; /* NULL: the work tree */
+	struct repo *repo; /* NULL: a plain folder */
+	git_tree *root;    /* NULL: files of dir */
+	char *dir;
 };
 
 int tree_open(struct tree **out, struct repo *r, const struct commit *c)
@@ -238,6 +239,17 @@ int tree_open_dirty(struct tree **out, struct repo *r)
 		return err_set(ERR_USAGE, "--dirty needs a work tree; this repository is bare");
 	*out = mem_alloc(sizeof(**out));
 	(*out)->repo = r;
+	(*out)->dir = mem_str(r->work);
+	return 0;
+}
+
+int tree_open_dir(struct tree **out, const char *dir)
+{
+	if (!fs_is_dir(dir))
+		return err_set(ERR_INPUT, "no folder %s", dir);
+	git_libgit2_init(); /* for git_odb_hashfile; balanced in tree_close */
+	*out = mem_alloc(sizeof(**out));
+	(*out)->dir = mem_str(dir);
 	return 0;
 }
 
@@ -246,6 +258,9 @@ void tree_close(struct tree *t)
 	if (!t)
 		return;
 	git_tree_free(t->root);
+	if (!t->repo)
+		git_libgit2_shutdown();
+	free(t->dir);
 	free(t);
 }
 
@@ -342,11 +357,11 @@ static int dirty_path(struct tree *t, const char *path, char **out)
 
 	if (rc)
 		return rc;
-	full = path_join(t->repo->work, clean);
-	root = realpath(t->repo->work, NULL);
+	full = path_join(t->dir, clean);
+	root = realpath(t->dir, NULL);
 	real = realpath(full, NULL);
 	if (!real || !root)
-		rc = err_set(ERR_NOTFOUND, "the work tree has no file %s", path);
+		rc = err_set(ERR_NOTFOUND, "there is no file %s", path);
 	else if (strncmp(real, root, strlen(root)) != 0 || real[strlen(root)] != '/')
 		rc = outside(path);
 	if (rc == 0) {
@@ -382,7 +397,7 @@ static int lfs_resolve(struct tree *t, const char *path, struct buf *b)
 	struct digest d;
 	int rc;
 
-	if (!lfs_pointer(b, hex))
+	if (!lfs_pointer(b, hex) || !t->repo)
 		return 0;
 	file = mem_printf("%slfs/objects/%.2s/%.2s/%s", t->repo->common, hex, hex + 2, hex);
 	buf_clear(b);

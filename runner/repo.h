@@ -37,6 +37,7 @@ bool oid_is_zero(const char *oid);
 struct tree;
 int tree_open(struct tree **out, struct repo *r, const struct commit *c);
 int tree_open_dirty(struct tree **out, struct repo *r);
+int tree_open_dir(struct tree **out, const char *dir); /* any folder, outside a repository */
 void tree_close(struct tree *t);
 /* The bytes of a file; ERR_NOTFOUND, ERR_INPUT (leaves the tree, is a folder, a pointer whose object is not here). */
 int tree_read(struct tree *t, const char *path, struct buf *out);

@@ -78,6 +78,7 @@ struct run {
 	char numerics[128];
 	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
 	char base_object[DIGEST_HEX]; /* the stored base; "" for init, or a folder not stored yet */
+	const char *base_dir; /* assay train: the base as a folder of the file system; else NULL */
 	struct buf prompt;
 	struct run_data *data;
 	size_t n_data;

@@ -145,11 +145,11 @@ static int copy_side_file(const char *name, void *arg)
 static int start_loaded(struct run *run, const char *work, const char *out, struct model **model,
 			struct tokenizer **tok)
 {
-	char *base = path_join(work, "base");
+	char *base = run->base_dir ? mem_str(run->base_dir) : path_join(work, "base");
 	const char *dirs[] = { base, out };
-	int rc = fs_remove_tree(base);
+	int rc = run->base_dir ? 0 : fs_remove_tree(base);
 
-	if (rc == 0)
+	if (rc == 0 && !run->base_dir)
 		rc = *run->base_object ? store_get_tree(run->home->store, run->base_object, base)
 				       : tree_export(run->tree, run->product->base.text, base);
 	if (rc == 0)

@@ -1,0 +1,391 @@
+/* cmd_model.c: `assay score`, `generate` and `tokenize`: one model, lines in, lines out.
+ *
+ * Contracts for scripts (docs/reference.md): one JSON object a line in, one a line out, in the same order, whatever the
+ * batch. MODEL is a folder, MODEL@v7 or MODEL@ALIAS. */
+#include "base/base.h"
+#include "model/model.h"
+#include "runner/cmd.h"
+#include "runner/evaluate.h"
+
+#include <unistd.h>
+
+#define INPUT_MAX ((size_t)4 << 30)
+
+static int read_input(struct buf *b)
+{
+	char chunk[65536];
+	size_t n;
+
+	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+		buf_add(b, chunk, n);
+	if (ferror(stdin))
+		return err_errno(ERR_IO, "standard input");
+	return buf_full(b) ? err_set(ERR_INPUT, "standard input is too large") : 0;
+}
+
+/* The folder of a model named on the command line; a registry is opened only if the name asks for one. */
+struct source {
+	struct place place;
+	struct model_dir dir;
+	bool have_place;
+};
+
+static int source_open(struct source *s, const char *name)
+{
+	int rc = 0;
+
+	memset(s, 0, sizeof(*s));
+	if (!fs_is_dir(name)) {
+		rc = place_open(&s->place);
+		s->have_place = rc == 0;
+	}
+	return rc ? rc : model_dir_open(&s->dir, &s->place.home, name);
+}
+
+static void source_close(struct source *s)
+{
+	model_dir_close(&s->dir);
+	if (s->have_place)
+		place_close(&s->place);
+}
+
+struct lines {
+	json_t **items;
+	size_t n, cap;
+};
+
+static int keep_line(json_t *value, size_t line, void *arg)
+{
+	struct lines *l = arg;
+
+	if (!json_is_object(value))
+		return err_set(ERR_INPUT, "standard input:%zu: an object is wanted", line);
+	MEM_GROW(l->items, l->n, l->cap);
+	l->items[l->n++] = json_incref(value);
+	return 0;
+}
+
+static int read_lines(struct lines *l)
+{
+	struct buf text = BUF_INIT(INPUT_MAX);
+	int rc = read_input(&text);
+
+	memset(l, 0, sizeof(*l));
+	if (rc == 0)
+		rc = json_lines(buf_str(&text), text.len, "standard input", keep_line, l);
+	buf_release(&text);
+	return rc;
+}
+
+static void lines_release(struct lines *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		json_decref(l->items[i]);
+	free(l->items);
+}
+
+static void print_line(json_t *value)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+	json_add(&b, value);
+	buf_addc(&b, '\n');
+	fwrite(b.data, 1, b.len, stdout);
+	buf_release(&b);
+	json_decref(value);
+}
+
+static json_t *with_id(const json_t *request, json_t *answer)
+{
+	json_t *id = json_object_get(request, "id");
+
+	json_object_set_new(answer, "id", id ? json_incref(id) : json_null());
+	return answer;
+}
+
+/* ---- score ------------------------------------------------------------------------------------------------------------------------ */
+
+static int score_request(const json_t *line, size_t number, struct text_request *out)
+{
+	const char *text = json_get_text(line, "text", NULL);
+
+	out->context = json_get_text(line, "context", text);
+	out->continuation = json_get_text(line, "continuation", NULL);
+	if (text && !out->continuation)
+		return 0;
+	if (!out->context || !out->continuation || text)
+		return err_set(ERR_INPUT, "standard input:%zu: {\"id\",\"context\",\"continuation\"} or {\"id\",\"text\"}",
+			       number);
+	return 0;
+}
+
+static int score_lines(struct engine *e, const struct lines *l)
+{
+	struct text_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
+	struct text_result *results = mem_array(l->n + 1, sizeof(*results));
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < l->n; i++)
+		rc = score_request(l->items[i], i + 1, &reqs[i]);
+	if (rc == 0)
+		rc = score_texts(e->model, e->tokenizer, reqs, l->n, results, e->batch_tokens, NULL, NULL);
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		json_t *a = json_pack("{s:f,s:i}", "logprob", results[i].logprob, "tokens", results[i].tokens);
+
+		if (reqs[i].continuation)
+			json_object_set_new(a, "greedy", json_boolean(results[i].greedy));
+		print_line(with_id(l->items[i], a));
+	}
+	free(reqs);
+	free(results);
+	return rc;
+}
+
+/* ---- generate --------------------------------------------------------------------------------------------------------------------- */
+
+struct generation {
+	int64_t max_tokens, seed;
+	double temperature;
+	struct opt_list stops;
+};
+
+static int generate_lines(struct engine *e, const struct lines *l, const struct generation *how)
+{
+	struct generate_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
+	struct generate_result *results = mem_array(l->n + 1, sizeof(*results));
+	struct tokens *ids = mem_array(l->n + 1, sizeof(*ids));
+	const char **stops = mem_array(how->stops.n + 1, sizeof(*stops));
+	int rc = 0;
+
+	for (size_t i = 0; i < how->stops.n; i++)
+		stops[i] = how->stops.items[i];
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		const char *prompt = json_get_text(l->items[i], "prompt", NULL);
+
+		if (!prompt)
+			rc = err_set(ERR_INPUT, "standard input:%zu: {\"id\",\"prompt\"} is wanted%s", i + 1,
+				     json_object_get(l->items[i], "messages") ? " (messages need a chat template: not built yet)"
+									      : "");
+		else
+			rc = tokenizer_encode(e->tokenizer, &ids[i], prompt, strlen(prompt), true);
+		reqs[i] = (struct generate_request){ .ids = ids[i].ids,
+						     .n = (int)ids[i].n,
+						     .max_tokens = (int)how->max_tokens,
+						     .stops = stops,
+						     .temperature = how->temperature,
+						     .seed = (uint64_t)how->seed + i };
+	}
+	if (rc == 0)
+		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results, e->batch_tokens, NULL, NULL);
+	for (size_t i = 0; i < l->n; i++) {
+		if (rc == 0)
+			print_line(with_id(l->items[i], json_pack("{s:o,s:i,s:s}", "text",
+								  json_new_text(results[i].text, strlen(results[i].text)),
+								  "tokens", results[i].tokens, "finish", results[i].finish)));
+		generate_result_release(&results[i]);
+		tokens_release(&ids[i]);
+	}
+	free(stops);
+	free(ids);
+	free(results);
+	free(reqs);
+	return rc;
+}
+
+/* ---- the commands ------------------------------------------------------------------------------------------------------------------ */
+
+static int on_model(const char *name, const char *device, int64_t threads, int64_t batch_tokens,
+		    const struct generation *generation)
+{
+	struct backend *be = NULL;
+	struct engine engine = { 0 };
+	struct source source;
+	struct lines lines = { 0 };
+	int rc;
+
+	if (batch_tokens < 1 || batch_tokens > 1 << 24)
+		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
+	rc = source_open(&source, name);
+	if (rc == 0)
+		rc = backend_open(&be, device, (int)threads);
+	if (rc == 0)
+		rc = engine_open(&engine, source.dir.path, be, (int)batch_tokens, NULL);
+	if (rc == 0)
+		rc = read_lines(&lines);
+	if (rc == 0)
+		rc = generation ? generate_lines(&engine, &lines, generation) : score_lines(&engine, &lines);
+	lines_release(&lines);
+	engine_close(&engine);
+	backend_close(be);
+	source_close(&source);
+	return rc;
+}
+
+int cmd_score(int argc, char **argv)
+{
+	const char *device = "auto";
+	int64_t threads = 0, batch_tokens = 4096;
+	const struct opt opts[] = {
+		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"score", "MODEL < requests.jsonl", "log-likelihoods of requests on standard input",
+		"A line {\"id\",\"context\",\"continuation\"} gives {\"id\",\"logprob\",\"tokens\",\"greedy\"};\n"
+		"a line {\"id\",\"text\"} gives the rolling log-likelihood of the text.\n\n"
+		"  echo '{\"id\":1,\"context\":\"2 March 2024\",\"continuation\":\"2024-03-02\"}' | assay score dates@production",
+		1, 1
+	};
+	int rc = opt_parse(&argc, &argv, opts, &usage);
+
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	return on_model(argv[0], device, threads, batch_tokens, NULL);
+}
+
+int cmd_generate(int argc, char **argv)
+{
+	const char *device = "auto";
+	int64_t threads = 0, batch_tokens = 4096;
+	struct generation how = { .max_tokens = 128, .seed = 1234 };
+	const struct opt opts[] = {
+		OPT_INT(0, "max-tokens", &how.max_tokens, "N", "at most N new tokens a prompt (128)"),
+		OPT_LIST(0, "stop", &how.stops, "TEXT", "cut before this text; may be given several times"),
+		OPT_REAL(0, "temperature", &how.temperature, "T", "0: greedy (the default)"),
+		OPT_INT(0, "seed", &how.seed, "N", "of sampling"),
+		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens at a time; changes no result"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"generate", "MODEL < prompts.jsonl", "continuations of prompts on standard input",
+		"A line {\"id\",\"prompt\"} gives {\"id\",\"text\",\"tokens\",\"finish\"}; finish is stop, eos or length.\n\n"
+		"  echo '{\"id\":1,\"prompt\":\"2 March 2024\\n\"}' | assay generate dates@production --max-tokens 16",
+		1, 1
+	};
+	int rc = opt_parse(&argc, &argv, opts, &usage);
+
+	if (rc == 0 && (how.max_tokens < 1 || how.max_tokens > 1 << 20))
+		rc = err_set(ERR_USAGE, "--max-tokens: 1 to 1048576");
+	if (rc == 0 && how.temperature < 0)
+		rc = err_set(ERR_USAGE, "--temperature: 0 or more");
+	if (rc == 0)
+		rc = on_model(argv[0], device, threads, batch_tokens, &how);
+	opt_list_release(&how.stops);
+	return rc == OPT_HELPED ? 0 : rc;
+}
+
+/* ---- tokenize --------------------------------------------------------------------------------------------------------------------- */
+
+static int print_ids(const struct tokenizer *t, const char *text, size_t len, bool special)
+{
+	struct tokens ids = { 0 };
+	int rc = tokenizer_encode(t, &ids, text, len, special);
+
+	putchar('[');
+	for (size_t i = 0; rc == 0 && i < ids.n; i++)
+		printf("%s%d", i ? "," : "", ids.ids[i]);
+	puts("]");
+	tokens_release(&ids);
+	return rc;
+}
+
+static int each_line(const struct buf *text, int (*each)(const struct tokenizer *, const char *, size_t, bool),
+		     const struct tokenizer *t, bool special)
+{
+	size_t at = 0;
+	int rc = 0;
+
+	while (rc == 0 && at < text->len) {
+		const char *nl = memchr(text->data + at, '\n', text->len - at);
+		size_t n = nl ? (size_t)(nl - (text->data + at)) : text->len - at;
+
+		rc = each(t, text->data + at, n, special);
+		at += n + 1;
+	}
+	return rc;
+}
+
+static int decode_line(const struct tokenizer *t, const char *text, size_t len, bool special)
+{
+	struct buf out = BUF_INIT(BUF_NOLIMIT);
+	struct tokens ids = { 0 };
+	json_t *list = NULL, *v;
+	size_t i;
+	int rc = json_parse(&list, text, len, "standard input");
+
+	if (rc == 0 && !json_is_array(list))
+		rc = err_set(ERR_INPUT, "standard input: an array of ids is wanted");
+	if (rc == 0)
+		json_array_foreach(list, i, v) {
+			json_int_t id = json_integer_value(v);
+
+			if (!json_is_integer(v) || id < 0 || id > INT32_MAX) {
+				rc = err_set(ERR_INPUT, "standard input: item %zu is not an id", i + 1);
+				break;
+			}
+			tokens_add(&ids, (int32_t)id);
+		}
+	if (rc == 0) {
+		tokenizer_decode(t, &out, ids.ids, ids.n, !special);
+		fwrite(buf_str(&out), 1, out.len, stdout);
+	}
+	json_decref(list);
+	tokens_release(&ids);
+	buf_release(&out);
+	return rc;
+}
+
+static int decode_and_break(const struct tokenizer *t, const char *text, size_t len, bool special)
+{
+	int rc = decode_line(t, text, len, special);
+
+	putchar('\n');
+	return rc;
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+	bool no_special = false, lines = false, decode = false, strict = false;
+	struct buf text = BUF_INIT(INPUT_MAX);
+	struct tokenizer *t = NULL;
+	struct source source = { 0 };
+	size_t bad = 0;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG(0, "no-special", &no_special, "without what the post-processor adds; --decode: with special tokens shown"),
+		OPT_FLAG(0, "lines", &lines, "one array a line of input, the line feed dropped"),
+		OPT_FLAG(0, "decode", &decode, "arrays of ids to text"),
+		OPT_FLAG(0, "strict", &strict, "refuse invalid UTF-8 with its offset, instead of reading it as U+FFFD"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "tokenize", "MODEL < text", "text to ids and back",
+					 "  printf 'hello' | assay tokenize models/smol\n"
+					 "  echo '[1,2,3]' | assay tokenize models/smol --decode",
+					 1, 1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	if (path_has_suffix(argv[0], ".json"))
+		rc = tokenizer_load(&t, argv[0]);
+	else if ((rc = source_open(&source, argv[0])) == 0)
+		rc = tokenizer_load(&t, source.dir.path);
+	if (rc == 0)
+		rc = read_input(&text);
+	if (rc == 0 && strict && !utf8_valid(buf_str(&text), text.len, &bad))
+		rc = err_set(ERR_INPUT, "standard input: invalid UTF-8 at byte %zu", bad);
+	if (rc == 0 && decode)
+		rc = lines ? each_line(&text, decode_and_break, t, no_special)
+			   : decode_line(t, buf_str(&text), text.len, no_special);
+	else if (rc == 0)
+		rc = lines ? each_line(&text, print_ids, t, !no_special)
+			   : print_ids(t, buf_str(&text), text.len, !no_special);
+	tokenizer_free(t);
+	buf_release(&text);
+	source_close(&source);
+	return rc;
+}

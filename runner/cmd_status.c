@@ -1,0 +1,111 @@
+/* cmd_status.c: `assay status`: where this branch stands.
+ *
+ * Opening the place settles what hook runs proposed (home.c), so an alias moves here at the latest. */
+#include "base/base.h"
+#include "runner/cmd.h"
+
+static void print_branch(struct place *p, const char *branch)
+{
+	struct commit head;
+	char id[DIGEST_HEX];
+	json_t *record = NULL;
+
+	if (repo_commit(p->repo, "HEAD", &head) != 0) {
+		puts("no commit yet");
+		err_clear();
+		return;
+	}
+	printf("%s at %.12s  ", branch, head.oid);
+	log_safe(stdout, head.subject, strlen(head.subject));
+	putchar('\n');
+	if (registry_find_run(p->home.registry, head.oid, id) == 0 &&
+	    registry_run(p->home.registry, id, &record) == 0) {
+		printf("  judged: %s  ", json_get_text(record, "verdict", "?"));
+		log_safe(stdout, json_get_text(record, "sentence", ""), strlen(json_get_text(record, "sentence", "")));
+		printf("\n  run %.12s, %s\n", id, json_get_text(record, "created", ""));
+	} else {
+		puts("  not judged yet: assay run");
+	}
+	json_decref(record);
+	err_clear();
+	commit_release(&head);
+}
+
+/* The remote branch's tip, if it got there without a run (git push --no-verify, or another clone). */
+static void print_upstream(struct place *p, const char *branch)
+{
+	char *upstream = NULL, oid[OID_HEX], id[DIGEST_HEX];
+
+	if (repo_upstream(p->repo, branch, &upstream) == 0 && repo_ref(p->repo, upstream, oid) == 0) {
+		if (registry_find_run(p->home.registry, oid, id) != 0)
+			printf("  %s is at %.12s, which nobody judged here: assay run %.12s\n", upstream, oid, oid);
+		else
+			printf("  %s is at %.12s, judged\n", upstream, oid);
+	}
+	free(upstream);
+	err_clear();
+}
+
+static int print_aliases(struct place *p)
+{
+	json_t *rows = NULL, *row, *alias;
+	size_t i, k, n = 0;
+	int rc = registry_list(p->home.registry, "versions", NULL, 0, &rows);
+
+	if (rc)
+		return rc;
+	json_array_foreach(rows, i, row)
+		json_array_foreach(json_object_get(row, "aliases"), k, alias) {
+			printf("%s@%s is v%lld, of commit %.12s\n", json_get_text(row, "model", "?"),
+			       json_string_value(alias), (long long)json_get_int(row, "number", 0),
+			       json_get_text(row, "commit", ""));
+			n++;
+		}
+	if (n == 0)
+		puts("no alias points at a version yet");
+	json_decref(rows);
+	return 0;
+}
+
+static int print_proposals(struct place *p)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = registry_proposals(p->home.registry, &rows);
+
+	if (rc)
+		return rc;
+	json_array_foreach(rows, i, row)
+		printf("proposed: %s@%s to v%lld, when %.12s has reached %s %s\n", json_get_text(row, "model", "?"),
+		       json_get_text(row, "alias", "?"), (long long)json_get_int(row, "version", 0),
+		       json_get_text(row, "commit", ""), json_get_text(row, "remote", "?"), json_get_text(row, "ref", "?"));
+	json_decref(rows);
+	return 0;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	const struct opt opts[] = { OPT_END };
+	const struct opt_usage usage = { "status", "", "where this branch stands", NULL, 0, 0 };
+	struct place place;
+	char *branch = NULL;
+	int rc = opt_parse(&argc, &argv, opts, &usage);
+
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	if (rc == 0 && place.repo) {
+		if (repo_head_branch(place.repo, &branch) != 0)
+			branch = mem_str("HEAD");
+		err_clear();
+		print_branch(&place, branch);
+		print_upstream(&place, branch);
+	}
+	if (rc == 0)
+		rc = print_aliases(&place);
+	if (rc == 0)
+		rc = print_proposals(&place);
+	free(branch);
+	place_close(&place);
+	return rc;
+}

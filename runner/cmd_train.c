@@ -1,0 +1,282 @@
+/* cmd_train.c: `assay train`, `eval` and `tokenizer train`: single stages, outside a run; nothing is recorded. */
+#include "base/base.h"
+#include "model/model.h"
+#include "runner/cmd.h"
+#include "runner/evaluate.h"
+#include "runner/runner.h"
+#include "runner/trainer.h"
+
+#define FILE_MAX ((size_t)4 << 30)
+
+static int read_config_file(struct config *out, const char *path)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	int rc = fs_read(&text, path, 1 << 20);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "no file %s", path);
+	if (rc == 0)
+		rc = config_parse(out, buf_str(&text), text.len, path);
+	buf_release(&text);
+	return rc;
+}
+
+/* Data files of the command line are named from the working directory. */
+static int set_data(struct run *run, const struct opt_list *files)
+{
+	int rc = tree_open_dir(&run->tree, ".");
+
+	run->data = mem_array(files->n + 1, sizeof(*run->data));
+	for (size_t i = 0; rc == 0 && i < files->n; i++)
+		run->data[run->n_data++].path = mem_str(files->items[i]);
+	return rc;
+}
+
+static int train_into(struct run *run, const char *out)
+{
+	char *work = NULL;
+	int rc = fs_temp_dir(&work, NULL, "assay-train-");
+
+	if (rc == 0)
+		rc = fs_mkdirs(out);
+	if (rc == 0)
+		rc = trainer_own(run, work, out);
+	if (work) {
+		struct err_saved saved = err_save();
+
+		fs_remove_tree(work);
+		err_restore(&saved);
+	}
+	free(work);
+	if (rc == 0 && run->training)
+		printf("%s: %lld steps, loss %.4f -> %.4f, %.1f s\n", out,
+		       (long long)json_get_int(run->training, "steps", 0),
+		       json_get_real(run->training, "first_loss", 0), json_get_real(run->training, "last_loss", 0),
+		       json_get_real(run->training, "seconds", 0));
+	return rc;
+}
+
+/* MODEL: its weights are the start. CONFIG (an assay.yaml): its base and its finetune section. */
+static int open_base(struct run *run, const char *name, struct model_dir *dir, struct place *place)
+{
+	if (path_has_suffix(name, ".yaml") || path_has_suffix(name, ".yml")) {
+		int rc = read_config_file(&run->config, name);
+
+		run->have_config = rc == 0;
+		if (rc || run->config.base.kind == BASE_INIT)
+			return rc;
+		name = run->config.base.text;
+	}
+	if (!run->have_config) {
+		train_options_init(&run->config.finetune.train);
+		run->config.base.kind = BASE_FOLDER;
+	}
+	if (!fs_is_dir(name)) {
+		int rc = place_open(place);
+
+		if (rc)
+			return rc;
+	}
+	int rc = model_dir_open(dir, &place->home, name);
+
+	run->base_dir = dir->path;
+	return rc;
+}
+
+int cmd_train(int argc, char **argv)
+{
+	const char *out = NULL, *device = "auto";
+	struct opt_list data = { 0 }, set = { 0 };
+	int64_t threads = 0;
+	struct run_options o;
+	struct place place = { 0 };
+	struct model_dir dir = { 0 };
+	struct run run = { 0 };
+	int rc;
+	const struct opt opts[] = {
+		OPT_LIST('d', "data", &data, "FILE", "training data, JSONL; may be given several times"),
+		OPT_TEXT('o', "out", &out, "DIR", "the folder that is written: a Hugging Face folder"),
+		OPT_LIST(0, "set", &set, "KEY=VALUE", "a key of the finetune section, such as learning_rate=1e-3"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"train", "MODEL|CONFIG", "fine-tune a model outside a run",
+		"MODEL is a folder, MODEL@v7 or MODEL@ALIAS; CONFIG is an assay.yaml, whose base and finetune are used.\n\n"
+		"  assay train models/smol --data data/train.jsonl --out out --set epochs=2 --set learning_rate=1e-4",
+		1, 1
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	if (!out || data.n == 0)
+		return err_set(ERR_USAGE, "assay train needs --data FILE and --out DIR");
+	run_options_init(&o);
+	o.device = device;
+	o.threads = threads;
+	run.options = &o;
+	run.home = &place.home;
+	run.notes = json_array();
+	run.product = &run.config;
+	run_stop_on_signals();
+	rc = open_base(&run, argv[0], &dir, &place);
+	run.config.finetune.present = true;
+	for (size_t i = 0; rc == 0 && i < set.n; i++)
+		rc = config_set(&run.config.finetune, set.items[i]);
+	if (rc == 0)
+		rc = set_data(&run, &data);
+	if (rc == 0)
+		rc = train_into(&run, out);
+	run_release(&run);
+	model_dir_close(&dir);
+	place_close(&place);
+	opt_list_release(&data);
+	opt_list_release(&set);
+	return rc;
+}
+
+/* ---- eval ------------------------------------------------------------------------------------------------------------------------ */
+
+static int read_file(void *self, const char *path, struct buf *out)
+{
+	(void)self;
+	buf_clear(out);
+	return fs_read(out, path, FILE_MAX);
+}
+
+static int write_samples(const struct suite_result *r, const char *path)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	int rc;
+
+	for (size_t i = 0; i < r->n; i++)
+		task_result_write(&r->tasks[i], &text);
+	rc = fs_write(path, buf_str(&text), text.len);
+	buf_release(&text);
+	return rc;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+	const char *device = "auto", *samples = NULL;
+	int64_t threads = 0, batch_tokens = 4096, limit = 0;
+	const struct eval_files files = { NULL, read_file };
+	struct suite_result *result = NULL;
+	struct place place = { 0 };
+	struct model_dir dir = { 0 };
+	struct engine engine = { 0 };
+	struct backend *be = NULL;
+	struct suite *suite = NULL;
+	struct scorer scorer;
+	int rc;
+	const struct opt opts[] = {
+		OPT_TEXT(0, "samples", &samples, "FILE", "write every sample there, as JSONL"),
+		OPT_INT('n', "limit", &limit, "N", "at most N samples a task"),
+		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "eval", "MODEL SUITE", "a suite on a model, outside a run",
+					 "Prints {\"suite\",\"tasks\":{TASK:{METRIC:{value,stderr,n}}}}.\n\n"
+					 "  assay eval dates@production evals/exact.yaml --samples samples.jsonl",
+					 2, 2 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = suite_load(&suite, argv[1], &files);
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s", err_text());
+	if (rc == 0 && !fs_is_dir(argv[0]))
+		rc = place_open(&place);
+	if (rc == 0)
+		rc = model_dir_open(&dir, &place.home, argv[0]);
+	if (rc == 0)
+		rc = backend_open(&be, device, (int)threads);
+	if (rc == 0)
+		rc = engine_open(&engine, dir.path, be, (int)batch_tokens, NULL);
+	if (rc == 0) {
+		const struct suite_options how = { limit, 1234 };
+
+		scorer = engine_scorer(&engine);
+		rc = suite_run(&result, suite, &scorer, &how);
+	}
+	if (rc == 0 && samples)
+		rc = write_samples(result, samples);
+	if (rc == 0) {
+		json_t *doc = suite_result_json(result);
+
+		print_json(doc);
+		json_decref(doc);
+	}
+	suite_result_free(result);
+	suite_free(suite);
+	engine_close(&engine);
+	backend_close(be);
+	model_dir_close(&dir);
+	place_close(&place);
+	return rc;
+}
+
+/* ---- tokenizer train --------------------------------------------------------------------------------------------------------------- */
+
+int cmd_tokenizer(int argc, char **argv)
+{
+	const char *out = "tokenizer.json", *special[] = { "<|endoftext|>", NULL };
+	int64_t vocab = 8192;
+	struct tokenizer_train how;
+	struct buf *texts = NULL, json = BUF_INIT((size_t)256 << 20), raw = BUF_INIT(FILE_MAX);
+	const char **data = NULL;
+	size_t *lens = NULL, n = 0;
+	int rc;
+	const struct opt opts[] = {
+		OPT_INT(0, "vocab-size", &vocab, "N", "ids in all: bytes, special tokens and merges (8192)"),
+		OPT_TEXT('o', "out", &out, "FILE", "the tokenizer.json that is written"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "tokenizer", "train FILE…", "train a byte-level BPE tokenizer",
+					 "Of a .jsonl file, the texts in it are learned from; of any other, its bytes.\n\n"
+					 "  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
+					 2, -1 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	if (strcmp(argv[0], "train") != 0)
+		return err_set(ERR_USAGE, "assay tokenizer train FILE…");
+	if (vocab < 258 || vocab > 1 << 20)
+		return err_set(ERR_USAGE, "--vocab-size: 258 to 1048576");
+	how = (struct tokenizer_train){ (int)vocab, special };
+	n = (size_t)argc - 1;
+	texts = mem_array(n, sizeof(*texts));
+	data = mem_array(n, sizeof(*data));
+	lens = mem_array(n, sizeof(*lens));
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		buf_init(&texts[i], FILE_MAX);
+		buf_clear(&raw);
+		rc = fs_read(&raw, argv[i + 1], FILE_MAX);
+		if (rc == ERR_NOTFOUND)
+			rc = err_set(ERR_INPUT, "no file %s", argv[i + 1]);
+		if (rc == 0 && path_has_suffix(argv[i + 1], ".jsonl"))
+			rc = trainer_plain_jsonl(buf_str(&raw), raw.len, argv[i + 1], &texts[i]);
+		else if (rc == 0)
+			buf_add(&texts[i], buf_str(&raw), raw.len);
+		data[i] = buf_str(&texts[i]);
+		lens[i] = texts[i].len;
+	}
+	if (rc == 0)
+		rc = tokenizer_train(&json, data, lens, n, &how);
+	if (rc == 0)
+		rc = fs_write(out, json.data, json.len);
+	for (size_t i = 0; i < n; i++)
+		buf_release(&texts[i]);
+	buf_release(&json);
+	buf_release(&raw);
+	free(texts);
+	free(data);
+	free(lens);
+	return rc;
+}
