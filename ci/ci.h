@@ -11,6 +11,7 @@
 
 /* Checks that a document is a report: ERR_INPUT naming the member that is not as described. */
 int report_check(const json_t *report);
+/* Never cuts the verdict, the footer or the marker (some 2 KB; 20 KB where their texts are hostile); max_bytes 0: no limit. */
 void report_markdown(const json_t *report, struct buf *out, size_t max_bytes);
 struct report_term {
 	int width; /* columns */

@@ -1,0 +1,71 @@
+/* ci_int.h: what the renderers of a report share: hostile text made harmless, numbers, and the rows of its table. */
+#ifndef ASSAY_CI_INT_H
+#define ASSAY_CI_INT_H
+
+#include "ci/ci.h"
+
+/* ---- text (report_text.c) ------------------------------------------------------------------------------------------ */
+
+/* The next code point of a hostile text, one line and visible: line ends become U+23CE, control bytes their pictures
+ * (U+2400…), characters that reorder or hide text U+FFFD. 0 at the end. */
+struct text_scan {
+	const char *s;
+	size_t len, at;
+	int marks; /* combining marks in a row so far: no more than a few pass */
+};
+uint32_t text_next(struct text_scan *t);
+bool text_is_mark(uint32_t cp); /* takes no column of its own (the common ranges) */
+
+enum text_cut { TEXT_HEAD, TEXT_TAIL }; /* which part stays when it is too long */
+/* Adds s cleaned and cut to max code points ("…" stands for what went). Spaces at either end are shown as U+2423. */
+void text_show(struct buf *out, const char *s, size_t max, enum text_cut cut);
+/* As text_show, but spaces stay as they are: for sentences. */
+void text_clean(struct buf *out, const char *s, size_t max);
+
+/* Decimals that show a pair and its difference with two digits or more. NaN: not there. */
+int num_decimals(double baseline, double candidate, double delta);
+void num_add(struct buf *out, double v, int decimals);       /* "0.712"; NaN gives "–" */
+void num_add_signed(struct buf *out, double v, int decimals); /* "+0.012" */
+/* "[-0.037, -0.011]": rounded outward, so that a bound shown is never tighter than the bound that decided. */
+void num_add_bounds(struct buf *out, double lo, double hi, int decimals, bool sign);
+
+/* ---- the document (report.c) ------------------------------------------------------------------------------------------ */
+
+double report_number(const json_t *obj, const char *key); /* NaN where there is none */
+const char *report_text(const json_t *report, const char *object, const char *key); /* "" where there is none */
+
+/* How a row stands, worst first: the order of the table. */
+enum row_mark { ROW_FAIL, ROW_UNDECIDED, ROW_WORSE, ROW_PASS, ROW_BETTER, ROW_SAME };
+struct report_row {
+	const json_t *rule;      /* borrowed; a member of "rules", or of "metrics" for a metric that no rule speaks of */
+	char *label;             /* "intents.acc", "answers.exact_match,strict" */
+	const char *requirement; /* "max_drop 0.03"; "" for a row that is only shown */
+	const char *explanation; /* "" if there is none */
+	enum row_mark mark;
+	const char *verdict; /* the rule's verdict in capitals, "" if none */
+	bool gated, higher_is_better;
+	bool bounds_value; /* lo and hi bound the candidate's value (min, max), not the difference */
+	double baseline, candidate, delta, lo, hi;
+	int64_t n, lost, won;
+	int decimals;
+	size_t place; /* in the document */
+};
+struct report_rows {
+	struct report_row *items;
+	size_t n;
+	size_t n_main;        /* items before the unchanged ones */
+	size_t failed, gated; /* gated rules that failed; gated rules */
+	size_t worse, better, same, undecided; /* worse, better, same: rows that no rule decides */
+};
+void report_rows_make(struct report_rows *out, const json_t *report);
+void report_rows_release(struct report_rows *rows);
+
+const char *report_verdict(const json_t *report); /* one of the known names, else "ERROR" */
+/* "2 of 4 rules failed", "4 rules hold", … in a few words; the sentence says why. */
+void report_add_count(const json_t *report, const struct report_rows *rows, struct buf *out);
+/* The version made and what became of the alias, as plain sentences (hostile names in them are not escaped).
+ * Nothing if neither is there. */
+void report_add_promotion(const json_t *report, struct buf *out);
+double report_confidence(const json_t *report); /* 0.95 where none is given */
+
+#endif

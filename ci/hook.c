@@ -1,0 +1,233 @@
+/* hook.c: the pre-push hook of a repository: written, chained in front of the one that is there, and taken out again.
+ *
+ * The hook is a small POSIX script with a marker in its second line. It copies git's standard input to a temporary file,
+ * runs `assay hook run pre-push` on it, and then the hook that was there before with the same bytes and arguments, so
+ * that git-lfs uploads nothing for a push that the gate stops. If assay is not to be found the push is stopped with one
+ * line that says how to go on: a gate that vanishes quietly is none.
+ *
+ * The earlier hook is kept as pre-push.assay-chained, the same inode: uninstall renames it back, mode, link and bytes
+ * as they were. At no instant is there no hook: a hard link is made first, then the script replaces the old name by one
+ * rename. Installing twice writes the script anew (the path may have changed) and chains nothing twice. A hook that is
+ * not executable is one that git ignores: it is kept, and ignored further.
+ *
+ * husky owns .husky/_, writes it anew at every npm install, and finds the user's hook by its own name in .husky: there
+ * the script goes, as .husky/pre-push, without this machine's path since that file is committed; husky runs hooks by
+ * `sh -e`, so the chained one is run that way too. */
+#include "base/base.h"
+#include "ci/ci.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HOOK_MARKER "# assay:pre-push-hook v1"
+#define HOOK_MAX ((size_t)64 << 20)
+
+static const char hook_head[] =
+	"#!/bin/sh\n" HOOK_MARKER "\n"
+	"# Made by `assay hook install`, taken out by `assay hook uninstall`. Asks the gate before anything leaves this\n"
+	"# machine, then runs the hook that was here before (pre-push.assay-chained) with the same input.\n";
+
+static const char hook_find[] =
+	"[ -f \"$assay\" ] && [ -x \"$assay\" ] || assay=$(command -v assay) || {\n"
+	"\techo 'assay: the pre-push gate is not to be found on this machine; the push is stopped.' >&2\n"
+	"\techo 'assay: put assay into PATH and run \"assay hook install\", or pass this once: git push --no-verify' >&2\n"
+	"\texit 1\n"
+	"}\n"
+	"refs=$(mktemp \"${TMPDIR:-/tmp}/assay-push.XXXXXX\") || {\n"
+	"\techo 'assay: no temporary file can be made; the push is stopped.' >&2\n"
+	"\texit 1\n"
+	"}\n"
+	"trap 'rm -f \"$refs\"' EXIT\n"
+	"trap 'exit 129' HUP\n"
+	"trap 'exit 130' INT\n"
+	"trap 'exit 143' TERM\n"
+	"cat >\"$refs\" || exit 1\n"
+	"\"$assay\" hook run pre-push \"$@\" <\"$refs\" || exit\n";
+
+static const char hook_chain[] = "chained=$0.assay-chained\n"
+				 "if [ -x \"$chained\" ]; then\n"
+				 "\t\"$chained\" \"$@\" <\"$refs\" || exit\n"
+				 "fi\n";
+static const char hook_chain_husky[] = "chained=$0.assay-chained\n"
+				       "if [ -f \"$chained\" ]; then\n"
+				       "\tsh -e \"$chained\" \"$@\" <\"$refs\" || exit\n"
+				       "fi\n";
+
+/* s between single quotes for a shell. */
+static void add_quoted(struct buf *out, const char *s)
+{
+	buf_addc(out, '\'');
+	for (; *s; s++) {
+		if (*s == '\'')
+			buf_adds(out, "'\\''");
+		else
+			buf_addc(out, *s);
+	}
+	buf_addc(out, '\'');
+}
+
+struct hook {
+	char *dir, *path, *chained;
+	bool husky;
+};
+
+static void hook_release(struct hook *h)
+{
+	free(h->dir);
+	free(h->path);
+	free(h->chained);
+}
+
+/* Where the hook belongs: in the folder that git names, but for husky's own. */
+static void hook_locate(struct hook *h, const char *hooks_dir)
+{
+	size_t len = strlen(hooks_dir);
+	char *trimmed, *runner, *parent;
+
+	while (len > 1 && hooks_dir[len - 1] == '/')
+		len--;
+	trimmed = mem_strn(hooks_dir, len);
+	runner = path_join(trimmed, "h");
+	parent = path_dir(trimmed);
+	*h = (struct hook){ .husky = !strcmp(path_base(trimmed), "_") && fs_exists(runner) };
+	h->dir = mem_str(h->husky ? parent : trimmed);
+	h->path = path_join(h->dir, "pre-push");
+	h->chained = path_join(h->dir, "pre-push.assay-chained");
+	free(trimmed);
+	free(runner);
+	free(parent);
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+/* Is the hook at path ours? ERR_NOTFOUND: there is none. ERR_IO: there is something that cannot be read as a file. */
+static int hook_is_ours(const char *path, bool *ours)
+{
+	struct buf text = BUF_INIT(HOOK_MAX);
+	struct stat st;
+	const char *second;
+	int rc;
+
+	*ours = false;
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? ERR_NOTFOUND : err_errno(ERR_IO, "%s", path);
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || access(path, R_OK) != 0)
+		return err_hint(err_set(ERR_IO, "%s: there is something that cannot be read as a hook", path),
+				"repair it or move it away, then install again");
+	rc = fs_read(&text, path, HOOK_MAX);
+	if (!rc) {
+		second = strchr(buf_str(&text), '\n');
+		*ours = second && !strncmp(second + 1, HOOK_MARKER "\n", sizeof(HOOK_MARKER));
+	}
+	buf_release(&text);
+	return rc ? err_context(rc, "%s", path) : 0;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Gives the hook that is there its second name. A file system without hard links takes a rename. */
+static int hook_set_aside(const struct hook *h)
+{
+	if (is_there(h->chained)) {
+		if (same_file(h->path, h->chained)) /* an install that was interrupted here */
+			return 0;
+		return err_hint(err_set(ERR_EXISTS, "%s: a hook was set aside here before, and another has come since",
+					h->chained),
+				"look at both, remove the one that is not wanted, then install again");
+	}
+	if (link(h->path, h->chained) == 0)
+		return fs_sync_dir(h->dir);
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK && errno != ENOSYS)
+		return err_errno(ERR_IO, "%s", h->chained);
+	return fs_rename(h->path, h->chained);
+}
+
+static int hook_write(const struct hook *h, const char *assay_path)
+{
+	struct buf text = BUF_INIT(HOOK_MAX);
+	struct fs_temp temp;
+	int rc;
+
+	buf_adds(&text, hook_head);
+	buf_adds(&text, "assay=");
+	add_quoted(&text, h->husky || !assay_path ? "" : assay_path);
+	buf_addc(&text, '\n');
+	buf_adds(&text, hook_find);
+	buf_adds(&text, h->husky ? hook_chain_husky : hook_chain);
+	rc = fs_temp_open(&temp, h->dir);
+	if (rc)
+		goto out;
+	rc = fs_temp_write(&temp, buf_str(&text), text.len);
+	if (!rc && fchmod(temp.fd, 0755) != 0)
+		rc = err_errno(ERR_IO, "%s", h->path);
+	if (!rc)
+		rc = fs_temp_commit(&temp, h->path);
+	fs_temp_drop(&temp);
+out:
+	buf_release(&text);
+	return rc;
+}
+
+int hook_install(const char *hooks_dir, const char *assay_path, bool *chained)
+{
+	struct hook h;
+	bool ours;
+	int rc;
+
+	hook_locate(&h, hooks_dir);
+	*chained = false;
+	rc = fs_mkdirs(h.dir);
+	if (rc)
+		goto out;
+	rc = hook_is_ours(h.path, &ours);
+	if (rc == ERR_NOTFOUND)
+		rc = 0;
+	else if (!rc && !ours)
+		rc = hook_set_aside(&h);
+	if (!rc)
+		rc = hook_write(&h, assay_path);
+	if (!rc)
+		*chained = is_there(h.chained);
+out:
+	hook_release(&h);
+	return rc;
+}
+
+int hook_uninstall(const char *hooks_dir, bool *restored)
+{
+	struct hook h;
+	bool ours;
+	int rc;
+
+	hook_locate(&h, hooks_dir);
+	*restored = false;
+	rc = hook_is_ours(h.path, &ours);
+	if (rc == ERR_NOTFOUND && is_there(h.chained)) { /* somebody removed ours by hand */
+		rc = fs_rename(h.chained, h.path);
+		*restored = !rc;
+	} else if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_NOTFOUND, "%s: no hook is installed", h.path);
+	} else if (!rc && !ours) {
+		rc = err_hint(err_set(ERR_NOTFOUND, "%s: the hook there is not assay's", h.path),
+			      is_there(h.chained) ? "the one that assay once set aside is pre-push.assay-chained" :
+						    "nothing was changed");
+	} else if (!rc && is_there(h.chained)) {
+		rc = fs_rename(h.chained, h.path);
+		*restored = !rc;
+	} else if (!rc) {
+		rc = fs_remove(h.path);
+	}
+	hook_release(&h);
+	return rc;
+}
