@@ -28,12 +28,14 @@ int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint
 bool store_has(const struct store *s, const char *hex);
 /* Verified against its name on every read; a damaged object is moved to bad/ and is ERR_IO, an absent ERR_NOTFOUND. */
 int store_get(struct store *s, const char *hex, struct buf *out, size_t max);
-/* The object's file, to be read in place; borrowed until the next call. Not verified. */
+/* The object's file, to be read in place; borrowed until the next call. Not verified; need not be there. */
 const char *store_path(struct store *s, const char *hex);
 /* A folder as one object: a manifest {"files":[{"path","object","size"}]} in path order; hex names the manifest. */
 int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint64_t *size);
-/* The files of a manifest into dir (made), hard-linked read-only where it can be, else copied; verified. */
+/* The files of a manifest into dir (made, or empty: else ERR_EXISTS), hard-linked read-only where it can be, else
+ * copied; verified. */
 int store_get_tree(struct store *s, const char *hex, const char *dir);
+/* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg, uint64_t *checked);
 
 /* ---- registry ------------------------------------------------------------------------------------------------------- */
@@ -51,7 +53,9 @@ void registry_close(struct registry *r);
 
 /* Stores a run. record: the document described in artifacts/record.c, "format":"assay-run/1". Its member
  * "version":{"model","object"} gets "number" here, inside the transaction: that of the same object if the model has it
- * already, else the next. id: the record's name. */
+ * already, else the next; "seq", "created" and "created_ns" are set, and an edge from its object to
+ * "version:MODEL@vN" is added if there is none ("version:MODEL" in an edge gets its number). id: the record's name.
+ * ERR_INPUT: a member has a wrong type, or an object that it names is not in the store. */
 int registry_add_run(struct registry *r, json_t *record, char id[DIGEST_HEX]);
 
 struct promotion {
@@ -65,7 +69,8 @@ struct promotion {
 };
 enum { PROMOTE_ANY = -1 };
 /* Appends a promotion record and moves the alias, in one transaction. ERR_CONFLICT: the alias no longer points at
- * expect, or version is older than what it points at (and not a rollback); the text says which. */
+ * expect, or version is older than what it points at (and not a rollback); the text says which. ERR_NOTFOUND: no such
+ * version or run. If it points at version already, nothing is appended and id names the promotion that stands. */
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX]);
 /* The version an alias points at: ERR_NOTFOUND. */
 int registry_alias(struct registry *r, const char *model, const char *alias, int *version);
@@ -81,13 +86,16 @@ int registry_stage(struct registry *r, const char *step, const char *key, enum t
  * "remote","ref"}] oldest first; yours. A promotion that names the run settles it; registry_drop_proposal records that
  * it came to nothing. */
 int registry_proposals(struct registry *r, json_t **rows);
+/* ERR_NOTFOUND: the run never proposed. One that is settled already is left alone. */
 int registry_drop_proposal(struct registry *r, const char *run, const char *reason);
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
  * "edges". filter: a model (or NULL); limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
 
-int registry_rebuild(struct store *store, uint64_t *records); /* into a new file, then renamed over the old */
-/* Compares database and records, and checks that what they name is there: one line a fault. */
+/* Into a new file, then renamed over the old. ERR_BUSY while anybody (this process too) has the registry open. */
+int registry_rebuild(struct store *store, uint64_t *records);
+/* Compares database and records, and checks that what they name is there: one line a fault. 0 if it ran to its end,
+ * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);
 
 /* ---- leases ---------------------------------------------------------------------------------------------------------- */

@@ -14,18 +14,21 @@
 
 #include "artifacts/artifacts.h"
 
-/* ---- lease ---- */
+/* ---- lease ----------------------------------------------------------------------------------- */
 
 struct lock {
 	int fd; /* -1: none */
 	bool shared;
 };
-#define LOCK_INIT { -1, false }
+#define LOCK_INIT                                                                                                      \
+	{                                                                                                              \
+		-1, false                                                                                              \
+	}
 /* A kernel lock on path (made). what: for the messages. ERR_BUSY after wait_s. */
 int lock_take(struct lock *l, const char *path, const char *what, bool shared, double wait_s);
 void lock_drop(struct lock *l);
 
-/* ---- store ---- */
+/* ---- store ----------------------------------------------------------------------------------- */
 
 #define VAULT_OBJECTS "objects"
 #define VAULT_RECORDS "records"
@@ -54,7 +57,7 @@ void name_list_release(struct name_list *l);
 int store_names(const struct store *s, const char *vault, struct name_list *out,
 		int (*stray)(const char *path, void *arg), void *arg);
 
-/* ---- record ---- */
+/* ---- record ---------------------------------------------------------------------------------- */
 
 #define RECORD_MAX ((size_t)64 << 20)
 
@@ -71,7 +74,7 @@ int record_read(struct store *s, const char *id, json_t **out); /* verified; not
 /* "MODEL@v7" into its number, or 0 if text is no such thing ("v7"). */
 int record_version_number(const char *text);
 
-/* ---- registry ---- */
+/* ---- registry -------------------------------------------------------------------------------- */
 
 #define REGISTRY_VERSION 1 /* user_version of schema.sql */
 
@@ -103,11 +106,14 @@ int ingest_record(struct registry *r, const char *id, const json_t *record, char
 /* As above within a savepoint; a record at fault gets its row in records and nothing else. */
 int ingest_any(struct registry *r, const char *id);
 
-#define REGISTRY_INIT(s) { .store = (s), .lock = LOCK_INIT }
+#define REGISTRY_INIT(s)                                                                                               \
+	{                                                                                                              \
+		.store = (s), .lock = LOCK_INIT                                                                        \
+	}
 int registry_open_db(struct registry *r, const char *path); /* opens and sets up; no migration, no records */
 void registry_close_db(struct registry *r);
 int registry_version_check(struct registry *r, int64_t *version); /* ERR_ENV: newer than this program */
-int registry_make(struct registry *r);                      /* schema and all records into an empty database */
+int registry_make(struct registry *r);                            /* schema and all records into an empty database */
 int registry_begin(struct registry *r); /* BEGIN IMMEDIATE, then takes in records that are not in it */
 /* Stamps seq and time, derives the rows, writes the file. Between begin and end. */
 int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);

@@ -17,46 +17,48 @@
 #define SQL_RECORD "INSERT INTO records (id, seq, format, created, created_ns, fault) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 #define SQL_FAULT "UPDATE records SET fault = ?2 WHERE id = ?1"
 #define SQL_RUN                                                                                                        \
-	"INSERT INTO runs (id, seq, commit_oid, tree_oid, branch, ref, trust, event, dirty, profile, verdict, exit_code," \
-	" sentence, created, created_ns, seconds, tool_version, numerics, baseline_run, baseline_model,"              \
+	"INSERT INTO runs (id, seq, commit_oid, tree_oid, branch, ref, trust, event, dirty, profile, verdict, "        \
+	"exit_code,"                                                                                                   \
+	" sentence, created, created_ns, seconds, tool_version, numerics, baseline_run, baseline_model,"               \
 	" baseline_version, baseline_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"  \
 	" ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
 #define SQL_RUN_VERSION "UPDATE runs SET model = ?2, version = ?3 WHERE id = ?1"
 #define SQL_STEP "INSERT INTO steps (run, position, name, status, seconds) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_STAGE "INSERT INTO stages (run, position, step, name, key, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-#define SQL_METRIC                                                                                                  \
-	"INSERT INTO metrics (run, suite, task, metric, filter, value, stderr, n, higher_is_better)"               \
+#define SQL_METRIC                                                                                                     \
+	"INSERT INTO metrics (run, suite, task, metric, filter, value, stderr, n, higher_is_better)"                   \
 	" VALUES (?1, ?2, ?3, ?4, coalesce(?5, ''), ?6, ?7, ?8, ?9)"
-#define SQL_SAMPLES                                                                                       \
-	"INSERT INTO samples (run, suite, task, filter, n, object) VALUES (?1, ?2, ?3, coalesce(?4, ''), " \
+#define SQL_SAMPLES                                                                                                    \
+	"INSERT INTO samples (run, suite, task, filter, n, object) VALUES (?1, ?2, ?3, coalesce(?4, ''), "             \
 	"?5, ?6)"
 #define SQL_ARTIFACT "INSERT INTO artifacts (run, position, role, object, size) VALUES (?1, ?2, ?3, ?4, ?5)"
-#define SQL_DATASET                                                                                   \
-	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role) VALUES (?1, ?2, ?3, " \
+#define SQL_DATASET                                                                                                    \
+	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role) VALUES (?1, ?2, ?3, "               \
 	"?4, ?5, ?6, ?7)"
 #define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
 #define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
 #define SQL_VERSION_THERE "SELECT 1 FROM versions WHERE model = ?1 AND number = ?2"
-#define SQL_VERSION                                                                                             \
-	"INSERT INTO versions (model, number, object, key, product, run, seq, created, created_ns) VALUES (?1, " \
+#define SQL_VERSION                                                                                                    \
+	"INSERT INTO versions (model, number, object, key, product, run, seq, created, created_ns) VALUES (?1, "       \
 	"?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-#define SQL_PROPOSAL                                                                                             \
-	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)" \
-	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"   \
+#define SQL_PROPOSAL                                                                                                   \
+	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)"   \
+	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"         \
 	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
 #define SQL_RUN_THERE "SELECT 1 FROM runs WHERE id = ?1"
-#define SQL_PROMOTION                                                                                            \
-	"INSERT INTO promotions (id, seq, model, alias, version, from_version, actor, reason, run, commit_oid, forced," \
+#define SQL_PROMOTION                                                                                                  \
+	"INSERT INTO promotions (id, seq, model, alias, version, from_version, actor, reason, run, commit_oid, "       \
+	"forced,"                                                                                                      \
 	" rollback, created, created_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
-#define SQL_ALIAS                                                                                    \
-	"INSERT INTO aliases (model, alias, version, promotion) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model, alias)" \
+#define SQL_ALIAS                                                                                                      \
+	"INSERT INTO aliases (model, alias, version, promotion) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model, alias)"    \
 	" DO UPDATE SET version = excluded.version, promotion = excluded.promotion"
 /* What a promotion ends: the proposal of the run it names, and those of its alias that are no longer ahead of it. */
-#define SQL_SETTLE                                                                                              \
-	"UPDATE proposals SET settled = ?1, outcome = iif(run = ?2, 'promoted', 'overtaken') WHERE settled IS NULL" \
-	" AND (run = ?2 OR (NOT ?6 AND model = ?3 AND alias = ?4 AND version <= ?5))"
-#define SQL_DROP                                                                                           \
+#define SQL_SETTLE                                                                                                     \
+	"UPDATE proposals SET settled = ?1, outcome = iif(run = ?2, 'promoted', 'overtaken') WHERE settled IS NULL"    \
+	" AND (run = ?2 OR (model = ?3 AND alias = ?4 AND (version = ?5 OR (NOT ?6 AND version < ?5))))"
+#define SQL_DROP                                                                                                       \
 	"UPDATE proposals SET settled = ?1, outcome = 'dropped', reason = ?3 WHERE run = ?2 AND settled IS NULL"
 #define SQL_PROPOSAL_THERE "SELECT 1 FROM proposals WHERE run = ?1"
 
@@ -70,7 +72,7 @@ static int64_t count(const json_t *obj, const char *key)
 	return json_get_int(obj, key, 0);
 }
 
-/* ---- lists of a run ----------------------------------------------------------------------------------------------- */
+/* ---- lists of a run -------------------------------------------------------------------------- */
 
 static int insert_step(struct registry *r, const char *run, int64_t i, const json_t *v)
 {
@@ -125,8 +127,8 @@ static const struct {
 	const char *name;
 	int (*insert)(struct registry *r, const char *run, int64_t i, const json_t *v);
 } lists[] = {
-	{ "steps", insert_step },       { "stages", insert_stage },     { "metrics", insert_metric },
-	{ "samples", insert_samples },  { "artifacts", insert_artifact }, { "datasets", insert_dataset },
+	{ "steps", insert_step },      { "stages", insert_stage },       { "metrics", insert_metric },
+	{ "samples", insert_samples }, { "artifacts", insert_artifact }, { "datasets", insert_dataset },
 	{ "edges", insert_edge },
 };
 
@@ -145,7 +147,7 @@ static int ingest_lists(struct registry *r, const char *id, const json_t *record
 	return 0;
 }
 
-/* ---- runs --------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 /* *number: the version this run stands for, 0 if none. */
 static int ingest_version(struct registry *r, const char *id, const json_t *record, int64_t *number, char **fault)
@@ -198,13 +200,13 @@ static int ingest_run(struct registry *r, const char *id, const json_t *record, 
 	if (!rc && number)
 		rc = sql_run(r, SQL_RUN_VERSION, "tti", id, model, number);
 	if (!rc && number && json_is_object(proposal))
-		rc = sql_run(r, SQL_PROPOSAL, "tjtjijjjj", id, get(record, "seq"), model, get(proposal, "alias"), number,
-			     get(proposal, "expect"), get(record, "commit"), get(proposal, "remote"),
+		rc = sql_run(r, SQL_PROPOSAL, "tjtjijjjj", id, get(record, "seq"), model, get(proposal, "alias"),
+			     number, get(proposal, "expect"), get(record, "commit"), get(proposal, "remote"),
 			     get(proposal, "ref"));
 	return rc;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------------ */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static int need_row(int rc, const char *what)
 {
@@ -267,8 +269,9 @@ static int ingest_fault(struct registry *r, const char *id, const json_t *record
 {
 	bool sound = record && !record_check(record);
 
-	return sql_run(r, SQL_RECORD, "tittit", id, sound ? count(record, "seq") : 0, json_get_text(record, "format", "?"),
-		       sound ? json_get_text(record, "created", "") : "", sound ? count(record, "created_ns") : 0, fault);
+	return sql_run(r, SQL_RECORD, "tittit", id, sound ? count(record, "seq") : 0,
+		       json_get_text(record, "format", "?"), sound ? json_get_text(record, "created", "") : "",
+		       sound ? count(record, "created_ns") : 0, fault);
 }
 
 static int ingest_saved(struct registry *r, const char *id, const json_t *record, char **fault)

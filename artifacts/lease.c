@@ -25,7 +25,7 @@ struct lease {
 	struct lock lock;
 };
 
-/* ---- the owner's line ------------------------------------------------------------------------------------------- */
+/* ---- the owner's line ------------------------------------------------------------------------ */
 
 static void boot_id(char out[40])
 {
@@ -81,15 +81,15 @@ static void owner_read(char *out, size_t size, int fd)
 	if (!json_is_object(owner))
 		snprintf(out, size, "another process");
 	else if (strcmp(json_get_text(owner, "boot", ""), boot))
-		snprintf(out, size, "process %lld of another machine, since %s", (long long)json_get_int(owner, "pid", 0),
-			 json_get_text(owner, "since", "?"));
+		snprintf(out, size, "process %lld of another machine, since %s",
+			 (long long)json_get_int(owner, "pid", 0), json_get_text(owner, "since", "?"));
 	else
 		snprintf(out, size, "process %lld, since %s", (long long)json_get_int(owner, "pid", 0),
 			 json_get_text(owner, "since", "?"));
 	json_decref(owner);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 /* 0, ERR_BUSY, or ERR_CONFLICT: the file was deleted meanwhile. */
 static int lock_try(int fd, const char *path, bool shared)
@@ -158,7 +158,7 @@ void lock_drop(struct lock *l)
 	l->fd = -1;
 }
 
-/* ---- leases ------------------------------------------------------------------------------------------------------ */
+/* ---- leases ---------------------------------------------------------------------------------- */
 
 static bool lease_name_ok(const char *name)
 {

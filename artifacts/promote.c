@@ -3,8 +3,8 @@
  * A promotion is a compare-and-swap: within one write transaction the alias is read, compared with what the caller's
  * decision rested on (expect), and moved by a record that stays for good. Of two that race, one wins and the other is
  * told what changed (ERR_CONFLICT), so that it can judge again. An alias only goes forward: an older version is refused
- * unless the promotion says that it is a rollback. Moving an alias to where it is already is ERR_EXISTS and makes no
- * record: history has moves only.
+ * unless the promotion says that it is a rollback. Moving an alias to where it is already succeeds and makes no record:
+ * history has moves only.
  *
  * A proposal is a promotion that a hook's run would make, were it allowed to. It is open until a promotion names its
  * run, or takes the alias to its version or past it, or until it is dropped. ingest.c settles it when the record comes
@@ -13,17 +13,17 @@
 
 #include "artifacts/artifacts_int.h"
 
-#define SQL_ALIAS_NOW                                                                                           \
-	"SELECT a.version, a.promotion, p.actor, p.created FROM aliases a JOIN promotions p ON p.id = a.promotion" \
+#define SQL_ALIAS_NOW                                                                                                  \
+	"SELECT a.version, a.promotion, p.actor, p.created FROM aliases a JOIN promotions p ON p.id = a.promotion"     \
 	" WHERE a.model = ?1 AND a.alias = ?2"
 #define SQL_ALIAS_VERSION "SELECT version FROM aliases WHERE model = ?1 AND alias = ?2"
-#define SQL_VERSION_COMMIT \
+#define SQL_VERSION_COMMIT                                                                                             \
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
 #define SQL_RUN_FACTS "SELECT commit_oid, model, version FROM runs WHERE id = ?1"
-#define SQL_OPEN                                                                                                   \
-	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"          \
+#define SQL_OPEN                                                                                                       \
+	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"              \
 	" WHERE settled IS NULL ORDER BY seq, run"
-#define SQL_IS_OPEN "SELECT 1 FROM proposals WHERE run = ?1 AND settled IS NULL"
+#define SQL_IS_OPEN "SELECT settled IS NULL FROM proposals WHERE run = ?1"
 
 int registry_alias(struct registry *r, const char *model, const char *alias, int *version)
 {
@@ -97,7 +97,7 @@ static int promotion_allowed(const struct promotion *p, const json_t *now)
 		return err_hint(rc, "judge again against what it points at now");
 	}
 	if (p->version == at)
-		return err_set(ERR_EXISTS, "%s@%s %s already", p->model, p->alias, where);
+		return ERR_EXISTS; /* never leaves this file */
 	if (p->version < at && !p->rollback) {
 		rc = err_set(ERR_CONFLICT, "%s@%s %s; v%d is older", p->model, p->alias, where, p->version);
 		return err_hint(rc, "assay rollback goes back on purpose");
@@ -115,7 +115,8 @@ static json_t *promotion_record(const struct promotion *p, const json_t *now, js
 	json_object_set_new(record, "version", json_integer(p->version));
 	json_object_set_new(record, "from", now ? json_incref(json_object_get(now, "version")) : json_null());
 	json_object_set_new(record, "actor", json_new_text(p->actor, strlen(p->actor)));
-	json_object_set_new(record, "reason", json_new_text(p->reason ? p->reason : "", p->reason ? strlen(p->reason) : 0));
+	json_object_set_new(record, "reason",
+			    json_new_text(p->reason ? p->reason : "", p->reason ? strlen(p->reason) : 0));
 	json_object_set_new(record, "run", p->run ? json_string(p->run) : json_null());
 	json_object_set_new(record, "commit", json_incref(commit));
 	json_object_set_new(record, "forced", json_boolean(p->forced));
@@ -127,6 +128,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 {
 	json_t *now = NULL, *commit = NULL, *record = NULL;
 	char name[DIGEST_HEX] = "";
+	bool stands;
 	int rc = promotion_check(p);
 
 	rc = rc ? rc : registry_begin(r);
@@ -136,22 +138,23 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	rc = rc == ERR_NOTFOUND ? 0 : rc;
 	rc = rc ? rc : promotion_commit(r, p, &commit);
 	rc = rc ? rc : promotion_allowed(p, now);
-	if (rc == ERR_EXISTS)
-		snprintf(id, DIGEST_HEX, "%s", json_get_text(now, "promotion", ""));
-	if (!rc) {
+	stands = rc == ERR_EXISTS;
+	if (stands) {
+		rc = 0;
+	} else if (!rc) {
 		record = promotion_record(p, now, commit);
 		rc = registry_append(r, record, name);
 	}
 	rc = registry_end(r, rc, name);
 	if (!rc)
-		memcpy(id, name, DIGEST_HEX);
+		snprintf(id, DIGEST_HEX, "%s", stands ? json_get_text(now, "promotion", "") : name);
 	json_decref(now);
 	json_decref(commit);
 	json_decref(record);
 	return rc;
 }
 
-/* ---- proposals ------------------------------------------------------------------------------------------------------ */
+/* ---- proposals ------------------------------------------------------------------------------- */
 
 int registry_proposals(struct registry *r, json_t **rows)
 {
@@ -169,8 +172,8 @@ int registry_drop_proposal(struct registry *r, const char *run, const char *reas
 		return rc;
 	rc = sql_int(r, &is_open, SQL_IS_OPEN, "t", run);
 	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_NOTFOUND, "run %.64s has no open proposal", run);
-	if (!rc) {
+		rc = err_set(ERR_NOTFOUND, "run %.64s has proposed nothing", run);
+	if (!rc && is_open) {
 		record = json_pack("{s:s,s:s,s:o}", "format", "assay-proposal-drop/1", "run", run, "reason",
 				   json_new_text(reason ? reason : "", reason ? strlen(reason) : 0));
 		rc = registry_append(r, record, name);

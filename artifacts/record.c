@@ -21,7 +21,7 @@
 
 enum kind {
 	K_TEXT,
-	K_NAME,   /* of a model */
+	K_NAME, /* of a model */
 	K_ALIAS,
 	K_OBJECT, /* 64 digits */
 	K_COMMIT, /* 40 or 64 digits */
@@ -31,10 +31,11 @@ enum kind {
 	K_TRUST,
 	K_VERDICT,
 	K_ANY,
-	K_GROUP,  /* an object, whose members are in sub */
-	K_LIST,   /* an array of such objects */
+	K_GROUP, /* an object, whose members are in sub */
+	K_LIST,  /* an array of such objects */
 };
 
+enum { NAME_MAX_BYTES = 200 };
 enum { REQUIRED = 1, NULLABLE = 2 }; /* 0: may be absent; never null unless it may be absent or NULLABLE */
 
 struct member {
@@ -73,19 +74,15 @@ static const struct member metric_members[] = {
 	{ "task", K_TEXT, REQUIRED, NULL },
 	{ "metric", K_TEXT, REQUIRED, NULL },
 	{ "filter", K_TEXT, 0, NULL },
-	{ "value", K_NUMBER, REQUIRED, NULL },
+	{ "value", K_NUMBER, REQUIRED | NULLABLE, NULL }, /* null: not finite */
 	{ "stderr", K_NUMBER, 0, NULL },
 	{ "n", K_COUNT, REQUIRED, NULL },
 	{ "higher_is_better", K_FLAG, REQUIRED, NULL },
 	{ 0 },
 };
 static const struct member sample_members[] = {
-	{ "suite", K_TEXT, REQUIRED, NULL },
-	{ "task", K_TEXT, REQUIRED, NULL },
-	{ "filter", K_TEXT, 0, NULL },
-	{ "n", K_COUNT, REQUIRED, NULL },
-	{ "object", K_OBJECT, REQUIRED, NULL },
-	{ 0 },
+	{ "suite", K_TEXT, REQUIRED, NULL }, { "task", K_TEXT, REQUIRED, NULL },     { "filter", K_TEXT, 0, NULL },
+	{ "n", K_COUNT, REQUIRED, NULL },    { "object", K_OBJECT, REQUIRED, NULL }, { 0 },
 };
 static const struct member artifact_members[] = {
 	{ "role", K_TEXT, REQUIRED, NULL },
@@ -94,12 +91,8 @@ static const struct member artifact_members[] = {
 	{ 0 },
 };
 static const struct member dataset_members[] = {
-	{ "path", K_TEXT, REQUIRED, NULL },
-	{ "digest", K_TEXT, REQUIRED, NULL },
-	{ "rows", K_COUNT, 0, NULL },
-	{ "bytes", K_COUNT, REQUIRED, NULL },
-	{ "role", K_TEXT, REQUIRED, NULL },
-	{ 0 },
+	{ "path", K_TEXT, REQUIRED, NULL },   { "digest", K_TEXT, REQUIRED, NULL }, { "rows", K_COUNT, 0, NULL },
+	{ "bytes", K_COUNT, REQUIRED, NULL }, { "role", K_TEXT, REQUIRED, NULL },   { 0 },
 };
 static const struct member edge_members[] = {
 	{ "from", K_TEXT, REQUIRED, NULL },
@@ -124,14 +117,17 @@ static const struct member proposal_members[] = {
 	{ 0 },
 };
 
-#define STAMPS                                                                                  \
-	{ "format", K_TEXT, REQUIRED, NULL }, { "seq", K_COUNT, REQUIRED, NULL },               \
-		{ "created", K_TEXT, REQUIRED, NULL }, { "created_ns", K_COUNT, REQUIRED, NULL }
+#define STAMPS                                                                                                         \
+	{ "format", K_TEXT, REQUIRED, NULL }, { "seq", K_COUNT, REQUIRED, NULL },                                      \
+		{ "created", K_TEXT, REQUIRED, NULL },                                                                 \
+	{                                                                                                              \
+		"created_ns", K_COUNT, REQUIRED, NULL                                                                  \
+	}
 
 static const struct member run_members[] = {
 	STAMPS,
 	{ "commit", K_COMMIT, REQUIRED | NULLABLE, NULL }, /* null: the revision could not be read */
-	{ "tree", K_COMMIT, 0, NULL },
+	{ "tree", K_TEXT, 0, NULL },
 	{ "branch", K_TEXT, 0, NULL },
 	{ "ref", K_TEXT, 0, NULL },
 	{ "trust", K_TRUST, REQUIRED, NULL },
@@ -186,7 +182,7 @@ static const struct format {
 	[RECORD_DROP] = { "assay-proposal-drop/1", drop_members },
 };
 
-/* ---- names ------------------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 const char *trust_name(enum trust t)
 {
@@ -215,33 +211,34 @@ int record_version_number(const char *text)
 	return *end || n > INT32_MAX ? 0 : (int)n;
 }
 
-static int name_check(const char *what, const char *name, const char *good)
+/* Any text that can stand on either side of the '@' in MODEL@ALIAS. */
+static int name_check(const char *what, const char *name)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	size_t n = 0;
 
-	while (name[n] && (strchr(letters, name[n]) || (n && strchr(good, name[n]))))
+	while (name[n] && name[n] != '@' && (unsigned char)name[n] >= ' ' && name[n] != 0x7f)
 		n++;
-	if (n && n <= 128 && !name[n])
+	if (n && n <= NAME_MAX_BYTES && !name[n] && name[0] != ' ' && name[n - 1] != ' ' && utf8_valid(name, n, NULL))
 		return 0;
-	return err_set(ERR_INPUT, "'%.140s' is no name for %s: letters, digits and any of %s, at most 128", name, what, good);
+	return err_set(ERR_INPUT, "'%.140s' is no name for %s: up to %d bytes of text without '@'", name, what,
+		       NAME_MAX_BYTES);
 }
 
 int record_check_model(const char *name)
 {
-	return name_check("a model", name, ".-_/");
+	return name_check("a model", name);
 }
 
 int record_check_alias(const char *name)
 {
-	int rc = name_check("an alias", name, ".-_");
+	int rc = name_check("an alias", name);
 
-	if (!rc && record_version_number(name))
-		rc = err_set(ERR_INPUT, "'%s' is no name for an alias: it would read as a version", name);
+	if (!rc && (record_version_number(name) || name[0] == '{'))
+		rc = err_set(ERR_INPUT, "'%s' is no name for an alias: it would read as something else", name);
 	return rc;
 }
 
-/* ---- types ------------------------------------------------------------------------------------------------------ */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static const char *const kind_words[] = {
 	[K_TEXT] = "text",
@@ -392,7 +389,7 @@ int record_check(const json_t *record)
 	return rc ? err_context(rc, "record") : 0;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 void record_bytes(struct buf *out, char id[DIGEST_HEX], const json_t *record)
 {

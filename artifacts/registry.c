@@ -2,14 +2,14 @@
  *
  * The idea: the record files are the truth, the database is a view of them that can be asked. So:
  *
- *	append     in one BEGIN IMMEDIATE: take in what is missing, check conditions, give seq and numbers, insert the rows,
- *	           write the record file durably, COMMIT. A record is on disk before its rows are.
- *	crash      between file and COMMIT: the file has no rows; the next writer or opener takes it in. A failure that is
- *	           not a crash removes the file again: what was reported as failed has not happened.
- *	late       a record that sorts before the last one (a crash was overtaken, or another home was merged): all tables
- *	           are dropped and filled again from all records, in the same transaction. So the rows never depend on the
- *	           order of arrival.
- *	migration  the same, after a copy of the old database to registry.db.vN.bak. There are no ALTER scripts to get wrong.
+ *	append     in one BEGIN IMMEDIATE: take in what is missing, check conditions, give seq and numbers, insert the
+ *	           rows, write the record file durably, COMMIT. A record is on disk before its rows are.
+ *	crash      between file and COMMIT: the file has no rows; the next writer or opener takes it in. A failure that
+ *	           is not a crash removes the file again: what was reported as failed has not happened.
+ *	late       a record that sorts before the last one (a crash was overtaken, another home was merged): all tables
+ *	           are dropped and filled again from all records, in the same transaction. So the rows never depend on
+ *	           the order of arrival.
+ *	migration  the same, after a copy of the old database to registry.db.vN.bak: no ALTER scripts to get wrong.
  *	rebuild    the same, into a new file, with everybody else kept out.
  *
  * Everyone who has the registry open holds a shared lock on HOME/registry.lock; rebuild takes it alone, because a file
@@ -25,15 +25,16 @@ enum { BUSY_MS = 30000 };
 
 #define SQL_USER_VERSION "PRAGMA user_version"
 #define SQL_ANY_TABLE "SELECT count(*) FROM sqlite_schema"
-#define SQL_TABLES "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' " \
-		   "ORDER BY type = 'table', rowid DESC"
+#define SQL_TABLES                                                                                                     \
+	"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' "           \
+	"ORDER BY type = 'table', rowid DESC"
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_LAST "SELECT seq, id FROM records ORDER BY seq DESC, id DESC LIMIT 1"
 #define SQL_NEXT_SEQ "SELECT coalesce(max(seq), 0) + 1 FROM records"
 #define SQL_NUMBER_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
 #define SQL_NEXT_NUMBER "SELECT coalesce(max(number), 0) + 1 FROM versions WHERE model = ?1"
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 char *registry_path(const struct store *s)
 {
@@ -43,7 +44,8 @@ char *registry_path(const struct store *s)
 int registry_lock(struct registry *r, bool shared, double wait_s)
 {
 	char *path = path_join(store_home(r->store), "registry.lock");
-	int rc = lock_take(&r->lock, path, shared ? "the registry (it is being rebuilt)" : "the registry", shared, wait_s);
+	int rc = lock_take(&r->lock, path, shared ? "the registry (it is being rebuilt)" : "the registry", shared,
+			   wait_s);
 
 	free(path);
 	return rc;
@@ -51,7 +53,8 @@ int registry_lock(struct registry *r, bool shared, double wait_s)
 
 int registry_open_db(struct registry *r, const char *path)
 {
-	static const char pragmas[] = "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL";
+	static const char pragmas[] =
+		"PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL";
 	char *mode = NULL;
 	int rc;
 
@@ -90,7 +93,7 @@ int registry_version_check(struct registry *r, int64_t *version)
 	return err_hint(rc, "use the newer assay, or another ASSAY_HOME");
 }
 
-/* ---- records in order ---------------------------------------------------------------------------------------------- */
+/* ---- records in order ------------------------------------------------------------------------ */
 
 struct pending {
 	char id[DIGEST_HEX];
@@ -154,7 +157,7 @@ static int pending_list(struct registry *r, const struct name_list *files, const
 	return rc;
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------------------- */
+/* ---- filling --------------------------------------------------------------------------------- */
 
 int registry_make(struct registry *r)
 {
@@ -185,8 +188,10 @@ static int drop_all(struct registry *r)
 	int rc = sql_script(r, "PRAGMA defer_foreign_keys = ON");
 
 	rc = rc ? rc : sql_rows(r, &tables, SQL_TABLES, "");
-	json_array_foreach(tables, i, row) {
-		char *sql = sqlite3_mprintf("DROP %s \"%w\"", json_get_text(row, "type", ""), json_get_text(row, "name", ""));
+	json_array_foreach(tables, i, row)
+	{
+		char *sql = sqlite3_mprintf("DROP %s \"%w\"", json_get_text(row, "type", ""),
+					    json_get_text(row, "name", ""));
 
 		rc = rc ? rc : sql_script(r, sql);
 		sqlite3_free(sql);
@@ -250,7 +255,7 @@ static int take_in(struct registry *r)
 	return rc;
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 int registry_begin(struct registry *r)
 {
@@ -326,7 +331,7 @@ out:
 	return rc;
 }
 
-/* ---- open and close ------------------------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* registry.db.vN.bak: made beside it first, so that a name that is there is a whole copy. */
 static int backup(struct registry *r, int64_t version)
@@ -411,7 +416,7 @@ void registry_close(struct registry *r)
 	free(r);
 }
 
-/* ---- runs ----------------------------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 /* What a record names is durable before it: refuse one that names what is not there. */
 static int objects_check(const struct store *s, const json_t *record)
@@ -426,7 +431,8 @@ static int objects_check(const struct store *s, const json_t *record)
 			const char *hex = json_get_text(json_array_get(list, i), "object", "");
 
 			if (!store_has(s, hex))
-				return err_set(ERR_INPUT, "record: %s[%zu].object: %s is not in the store", lists[k], i, hex);
+				return err_set(ERR_INPUT, "record: %s[%zu].object: %s is not in the store", lists[k], i,
+					       hex);
 		}
 	}
 	if (json_is_object(version) && !store_has(s, json_get_text(version, "object", "")))
@@ -450,7 +456,8 @@ static void edges_complete(json_t *record, const char *model, const char *object
 		edges = json_array();
 		json_object_set_new(record, "edges", edges);
 	}
-	json_array_foreach(edges, i, edge) {
+	json_array_foreach(edges, i, edge)
+	{
 		for (size_t k = 0; k < ARRAY_LEN(ends); k++) {
 			if (!strcmp(json_get_text(edge, ends[k], ""), open_node))
 				json_object_set_new(edge, ends[k], json_string(node));

@@ -17,9 +17,9 @@
 
 enum { REBUILD_WAIT_S = 1 };
 
-#define SQL_OBJECTS                                                                                                 \
-	"SELECT 'samples' AS what, object, min(run) AS run FROM samples GROUP BY object"                            \
-	" UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object"                                   \
+#define SQL_OBJECTS                                                                                                    \
+	"SELECT 'samples' AS what, object, min(run) AS run FROM samples GROUP BY object"                               \
+	" UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object"                                      \
 	" UNION ALL SELECT 'version ' || model || '@v' || number, object, run FROM versions"
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_COUNT "SELECT count(*) FROM records"
@@ -44,7 +44,7 @@ static int say(struct check *c, const char *fmt, ...)
 	return c->fault(text, c->arg);
 }
 
-/* ---- SQLite's own ------------------------------------------------------------------------------------------------------ */
+/* ---- SQLite's own ---------------------------------------------------------------------------- */
 
 static int check_sqlite(struct check *c)
 {
@@ -52,7 +52,8 @@ static int check_sqlite(struct check *c)
 	size_t i;
 	int rc = sql_rows(c->r, &rows, "PRAGMA integrity_check", "");
 
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		const char *text = json_get_text(row, "integrity_check", "");
 
 		if (!rc && strcmp(text, "ok"))
@@ -61,14 +62,15 @@ static int check_sqlite(struct check *c)
 	json_decref(rows);
 	rows = NULL;
 	rc = rc ? rc : sql_rows(c->r, &rows, "PRAGMA foreign_key_check", "");
-	json_array_foreach(rows, i, row)
-		rc = rc ? rc : say(c, "table %s: a row refers to a row of %s that is not there",
-				   json_get_text(row, "table", "?"), json_get_text(row, "parent", "?"));
+	json_array_foreach(rows, i, row) rc =
+		rc ? rc
+		   : say(c, "table %s: a row refers to a row of %s that is not there", json_get_text(row, "table", "?"),
+			 json_get_text(row, "parent", "?"));
 	json_decref(rows);
 	return rc;
 }
 
-/* ---- record files ------------------------------------------------------------------------------------------------------- */
+/* ---- record files ---------------------------------------------------------------------------- */
 
 static int stray_record(const char *path, void *arg)
 {
@@ -103,8 +105,8 @@ static int check_records(struct check *c)
 		if (!has_name(&files, rows.names[i]))
 			rc = say(c, "record %s is in the database, but its file is gone", rows.names[i]);
 	rc = rc ? rc : sql_rows(c->r, &faults, SQL_FAULTS, "");
-	json_array_foreach(faults, i, row)
-		rc = rc ? rc : say(c, "record %s: %s", json_get_text(row, "id", ""), json_get_text(row, "fault", ""));
+	json_array_foreach(faults, i, row) rc =
+		rc ? rc : say(c, "record %s: %s", json_get_text(row, "id", ""), json_get_text(row, "fault", ""));
 	json_decref(faults);
 	name_list_release(&files);
 	name_list_release(&rows);
@@ -117,7 +119,8 @@ static int check_objects(struct check *c)
 	size_t i;
 	int rc = sql_rows(c->r, &rows, SQL_OBJECTS, "");
 
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		const char *object = json_get_text(row, "object", "");
 
 		if (!rc && !store_has(c->r->store, object))
@@ -128,7 +131,7 @@ static int check_objects(struct check *c)
 	return rc;
 }
 
-/* ---- rows against records ------------------------------------------------------------------------------------------------- */
+/* ---- rows against records -------------------------------------------------------------------- */
 
 static bool same_value(sqlite3_stmt *a, sqlite3_stmt *b, int i)
 {
@@ -179,7 +182,7 @@ static int compare_rows(struct check *c, const char *table, sqlite3_stmt *db, sq
 			if (b == SQLITE_ROW)
 				row_text(&text, truth);
 			rc = say(c, "table %s: %s: %s", table,
-				 a == b ? "database and records differ"
+				 a == b            ? "database and records differ"
 				 : a == SQLITE_ROW ? "a row that no record gives"
 						   : "a row is missing",
 				 buf_str(&text));
@@ -227,8 +230,7 @@ static int check_rows(struct check *c)
 	rc = registry_open_db(&truth, ":memory:");
 	rc = rc ? rc : registry_make(&truth);
 	rc = rc ? rc : sql_rows(&truth, &tables, SQL_TABLES, "");
-	json_array_foreach(tables, i, row)
-		rc = rc ? rc : compare_table(c, &truth, json_get_text(row, "name", ""));
+	json_array_foreach(tables, i, row) rc = rc ? rc : compare_table(c, &truth, json_get_text(row, "name", ""));
 	json_decref(tables);
 	registry_close_db(&truth);
 	return rc;
@@ -254,7 +256,7 @@ int registry_check(struct registry *r, int (*fault)(const char *text, void *arg)
 	return rc;
 }
 
-/* ---- rebuild --------------------------------------------------------------------------------------------------------------- */
+/* ---- rebuild --------------------------------------------------------------------------------- */
 
 static int remove_database(const char *path)
 {

@@ -18,30 +18,34 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 
 #define SQL_LATEST "SELECT id FROM runs ORDER BY seq DESC, id DESC LIMIT 1"
 #define SQL_BY_ID "SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
-#define SQL_BY_COMMIT \
+#define SQL_BY_COMMIT                                                                                                  \
 	"SELECT commit_oid, id FROM runs WHERE commit_oid >= ?1 AND commit_oid < ?1 || 'g' ORDER BY seq DESC, id DESC"
 #define SQL_BY_BRANCH "SELECT id FROM runs WHERE branch = ?1 ORDER BY seq DESC, id DESC LIMIT 1"
-#define SQL_BY_VERSION                                                                                                \
-	"SELECT r.id FROM versions v JOIN runs m ON m.id = v.run JOIN runs r ON r.model = v.model AND r.version = v.number" \
-	" WHERE v.model = ?1 AND v.number = ?2 AND " RANK("r") " >= " RANK("m") " ORDER BY r.seq DESC, r.id DESC LIMIT 1"
+#define SQL_BY_VERSION                                                                                                 \
+	"SELECT r.id FROM versions v JOIN runs m ON m.id = v.run JOIN runs r ON r.model = v.model AND r.version = "    \
+	"v.number"                                                                                                     \
+	" WHERE v.model = ?1 AND v.number = ?2 AND " RANK("r") " >= " RANK(                                            \
+		"m") " ORDER BY r.seq DESC, r.id DESC LIMIT 1"
 #define SQL_RUN_THERE "SELECT id FROM runs WHERE id = ?1"
-#define SQL_STAGE                                                                                                \
-	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run" \
-	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK("r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
+#define SQL_STAGE                                                                                                      \
+	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
+	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
+		"r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
 
-#define VERSION_COLUMNS                                                                                        \
-	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"          \
-	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"            \
+#define VERSION_COLUMNS                                                                                                \
+	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \
+	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"                   \
 	" AND a.version = v.number ORDER BY alias)) AS \"aliases*\" FROM versions v JOIN runs r ON r.id = v.run"
 #define SQL_VERSION "SELECT " VERSION_COLUMNS " WHERE v.model = ?1 AND v.number = ?2"
 
 static const struct list {
 	const char *name, *sql; /* ?1 filter or NULL, ?2 limit or -1 */
 } lists[] = {
-	{ "runs", "SELECT id, commit_oid AS \"commit\", tree_oid AS tree, branch, ref, trust, event, dirty AS \"dirty?\","
-		  " profile, verdict, exit_code AS \"exit\", sentence, created, seconds, tool_version, numerics, model,"
-		  " version, baseline_run, baseline_model, baseline_version, baseline_name FROM runs"
-		  " WHERE ?1 IS NULL OR model = ?1 OR baseline_model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
+	{ "runs",
+	  "SELECT id, commit_oid AS \"commit\", tree_oid AS tree, branch, ref, trust, event, dirty AS \"dirty?\","
+	  " profile, verdict, exit_code AS \"exit\", sentence, created, seconds, tool_version, numerics, model,"
+	  " version, baseline_run, baseline_model, baseline_version, baseline_name FROM runs"
+	  " WHERE ?1 IS NULL OR model = ?1 OR baseline_model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
 	{ "models", "SELECT name AS model, (SELECT count(*) FROM versions v WHERE v.model = m.name) AS versions,"
 		    " (SELECT max(number) FROM versions v WHERE v.model = m.name) AS latest, created,"
 		    " (SELECT json_group_object(alias, version) FROM (SELECT alias, version FROM aliases a"
@@ -49,18 +53,21 @@ static const struct list {
 		    " WHERE ?1 IS NULL OR name = ?1 ORDER BY created_ns DESC, name LIMIT ?2" },
 	{ "versions", "SELECT " VERSION_COLUMNS
 		      " WHERE ?1 IS NULL OR v.model = ?1 ORDER BY v.seq DESC, v.model, v.number DESC LIMIT ?2" },
-	{ "history", "SELECT id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"
-		     " forced AS \"forced?\", rollback AS \"rollback?\" FROM promotions"
-		     " WHERE ?1 IS NULL OR model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
-	{ "datasets", "SELECT d.digest, d.path, d.\"rows\" AS \"rows\", d.bytes, d.role, d.run, r.commit_oid AS \"commit\","
-		      " r.model, r.version, r.created FROM datasets d JOIN runs r ON r.id = d.run"
-		      " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, d.position LIMIT ?2" },
-	{ "edges", "SELECT e.from_node AS \"from\", e.to_node AS \"to\", e.relation, e.run, r.created FROM edges e"
-		   " JOIN runs r ON r.id = e.run"
-		   " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, e.position LIMIT ?2" },
+	{ "history",
+	  "SELECT id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"
+	  " forced AS \"forced?\", rollback AS \"rollback?\" FROM promotions"
+	  " WHERE ?1 IS NULL OR model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
+	{ "datasets",
+	  "SELECT d.digest, d.path, d.\"rows\" AS \"rows\", d.bytes, d.role, d.run, r.commit_oid AS \"commit\","
+	  " r.model, r.version, r.created FROM datasets d JOIN runs r ON r.id = d.run"
+	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, d.position LIMIT ?2" },
+	{ "edges",
+	  "SELECT e.from_node AS \"from\", e.to_node AS \"to\", e.relation, e.run, r.created FROM edges e"
+	  " JOIN runs r ON r.id = e.run"
+	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, e.position LIMIT ?2" },
 };
 
-/* ---- names of runs --------------------------------------------------------------------------------------------------- */
+/* ---- names of runs --------------------------------------------------------------------------- */
 
 static int copy_id(int rc, char *found, char id[DIGEST_HEX])
 {
@@ -113,7 +120,8 @@ static int find_commit(struct registry *r, const char *prefix, char id[DIGEST_HE
 
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		const char *oid = json_get_text(row, "commit_oid", "");
 
 		if (!first) {
@@ -182,7 +190,7 @@ int registry_find_run(struct registry *r, const char *name, char id[DIGEST_HEX])
 	return rc == ERR_NOTFOUND ? not_found(name) : rc;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 int registry_run(struct registry *r, const char *id, json_t **record)
 {

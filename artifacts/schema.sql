@@ -88,7 +88,7 @@ CREATE TABLE metrics (
 	task   TEXT NOT NULL,
 	metric TEXT NOT NULL,
 	filter TEXT NOT NULL,
-	value  REAL NOT NULL,
+	value  REAL,                     -- NULL: not a finite number
 	stderr REAL,                     -- NULL: not known
 	n      INTEGER NOT NULL,         -- samples
 	higher_is_better INTEGER NOT NULL CHECK (higher_is_better IN (0, 1)),

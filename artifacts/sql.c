@@ -74,7 +74,7 @@ static int prepare(struct registry *r, sqlite3_stmt **st, const char *sql)
 	return 0;
 }
 
-/* ---- arguments --------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int bind_json(sqlite3_stmt *st, int at, const json_t *v)
 {
@@ -92,11 +92,13 @@ static int bind_json(sqlite3_stmt *st, int at, const json_t *v)
 	case JSON_REAL:
 		return sqlite3_bind_double(st, at, json_real_value(v));
 	case JSON_STRING:
-		return sqlite3_bind_text64(st, at, json_string_value(v), json_string_length(v), SQLITE_TRANSIENT, SQLITE_UTF8);
+		return sqlite3_bind_text64(st, at, json_string_value(v), json_string_length(v), SQLITE_TRANSIENT,
+					   SQLITE_UTF8);
 	default:
 		json_add(&text, v);
-		rc = buf_full(&text) ? SQLITE_TOOBIG
-				     : sqlite3_bind_text64(st, at, buf_str(&text), text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+		rc = buf_full(&text)
+			     ? SQLITE_TOOBIG
+			     : sqlite3_bind_text64(st, at, buf_str(&text), text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
 		buf_release(&text);
 		return rc;
 	}
@@ -144,7 +146,7 @@ static void finish(sqlite3_stmt *st)
 	sqlite3_clear_bindings(st);
 }
 
-/* ---- results ----------------------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 int sql_run(struct registry *r, const char *sql, const char *types, ...)
 {

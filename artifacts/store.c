@@ -25,7 +25,7 @@
 
 enum { COPY_CHUNK = 1 << 20, TMP_KEEP_S = 2 * 24 * 3600 };
 
-/* ---- names ---------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 bool store_name_ok(const char *hex)
 {
@@ -48,7 +48,7 @@ static int name_check(const char *hex)
 	return err_set(ERR_INPUT, "'%.80s' is no object name (64 lower-case hexadecimal digits)", hex ? hex : "");
 }
 
-/* ---- open ------------------------------------------------------------------------------------------------------ */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 static int tmp_sweep(const char *name, void *arg)
 {
@@ -126,7 +126,7 @@ bool store_has(const struct store *s, const char *hex)
 	return vault_has(s, VAULT_OBJECTS, hex);
 }
 
-/* ---- damage ---------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 /* Moves a damaged file out of the way, and says so as ERR_IO. */
 static int quarantine(struct store *s, const char *vault, const char *hex, const char *why)
@@ -172,7 +172,7 @@ int store_verify_one(struct store *s, const char *vault, const char *hex, uint64
 	return rc;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A file that another process has just renamed may not have its name on disk yet: ours must, before we say so. */
 static int shelf_sync(const char *path)
@@ -300,7 +300,7 @@ int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint
 	return 0;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int store_read(struct store *s, const char *vault, const char *hex, struct buf *out, size_t max)
 {
@@ -336,7 +336,7 @@ int store_get(struct store *s, const char *hex, struct buf *out, size_t max)
 	return store_read(s, VAULT_OBJECTS, hex, out, max);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 struct walk {
 	const char *root, *shelf;
