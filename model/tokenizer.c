@@ -1,0 +1,389 @@
+/* tokenizer.c: tokenizer.json, and a text's way to ids and back.
+ *
+ *	text -> added tokens in the raw text -> normalizer -> added tokens in the normalized text
+ *	     -> pre-tokenizer (pieces) -> model (ids) -> post-processor (what goes around them)
+ *
+ * The contract is the tokenizers library on the same file: the same ids for every text. Each stage of the file is an
+ * object with a type; a type that is not built is refused when the file is read, by its field, so that no text is ever
+ * tokenized by half of its rules. What is built is byte-level BPE (GPT-2, Llama 3, SmolLM2 and their kind). To add a
+ * normalizer, a model, a decoder: a row in its table below.
+ *
+ * truncation and padding are passed over: they are habits of a caller that the file happens to carry, and transformers
+ * resets them. Added tokens match inside user text as well, as in the library.
+ *
+ * A tokenizer does not change once it is read: any number of threads may use it. */
+#include "base/base.h"
+
+#include "model/tokenizer_int.h"
+
+struct tokenizer {
+	char *name;
+	struct vocab vocab; /* of the model, and behind it the added tokens that the model does not know */
+	struct bpe bpe;
+	struct added added;
+	struct pre pre;
+	int32_t before[TOKENIZER_MAX_AROUND], after[TOKENIZER_MAX_AROUND]; /* what the post-processor adds */
+	int n_before, n_after;
+	bool byte_decoder; /* false: no decoder, tokens joined by spaces */
+};
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+void tokens_add(struct tokens *t, int32_t id)
+{
+	MEM_GROW(t->ids, t->n, t->cap);
+	t->ids[t->n++] = id;
+}
+
+void tokens_release(struct tokens *t)
+{
+	free(t->ids);
+	memset(t, 0, sizeof(*t));
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+int tokenizer_refuse(const char *name, const char *field, const char *what)
+{
+	int rc = err_set(ERR_INPUT, "%s: %s: %s is not supported yet", name, field, what);
+
+	return err_hint(rc, "byte-level BPE tokenizers (GPT-2, Llama 3, SmolLM2, or assay's own) are");
+}
+
+int tokenizer_must_be_off(const json_t *obj, const char *key, const char *name, const char *field)
+{
+	const json_t *value = json_object_get(obj, key);
+	char *full;
+	int rc;
+
+	if (!value || json_is_null(value) || json_is_false(value) || (json_is_string(value) && !*json_string_value(value)))
+		return 0;
+	full = mem_printf("%s.%s", field, key);
+	rc = tokenizer_refuse(name, full, "a value here");
+	free(full);
+	return rc;
+}
+
+/* ---- the stages of the file --------------------------------------------------------------------------------------- */
+
+struct stage_kind {
+	const char *type;
+	int (*parse)(struct tokenizer *t, const json_t *node, const char *name);
+};
+
+static int parse_stage(struct tokenizer *t, const json_t *node, const char *field, const struct stage_kind *kinds,
+		       size_t n, const char *name)
+{
+	const char *type = json_get_text(node, "type", NULL);
+	char *full;
+	int rc;
+
+	if (!type)
+		return err_set(ERR_INPUT, "%s: %s: an object with a type is wanted", name, field);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(type, kinds[i].type))
+			return kinds[i].parse(t, node, name);
+	full = mem_printf("%s.type", field);
+	rc = tokenizer_refuse(name, full, type);
+	free(full);
+	return rc;
+}
+
+static int parse_normalizer(struct tokenizer *t, const json_t *node, const char *name)
+{
+	const json_t *list = json_object_get(node, "normalizers");
+
+	if (!node || json_is_null(node))
+		return 0;
+	if (!strcmp(json_get_text(node, "type", ""), "Sequence") && json_is_array(list) && !json_array_size(list))
+		return 0;
+	return parse_stage(t, node, "normalizer", NULL, 0, name);
+}
+
+static int parse_bpe(struct tokenizer *t, const json_t *node, const char *name)
+{
+	return bpe_parse(&t->bpe, &t->vocab, node, name);
+}
+
+static const struct stage_kind models[] = {
+	{ "BPE", parse_bpe },
+};
+
+/* ---- post-processors ---------------------------------------------------------------------------------------------- */
+
+/* Trims offsets only, and there are none here. */
+static int post_byte_level(struct tokenizer *t, const json_t *node, const char *name)
+{
+	(void)t;
+	(void)node;
+	(void)name;
+	return 0;
+}
+
+static int template_ids(const struct tokenizer *t, const json_t *special, const char *id, int32_t *out, int *n,
+			const char *name)
+{
+	const json_t *ids = json_object_get(json_object_get(special, id), "ids");
+
+	if (!json_is_array(ids))
+		return err_set(ERR_INPUT, "%s: post_processor.special_tokens: no ids for \"%s\"", name, id);
+	for (size_t i = 0; i < json_array_size(ids); i++) {
+		const json_t *value = json_array_get(ids, i);
+		json_int_t v = json_integer_value(value);
+		if (!json_is_integer(value) || v < 0 || v >= t->vocab.n)
+			return err_set(ERR_INPUT, "%s: post_processor.special_tokens: \"%s\" has an id that is not in the vocabulary",
+				       name, id);
+		if (*n == TOKENIZER_MAX_AROUND)
+			return err_set(ERR_INPUT, "%s: post_processor: more than %d tokens on one side", name,
+				       TOKENIZER_MAX_AROUND);
+		out[(*n)++] = (int32_t)v;
+	}
+	return 0;
+}
+
+/* Of a sequence of processors each goes around what is there: its front comes before, its end behind. */
+static int post_template(struct tokenizer *t, const json_t *node, const char *name)
+{
+	const json_t *single = json_object_get(node, "single"), *special = json_object_get(node, "special_tokens");
+	int32_t front[TOKENIZER_MAX_AROUND];
+	int n_front = 0, sequences = 0, rc = 0;
+
+	for (size_t i = 0; i < json_array_size(single) && !rc; i++) {
+		const json_t *item = json_array_get(single, i);
+		const char *seq = json_get_text(json_object_get(item, "Sequence"), "id", NULL);
+		const char *tok = json_get_text(json_object_get(item, "SpecialToken"), "id", NULL);
+		if (seq && !strcmp(seq, "A"))
+			sequences++;
+		else if (tok && !sequences)
+			rc = template_ids(t, special, tok, front, &n_front, name);
+		else if (tok)
+			rc = template_ids(t, special, tok, t->after, &t->n_after, name);
+		else
+			rc = err_set(ERR_INPUT, "%s: post_processor.single[%zu]: a SpecialToken or the Sequence A is wanted", name,
+				     i);
+	}
+	if (rc)
+		return rc;
+	if (sequences != 1 || n_front + t->n_before > TOKENIZER_MAX_AROUND)
+		return err_set(ERR_INPUT, "%s: post_processor.single: the Sequence A is wanted once", name);
+	memmove(t->before + n_front, t->before, (size_t)t->n_before * sizeof(*t->before));
+	memcpy(t->before, front, (size_t)n_front * sizeof(*front));
+	t->n_before += n_front;
+	return 0;
+}
+
+static const struct stage_kind posts[] = {
+	{ "ByteLevel", post_byte_level },
+	{ "TemplateProcessing", post_template },
+};
+
+static int parse_post(struct tokenizer *t, const json_t *node, const char *name, int depth)
+{
+	const json_t *list = json_object_get(node, "processors");
+	int rc = 0;
+
+	if (!node || json_is_null(node))
+		return 0;
+	if (strcmp(json_get_text(node, "type", ""), "Sequence") != 0)
+		return parse_stage(t, node, "post_processor", posts, ARRAY_LEN(posts), name);
+	if (depth > 8 || json_array_size(list) > TOKENIZER_MAX_STEPS)
+		return err_set(ERR_INPUT, "%s: post_processor: too many processors", name);
+	for (size_t i = 0; i < json_array_size(list) && !rc; i++)
+		rc = parse_post(t, json_array_get(list, i), name, depth + 1);
+	return rc;
+}
+
+/* ---- decoders ----------------------------------------------------------------------------------------------------- */
+
+static int decoder_byte_level(struct tokenizer *t, const json_t *node, const char *name)
+{
+	(void)node;
+	(void)name;
+	t->byte_decoder = true;
+	return 0;
+}
+
+static const struct stage_kind decoders[] = {
+	{ "ByteLevel", decoder_byte_level },
+};
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+static int parse_file(struct tokenizer *t, const json_t *root, const char *name)
+{
+	const char *version = json_get_text(root, "version", "1.0");
+	const json_t *decoder = json_object_get(root, "decoder");
+	int rc;
+
+	if (!json_is_object(root))
+		return err_set(ERR_INPUT, "%s: an object is wanted", name);
+	if (strcmp(version, "1.0") != 0)
+		return tokenizer_refuse(name, "version", version);
+	rc = parse_stage(t, json_object_get(root, "model"), "model", models, ARRAY_LEN(models), name);
+	if (!rc)
+		rc = parse_normalizer(t, json_object_get(root, "normalizer"), name);
+	if (!rc)
+		rc = added_parse(&t->added, &t->vocab, json_object_get(root, "added_tokens"), name);
+	if (!rc)
+		rc = pre_parse(&t->pre, json_object_get(root, "pre_tokenizer"), name);
+	if (!rc)
+		rc = parse_post(t, json_object_get(root, "post_processor"), name, 0);
+	if (!rc && decoder && !json_is_null(decoder))
+		rc = parse_stage(t, decoder, "decoder", decoders, ARRAY_LEN(decoders), name);
+	return rc;
+}
+
+int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const char *name)
+{
+	struct tokenizer *t = mem_alloc(sizeof(*t));
+	json_t *root = NULL;
+	int rc = json_parse(&root, text, len, name);
+
+	map_init(&t->vocab.ids);
+	t->name = mem_str(name);
+	if (!rc)
+		rc = parse_file(t, root, name);
+	json_decref(root);
+	if (rc) {
+		tokenizer_free(t);
+		return rc;
+	}
+	*out = t;
+	return 0;
+}
+
+int tokenizer_load(struct tokenizer **out, const char *dir_or_file)
+{
+	char *path = fs_is_dir(dir_or_file) ? path_join(dir_or_file, "tokenizer.json") : mem_str(dir_or_file);
+	struct buf text = BUF_INIT(TOKENIZER_MAX_FILE);
+	int rc = fs_read(&text, path, TOKENIZER_MAX_FILE);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s: no such file", path);
+	if (!rc)
+		rc = tokenizer_parse(out, buf_str(&text), text.len, path);
+	buf_release(&text);
+	free(path);
+	return rc;
+}
+
+void tokenizer_free(struct tokenizer *t)
+{
+	if (!t)
+		return;
+	added_release(&t->added);
+	pre_release(&t->pre);
+	bpe_release(&t->bpe);
+	vocab_release(&t->vocab);
+	free(t->name);
+	free(t);
+}
+
+int32_t tokenizer_size(const struct tokenizer *t)
+{
+	return t->vocab.n;
+}
+
+int32_t tokenizer_id(const struct tokenizer *t, const char *content)
+{
+	return vocab_id(&t->vocab, content, strlen(content));
+}
+
+const char *tokenizer_text(const struct tokenizer *t, int32_t id)
+{
+	return id >= 0 && id < t->vocab.n ? t->vocab.texts[id] : NULL;
+}
+
+/* ---- encoding ----------------------------------------------------------------------------------------------------- */
+
+struct encoder {
+	const struct tokenizer *t;
+	struct tokens *out;
+	struct onig_scratch *search;
+	struct bpe_scratch merge;
+};
+
+static int encode_piece(void *arg, const char *piece, size_t len)
+{
+	struct encoder *e = arg;
+
+	bpe_piece(&e->t->bpe, &e->merge, e->out, piece, len, false);
+	return 0;
+}
+
+static int encode_token(void *arg, int32_t id)
+{
+	struct encoder *e = arg;
+
+	tokens_add(e->out, id);
+	return 0;
+}
+
+static int encode_normalized(void *arg, const char *text, size_t len)
+{
+	struct encoder *e = arg;
+
+	return pre_split(&e->t->pre, e->search, text, len, encode_piece, e);
+}
+
+static int encode_raw(void *arg, const char *text, size_t len)
+{
+	struct encoder *e = arg;
+	const struct added_sink sink = { encode_normalized, encode_token, e };
+
+	/* a normalizer would work on text here */
+	return added_split(&e->t->added, &e->t->added.normal, e->search, text, len, &sink);
+}
+
+int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *text, size_t len, bool special)
+{
+	struct encoder e = { .t = t, .out = out };
+	const struct added_sink sink = { encode_raw, encode_token, &e };
+	struct buf repaired = BUF_INIT(3 * TOKENIZER_MAX_TEXT);
+	size_t old = out->n;
+	int rc;
+
+	if (len > TOKENIZER_MAX_TEXT)
+		return err_set(ERR_INPUT, "a text of %zu bytes is too long for the tokenizer (at most %zu)", len,
+			       TOKENIZER_MAX_TEXT);
+	if (!utf8_valid(text, len, NULL)) {
+		utf8_repair(&repaired, text, len);
+		text = buf_str(&repaired);
+		len = repaired.len;
+	}
+	e.search = onig_scratch_new();
+	for (int i = 0; special && i < t->n_before; i++)
+		tokens_add(out, t->before[i]);
+	rc = added_split(&t->added, &t->added.raw, e.search, text, len, &sink);
+	for (int i = 0; special && i < t->n_after; i++)
+		tokens_add(out, t->after[i]);
+	if (rc)
+		out->n = old;
+	onig_scratch_free(e.search);
+	bpe_scratch_release(&e.merge);
+	buf_release(&repaired);
+	return rc;
+}
+
+/* ---- decoding ----------------------------------------------------------------------------------------------------- */
+
+void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n, bool skip_special)
+{
+	struct buf bytes = BUF_INIT(BUF_NOLIMIT);
+	bool first = true;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *text = tokenizer_text(t, ids[i]);
+		if (!text || (skip_special && t->added.special[ids[i]]))
+			continue;
+		if (!t->byte_decoder && !first)
+			buf_addc(&bytes, ' ');
+		first = false;
+		/* A token that is not wholly of the byte alphabet (an added one with a space, say) stands for itself. */
+		if (!t->byte_decoder || !byte_alphabet_read(&bytes, text, strlen(text)))
+			buf_adds(&bytes, text);
+	}
+	if (bytes.len)
+		utf8_repair(out, bytes.data, bytes.len);
+	buf_release(&bytes);
+}

@@ -1,0 +1,440 @@
+/* tokenizer_bpe.c: a piece of text to ids, by byte pair encoding.
+ *
+ * The piece begins as one symbol a byte. The pair of neighbours with the lowest rank, the leftmost of equals, becomes
+ * one symbol; again, until no pair of neighbours is a merge. One merge at a time: the new symbol's pairs compete at
+ * once. (Replacing all occurrences of a pair together is not the same for vocabularies derived from tiktoken's, where
+ * a pair's rank may be below those of its parts.) So the outcome is a function of the piece alone.
+ *
+ * A short piece, which is nearly every one, is done on an array: n is small, finding the minimum is a run over a cache
+ * line. A long piece (a megabyte without a space is legal input) uses a linked list and a heap of (rank, position),
+ * n log n; an entry whose pair no longer stands there is dropped when it comes up. Both ways give the same ids; the
+ * tests compare them. Merges are found by one open-addressed table keyed by the two ids.
+ *
+ * Bytes that the vocabulary lacks become the unknown token, or are dropped where there is none, as the tokenizers
+ * library does. */
+#include "base/base.h"
+
+#include "model/tokenizer_int.h"
+
+enum { SHORT_PIECE = 40 };
+
+/* ---- the byte alphabet -------------------------------------------------------------------------------------------- */
+
+static bool prints_itself(uint32_t c)
+{
+	return (c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff);
+}
+
+uint32_t byte_alphabet_char(uint8_t byte)
+{
+	uint32_t hidden = 0;
+
+	if (prints_itself(byte))
+		return byte;
+	for (uint32_t b = 0; b < byte; b++)
+		hidden += !prints_itself(b);
+	return 0x100 + hidden;
+}
+
+int byte_alphabet_byte(uint32_t cp)
+{
+	uint32_t hidden = 0x100;
+
+	if (prints_itself(cp))
+		return (int)cp;
+	for (uint32_t b = 0; b < 256; b++)
+		if (!prints_itself(b) && hidden++ == cp)
+			return (int)b;
+	return -1;
+}
+
+void byte_alphabet_spell(struct buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char utf8[4];
+		buf_add(out, utf8, utf8_put(utf8, byte_alphabet_char((uint8_t)text[i])));
+	}
+}
+
+bool byte_alphabet_read(struct buf *out, const char *token, size_t len)
+{
+	size_t start = out->len, used;
+
+	for (size_t i = 0; i < len; i += used) {
+		uint8_t c = (uint8_t)token[i];
+		int byte;
+		used = 1;
+		byte = c > ' ' && c < 0x7f ? c : byte_alphabet_byte(utf8_next(token + i, len - i, &used));
+		if (byte < 0) {
+			out->len = start;
+			if (out->data)
+				out->data[start] = '\0';
+			return false;
+		}
+		buf_addc(out, (char)byte);
+	}
+	return true;
+}
+
+/* ---- vocabulary --------------------------------------------------------------------------------------------------- */
+
+void vocab_release(struct vocab *v)
+{
+	for (int32_t i = 0; i < v->n; i++)
+		free(v->texts[i]);
+	free(v->texts);
+	map_release(&v->ids);
+	memset(v, 0, sizeof(*v));
+}
+
+int32_t vocab_id(const struct vocab *v, const char *text, size_t len)
+{
+	int64_t id;
+
+	return map_get(&v->ids, text, len, &id) ? (int32_t)id : -1;
+}
+
+void vocab_add(struct vocab *v, const char *text, size_t len)
+{
+	MEM_GROW(v->texts, v->n, v->cap);
+	map_put(&v->ids, text, len, v->n);
+	v->texts[v->n++] = mem_strn(text, len);
+}
+
+static int vocab_parse(struct vocab *v, const json_t *list, const char *name)
+{
+	size_t n = json_object_size(list);
+	const char *text;
+	json_t *value;
+
+	if (!json_is_object(list) || !n || n > TOKENIZER_MAX_IDS)
+		return err_set(ERR_INPUT, "%s: model.vocab: an object with 1 to %d members is wanted", name,
+			       TOKENIZER_MAX_IDS);
+	v->texts = mem_array(n, sizeof(*v->texts));
+	v->n = v->cap = (int32_t)n;
+	json_object_foreach((json_t *)list, text, value) {
+		json_int_t id = json_integer_value(value);
+		if (!json_is_integer(value) || id < 0 || id >= (json_int_t)n)
+			return err_set(ERR_INPUT, "%s: model.vocab: the id of \"%s\" is not in 0..%zu (an id for each of %zu tokens)",
+				       name, text, n - 1, n);
+		if (v->texts[id])
+			return err_set(ERR_INPUT, "%s: model.vocab: \"%s\" and \"%s\" have the same id %d", name,
+				       v->texts[id], text, (int)id);
+		v->texts[id] = mem_str(text);
+		map_put(&v->ids, text, strlen(text), id);
+	}
+	return 0;
+}
+
+/* ---- merges ------------------------------------------------------------------------------------------------------- */
+
+static size_t pair_hash(uint32_t left, uint32_t right)
+{
+	uint64_t x = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u;
+
+	return (size_t)(x ^ x >> 29);
+}
+
+static struct bpe_pair *pair_slot(const struct bpe *b, uint32_t left, uint32_t right)
+{
+	size_t i = pair_hash(left, right) & b->mask;
+
+	while (b->pairs[i].rank >= 0 && (b->pairs[i].left != left || b->pairs[i].right != right))
+		i = (i + 1) & b->mask;
+	return &b->pairs[i];
+}
+
+/* The rank of a pair, or INT32_MAX. */
+static inline int32_t pair_rank(const struct bpe *b, int32_t left, int32_t right)
+{
+	const struct bpe_pair *p = pair_slot(b, (uint32_t)left, (uint32_t)right);
+
+	return p->rank >= 0 ? p->rank : INT32_MAX;
+}
+
+/* The two parts of a merge: ["a","b"], or "a b" of older files. */
+static bool merge_parts(const json_t *merge, const char **a, size_t *a_len, const char **b)
+{
+	const char *space;
+
+	if (json_is_array(merge) && json_array_size(merge) == 2) {
+		*a = json_string_value(json_array_get(merge, 0));
+		*b = json_string_value(json_array_get(merge, 1));
+		if (!*a || !*b)
+			return false;
+		*a_len = strlen(*a);
+		return true;
+	}
+	*a = json_string_value(merge);
+	space = *a ? strchr(*a, ' ') : NULL;
+	if (!space || strchr(space + 1, ' '))
+		return false;
+	*a_len = (size_t)(space - *a);
+	*b = space + 1;
+	return true;
+}
+
+static int merge_add(struct bpe *b, const struct vocab *v, const json_t *merge, struct buf *joined, size_t at,
+		     const char *name)
+{
+	const char *left, *right;
+	size_t left_len;
+	int32_t l, r, id;
+	struct bpe_pair *slot;
+
+	if (!merge_parts(merge, &left, &left_len, &right))
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: two tokens are wanted", name, at);
+	buf_clear(joined);
+	buf_add(joined, left, left_len);
+	buf_adds(joined, right);
+	l = vocab_id(v, left, left_len);
+	r = vocab_id(v, right, strlen(right));
+	id = vocab_id(v, buf_str(joined), joined->len);
+	if (l < 0)
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%.*s\" is not in model.vocab", name, at, (int)left_len,
+			       left);
+	if (r < 0 || id < 0)
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%s\" is not in model.vocab", name, at,
+			       r < 0 ? right : buf_str(joined));
+	slot = pair_slot(b, (uint32_t)l, (uint32_t)r);
+	*slot = (struct bpe_pair){ (uint32_t)l, (uint32_t)r, b->n_merges, id }; /* of equal pairs the last counts */
+	b->made[b->n_merges++] = id;
+	return 0;
+}
+
+static int merges_parse(struct bpe *b, const struct vocab *v, const json_t *list, const char *name)
+{
+	struct buf joined = BUF_INIT(1 << 24);
+	size_t n = json_array_size(list), slots = 16;
+	int rc = 0;
+
+	if (!json_is_array(list) || n > TOKENIZER_MAX_IDS)
+		return err_set(ERR_INPUT, "%s: model.merges: a list of at most %d merges is wanted", name,
+			       TOKENIZER_MAX_IDS);
+	while (slots < 2 * n)
+		slots *= 2;
+	b->pairs = mem_array(slots, sizeof(*b->pairs));
+	b->mask = slots - 1;
+	for (size_t i = 0; i < slots; i++)
+		b->pairs[i].rank = -1;
+	b->made = mem_array(n + 1, sizeof(*b->made));
+	for (size_t i = 0; i < n && !rc; i++) {
+		const json_t *merge = json_array_get(list, i);
+		if (json_is_string(merge) && !strncmp(json_string_value(merge), "#version", 8))
+			continue; /* the head line of an old merges.txt; takes no rank */
+		rc = merge_add(b, v, merge, &joined, i, name);
+	}
+	buf_release(&joined);
+	return rc;
+}
+
+/* ---- the model ---------------------------------------------------------------------------------------------------- */
+
+static int parse_options(struct bpe *b, const struct vocab *v, const json_t *model, const char *name)
+{
+	const json_t *dropout = json_object_get(model, "dropout");
+	const char *unk = json_get_text(model, "unk_token", "");
+	int rc;
+
+	if (json_is_number(dropout) && json_number_value(dropout) != 0)
+		return tokenizer_refuse(name, "model.dropout", "a random tokenization");
+	rc = tokenizer_must_be_off(model, "continuing_subword_prefix", name, "model");
+	if (!rc)
+		rc = tokenizer_must_be_off(model, "end_of_word_suffix", name, "model");
+	if (rc)
+		return rc;
+	b->ignore_merges = json_get_flag(model, "ignore_merges", false);
+	b->fuse_unk = json_get_flag(model, "fuse_unk", false);
+	b->unk = *unk ? vocab_id(v, unk, strlen(unk)) : -1;
+	if (*unk && b->unk < 0)
+		return err_set(ERR_INPUT, "%s: model.unk_token: \"%s\" is not in model.vocab", name, unk);
+	return 0;
+}
+
+int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const char *name)
+{
+	struct buf bytes = BUF_INIT(1 << 24);
+	bool complete = true;
+	int rc = vocab_parse(v, json_object_get(model, "vocab"), name);
+
+	map_init(&b->whole);
+	if (!rc)
+		rc = parse_options(b, v, model, name);
+	if (!rc)
+		rc = merges_parse(b, v, json_object_get(model, "merges"), name);
+	if (rc)
+		return rc;
+	for (int i = 0; i < 256; i++) {
+		char utf8[4];
+		b->byte_id[i] = vocab_id(v, utf8, utf8_put(utf8, byte_alphabet_char((uint8_t)i)));
+		complete &= b->byte_id[i] >= 0;
+	}
+	/* With every byte in the vocabulary there is nothing to fall back from. */
+	if (json_get_flag(model, "byte_fallback", false) && !complete)
+		return tokenizer_refuse(name, "model.byte_fallback", "true with an incomplete byte alphabet");
+	for (int32_t i = 0; b->ignore_merges && i < v->n; i++) {
+		buf_clear(&bytes);
+		if (byte_alphabet_read(&bytes, v->texts[i], strlen(v->texts[i])) && bytes.len)
+			map_put(&b->whole, bytes.data, bytes.len, i);
+	}
+	buf_release(&bytes);
+	return 0;
+}
+
+void bpe_release(struct bpe *b)
+{
+	free(b->pairs);
+	free(b->made);
+	map_release(&b->whole);
+	memset(b, 0, sizeof(*b));
+}
+
+/* ---- merging ------------------------------------------------------------------------------------------------------ */
+
+void bpe_scratch_release(struct bpe_scratch *s)
+{
+	free(s->ids);
+	free(s->prev);
+	free(s->next);
+	free(s->heap);
+	memset(s, 0, sizeof(*s));
+}
+
+static void scratch_reserve(struct bpe_scratch *s, size_t n)
+{
+	if (n <= s->cap)
+		return;
+	s->cap = n + n / 2 + 64;
+	s->ids = mem_resize(s->ids, mem_mul(s->cap, sizeof(*s->ids)));
+	s->prev = mem_resize(s->prev, mem_mul(s->cap, sizeof(*s->prev)));
+	s->next = mem_resize(s->next, mem_mul(s->cap, sizeof(*s->next)));
+}
+
+/* The symbols that the piece begins with; returns how many. */
+static size_t first_symbols(const struct bpe *b, int32_t *ids, const char *piece, size_t len)
+{
+	size_t n = 0;
+	bool unknown = false;
+
+	for (size_t i = 0; i < len; i++) {
+		int32_t id = b->byte_id[(uint8_t)piece[i]];
+		if (id >= 0)
+			ids[n++] = id;
+		else if (b->unk >= 0 && !(unknown && b->fuse_unk))
+			ids[n++] = b->unk;
+		unknown = id < 0;
+	}
+	return n;
+}
+
+static size_t merge_short(const struct bpe *b, int32_t *ids, size_t n)
+{
+	int32_t rank[SHORT_PIECE];
+
+	for (size_t i = 0; i + 1 < n; i++)
+		rank[i] = pair_rank(b, ids[i], ids[i + 1]);
+	while (n > 1) {
+		size_t at = 0;
+		for (size_t i = 1; i + 1 < n; i++)
+			if (rank[i] < rank[at])
+				at = i;
+		if (rank[at] == INT32_MAX)
+			break;
+		ids[at] = b->made[rank[at]];
+		n--;
+		memmove(ids + at + 1, ids + at + 2, (n - at - 1) * sizeof(*ids));
+		memmove(rank + at, rank + at + 1, (n - at - 1) * sizeof(*rank));
+		if (at + 1 < n)
+			rank[at] = pair_rank(b, ids[at], ids[at + 1]);
+		if (at > 0)
+			rank[at - 1] = pair_rank(b, ids[at - 1], ids[at]);
+	}
+	return n;
+}
+
+/* A heap of rank << 32 | position, the least on top. */
+static void heap_push(struct bpe_scratch *s, uint64_t key)
+{
+	size_t i = s->heap_n;
+
+	MEM_GROW(s->heap, s->heap_n, s->heap_cap);
+	s->heap_n++;
+	for (; i > 0 && s->heap[(i - 1) / 2] > key; i = (i - 1) / 2)
+		s->heap[i] = s->heap[(i - 1) / 2];
+	s->heap[i] = key;
+}
+
+static uint64_t heap_pop(struct bpe_scratch *s)
+{
+	uint64_t top = s->heap[0], key = s->heap[--s->heap_n];
+	size_t i = 0, child;
+
+	while ((child = 2 * i + 1) < s->heap_n) {
+		if (child + 1 < s->heap_n && s->heap[child + 1] < s->heap[child])
+			child++;
+		if (s->heap[child] >= key)
+			break;
+		s->heap[i] = s->heap[child];
+		i = child;
+	}
+	s->heap[i] = key;
+	return top;
+}
+
+static void heap_consider(const struct bpe *b, struct bpe_scratch *s, int32_t at)
+{
+	int32_t rank = s->next[at] < 0 ? INT32_MAX : pair_rank(b, s->ids[at], s->ids[s->next[at]]);
+
+	if (rank != INT32_MAX)
+		heap_push(s, (uint64_t)rank << 32 | (uint32_t)at);
+}
+
+static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, size_t n)
+{
+	size_t left = 0;
+
+	s->heap_n = 0;
+	for (size_t i = 0; i < n; i++) {
+		s->prev[i] = (int32_t)i - 1;
+		s->next[i] = i + 1 < n ? (int32_t)i + 1 : -1;
+	}
+	for (size_t i = 0; i + 1 < n; i++)
+		heap_consider(b, s, (int32_t)i);
+	while (s->heap_n) {
+		uint64_t key = heap_pop(s);
+		int32_t at = (int32_t)(key & 0xffffffff), rank = (int32_t)(key >> 32), gone;
+		/* Stale: swallowed by its left neighbour, or a pair that has changed since. */
+		if (s->ids[at] < 0 || s->next[at] < 0 || pair_rank(b, s->ids[at], s->ids[s->next[at]]) != rank)
+			continue;
+		gone = s->next[at];
+		s->ids[at] = b->made[rank];
+		s->ids[gone] = -1;
+		s->next[at] = s->next[gone];
+		if (s->next[at] >= 0)
+			s->prev[s->next[at]] = at;
+		if (s->prev[at] >= 0)
+			heap_consider(b, s, s->prev[at]);
+		heap_consider(b, s, at);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (s->ids[i] >= 0)
+			s->ids[left++] = s->ids[i];
+	return left;
+}
+
+void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len, bool heap)
+{
+	int64_t whole;
+	size_t n;
+
+	if (b->ignore_merges && map_get(&b->whole, piece, len, &whole)) {
+		tokens_add(out, (int32_t)whole);
+		return;
+	}
+	scratch_reserve(s, len);
+	n = first_symbols(b, s->ids, piece, len);
+	if (n > 1)
+		n = n > SHORT_PIECE || heap ? merge_long(b, s, n) : merge_short(b, s->ids, n);
+	for (size_t i = 0; i < n; i++)
+		tokens_add(out, s->ids[i]);
+}
