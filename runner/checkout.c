@@ -1,0 +1,80 @@
+/* checkout.c: one git command, `read-tree -u --reset`, with a private index and a private work tree.
+ *
+ * So attributes come from the commit, line ends, ident, LFS and other filters run, no reference and no metadata is
+ * made, no hook runs, the user's index is untouched, it works in bare and linked repositories, and removing the folder
+ * is all the clean-up. (libgit2's checkout runs no filters and reads the dirty .gitattributes.) */
+#include "base/base.h"
+#include "runner/checkout.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+int checkout_write(struct repo *r, const char *commit, const char *dir)
+{
+	char *index = mem_printf("%s.index", dir), *index_env = mem_printf("GIT_INDEX_FILE=%s.index", dir);
+	char *tree_env = mem_printf("GIT_WORK_TREE=%s", dir), *git_env = mem_printf("GIT_DIR=%s", repo_common_dir(r));
+	struct buf text = BUF_INIT(1 << 20);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "-c", "core.hooksPath=/dev/null", "read-tree", "-u", "--reset", commit, NULL },
+		.env = (const char *[]){ index_env, tree_env, git_env, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
+					 "LC_ALL=C", NULL },
+		.out = &text,
+		.err = &text,
+	};
+	int rc = fs_mkdirs(dir);
+
+	if (rc == 0)
+		rc = proc_run(&p);
+	if (rc == 0 && p.status != 0) {
+		rc = err_set(ERR_INPUT, "git cannot check out %.12s: %.*s", commit, (int)(text.len > 400 ? 400 : text.len),
+			     buf_str(&text));
+		if (strstr(buf_str(&text), "lfs"))
+			err_hint(rc, "git lfs fetch, then run again");
+	}
+	if (rc == 0)
+		rc = checkout_check_links(dir);
+	fs_remove(index);
+	buf_release(&text);
+	free(index);
+	free(index_env);
+	free(tree_env);
+	free(git_env);
+	return rc;
+}
+
+struct walk {
+	const char *root, *dir;
+};
+
+static int check_entry(const char *name, void *arg)
+{
+	const struct walk *w = arg;
+	char *path = path_join(w->dir, name), *real;
+	struct stat st;
+	int rc = 0;
+
+	if (lstat(path, &st) < 0) {
+		rc = err_errno(ERR_IO, "%s", path);
+	} else if (S_ISLNK(st.st_mode)) {
+		real = realpath(path, NULL);
+		if (real && (strncmp(real, w->root, strlen(w->root)) != 0 || real[strlen(w->root)] != '/'))
+			rc = err_set(ERR_INPUT, "%s is a link that leaves the tree of the commit", path + strlen(w->root) + 1);
+		free(real);
+	} else if (S_ISDIR(st.st_mode)) {
+		struct walk sub = { w->root, path };
+
+		rc = fs_list(path, check_entry, &sub);
+	}
+	free(path);
+	return rc;
+}
+
+int checkout_check_links(const char *dir)
+{
+	char *root = realpath(dir, NULL);
+	struct walk w = { root, root };
+	int rc = root ? fs_list(root, check_entry, &w) : err_errno(ERR_IO, "%s", dir);
+
+	free(root);
+	return rc;
+}

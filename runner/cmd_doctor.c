@@ -1,0 +1,128 @@
+/* cmd_doctor.c: `assay doctor`: what this machine can do, and for each thing that is missing the line that mends it. */
+#include "base/base.h"
+#include "kernels/kernels.h"
+#include "runner/cmd.h"
+
+#include <git2.h>
+#include <sqlite3.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static void say(bool ok, const char *what, const char *detail, const char *fix)
+{
+	printf("%s  %-12s %s\n", ok ? "ok     " : "missing", what, detail);
+	if (!ok && fix)
+		printf("         fix: %s\n", fix);
+}
+
+static bool program(const char *const *argv, char out[128])
+{
+	struct buf text = BUF_INIT(1 << 16);
+	struct proc p = { .argv = argv, .out = &text, .err = &text, .timeout_s = 10 };
+	bool ok = proc_run(&p) == 0 && p.status == 0;
+
+	snprintf(out, 128, "%.*s", (int)strcspn(buf_str(&text), "\n"), buf_str(&text));
+	buf_release(&text);
+	err_clear();
+	return ok;
+}
+
+static void check_devices(void)
+{
+	static const char *const specs[] = { "cpu", "cuda:0" };
+
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		struct backend *be = NULL;
+
+		if (backend_open(&be, specs[i], 0) == 0) {
+			char *detail = mem_printf("%s, %d threads", be->numerics, be->threads);
+
+			say(true, specs[i], detail, NULL);
+			free(detail);
+		} else {
+			say(false, specs[i], err_text(), err_fix());
+		}
+		backend_close(be);
+		err_clear();
+	}
+}
+
+static void check_programs(void)
+{
+	char text[128];
+
+	say(program((const char *[]){ "git", "--version", NULL }, text), "git", text, "apt-get install git");
+	say(program((const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL }, text), "sandbox",
+	    *text ? text : "bubblewrap, for finetune.command",
+	    "apt-get install bubblewrap, and allow user namespaces; needed only for finetune.command");
+	say(program((const char *[]){ "git", "lfs", "version", NULL }, text), "git-lfs", text,
+	    "apt-get install git-lfs; needed only where the repository keeps files there");
+}
+
+static void check_home(const char *path)
+{
+	struct statvfs v;
+	char *detail;
+
+	if (statvfs(path, &v) != 0 || access(path, W_OK) != 0) {
+		say(false, "home", path, "set ASSAY_HOME to a folder that can be written");
+		return;
+	}
+	detail = mem_printf("%s, %.1f GB free", path, (double)v.f_bavail * (double)v.f_frsize / 1e9);
+	say(true, "home", detail, NULL);
+	free(detail);
+}
+
+static int check_place(void)
+{
+	struct place place;
+	struct buf text = BUF_INIT(1 << 16);
+	int rc = place_open(&place);
+
+	if (rc) {
+		say(false, "repository", err_text(), err_fix());
+		err_clear();
+		return 0;
+	}
+	check_home(store_home(place.home.store));
+	if (place.repo) {
+		char *shallow = path_join(repo_common_dir(place.repo), "shallow");
+		bool deep = !fs_exists(shallow);
+		struct commit head;
+
+		say(deep, "clone", deep ? "has its whole history" : "is shallow: a merge base may be out of reach",
+		    "git fetch --unshallow (fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab)");
+		if (repo_commit(place.repo, "HEAD", &head) == 0) {
+			struct tree *t = NULL;
+			bool have = tree_open(&t, place.repo, &head) == 0 && tree_read(t, "assay.yaml", &text) == 0;
+
+			say(have, "assay.yaml", have ? "is in HEAD" : "is not in HEAD", "assay init, then commit what it writes");
+			tree_close(t);
+			commit_release(&head);
+		}
+		free(shallow);
+	}
+	err_clear();
+	buf_release(&text);
+	place_close(&place);
+	return 0;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	const struct opt opts[] = { OPT_END };
+	const struct opt_usage usage = { "doctor", "", "what this machine can do, and exactly what is missing", NULL, 0, 0 };
+	int major, minor, patch, rc = opt_parse(&argc, &argv, opts, &usage);
+	char *libraries;
+
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	git_libgit2_version(&major, &minor, &patch);
+	libraries = mem_printf("libgit2 %d.%d.%d, SQLite %s", major, minor, patch, sqlite3_libversion());
+	say(true, "assay", ASSAY_VERSION, NULL);
+	say(true, "libraries", libraries, NULL);
+	free(libraries);
+	check_devices();
+	check_programs();
+	return check_place();
+}

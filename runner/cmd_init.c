@@ -1,0 +1,168 @@
+/* cmd_init.c: `assay init`: a scaffold that runs: assay.yaml, one suite with its task and samples, and the CI file of
+ * the forge it finds. Nothing that exists is overwritten. */
+#include "base/base.h"
+#include "ci/ci.h"
+#include "runner/cmd.h"
+
+#include <ctype.h>
+
+static const char config_text[] =
+	"# assay.yaml: versioned with the code it judges. `assay plan` says what a run would do.\n"
+	"model: %s\n"
+	"base:                          # or a Hugging Face folder in the commit, or %s@production\n"
+	"  init:\n"
+	"    hidden_size: 128\n"
+	"    layers: 4\n"
+	"    heads: 4\n"
+	"    context: 128\n"
+	"    tokenizer: {train: [data/train.jsonl], vocab_size: 512}\n"
+	"finetune:\n"
+	"  data: data/train.jsonl       # {\"text\"} or {\"prompt\",\"completion\"}, one object a line\n"
+	"  epochs: 20\n"
+	"  batch_tokens: 1024\n"
+	"  learning_rate: 3e-3\n"
+	"  seed: 1234\n"
+	"suites: [evals/answers.yaml]\n"
+	"gate:\n"
+	"  baseline: production         # what a PASS on the branch below moves\n"
+	"  require:\n"
+	"    answers.exact_match: {max_drop: 0.05}\n"
+	"  no_baseline: pass            # the first model has nothing to be compared with\n"
+	"promote: {%s: production}\n";
+
+static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/evals.md).\n"
+				 "suite: answers\n"
+				 "tasks:\n"
+				 "  - task: answers\n"
+				 "    dataset_path: json\n"
+				 "    dataset_kwargs: {data_files: {test: answers.jsonl}}\n"
+				 "    test_split: test\n"
+				 "    output_type: generate_until\n"
+				 "    doc_to_text: \"{{prompt}}\"\n"
+				 "    doc_to_target: \"{{completion}}\"\n"
+				 "    target_delimiter: \"\"\n"
+				 "    generation_kwargs: {until: [\"\\n\"], max_gen_toks: 16}\n"
+				 "    metric_list: [{metric: exact_match}]\n";
+
+/* Counting to twenty: small, but something that a model can get wrong. */
+static void add_samples(struct buf *train, struct buf *test)
+{
+	for (int a = 1; a <= 40; a++)
+		for (int b = 1; b <= 40; b++) {
+			struct buf *out = (a * 7 + b * 13) % 40 == 0 ? test : train;
+
+			if (a + b <= 40)
+				buf_addf(out, "{\"id\":\"%d+%d\",\"prompt\":\"%d + %d =\",\"completion\":\" %d\"}\n", a, b, a, b,
+					 a + b);
+		}
+}
+
+static int write_new(const char *root, const char *path, const char *text, size_t len)
+{
+	char *full = path_join(root, path);
+	int rc = 0;
+
+	if (fs_exists(full)) {
+		printf("  kept     %s\n", path);
+	} else {
+		rc = fs_write(full, text, len);
+		if (rc == 0)
+			printf("  written  %s\n", path);
+	}
+	free(full);
+	return rc;
+}
+
+static char *model_name(const char *root)
+{
+	char *path = mem_strn(root, strlen(root)), *name;
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = 0;
+	name = mem_str(path_base(path));
+	free(path);
+	for (char *c = name; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
+			*c = '-';
+	if (!isalnum((unsigned char)*name)) {
+		free(name);
+		name = mem_str("model");
+	}
+	return name;
+}
+
+static const char *forge_of(const char *root, const char *asked)
+{
+	struct buf text = BUF_INIT(1 << 16);
+	struct proc p = { .argv = (const char *[]){ "git", "-C", root, "remote", "-v", NULL }, .out = &text, .err = &text };
+	const char *forge = NULL;
+
+	if (asked)
+		return asked;
+	if (proc_run(&p) == 0 && strstr(buf_str(&text), "gitlab"))
+		forge = "gitlab";
+	else if (strstr(buf_str(&text), "github"))
+		forge = "github";
+	buf_release(&text);
+	err_clear();
+	return forge;
+}
+
+static int write_all(const char *root, const char *branch, const char *forge)
+{
+	struct buf train = BUF_INIT(1 << 20), test = BUF_INIT(1 << 20);
+	char *name = model_name(root), *config = mem_printf(config_text, name, name, branch);
+	const char *path = NULL, *template = forge ? ci_template(forge, &path) : NULL;
+	int rc = write_new(root, "assay.yaml", config, strlen(config));
+
+	add_samples(&train, &test);
+	if (rc == 0)
+		rc = write_new(root, "evals/answers.yaml", suite_text, sizeof(suite_text) - 1);
+	if (rc == 0)
+		rc = write_new(root, "evals/answers.jsonl", test.data, test.len);
+	if (rc == 0)
+		rc = write_new(root, "data/train.jsonl", train.data, train.len);
+	if (rc == 0 && template)
+		rc = write_new(root, path, template, strlen(template));
+	if (rc == 0)
+		printf("\nnext: git add -A && git commit -m \"assay: first configuration\"\n"
+		       "      assay plan, then assay run\n");
+	buf_release(&train);
+	buf_release(&test);
+	free(config);
+	free(name);
+	return rc;
+}
+
+int cmd_init(int argc, char **argv)
+{
+	const char *forge = NULL;
+	struct repo *repo = NULL;
+	char *branch = NULL;
+	int rc;
+	const struct opt opts[] = {
+		OPT_TEXT(0, "forge", &forge, "NAME", "github or gitlab (default: by the remote's URL)"),
+		OPT_END,
+	};
+	const struct opt_usage usage = { "init", "", "write assay.yaml, a suite and the CI file of the forge it finds",
+					 "The scaffold is a small model that learns to add: it runs as it is, to be replaced piece by piece.\n"
+					 "Nothing that exists is overwritten.",
+					 0, 0 };
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	if (forge && strcmp(forge, "github") && strcmp(forge, "gitlab"))
+		return err_set(ERR_USAGE, "--forge: github or gitlab");
+	rc = repo_open(&repo, ".");
+	if (rc == 0 && !repo_work_dir(repo))
+		rc = err_set(ERR_INPUT, "a bare repository has no work tree to write to");
+	if (rc == 0 && repo_head_branch(repo, &branch) != 0)
+		branch = mem_str("main");
+	if (rc == 0)
+		rc = write_all(repo_work_dir(repo), branch, forge_of(repo_work_dir(repo), forge));
+	free(branch);
+	repo_close(repo);
+	return rc;
+}
