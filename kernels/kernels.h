@@ -83,7 +83,8 @@ struct backend {
 	 * Keys are walked in tiles aligned to the position in the sequence, so a cache changes no bit. */
 	void (*attn)(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 		     const struct kernels_seqs *seqs, const struct kernels_attn *shape);
-	/* Whole sequences only (as many keys as queries). Overwrites dq, dk, dv. */
+	/* Whole sequences only (as many keys as queries). Overwrites dq, dk, dv, which have the strides of q, k and v; dout
+	 * and out have o_stride. */
 	void (*attn_back)(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
 			  const float *lse, const float *q, const float *k, const float *v,
 			  const struct kernels_seqs *seqs, const struct kernels_attn *shape);
@@ -100,7 +101,8 @@ struct backend {
 	void (*scatter_add)(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C);
 
 	/* Per row of logits[T,V]: logprob[t] = logits[t][target] - log sum exp, summed in double; argmax[t] is the first
-	 * largest. target[t] < 0 skips a row (logprob 0). argmax may be NULL. targets and outputs are device memory. */
+	 * largest. target[t] < 0 skips a row (logprob 0; its argmax is found all the same). argmax may be NULL. targets
+	 * and outputs are device memory. */
 	void (*logprob)(struct backend *be, double *logprob, int32_t *argmax, const float *logits,
 			const int32_t *target, int T, int V);
 	/* In place: logits become dlogits = scale * (softmax - onehot(target)); rows with target < 0 become 0. */
@@ -111,11 +113,18 @@ struct backend {
 	void (*adamw)(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
 		      const struct kernels_adamw *how);
 
-	void *state; /* the back end's own */
+	void *state;                        /* the back end's own */
+	void (*close)(struct backend *be);  /* for backend_close(): frees the state and the table itself */
 };
 
 /* spec: "auto", "cpu", "cpu_ref", "cuda", "cuda:N"; threads 0: all that the process may use. ERR_UNAVAILABLE says what
- * is missing and how to get it. */
+ * is missing and how to get it. A back end serves one caller at a time.
+ *
+ * The CUDA plugin, libassay-cuda.so beside the program, exports
+ *	int assay_cuda_open(struct backend **out, int device);   0, or an enum err
+ *	const char *assay_cuda_error(void);                      why; may be absent
+ *	const int assay_cuda_abi = KERNELS_ABI;                  the table it was built with */
+#define KERNELS_ABI 1
 int backend_open(struct backend **out, const char *spec, int threads);
 void backend_close(struct backend *be);
 

@@ -1,0 +1,188 @@
+/* cpu.c: the fast CPU back end: its memory, its threads, its table.
+ *
+ * The operations stand in cpu_gemm.c, cpu_attn.c, cpu_norm.c, cpu_pointwise.c, cpu_loss.c and cpu_optim.c; cpu_ref.c says
+ * what each must give. Laws for all of them:
+ *   - Threads divide rows, columns or blocks of a size that is fixed; they never divide a sum, unless its parts are
+ *     fixed blocks that are added in order. So the number of threads changes no bit.
+ *   - Small work stays on the calling thread: waking the others costs some microseconds.
+ *   - Contraction is off and every fused multiply-add is written, so the bits are the program's, not the compiler's.
+ *
+ * Device memory is the host's. The back end refuses what the machine (or the container) cannot hold, instead of letting
+ * the kernel of the machine overcommit and end the process later. */
+#include "base/base.h"
+#include "kernels/kernels_int.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#if defined(__AVX2__) && defined(__FMA__)
+#define CPU_ISA "x86-64-v3"
+#define GEMM(form) cpu_gemm_##form
+#elif defined(__x86_64__)
+#define CPU_ISA "x86-64-blis"
+#define GEMM(form) cpu_blis_##form
+#elif defined(__aarch64__)
+#define CPU_ISA "armv8-blis"
+#define GEMM(form) cpu_blis_##form
+#else
+#define CPU_ISA "generic-blis"
+#define GEMM(form) cpu_blis_##form
+#endif
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+
+enum { HEADER = 64 }; /* in front of each block: its size; keeps the border of 64 */
+
+/* What the machine has, or the container may have (cgroup v2). */
+static size_t memory_limit(void)
+{
+	struct buf text = BUF_INIT(64);
+	struct err_saved saved = err_save();
+	unsigned long long cg = 0;
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	size_t limit = pages > 0 && page > 0 ? mem_mul((size_t)pages, (size_t)page) : (size_t)1 << 40;
+	if (fs_read(&text, "/sys/fs/cgroup/memory.max", 63) == 0 && sscanf(buf_str(&text), "%llu", &cg) == 1 && cg < limit)
+		limit = (size_t)cg;
+	buf_release(&text);
+	err_restore(&saved);
+	return limit;
+}
+
+int cpu_alloc(struct backend *be, void **out, size_t bytes)
+{
+	struct cpu_state *s = be->state;
+	*out = NULL;
+	uint8_t *p = NULL;
+	if (bytes < s->limit_bytes && s->used_bytes <= s->limit_bytes - bytes)
+		p = mem_try_aligned(bytes + HEADER);
+	if (!p) {
+		err_set(ERR_UNAVAILABLE, "%s: no memory for %zu MB more (%zu MB in use, the machine has %zu MB)", be->name,
+			bytes >> 20, s->used_bytes >> 20, s->limit_bytes >> 20);
+		return err_hint(ERR_UNAVAILABLE, "a smaller batch, a shorter context or a smaller model needs less");
+	}
+	memcpy(p, &bytes, sizeof(bytes));
+	s->used_bytes += bytes;
+	*out = p + HEADER;
+	return 0;
+}
+
+void cpu_free(struct backend *be, void *p)
+{
+	struct cpu_state *s = be->state;
+	if (!p)
+		return;
+	uint8_t *block = (uint8_t *)p - HEADER;
+	size_t bytes;
+	memcpy(&bytes, block, sizeof(bytes));
+	s->used_bytes -= bytes;
+	free(block);
+}
+
+void cpu_copy(struct backend *be, void *dst, const void *src, size_t bytes)
+{
+	(void)be;
+	if (bytes)
+		memmove(dst, src, bytes);
+}
+
+void cpu_zero(struct backend *be, void *dst, size_t bytes)
+{
+	(void)be;
+	if (bytes)
+		memset(dst, 0, bytes);
+}
+
+int cpu_sync(struct backend *be)
+{
+	(void)be; /* every operation is done when it returns */
+	return 0;
+}
+
+/* ---- threads and their scratch -------------------------------------------------------------------------------------------- */
+
+float *cpu_scratch(struct backend *be, size_t n)
+{
+	struct cpu_state *s = be->state;
+	struct cpu_scratch *mine = &s->scratch[omp_get_thread_num()];
+	if (mine->n < n) {
+		free(mine->p);
+		mine->p = mem_try_aligned(mem_mul(n, sizeof(float)));
+		if (!mine->p)
+			mem_alloc(SIZE_MAX); /* the memory law: one line, and the end */
+		mine->n = n;
+	}
+	return mine->p;
+}
+
+int cpu_threads(const struct backend *be, size_t work)
+{
+	const size_t share = 15000; /* 15 us: several times what waking a thread costs */
+	size_t n = work / share;
+	return n <= 1 ? 1 : n < (size_t)be->threads ? (int)n : be->threads;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+
+void cpu_state_new(struct backend *be)
+{
+	struct cpu_state *s = mem_alloc(sizeof(*s));
+	s->limit_bytes = memory_limit();
+	s->n_scratch = be->threads;
+	s->scratch = mem_array((size_t)be->threads, sizeof(*s->scratch));
+	be->state = s;
+}
+
+void cpu_close(struct backend *be)
+{
+	struct cpu_state *s = be->state;
+	for (int i = 0; i < s->n_scratch; i++)
+		free(s->scratch[i].p);
+	free(s->scratch);
+	free(s);
+	free(be);
+}
+
+static const struct backend cpu_table = {
+	.name = "cpu",
+	.numerics = "cpu-1/f32/" CPU_ISA,
+	.alloc = cpu_alloc,
+	.free = cpu_free,
+	.upload = cpu_copy,
+	.download = cpu_copy,
+	.copy = cpu_copy,
+	.zero = cpu_zero,
+	.sync = cpu_sync,
+	.gemm_nt = GEMM(nt),
+	.gemm_nn = GEMM(nn),
+	.gemm_tn = GEMM(tn),
+	.embed = cpu_embed,
+	.embed_back = cpu_embed_back,
+	.rmsnorm = cpu_rmsnorm,
+	.rmsnorm_back = cpu_rmsnorm_back,
+	.rope = cpu_rope,
+	.attn = cpu_attn,
+	.attn_back = cpu_attn_back,
+	.swiglu = cpu_swiglu,
+	.swiglu_back = cpu_swiglu_back,
+	.add = cpu_add,
+	.gather = cpu_gather,
+	.scatter_add = cpu_scatter_add,
+	.logprob = cpu_logprob,
+	.xent_back = cpu_xent_back,
+	.sumsq = cpu_sumsq,
+	.adamw = cpu_adamw,
+	.close = cpu_close,
+};
+
+int cpu_open(struct backend **out, int threads)
+{
+#if defined(__x86_64__) && defined(__AVX2__)
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+		return err_set(ERR_ENV, "cpu: this build needs a processor of level x86-64-v3 (AVX2 and FMA)");
+#endif
+	struct backend *be = mem_copy(&cpu_table, sizeof(cpu_table));
+	be->threads = threads;
+	cpu_state_new(be);
+	*out = be;
+	return 0;
+}

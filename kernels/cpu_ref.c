@@ -1,0 +1,401 @@
+/* cpu_ref.c: what every operation means, in plain loops. The specification of the other tables.
+ *
+ * Slow on purpose: one thread, sums in double in ascending order, every output element by itself from its formula, no
+ * tiles and no order that a reader would have to think about. Other back ends are compared with this one (NMSE), and the
+ * backward operations of this one with finite differences of its forward ones. It is a working device too ("cpu_ref"):
+ * the place to go when a number is doubted. */
+#include "base/base.h"
+#include "kernels/kernels_int.h"
+#include "kernels/vmath.h"
+
+/* ---- matrix products -------------------------------------------------------------------------------------------------- */
+
+static void ref_store(float *c, double sum, float beta)
+{
+	*c = (float)(beta != 0 ? sum + (double)beta * (double)*c : sum);
+}
+
+static void ref_gemm_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	(void)be;
+	for (size_t i = 0; i < (size_t)M; i++)
+		for (size_t j = 0; j < (size_t)N; j++) {
+			double sum = 0;
+			for (size_t k = 0; k < (size_t)K; k++)
+				sum += (double)a[i * (size_t)K + k] * (double)b[j * (size_t)K + k];
+			ref_store(&c[i * (size_t)N + j], sum, beta);
+		}
+}
+
+static void ref_gemm_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	(void)be;
+	for (size_t i = 0; i < (size_t)M; i++)
+		for (size_t j = 0; j < (size_t)N; j++) {
+			double sum = 0;
+			for (size_t k = 0; k < (size_t)K; k++)
+				sum += (double)a[i * (size_t)K + k] * (double)b[k * (size_t)N + j];
+			ref_store(&c[i * (size_t)N + j], sum, beta);
+		}
+}
+
+static void ref_gemm_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	(void)be;
+	for (size_t i = 0; i < (size_t)M; i++)
+		for (size_t j = 0; j < (size_t)N; j++) {
+			double sum = 0;
+			for (size_t k = 0; k < (size_t)K; k++)
+				sum += (double)a[k * (size_t)M + i] * (double)b[k * (size_t)N + j];
+			ref_store(&c[i * (size_t)N + j], sum, beta);
+		}
+}
+
+/* ---- embedding, norm, position --------------------------------------------------------------------------------------- */
+
+static void ref_embed(struct backend *be, float *out, const float *table, const int32_t *ids, int T, int C)
+{
+	(void)be;
+	for (size_t t = 0; t < (size_t)T; t++)
+		for (size_t i = 0; i < (size_t)C; i++)
+			out[t * (size_t)C + i] = table[(size_t)ids[t] * (size_t)C + i];
+}
+
+static void ref_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V)
+{
+	(void)be;
+	(void)V;
+	for (size_t t = 0; t < (size_t)T; t++)
+		for (size_t i = 0; i < (size_t)C; i++)
+			dtable[(size_t)ids[t] * (size_t)C + i] += dout[t * (size_t)C + i];
+}
+
+static void ref_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C,
+			float eps)
+{
+	(void)be;
+	for (int t = 0; t < T; t++, x += C, out += C) {
+		double sum = 0;
+		for (int i = 0; i < C; i++)
+			sum += (double)x[i] * (double)x[i];
+		double r = 1 / __builtin_sqrt(sum / C + (double)eps);
+		rstd[t] = (float)r;
+		for (int i = 0; i < C; i++)
+			out[i] = (float)((double)w[i] * ((double)x[i] * r));
+	}
+}
+
+/* y_i = w_i x_i r, r = (mean x^2 + eps)^-1/2:  dx_i = r (w_i dy_i - x_i r^2 mean(w dy x));  dw_i = dy_i x_i r */
+static void ref_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
+			     const float *rstd, int T, int C)
+{
+	(void)be;
+	for (int i = 0; i < C; i++) {
+		double sum = 0;
+		for (size_t t = 0; t < (size_t)T; t++)
+			sum += (double)dout[t * (size_t)C + (size_t)i] * (double)x[t * (size_t)C + (size_t)i] * (double)rstd[t];
+		dw[i] = (float)((double)dw[i] + sum);
+	}
+	for (int t = 0; t < T; t++, x += C, dout += C, dx += C) {
+		double r = (double)rstd[t], mean = 0;
+		for (int i = 0; i < C; i++)
+			mean += (double)w[i] * (double)dout[i] * (double)x[i];
+		mean /= C;
+		for (int i = 0; i < C; i++) {
+			double d = r * ((double)w[i] * (double)dout[i] - (double)x[i] * r * r * mean);
+			dx[i] = (float)((double)dx[i] + d);
+		}
+	}
+}
+
+static void ref_rope(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H,
+		     int D, bool back)
+{
+	(void)be;
+	for (size_t t = 0; t < (size_t)T; t++)
+		for (size_t h = 0; h < (size_t)H; h++)
+			for (size_t i = 0; i < (size_t)D / 2; i++) {
+				float *p = x + t * (size_t)stride + h * (size_t)D + i;
+				const float *turn = cos_sin + (size_t)pos[t] * (size_t)D;
+				double c = (double)turn[i], s = (double)turn[i + (size_t)D / 2];
+				double u = (double)p[0], v = (double)p[D / 2];
+				s = back ? -s : s;
+				p[0] = (float)(u * c - v * s);
+				p[D / 2] = (float)(v * c + u * s);
+			}
+}
+
+/* ---- attention --------------------------------------------------------------------------------------------------------- */
+
+static double ref_dot(const float *a, const float *b, int n)
+{
+	double sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += (double)a[i] * (double)b[i];
+	return sum;
+}
+
+/* One query: w[n] holds the scores of its keys, and becomes their softmax; gives log sum exp */
+static double ref_softmax(double *w, int n)
+{
+	double top = w[0], sum = 0;
+	for (int j = 1; j < n; j++)
+		top = w[j] > top ? w[j] : top;
+	for (int j = 0; j < n; j++)
+		sum += vm_exp(w[j] - top);
+	for (int j = 0; j < n; j++)
+		w[j] = vm_exp(w[j] - top) / sum;
+	return top + vm_log(sum);
+}
+
+static int ref_keys(const struct kernels_seqs *seqs, int s)
+{
+	return seqs->k_len ? seqs->k_len[s] : seqs->k_start[s + 1] - seqs->k_start[s];
+}
+
+static void ref_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
+		     const struct kernels_seqs *seqs, const struct kernels_attn *a)
+{
+	(void)be;
+	int group = a->heads / a->kv_heads;
+	for (int s = 0; s < seqs->n; s++) {
+		int n_keys = ref_keys(seqs, s);
+		double *w = mem_array((size_t)n_keys + 1, sizeof(*w));
+		for (int t = seqs->q_start[s]; t < seqs->q_start[s + 1]; t++)
+			for (int h = 0; h < a->heads; h++) {
+				int n = n_keys - (seqs->q_start[s + 1] - 1 - t); /* the last query sees every key */
+				size_t at = (size_t)seqs->k_start[s] * (size_t)a->kv_stride + (size_t)(h / group * a->head_dim);
+				const float *qt = q + (size_t)t * (size_t)a->q_stride + (size_t)(h * a->head_dim);
+				float *o = out + (size_t)t * (size_t)a->o_stride + (size_t)(h * a->head_dim);
+				for (int j = 0; j < n; j++)
+					w[j] = (double)a->scale *
+					       ref_dot(qt, k + at + (size_t)j * (size_t)a->kv_stride, a->head_dim);
+				double l = ref_softmax(w, n);
+				if (lse)
+					lse[(size_t)t * (size_t)a->heads + (size_t)h] = (float)l;
+				for (int d = 0; d < a->head_dim; d++) {
+					double sum = 0;
+					for (int j = 0; j < n; j++)
+						sum += w[j] * (double)v[at + (size_t)j * (size_t)a->kv_stride + (size_t)d];
+					o[d] = (float)sum;
+				}
+			}
+		free(w);
+	}
+}
+
+/* p = softmax of the scores, from lse; ds = p (dp - sum dout out), the gradient of a scaled score. Both [n, n] of one
+ * sequence and one query head; 0 above the diagonal. */
+static void ref_attn_scores(double *p, double *ds, int first, int n, int h, const float *dout, const float *out,
+			    const float *lse, const float *q, const float *k, const float *v, const struct kernels_attn *a)
+{
+	size_t kv = (size_t)(h / (a->heads / a->kv_heads) * a->head_dim);
+	for (int i = 0; i < n; i++) {
+		size_t t = (size_t)(first + i), at = t * (size_t)a->o_stride + (size_t)(h * a->head_dim);
+		double delta = ref_dot(dout + at, out + at, a->head_dim);
+		for (int j = 0; j < n; j++) {
+			size_t e = (size_t)i * (size_t)n + (size_t)j, key = (size_t)(first + j) * (size_t)a->kv_stride + kv;
+			p[e] = ds[e] = 0;
+			if (j > i)
+				continue;
+			double score = ref_dot(q + t * (size_t)a->q_stride + (size_t)(h * a->head_dim), k + key, a->head_dim);
+			p[e] = vm_exp((double)a->scale * score - (double)lse[t * (size_t)a->heads + (size_t)h]);
+			ds[e] = p[e] * (ref_dot(dout + at, v + key, a->head_dim) - delta);
+		}
+	}
+}
+
+static void ref_attn_back(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
+			  const float *lse, const float *q, const float *k, const float *v,
+			  const struct kernels_seqs *seqs, const struct kernels_attn *a)
+{
+	(void)be;
+	size_t qs = (size_t)a->q_stride, ks = (size_t)a->kv_stride, os = (size_t)a->o_stride, D = (size_t)a->head_dim;
+	size_t group = (size_t)(a->heads / a->kv_heads);
+	for (int s = 0; s < seqs->n; s++) {
+		size_t t0 = (size_t)seqs->q_start[s], n = (size_t)seqs->q_start[s + 1] - t0;
+		double *p = mem_array(n * n + 1, sizeof(*p)), *ds = mem_array(n * n + 1, sizeof(*ds));
+		double *sum_k = mem_array(n * D + 1, sizeof(*sum_k)), *sum_v = mem_array(n * D + 1, sizeof(*sum_v));
+		for (size_t h = 0; h < (size_t)a->heads; h++) {
+			size_t kv = h / group * D;
+			ref_attn_scores(p, ds, (int)t0, (int)n, (int)h, dout, out, lse, q, k, v, a);
+			if (h % group == 0)
+				for (size_t e = 0; e < n * D; e++)
+					sum_k[e] = sum_v[e] = 0;
+			for (size_t i = 0; i < n; i++)
+				for (size_t d = 0; d < D; d++) {
+					double sum_q = 0;
+					for (size_t j = 0; j <= i; j++) {
+						double g = (double)a->scale * ds[i * n + j];
+						sum_q += g * (double)k[(t0 + j) * ks + kv + d];
+						sum_k[j * D + d] += g * (double)q[(t0 + i) * qs + h * D + d];
+						sum_v[j * D + d] += p[i * n + j] * (double)dout[(t0 + i) * os + h * D + d];
+					}
+					dq[(t0 + i) * qs + h * D + d] = (float)sum_q;
+				}
+			for (size_t j = 0; j < n; j++)
+				for (size_t d = 0; d < D; d++) {
+					dk[(t0 + j) * ks + kv + d] = (float)sum_k[j * D + d];
+					dv[(t0 + j) * ks + kv + d] = (float)sum_v[j * D + d];
+				}
+		}
+		free(p);
+		free(ds);
+		free(sum_k);
+		free(sum_v);
+	}
+}
+
+/* ---- elementwise -------------------------------------------------------------------------------------------------------- */
+
+static void ref_swiglu(struct backend *be, float *out, const float *gate, const float *up, size_t n)
+{
+	(void)be;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (float)((double)gate[i] / (1 + vm_exp(-(double)gate[i])) * (double)up[i]);
+}
+
+static void ref_swiglu_back(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
+			    const float *up, size_t n)
+{
+	(void)be;
+	for (size_t i = 0; i < n; i++) {
+		double g = (double)gate[i], u = (double)up[i], d = (double)dout[i], sig = 1 / (1 + vm_exp(-g));
+		dgate[i] = (float)(d * u * sig * (1 + g * (1 - sig)));
+		dup[i] = (float)(d * g * sig);
+	}
+}
+
+static void ref_add(struct backend *be, float *x, const float *y, size_t n)
+{
+	(void)be;
+	for (size_t i = 0; i < n; i++)
+		x[i] += y[i];
+}
+
+static void ref_gather(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C)
+{
+	(void)be;
+	for (size_t i = 0; i < (size_t)n; i++)
+		for (size_t c = 0; c < (size_t)C; c++)
+			out[i * (size_t)C + c] = src[(size_t)rows[i] * (size_t)C + c];
+}
+
+static void ref_scatter_add(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C)
+{
+	(void)be;
+	for (size_t i = 0; i < (size_t)n; i++)
+		for (size_t c = 0; c < (size_t)C; c++)
+			dsrc[(size_t)rows[i] * (size_t)C + c] += dout[i * (size_t)C + c];
+}
+
+/* ---- loss --------------------------------------------------------------------------------------------------------------- */
+
+static double ref_log_sum_exp(const float *x, int V, int *first_largest)
+{
+	int top = 0;
+	for (int i = 1; i < V; i++)
+		top = x[i] > x[top] ? i : top;
+	double sum = 0;
+	for (int i = 0; i < V; i++)
+		sum += vm_exp((double)x[i] - (double)x[top]);
+	*first_largest = top;
+	return (double)x[top] + vm_log(sum);
+}
+
+static void ref_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits,
+			const int32_t *target, int T, int V)
+{
+	(void)be;
+	for (int t = 0; t < T; t++, logits += V) {
+		int top;
+		double l = ref_log_sum_exp(logits, V, &top);
+		logprob[t] = target[t] < 0 ? 0 : (double)logits[target[t]] - l;
+		if (argmax)
+			argmax[t] = top;
+	}
+}
+
+static void ref_xent_back(struct backend *be, float *logits, const int32_t *target, int T, int V, float scale)
+{
+	(void)be;
+	for (int t = 0; t < T; t++, logits += V) {
+		int top;
+		double l = ref_log_sum_exp(logits, V, &top);
+		for (int i = 0; i < V; i++) {
+			double p = vm_exp((double)logits[i] - l);
+			logits[i] = target[t] < 0 ? 0 : (float)((double)scale * (p - (i == target[t])));
+		}
+	}
+}
+
+/* ---- optimizer ------------------------------------------------------------------------------------------------------------ */
+
+static double ref_sumsq(struct backend *be, const float *x, size_t n)
+{
+	(void)be;
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i] * (double)x[i];
+	return sum;
+}
+
+static void ref_adamw(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
+		      const struct kernels_adamw *how)
+{
+	(void)be;
+	double b1 = (double)how->beta1, b2 = (double)how->beta2, lr = (double)how->lr;
+	double unbias1 = 1 - vm_pow(b1, (double)how->step), unbias2 = 1 - vm_pow(b2, (double)how->step);
+	for (size_t i = 0; i < n; i++) {
+		double g = (double)grad[i] * (double)how->grad_scale;
+		double mi = b1 * (double)m[i] + (1 - b1) * g, vi = b2 * (double)v[i] + (1 - b2) * g * g;
+		double step = mi / unbias1 / (__builtin_sqrt(vi / unbias2) + (double)how->eps);
+		p[i] = (float)((double)p[i] - lr * (step + (double)how->decay * (double)p[i]));
+		m[i] = (float)mi;
+		v[i] = (float)vi;
+	}
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+
+static const struct backend ref_table = {
+	.name = "cpu_ref",
+	.numerics = "cpu_ref-1/f32/ieee754",
+	.alloc = cpu_alloc,
+	.free = cpu_free,
+	.upload = cpu_copy,
+	.download = cpu_copy,
+	.copy = cpu_copy,
+	.zero = cpu_zero,
+	.sync = cpu_sync,
+	.gemm_nt = ref_gemm_nt,
+	.gemm_nn = ref_gemm_nn,
+	.gemm_tn = ref_gemm_tn,
+	.embed = ref_embed,
+	.embed_back = ref_embed_back,
+	.rmsnorm = ref_rmsnorm,
+	.rmsnorm_back = ref_rmsnorm_back,
+	.rope = ref_rope,
+	.attn = ref_attn,
+	.attn_back = ref_attn_back,
+	.swiglu = ref_swiglu,
+	.swiglu_back = ref_swiglu_back,
+	.add = ref_add,
+	.gather = ref_gather,
+	.scatter_add = ref_scatter_add,
+	.logprob = ref_logprob,
+	.xent_back = ref_xent_back,
+	.sumsq = ref_sumsq,
+	.adamw = ref_adamw,
+	.close = cpu_close,
+};
+
+int cpu_ref_open(struct backend **out, int threads)
+{
+	(void)threads; /* one is the specification */
+	struct backend *be = mem_copy(&ref_table, sizeof(ref_table));
+	be->threads = 1;
+	cpu_state_new(be);
+	*out = be;
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* kernels_int.h: what the files of kernels/ share among themselves. */
+#ifndef KERNELS_INT_H
+#define KERNELS_INT_H
+
+#include "kernels/kernels.h"
+
+/* The state of both CPU back ends. A back end serves one caller at a time; its own threads have scratch each, which
+ * grows to what the largest call wanted and stays. */
+struct cpu_state {
+	size_t limit_bytes, used_bytes; /* of device memory, which here is the host's */
+	int n_scratch;
+	struct cpu_scratch {
+		float *p;
+		size_t n;
+		char pad[48]; /* a cache line each */
+	} *scratch;
+};
+
+int cpu_open(struct backend **out, int threads);
+int cpu_ref_open(struct backend **out, int threads);
+
+/* Memory of the CPU back ends, and the end of one. */
+void cpu_state_new(struct backend *be);
+void cpu_close(struct backend *be);
+int cpu_alloc(struct backend *be, void **out, size_t bytes);
+void cpu_free(struct backend *be, void *p);
+void cpu_copy(struct backend *be, void *dst, const void *src, size_t bytes);
+void cpu_zero(struct backend *be, void *dst, size_t bytes);
+int cpu_sync(struct backend *be);
+
+/* At least n floats on a 64-byte border, for the calling thread of a parallel region; contents undefined. */
+float *cpu_scratch(struct backend *be, size_t n);
+/* Threads worth waking for so many units of work (about a nanosecond each on one core). */
+int cpu_threads(const struct backend *be, size_t work);
+
+/* cpu_gemm.c */
+void cpu_gemm_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_gemm_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_gemm_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+/* cpu_blis.c: the same three by BLIS, for machines whose instructions the tile was not tuned for */
+void cpu_blis_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_blis_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_blis_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+/* cpu_norm.c */
+void cpu_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C, float eps);
+void cpu_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
+		      const float *rstd, int T, int C);
+/* cpu_attn.c */
+void cpu_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
+	      const struct kernels_seqs *seqs, const struct kernels_attn *shape);
+void cpu_attn_back(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
+		   const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
+		   const struct kernels_attn *shape);
+/* cpu_pointwise.c */
+void cpu_embed(struct backend *be, float *out, const float *table, const int32_t *ids, int T, int C);
+void cpu_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);
+void cpu_rope(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H, int D,
+	      bool back);
+void cpu_swiglu(struct backend *be, float *out, const float *gate, const float *up, size_t n);
+void cpu_swiglu_back(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
+		     const float *up, size_t n);
+void cpu_add(struct backend *be, float *x, const float *y, size_t n);
+void cpu_gather(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C);
+void cpu_scatter_add(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C);
+/* cpu_loss.c */
+void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *target,
+		 int T, int V);
+void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, int T, int V, float scale);
+/* cpu_optim.c */
+double cpu_sumsq(struct backend *be, const float *x, size_t n);
+void cpu_adamw(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
+	       const struct kernels_adamw *how);
+
+#endif
