@@ -448,6 +448,8 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 		s = "";
 		len = 0;
 	}
+	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
+		m.col -= m.col > 1; /* the token begins behind the quote */
 	rc = read_tag(&tag, b, e, m);
 	if (rc)
 		return rc;
