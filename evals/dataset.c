@@ -1,0 +1,270 @@
+/* dataset.c: the documents of a task: JSONL files named by dataset_kwargs.data_files.
+ *
+ * As in the harness's "json" data set: a string or a list of files is the split "train"; a mapping names its splits.
+ * Every line is one JSON object. A document is known by its member "id" (text or a whole number) if it has one, else
+ * by its row number in the split, from 0: that name pairs it with the same document in another run, so two documents
+ * of one name are refused. Paths stay beneath the root: ".." is resolved here, in the text, and may not climb out. */
+#include "base/base.h"
+
+#include "evals/evals_int.h"
+
+enum { ID_MAX = 200 };
+
+/* ---- paths ---------------------------------------------------------------------------------------------------------------- */
+
+/* dir/name with "." and ".." resolved; NULL if that leaves the root. An absolute dir stays absolute. */
+static char *source_path(const char *dir, const char *name)
+{
+	char *joined = *name == '/' ? NULL : path_join(dir, name), *result = NULL;
+	struct buf out = BUF_INIT(1 << 16);
+	bool absolute = joined && *joined == '/';
+	char *checked = NULL;
+
+	for (const char *p = joined; p && *p;) {
+		size_t n = strcspn(p, "/");
+
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			const char *slash = out.len ? strrchr(out.data, '/') : NULL;
+
+			if (!out.len)
+				goto out;
+			out.len = slash ? (size_t)(slash - out.data) : 0;
+			out.data[out.len] = 0;
+		} else if (n && !(n == 1 && *p == '.')) {
+			if (out.len)
+				buf_addc(&out, '/');
+			buf_add(&out, p, n);
+		}
+		p += n + (p[n] == '/');
+	}
+	if (!out.len || buf_full(&out) || path_check(&checked, buf_str(&out)))
+		goto out;
+	result = absolute ? mem_printf("/%s", checked) : mem_str(checked);
+out:
+	free(checked);
+	free(joined);
+	buf_release(&out);
+	return result;
+}
+
+int source_read(const struct eval_files *files, const char *src_path, const char *name, size_t max, struct buf *out,
+		char **used)
+{
+	char *dir = path_dir(src_path);
+	char *tries[2] = { source_path(dir, name), source_path(".", name) };
+	int rc = ERR_NOTFOUND;
+
+	*used = NULL;
+	for (int i = 0; i < 2 && rc == ERR_NOTFOUND; i++) {
+		if (!tries[i] || (i && tries[0] && strcmp(tries[0], tries[1]) == 0))
+			continue;
+		buf_init(out, max);
+		rc = files->read(files->self, tries[i], out);
+		if (!rc && buf_full(out))
+			rc = err_set(ERR_INPUT, "%s: larger than %zu MiB", tries[i], max >> 20);
+		if (rc)
+			buf_release(out);
+		else
+			*used = mem_str(tries[i]);
+	}
+	if (!tries[0] && !tries[1]) {
+		rc = err_set(ERR_INPUT, "\"%s\" is not a path beneath the root", name);
+		err_hint(rc, "name a file of the same repository, by a relative path");
+	} else if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "there is no file \"%s\" (looked for %s%s%s)", name, tries[0] ? tries[0] : tries[1],
+			     tries[0] && tries[1] && strcmp(tries[0], tries[1]) != 0 ? " and " : "",
+			     tries[0] && tries[1] && strcmp(tries[0], tries[1]) != 0 ? tries[1] : "");
+		err_hint(rc, "paths are relative to the file that names them, or to the root; is the file committed?");
+	}
+	free(tries[0]);
+	free(tries[1]);
+	free(dir);
+	return rc;
+}
+
+/* ---- documents -------------------------------------------------------------------------------------------------------------- */
+
+int doc_error(int rc, const struct doc *d)
+{
+	return err_context(rc, "%s:%zu", d->file, d->line);
+}
+
+static int doc_id(struct doc *d, size_t row)
+{
+	const json_t *id = json_object_get(d->value, "id");
+
+	if (!id || json_is_null(id)) {
+		d->id = mem_printf("%zu", row);
+		return 0;
+	}
+	if (json_is_integer(id)) {
+		d->id = mem_printf("%lld", (long long)json_integer_value(id));
+		return 0;
+	}
+	if (!json_is_string(id))
+		return doc_error(err_set(ERR_INPUT, "\"id\" must be text or a whole number"), d);
+	if (json_string_length(id) == 0 || json_string_length(id) > ID_MAX)
+		return doc_error(err_set(ERR_INPUT, "\"id\" must have 1 to %d bytes", ID_MAX), d);
+	for (const char *s = json_string_value(id); *s; s++)
+		if ((unsigned char)*s < 32 || *s == 127)
+			return doc_error(err_set(ERR_INPUT, "\"id\" has a control character"), d);
+	d->id = mem_str(json_string_value(id));
+	return 0;
+}
+
+struct split_reader {
+	struct split *split;
+	const char *file;
+};
+
+/* Prompts are C strings: a NUL in a document would cut them unseen. */
+static bool has_nul(const json_t *v)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(v))
+		return memchr(json_string_value(v), 0, json_string_length(v)) != NULL;
+	if (json_is_array(v))
+		json_array_foreach(v, i, member)
+		{
+			if (has_nul(member))
+				return true;
+		}
+	if (json_is_object(v))
+		json_object_foreach((json_t *)(uintptr_t)v, key, member)
+		{
+			if (has_nul(member))
+				return true;
+		}
+	return false;
+}
+
+static int split_add(json_t *value, size_t line, void *arg)
+{
+	struct split_reader *r = arg;
+	struct split *s = r->split;
+	struct doc *d;
+
+	if (!json_is_object(value)) {
+		err_set(ERR_INPUT, "%s:%zu: every line must be one JSON object", r->file, line);
+		return err_hint(ERR_INPUT, "data files are JSONL: {\"question\": …, \"answer\": …}");
+	}
+	if (has_nul(value))
+		return err_set(ERR_INPUT, "%s:%zu: a NUL character (\\u0000) in a text", r->file, line);
+	MEM_GROW(s->docs, s->n, s->cap);
+	d = &s->docs[s->n++];
+	*d = (struct doc){ json_incref(value), r->file, line, NULL };
+	return doc_id(d, s->n - 1);
+}
+
+static int split_read(struct split *s, const struct source *src, const char *name)
+{
+	struct split_reader reader = { s, NULL };
+	struct buf text;
+	char *used;
+	int rc = source_read(src->files, src->path, name, (size_t)1 << 30, &text, &used);
+
+	if (rc)
+		return err_context(rc, "%s: dataset_kwargs.data_files", src->path);
+	s->files = mem_resize(s->files, (s->n_files + 1) * sizeof(*s->files));
+	s->files[s->n_files++] = used;
+	reader.file = used;
+	rc = json_lines(buf_str(&text), text.len, used, split_add, &reader);
+	buf_release(&text);
+	return rc;
+}
+
+/* The file or files of a split: text or a list of texts. */
+static int split_files(struct split *s, const struct source *src, const json_t *names, const json_t *at, const char *key)
+{
+	const json_t *name;
+	size_t i;
+	int rc;
+
+	if (json_is_string(names))
+		return split_read(s, src, json_string_value(names));
+	if (!json_is_array(names) || json_array_size(names) == 0)
+		return yaml_error(src->y, at, key, "expected a file or a list of files");
+	json_array_foreach(names, i, name)
+	{
+		if (!json_is_string(name))
+			return yaml_error(src->y, at, key, "expected a list of files");
+		rc = split_read(s, src, json_string_value(name));
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int split_load(struct split *out, const struct source *src, const char *key, const char *name)
+{
+	static const char *const known[] = { "data_files" };
+	json_t *kwargs = json_object_get(src->map, "dataset_kwargs"), *files;
+	struct buf have = BUF_INIT(4096);
+	const char *split;
+	json_t *value;
+	int rc;
+
+	*out = (struct split){ .name = mem_str(name) };
+	if (!json_is_object(kwargs) || !(files = json_object_get(kwargs, "data_files")))
+		return yaml_error(src->y, src->map, kwargs ? "dataset_kwargs" : NULL,
+				  "dataset_kwargs: {data_files: …} must name the JSONL files of the task");
+	rc = yaml_check_keys(src->y, kwargs, "dataset_kwargs", known, ARRAY_LEN(known));
+	if (rc)
+		return rc;
+	if (!json_is_object(files)) { /* without names there is one split */
+		if (strcmp(name, "train") == 0)
+			return split_files(out, src, files, kwargs, "data_files");
+		yaml_error(src->y, src->map, key, "there is no split \"%s\": files without a split are \"train\"", name);
+		return err_hint(ERR_INPUT, "write data_files: {%s: file.jsonl}, or %s: train", name, key);
+	}
+	value = json_object_get(files, name);
+	if (value)
+		return split_files(out, src, value, files, name);
+	json_object_foreach(files, split, value)
+	{
+		buf_addf(&have, "%s%s", have.len ? ", " : "", split);
+	}
+	rc = yaml_error(src->y, src->map, key, "there is no split \"%s\" in data_files (there is: %s)", name,
+			buf_str(&have));
+	buf_release(&have);
+	return rc;
+}
+
+int split_check_ids(const struct split *s)
+{
+	struct map seen;
+	int rc = 0;
+
+	map_init(&seen);
+	for (size_t i = 0; i < s->n && !rc; i++) {
+		int64_t first;
+
+		if (map_get(&seen, s->docs[i].id, strlen(s->docs[i].id), &first)) {
+			rc = doc_error(err_set(ERR_INPUT, "the id \"%s\" is taken by %s:%zu", s->docs[i].id,
+					       s->docs[first].file, s->docs[first].line),
+				       &s->docs[i]);
+			err_hint(rc, "ids name samples in comparisons: each must be its own (a row without one has its "
+				     "row number)");
+		}
+		map_put(&seen, s->docs[i].id, strlen(s->docs[i].id), (int64_t)i);
+	}
+	map_release(&seen);
+	return rc;
+}
+
+void split_release(struct split *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		json_decref(s->docs[i].value);
+		free(s->docs[i].id);
+	}
+	for (size_t i = 0; i < s->n_files; i++)
+		free(s->files[i]);
+	free(s->files);
+	free(s->docs);
+	free(s->name);
+	memset(s, 0, sizeof(*s));
+}

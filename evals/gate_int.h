@@ -1,0 +1,54 @@
+/* gate_int.h: pairing and judging, between gate.c and its parts. Private to evals/. */
+#ifndef EVALS_GATE_INT_H
+#define EVALS_GATE_INT_H
+
+#include "evals/evals_int.h"
+
+/* ---- pair.c ------------------------------------------------------------------------------------------------------------------- */
+
+/* One metric of one task in both runs, on the samples that both have, in the candidate's order. */
+struct pairing {
+	const struct task_result *ct, *bt; /* bt NULL: none */
+	const struct metric *cm, *bm;      /* bm NULL: none */
+	char *incomparable;                /* why the two cannot be compared, or NULL */
+	size_t n;                          /* pairs */
+	double *c, *b, *w;                 /* scores and weights (NULL: all 1) */
+	bool count;                        /* 0/1 scores without weights: decided on integers */
+	size_t lost, won;                  /* pairs that got worse, better */
+	double value_c, value_b, delta;    /* over the pairs; delta NaN if there are none */
+	double ratio_c, ratio_b;           /* sum score / sum weight, of which perplexities are made */
+	double scale_b;                    /* spread of a sample of the baseline (stats_ratio) */
+};
+int pairing_open(struct pairing *p, const struct gate_input *in, const struct task_result *ct, const struct metric *cm);
+void pairing_close(struct pairing *p);
+/* One-sided bounds of the change in the metric's unit, and the method's name. NaN if there is no pair of samples. */
+const char *pairing_interval(const struct pairing *p, double confidence, double *lo, double *hi);
+/* One-sided p of "it got worse", for the watch list; *method its name. 1 where nothing points that way. */
+double pairing_p_worse(const struct pairing *p, const char **method);
+/* One-sided bounds of a metric's value alone. */
+const char *value_interval(const struct metric *m, size_t n, double confidence, double *lo, double *hi);
+/* One confidence bound on a standard error that may be 0. See pair.c. */
+double interval_error(double se, double scale, size_t n);
+
+/* ---- gate_rule.c ---------------------------------------------------------------------------------------------------------------- */
+
+enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE };
+struct judge {
+	const struct gate_rule *rule;
+	enum limit_kind kind;
+	const struct gate_input *in;
+	const struct pairing *pair;
+	double confidence;
+};
+/* Fills a row: numbers, verdict, sentence. The caller owns it. */
+int gate_rule_judge(struct gate_result_rule *row, const struct judge *j);
+/* A row that decides nothing: numbers and a sentence about the change. */
+void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, double confidence, const char *why);
+void gate_rule_release(struct gate_result_rule *row);
+bool limit_present(const struct gate_rule *rule, enum limit_kind kind);
+const char *limit_name(enum limit_kind kind);
+
+/* "task.metric" or "task.metric,filter" in parts, all yours. False: not of this form. */
+bool gate_name_split(const char *name, char **task, char **metric, char **filter);
+
+#endif

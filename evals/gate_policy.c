@@ -1,0 +1,295 @@
+/* gate_policy.c: the mapping under "gate:" becomes a policy, or one error with its place.
+ *
+ * A policy that is read wrong passes models that it should stop, so nothing is guessed: an unknown key, a limit that no
+ * metric can mean (max_drop 3 on a share), limits that contradict each other, a key that the gate does not judge yet:
+ * all are refused with line and column. An empty require is refused too; whoever wants no gate leaves the section out. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/gate_int.h"
+
+enum { RULES_MAX = 1000 };
+
+void gate_policy_init(struct gate_policy *p)
+{
+	*p = (struct gate_policy){ .confidence = 0.95,
+				   .no_baseline = GATE_FLOORS,
+				   .inconclusive_push = GATE_BLOCK,
+				   .inconclusive_pull_request = GATE_WARN,
+				   .incomparable = GATE_RESCORE };
+}
+
+void gate_policy_release(struct gate_policy *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		free(p->rules[i].task);
+		free(p->rules[i].metric);
+		free(p->rules[i].filter);
+	}
+	for (size_t i = 0; i < p->n_watch; i++)
+		free(p->watch[i]);
+	free(p->rules);
+	free(p->watch);
+	free(p->baseline);
+	*p = (struct gate_policy){ 0 };
+}
+
+bool gate_name_split(const char *name, char **task, char **metric, char **filter)
+{
+	size_t len = strcspn(name, ","), dot = len;
+
+	while (dot && name[dot - 1] != '.')
+		dot--;
+	if (dot < 2 || dot == len || (name[len] && !name[len + 1]))
+		return false;
+	*task = mem_strn(name, dot - 1);
+	*metric = mem_strn(name + dot, len - dot);
+	*filter = name[len] ? mem_str(name + len + 1) : NULL;
+	return true;
+}
+
+/* ---- words ------------------------------------------------------------------------------------------------------------------------------ */
+
+struct word {
+	const char *name;
+	enum gate_action action;
+};
+
+static int policy_word(const struct yaml *y, const json_t *map, const char *key, const struct word *words, size_t n,
+		       enum gate_action *out)
+{
+	const char *text = NULL;
+	struct buf known = BUF_INIT(256);
+	int rc = yaml_get_text(y, map, key, &text);
+
+	if (rc || !text)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(words[i].name, text) == 0) {
+			*out = words[i].action;
+			buf_release(&known);
+			return 0;
+		}
+		buf_addf(&known, "%s%s", i ? ", " : "", words[i].name);
+	}
+	rc = yaml_error(y, map, key, "%s is \"%.60s\"; known: %s", key, text, buf_str(&known));
+	buf_release(&known);
+	return rc;
+}
+
+static int policy_inconclusive(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	static const struct word words[] = { { "warn", GATE_WARN }, { "block", GATE_BLOCK } };
+	static const char *const keys[] = { "pull_request", "push" };
+	json_t *v = json_object_get(gate, "inconclusive");
+	int rc;
+
+	if (json_is_object(v)) {
+		rc = yaml_check_keys(y, v, "inconclusive", keys, ARRAY_LEN(keys));
+		rc = rc ? rc : policy_word(y, v, "pull_request", words, 2, &p->inconclusive_pull_request);
+		return rc ? rc : policy_word(y, v, "push", words, 2, &p->inconclusive_push);
+	}
+	rc = policy_word(y, gate, "inconclusive", words, 2, &p->inconclusive_push);
+	if (!rc && v)
+		p->inconclusive_pull_request = p->inconclusive_push;
+	return rc;
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* A number, or text "3%" as 0.03 with *percent. */
+static int rule_number(const struct yaml *y, const json_t *map, const char *key, bool *has, double *out, bool *percent)
+{
+	const json_t *v = json_object_get(map, key);
+	const char *text = json_string_value(v);
+	char *end;
+
+	*percent = false;
+	if (!v)
+		return 0;
+	if (json_is_number(v)) {
+		*out = json_number_value(v);
+	} else if (text && strspn(text, "0123456789.") && text[strspn(text, "0123456789.")] == '%' &&
+		   !text[strspn(text, "0123456789.") + 1]) {
+		*out = strtod(text, &end) / 100;
+		if (*end != '%')
+			return yaml_error(y, map, key, "%s is \"%.60s\", which is no number", key, text);
+		*percent = true;
+	} else {
+		return yaml_error(y, map, key, "%s must be a number or a percentage like 3%%", key);
+	}
+	if (!isfinite(*out))
+		return yaml_error(y, map, key, "%s must be a finite number", key);
+	*has = true;
+	return 0;
+}
+
+/* What can be said of the limits without having measured anything. */
+static int rule_check(const struct gate_rule *r, const struct yaml *y, const json_t *map)
+{
+	bool binary;
+	int direction = metric_direction(r->metric, &binary);
+
+	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase)
+		return yaml_error(y, map, NULL, "a rule needs min, max, max_drop or max_increase");
+	if (r->has_min && r->has_max && r->min > r->max)
+		return yaml_error(y, map, "min", "min %g is above max %g: no model can hold both", r->min, r->max);
+	if (r->has_drop && r->has_increase)
+		return yaml_error(y, map, "max_increase", "max_drop and max_increase exclude each other: a metric is better "
+							  "when higher or when lower");
+	if (r->has_drop && direction < 0)
+		return yaml_error(y, map, "max_drop", "%s is better when lower: use max_increase", r->metric);
+	if (r->has_increase && direction > 0)
+		return yaml_error(y, map, "max_increase", "%s is better when higher: use max_drop", r->metric);
+	if (r->has_drop && (r->drop < 0 || (r->drop_relative && r->drop > 1)))
+		return yaml_error(y, map, "max_drop", "max_drop must be from 0%s", r->drop_relative ? "% to 100%" : " up");
+	if (r->has_increase && r->increase < 0)
+		return yaml_error(y, map, "max_increase", "max_increase must be from 0 up");
+	if (binary && r->has_drop && !r->drop_relative && r->drop > 1)
+		return yaml_error(y, map, "max_drop", "%s goes from 0 to 1, and max_drop is %g: write %g for %g points", r->metric,
+				  r->drop, r->drop / 100, r->drop);
+	if (binary && r->has_min && (r->min < 0 || r->min > 1))
+		return yaml_error(y, map, "min", "%s goes from 0 to 1, and min is %g", r->metric, r->min);
+	if (binary && r->has_max && (r->max < 0 || r->max > 1))
+		return yaml_error(y, map, "max", "%s goes from 0 to 1, and max is %g", r->metric, r->max);
+	return 0;
+}
+
+static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require, const char *name, json_t *map)
+{
+	static const char *const known[] = { "min", "max", "max_drop", "max_increase" };
+	static const char *const later[] = { "cluster", "min_gain", "weights", "weight", "target", "slice" };
+	bool percent;
+	int rc;
+
+	if (!gate_name_split(name, &r->task, &r->metric, &r->filter))
+		return yaml_error(y, require, name, "a rule is named task.metric or task.metric,filter; \"%.100s\" is not", name);
+	if (!json_is_object(map))
+		return yaml_error(y, require, name, "expected limits, as in %.100s: {min: 0.8, max_drop: 0.02}", name);
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		if (json_object_get(map, later[i]))
+			return yaml_error(y, map, later[i], "%s in a rule comes with a later version", later[i]);
+	rc = yaml_check_keys(y, map, "a gate rule", known, ARRAY_LEN(known));
+	rc = rc ? rc : rule_number(y, map, "min", &r->has_min, &r->min, &percent);
+	rc = rc ? rc : rule_number(y, map, "max", &r->has_max, &r->max, &percent);
+	rc = rc ? rc : rule_number(y, map, "max_drop", &r->has_drop, &r->drop, &r->drop_relative);
+	rc = rc ? rc : rule_number(y, map, "max_increase", &r->has_increase, &r->increase, &r->increase_relative);
+	return rc ? rc : rule_check(r, y, map);
+}
+
+static int policy_rules(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	json_t *require = NULL, *map;
+	const char *name;
+	int rc = yaml_get_object(y, gate, "require", &require);
+
+	if (rc)
+		return rc;
+	if (!require || json_object_size(require) == 0) {
+		yaml_error(y, gate, require ? "require" : NULL, "gate.require is empty: the gate would pass every model");
+		return err_hint(ERR_INPUT, "name at least one rule, as in require: {my_task.acc: {max_drop: 0.02}}, "
+					   "or leave the gate out");
+	}
+	if (json_object_size(require) > RULES_MAX)
+		return yaml_error(y, gate, "require", "more than %d rules", RULES_MAX);
+	p->rules = mem_array(json_object_size(require), sizeof(*p->rules));
+	json_object_foreach(require, name, map)
+	{
+		rc = rule_parse(&p->rules[p->n++], y, require, name, map);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int policy_watch(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	json_t *list = NULL, *item;
+	char *task, *metric, *filter;
+	size_t i;
+	int rc = yaml_get_array(y, gate, "watch", &list);
+
+	if (rc || !list)
+		return rc;
+	if (json_array_size(list) > RULES_MAX)
+		return yaml_error(y, gate, "watch", "more than %d metrics", RULES_MAX);
+	p->watch = mem_array(json_array_size(list) + 1, sizeof(*p->watch));
+	json_array_foreach(list, i, item)
+	{
+		const char *name = json_string_value(item);
+
+		if (!name || !gate_name_split(name, &task, &metric, &filter))
+			return yaml_error(y, gate, "watch", "watch: expected a list of task.metric or task.metric,filter");
+		free(task);
+		free(metric);
+		free(filter);
+		p->watch[p->n_watch++] = mem_str(name);
+	}
+	return 0;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------------------------------- */
+
+static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	const char *target = "suite", *baseline = NULL;
+	int rc = yaml_get_text(y, gate, "target", &target);
+
+	rc = rc ? rc : yaml_get_text(y, gate, "baseline", &baseline);
+	if (rc)
+		return rc;
+	if (strcmp(target, "population") == 0) {
+		yaml_error(y, gate, "target", "target: population comes with a later version");
+		return err_hint(ERR_INPUT, "target: suite asks whether these samples dropped; intervals are shown beside it");
+	}
+	if (strcmp(target, "suite") != 0)
+		return yaml_error(y, gate, "target", "target is \"%.60s\"; known: suite", target);
+	if (baseline && (!*baseline || strlen(baseline) > 500))
+		return yaml_error(y, gate, "baseline", "baseline names an alias, a branch, a run or merge-base");
+	p->baseline = mem_str(baseline);
+	return 0;
+}
+
+static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	static const char *const known[] = { "baseline", "target",	"confidence",	"require",
+					     "watch",	 "no_baseline", "inconclusive", "incomparable" };
+	static const char *const later[] = { "stop", "attempts", "strict_power", "cluster", "early_stop" };
+	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
+						   { "block", GATE_BLOCK },
+						   { "pass", GATE_PASS_THROUGH } };
+	static const struct word incomparable[] = { { "rescore", GATE_RESCORE }, { "block", GATE_BLOCK } };
+	int rc = 0;
+
+	if (!json_is_object(gate))
+		return yaml_error(y, gate, NULL, "gate must be a mapping: {baseline: …, require: {…}}");
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		if (json_object_get(gate, later[i]))
+			return yaml_error(y, gate, later[i], "gate.%s comes with a later version", later[i]);
+	rc = yaml_check_keys(y, gate, "gate", known, ARRAY_LEN(known));
+	rc = rc ? rc : policy_target(p, y, gate);
+	rc = rc ? rc : yaml_get_real(y, gate, "confidence", 0, 1, &p->confidence);
+	if (!rc && !(p->confidence > 0.5 && p->confidence < 1))
+		rc = yaml_error(y, gate, "confidence", "confidence is %g, but must lie between 0.5 and 1, as 0.95",
+				p->confidence);
+	rc = rc ? rc : policy_word(y, gate, "no_baseline", no_baseline, ARRAY_LEN(no_baseline), &p->no_baseline);
+	rc = rc ? rc : policy_inconclusive(p, y, gate);
+	rc = rc ? rc : policy_word(y, gate, "incomparable", incomparable, ARRAY_LEN(incomparable), &p->incomparable);
+	rc = rc ? rc : policy_rules(p, y, gate);
+	return rc ? rc : policy_watch(p, y, gate);
+}
+
+int gate_policy_parse(struct gate_policy *out, const struct yaml *y, const json_t *gate)
+{
+	struct gate_policy p;
+	int rc;
+
+	gate_policy_init(&p);
+	rc = policy_parse(&p, y, (json_t *)(uintptr_t)gate);
+	if (rc)
+		gate_policy_release(&p);
+	else
+		*out = p;
+	return rc;
+}

@@ -1,0 +1,317 @@
+/* gate_rule.c: one limit of the policy against one pair of results.
+ *
+ * The question is about these samples, so with all of them in it is arithmetic, not a test:
+ *	0/1 scores   on integers: lost - won <= floor(max_drop N + 1e-9); right >= ceil(min N - 1e-9)
+ *	others       worse by at most the limit, with 1e-12 of slack for the last bits of sums
+ *	relative     the same on the ratio: lost - won <= floor(share × right in the baseline + 1e-9); for perplexities
+ *	             candidate / baseline - 1, from the difference of the log-likelihoods
+ * The interval beside it (pair.c) says what is known of samples like these, and decides nothing.
+ *
+ * A run that was cut short never passes a limit. It fails one where even the best end could not hold it: all that is
+ * left right, or every sample that the baseline got wrong and that is still to come won. Else it is INCONCLUSIVE. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/gate_int.h"
+#include "evals/stats_int.h"
+
+static const char *const limits[] = { "min", "max", "max_drop", "max_increase" };
+
+const char *limit_name(enum limit_kind kind)
+{
+	return limits[kind];
+}
+
+bool limit_present(const struct gate_rule *rule, enum limit_kind kind)
+{
+	switch (kind) {
+	case LIMIT_MIN:
+		return rule->has_min;
+	case LIMIT_MAX:
+		return rule->has_max;
+	case LIMIT_DROP:
+		return rule->has_drop;
+	case LIMIT_INCREASE:
+		return rule->has_increase;
+	}
+	return false;
+}
+
+static double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
+{
+	*relative = (kind == LIMIT_DROP && rule->drop_relative) || (kind == LIMIT_INCREASE && rule->increase_relative);
+	return kind == LIMIT_MIN ? rule->min : kind == LIMIT_MAX ? rule->max : kind == LIMIT_DROP ? rule->drop
+												  : rule->increase;
+}
+
+/* ---- numbers in sentences ---------------------------------------------------------------------------------------------------------- */
+
+/* How many decimals show x beside y without hiding which is larger, or that x is not zero. */
+static int decimals(double x, double y, int least)
+{
+	for (int d = least; d < 9; d++) {
+		double unit = pow(10, d), rx = round(x * unit), ry = round(y * unit);
+		bool same = fabs(x - y) <= 1e-9 * (1 + fabs(y));
+
+		if ((same || ((x < y) == (rx < ry) && (x > y) == (rx > ry))) && (fabs(x) < 1e-9 || rx != 0))
+			return d;
+	}
+	return 9;
+}
+
+static const char *verb(double delta)
+{
+	return delta > 0 ? "rose by" : delta < 0 ? "dropped by" : "did not change";
+}
+
+/* "dropped by 1.2 points on these 500 samples (lost 12, won 6)"; limit in the metric's unit, NaN for none. */
+static void change_text(struct buf *out, const struct pairing *p, double limit, bool ratio)
+{
+	double scale = p->cm->binary ? 100 : 1, size = fabs(p->delta) * scale;
+	double beside = isnan(limit) ? size : limit * scale;
+	const char *s = p->n == 1 ? "" : "s";
+
+	buf_adds(out, verb(p->delta));
+	if (ratio && p->delta != 0) {
+		double percent = fabs(p->delta / p->value_b) * 100;
+
+		buf_addf(out, " %.*f%%", decimals(percent, isnan(limit) ? percent : limit * 100, 1), percent);
+	} else if (p->delta != 0) {
+		buf_addf(out, " %.*f%s", decimals(size, beside, p->cm->binary ? 1 : 4), size, p->cm->binary ? " points" : "");
+	}
+	if (!p->count && p->delta != 0) {
+		double from = p->value_b * scale, to = p->value_c * scale;
+		int d = decimals(from, to, p->cm->binary ? 1 : 4);
+
+		buf_addf(out, " (%.*f to %.*f)", d, from, d, to);
+	}
+	buf_addf(out, " on %s %zu sample%s", p->n == 1 ? "this" : "these", p->n, s);
+	if (p->count)
+		buf_addf(out, " (lost %zu, won %zu)", p->lost, p->won);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void row_init(struct gate_result_rule *row, const struct pairing *p)
+{
+	*row = (struct gate_result_rule){ .task = mem_str(p->ct->task),
+					  .metric = mem_str(p->cm->name),
+					  .filter = mem_str(p->cm->filter),
+					  .baseline = p->value_b,
+					  .candidate = p->value_c,
+					  .delta = p->delta,
+					  .lo = NAN,
+					  .hi = NAN,
+					  .n = p->n ? p->n : p->ct->n,
+					  .lost = p->lost,
+					  .won = p->won,
+					  .method = "none",
+					  .higher_is_better = p->cm->higher_is_better };
+}
+
+void gate_rule_release(struct gate_result_rule *row)
+{
+	free(row->rule);
+	free(row->task);
+	free(row->metric);
+	free(row->filter);
+	free(row->explanation);
+	*row = (struct gate_result_rule){ 0 };
+}
+
+static char *rule_text(const struct judge *j)
+{
+	const struct gate_rule *r = j->rule;
+	bool relative;
+	double value = limit_value(r, j->kind, &relative);
+
+	return mem_printf("%s.%s%s%s: %s %.10g%s", r->task, r->metric, r->filter ? "," : "", r->filter ? r->filter : "",
+			  limits[j->kind], relative ? value * 100 : value, relative ? "%" : "");
+}
+
+static bool is_limited(const struct task_result *t)
+{
+	return t->n < t->n_total;
+}
+
+/* ---- min and max ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool floor_holds(const struct judge *j, size_t right, size_t n)
+{
+	const struct metric *m = j->pair->cm;
+	bool min = j->kind == LIMIT_MIN;
+	double limit = min ? j->rule->min : j->rule->max;
+
+	if (m->binary && m->aggregate == AGGREGATE_MEAN && !m->weights)
+		return min ? (double)right >= ceil(limit * (double)n - 1e-9) :
+			     (double)right <= floor(limit * (double)n + 1e-9);
+	return min ? m->value >= limit - 1e-12 : m->value <= limit + 1e-12; /* false for NaN */
+}
+
+static void judge_floor(struct gate_result_rule *row, const struct judge *j)
+{
+	const struct task_result *t = j->pair->ct;
+	const struct metric *m = j->pair->cm;
+	bool min = j->kind == LIMIT_MIN, count = m->binary && m->aggregate == AGGREGATE_MEAN && !m->weights;
+	size_t right = count ? (size_t)(stats_sum(m->scores, t->n) + 0.5) : 0, rest = t->n_total - t->n;
+	double limit = min ? j->rule->min : j->rule->max, scale = m->binary ? 100 : 1;
+	int d = decimals(m->value * scale, limit * scale, m->binary ? 1 : 4);
+	struct buf text = BUF_INIT(4096);
+
+	row->candidate = m->value;
+	row->n = t->n;
+	row->method = value_interval(m, t->n, j->confidence, &row->lo, &row->hi);
+	if (!is_limited(t))
+		row->verdict = floor_holds(j, right, t->n) ? VERDICT_PASS : VERDICT_FAIL;
+	else if (count && !floor_holds(j, min ? right + rest : right, t->n_total))
+		row->verdict = VERDICT_FAIL;
+	else
+		row->verdict = VERDICT_INCONCLUSIVE;
+	if (is_limited(t))
+		buf_addf(&text, "evaluated %zu of %zu samples: ", t->n, t->n_total);
+	buf_addf(&text, "%.*f%s on %s %zu sample%s", d, m->value * scale, m->binary ? " points" : "",
+		 t->n == 1 ? "this" : "these", t->n, t->n == 1 ? "" : "s");
+	if (count)
+		buf_addf(&text, " (%zu right)", right);
+	buf_addf(&text, "; %s %.*f required", min ? "at least" : "at most", d, limit * scale);
+	if (is_limited(t) && row->verdict == VERDICT_FAIL)
+		buf_adds(&text, ", which the rest cannot mend");
+	row->explanation = buf_take(&text);
+}
+
+/* ---- max_drop and max_increase ------------------------------------------------------------------------------------------------------------ */
+
+static double baseline_right(const struct judge *j)
+{
+	return stats_sum(j->pair->b, j->pair->n);
+}
+
+/* The whole comparison, on all pairs. */
+static bool change_holds(const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	double harm = p->cm->higher_is_better ? -p->delta : p->delta, gap;
+
+	if (p->count) {
+		double allowed = floor(limit * (relative ? baseline_right(j) : (double)p->n) + 1e-9);
+
+		return (double)p->lost - (double)p->won <= allowed;
+	}
+	if (!relative)
+		return harm <= limit + 1e-12;
+	if (p->cm->aggregate == AGGREGATE_PERPLEXITY)
+		gap = expm1(p->ratio_b - p->ratio_c);
+	else
+		gap = p->value_b != 0 ? harm / fabs(p->value_b) : harm > 1e-12 ? INFINITY : 0;
+	return gap <= limit + 1e-12;
+}
+
+/* A run cut short: is the limit out of reach, however the rest comes out? Known for 0/1 scores on a whole baseline. */
+static bool change_lost(const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	double all, right, wrong_left;
+
+	if (!p->count || is_limited(p->bt) || p->bt->n != p->ct->n_total)
+		return false;
+	all = (double)p->bt->n;
+	right = stats_sum(p->bm->scores, p->bt->n);
+	wrong_left = (all - right) - ((double)p->n - baseline_right(j));
+	if (!p->cm->higher_is_better)
+		wrong_left = right - baseline_right(j);
+	return (double)p->lost - (double)p->won - wrong_left > floor(limit * (relative ? right : all) + 1e-9);
+}
+
+static void allowed_text(struct buf *out, const struct pairing *p, double limit, bool relative)
+{
+	double scale = p->cm->binary ? 100 : 1, unit = relative ? limit * fabs(p->value_b) : limit;
+
+	if (relative && p->cm->aggregate != AGGREGATE_MEAN)
+		buf_addf(out, "; allowed %.6g%%", limit * 100);
+	else if (relative)
+		buf_addf(out, "; allowed %.6g%% of %.*f, which is %.*f", limit * 100, p->cm->binary ? 1 : 4,
+			 p->value_b * scale, decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4),
+			 unit * scale);
+	else
+		buf_addf(out, "; allowed %.*f", decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4),
+			 unit * scale);
+}
+
+static void judge_change(struct gate_result_rule *row, const struct judge *j)
+{
+	const struct pairing *p = j->pair;
+	struct buf text = BUF_INIT(4096);
+	bool relative, ratio;
+	double limit = limit_value(j->rule, j->kind, &relative);
+
+	row->method = pairing_interval(p, j->confidence, &row->lo, &row->hi);
+	if (!isfinite(p->delta) || (p->count && !p->n)) {
+		row->verdict = VERDICT_INCOMPARABLE;
+		row->explanation = mem_printf("%s is too large to compare; bits_per_byte does not overflow", p->cm->name);
+		return;
+	}
+	ratio = relative && p->cm->aggregate != AGGREGATE_MEAN;
+	if (!is_limited(p->ct))
+		row->verdict = change_holds(j, limit, relative) ? VERDICT_PASS : VERDICT_FAIL;
+	else
+		row->verdict = change_lost(j, limit, relative) ? VERDICT_FAIL : VERDICT_INCONCLUSIVE;
+	if (is_limited(p->ct))
+		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
+	change_text(&text, p, ratio || !relative ? limit : limit * fabs(p->value_b), ratio);
+	allowed_text(&text, p, limit, relative);
+	if (is_limited(p->ct) && row->verdict == VERDICT_FAIL)
+		buf_adds(&text, ", which the rest cannot win back");
+	row->explanation = buf_take(&text);
+}
+
+static void judge_identity(struct gate_result_rule *row, const struct judge *j)
+{
+	row->verdict = VERDICT_PASS;
+	pairing_interval(j->pair, j->confidence, &row->lo, &row->hi);
+	row->method = "identity";
+	row->baseline = isnan(row->baseline) ? row->candidate : row->baseline;
+	row->delta = 0;
+	row->explanation = mem_str("same weights, tokenizer, prompt and questions as the baseline: nothing to compare");
+}
+
+int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
+{
+	const struct pairing *p = j->pair;
+
+	row_init(row, p);
+	row->rule = rule_text(j);
+	row->gated = true;
+	if (j->kind == LIMIT_MIN || j->kind == LIMIT_MAX) {
+		judge_floor(row, j);
+	} else if (j->in->identical && !j->in->incomparable) {
+		judge_identity(row, j);
+	} else if (p->incomparable) {
+		row->verdict = VERDICT_INCOMPARABLE;
+		row->explanation = mem_str(p->incomparable);
+	} else if (!j->in->baseline) {
+		row->verdict = VERDICT_NO_BASELINE;
+		row->explanation = mem_str("there is no baseline to compare with");
+	} else {
+		judge_change(row, j);
+	}
+	return 0;
+}
+
+void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, double confidence, const char *why)
+{
+	struct buf text = BUF_INIT(4096);
+
+	row_init(row, p);
+	row->rule = mem_printf("%s.%s%s%s: %s", p->ct->task, p->cm->name, strcmp(p->cm->filter, "none") == 0 ? "" : ",",
+			       strcmp(p->cm->filter, "none") == 0 ? "" : p->cm->filter, why);
+	row->verdict = VERDICT_PASS;
+	row->method = pairing_interval(p, confidence, &row->lo, &row->hi);
+	if (is_limited(p->ct))
+		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
+	if (isfinite(p->delta))
+		change_text(&text, p, NAN, false);
+	else
+		buf_adds(&text, "too large to compare");
+	row->explanation = buf_take(&text);
+}

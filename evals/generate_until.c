@@ -1,0 +1,89 @@
+/* generate_until.c: the request kind that lets the model write until a stop.
+ *
+ * Blocks of 128 documents go to the scorer in document order. A text ends before the first stop string, whatever the
+ * scorer cut already; nothing is stripped. Greedy unless the task asks for a temperature; then each document has a
+ * seed of its own, drawn from the run's seed and its row, so that neither order nor limit changes an answer. */
+#include "base/base.h"
+
+#include "evals/evals_int.h"
+
+enum { BLOCK_DOCS = 128 };
+
+static void cut_at_stops(char *text, char *const *until)
+{
+	for (size_t i = 0; until[i]; i++) {
+		char *at = strstr(text, until[i]);
+
+		if (at)
+			*at = 0;
+	}
+}
+
+static int score_text(const struct task *t, struct task_result *r, size_t doc, const struct instance *in, char *text)
+{
+	struct outcome o = { in, NULL, text };
+	int rc = 0;
+
+	cut_at_stops(text, t->until);
+	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, in->targets[0], text);
+	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
+		double weight;
+
+		rc = metric_score(&t->metrics[k], &o, &r->metrics[k].scores[doc], &weight);
+		if (rc)
+			err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id);
+	}
+	return rc;
+}
+
+static int block_run(struct eval_run *run, const struct task *t, struct task_result *r, size_t first, size_t n)
+{
+	struct instance in[BLOCK_DOCS] = { 0 };
+	struct generate_until reqs[BLOCK_DOCS];
+	struct generated out[BLOCK_DOCS] = { 0 };
+	struct rng rng;
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = instance_build(&in[i], t, &t->eval.docs[first + i]);
+		if (rc)
+			break;
+		rng_seed(&rng, run->seed, first + i);
+		reqs[i] = (struct generate_until){ .prompt = in[i].context,
+						   .until = (const char *const *)t->until,
+						   .max_tokens = t->max_tokens,
+						   .temperature = t->temperature,
+						   .seed = rng_u64(&rng) };
+	}
+	if (!rc) {
+		rc = run->scorer->generate(run->scorer->self, reqs, n, out);
+		if (rc)
+			err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[first].id,
+				    t->eval.docs[first + n - 1].id);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!rc && !out[i].text)
+			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", t->name);
+		if (!rc)
+			rc = score_text(t, r, first + i, &in[i], out[i].text);
+		free(out[i].text);
+		instance_release(&in[i]);
+	}
+	return rc;
+}
+
+int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r)
+{
+	int rc = 0;
+
+	if (!run->scorer->generate)
+		return err_set(ERR_UNAVAILABLE, "task %s: this model generates no text", t->name);
+	for (size_t at = 0; at < r->n && !rc; at += BLOCK_DOCS) {
+		size_t n = r->n - at < BLOCK_DOCS ? r->n - at : BLOCK_DOCS;
+
+		rc = block_run(run, t, r, at, n);
+		run->done += n;
+		progress_at(run->done, "%s", t->name);
+	}
+	return rc;
+}

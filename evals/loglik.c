@@ -1,0 +1,114 @@
+/* loglik.c: the request kinds that are log-likelihoods: loglikelihood, loglikelihood_rolling, multiple_choice.
+ *
+ * Documents become requests in their own order and go to the scorer in blocks of about 512, so that a long task shows
+ * progress and holds one block of prompts in memory; the scorer is free to share prefixes and order inside a block.
+ * A log-likelihood that is not a number ends the run: it is a broken model or a bug, never a wrong answer. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/evals_int.h"
+
+enum { BLOCK_REQUESTS = 512 };
+
+struct block {
+	struct instance *docs;
+	size_t n, first; /* documents in the block; the first one's number */
+	struct loglik_request *reqs;
+	struct loglik_result *results;
+	size_t n_reqs, cap;
+};
+
+static void block_add(struct block *b, const struct task *t, const struct instance *in)
+{
+	size_t n = t->type == OUTPUT_ROLLING ? 1 : in->n_choices;
+
+	for (size_t i = 0; i < n; i++) {
+		MEM_GROW(b->reqs, b->n_reqs, b->cap);
+		b->reqs[b->n_reqs++] = (struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL };
+	}
+}
+
+/* What the model would have answered, for the record. */
+static char *block_response(const struct task *t, const struct outcome *o)
+{
+	size_t best = 0;
+
+	if (t->type != OUTPUT_CHOICE)
+		return mem_printf("log-likelihood %.6f over %d tokens%s", o->ll[0].logprob, o->ll[0].tokens,
+				  t->type == OUTPUT_LOGLIK && o->ll[0].greedy ? ", greedy" : "");
+	for (size_t i = 1; i < o->in->n_choices; i++)
+		if (o->ll[i].logprob > o->ll[best].logprob)
+			best = i;
+	return mem_str(o->in->choices[best]);
+}
+
+static int block_score_doc(const struct task *t, struct task_result *r, size_t doc, const struct outcome *o)
+{
+	const struct instance *in = o->in;
+	const char *target = t->type != OUTPUT_CHOICE ? in->targets[0] : in->gold[0] >= 0 ? in->choices[in->gold[0]] : "";
+	char *response = block_response(t, o);
+	int rc = 0;
+
+	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response);
+	free(response);
+	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
+		double weight = 1;
+
+		rc = metric_score(&t->metrics[k], o, &r->metrics[k].scores[doc], &weight);
+		if (r->metrics[k].weights)
+			r->metrics[k].weights[doc] = weight;
+	}
+	return rc;
+}
+
+static int block_flush(struct block *b, struct eval_run *run, const struct task *t, struct task_result *r)
+{
+	size_t at = 0;
+	int rc;
+
+	b->results = mem_resize(b->results, mem_mul(b->n_reqs, sizeof(*b->results)));
+	rc = run->scorer->loglik(run->scorer->self, b->reqs, b->n_reqs, b->results);
+	for (size_t i = 0; i < b->n_reqs && !rc; i++)
+		if (!isfinite(b->results[i].logprob))
+			rc = err_set(ERR_INPUT, "the model's log-likelihood is not a finite number");
+	if (rc)
+		err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[b->first].id,
+			    t->eval.docs[b->first + b->n - 1].id);
+	for (size_t i = 0; i < b->n && !rc; i++) {
+		struct outcome o = { &b->docs[i], b->results + at, NULL };
+
+		rc = block_score_doc(t, r, b->first + i, &o);
+		at += t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		instance_release(&b->docs[i]);
+	run->done += b->n;
+	progress_at(run->done, "%s", t->name);
+	b->first += b->n;
+	b->n = b->n_reqs = 0;
+	return rc;
+}
+
+int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r)
+{
+	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)) };
+	int rc = 0;
+
+	if (!run->scorer->loglik)
+		rc = err_set(ERR_UNAVAILABLE, "task %s: this model gives no log-likelihoods", t->name);
+	for (size_t i = 0; i < r->n && !rc; i++) {
+		rc = instance_build(&b.docs[b.n], t, &t->eval.docs[i]);
+		if (rc)
+			break;
+		block_add(&b, t, &b.docs[b.n++]);
+		if (b.n_reqs >= BLOCK_REQUESTS || b.n == BLOCK_REQUESTS || i + 1 == r->n)
+			rc = block_flush(&b, run, t, r);
+	}
+	for (size_t i = 0; i < b.n; i++)
+		instance_release(&b.docs[i]);
+	free(b.docs);
+	free(b.reqs);
+	free(b.results);
+	return rc;
+}

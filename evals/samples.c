@@ -1,0 +1,434 @@
+/* samples.c: results of a task as bytes, one line a sample, and back.
+ *
+ *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
+ *	 "name","stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
+ *	{"doc_hash","id","prompt","prompt_hash","response","scores":[one a metric],"target"[,"weights":[one a metric]]}
+ *
+ * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
+ * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated.
+ * Plain score files ({"id","score"[,"weight","cluster","slice"]} a line, for `assay gate A B` on other tools' results)
+ * become one task "scores" with one metric "score": the mean, or the weighted mean where weights are given. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/evals_int.h"
+#include "evals/stats_int.h"
+
+enum { TEXT_MAX = 4096, METRICS_MAX = 64, SAMPLES_MAX = 50000000 };
+
+/* ---- one sample ----------------------------------------------------------------------------------------------------------------- */
+
+/* At most TEXT_MAX bytes of s, cut between code points; the head, or (tail) the end, where a prompt has its question. */
+static char *cut_text(const char *s, bool tail)
+{
+	struct buf out = BUF_INIT(BUF_NOLIMIT), whole = BUF_INIT(BUF_NOLIMIT);
+	size_t len, at = 0, n;
+
+	utf8_repair(&whole, s, strlen(s));
+	len = n = whole.len;
+	if (len > TEXT_MAX) {
+		n = TEXT_MAX;
+		at = tail ? len - TEXT_MAX : 0;
+		while (at && at < len && ((unsigned char)whole.data[at] & 0xc0) == 0x80) {
+			at++;
+			n--;
+		}
+		while (!tail && n && ((unsigned char)whole.data[n] & 0xc0) == 0x80)
+			n--;
+		if (tail)
+			buf_addf(&out, "[%zu bytes] ", at);
+	}
+	buf_add(&out, whole.len ? whole.data + at : "", n);
+	if (len > TEXT_MAX && !tail)
+		buf_addf(&out, " [%zu bytes more]", len - n);
+	buf_release(&whole);
+	return out.len ? buf_take(&out) : mem_str("");
+}
+
+static void short_hash(char out[17], struct digest d)
+{
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, &d);
+	memcpy(out, hex, 16);
+	out[16] = 0;
+}
+
+void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,
+		 const char *response)
+{
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+	struct digest_ctx *c = digest_new();
+
+	s->id = mem_str(d->id);
+	s->prompt = cut_text(in->context, true);
+	s->target = cut_text(target, false);
+	s->response = cut_text(response, false);
+	json_add(&text, d->value);
+	short_hash(s->doc_hash, digest_bytes(buf_str(&text), text.len));
+	digest_text(c, in->context);
+	for (size_t i = 0; i < in->n_choices; i++)
+		digest_text(c, in->continuations[i]);
+	short_hash(s->prompt_hash, digest_end(c));
+	buf_release(&text);
+}
+
+void task_result_release(struct task_result *t)
+{
+	for (size_t i = 0; t->samples && i < t->n; i++) {
+		free(t->samples[i].id);
+		free(t->samples[i].prompt);
+		free(t->samples[i].target);
+		free(t->samples[i].response);
+	}
+	for (size_t i = 0; t->metrics && i < t->n_metrics; i++)
+		metric_release(&t->metrics[i]);
+	free(t->samples);
+	free(t->metrics);
+	free(t->task);
+	*t = (struct task_result){ 0 };
+}
+
+const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter)
+{
+	for (size_t i = 0; i < t->n_metrics; i++)
+		if (strcmp(t->metrics[i].name, name) == 0 && (!filter || strcmp(t->metrics[i].filter, filter) == 0))
+			return &t->metrics[i];
+	return NULL;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *real_or_null(double x)
+{
+	return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *header_json(const struct task_result *t)
+{
+	json_t *metrics = json_array(), *header;
+
+	for (size_t i = 0; i < t->n_metrics; i++) {
+		const struct metric *m = &t->metrics[i];
+
+		json_array_append_new(metrics,
+				      json_pack("{s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:b}", "name",
+						json_new_text(m->name, strlen(m->name)), "filter",
+						json_new_text(m->filter, strlen(m->filter)), "aggregate",
+						aggregate_name(m->aggregate), "higher_is_better", m->higher_is_better,
+						"binary", m->binary, "value", real_or_null(m->value), "stderr",
+						real_or_null(m->stderr_), "weighted", m->weights != NULL));
+	}
+	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", "assay-samples/1", "task",
+			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n, "n_total",
+			   (json_int_t)t->n_total, "metrics", metrics);
+	return header;
+}
+
+static json_t *sample_json(const struct task_result *t, size_t i)
+{
+	const struct sample *s = &t->samples[i];
+	json_t *line = json_object(), *scores = json_array(), *weights = json_array();
+	const char *const names[] = { "id", "prompt", "target", "response" };
+	const char *const texts[] = { s->id, s->prompt, s->target, s->response };
+	bool weighted = false;
+
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		if (texts[k])
+			json_object_set_new(line, names[k], json_new_text(texts[k], strlen(texts[k])));
+	if (*s->doc_hash)
+		json_object_set_new(line, "doc_hash", json_string(s->doc_hash));
+	if (*s->prompt_hash)
+		json_object_set_new(line, "prompt_hash", json_string(s->prompt_hash));
+	for (size_t k = 0; k < t->n_metrics; k++) {
+		json_array_append_new(scores, real_or_null(t->metrics[k].scores[i]));
+		json_array_append_new(weights, t->metrics[k].weights ? json_real(t->metrics[k].weights[i]) : json_null());
+		weighted |= t->metrics[k].weights != NULL;
+	}
+	json_object_set_new(line, "scores", scores);
+	if (weighted)
+		json_object_set(line, "weights", weights);
+	json_decref(weights);
+	return line;
+}
+
+void task_result_write(const struct task_result *t, struct buf *out)
+{
+	json_t *line = header_json(t);
+
+	json_add(out, line);
+	buf_addc(out, '\n');
+	json_decref(line);
+	for (size_t i = 0; i < t->n; i++) {
+		line = sample_json(t, i);
+		json_add(out, line);
+		buf_addc(out, '\n');
+		json_decref(line);
+	}
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
+
+struct samples_reader {
+	struct task_result *t;
+	const char *name;
+	struct map ids;
+	size_t rows, cap; /* rows read; room, for plain scores */
+	bool header;
+};
+
+static int reader_id(struct samples_reader *r, const json_t *id, size_t line, char **out)
+{
+	char number[32];
+	const char *s = json_string_value(id);
+
+	if (json_is_integer(id)) {
+		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(id));
+		s = number;
+	}
+	if (!s || !*s || strlen(s) > 1000)
+		return err_set(ERR_INPUT, "%s:%zu: \"id\" must be text (1 to 1000 bytes) or a whole number", r->name, line);
+	if (!map_put(&r->ids, s, strlen(s), (int64_t)r->rows))
+		return err_set(ERR_INPUT, "%s:%zu: the id \"%s\" is there twice", r->name, line, s);
+	*out = mem_str(s);
+	return 0;
+}
+
+static int header_metric(struct metric *m, const json_t *v, size_t n)
+{
+	const char *aggregate = json_get_text(v, "aggregate", NULL);
+
+	m->name = mem_str(json_get_text(v, "name", NULL));
+	m->filter = mem_str(json_get_text(v, "filter", NULL));
+	if (!m->name || !m->filter || !aggregate || aggregate_parse(&m->aggregate, aggregate))
+		return err_set(ERR_INPUT, "a metric needs name, filter and aggregate");
+	if (!json_is_boolean(json_object_get(v, "higher_is_better")) || !json_is_boolean(json_object_get(v, "binary")))
+		return err_set(ERR_INPUT, "metric %s: higher_is_better and binary must be given", m->name);
+	m->higher_is_better = json_get_flag(v, "higher_is_better", true);
+	m->binary = json_get_flag(v, "binary", false);
+	m->value = json_get_real(v, "value", NAN);
+	m->scores = mem_array(n, sizeof(double));
+	if (json_get_flag(v, "weighted", false))
+		m->weights = mem_array(n, sizeof(double));
+	return 0;
+}
+
+/* lines bounds n, so that a header cannot ask for more memory than its file has samples. */
+static int header_read(struct samples_reader *r, const json_t *v, size_t lines)
+{
+	struct task_result *t = r->t;
+	const char *digest = json_get_text(v, "digest", NULL), *task = json_get_text(v, "task", NULL);
+	const json_t *metrics = json_object_get(v, "metrics"), *metric;
+	int64_t n = json_get_int(v, "n", -1), total = json_get_int(v, "n_total", -1);
+	struct digest check;
+	size_t i;
+
+	if (strcmp(json_get_text(v, "format", ""), "assay-samples/1") != 0)
+		return err_set(ERR_INPUT, "the first line is not the header of assay-samples/1");
+	if (!task || !*task || !digest || (*digest && digest_parse(&check, digest)))
+		return err_set(ERR_INPUT, "the header needs task and digest");
+	if (n < 1 || n > SAMPLES_MAX || total < n || (uint64_t)n > lines)
+		return err_set(ERR_INPUT, "the header says %lld of %lld samples; the file has %zu", (long long)n,
+			       (long long)total, lines);
+	if (!json_is_array(metrics) || json_array_size(metrics) == 0 || json_array_size(metrics) > METRICS_MAX)
+		return err_set(ERR_INPUT, "the header needs 1 to %d metrics", METRICS_MAX);
+	t->task = mem_str(task);
+	snprintf(t->digest, sizeof(t->digest), "%s", digest);
+	t->n_total = (size_t)total;
+	t->samples = mem_array((size_t)n, sizeof(*t->samples));
+	t->n = (size_t)n;
+	t->metrics = mem_array(json_array_size(metrics), sizeof(*t->metrics));
+	json_array_foreach(metrics, i, metric)
+	{
+		t->n_metrics++;
+		if (header_metric(&t->metrics[i], metric, (size_t)n))
+			return ERR_INPUT;
+	}
+	r->header = true;
+	return 0;
+}
+
+static int score_read(struct metric *m, size_t row, const json_t *score, const json_t *weight)
+{
+	double x = json_number_value(score), w = json_number_value(weight);
+
+	if (!json_is_number(score) || !isfinite(x))
+		return err_set(ERR_INPUT, "the score of %s is not a number", m->name);
+	if (m->binary && x != 0 && x != 1)
+		return err_set(ERR_INPUT, "the score of %s is neither 0 nor 1", m->name);
+	m->scores[row] = x;
+	if (!m->weights)
+		return 0;
+	if (!json_is_number(weight) || !isfinite(w) || w <= 0)
+		return err_set(ERR_INPUT, "the weight of %s is not a positive number", m->name);
+	m->weights[row] = w;
+	return 0;
+}
+
+static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
+{
+	struct task_result *t = r->t;
+	const json_t *scores = json_object_get(v, "scores"), *weights = json_object_get(v, "weights");
+	struct sample *s;
+
+	if (r->rows == t->n)
+		return err_set(ERR_INPUT, "%s:%zu: more samples than the header says (%zu)", r->name, line, t->n);
+	s = &t->samples[r->rows];
+	if (reader_id(r, json_object_get(v, "id"), line, &s->id))
+		return ERR_INPUT;
+	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
+	s->target = mem_str(json_get_text(v, "target", NULL));
+	s->response = mem_str(json_get_text(v, "response", NULL));
+	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
+	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));
+	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)
+		return err_set(ERR_INPUT, "%s:%zu: \"scores\" must have one number for each of %zu metrics", r->name, line,
+			       t->n_metrics);
+	for (size_t k = 0; k < t->n_metrics; k++)
+		if (score_read(&t->metrics[k], r->rows, json_array_get(scores, k), json_array_get(weights, k)))
+			return err_context(ERR_INPUT, "%s:%zu", r->name, line);
+	r->rows++;
+	return 0;
+}
+
+/* The values, computed again. claimed: the file states them, and must be right. */
+static int reader_close(struct samples_reader *r, bool claimed)
+{
+	struct task_result *t = r->t;
+
+	for (size_t k = 0; k < t->n_metrics; k++) {
+		struct metric *m = &t->metrics[k];
+		double said = m->value;
+
+		metric_close(m, t->n);
+		if (claimed && isfinite(m->value) && !(fabs(said - m->value) <= 1e-9 * (1 + fabs(m->value))))
+			return err_set(ERR_INPUT, "%s: the header gives %s as %.12g, but the samples make it %.12g", r->name,
+				       m->name, said, m->value);
+	}
+	return 0;
+}
+
+static size_t count_lines(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (const char *p = text, *end = text + len; p < end; n++) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+
+		p = nl ? nl + 1 : end;
+	}
+	return n;
+}
+
+struct header_arg {
+	struct samples_reader *reader;
+	size_t lines;
+};
+
+static int result_line(json_t *v, size_t line, void *arg)
+{
+	struct header_arg *h = arg;
+	struct samples_reader *r = h->reader;
+
+	if (!json_is_object(v))
+		return err_set(ERR_INPUT, "%s:%zu: expected a JSON object", r->name, line);
+	if (r->header)
+		return sample_read(r, v, line);
+	return header_read(r, v, h->lines) ? err_context(ERR_INPUT, "%s:%zu", r->name, line) : 0;
+}
+
+int task_result_read(struct task_result *out, const char *text, size_t len, const char *name)
+{
+	struct task_result t = { 0 };
+	struct samples_reader r = { .t = &t, .name = name };
+	struct header_arg h = { &r, count_lines(text, len) };
+	int rc;
+
+	map_init(&r.ids);
+	rc = json_lines(text, len, name, result_line, &h);
+	if (!rc && !r.header)
+		rc = err_set(ERR_INPUT, "%s: empty: no header of assay-samples/1", name);
+	if (!rc && r.rows != t.n)
+		rc = err_set(ERR_INPUT, "%s: cut short: %zu of %zu samples", name, r.rows, t.n);
+	rc = rc ? rc : reader_close(&r, true);
+	map_release(&r.ids);
+	if (rc)
+		task_result_release(&t);
+	else
+		*out = t;
+	return rc;
+}
+
+/* ---- plain score files --------------------------------------------------------------------------------------------------------------- */
+
+static int plain_line(json_t *v, size_t line, void *arg)
+{
+	static const char *const known[] = { "id", "score", "weight", "cluster", "slice" };
+	struct samples_reader *r = arg;
+	struct task_result *t = r->t;
+	struct metric *m = &t->metrics[0];
+	const json_t *weight = json_object_get(v, "weight");
+	const char *key;
+	json_t *member;
+
+	if (!json_is_object(v))
+		return err_set(ERR_INPUT, "%s:%zu: expected a JSON object", r->name, line);
+	json_object_foreach(v, key, member)
+	{
+		const char *near = opt_nearest(key, known, ARRAY_LEN(known));
+		bool found = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			found |= strcmp(key, known[i]) == 0;
+		if (!found)
+			return err_set(ERR_INPUT, "%s:%zu: unknown member \"%s\"%s%s%s", r->name, line, key,
+				       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	}
+	if (!r->rows && weight)
+		m->weights = mem_array(r->cap, sizeof(double));
+	if (!m->weights != !weight)
+		return err_set(ERR_INPUT, "%s:%zu: \"weight\" must be in every line or in none", r->name, line);
+	if (reader_id(r, json_object_get(v, "id"), line, &t->samples[r->rows].id))
+		return ERR_INPUT;
+	t->n = r->rows + 1;
+	if (score_read(m, r->rows, json_object_get(v, "score"), weight))
+		return err_context(ERR_INPUT, "%s:%zu", r->name, line);
+	r->rows++;
+	return 0;
+}
+
+int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name)
+{
+	size_t lines = count_lines(text, len);
+	struct task_result t = { .task = mem_str("scores"),
+				 .samples = mem_array(lines + 1, sizeof(*t.samples)),
+				 .metrics = mem_array(1, sizeof(*t.metrics)),
+				 .n_metrics = 1 };
+	struct samples_reader r = { .t = &t, .name = name, .cap = lines + 1 };
+	struct metric *m = &t.metrics[0];
+	int rc;
+
+	*m = (struct metric){ .name = mem_str("score"),
+			      .filter = mem_str("none"),
+			      .higher_is_better = true,
+			      .scores = mem_array(lines + 1, sizeof(double)) };
+	map_init(&r.ids);
+	rc = json_lines(text, len, name, plain_line, &r);
+	map_release(&r.ids);
+	if (!rc && !r.rows) {
+		rc = err_set(ERR_INPUT, "%s: no scores in it", name);
+		err_hint(rc, "one line a sample: {\"id\": \"q1\", \"score\": 1}");
+	}
+	if (rc) {
+		task_result_release(&t);
+		return rc;
+	}
+	t.n_total = t.n;
+	m->binary = !m->weights;
+	for (size_t i = 0; i < t.n; i++)
+		m->binary &= m->scores[i] == 0 || m->scores[i] == 1;
+	reader_close(&r, false);
+	*out = t;
+	return 0;
+}

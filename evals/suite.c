@@ -1,0 +1,285 @@
+/* suite.c: a suite file names tasks; a run of it asks every document of every task, in order. Read this file first.
+ *
+ *	suite: nightly
+ *	tasks:
+ *	  - tasks/arc_easy.yaml         a task file in lm-evaluation-harness keys, as it is
+ *	  - task: support               or the same keys in place
+ *	    …
+ *
+ * A harness task file on its own is a suite of one task, named as the task. Loading does everything that can fail for
+ * a reason in the files (task.c): after it only the model can fail. Results lie in document order, whatever order the
+ * scorer works in. */
+#include "base/base.h"
+
+#include "evals/evals_int.h"
+
+enum { TASKS_MAX = 1000, SUITE_FILE_MAX = 16 << 20 };
+
+struct suite {
+	char *name;
+	struct task *tasks;
+	size_t n;
+};
+
+/* ---- loading -------------------------------------------------------------------------------------------------------------------- */
+
+static int suite_add(struct suite *s, const struct source *src, const json_t *at)
+{
+	struct task t;
+	int rc = task_load(&t, src);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->tasks[i].name, t.name) == 0) {
+			rc = yaml_error(src->y, at, "task", "the suite has two tasks named \"%s\"", t.name);
+			task_release(&t);
+			return rc;
+		}
+	s->tasks = mem_resize(s->tasks, (s->n + 1) * sizeof(*s->tasks));
+	s->tasks[s->n++] = t;
+	return 0;
+}
+
+/* A task file named in the suite file from. */
+static int suite_add_file(struct suite *s, const char *from, const char *name, const struct eval_files *files)
+{
+	struct yaml *y = NULL;
+	struct source src = { .files = files };
+	struct buf text;
+	char *used;
+	int rc = source_read(files, from, name, SUITE_FILE_MAX, &text, &used);
+
+	if (rc)
+		return err_context(rc, "%s", from);
+	rc = yaml_parse(&y, buf_str(&text), text.len, used);
+	if (!rc) {
+		src.y = y;
+		src.map = yaml_root(y);
+		src.path = used;
+		if (!json_is_object(src.map))
+			rc = err_set(ERR_INPUT, "%s: a task file must be a mapping", used);
+		else if (json_object_get(src.map, "tasks"))
+			rc = yaml_error(y, src.map, "tasks", "a suite inside a suite: name its task files instead");
+		else
+			rc = suite_add(s, &src, src.map);
+	}
+	yaml_free(y);
+	buf_release(&text);
+	free(used);
+	return rc;
+}
+
+static int suite_tasks_load(struct suite *s, const struct source *src)
+{
+	static const char *const known[] = { "suite", "tasks", "metadata" };
+	const char *name = NULL;
+	json_t *list = NULL, *item;
+	size_t i;
+	int rc = yaml_check_keys(src->y, src->map, "suite", known, ARRAY_LEN(known));
+
+	rc = rc ? rc : yaml_get_text(src->y, src->map, "suite", &name);
+	rc = rc ? rc : yaml_get_array(src->y, src->map, "tasks", &list);
+	if (rc)
+		return rc;
+	if (!name || !*name || strlen(name) > 200)
+		return yaml_error(src->y, src->map, name ? "suite" : NULL, "a suite needs a name: suite: my_suite");
+	if (!list || json_array_size(list) == 0 || json_array_size(list) > TASKS_MAX)
+		return yaml_error(src->y, src->map, list ? "tasks" : NULL, "an empty suite: tasks must list 1 to %d tasks",
+				  TASKS_MAX);
+	s->name = mem_str(name);
+	json_array_foreach(list, i, item)
+	{
+		struct source inner = *src;
+
+		inner.map = item;
+		if (json_is_string(item))
+			rc = suite_add_file(s, src->path, json_string_value(item), src->files);
+		else if (json_is_object(item))
+			rc = suite_add(s, &inner, item);
+		else
+			rc = yaml_error(src->y, src->map, "tasks", "entry %zu is neither a file nor a task", i + 1);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int suite_load(struct suite **out, const char *path, const struct eval_files *files)
+{
+	struct suite *s = mem_alloc(sizeof(*s));
+	struct source src = { .path = path, .files = files };
+	struct yaml *y = NULL;
+	struct buf text = BUF_INIT(SUITE_FILE_MAX);
+	int rc = files->read(files->self, path, &text);
+
+	*out = NULL;
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "there is no suite file %s", path);
+	if (!rc && buf_full(&text))
+		rc = err_set(ERR_INPUT, "%s: larger than %d MiB", path, SUITE_FILE_MAX >> 20);
+	rc = rc ? rc : yaml_parse(&y, buf_str(&text), text.len, path);
+	if (!rc) {
+		src.y = y;
+		src.map = yaml_root(y);
+		if (!json_is_object(src.map) || json_object_size(src.map) == 0) {
+			rc = err_set(ERR_INPUT, "%s: an empty suite", path);
+			err_hint(rc, "write suite: name and tasks: [file.yaml], or the keys of one harness task");
+		} else if (json_object_get(src.map, "tasks") || json_object_get(src.map, "suite")) {
+			rc = suite_tasks_load(s, &src);
+		} else {
+			rc = suite_add(s, &src, src.map);
+			s->name = rc ? NULL : mem_str(s->tasks[0].name);
+		}
+	}
+	yaml_free(y);
+	buf_release(&text);
+	if (rc)
+		suite_free(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void suite_free(struct suite *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		task_release(&s->tasks[i]);
+	free(s->tasks);
+	free(s->name);
+	free(s);
+}
+
+const char *suite_name(const struct suite *s)
+{
+	return s->name;
+}
+
+size_t suite_tasks(const struct suite *s)
+{
+	return s->n;
+}
+
+const char *suite_task_name(const struct suite *s, size_t i)
+{
+	return s->tasks[i].name;
+}
+
+size_t suite_task_docs(const struct suite *s, size_t i)
+{
+	return s->tasks[i].eval.n;
+}
+
+struct digest suite_task_digest(const struct suite *s, size_t i)
+{
+	return s->tasks[i].digest;
+}
+
+int suite_each_text(const struct suite *s, int (*each)(const char *task, const char *text, void *arg), void *arg)
+{
+	struct buf text = BUF_INIT((size_t)1 << 28);
+	int rc = 0;
+
+	for (size_t i = 0; i < s->n && !rc; i++)
+		for (size_t d = 0; d < s->tasks[i].eval.n && !rc; d++) {
+			buf_clear(&text);
+			rc = prompt_own_text(&text, &s->tasks[i], &s->tasks[i].eval.docs[d]);
+			rc = rc ? rc : each(s->tasks[i].name, buf_str(&text), arg);
+		}
+	buf_release(&text);
+	return rc;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------------------- */
+
+static size_t docs_asked(const struct task *t, const struct suite_options *o)
+{
+	return o->limit > 0 && (uint64_t)o->limit < t->eval.n ? (size_t)o->limit : t->eval.n;
+}
+
+static int task_run(struct eval_run *run, const struct task *t, size_t n, struct task_result *r)
+{
+	int rc;
+
+	r->task = mem_str(t->name);
+	digest_hex(r->digest, &t->digest);
+	r->n = n;
+	r->n_total = t->eval.n;
+	r->samples = mem_array(n, sizeof(*r->samples));
+	r->metrics = mem_array(t->n_metrics, sizeof(*r->metrics));
+	r->n_metrics = t->n_metrics;
+	for (size_t k = 0; k < t->n_metrics; k++)
+		metric_init(&r->metrics[k], &t->metrics[k], t->filter, n);
+	rc = t->type == OUTPUT_GENERATE ? generate_until_run(run, t, r) : loglik_run(run, t, r);
+	for (size_t k = 0; k < t->n_metrics && !rc; k++)
+		metric_close(&r->metrics[k], n);
+	return rc;
+}
+
+int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
+	      const struct suite_options *o)
+{
+	struct suite_result *r = mem_alloc(sizeof(*r));
+	struct eval_run run = { scorer, o->seed, 0 };
+	uint64_t total = 0;
+	int rc = 0;
+
+	*out = NULL;
+	r->suite = mem_str(s->name);
+	r->n = s->n;
+	r->tasks = mem_array(s->n, sizeof(*r->tasks));
+	for (size_t i = 0; i < s->n; i++)
+		total += docs_asked(&s->tasks[i], o);
+	progress_begin(s->name, total, "samples");
+	for (size_t i = 0; i < s->n && !rc; i++)
+		rc = task_run(&run, &s->tasks[i], docs_asked(&s->tasks[i], o), &r->tasks[i]);
+	progress_end();
+	if (rc)
+		suite_result_free(r);
+	else
+		*out = r;
+	return rc;
+}
+
+void suite_result_free(struct suite_result *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		task_result_release(&r->tasks[i]);
+	free(r->tasks);
+	free(r->suite);
+	free(r);
+}
+
+static json_t *value_json(double x)
+{
+	json_t *v = json_real(x);
+
+	return v ? v : json_null(); /* jansson refuses what is not finite */
+}
+
+json_t *suite_result_json(const struct suite_result *r)
+{
+	json_t *tasks = json_object();
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct task_result *t = &r->tasks[i];
+		json_t *metrics = json_object();
+
+		for (size_t k = 0; k < t->n_metrics; k++) {
+			const struct metric *m = &t->metrics[k];
+			char *key = strcmp(m->filter, "none") == 0 ? mem_str(m->name)
+								  : mem_printf("%s,%s", m->name, m->filter);
+
+			json_object_set_new(metrics, key,
+					    json_pack("{s:o, s:o, s:I}", "value", value_json(m->value), "stderr",
+						      value_json(m->stderr_), "n", (json_int_t)t->n));
+			free(key);
+		}
+		json_object_set_new(tasks, t->task, metrics);
+	}
+	return json_pack("{s:s, s:o}", "suite", r->suite, "tasks", tasks);
+}

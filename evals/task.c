@@ -1,0 +1,469 @@
+/* task.c: a task file in lm-evaluation-harness keys becomes a task that can be asked.
+ *
+ * Every key of the harness is known here. What this version does is read; what it does not do yet is refused by name,
+ * unless the key has the value that changes nothing (repeats: 1); a key that the harness does not know either is
+ * refused with the nearest one that it does. So a file that loads means here what it means there.
+ *
+ * The digest covers the questions: the keys that shape prompts, targets and scores with their defaults filled in, and
+ * the documents of the evaluated split and of the shots, in order. Not names of files, tags or metadata. Equal digests
+ * let samples of two runs pair one to one. */
+#include "base/base.h"
+
+#include "evals/evals_int.h"
+
+enum { TASK_NAME_MAX = 200, SHOTS_MAX = 1000, STOPS_MAX = 64 };
+
+/* All keys of a task file (TaskConfig of the harness). */
+static const char *const task_keys[] = {
+	"task", "task_alias", "tag", "include", "custom_dataset", "dataset_path", "dataset_name", "dataset_kwargs",
+	"training_split", "validation_split", "test_split", "fewshot_split", "process_docs", "doc_to_text",
+	"doc_to_target", "doc_to_image", "doc_to_audio", "unsafe_code", "doc_to_choice", "process_results", "use_prompt",
+	"description", "target_delimiter", "fewshot_delimiter", "fewshot_config", "num_fewshot", "metric_list",
+	"output_type", "generation_kwargs", "repeats", "filter_list", "should_decontaminate",
+	"doc_to_decontamination_query", "gen_prefix", "metadata", "group", "group_alias", "aggregate_metric_list",
+};
+/* Those that need something which is not built yet. */
+static const char *const task_later[] = {
+	"include", "custom_dataset", "dataset_name", "process_docs", "doc_to_image", "doc_to_audio", "process_results",
+	"use_prompt", "group", "group_alias", "aggregate_metric_list",
+};
+static const char *const shot_keys[] = {
+	"sampler", "split", "process_docs", "fewshot_indices", "samples", "doc_to_text", "doc_to_choice", "doc_to_target",
+	"gen_prefix", "fewshot_delimiter", "target_delimiter",
+};
+static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice", "generate_until" };
+
+static bool key_given(const json_t *map, const char *key)
+{
+	const json_t *v = json_object_get(map, key);
+
+	return v && !json_is_null(v);
+}
+
+static int key_later(const struct source *src, const json_t *at, const char *key, const char *what)
+{
+	return yaml_error(src->y, at, key, "%s comes with a later version", what);
+}
+
+/* Text with a default; null counts as absent. */
+static int key_text(const struct source *src, const json_t *map, const char *key, const char **out)
+{
+	return key_given(map, key) ? yaml_get_text(src->y, map, key, out) : 0;
+}
+
+static int key_int(const struct source *src, const json_t *map, const char *key, int64_t min, int64_t max, int64_t *out)
+{
+	return key_given(map, key) ? yaml_get_int(src->y, map, key, min, max, out) : 0;
+}
+
+static int key_flag(const struct source *src, const json_t *map, const char *key, bool *out)
+{
+	return key_given(map, key) ? yaml_get_flag(src->y, map, key, out) : 0;
+}
+
+/* ---- keys one by one ----------------------------------------------------------------------------------------------------------- */
+
+static int task_refuse_later(const struct source *src)
+{
+	int64_t repeats = 1;
+	bool flag = false;
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_LEN(task_later); i++)
+		if (key_given(src->map, task_later[i]))
+			return key_later(src, src->map, task_later[i], task_later[i]);
+	rc = key_int(src, src->map, "repeats", 1, 1000000, &repeats);
+	if (!rc && repeats != 1)
+		rc = key_later(src, src->map, "repeats", "repeats above 1");
+	rc = rc ? rc : key_flag(src, src->map, "unsafe_code", &flag);
+	if (!rc && flag)
+		rc = key_later(src, src->map, "unsafe_code", "unsafe_code");
+	return rc ? rc : key_flag(src, src->map, "should_decontaminate", &flag); /* without effect on its own */
+}
+
+static int task_name(struct task *t, const struct source *src)
+{
+	const char *name = NULL;
+	int rc;
+
+	if (json_is_array(json_object_get(src->map, "task")))
+		return key_later(src, src->map, "task", "a group (a list under task)");
+	rc = yaml_get_text(src->y, src->map, "task", &name);
+	if (rc)
+		return rc;
+	if (!name || !*name)
+		return yaml_error(src->y, src->map, name ? "task" : NULL, "a task needs a name: task: my_task");
+	for (const char *s = name; *s; s++)
+		if ((unsigned char)*s <= ' ' || *s == ',' || *s == 127 || s - name >= TASK_NAME_MAX)
+			return yaml_error(src->y, src->map, "task",
+					  "a task's name is up to %d characters without spaces and commas", TASK_NAME_MAX);
+	t->name = mem_str(name);
+	return 0;
+}
+
+static int task_type(struct task *t, const struct source *src)
+{
+	const char *type = type_names[OUTPUT_GENERATE], *near;
+	int rc = key_text(src, src->map, "output_type", &type);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < OUTPUT_TYPES; i++)
+		if (strcmp(type, type_names[i]) == 0) {
+			t->type = (enum output_type)i;
+			return 0;
+		}
+	near = opt_nearest(type, type_names, ARRAY_LEN(type_names));
+	return yaml_error(src->y, src->map, "output_type", "unknown output_type \"%s\" (known: loglikelihood, "
+			  "loglikelihood_rolling, multiple_choice, generate_until)%s%s%s", type,
+			  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* Only take_first, which changes nothing for one response; its name goes into the metric's key. */
+static int task_filters(struct task *t, const struct source *src)
+{
+	static const char *const keys[] = { "name", "filter" }, *const filter_keys[] = { "function" };
+	json_t *list = json_object_get(src->map, "filter_list"), *pipe, *steps, *step;
+	const char *name = "none", *function;
+	size_t i;
+	int rc;
+
+	if (list && !json_is_null(list)) {
+		if (!json_is_array(list) || json_array_size(list) == 0)
+			return yaml_error(src->y, src->map, "filter_list", "filter_list: expected a list");
+		if (json_array_size(list) > 1)
+			return key_later(src, src->map, "filter_list", "more than one filter pipeline");
+		pipe = json_array_get(list, 0);
+		if (!json_is_object(pipe))
+			return yaml_error(src->y, src->map, "filter_list", "filter_list: expected {name: …, filter: […]}");
+		rc = yaml_check_keys(src->y, pipe, "filter_list", keys, ARRAY_LEN(keys));
+		rc = rc ? rc : yaml_get_text(src->y, pipe, "name", &name);
+		steps = json_object_get(pipe, "filter");
+		if (rc)
+			return rc;
+		json_array_foreach(steps, i, step)
+		{
+			function = NULL;
+			if (json_is_object(step))
+				rc = yaml_get_text(src->y, step, "function", &function);
+			if (!rc && (!function || strcmp(function, "take_first") != 0))
+				rc = yaml_error(src->y, pipe, "filter", "filter %s%scomes with a later version (now: take_first)",
+						function ? function : "", function ? " " : "");
+			rc = rc ? rc : yaml_check_keys(src->y, step, "filter", filter_keys, ARRAY_LEN(filter_keys));
+			if (rc)
+				return rc;
+		}
+		if (!*name || strlen(name) > TASK_NAME_MAX || strpbrk(name, ", \t\n"))
+			return yaml_error(src->y, pipe, "name", "a filter's name has no spaces or commas");
+	}
+	t->filter = mem_str(name);
+	return 0;
+}
+
+static int stops_load(struct task *t, const struct source *src, json_t *kwargs)
+{
+	json_t *until = json_object_get(kwargs, "until"), *stop;
+	size_t i, n = 0;
+
+	t->until = mem_array(STOPS_MAX + 2, sizeof(*t->until));
+	if (!until || json_is_null(until)) {
+		if (*t->fewshot_delimiter)
+			t->until[0] = mem_str(t->fewshot_delimiter);
+		return 0;
+	}
+	if (json_is_string(until) && json_string_length(until)) {
+		t->until[0] = mem_str(json_string_value(until));
+		return 0;
+	}
+	if (!json_is_array(until) || json_array_size(until) > STOPS_MAX)
+		return yaml_error(src->y, kwargs, "until", "until: expected text or a list of up to %d texts", STOPS_MAX);
+	json_array_foreach(until, i, stop)
+	{
+		if (!json_is_string(stop) || !json_string_length(stop))
+			return yaml_error(src->y, kwargs, "until", "until: a stop must be text that is not empty");
+		t->until[n++] = mem_str(json_string_value(stop));
+	}
+	return 0;
+}
+
+static int task_generation(struct task *t, const struct source *src)
+{
+	static const char *const known[] = { "until",	   "max_gen_toks", "max_new_tokens", "max_tokens",
+					     "max_completion_tokens", "temperature",  "do_sample" };
+	static const char *const later[] = { "top_p", "top_k", "min_p", "num_beams", "repetition_penalty",
+					     "num_return_sequences", "seed", "penalty_alpha", "typical_p" };
+	static const char *const limits[] = { "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens" };
+	json_t *none = json_object(), *kwargs = json_object_get(src->map, "generation_kwargs");
+	int64_t max_tokens = 256;
+	bool sample, said;
+	int rc = 0;
+
+	t->temperature = 0;
+	if (!kwargs || json_is_null(kwargs))
+		kwargs = none;
+	if (!json_is_object(kwargs))
+		rc = yaml_error(src->y, src->map, "generation_kwargs", "generation_kwargs: expected a mapping");
+	for (size_t i = 0; i < ARRAY_LEN(later) && !rc; i++)
+		if (key_given(kwargs, later[i]))
+			rc = key_later(src, kwargs, later[i], later[i]);
+	if (!rc && kwargs != none)
+		rc = yaml_check_keys(src->y, kwargs, "generation_kwargs", known, ARRAY_LEN(known));
+	rc = rc ? rc : stops_load(t, src, kwargs);
+	for (size_t i = ARRAY_LEN(limits); i-- && !rc;) /* the first given wins: read backwards */
+		rc = key_int(src, kwargs, limits[i], 1, 1000000, &max_tokens);
+	said = !rc && key_given(kwargs, "do_sample");
+	sample = key_given(kwargs, "temperature");
+	rc = rc ? rc : key_flag(src, kwargs, "do_sample", &sample);
+	if (said && sample && !key_given(kwargs, "temperature"))
+		t->temperature = 1;
+	if (!rc && key_given(kwargs, "temperature"))
+		rc = yaml_get_real(src->y, kwargs, "temperature", 0, 100, &t->temperature);
+	if (!sample)
+		t->temperature = 0;
+	t->max_tokens = (int)max_tokens;
+	json_decref(none);
+	return rc;
+}
+
+/* ---- data and shots ------------------------------------------------------------------------------------------------------------- */
+
+static int shots_load(struct task *t, const struct source *src, const char *eval, const char *const splits[3])
+{
+	json_t *config = json_object_get(src->map, "fewshot_config");
+	const char *sampler = "default", *pool = NULL, *key = "fewshot_split";
+	int64_t shots = 0;
+	int rc = key_int(src, src->map, "num_fewshot", 0, SHOTS_MAX, &shots);
+
+	rc = rc ? rc : key_text(src, src->map, "fewshot_split", &pool);
+	if (!rc && config && !json_is_null(config)) {
+		if (!json_is_object(config))
+			return yaml_error(src->y, src->map, "fewshot_config", "fewshot_config: expected a mapping");
+		rc = yaml_check_keys(src->y, config, "fewshot_config", shot_keys, ARRAY_LEN(shot_keys));
+		for (size_t i = 2; i < ARRAY_LEN(shot_keys) && !rc; i++)
+			if (key_given(config, shot_keys[i]))
+				rc = yaml_error(src->y, config, shot_keys[i], "fewshot_config.%s comes with a later version",
+						shot_keys[i]);
+		rc = rc ? rc : key_text(src, config, "sampler", &sampler);
+		rc = rc ? rc : key_text(src, config, "split", &pool);
+	}
+	if (rc || !shots)
+		return rc;
+	if (t->type == OUTPUT_ROLLING)
+		return yaml_error(src->y, src->map, "num_fewshot", "loglikelihood_rolling has no prompt: shots would do nothing");
+	if (strcmp(sampler, "first_n") != 0) {
+		yaml_error(src->y, src->map, "num_fewshot", "the sampler \"%s\" comes with a later version", sampler);
+		return err_hint(ERR_INPUT, "take the first documents as shots: fewshot_config: {sampler: first_n}");
+	}
+	for (int i = 0; i < 3 && !pool; i++) { /* training, validation, test */
+		static const char *const keys[] = { "training_split", "validation_split", "test_split" };
+
+		pool = splits[i];
+		key = keys[i];
+	}
+	t->num_fewshot = (int)shots;
+	t->pool_is_eval = strcmp(pool, eval) == 0;
+	rc = split_load(&t->pool, src, key, pool);
+	if (!rc && t->pool.n < (size_t)shots + t->pool_is_eval)
+		rc = yaml_error(src->y, src->map, "num_fewshot", "%lld shots wanted, but the split \"%s\" has %zu documents%s",
+				(long long)shots, pool, t->pool.n, t->pool_is_eval ? ", one of which is asked" : "");
+	return rc;
+}
+
+static int task_data(struct task *t, const struct source *src)
+{
+	const char *path = NULL, *splits[3] = { NULL, NULL, NULL }, *eval, *key;
+	int rc = key_text(src, src->map, "dataset_path", &path);
+
+	if (!rc && (!path || strcmp(path, "json") != 0)) {
+		yaml_error(src->y, src->map, path ? "dataset_path" : NULL, "dataset_path: %s comes with a later version (now: json)",
+			   path ? path : "a data set by name");
+		return err_hint(ERR_INPUT, "put the documents in a JSONL file beside the task: dataset_path: json, "
+					   "dataset_kwargs: {data_files: {test: file.jsonl}}, test_split: test");
+	}
+	rc = rc ? rc : key_text(src, src->map, "training_split", &splits[0]);
+	rc = rc ? rc : key_text(src, src->map, "validation_split", &splits[1]);
+	rc = rc ? rc : key_text(src, src->map, "test_split", &splits[2]);
+	if (rc)
+		return rc;
+	eval = splits[2] ? splits[2] : splits[1];
+	key = splits[2] ? "test_split" : "validation_split";
+	if (!eval)
+		return yaml_error(src->y, src->map, NULL, "task %s: test_split or validation_split must name what is asked",
+				  t->name);
+	rc = split_load(&t->eval, src, key, eval);
+	if (!rc && !t->eval.n)
+		rc = yaml_error(src->y, src->map, key, "task %s: the split \"%s\" is empty: nothing to ask", t->name, eval);
+	rc = rc ? rc : split_check_ids(&t->eval);
+	return rc ? rc : shots_load(t, src, eval, splits);
+}
+
+static int task_fields(struct task *t, const struct source *src)
+{
+	struct {
+		struct field *field;
+		const char *key;
+	} fields[] = { { &t->text, "doc_to_text" }, { &t->target, "doc_to_target" }, { &t->choice, "doc_to_choice" } };
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(fields) && !rc; i++)
+		rc = field_load(fields[i].field, src, fields[i].key, &t->eval);
+	rc = rc ? rc : field_load(&t->description, src, "description", NULL);
+	rc = rc ? rc : field_load(&t->gen_prefix, src, "gen_prefix", NULL);
+	if (rc)
+		return rc;
+	if (t->text.kind == FIELD_NONE && t->type != OUTPUT_ROLLING)
+		return yaml_error(src->y, src->map, NULL, "task %s needs doc_to_text", t->name);
+	if (t->target.kind == FIELD_NONE)
+		return yaml_error(src->y, src->map, NULL, "task %s needs doc_to_target", t->name);
+	if (t->choice.kind == FIELD_NONE && t->type == OUTPUT_CHOICE)
+		return yaml_error(src->y, src->map, NULL, "task %s is multiple_choice and needs doc_to_choice", t->name);
+	return 0;
+}
+
+/* Every document is made into requests once, so that a bad row is found now and not after an hour of evaluation. */
+static int task_try(const struct task *t)
+{
+	size_t wrong = 0, first = 0;
+
+	for (size_t i = 0; i < t->eval.n; i++) {
+		struct instance in;
+		int rc = instance_build(&in, t, &t->eval.docs[i]);
+
+		if (rc)
+			return err_context(rc, "task %s", t->name);
+		for (size_t k = 0; k < in.n_gold; k++)
+			if (in.gold[k] < 0) {
+				first = wrong++ ? first : i;
+				break;
+			}
+		instance_release(&in);
+	}
+	if (wrong)
+		log_warn("task %s: %zu of %zu documents have a right answer that is not among their choices (first: %s:%zu); "
+			 "it counts as wrong", t->name, wrong, t->eval.n, t->eval.docs[first].file, t->eval.docs[first].line);
+	return 0;
+}
+
+/* ---- digest --------------------------------------------------------------------------------------------------------------------- */
+
+static void digest_field(struct digest_ctx *c, const struct field *f)
+{
+	struct buf value = BUF_INIT(BUF_NOLIMIT);
+
+	digest_text(c, f->key);
+	digest_text(c, f->kind == FIELD_COLUMN ? "column" : f->kind == FIELD_TEMPLATE ? "template" : "value");
+	digest_text(c, f->text);
+	if (f->value)
+		json_add(&value, f->value);
+	digest_text(c, f->value ? buf_str(&value) : NULL);
+	buf_release(&value);
+}
+
+static void digest_docs(struct digest_ctx *c, const struct split *s, size_t n)
+{
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+
+	for (size_t i = 0; i < n; i++) {
+		buf_clear(&text);
+		json_add(&text, s->docs[i].value);
+		digest_text(c, buf_str(&text));
+	}
+	digest_text(c, NULL);
+	buf_release(&text);
+}
+
+static void digest_metrics(struct digest_ctx *c, const struct task *t, const struct source *src)
+{
+	json_t *list = json_object_get(src->map, "metric_list"), *entry;
+	size_t i;
+
+	for (i = 0; i < t->n_metrics; i++) {
+		struct buf regexes = BUF_INIT(BUF_NOLIMIT);
+
+		entry = json_array_get(list, i);
+		if (entry && json_object_get(entry, "regexes_to_ignore"))
+			json_add(&regexes, json_object_get(entry, "regexes_to_ignore"));
+		digest_text(c, metric_kind_name(t->metrics[i].kind));
+		digest_text(c, t->metrics[i].ignore_case ? "case" : NULL);
+		digest_text(c, t->metrics[i].ignore_punctuation ? "punctuation" : NULL);
+		digest_text(c, t->metrics[i].ignore_numbers ? "numbers" : NULL);
+		digest_text(c, buf_str(&regexes));
+		buf_release(&regexes);
+	}
+	digest_text(c, NULL);
+}
+
+static void task_digest(struct task *t, const struct source *src)
+{
+	struct digest_ctx *c = digest_new();
+	const struct field *fields[] = { &t->text, &t->target, &t->choice, &t->description, &t->gen_prefix };
+	char number[64];
+
+	digest_text(c, "assay-task/1");
+	digest_text(c, t->name);
+	digest_text(c, type_names[t->type]);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		digest_field(c, fields[i]);
+	digest_text(c, t->target_delimiter);
+	digest_text(c, t->fewshot_delimiter);
+	digest_text(c, t->filter);
+	snprintf(number, sizeof(number), "%d %d %.17g", t->num_fewshot, t->type == OUTPUT_GENERATE ? t->max_tokens : 0,
+		 t->type == OUTPUT_GENERATE ? t->temperature : 0);
+	digest_text(c, number);
+	for (size_t i = 0; t->type == OUTPUT_GENERATE && t->until[i]; i++)
+		digest_text(c, t->until[i]);
+	digest_text(c, NULL);
+	digest_metrics(c, t, src);
+	digest_docs(c, &t->eval, t->eval.n);
+	digest_docs(c, &t->pool, (size_t)t->num_fewshot + (t->num_fewshot && t->pool_is_eval));
+	t->digest = digest_end(c);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------------------------- */
+
+int task_load(struct task *t, const struct source *src)
+{
+	const char *target_delimiter = " ", *fewshot_delimiter = "\n\n";
+	int rc;
+
+	*t = (struct task){ 0 };
+	rc = yaml_check_keys(src->y, src->map, "task", task_keys, ARRAY_LEN(task_keys));
+	rc = rc ? rc : task_refuse_later(src);
+	rc = rc ? rc : task_name(t, src);
+	rc = rc ? rc : task_type(t, src);
+	rc = rc ? rc : key_text(src, src->map, "target_delimiter", &target_delimiter);
+	rc = rc ? rc : key_text(src, src->map, "fewshot_delimiter", &fewshot_delimiter);
+	t->target_delimiter = mem_str(target_delimiter);
+	t->fewshot_delimiter = mem_str(fewshot_delimiter);
+	rc = rc ? rc : task_filters(t, src);
+	rc = rc ? rc : metrics_load(&t->metrics, &t->n_metrics, src, t->type);
+	rc = rc ? rc : task_generation(t, src);
+	rc = rc ? rc : task_data(t, src);
+	rc = rc ? rc : task_fields(t, src);
+	rc = rc ? rc : task_try(t);
+	if (rc)
+		task_release(t);
+	else
+		task_digest(t, src);
+	return rc;
+}
+
+void task_release(struct task *t)
+{
+	field_release(&t->text);
+	field_release(&t->target);
+	field_release(&t->choice);
+	field_release(&t->description);
+	field_release(&t->gen_prefix);
+	split_release(&t->eval);
+	split_release(&t->pool);
+	metrics_free(t->metrics, t->n_metrics);
+	for (size_t i = 0; t->until && t->until[i]; i++)
+		free(t->until[i]);
+	free(t->until);
+	free(t->name);
+	free(t->filter);
+	free(t->target_delimiter);
+	free(t->fewshot_delimiter);
+	*t = (struct task){ 0 };
+}
