@@ -37,8 +37,8 @@ void clock_iso(char out[21], int64_t unix_ns)
 	/* int64 nanoseconds reach from 1677 to 2262: four digits always */
 	unsigned y = (unsigned)(era * 400 + yoe + (m <= 2)) % 10000;
 
-	snprintf(out, 21, "%04u-%02u-%02uT%02u:%02u:%02uZ", y, m % 100, d % 100, in_day / 3600 % 100,
-		 in_day / 60 % 60, in_day % 60);
+	snprintf(out, 21, "%04u-%02u-%02uT%02u:%02u:%02uZ", y, m % 100, d % 100, in_day / 3600 % 100, in_day / 60 % 60,
+		 in_day % 60);
 }
 
 void clock_duration(char out[32], double seconds)

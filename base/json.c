@@ -208,8 +208,7 @@ static void add_object(struct buf *out, const json_t *v, int indent)
 		return;
 	}
 	keys = mem_array(n, sizeof(*keys));
-	json_object_foreach(obj, key, member)
-		keys[i++] = key;
+	json_object_foreach(obj, key, member) keys[i++] = key;
 	if (indent < 0)
 		qsort(keys, n, sizeof(*keys), compare_keys);
 	for (i = 0; i < n; i++) {

@@ -286,8 +286,8 @@ static int unknown_option(const struct parse *p, const char *name, size_t len)
 	nearest = opt_nearest(word, known, n);
 	if (!nearest && !strncmp(word, "no-", 3))
 		nearest = opt_nearest(word + 3, known, n);
-	rc = nearest ? err_set(ERR_USAGE, "unknown option --%s; did you mean --%s?", word, nearest) :
-		       err_set(ERR_USAGE, "unknown option --%s", word);
+	rc = nearest ? err_set(ERR_USAGE, "unknown option --%s; did you mean --%s?", word, nearest)
+		     : err_set(ERR_USAGE, "unknown option --%s", word);
 	free(word);
 	return rc;
 }

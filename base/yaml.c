@@ -52,7 +52,7 @@ struct frame {
 	json_t *value;
 	char *key; /* of the member to come; NULL: a key is to come */
 	struct mark key_mark, mark;
-	int64_t anchor; /* or -1 */
+	int64_t anchor;      /* or -1 */
 	size_t nodes, bytes; /* the counts when it began */
 	int height;
 };
@@ -219,7 +219,7 @@ static int make_plain(json_t **out, const struct yaml *y, struct mark m, const c
 	static const char *const nulls[] = { "", "~", "null", "Null", "NULL" };
 	static const char *const trues[] = { "true", "True", "TRUE" };
 	static const char *const falses[] = { "false", "False", "FALSE" };
-	static const char *const endless[] = { ".inf",	".Inf",	 ".INF",  "+.inf", "+.Inf", "+.INF",
+	static const char *const endless[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
 					       "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN" };
 
 	if (is_one_of(s, nulls, ARRAY_LEN(nulls)))
@@ -251,7 +251,7 @@ static enum tag tag_kind(const char *text, size_t len)
 	static const struct {
 		const char *name;
 		enum tag tag;
-	} core[] = { { "str", TAG_STR }, { "null", TAG_NULL },	 { "bool", TAG_BOOL }, { "int", TAG_INT },
+	} core[] = { { "str", TAG_STR }, { "null", TAG_NULL },   { "bool", TAG_BOOL }, { "int", TAG_INT },
 		     { "map", TAG_MAP }, { "float", TAG_FLOAT }, { "seq", TAG_SEQ } };
 	size_t skip = sizeof(prefix) - 1;
 
@@ -316,7 +316,8 @@ static int count(struct builder *b, struct mark m, size_t nodes, size_t bytes)
 	if (b->nodes > NODES_MAX)
 		return fail(b->y, m, "more than %u values (aliases count as what they stand for)", NODES_MAX);
 	if (b->bytes > EXPANDED_MAX)
-		return fail(b->y, m, "more than %zu bytes of text (aliases count as what they stand for)", EXPANDED_MAX);
+		return fail(b->y, m, "more than %zu bytes of text (aliases count as what they stand for)",
+			    EXPANDED_MAX);
 	return 0;
 }
 
@@ -371,7 +372,8 @@ static int take_key(struct builder *b, const char *s, size_t len, struct mark m)
 	if (!json_object_get(f->value, f->key))
 		return 0;
 	first = get_place(b->y, f->value, f->key);
-	return fail(b->y, m, "key \"%.100s\" stands here twice (first in line %d)", f->key, first ? first->key.line : 0);
+	return fail(b->y, m, "key \"%.100s\" stands here twice (first in line %d)", f->key,
+		    first ? first->key.line : 0);
 }
 
 /* Refuses tags that are not of the core schema, naming the key they stand at. */
@@ -397,12 +399,14 @@ static int read_tag(enum tag *out, const struct builder *b, struct fy_event *e, 
 	for (int i = b->depth; i-- > 0 && !key;)
 		key = b->frames[i].key; /* in a list: the key that the list stands at */
 	if (key)
-		rc = fail(b->y, m, "tag %.*s at key \"%.100s\" is not supported", (int)(len < 100 ? len : 100), suffix, key);
+		rc = fail(b->y, m, "tag %.*s at key \"%.100s\" is not supported", (int)(len < 100 ? len : 100), suffix,
+			  key);
 	else
 		rc = fail(b->y, m, "tag %.*s is not supported", (int)(len < 100 ? len : 100), suffix);
 	if (len >= 9 && !memcmp(suffix, "!function", 9))
-		return err_hint(rc, "Python code is not run from a configuration: write a template (doc_to_text: \"{{…}}\") "
-				    "instead");
+		return err_hint(
+			rc, "Python code is not run from a configuration: write a template (doc_to_text: \"{{…}}\") "
+			    "instead");
 	return err_hint(rc, "only !!str !!int !!float !!bool !!null !!map !!seq are known here");
 }
 
@@ -709,7 +713,8 @@ int yaml_check_keys(const struct yaml *y, const json_t *obj, const char *what, c
 
 	if (!json_is_object(obj))
 		return yaml_error(y, obj, NULL, "%s must be an object (key: value)", what);
-	json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)obj, key, value)
+	{
 		struct buf list = BUF_INIT(400);
 		int rc;
 

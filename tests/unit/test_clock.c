@@ -39,9 +39,9 @@ static void test_clock_duration__unit_fits_the_size(void **state)
 	static const struct {
 		double s;
 		const char *text;
-	} cases[] = { { 0.42, "420 ms" },    { 3.24, "3.2 s" },	   { 59.97, "1 m 00 s" }, { 192, "3 m 12 s" },
-		      { 0.9999, "1.0 s" },   { 0, "0 ms" },	   { -3, "0 ms" },	  { 3599.7, "1 h 00 m" },
-		      { 7500, "2 h 05 m" },  { 90000, "1 d 01 h" } };
+	} cases[] = { { 0.42, "420 ms" },   { 3.24, "3.2 s" },    { 59.97, "1 m 00 s" }, { 192, "3 m 12 s" },
+		      { 0.9999, "1.0 s" },  { 0, "0 ms" },        { -3, "0 ms" },        { 3599.7, "1 h 00 m" },
+		      { 7500, "2 h 05 m" }, { 90000, "1 d 01 h" } };
 	char out[32];
 
 	(void)state;

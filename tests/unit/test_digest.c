@@ -50,8 +50,8 @@ static struct digest of_texts(const char *a, const char *b)
 
 static void test_digest_text__borders_count(void **state)
 {
-	struct digest d[] = { of_texts("ab", "c"), of_texts("a", "bc"), of_texts("abc", ""), of_texts("", "abc"),
-			      of_texts("abc", NULL), of_texts(NULL, "abc") };
+	struct digest d[] = { of_texts("ab", "c"), of_texts("a", "bc"),   of_texts("abc", ""),
+			      of_texts("", "abc"), of_texts("abc", NULL), of_texts(NULL, "abc") };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(d); i++)
@@ -71,9 +71,12 @@ static void test_digest_parse__only_64_lower_case_digits(void **state)
 	expect_hex(d, good);
 	assert_int_equal(digest_parse(&d, ""), ERR_INPUT);
 	assert_int_equal(digest_parse(&d, good + 1), ERR_INPUT);
-	assert_int_equal(digest_parse(&d, "BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), ERR_INPUT);
-	assert_int_equal(digest_parse(&d, "ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), ERR_INPUT);
-	assert_int_equal(digest_parse(&d, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0"), ERR_INPUT);
+	assert_int_equal(digest_parse(&d, "BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+			 ERR_INPUT);
+	assert_int_equal(digest_parse(&d, "ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+			 ERR_INPUT);
+	assert_int_equal(digest_parse(&d, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0"),
+			 ERR_INPUT);
 }
 
 static void test_digest_file__reads_files_only(void **state)

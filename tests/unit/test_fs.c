@@ -349,7 +349,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_fs_write__makes_folders_and_replaces, make_tmp, remove_tmp),
-		cmocka_unit_test_setup_teardown(test_fs_write__short_write_is_io_and_leaves_nothing, make_tmp, remove_tmp),
+		cmocka_unit_test_setup_teardown(test_fs_write__short_write_is_io_and_leaves_nothing, make_tmp,
+						remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_write__onto_a_folder_fails_clean, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_read__limits_and_failures, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp__commit_and_drop, make_tmp, remove_tmp),

@@ -39,7 +39,9 @@ static void test_log_safe__escapes_what_terminals_obey(void **state)
 	SAFE("\x1b[31mred", "\\x1b[31mred");
 	SAFE("a\rb\b\x7f", "a\\x0db\\x08\\x7f");
 	SAFE("a\0b", "a\\x00b");
-	SAFE("\xc2\x9b" "31m", "\\x9b31m"); /* CSI as a C1 control */
+	SAFE("\xc2\x9b"
+	     "31m",
+	     "\\x9b31m"); /* CSI as a C1 control */
 	SAFE("\xc2\x85", "\\x85");
 	SAFE("\x9b\xff", "\\x9b\\xff"); /* raw bytes */
 }
@@ -47,7 +49,9 @@ static void test_log_safe__escapes_what_terminals_obey(void **state)
 static void test_log_safe__escapes_what_reorders(void **state)
 {
 	(void)state;
-	SAFE("a\xe2\x80\xae" "b", "a\\u202eb");
+	SAFE("a\xe2\x80\xae"
+	     "b",
+	     "a\\u202eb");
 	SAFE("\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\x8e\xd8\x9c", "\\u2066\\u2069\\u200e\\u061c");
 	SAFE("\xe2\x80\xa8", "\\u2028");
 }

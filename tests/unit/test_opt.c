@@ -38,7 +38,7 @@ static int parse(struct values *v, const char *line, int min, int max)
 	int n = 0;
 
 	snprintf(text, sizeof(text), "%s", line);
-	argv[n++] = (char *)(uintptr_t)"test";
+	argv[n++] = (char *)(uintptr_t) "test";
 	for (char *p = text, *word; (word = strsep(&p, " ")) != NULL;)
 		if (*word)
 			argv[n++] = word;
@@ -58,7 +58,8 @@ static void test_opt_parse__all_kinds(void **state)
 	struct values v = defaults();
 
 	(void)state;
-	assert_int_equal(parse(&v, "a --json --device=cpu b --limit 7 --ratio=2e-1 -s x=1 --set y=2 --no-color c", 0, -1), 0);
+	assert_int_equal(
+		parse(&v, "a --json --device=cpu b --limit 7 --ratio=2e-1 -s x=1 --set y=2 --no-color c", 0, -1), 0);
 	assert_true(v.json);
 	assert_false(v.color);
 	assert_string_equal(v.device, "cpu");
@@ -224,8 +225,8 @@ static void test_opt_nearest__near_but_not_far(void **state)
 	assert_null(opt_nearest("x", known, 5));
 	assert_null(opt_nearest("rank", known, 0));
 	/* longer than is compared */
-	assert_null(opt_nearest("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-				known, 5));
+	assert_null(opt_nearest(
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", known, 5));
 }
 
 int main(void)

@@ -29,9 +29,9 @@ static void test_path_check__normalises(void **state)
 
 static void test_path_check__refuses(void **state)
 {
-	static const char *const bad[] = { "",	    "/",     "/etc/passwd", "..",	"../a",	 "a/..",
-					   "a/../b", "./..", ".",	    "a\nb",	"a\x1b", "a\x7f",
-					   ".git",   "a/.git/config",	    ".GIT/x",	"./" };
+	static const char *const bad[] = { "",       "/", "/etc/passwd", "..",    "../a",  "a/..", "a/../b",
+					   "./..",   ".", "a\nb",        "a\x1b", "a\x7f", ".git", "a/.git/config",
+					   ".GIT/x", "./" };
 	char *out;
 
 	(void)state;
@@ -59,8 +59,8 @@ static void test_path_join__absolute_wins(void **state)
 
 static void test_path_dir__and_base(void **state)
 {
-	static const char *const cases[][2] = { { "a/b", "a" }, { "a", "." },	  { "/a", "/" },
-						{ "/", "/" },	{ "a/b/", "a" }, { "a//b", "a" } };
+	static const char *const cases[][2] = { { "a/b", "a" }, { "a", "." },    { "/a", "/" },
+						{ "/", "/" },   { "a/b/", "a" }, { "a//b", "a" } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -13,7 +13,11 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define SH(script) (const char *const[]){ "sh", "-c", script, NULL }
+#define SH(script)                                                                                                     \
+	(const char *const[])                                                                                          \
+	{                                                                                                              \
+		"sh", "-c", script, NULL                                                                               \
+	}
 
 static void test_proc_run__streams_and_status(void **state)
 {
@@ -97,7 +101,9 @@ static void note_line(const char *line, size_t len, void *arg)
 static void test_proc_run__lines_of_both_streams(void **state)
 {
 	struct buf lines = BUF_INIT(1000);
-	struct proc p = { .argv = SH("echo one; echo two >&2; echo; printf three"), .line = note_line, .line_arg = &lines };
+	struct proc p = { .argv = SH("echo one; echo two >&2; echo; printf three"),
+			  .line = note_line,
+			  .line_arg = &lines };
 
 	(void)state;
 	assert_int_equal(proc_run(&p), 0);

@@ -13,12 +13,14 @@ struct vector {
 	const char *repaired;
 };
 
-#define V(bytes, repaired) { bytes, sizeof(bytes) - 1, repaired }
+#define V(bytes, repaired)                                                                                             \
+	{                                                                                                              \
+		bytes, sizeof(bytes) - 1, repaired                                                                     \
+	}
 #define R "\xef\xbf\xbd"
 
 static const struct vector vectors[] = {
-	V("plain", "plain"),
-	V("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
+	V("plain", "plain"), V("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
 	/* table 3-8: overlong forms, one U+FFFD a byte */
 	V("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", R R R R R R R R "A"),
 	/* surrogates */
@@ -26,12 +28,8 @@ static const struct vector vectors[] = {
 	/* beyond 10FFFF, and stray bytes */
 	V("\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", R R R R R "A" R R "B"),
 	/* cut short: one U+FFFD for all that could have begun a character */
-	V("\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", R R R R "A"),
-	V("\xe2\x82", R),
-	V("\xf0\x9f\x98", R),
-	V("\xf0\x9f", R),
-	V("\xc3", R),
-	V("a\xf8\x88\x80\x80\x80z", "a" R R R R R "z"),
+	V("\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", R R R R "A"), V("\xe2\x82", R), V("\xf0\x9f\x98", R),
+	V("\xf0\x9f", R), V("\xc3", R), V("a\xf8\x88\x80\x80\x80z", "a" R R R R R "z"),
 	V("\xef\xbf\xbd", R), /* itself */
 };
 
@@ -85,8 +83,8 @@ static void test_utf8_put__goes_round_for_all(void **state)
 static void test_utf8_is_space__is_python_isspace(void **state)
 {
 	/* [c for c in range(0x110000) if chr(c).isspace()], Python 3.13 */
-	static const uint32_t want[] = { 0x9,	 0xa,	 0xb,	 0xc,	 0xd,	 0x1c,	 0x1d,	 0x1e,	 0x1f,	 0x20,
-					 0x85,	 0xa0,	 0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
+	static const uint32_t want[] = { 0x9,    0xa,    0xb,    0xc,    0xd,    0x1c,   0x1d,   0x1e,   0x1f,   0x20,
+					 0x85,   0xa0,   0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
 					 0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000 };
 	size_t i = 0;
 
