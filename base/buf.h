@@ -12,7 +12,9 @@ struct buf {
 };
 
 #define BUF_NOLIMIT ((size_t)1 << 40)
+/* clang-format off */
 #define BUF_INIT(limit) { NULL, 0, 0, (limit), false }
+/* clang-format on */
 
 void buf_init(struct buf *b, size_t max);
 void buf_release(struct buf *b);

@@ -20,6 +20,6 @@ struct digest_ctx;
 struct digest_ctx *digest_new(void);
 void digest_add(struct digest_ctx *c, const void *data, size_t len);
 void digest_text(struct digest_ctx *c, const char *s); /* NULL is a value of its own */
-struct digest digest_end(struct digest_ctx *c); /* and frees it */
+struct digest digest_end(struct digest_ctx *c);        /* and frees it */
 
 #endif

@@ -3,17 +3,17 @@
 #ifndef BASE_FS_H
 #define BASE_FS_H
 
-int fs_read(struct buf *out, const char *path, size_t max); /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
+int fs_read(struct buf *out, const char *path, size_t max);   /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
 int fs_write(const char *path, const void *data, size_t len); /* atomic, durable; parent folders are made */
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_size(uint64_t *out, const char *path);
 int fs_mkdirs(const char *path);
-int fs_remove(const char *path);      /* a file; not being there is no error */
-int fs_remove_tree(const char *path); /* follows no link; not being there is no error */
+int fs_remove(const char *path);                 /* a file; not being there is no error */
+int fs_remove_tree(const char *path);            /* follows no link; not being there is no error */
 int fs_rename(const char *from, const char *to); /* and syncs both folders */
 int fs_sync_dir(const char *path);
-int fs_copy(const char *from, const char *to); /* atomic, as fs_write */
+int fs_copy(const char *from, const char *to);                       /* atomic, as fs_write */
 int fs_temp_dir(char **out, const char *parent, const char *prefix); /* yours; mode 0700 */
 /* Calls each(name, arg) for every entry but . and .., sorted by name; stops at the first non-zero result. */
 int fs_list(const char *dir, int (*each)(const char *name, void *arg), void *arg);

@@ -33,18 +33,20 @@ struct opt {
 	int flags;
 };
 
+/* clang-format off */
 #define OPT_FLAG(letter, name, target, help) { OPT_KIND_FLAG, letter, name, target, NULL, help, 0 }
 #define OPT_TEXT(letter, name, target, arg, help) { OPT_KIND_TEXT, letter, name, target, arg, help, 0 }
 #define OPT_INT(letter, name, target, arg, help) { OPT_KIND_INT, letter, name, target, arg, help, 0 }
 #define OPT_REAL(letter, name, target, arg, help) { OPT_KIND_REAL, letter, name, target, arg, help, 0 }
 #define OPT_LIST(letter, name, target, arg, help) { OPT_KIND_LIST, letter, name, target, arg, help, 0 }
 #define OPT_END { OPT_KIND_END, 0, NULL, NULL, NULL, NULL, 0 }
+/* clang-format on */
 
 struct opt_usage {
-	const char *command;  /* "run" */
-	const char *operands; /* "[REV]" */
-	const char *summary;  /* one line */
-	const char *detail;   /* paragraphs and examples, shown by --help; may be NULL */
+	const char *command;            /* "run" */
+	const char *operands;           /* "[REV]" */
+	const char *summary;            /* one line */
+	const char *detail;             /* paragraphs and examples, shown by --help; may be NULL */
 	int operands_min, operands_max; /* max < 0: any number */
 };
 

@@ -8,11 +8,11 @@
 #define BASE_PROC_H
 
 struct proc {
-	const char *const *argv; /* NULL at the end; argv[0] is looked up in PATH */
-	const char *const *env;  /* "NAME=value" to set; "NAME" alone to unset; NULL at the end; may be NULL */
+	const char *const *argv;     /* NULL at the end; argv[0] is looked up in PATH */
+	const char *const *env;      /* "NAME=value" to set; "NAME" alone to unset; NULL at the end; may be NULL */
 	const char *const *env_keep; /* if given, nothing else is inherited but these names */
-	const char *dir;         /* working directory, or NULL */
-	const char *in;          /* standard input */
+	const char *dir;             /* working directory, or NULL */
+	const char *in;              /* standard input */
 	size_t in_len;
 	struct buf *out; /* standard output; NULL: inherited, or handed to line */
 	struct buf *err; /* standard error; NULL: inherited, or handed to line; may equal out */
