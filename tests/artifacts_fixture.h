@@ -21,11 +21,11 @@ FIXTURE_UNUSED static void must(int rc)
 		fail_msg("%d: %s", rc, err_text());
 }
 
-#define assert_err(call, code)                                                   \
-	do {                                                                     \
-		int assert_rc = (call);                                          \
-		if (assert_rc != (code))                                         \
-			fail_msg("%s gave %d: %s", #call, assert_rc, err_text()); \
+#define assert_err(call, code)                                                                                         \
+	do {                                                                                                           \
+		int assert_rc = (call);                                                                                \
+		if (assert_rc != (code))                                                                               \
+			fail_msg("%s gave %d: %s", #call, assert_rc, err_text());                                      \
 	} while (0)
 
 FIXTURE_UNUSED static void assert_text_has(const char *text, const char *part)
@@ -112,29 +112,31 @@ FIXTURE_UNUSED static json_t *run_record(struct store *s, const char *weights, c
 		      "ref", "refs/heads/x", "trust", trust, "event", "push", "dirty", 0, "profile", "", "verdict",
 		      "PASS", "exit", 0, "sentence", "No worse: 0.91 against 0.90.", "seconds", 12.5, "tool", "version",
 		      "0.1.0", "numerics", "cpu/1/fp32", "baseline");
-	json_object_set_new(r, "steps", json_pack("[{s:s,s:s,s:f},{s:s,s:s,s:f}]", "name", "read", "status", "done",
-						  "seconds", 0.25, "name", "plan", "status", "done", "seconds", 0.5));
+	json_object_set_new(r, "steps",
+			    json_pack("[{s:s,s:s,s:f},{s:s,s:s,s:f}]", "name", "read", "status", "done", "seconds",
+				      0.25, "name", "plan", "status", "done", "seconds", 0.5));
 	json_object_set_new(r, "stages",
 			    json_pack("[{s:s,s:s,s:s,s:{s:s,s:[i,i]}}]", "step", "train", "name", "bot", "key",
 				      weights ? weights : "none", "output", "object", model, "losses", 3, 2));
 	json_object_set_new(r, "metrics",
 			    json_pack("[{s:s,s:s,s:s,s:s,s:f,s:f,s:i,s:b},{s:s,s:s,s:s,s:s,s:f,s:n,s:i,s:b}]", "suite",
-				      "intents", "task", "intents", "metric", "acc", "filter", "none", "value", 0.1 + 0.2,
-				      "stderr", 0.01, "n", 100, "higher_is_better", 1, "suite", "intents", "task", "held",
-				      "metric", "bits_per_byte", "filter", "none", "value", 1.0, "stderr", "n", 7,
-				      "higher_is_better", 0));
-	json_object_set_new(r, "samples", json_pack("[{s:s,s:s,s:s,s:i,s:s}]", "suite", "intents", "task", "intents",
-						    "filter", "none", "n", 100, "object", samples));
+				      "intents", "task", "intents", "metric", "acc", "filter", "none", "value",
+				      0.1 + 0.2, "stderr", 0.01, "n", 100, "higher_is_better", 1, "suite", "intents",
+				      "task", "held", "metric", "bits_per_byte", "filter", "none", "value", 1.0,
+				      "stderr", "n", 7, "higher_is_better", 0));
+	json_object_set_new(r, "samples",
+			    json_pack("[{s:s,s:s,s:s,s:i,s:s}]", "suite", "intents", "task", "intents", "filter",
+				      "none", "n", 100, "object", samples));
 	json_object_set_new(r, "artifacts", json_pack("[{s:s,s:s,s:i}]", "role", "model", "object", model, "size", 10));
-	json_object_set_new(r, "datasets", json_pack("[{s:s,s:s,s:i,s:i,s:s},{s:s,s:s,s:n,s:i,s:s}]", "path",
-						     "data/train.jsonl", "digest", samples, "rows", 9, "bytes", 900, "role",
-						     "train", "path", "evals/x.jsonl", "digest", "d2", "rows", "bytes", 5,
-						     "role", "eval"));
-	json_object_set_new(r, "edges",
-			    json_pack("[{s:s,s:s,s:s}]", "from", from, "to", to, "relation", "trained"));
-	json_object_set_new(r, "version", weights ? json_pack("{s:s,s:s,s:s,s:s}", "model", "bot", "object", model, "key",
-							      weights, "product", "p1")
-						  : json_null());
+	json_object_set_new(r, "datasets",
+			    json_pack("[{s:s,s:s,s:i,s:i,s:s},{s:s,s:s,s:n,s:i,s:s}]", "path", "data/train.jsonl",
+				      "digest", samples, "rows", 9, "bytes", 900, "role", "train", "path",
+				      "evals/x.jsonl", "digest", "d2", "rows", "bytes", 5, "role", "eval"));
+	json_object_set_new(r, "edges", json_pack("[{s:s,s:s,s:s}]", "from", from, "to", to, "relation", "trained"));
+	json_object_set_new(r, "version",
+			    weights ? json_pack("{s:s,s:s,s:s,s:s}", "model", "bot", "object", model, "key", weights,
+						"product", "p1")
+				    : json_null());
 	json_object_set_new(r, "proposal", json_null());
 	json_object_set_new(r, "gate", json_null());
 	json_object_set_new(r, "a_later_member", json_pack("[i]", 1));
@@ -224,9 +226,9 @@ static int dump_row(void *arg, int n, char **values, char **names)
 /* Every row of every table, and the schema, as text; yours. */
 FIXTURE_UNUSED static char *dump(const struct fixture *f)
 {
-	static const char *const tables[] = { "meta",     "records",   "runs",  "steps",  "stages",   "metrics",
-					      "samples",  "artifacts", "datasets", "edges", "models", "versions",
-					      "promotions", "aliases", "proposals" };
+	static const char *const tables[] = { "meta",    "records",  "runs",       "steps",    "stages",
+					      "metrics", "samples",  "artifacts",  "datasets", "edges",
+					      "models",  "versions", "promotions", "aliases",  "proposals" };
 	char *path = home_path(f, "registry.db");
 	struct buf b = BUF_INIT(64 << 20);
 	sqlite3 *db;
@@ -246,8 +248,9 @@ FIXTURE_UNUSED static char *dump(const struct fixture *f)
 		assert_int_equal(sqlite3_exec(db, sql, dump_row, &b, NULL), SQLITE_OK);
 		free(sql);
 	}
-	assert_int_equal(sqlite3_exec(db, "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2", dump_row, &b, NULL),
-			 SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db, "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2", dump_row, &b, NULL),
+		SQLITE_OK);
 	sqlite3_close(db);
 	free(path);
 	return buf_take(&b);

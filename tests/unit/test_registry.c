@@ -1,0 +1,710 @@
+/* Tests of artifacts/registry*.c: the database as a function of the records, through crashes, races and full disks. */
+#include "base/base.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "artifacts/artifacts_int.h"
+#include "artifacts_fixture.h"
+
+static void rebuild(struct fixture *f, uint64_t *n)
+{
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(registry_rebuild(f->store, n));
+}
+
+/* A history with a bit of everything. */
+static void fill(struct fixture *f)
+{
+	char id[DIGEST_HEX];
+	json_t *r;
+
+	add_run_as(f, "w1", '1', "main", "protected", id);
+	must(promote_to(f, 1, 0));
+	add_run_as(f, "w2", '2', "topic", "branch", id);
+	add_run_as(f, NULL, '3', "evil", "fork", id);
+	must(promote_to(f, 2, 1));
+	add_run_as(f, "w1", '4', "main", "protected", id);
+	for (int i = 0; i < 2; i++) {
+		r = run_record(f->store, i ? "w3" : "w4", '5', "main", "branch");
+		json_object_set_new(r, "proposal",
+				    json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", "bot", "alias", "production", "expect",
+					      2, "remote", "origin", "ref", "refs/heads/main"));
+		must(registry_add_run(f->registry, r, id));
+		json_decref(r);
+	}
+	must(registry_drop_proposal(f->registry, id, "the push was rejected"));
+}
+
+/* ---- opening ---- */
+
+static void test_registry_open__is_as_promised(void **state)
+{
+	struct fixture *f = *state;
+	int64_t v = 0;
+	char *mode = NULL;
+
+	must(sql_int(f->registry, &v, "PRAGMA user_version", ""));
+	assert_int_equal(v, REGISTRY_VERSION);
+	must(sql_int(f->registry, &v, "PRAGMA foreign_keys", ""));
+	assert_int_equal(v, 1);
+	must(sql_int(f->registry, &v, "PRAGMA synchronous", ""));
+	assert_int_equal(v, 2);
+	must(sql_text(f->registry, &mode, "PRAGMA journal_mode", ""));
+	assert_string_equal(mode, "wal");
+	free(mode);
+	must(sql_int(f->registry, &v,
+		     "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND "
+		     "NOT strict AND name NOT LIKE 'sqlite_%'",
+		     ""));
+	assert_int_equal(v, 0);
+	fixture_reopen(f);
+	assert_clean(f->registry);
+}
+
+static void test_registry_open__newer_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct registry *r = NULL;
+	char *before, *after, id[DIGEST_HEX];
+	json_t *record = run_record(f->store, NULL, '1', "main", "branch");
+
+	fill(f);
+	/* while it is open: the next write must notice */
+	assert_int_equal(meddle(f, "PRAGMA user_version = 99"), SQLITE_OK);
+	assert_err(registry_add_run(f->registry, record, id), ERR_ENV);
+	json_decref(record);
+	before = dump(f);
+	registry_close(f->registry);
+	f->registry = NULL;
+	assert_err(registry_open(&r, f->store), ERR_ENV);
+	assert_null(r);
+	assert_text_has(err_text(), "99");
+	assert_non_null(err_fix());
+	assert_err(registry_rebuild(f->store, NULL), ERR_ENV); /* an old assay does not replace it either */
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+static void test_registry_open__older_is_migrated_after_a_backup(void **state)
+{
+	struct fixture *f = *state;
+	char *before, *after, *bak = home_path(f, "registry.db.v0.bak");
+	sqlite3 *db;
+
+	fill(f);
+	before = dump(f);
+	registry_close(f->registry);
+	f->registry = NULL;
+	/* what an older assay left: fewer columns, a table that is no more, a view */
+	assert_int_equal(meddle(f, "PRAGMA user_version = 0; ALTER TABLE metrics DROP COLUMN n; CREATE TABLE zoo (a);"
+				   "CREATE VIEW v AS SELECT id FROM runs; INSERT INTO zoo VALUES (7)"),
+			 SQLITE_OK);
+	must(registry_open(&f->registry, f->store));
+	after = dump(f);
+	assert_string_equal(before, after);
+	assert_clean(f->registry);
+	assert_int_equal(sqlite3_open_v2(bak, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "SELECT a FROM zoo", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	free(before);
+	free(after);
+	free(bak);
+}
+
+static void test_registry_open__no_database_is_made_from_records(void **state)
+{
+	struct fixture *f = *state;
+	char *before, *after, *path = home_path(f, "registry.db");
+
+	fill(f);
+	before = dump(f);
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(fs_remove(path));
+	must(registry_open(&f->registry, f->store));
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	free(path);
+}
+
+static void test_registry_open__garbage_names_the_rebuild(void **state)
+{
+	struct fixture *f = *state;
+	char *before, *after, *path = home_path(f, "registry.db");
+	struct registry *r = NULL;
+
+	fill(f);
+	before = dump(f);
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(fs_write(path, "this is not a database, and long enough to be looked at as one", 62));
+	assert_err(registry_open(&r, f->store), ERR_IO);
+	assert_text_has(err_fix(), "rebuild");
+	must(registry_rebuild(f->store, NULL));
+	must(registry_open(&f->registry, f->store));
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	free(path);
+}
+
+/* ---- rebuild and replay ---- */
+
+static void test_registry_rebuild__gives_the_same_rows(void **state)
+{
+	struct fixture *f = *state;
+	char *before, *after, *left = home_path(f, "registry.db.new"), *old = home_path(f, "registry.db.old");
+	uint64_t n = 0;
+
+	fill(f);
+	assert_clean(f->registry);
+	before = dump(f);
+	rebuild(f, &n);
+	after = dump(f);
+	assert_string_equal(before, after);
+	assert_int_equal(n, 9);
+	assert_false(fs_exists(left));
+	assert_false(fs_exists(old));
+	must(registry_open(&f->registry, f->store));
+	assert_clean(f->registry);
+	free(before);
+	free(after);
+	free(left);
+	free(old);
+}
+
+static void test_registry_rebuild__not_under_somebodys_feet(void **state)
+{
+	struct fixture *f = *state;
+
+	fill(f);
+	assert_err(registry_rebuild(f->store, NULL), ERR_BUSY);
+	assert_non_null(err_fix());
+	assert_clean(f->registry);
+}
+
+/* A record whose rows were lost with a crash is taken in by the next writer, before its own. */
+static void test_registry__orphan_is_taken_in_first(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], orphan[DIGEST_HEX];
+	struct buf text = BUF_INIT(1 << 20);
+	json_t *r, *row = NULL;
+
+	assert_int_equal(add_run(f, "w1", '1', id), 1);
+	r = run_record(f->store, "w2", '2', "main", "protected");
+	json_object_set_new(r, "seq", json_integer(2));
+	json_object_set_new(r, "created", json_string("2026-11-24T03:38:00Z"));
+	json_object_set_new(r, "created_ns", json_integer(5));
+	json_object_set_new(json_object_get(r, "version"), "number", json_integer(2));
+	record_bytes(&text, orphan, r);
+	must(store_write(f->store, VAULT_RECORDS, orphan, buf_str(&text), text.len));
+	json_decref(r);
+	buf_release(&text);
+	assert_int_equal(add_run(f, "w3", '3', id), 3);
+	must(registry_version(f->registry, "bot", 2, &row));
+	assert_string_equal(json_get_text(row, "run", ""), orphan);
+	json_decref(row);
+	assert_clean(f->registry);
+}
+
+/* Records that come late (another home was merged) give the same rows as if they had been there. */
+static void test_registry__late_records_give_the_same_rows(void **state)
+{
+	struct fixture *f = *state;
+	struct name_list all = { NULL, 0, 0 };
+	char *before, *after, *away[16], *place[16];
+
+	fill(f);
+	before = dump(f);
+	must(store_names(f->store, VAULT_RECORDS, &all, NULL, NULL));
+	assert_int_equal(all.len, 9);
+	for (size_t i = 0; i < all.len; i++) {
+		place[i] = store_file(f->store, VAULT_RECORDS, all.names[i]);
+		away[i] = mem_printf("%s/work/%zu", f->home, i);
+		must(fs_rename(place[i], away[i]));
+	}
+	rebuild(f, NULL);
+	/* back one at a time, in the order of their names, which is not theirs; the registry opened after each */
+	for (size_t i = 0; i < all.len; i++) {
+		must(fs_rename(away[i], place[i]));
+		must(registry_open(&f->registry, f->store));
+		registry_close(f->registry);
+		f->registry = NULL;
+		free(place[i]);
+		free(away[i]);
+	}
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	name_list_release(&all);
+}
+
+static void test_registry_check__finds_what_was_meddled_with(void **state)
+{
+	static const struct {
+		const char *sql, *says;
+	} cases[] = {
+		{ "UPDATE runs SET verdict = 'FAIL' WHERE seq = 1", "table runs" },
+		{ "DELETE FROM metrics WHERE rowid = 1", "table metrics: " },
+		{ "UPDATE aliases SET version = 1", "table aliases" },
+		{ "INSERT INTO edges VALUES ((SELECT id FROM runs LIMIT 1), 77, 'a', 'b', 'c')", "table edges: " },
+		{ "UPDATE samples SET object = replace(object, substr(object, 1, 6), '000000') WHERE rowid = 1",
+		  "is not in the store" },
+		{ "PRAGMA foreign_keys = OFF; DELETE FROM models", "table versions: a row refers to a row of models" },
+		{ "PRAGMA foreign_keys = OFF; DELETE FROM records WHERE seq = 3", "is not in the database" },
+	};
+	struct fixture *f = *state;
+	char *text, *before, *after;
+
+	fill(f);
+	before = dump(f);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(meddle(f, cases[i].sql), SQLITE_OK);
+		text = check_text(f->registry);
+		assert_text_has(text, cases[i].says);
+		free(text);
+		rebuild(f, NULL);
+		must(registry_open(&f->registry, f->store));
+		assert_clean(f->registry);
+	}
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+static void test_schema__history_is_appended_only(void **state)
+{
+	static const char *const refused[] = {
+		"UPDATE promotions SET actor = 'eve'",
+		"DELETE FROM promotions",
+		"INSERT OR REPLACE INTO promotions SELECT id, seq, model, alias, version, from_version, 'eve', reason, "
+		"run, "
+		"commit_oid, forced, rollback, created, created_ns FROM promotions",
+		"UPDATE versions SET object = 'x'",
+		"DELETE FROM versions",
+		"INSERT OR REPLACE INTO versions SELECT model, number, 'x', key, product, run, seq, created, "
+		"created_ns FROM "
+		"versions",
+		"INSERT INTO versions SELECT model, number + 10, object, key, product, run, seq, created, created_ns "
+		"FROM "
+		"versions",
+		"INSERT INTO metrics VALUES ('no such run', '', '', '', '', 1, 1, 1, 1)",
+		"UPDATE runs SET exit_code = 'zero'",
+		"UPDATE runs SET verdict = 'FINE'",
+	};
+	struct fixture *f = *state;
+	char *before, *after, *sql;
+
+	fill(f);
+	before = dump(f);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		sql = mem_printf("PRAGMA foreign_keys = ON; %s", refused[i]);
+		assert_int_equal(meddle(f, sql), SQLITE_CONSTRAINT);
+		free(sql);
+	}
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+/* ---- runs ---- */
+
+static void test_registry_add_run__versions_by_object(void **state)
+{
+	struct fixture *f = *state;
+	char one[DIGEST_HEX], two[DIGEST_HEX], again[DIGEST_HEX];
+	json_t *row = NULL;
+
+	assert_int_equal(add_run(f, "w1", '1', one), 1);
+	assert_int_equal(add_run(f, "w2", '2', two), 2);
+	assert_int_equal(add_run(f, "w1", '3', again), 1); /* the same weights are the same version */
+	assert_string_not_equal(one, again);
+	assert_int_equal(list_length(f->registry, "versions"), 2);
+	must(promote_to(f, 1, 0));
+	must(registry_version(f->registry, "bot", 1, &row));
+	assert_string_equal(json_get_text(row, "run", ""), one);
+	assert_string_equal(json_get_text(row, "commit", ""), commit_of('1'));
+	assert_string_equal(json_get_text(row, "key", ""), "w1");
+	assert_string_equal(json_get_text(row, "product", ""), "p1");
+	assert_true(store_has(f->store, json_get_text(row, "object", "")));
+	assert_string_equal(json_string_value(json_array_get(json_object_get(row, "aliases"), 0)), "production");
+	json_decref(row);
+	assert_err(registry_version(f->registry, "bot", 3, &row), ERR_NOTFOUND);
+	assert_text_has(err_text(), "bot@v3");
+	assert_err(registry_version(f->registry, "cat", 1, &row), ERR_NOTFOUND);
+}
+
+static bool edge_is(const json_t *e, const char *from, const char *to, const char *relation)
+{
+	return !strcmp(json_get_text(e, "from", ""), from) && !strcmp(json_get_text(e, "to", ""), to) &&
+	       !strcmp(json_get_text(e, "relation", ""), relation);
+}
+
+static void test_registry_add_run__lineage_reaches_the_version(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], object[DIGEST_HEX + 8] = "model:", data[DIGEST_HEX + 8];
+	json_t *rows = NULL, *r, *row = NULL;
+
+	add_run(f, "w1", '1', id);
+	must(registry_version(f->registry, "bot", 1, &row));
+	snprintf(object + 6, sizeof(object) - 6, "%s", json_get_text(row, "object", ""));
+	json_decref(row);
+	must(registry_list(f->registry, "edges", "bot", 0, &rows));
+	assert_int_equal(json_array_size(rows), 2);
+	snprintf(data, sizeof(data), "%s", json_get_text(json_array_get(rows, 0), "from", ""));
+	assert_true(edge_is(json_array_get(rows, 0), data, object, "trained"));
+	assert_true(edge_is(json_array_get(rows, 1), object, "version:bot@v1", "is"));
+	json_decref(rows);
+	/* an edge that names the version itself gets the number */
+	r = run_record(f->store, "w2", '2', "main", "branch");
+	json_array_append_new(json_object_get(r, "edges"), json_pack("{s:s,s:s,s:s}", "from", "commit:abc", "to",
+								     "version:bot", "relation", "made"));
+	must(registry_add_run(f->registry, r, id));
+	json_decref(r);
+	must(registry_list(f->registry, "edges", id, 0, &rows));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_true(edge_is(json_array_get(rows, 1), "commit:abc", "version:bot@v2", "made"));
+	json_decref(rows);
+}
+
+static void test_registry_find_run__all_kinds_of_names(void **state)
+{
+	struct fixture *f = *state;
+	char one[DIGEST_HEX], two[DIGEST_HEX], three[DIGEST_HEX], fork[DIGEST_HEX], id[DIGEST_HEX], prefix[DIGEST_HEX];
+
+	assert_err(registry_find_run(f->registry, "latest", id), ERR_NOTFOUND);
+	add_run_as(f, "w1", 'a', "main", "protected", one);
+	add_run_as(f, "w2", 'b', "topic", "protected", two);
+	add_run_as(f, "w1", 'a', "main", "protected", three);
+	add_run_as(f, "w1", 'c', "cafe", "fork", fork);
+	must(promote_to(f, 2, 0));
+#define FINDS(name, run)                                                                                               \
+	must(registry_find_run(f->registry, (name), id));                                                              \
+	assert_string_equal(id, (run))
+	FINDS("latest", fork);
+	FINDS(one, one);
+	snprintf(prefix, sizeof(prefix), "%.6s", two);
+	FINDS(prefix, two);
+	FINDS(commit_of('a'), three); /* the newest of a commit */
+	FINDS("aaaa", three);
+	FINDS("AAAAAAA", three);
+	FINDS("main", three);
+	FINDS("cafe", fork);    /* a branch that reads like a number */
+	FINDS("bot@v1", three); /* not the fork's, though it is newer */
+	FINDS("bot@v2", two);
+	FINDS("bot@production", two);
+#undef FINDS
+	assert_err(registry_find_run(f->registry, "bot@v3", id), ERR_NOTFOUND);
+	assert_err(registry_find_run(f->registry, "bot@staging", id), ERR_NOTFOUND);
+	assert_text_has(err_text(), "staging");
+	assert_err(registry_find_run(f->registry, "cat@production", id), ERR_NOTFOUND);
+	assert_err(registry_find_run(f->registry, "@{merge-base}", id), ERR_NOTFOUND);
+	assert_err(registry_find_run(f->registry, "nothing", id), ERR_NOTFOUND);
+	assert_non_null(err_fix());
+	assert_err(registry_find_run(f->registry, "", id), ERR_NOTFOUND);
+	assert_err(registry_find_run(f->registry, "dddddddd", id), ERR_NOTFOUND);
+	assert_err(registry_find_run(f->registry, "main' OR '1'='1", id), ERR_NOTFOUND);
+}
+
+static void test_registry_find_run__ambiguous_prefix(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], sql[512], *two = NULL;
+
+	add_run(f, NULL, '1', id);
+	/* two ids with one beginning: by chance they would take some thousand runs */
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO records SELECT substr(id, 1, 10) || '%054d', 9, format, created, 9, NULL FROM records;"
+		 "INSERT INTO runs (id, seq, commit_oid, trust, dirty, verdict, exit_code, created, created_ns) SELECT "
+		 "substr(id, 1, 10) || '%054d', 9, '%s', trust, dirty, verdict, exit_code, created, 9 FROM runs",
+		 0, 0, commit_of('2'));
+	assert_int_equal(meddle(f, sql), SQLITE_OK);
+	two = mem_strn(id, 10);
+	assert_err(registry_find_run(f->registry, two, id), ERR_INPUT);
+	assert_text_has(err_text(), "several");
+	free(two);
+}
+
+static void test_registry_stage__of_trust_or_stronger(void **state)
+{
+	struct fixture *f = *state;
+	char weak[DIGEST_HEX], strong[DIGEST_HEX], newest[DIGEST_HEX];
+	json_t *row = NULL;
+
+	assert_err(registry_stage(f->registry, "train", "w1", TRUST_FORK, &row), ERR_NOTFOUND);
+	add_run_as(f, "w1", '1', "main", "branch", weak);
+	assert_err(registry_stage(f->registry, "train", "w1", TRUST_PROTECTED, &row), ERR_NOTFOUND);
+	must(registry_stage(f->registry, "train", "w1", TRUST_BRANCH, &row));
+	assert_string_equal(json_get_text(row, "run", ""), weak);
+	assert_string_equal(json_get_text(row, "name", ""), "bot");
+	assert_true(store_has(f->store, json_get_text(json_object_get(row, "output"), "object", "")));
+	assert_int_equal(json_array_size(json_object_get(json_object_get(row, "output"), "losses")), 2);
+	json_decref(row);
+	add_run_as(f, "w1", '1', "main", "protected", strong);
+	add_run_as(f, "w1", '1', "evil", "fork", newest);
+	must(registry_stage(f->registry, "train", "w1", TRUST_PROTECTED, &row));
+	assert_string_equal(json_get_text(row, "run", ""), strong);
+	json_decref(row);
+	must(registry_stage(f->registry, "train", "w1", TRUST_BRANCH, &row));
+	assert_string_equal(json_get_text(row, "run", ""), strong);
+	json_decref(row);
+	must(registry_stage(f->registry, "train", "w1", TRUST_FORK, &row));
+	assert_string_equal(json_get_text(row, "run", ""), newest);
+	json_decref(row);
+	assert_err(registry_stage(f->registry, "eval", "w1", TRUST_FORK, &row), ERR_NOTFOUND);
+}
+
+static void test_registry_list__newest_first_and_flat(void **state)
+{
+	struct fixture *f = *state;
+	json_t *rows = NULL, *row;
+	size_t i;
+
+	fill(f);
+	must(registry_list(f->registry, "runs", NULL, 0, &rows));
+	assert_int_equal(json_array_size(rows), 6);
+	row = json_array_get(rows, 5);
+	assert_string_equal(json_get_text(row, "commit", ""), commit_of('1'));
+	assert_string_equal(json_get_text(row, "verdict", ""), "PASS");
+	assert_true(json_is_false(json_object_get(row, "dirty")));
+	assert_int_equal(json_get_int(row, "version", 0), 1);
+	json_array_foreach(rows, i, row) assert_string_equal(json_get_text(row, "numerics", ""), "cpu/1/fp32");
+	json_decref(rows);
+	must(registry_list(f->registry, "runs", "bot", 2, &rows));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_string_equal(json_get_text(json_array_get(rows, 1), "commit", ""), commit_of('5'));
+	json_decref(rows);
+	must(registry_list(f->registry, "runs", "cat", 0, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	json_decref(rows);
+
+	must(registry_list(f->registry, "models", NULL, 0, &rows));
+	row = json_array_get(rows, 0);
+	assert_string_equal(json_get_text(row, "model", ""), "bot");
+	assert_int_equal(json_get_int(row, "versions", 0), 4);
+	assert_int_equal(json_get_int(json_object_get(row, "aliases"), "production", 0), 2);
+	json_decref(rows);
+
+	must(registry_list(f->registry, "versions", "bot", 0, &rows));
+	assert_int_equal(json_array_size(rows), 4);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(json_get_int(json_array_get(rows, i), "number", 0), 4 - i);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(rows, 2), "aliases")), 1);
+	json_decref(rows);
+
+	must(registry_list(f->registry, "datasets", NULL, 3, &rows));
+	assert_int_equal(json_array_size(rows), 3);
+	assert_string_equal(json_get_text(json_array_get(rows, 0), "path", ""), "data/train.jsonl");
+	assert_true(json_is_null(json_object_get(json_array_get(rows, 1), "rows")));
+	json_decref(rows);
+	assert_err(registry_list(f->registry, "unicorns", NULL, 0, &rows), ERR_BUG);
+}
+
+/* ---- several processes ---- */
+
+/* In a child: its own store and registry, as a process has. Ends with 0, or 1 and a line. */
+static void child(const char *home, int (*work)(struct fixture *f, int k), int k)
+{
+	struct fixture f = { 0 };
+	int rc = store_open(&f.store, home);
+
+	rc = rc ? rc : registry_open(&f.registry, f.store);
+	rc = rc ? rc : work(&f, k);
+	if (rc)
+		fprintf(stderr, "child: %s\n", err_text());
+	registry_close(f.registry);
+	store_close(f.store);
+	_exit(rc ? 1 : 0);
+}
+
+static int add_many(struct fixture *f, int k)
+{
+	for (int i = 0; i < 12; i++) {
+		char weights[32], id[DIGEST_HEX];
+		json_t *r;
+		int rc;
+
+		snprintf(weights, sizeof(weights), "w%d-%d", k, i);
+		r = run_record(f->store, weights, (char)('1' + k), "main", "branch");
+		rc = registry_add_run(f->registry, r, id);
+		json_decref(r);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void test_registry_add_run__two_processes_number_without_gap(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pids[2];
+	int64_t n = 0;
+	int status;
+
+	registry_close(f->registry);
+	f->registry = NULL;
+	for (int k = 0; k < 2; k++) {
+		pids[k] = fork();
+		assert_true(pids[k] >= 0);
+		if (!pids[k])
+			child(f->home, add_many, k);
+	}
+	for (int k = 0; k < 2; k++) {
+		assert_int_equal(waitpid(pids[k], &status, 0), pids[k]);
+		assert_int_equal(status, 0);
+	}
+	must(registry_open(&f->registry, f->store));
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM versions WHERE number BETWEEN 1 AND 24", ""));
+	assert_int_equal(n, 24);
+	must(sql_int(f->registry, &n, "SELECT count(DISTINCT seq) FROM records WHERE seq BETWEEN 1 AND 24", ""));
+	assert_int_equal(n, 24);
+	assert_clean(f->registry);
+}
+
+static int add_for_ever(struct fixture *f, int k)
+{
+	for (int i = 0;; i++) {
+		char weights[32], id[DIGEST_HEX];
+		json_t *r;
+		int rc;
+
+		snprintf(weights, sizeof(weights), "w%d-%d", k, i);
+		r = run_record(f->store, weights, '1', "main", "branch");
+		rc = registry_add_run(f->registry, r, id);
+		json_decref(r);
+		if (rc)
+			return rc;
+	}
+}
+
+/* kill -9 at any instruction: what is there is whole, and the next writer goes on. */
+static void test_registry_add_run__killed_writers(void **state)
+{
+	struct fixture *f = *state;
+	int64_t runs = 0, last = 0, versions = 0, before = 0;
+	struct rng rng;
+	int status;
+
+	rng_seed(&rng, 7, 0);
+	for (int round = 0; round < 50; round++) {
+		pid_t pid;
+
+		registry_close(f->registry);
+		f->registry = NULL;
+		pid = fork();
+		assert_true(pid >= 0);
+		if (!pid)
+			child(f->home, add_for_ever, round);
+		nanosleep(&(struct timespec){ 0, (long)(1000000 + rng_below(&rng, 30000000)) }, NULL);
+		assert_false(kill(pid, SIGKILL));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status)); /* and did not end by an error of its own */
+		must(registry_open(&f->registry, f->store));
+		must(sql_int(f->registry, &runs, "SELECT count(*) FROM runs", ""));
+		must(sql_int(f->registry, &last, "SELECT coalesce(max(seq), 0) FROM records", ""));
+		must(sql_int(f->registry, &versions, "SELECT coalesce(max(number), 0) FROM versions", ""));
+		assert_int_equal(runs, last);
+		assert_int_equal(versions, runs);
+		assert_true(runs >= before);
+		before = runs;
+		if (round % 10 == 9)
+			assert_clean(f->registry);
+	}
+	assert_true(runs > 10); /* the children came to do something */
+}
+
+/* A limit on file size stands in for a full disk, met at every place in turn. */
+static void test_registry_add_run__full_disk_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit was, now;
+	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+	char *before, *after, id[DIGEST_HEX], *wal = home_path(f, "registry.db-wal");
+	uint64_t size = 0;
+	json_t *r;
+	int failures = 0, rc = ERR_IO;
+
+	fill(f);
+	r = run_record(f->store, "w9", '9', "main", "branch");
+	must(fs_size(&size, wal));
+	assert_false(getrlimit(RLIMIT_FSIZE, &was));
+	for (rlim_t limit = 0; rc && limit < size + (1 << 20); limit += limit < 8192 ? 512 : 2048) {
+		before = dump(f);
+		now = was;
+		now.rlim_cur = limit;
+		assert_false(setrlimit(RLIMIT_FSIZE, &now));
+		rc = registry_add_run(f->registry, r, id);
+		assert_false(setrlimit(RLIMIT_FSIZE, &was));
+		if (!rc) {
+			free(before);
+			break;
+		}
+		assert_int_equal(rc, ERR_IO);
+		failures++;
+		after = dump(f);
+		assert_string_equal(before, after);
+		free(before);
+		free(after);
+		if (failures % 16 == 1) {
+			fixture_reopen(f);
+			assert_clean(f->registry);
+		}
+	}
+	signal(SIGXFSZ, handler);
+	must(rc);
+	assert_true(failures > 3);
+	assert_int_equal(list_length(f->registry, "runs"), 7);
+	fixture_reopen(f);
+	assert_clean(f->registry);
+	json_decref(r);
+	free(wal);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_registry, fixture_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_registry_open__is_as_promised),
+		TEST(test_registry_open__newer_is_refused),
+		TEST(test_registry_open__older_is_migrated_after_a_backup),
+		TEST(test_registry_open__no_database_is_made_from_records),
+		TEST(test_registry_open__garbage_names_the_rebuild),
+		TEST(test_registry_rebuild__gives_the_same_rows),
+		TEST(test_registry_rebuild__not_under_somebodys_feet),
+		TEST(test_registry__orphan_is_taken_in_first),
+		TEST(test_registry__late_records_give_the_same_rows),
+		TEST(test_registry_check__finds_what_was_meddled_with),
+		TEST(test_schema__history_is_appended_only),
+		TEST(test_registry_add_run__versions_by_object),
+		TEST(test_registry_add_run__lineage_reaches_the_version),
+		TEST(test_registry_find_run__all_kinds_of_names),
+		TEST(test_registry_find_run__ambiguous_prefix),
+		TEST(test_registry_stage__of_trust_or_stronger),
+		TEST(test_registry_list__newest_first_and_flat),
+		TEST(test_registry_add_run__two_processes_number_without_gap),
+		TEST(test_registry_add_run__killed_writers),
+		TEST(test_registry_add_run__full_disk_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
