@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The pre-push hook: judges, blocks, proposes; an alias moves only when the commit has reached the remote.
+. "$(dirname "$0")/lib.sh"
+git init -q --bare origin.git
+tiny_repo work
+git remote add origin ../origin.git
+check "install" 0 assay hook install
+check "install again changes nothing" 0 assay hook install
+alias_of() { assay models --json 2>/dev/null | jq -r '.[] | select(.aliases[]? == "production") | .number'; }
+
+check "a first push passes" 0 git push -q origin main
+has "PASS"
+is "the alias has not moved in the hook itself" "$(sql 'select count(*) from promotions')" 0
+check "status settles the proposal" 0 assay status
+has "sums@production is v1"
+is "production is v1" "$(alias_of)" 1
+
+# a model that forgot everything
+git clone -q origin.git other 2>/dev/null
+for i in $(seq 0 24); do echo "{\"prompt\":\"$((i % 5))+$((i / 5))=\",\"completion\":\"9\"}"; done >data/train.jsonl
+commit_all "data: clean up"
+before=$(git -C ../origin.git rev-parse main)
+check "a worse model is blocked" 1 git push -q origin main
+has "FAIL"
+is "the remote has not moved" "$(git -C ../origin.git rev-parse main)" "$before"
+assay status >/dev/null 2>&1
+is "production is still v1" "$(alias_of)" 1
+check "the same push again answers from what is stored" 1 git push -q origin main
+git reset -q --hard origin/main
+
+# the server says no after the hook passed
+cat >../origin.git/hooks/pre-receive <<'H'
+#!/bin/sh
+echo "not today" >&2
+exit 1
+H
+chmod +x ../origin.git/hooks/pre-receive
+sed -i 's/seed: 1/seed: 2/' assay.yaml
+commit_all "seed: another"
+check "the hook passes, the server rejects" 1 git push -q origin main
+has "not today"
+assay status >/dev/null 2>&1
+is "no alias has moved" "$(alias_of)" 1
+is "the proposal waits" "$(sql "select count(*) from versions")" 3
+rm ../origin.git/hooks/pre-receive
+check "pushed again, it passes" 0 git push -q origin main
+assay status >/dev/null 2>&1
+is "and now the alias has moved" "$(alias_of)" "$(sql 'select max(version) from promotions')"
+
+# what is not judged
+check "a deletion is not judged" 0 bash -c 'git push -q origin main:tmp --no-verify && git push -q origin :tmp'
+git tag v1
+check "a tag is not judged" 0 git push -q origin v1
+check "nothing to push: nothing to judge" 0 git push -q origin main
+check "uninstall" 0 assay hook uninstall
+[ -e .git/hooks/pre-push ] && not_ok "the hook is gone" || ok "the hook is gone"
+
+# an existing hook is chained with the same input
+printf '#!/bin/sh\ncat > "%s/chained"\n' "$TRASH" >.git/hooks/pre-push
+chmod +x .git/hooks/pre-push
+check "install over a hook" 0 assay hook install
+echo x >x && commit_all "x"
+check "push with both" 0 git push -q origin main
+grep -q refs/heads/main "$TRASH/chained" && ok "the old hook got the same lines" || not_ok "the old hook got the same lines"
+check "uninstall puts it back" 0 assay hook uninstall
+grep -q chained .git/hooks/pre-push && ok "the old hook is back" || not_ok "the old hook is back"
+done_testing

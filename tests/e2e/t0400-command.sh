@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# A team's own trainer: a private checkout, a sandbox, inputs as the key, and what happens when it fails.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+assay run >/dev/null 2>&1
+obj=$(sql "select object from versions")
+mkdir -p made
+jq -r '.files[] | "\(.path) \(.object)"' ".git/assay/objects/${obj:0:2}/${obj:2}" | while read -r path o; do
+	cp ".git/assay/objects/${o:0:2}/${o:2}" "made/$path"
+done
+chmod -R u+w made
+cat >train.sh <<'T'
+#!/bin/sh
+echo "training on $(wc -l < data/train.jsonl) lines at $ASSAY_COMMIT"
+[ -z "$SECRET_TOKEN" ] || exit 9
+mkdir -p out && cp made/* out/
+T
+awk '/^base:/{print "base: made"; skip=1; next} /^finetune:/{skip=1; next} /^[a-z]/{skip=0} !skip' assay.yaml >a && mv a assay.yaml
+cat >>assay.yaml <<-Y
+	finetune:
+	  command: [sh, train.sh]
+	  inputs: [data/train.jsonl, train.sh, made]
+	  output: out/
+Y
+commit_all "our own trainer"
+export SECRET_TOKEN=s3cret
+check "a policy without a sandbox refuses commands" 78 assay run
+has "sandbox: bubblewrap"
+echo "sandbox: external" >>assay.yaml && commit_all "policy: external sandbox"
+check "an external sandbox runs it" 0 assay run --json
+is "it trained" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" done
+echo hello >unrelated && commit_all "unrelated"
+check "an unrelated change runs nothing" 0 assay run --json
+is "it was reused" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" reused
+[ -e out ] && not_ok "the work tree is untouched" || ok "the work tree is untouched"
+
+if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then
+	sed -i 's/sandbox: external/sandbox: bubblewrap/; s/inputs: \[/inputs: [probe.sh, /; s/train.sh\]$/probe.sh]/' assay.yaml
+	cat >probe.sh <<-T
+		#!/bin/sh
+		sh train.sh || exit 1
+		touch "$TRASH/escaped" 2>/dev/null && exit 7
+		cat "$HOME/.gitconfig" 2>/dev/null && exit 8
+		ls "$TRASH/repo/.git/assay/registry.db" 2>/dev/null && exit 6
+		(exec 3<>/dev/tcp/127.0.0.1/9) 2>/dev/null && exit 5
+		exit 0
+	T
+	commit_all "in bubblewrap"
+	check "bubblewrap runs it" 0 assay run
+	[ -e "$TRASH/escaped" ] && not_ok "it cannot write outside" || ok "it cannot write outside"
+else
+	skip "bubblewrap runs it" "bubblewrap does not work on this machine"
+fi
+sed -i 's/sandbox: bubblewrap/sandbox: external/' assay.yaml
+printf '#!/bin/sh\necho "CUDA out of memory" >&2\nexit 3\n' >train.sh
+commit_all "a trainer that fails"
+check "a trainer that fails" 65 assay run
+has "exit code 3"
+has "CUDA out of memory"
+printf '#!/bin/sh\nexit 0\n' >train.sh
+commit_all "a trainer that writes nothing"
+check "a trainer that writes nothing" 65 assay run
+has "wrote no folder"
+printf '#!/bin/sh\nmkdir -p out; echo "{}" > out/config.json\n' >train.sh
+commit_all "half an output"
+check "half an output" 65 assay run
+has "tokenizer.json"
+printf '#!/bin/sh\nmkdir -p out; ln -s /etc out/config.json; cp made/tokenizer.json out/\n' >train.sh
+commit_all "links out"
+check "an output that links out of the tree" 65 assay run
+has "leaves the tree"
+sed -i 's/\[sh, train.sh\]/[no-such-program]/; s/\[sh, probe.sh\]/[no-such-program]/' assay.yaml
+commit_all "no such program"
+check "a program that is not there" 69 assay run
+has "no-such-program"
+check "the registry is sound" 0 assay registry check
+done_testing

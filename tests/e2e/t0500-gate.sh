@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# assay gate on files: the verdict alone, without a repository, a model or a registry.
+. "$(dirname "$0")/lib.sh"
+scores() { # scores FILE N WRONG…: N samples, the listed ones wrong
+	_f=$1 _n=$2
+	shift 2
+	for i in $(seq 1 "$_n"); do
+		s=1
+		for w in "$@"; do [ "$w" = "$i" ] && s=0; done
+		echo "{\"id\":\"s$i\",\"score\":$s}"
+	done >"$_f"
+}
+scores a.jsonl 100
+scores b.jsonl 100 1 2
+scores c.jsonl 100 1 2 3 4 5
+check "two of a hundred lost, three allowed" 0 assay gate a.jsonl b.jsonl --max-drop 0.03 --json
+is "verdict" "$(jq -r .verdict "$OUT")" PASS
+is "bounds are one-sided" "$(jq -r '.rules[0].bounds' "$OUT")" one-sided
+is "delta" "$(jq -r '.rules[0].delta * 1000 | round' "$OUT")" -20
+is "the interval has a width" "$(jq -r '.rules[0].interval[1] > .rules[0].interval[0]' "$OUT")" true
+check "five lost, three allowed" 1 assay gate a.jsonl c.jsonl --max-drop 0.03
+has "FAIL"
+check "exactly as many as allowed pass" 0 assay gate a.jsonl c.jsonl --max-drop 0.05
+check "equal files pass" 0 assay gate a.jsonl a.jsonl --max-drop 0 --json
+is "the interval has a width even so" "$(jq -r '.rules[0].interval[1] > .rules[0].interval[0]' "$OUT")" true
+head -n 90 b.jsonl >short.jsonl
+check "ids that are missing: incomparable, blocked" 2 assay gate a.jsonl short.jsonl --max-drop 0.03 --json
+is "and named" "$(jq -r .verdict "$OUT")" INCOMPARABLE
+echo '{"id":"s1","score":1}' >>a.jsonl
+check "an id twice" 65 assay gate a.jsonl b.jsonl --max-drop 0.03
+has "s1"
+echo '{"id":"x","score":NaN}' >nan.jsonl
+check "a score that is no number" 65 assay gate nan.jsonl nan.jsonl --max-drop 0.03
+: >empty.jsonl
+check "an empty file" 65 assay gate empty.jsonl empty.jsonl --max-drop 0.03
+check "a file that is not there" 65 assay gate nope.jsonl b.jsonl --max-drop 0.03
+check "no policy at all" 64 assay gate b.jsonl b.jsonl
+printf 'gate:\n  confidence: 1.5\n  require: {b.score: {max_drop: 0.1}}\n' >p.yaml
+check "a confidence of 1.5" 65 assay gate b.jsonl b.jsonl --policy p.yaml
+has "p.yaml:2:"
+ASSAY_MAX_DROP=1 check "a flag that loosens has no environment twin" 64 assay gate b.jsonl b.jsonl
+done_testing

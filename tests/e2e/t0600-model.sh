@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# score, generate, tokenize, train, eval: lines in, lines out, the same for every batch and thread count.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+assay run >/dev/null 2>&1
+M=sums@v1
+printf '1+2=3' | assay tokenize $M >ids 2>"$OUT"
+is "tokenize prints one array" "$(jq 'type' ids)" '"array"'
+is "and back" "$(assay tokenize $M --decode <ids)" "1+2=3"
+printf 'a\xffb' | assay tokenize $M >/dev/null 2>&1 && ok "invalid UTF-8 is read as U+FFFD" || not_ok "invalid UTF-8 is read as U+FFFD"
+printf 'ab\xffb' >bad
+check "--strict refuses it" 65 bash -c '"$ASSAY_TEST_BIN" tokenize sums@v1 --strict <bad'
+has "byte 2"
+is "--lines: one array a line" "$(printf 'a\nb\n' | assay tokenize $M --lines | wc -l)" 2
+
+for i in $(seq 1 30); do echo "{\"id\":$i,\"context\":\"$((i % 5))+$((i % 3))=\",\"continuation\":\"$((i % 7))\"}"; done >reqs
+echo '{"id":"r","text":"1+2=3 and more text that rolls"}' >>reqs
+assay score $M --batch-tokens 8 <reqs >s1 2>"$OUT"
+assay score $M --batch-tokens 4096 --threads 1 <reqs >s2 2>>"$OUT"
+tac reqs | assay score $M --batch-tokens 64 2>>"$OUT" | tac >s3
+is "31 answers" "$(wc -l <s1)" 31
+cmp -s s1 s2 && cmp -s s1 s3 && ok "scores do not depend on batch, threads or order: same bytes" || not_ok "scores do not depend on batch, threads or order: same bytes"
+is "a rolling request has no greedy" "$(tail -n 1 s1 | jq 'has("greedy")')" false
+is "tokens are counted" "$(head -n 1 s1 | jq .tokens)" 1
+for i in $(seq 1 20); do echo "{\"id\":$i,\"prompt\":\"$((i % 5))+$((i % 4))=\"}"; done >prompts
+assay generate $M --max-tokens 6 --batch-tokens 8 <prompts >g1 2>"$OUT"
+assay generate $M --max-tokens 6 --threads 1 <prompts >g2 2>>"$OUT"
+cmp -s g1 g2 && [ "$(wc -l <g1)" = 20 ] && ok "generation does not depend on batch or threads" || not_ok "generation does not depend on batch or threads"
+is "it ends by the end-of-text token" "$(jq -r .finish g1 | sort -u)" eos
+check "a line that is no request" 65 bash -c 'echo "{\"id\":1}" | "$ASSAY_TEST_BIN" score sums@v1'
+has "standard input:1:"
+check "a model that is not there" 65 assay score no/such/folder
+check "a version that is not there" 65 assay score sums@v9
+has "assay models"
+check "an empty context and a continuation" 0 bash -c 'echo "{\"id\":1,\"context\":\"\",\"continuation\":\"1\"}" | "$ASSAY_TEST_BIN" score sums@v1'
+
+check "eval prints the contract" 0 assay eval $M evals/sums.yaml --samples "$TRASH/samples"
+is "suite" "$(jq -r .suite "$OUT")" sums
+is "n" "$(jq -r '.tasks.sums.exact_match.n // .tasks.sums."exact_match,none".n' "$OUT")" 8
+check "train outside a run" 0 assay train $M --data data/train.jsonl --out "$TRASH/m2" --set max_steps=3 --set batch_tokens=64
+[ -s "$TRASH/m2/model.safetensors" ] && ok "it writes a folder" || not_ok "it writes a folder"
+check "the folder is a model" 0 assay eval "$TRASH/m2" evals/sums.yaml
+check "train again" 0 assay train $M --data data/train.jsonl --out "$TRASH/m3" --threads 1 --set max_steps=3 --set batch_tokens=64
+cmp -s "$TRASH/m2/model.safetensors" "$TRASH/m3/model.safetensors" && ok "same bytes with another thread count" || not_ok "same bytes with another thread count"
+check "an unknown --set" 65 assay train $M --data data/train.jsonl --out "$TRASH/m4" --set lerning_rate=1
+has "learning_rate"
+check "tokenizer train" 0 assay tokenizer train data/train.jsonl --vocab-size 270 --out "$TRASH/tok.json"
+is "it tokenizes" "$(printf '1' | assay tokenize "$TRASH/tok.json" | jq length)" 1
+done_testing
