@@ -114,10 +114,18 @@ int run_backend(struct run *run)
 	return run->backend ? 0 : backend_open(&run->backend, run->options->device, (int)run->options->threads);
 }
 
+static volatile int stopped;
+
 static void on_signal(int sig)
 {
 	(void)sig;
+	stopped = 1;
 	train_stop();
+}
+
+const volatile int *run_stop_flag(void)
+{
+	return &stopped;
 }
 
 void run_stop_on_signals(void)

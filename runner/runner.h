@@ -125,7 +125,8 @@ void run_release(struct run *run);
 void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int run_backend(struct run *run); /* opens run->backend if it is not */
 const char *run_step_name(size_t i);
-void run_stop_on_signals(void); /* SIGINT and SIGTERM end training at a checkpoint */
+void run_stop_on_signals(void); /* SIGINT and SIGTERM end training at a checkpoint, and a command */
+const volatile int *run_stop_flag(void);
 
 /* The steps; their order stands in run.c. */
 int step_read(struct run *run);

@@ -160,7 +160,7 @@ static int run_command(const struct run *run, const char *tree)
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
 	const char *env[] = { "HOME=/tmp", commit, NULL };
 	struct tail tail = { { NULL }, 0 };
-	struct proc p = { .dir = tree, .line = on_line, .line_arg = &tail, .env = env, .timeout_s = f->timeout_s };
+	struct proc p = { .dir = tree, .line = on_line, .line_arg = &tail, .env = env, .timeout_s = f->timeout_s, .stop = run_stop_flag() };
 	int rc = wrap(run, &argv, tree);
 	size_t prefix = argv.n;
 
