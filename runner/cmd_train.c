@@ -34,8 +34,9 @@ static int set_data(struct run *run, const struct opt_list *files)
 
 static int train_into(struct run *run, const char *out)
 {
+	const char *tmp = getenv("TMPDIR");
 	char *work = NULL;
-	int rc = fs_temp_dir(&work, NULL, "assay-train-");
+	int rc = fs_temp_dir(&work, tmp && *tmp ? tmp : "/tmp", "assay-train-");
 
 	if (rc == 0)
 		rc = fs_mkdirs(out);

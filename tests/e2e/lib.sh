@@ -2,10 +2,10 @@
 #
 #	. "$(dirname "$0")/lib.sh"
 #	check "a first run passes" 0 assay run         # expected exit code, then the command
-#	has "PASS"                                     # the last command's output has the text
+#	has "PASS"                                     # the last command's output (either stream) has the text
 #	done_testing
 #
-# The output of the last command (both streams) is in $OUT; ASSAY_TEST_BIN names the binary.
+# The last command's standard output is in $OUT, its standard error in $ERR; ASSAY_TEST_BIN names the binary.
 set -u
 : "${ASSAY_TEST_BIN:?the binary to test}"
 tests=0
@@ -14,6 +14,7 @@ TRASH=$(mktemp -d "${TMPDIR:-/tmp}/assay-e2e-XXXXXX")
 trap 'chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
 trap 'exit 143' TERM INT
 OUT=$TRASH/.out
+ERR=$TRASH/.err
 HERE=$(cd "$(dirname "$0")" && pwd)
 export HOME=$TRASH/home NO_COLOR=1 GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C.UTF-8
 unset ASSAY_HOME GITHUB_ACTIONS GITLAB_CI CI GIT_DIR GIT_WORK_TREE 2>/dev/null
@@ -34,7 +35,7 @@ not_ok() {
 	tests=$((tests + 1))
 	failures=$((failures + 1))
 	echo "not ok $tests - $1"
-	sed 's/^/# /' "$OUT" 2>/dev/null | tail -n 25
+	cat "$OUT" "$ERR" 2>/dev/null | sed 's/^/# /' | tail -n 25
 }
 skip() {
 	tests=$((tests + 1))
@@ -44,24 +45,24 @@ skip() {
 check() {
 	_name=$1 _want=$2
 	shift 2
-	"$@" >"$OUT" 2>&1 </dev/null
+	"$@" >"$OUT" 2>"$ERR" </dev/null
 	_got=$?
 	if [ "$_got" = "$_want" ]; then ok "$_name"; else
-		echo "# exit $_got, wanted $_want: $*" >>"$OUT"
+		echo "exit $_got, wanted $_want: $*" >>"$ERR"
 		not_ok "$_name"
 	fi
 }
 # has TEXT [NAME]: the last output has this fixed text
 has() {
-	if grep -qF -- "$1" "$OUT"; then ok "${2:-it says: $1}"; else not_ok "${2:-it says: $1}"; fi
+	if grep -qF -- "$1" "$OUT" "$ERR"; then ok "${2:-it says: $1}"; else not_ok "${2:-it says: $1}"; fi
 }
 hasnt() {
-	if grep -qF -- "$1" "$OUT"; then not_ok "${2:-it does not say: $1}"; else ok "${2:-it does not say: $1}"; fi
+	if grep -qF -- "$1" "$OUT" "$ERR"; then not_ok "${2:-it does not say: $1}"; else ok "${2:-it does not say: $1}"; fi
 }
 # is NAME GOT WANT
 is() {
 	if [ "$2" = "$3" ]; then ok "$1"; else
-		printf 'got  %s\nwant %s\n' "$2" "$3" >"$OUT"
+		printf 'got  %s\nwant %s\n' "$2" "$3" >"$ERR"
 		not_ok "$1"
 	fi
 }
@@ -104,15 +105,15 @@ tiny_repo() {
 		base:
 		  init:
 		    hidden_size: 32
-		    layers: 1
+		    layers: 2
 		    heads: 2
 		    context: 64
 		    tokenizer: {train: [data/train.jsonl], vocab_size: 260}
 		finetune:
 		  data: data/train.jsonl
-		  max_steps: 150
+		  max_steps: 250
 		  batch_tokens: 256
-		  learning_rate: 1e-2
+		  learning_rate: 5e-3
 		  seed: 1
 		suites: [evals/sums.yaml]
 		gate:

@@ -27,9 +27,9 @@ bad_own() {
 
 sed -i 's/max_steps/max_stps/' assay.yaml
 bad "an unknown key" 65 "assay.yaml:12:" "max_stps" "max_steps"
-sed -i 's/max_steps: 150/max_steps: many/' assay.yaml
+sed -i 's/max_steps: 250/max_steps: many/' assay.yaml
 bad "a wrong type" 65 "assay.yaml:12:" "max_steps"
-sed -i 's/layers: 1/layers: 1.5/' assay.yaml
+sed -i 's/layers: 2/layers: 1.5/' assay.yaml
 bad "a real where an integer is wanted" 65 "layers"
 printf 'model: [unclosed\n' >assay.yaml
 bad "broken YAML" 65 "assay.yaml:"
@@ -102,7 +102,7 @@ rm models/m/model.safetensors && touch models/m/pytorch_model.bin
 bad "a pickle" 65 "safetensors"
 git reset -q --hard "$sound"
 
-sed -i 's/learning_rate: 1e-2/learning_rate: 10/; s/max_steps: 150/max_steps: 400/; s/seed: 1/clip: 0\n  schedule: constant\n  warmup_steps: 0\n  seed: 1/' assay.yaml
+sed -i 's/learning_rate: 5e-3/learning_rate: 10/; s/max_steps: 250/max_steps: 500/; s/seed: 1/clip: 0\n  schedule: constant\n  warmup_steps: 0\n  seed: 1/' assay.yaml
 bad "a loss that is not finite, or a model worth nothing" 65 "learning_rate"
 
 # a full disk: no file may grow beyond a few blocks
