@@ -102,10 +102,11 @@ int baseline_find(struct run *run)
 
 int baseline_alias(struct run *run)
 {
+	bool lands = run->event.kind != EVENT_PULL_REQUEST && run->event.trust != TRUST_FORK; /* a merge request does not */
 	json_t *row = NULL;
 	int rc;
 
-	run->alias = config_alias(run->questions, run->event.branch);
+	run->alias = lands ? config_alias(run->questions, run->event.branch) : NULL;
 	run->alias_version = 0;
 	*run->alias_commit = 0;
 	if (!run->alias)

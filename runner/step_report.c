@@ -219,9 +219,17 @@ static int write_files(const struct run *run)
 	return rc;
 }
 
+static void set_step(json_t *report, enum run_step which, enum step_status status, double seconds)
+{
+	json_t *step = json_array_get(json_object_get(report, "steps"), which);
+
+	json_object_set_new(step, "status", json_string(step_status_name(status)));
+	json_object_set_new(step, "seconds", json_real(seconds));
+}
+
 int step_report(struct run *run)
 {
-	json_t *step;
+	double start = clock_seconds();
 	int rc;
 
 	if (!run->record)
@@ -229,10 +237,9 @@ int step_report(struct run *run)
 	rc = report_of_record(&run->report, run->home, run->id, run->record);
 	if (rc)
 		return rc;
-	/* what is only known now: the record step's own end, and what became of the alias */
-	step = json_array_get(json_object_get(run->report, "steps"), RUN_RECORD);
-	json_object_set_new(step, "status", json_string(step_status_name(run->steps[RUN_RECORD].status)));
-	json_object_set_new(step, "seconds", json_real(run->steps[RUN_RECORD].seconds));
+	/* what is only known now: the end of the last two steps, and what became of the alias */
+	set_step(run->report, RUN_RECORD, run->steps[RUN_RECORD].status, run->steps[RUN_RECORD].seconds);
+	set_step(run->report, RUN_REPORT, STEP_DONE, clock_seconds() - start);
 	if (run->promotion)
 		json_object_set(run->report, "promotion", run->promotion);
 	return run->options->report_dir ? write_files(run) : 0;
