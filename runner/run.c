@@ -156,6 +156,9 @@ void run_release(struct run *run)
 	for (size_t i = 0; i < run->n_suites; i++)
 		suite_release(&run->suites[i]);
 	free(run->suites);
+	for (size_t i = 0; i < run->n_proposed; i++)
+		suite_release(&run->proposed[i]);
+	free(run->proposed);
 	for (size_t i = 0; i < run->n_data; i++)
 		free(run->data[i].path);
 	free(run->data);

@@ -84,6 +84,8 @@ struct run {
 	size_t n_data;
 	struct run_suite *suites;
 	size_t n_suites;
+	struct run_suite *proposed; /* suites of the candidate that the target does not have: shown, decide nothing */
+	size_t n_proposed;
 	const char *alias; /* that a PASS would move; NULL: none */
 	int alias_version; /* what it points at; 0: nothing */
 	char alias_commit[OID_HEX];

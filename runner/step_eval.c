@@ -1,4 +1,4 @@
-/* step_eval.c: every suite of the policy on the model of this commit. */
+/* step_eval.c: every suite of the policy on the model of this commit, and then those that the commit proposes. */
 #include "base/base.h"
 #include "runner/evaluate.h"
 #include "runner/runner.h"
@@ -14,6 +14,13 @@ int step_eval(struct run *run)
 	}
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
+
+		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks, &s->n_tasks,
+				     &s->stage, &s->reused, true);
+		all_reused = all_reused && s->reused;
+	}
+	for (size_t i = 0; rc == 0 && i < run->n_proposed; i++) {
+		struct run_suite *s = &run->proposed[i];
 
 		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks, &s->n_tasks,
 				     &s->stage, &s->reused, true);

@@ -56,33 +56,83 @@ static int read_question(void *self, const char *path, struct buf *out)
 	return tree_read(self, path, out);
 }
 
+static int load_suite(struct run_suite *s, struct tree *t, const char *path)
+{
+	const struct eval_files files = { t, read_question };
+	struct digest_ctx *ctx;
+	struct digest d;
+	int rc;
+
+	s->path = mem_str(path);
+	rc = suite_load(&s->suite, s->path, &files);
+	if (rc)
+		return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: suites: %s", CONFIG_FILE, err_text()) : rc;
+	ctx = digest_new();
+	for (size_t i = 0; i < suite_tasks(s->suite); i++) {
+		d = suite_task_digest(s->suite, i);
+		digest_text(ctx, suite_task_name(s->suite, i));
+		digest_add(ctx, d.bytes, sizeof(d.bytes));
+	}
+	d = digest_end(ctx);
+	digest_hex(s->questions, &d);
+	return 0;
+}
+
 static int plan_suites(struct run *run)
 {
 	const struct texts *paths = &run->questions->suites;
-	const struct eval_files files = { run->questions_tree, read_question };
+	int rc = 0;
 
 	run->suites = mem_array(paths->n, sizeof(*run->suites));
-	for (size_t i = 0; i < paths->n; i++) {
-		struct run_suite *s = &run->suites[i];
-		struct digest_ctx *ctx;
-		struct digest d;
-		int rc;
+	for (size_t i = 0; rc == 0 && i < paths->n; i++)
+		rc = load_suite(&run->suites[run->n_suites++], run->questions_tree, paths->items[i]);
+	return rc;
+}
 
-		run->n_suites = i + 1;
-		s->path = mem_str(paths->items[i]);
-		rc = suite_load(&s->suite, s->path, &files);
-		if (rc)
-			return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: suites: %s", CONFIG_FILE, err_text()) : rc;
-		ctx = digest_new();
-		for (size_t t = 0; t < suite_tasks(s->suite); t++) {
-			d = suite_task_digest(s->suite, t);
-			digest_text(ctx, suite_task_name(s->suite, t));
-			digest_add(ctx, d.bytes, sizeof(d.bytes));
+static bool is_asked(const struct run *run, const struct run_suite *s)
+{
+	for (size_t i = 0; i < run->n_suites; i++)
+		if (strcmp(run->suites[i].questions, s->questions) == 0)
+			return true;
+	return false;
+}
+
+static void note_section(struct run *run, const char *key)
+{
+	const json_t *mine = json_object_get(yaml_root(run->config.yaml), key);
+	const json_t *theirs = json_object_get(yaml_root(run->target_config.yaml), key);
+
+	if ((mine || theirs) && !json_equal(mine, theirs))
+		run_note(run, "the candidate changes %s: that takes effect once it is merged; this run was judged by the "
+			      "target's",
+			 key);
+}
+
+/* Questions that the candidate brings: asked beside the target's, shown in a table of their own, and deciding nothing. A
+ * mistake in them is an error all the same, before it is merged. */
+static int plan_proposed(struct run *run)
+{
+	static const char *const sections[] = { "suites", "gate", "promote", "profiles", "sandbox" };
+	const struct texts *paths = &run->config.suites;
+	int rc = 0;
+
+	if (!run->have_target_config)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+		note_section(run, sections[i]);
+	run->proposed = mem_array(paths->n, sizeof(*run->proposed));
+	for (size_t i = 0; rc == 0 && i < paths->n; i++) {
+		struct run_suite *s = &run->proposed[run->n_proposed++];
+
+		rc = load_suite(s, run->tree, paths->items[i]);
+		if (rc == 0 && is_asked(run, s)) {
+			suite_free(s->suite);
+			free(s->path);
+			memset(s, 0, sizeof(*s));
+			run->n_proposed--;
 		}
-		d = digest_end(ctx);
-		digest_hex(s->questions, &d);
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- training data ----------------------------------------------------------------------------------------------------- */
@@ -294,6 +344,7 @@ int step_plan(struct run *run)
 	int rc;
 
 	if ((rc = plan_profile(run)) || (rc = run_backend(run)) || (rc = plan_prompt(run)) || (rc = plan_suites(run)) ||
+	    (rc = plan_proposed(run)) ||
 	    (rc = plan_data(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
 		return rc;
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);

@@ -84,6 +84,13 @@ static json_t *stages_json(const struct run *run)
 			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->base_stage)));
 		}
 	}
+	for (size_t i = 0; i < run->n_proposed; i++) {
+		if (!run->proposed[i].stage)
+			continue;
+		evaluate_key(run, &run->proposed[i], run->object, run->prompt_oid, key);
+		json_array_append_new(list, stage_json("eval", run->proposed[i].path, key,
+						       json_incref(run->proposed[i].stage)));
+	}
 	return list;
 }
 
@@ -237,7 +244,8 @@ static void set_verdict(json_t *r, const struct run *run)
 
 static json_t *run_document(struct run *run)
 {
-	json_t *r = json_object(), *metrics = json_array(), *samples = json_array(), *artifacts = json_array();
+	json_t *r = json_object(), *metrics = json_array(), *samples = json_array();
+	json_t *artifacts = json_array(), *proposed = json_array();
 
 	json_object_set_new(r, "format", json_string("assay-run/1"));
 	set_texts(r, run);
@@ -246,6 +254,8 @@ static json_t *run_document(struct run *run)
 		add_metrics(metrics, &run->suites[i]);
 		add_samples(samples, &run->suites[i]);
 	}
+	for (size_t i = 0; i < run->n_proposed; i++)
+		add_metrics(proposed, &run->proposed[i]);
 	if (*run->object)
 		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:i}", "role", "model", "object", run->object, "size", 0));
 	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
@@ -257,6 +267,7 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "stages", stages_json(run));
 	json_object_set_new(r, "metrics", metrics);
 	json_object_set_new(r, "samples", samples);
+	json_object_set_new(r, "proposed", proposed);
 	json_object_set_new(r, "artifacts", artifacts);
 	json_object_set_new(r, "datasets", datasets_json(run));
 	json_object_set_new(r, "edges", edges_json(run));
