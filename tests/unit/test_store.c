@@ -292,7 +292,7 @@ static void test_store_verify__finds_all_damage(void **state)
 	uint64_t checked = 0;
 
 	for (int i = 0; i < 5; i++) {
-		char text[8];
+		char text[24];
 
 		snprintf(text, sizeof(text), "text %d", i);
 		put_text(f->store, text, hex[i]);
