@@ -1,0 +1,663 @@
+/* checkpoint.c: a model as a Hugging Face folder, in and out; and the state of a training.
+ *
+ * Folder: config.json; model.safetensors, or its shards named by model.safetensors.index.json; generation_config.json.
+ * Loading wants every tensor of the shapes table (transformer.c) once, with its shape, and nothing else but buffers that
+ * are known to be recomputed. A pickle is never opened: it is a program. Saving writes the same bytes for the same
+ * weights; keys of the loaded config.json that we do not read are kept.
+ *
+ * State of a training: checkpoint-<fingerprint>-<step>.safetensors with three arrays "m", "v", "weights" as they lie in
+ * memory, and one metadata pair "assay" -> {"at","epoch","first_loss","hash","last_loss","seen","step","tokens"}. The
+ * fingerprint is of all that the result depends on, so a state is never taken for that of another training. It is written
+ * under a temporary name, synced and renamed; the two newest are kept, and one whose hash is wrong is passed over. */
+#include "base/base.h"
+
+#include "model/model_int.h"
+
+#define MAX_JSON ((size_t)64 << 20)
+#define KEPT 2
+
+/* ---- reading: files --------------------------------------------------------------------------------------------------------- */
+
+struct shards {
+	struct safetensors *files;
+	size_t n;
+};
+
+static void shards_release(struct shards *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		safetensors_close(&s->files[i]);
+	free(s->files);
+}
+
+static const struct safetensors_entry *shards_find(const struct shards *s, const char *name, const struct safetensors **in)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct safetensors_entry *e = safetensors_find(&s->files[i], name);
+		*in = &s->files[i];
+		if (e)
+			return e;
+	}
+	return NULL;
+}
+
+static int open_shard(struct shards *s, const char *dir, const char *name)
+{
+	if (strchr(name, '/') || !path_has_suffix(name, ".safetensors"))
+		return err_set(ERR_INPUT, "%s: the index names \"%s\", which is no safetensors file beside it", dir, name);
+	char *path = path_join(dir, name);
+	int rc = safetensors_open(&s->files[s->n], path);
+	free(path);
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s: the index names %s, which is not there", dir, name);
+	if (!rc)
+		s->n++;
+	return rc;
+}
+
+static int open_index(struct shards *s, const char *dir, const char *path)
+{
+	json_t *index = NULL, *file;
+	const char *tensor;
+	struct map seen;
+	int rc = json_read(&index, path, MAX_JSON);
+
+	if (rc)
+		return rc;
+	map_init(&seen);
+	json_t *weights = json_object_get(index, "weight_map");
+	if (!json_object_size(weights))
+		rc = err_set(ERR_INPUT, "%s: weight_map is missing or empty", path);
+	s->files = mem_array(json_object_size(weights) + 1, sizeof(*s->files));
+	json_object_foreach(weights, tensor, file) {
+		const char *name = json_string_value(file);
+		if (!name)
+			rc = err_set(ERR_INPUT, "%s: weight_map: \"%s\" names no file", path, tensor);
+		else if (map_put(&seen, name, strlen(name), 0))
+			rc = open_shard(s, dir, name);
+		if (rc)
+			break;
+	}
+	map_release(&seen);
+	json_decref(index);
+	return rc;
+}
+
+static int no_weights(const char *dir)
+{
+	static const char *const pickles[] = { "pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt" };
+	int rc = err_set(ERR_INPUT, "%s: no model.safetensors", dir);
+
+	for (size_t i = 0; i < ARRAY_LEN(pickles); i++) {
+		char *path = path_join(dir, pickles[i]);
+		bool there = fs_exists(path);
+		free(path);
+		if (!there)
+			continue;
+		rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened", dir,
+			     pickles[i]);
+		return err_hint(rc, "save it as safetensors where you trust it: "
+				    "AutoModelForCausalLM.from_pretrained(dir).save_pretrained(dir)");
+	}
+	return err_hint(rc, "name a Hugging Face folder with config.json and model.safetensors");
+}
+
+static int open_shards(struct shards *s, const char *dir)
+{
+	char *single = path_join(dir, "model.safetensors"), *index = path_join(dir, "model.safetensors.index.json");
+	int rc;
+
+	if (fs_exists(single)) {
+		s->files = mem_array(1, sizeof(*s->files));
+		rc = safetensors_open(&s->files[0], single);
+		s->n = rc ? 0 : 1;
+	} else if (fs_exists(index)) {
+		rc = open_index(s, dir, index);
+	} else {
+		rc = no_weights(dir);
+	}
+	free(single);
+	free(index);
+	return rc;
+}
+
+/* ---- reading: tensors --------------------------------------------------------------------------------------------------------- */
+
+static int check_shape(const struct safetensors *in, const struct safetensors_entry *e, const struct tensor *t)
+{
+	bool same = e->n_dims == t->n_dims;
+
+	for (int i = 0; same && i < t->n_dims; i++)
+		same = e->dims[i] == (uint64_t)t->dims[i];
+	if (same)
+		return 0;
+	struct buf has = BUF_INIT(256);
+	for (int i = 0; i < e->n_dims; i++)
+		buf_addf(&has, "%s%llu", i ? "," : "", (unsigned long long)e->dims[i]);
+	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" has shape [%s], but config.json makes it [%lld%s%.0lld]", in->path,
+			 t->name, buf_str(&has), (long long)t->dims[0], t->n_dims > 1 ? "," : "", (long long)t->dims[1]);
+	buf_release(&has);
+	return rc;
+}
+
+static int missing(const struct model *m, const char *dir, const struct tensor *t)
+{
+	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is missing", dir, t->name);
+
+	if (!m->config.tied && t->at == m->head)
+		err_hint(rc, "if head and embedding are one matrix, set tie_word_embeddings to true in config.json");
+	return rc;
+}
+
+static int load_tensors(struct model *m, const struct shards *s, const char *dir)
+{
+	size_t largest = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < m->n_tensors; i++)
+		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
+	float *host = mem_try_aligned(mem_mul(largest, sizeof(float)));
+	if (!host)
+		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
+	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
+		const struct tensor *t = &m->tensors[i];
+		const struct safetensors *in = NULL;
+		const struct safetensors_entry *e = shards_find(s, t->name, &in);
+		rc = e ? check_shape(in, e, t) : missing(m, dir, t);
+		if (!rc)
+			rc = safetensors_floats(in, e, host);
+		if (!rc)
+			m->be->upload(m->be, m->params + t->at, host, t->count * sizeof(float));
+	}
+	free(host);
+	return rc ? rc : m->be->sync(m->be);
+}
+
+/* A file of a tied model may hold the head once more; then it must be the embedding. */
+static int check_tied_head(const struct shards *s, const struct safetensors *in, const struct safetensors_entry *e)
+{
+	const struct safetensors *other = NULL;
+	const struct safetensors_entry *embed = shards_find(s, "model.embed_tokens.weight", &other);
+
+	if (embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
+	    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin)))
+		return 0;
+	int rc = err_set(ERR_INPUT, "%s: config.json ties the head to the embedding, but lm_head.weight differs from it",
+			 in->path);
+	return err_hint(rc, "set tie_word_embeddings to false in config.json");
+}
+
+static int check_unknown(const struct model *m, const struct shards *s)
+{
+	struct map known;
+	int rc = 0;
+
+	map_init(&known);
+	for (size_t i = 0; i < m->n_tensors; i++)
+		map_put(&known, m->tensors[i].name, strlen(m->tensors[i].name), 0);
+	for (size_t f = 0; !rc && f < s->n; f++) {
+		for (size_t i = 0; !rc && i < s->files[f].n; i++) {
+			const struct safetensors_entry *e = &s->files[f].entries[i];
+			if (!map_has(&known, e->name)) {
+				if (m->config.tied && !strcmp(e->name, "lm_head.weight"))
+					rc = check_tied_head(s, &s->files[f], e);
+				else if (!path_has_suffix(e->name, ".rotary_emb.inv_freq"))
+					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model",
+						     s->files[f].path, e->name, m->config.architecture);
+			}
+			/* the same name in two shards: which one counts would be a matter of order */
+			for (size_t g = 0; !rc && g < f; g++)
+				if (safetensors_find(&s->files[g], e->name))
+					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", s->files[f].path, e->name,
+						     s->files[g].path);
+		}
+	}
+	map_release(&known);
+	return rc;
+}
+
+/* ---- reading: folder ----------------------------------------------------------------------------------------------------------- */
+
+static int read_member(json_t **out, const char *dir, const char *name)
+{
+	char *path = path_join(dir, name);
+	int rc = json_read(out, path, MAX_JSON);
+
+	free(path);
+	return rc;
+}
+
+/* Generation ends at any of the ids of generation_config.json, or of config.json where that has none. */
+static int read_eos(struct model *m)
+{
+	const json_t *v = json_object_get(m->generation, "eos_token_id");
+	size_t n;
+
+	if (!v || json_is_null(v))
+		v = json_object_get(m->source, "eos_token_id");
+	n = json_is_array(v) ? json_array_size(v) : 0;
+	if (n > ARRAY_LEN(m->eos))
+		return err_set(ERR_INPUT, "eos_token_id: more than %zu ids", ARRAY_LEN(m->eos));
+	if (json_is_integer(v) || n)
+		m->n_eos = 0;
+	for (size_t i = 0; i < (n ? n : json_is_integer(v)); i++) {
+		const json_t *id = n ? json_array_get(v, i) : v;
+		if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= m->config.vocab_size)
+			return err_set(ERR_INPUT, "eos_token_id: not an id of the vocabulary");
+		m->eos[m->n_eos++] = (int32_t)json_integer_value(id);
+	}
+	if (m->config.eos_id < 0 && m->n_eos)
+		m->config.eos_id = m->eos[0];
+	return 0;
+}
+
+int model_load(struct model **out, const char *dir, struct backend *be)
+{
+	struct shards shards = { NULL, 0 };
+	struct model_config config;
+	struct model *m = NULL;
+	json_t *source = NULL;
+	char *name = path_join(dir, "config.json");
+	int rc = read_member(&source, dir, "config.json");
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_hint(err_set(ERR_INPUT, "%s: no config.json", dir), "name a Hugging Face folder");
+	if (!rc)
+		rc = model_config_parse(&config, source, name);
+	if (!rc)
+		rc = open_shards(&shards, dir);
+	if (!rc)
+		rc = model_new(&m, &config, be);
+	if (rc)
+		goto out;
+	m->source = json_incref(source);
+	rc = load_tensors(m, &shards, dir);
+	if (!rc)
+		rc = check_unknown(m, &shards);
+	if (!rc) {
+		rc = read_member(&m->generation, dir, "generation_config.json");
+		if (rc == ERR_NOTFOUND)
+			rc = 0;
+	}
+	if (!rc)
+		rc = read_eos(m) ? err_context(ERR_INPUT, "%s", dir) : 0;
+out:
+	shards_release(&shards);
+	json_decref(source);
+	free(name);
+	if (rc)
+		model_free(m);
+	else
+		*out = m;
+	return rc;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------------- */
+
+static void set(json_t *o, const char *key, json_t *value)
+{
+	json_object_set_new(o, key, value);
+}
+
+/* A float as the shortest decimal that reads back as the same float: 1e-05, not 9.9999997e-06. */
+static json_t *json_float(float x)
+{
+	char text[40];
+
+	for (int digits = 1; digits <= 9; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, (double)x);
+		if (!((float)strtod(text, NULL) < x) && !((float)strtod(text, NULL) > x))
+			break;
+	}
+	return json_real(strtod(text, NULL));
+}
+
+static json_t *json_id(int id)
+{
+	return id < 0 ? json_null() : json_integer(id);
+}
+
+static void set_if_absent(json_t *o, const char *key, json_t *value)
+{
+	if (json_object_get(o, key))
+		json_decref(value);
+	else
+		set(o, key, value);
+}
+
+/* The keys of the source stay where they are; ours are the truth about what is in the file. */
+static json_t *config_json(const struct model *m)
+{
+	const struct model_config *c = &m->config;
+	json_t *o = m->source ? json_deep_copy(m->source) : json_object();
+
+	set(o, "architectures", json_pack("[s]", "LlamaForCausalLM"));
+	set(o, "model_type", json_string(c->architecture));
+	set(o, "vocab_size", json_integer(c->vocab_size));
+	set(o, "hidden_size", json_integer(c->hidden_size));
+	set(o, "intermediate_size", json_integer(c->intermediate_size));
+	set(o, "num_hidden_layers", json_integer(c->layers));
+	set(o, "num_attention_heads", json_integer(c->heads));
+	set(o, "num_key_value_heads", json_integer(c->kv_heads));
+	set(o, "head_dim", json_integer(c->head_dim));
+	set(o, "max_position_embeddings", json_integer(c->context));
+	set(o, "hidden_act", json_string("silu"));
+	set(o, "rms_norm_eps", json_float(c->rms_eps));
+	/* at the top, where old and new readers look; a reader of the new form finds it there, too */
+	set(o, "rope_theta", json_float(c->rope_theta));
+	json_object_del(o, "rope_parameters");
+	set(o, "rope_scaling", json_null());
+	set(o, "initializer_range", json_float(c->init_range));
+	set(o, "tie_word_embeddings", json_boolean(c->tied));
+	set(o, "attention_bias", json_false());
+	set(o, "mlp_bias", json_false());
+	set_if_absent(o, "attention_dropout", json_real(0.0));
+	set_if_absent(o, "bos_token_id", json_id(c->bos_id));
+	set_if_absent(o, "eos_token_id", json_id(c->eos_id));
+	set_if_absent(o, "use_cache", json_true());
+	set(o, "torch_dtype", json_string("float32"));
+	set(o, "dtype", json_string("float32"));
+	return o;
+}
+
+static json_t *generation_json(const struct model *m)
+{
+	if (m->generation)
+		return json_deep_copy(m->generation);
+	json_t *o = json_object(), *ids = json_array();
+	for (int i = 0; i < m->n_eos; i++)
+		json_array_append_new(ids, json_integer(m->eos[i]));
+	set(o, "_from_model_config", json_true());
+	set(o, "bos_token_id", json_id(m->config.bos_id));
+	set(o, "eos_token_id", m->n_eos > 1 ? json_incref(ids) : json_id(m->n_eos ? m->eos[0] : -1));
+	json_decref(ids);
+	return o;
+}
+
+static int write_json(const char *dir, const char *name, json_t *value)
+{
+	struct buf text = BUF_INIT(MAX_JSON);
+	char *path = path_join(dir, name);
+
+	json_add_pretty(&text, value);
+	int rc = fs_write(path, buf_str(&text), text.len);
+	buf_release(&text);
+	json_decref(value);
+	free(path);
+	return rc;
+}
+
+struct source { /* gives tensors from the device, one at a time */
+	struct backend *be;
+	const float *const *parts;
+	const size_t *counts;
+	float *host;
+};
+
+static const float *next_part(size_t i, void *arg)
+{
+	struct source *s = arg;
+
+	s->be->download(s->be, s->host, s->parts[i], s->counts[i] * sizeof(float));
+	return s->host;
+}
+
+static int write_parts(const char *path, struct backend *be, const struct safetensors_out *list, const float *const *parts,
+		       const size_t *counts, size_t n, const char *key, const char *value)
+{
+	struct source s = { be, parts, counts, NULL };
+	size_t largest = 0;
+
+	for (size_t i = 0; i < n; i++)
+		largest = counts[i] > largest ? counts[i] : largest;
+	s.host = mem_try_aligned(mem_mul(largest, sizeof(float)));
+	if (!s.host)
+		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
+	int rc = safetensors_write(path, list, n, key, value, next_part, &s);
+	free(s.host);
+	return rc ? rc : be->sync(be);
+}
+
+static int write_weights(const struct model *m, const char *dir)
+{
+	struct safetensors_out *list = mem_array(m->n_tensors, sizeof(*list));
+	const float **parts = mem_array(m->n_tensors, sizeof(*parts));
+	size_t *counts = mem_array(m->n_tensors, sizeof(*counts));
+	char *path = path_join(dir, "model.safetensors");
+
+	for (size_t i = 0; i < m->n_tensors; i++) {
+		const struct tensor *t = &m->tensors[i];
+		list[i] = (struct safetensors_out){ t->name, t->n_dims, { t->dims[0], t->dims[1] } };
+		parts[i] = m->params + t->at;
+		counts[i] = t->count;
+	}
+	int rc = write_parts(path, m->be, list, parts, counts, m->n_tensors, "format", "pt");
+	free(list);
+	free(parts);
+	free(counts);
+	free(path);
+	return rc;
+}
+
+int model_save(const struct model *m, const char *dir)
+{
+	int rc = fs_mkdirs(dir);
+
+	if (!rc)
+		rc = write_json(dir, "config.json", config_json(m));
+	if (!rc)
+		rc = write_json(dir, "generation_config.json", generation_json(m));
+	if (!rc)
+		rc = write_weights(m, dir);
+	return rc;
+}
+
+/* ---- state of a training ---------------------------------------------------------------------------------------------------------- */
+
+uint64_t checkpoint_hash(uint64_t h, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	h += 0x9e3779b97f4a7c15u ^ (uint64_t)len;
+	while (len) {
+		uint64_t word = 0;
+		size_t n = len < 8 ? len : 8;
+		memcpy(&word, p, n);
+		h = (h ^ word) * 0x9fb21c651e98df25u;
+		h ^= h >> 32;
+		p += n;
+		len -= n;
+	}
+	h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+	return h ^ h >> 32;
+}
+
+static char *state_prefix(uint64_t fingerprint)
+{
+	return mem_printf("checkpoint-%016llx-", (unsigned long long)fingerprint);
+}
+
+static int hash_state(uint64_t *out, const float *const *parts, size_t n, struct backend *be)
+{
+	float *host = mem_try_aligned(mem_mul(n, sizeof(float)));
+	uint64_t h = 0;
+
+	if (!host)
+		return err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", n);
+	for (int i = 0; i < 3; i++) {
+		be->download(be, host, parts[i], n * sizeof(float));
+		h = checkpoint_hash(h, host, n * sizeof(float));
+	}
+	free(host);
+	*out = h;
+	return be->sync(be);
+}
+
+static char *state_text(const struct train_state *s, uint64_t hash)
+{
+	const struct train_cursor *c = &s->cursor;
+	json_t *o = json_object();
+	struct buf text = BUF_INIT(4096);
+	char hex[17];
+
+	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)hash);
+	set(o, "hash", json_string(hex));
+	set(o, "step", json_integer(c->step));
+	set(o, "epoch", json_integer(c->epoch));
+	set(o, "at", json_integer(c->at));
+	set(o, "seen", json_integer(c->seen));
+	set(o, "tokens", json_integer(c->tokens));
+	set(o, "first_loss", json_real(s->first_loss));
+	set(o, "last_loss", json_real(s->last_loss));
+	json_add(&text, o);
+	json_decref(o);
+	return buf_take(&text);
+}
+
+struct names { /* of one training's states, sorted: the step is written with leading zeros */
+	const char *prefix;
+	char **items;
+	size_t n, cap;
+};
+
+static int add_name(const char *name, void *arg)
+{
+	struct names *l = arg;
+
+	if (strncmp(name, l->prefix, strlen(l->prefix)) != 0 || !path_has_suffix(name, ".safetensors"))
+		return 0;
+	MEM_GROW(l->items, l->n, l->cap);
+	l->items[l->n++] = mem_str(name);
+	return 0;
+}
+
+static void names_release(struct names *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->items[i]);
+	free(l->items);
+}
+
+static int drop_old(const char *dir, const char *prefix)
+{
+	struct names l = { .prefix = prefix };
+	int rc = fs_list(dir, add_name, &l);
+
+	for (size_t i = 0; !rc && i + KEPT < l.n; i++) {
+		char *path = path_join(dir, l.items[i]);
+		rc = fs_remove(path);
+		free(path);
+	}
+	names_release(&l);
+	return rc;
+}
+
+int checkpoint_write(const char *dir, const struct train_state *s, struct backend *be)
+{
+	const float *const parts[] = { s->m, s->v, s->params };
+	const size_t counts[] = { s->n, s->n, s->n };
+	const struct safetensors_out list[] = {
+		{ "m", 1, { (int64_t)s->n, 0 } }, { "v", 1, { (int64_t)s->n, 0 } }, { "weights", 1, { (int64_t)s->n, 0 } }
+	};
+	char *prefix = state_prefix(s->fingerprint), *text = NULL;
+	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step), *path = path_join(dir, name);
+	uint64_t hash = 0;
+	int rc = fs_mkdirs(dir);
+
+	if (!rc)
+		rc = hash_state(&hash, parts, s->n, be);
+	if (!rc) {
+		text = state_text(s, hash);
+		rc = write_parts(path, be, list, parts, counts, 3, "assay", text);
+	}
+	if (!rc)
+		rc = drop_old(dir, prefix);
+	free(prefix);
+	free(name);
+	free(path);
+	free(text);
+	return rc ? err_context(rc, "writing a checkpoint") : 0;
+}
+
+static int read_state_json(struct train_state *s, const struct safetensors *f, uint64_t *hash)
+{
+	const char *text = safetensors_metadata(f, "assay");
+	json_t *o = NULL;
+	int rc;
+
+	if (!text)
+		return err_set(ERR_INPUT, "%s: no checkpoint of a training", f->path);
+	rc = json_parse(&o, text, strlen(text), f->path);
+	if (rc)
+		return rc;
+	s->cursor.step = json_get_int(o, "step", -1);
+	s->cursor.epoch = json_get_int(o, "epoch", -1);
+	s->cursor.at = json_get_int(o, "at", -1);
+	s->cursor.seen = json_get_int(o, "seen", -1);
+	s->cursor.tokens = json_get_int(o, "tokens", -1);
+	s->first_loss = json_get_real(o, "first_loss", 0);
+	s->last_loss = json_get_real(o, "last_loss", 0);
+	*hash = strtoull(json_get_text(o, "hash", "0"), NULL, 16);
+	json_decref(o);
+	if (s->cursor.step < 1 || s->cursor.epoch < 0 || s->cursor.at < 0 || s->cursor.seen < 0 || s->cursor.tokens < 0)
+		return err_set(ERR_INPUT, "%s: its position is not readable", f->path);
+	return 0;
+}
+
+static int read_state(struct train_state *s, const char *path, struct backend *be)
+{
+	static const char *const names[] = { "m", "v", "weights" };
+	float *const to[] = { s->m, s->v, s->params };
+	struct train_state state = *s;
+	struct safetensors f = { 0 };
+	uint64_t want = 0, hash = 0;
+	float *host = NULL;
+	int rc = safetensors_open(&f, path);
+
+	if (!rc)
+		rc = read_state_json(&state, &f, &want);
+	if (!rc && !(host = mem_try_aligned(mem_mul(3 * s->n, sizeof(float)))))
+		rc = err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", 3 * s->n);
+	for (size_t i = 0; !rc && i < 3; i++) {
+		const struct safetensors_entry *e = safetensors_find(&f, names[i]);
+		if (!e || e->count != s->n)
+			rc = err_set(ERR_INPUT, "%s: \"%s\" is missing or has the wrong size", path, names[i]);
+		if (!rc)
+			rc = safetensors_floats(&f, e, host + i * s->n);
+		if (!rc)
+			hash = checkpoint_hash(hash, host + i * s->n, s->n * sizeof(float));
+	}
+	if (!rc && hash != want)
+		rc = err_set(ERR_INPUT, "%s: its bytes have changed since it was written", path);
+	for (size_t i = 0; !rc && i < 3; i++) /* nothing is touched before all of it is known to be good */
+		be->upload(be, to[i], host + i * s->n, s->n * sizeof(float));
+	if (!rc)
+		rc = be->sync(be);
+	if (!rc)
+		*s = state;
+	free(host);
+	safetensors_close(&f);
+	return rc;
+}
+
+int checkpoint_read(const char *dir, struct train_state *s, struct backend *be)
+{
+	char *prefix = state_prefix(s->fingerprint);
+	struct names l = { .prefix = prefix };
+	int rc = fs_is_dir(dir) ? fs_list(dir, add_name, &l) : 0, found = ERR_NOTFOUND;
+
+	for (size_t i = l.n; !rc && found == ERR_NOTFOUND && i-- > 0;) {
+		char *path = path_join(dir, l.items[i]);
+		int got = read_state(s, path, be);
+		if (!got)
+			found = 0;
+		else if (got == ERR_INPUT)
+			log_warn("a checkpoint is passed over: %s", err_text());
+		else
+			rc = got;
+		free(path);
+	}
+	names_release(&l);
+	free(prefix);
+	return rc ? rc : found ? err_set(ERR_NOTFOUND, "%s: no checkpoint of this training", dir) : 0;
+}

@@ -1,0 +1,250 @@
+/* test_generate.c: greedy texts as PyTorch's, stops, ends, sampling; the same text in any company. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "model/model_int.h"
+
+#define GOLDEN "tests/golden/llama"
+#define MOST 64
+
+static json_t *golden;
+static struct tokenizer *tok;
+
+struct asks {
+	struct generate_request reqs[MOST];
+	struct tokens ids[MOST];
+	const char *stops[MOST][4];
+	size_t n;
+};
+static struct asks asks;
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (json_read(&golden, GOLDEN "/golden.json", 1 << 20) || tokenizer_load(&tok, GOLDEN))
+		return -1;
+	const json_t *list = json_object_get(golden, "generate");
+	asks.n = json_array_size(list);
+	for (size_t i = 0; i < asks.n; i++) {
+		const json_t *a = json_array_get(list, i), *stops = json_object_get(a, "stops");
+		const char *prompt = json_get_text(a, "prompt", "");
+		if (tokenizer_encode(tok, &asks.ids[i], prompt, strlen(prompt), true))
+			return -1;
+		for (size_t s = 0; s < json_array_size(stops); s++)
+			asks.stops[i][s] = json_string_value(json_array_get(stops, s));
+		asks.reqs[i] = (struct generate_request){ asks.ids[i].ids, (int)asks.ids[i].n,
+							  (int)json_get_int(a, "max_tokens", 0), asks.stops[i], 0, 1 };
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < asks.n; i++)
+		tokens_release(&asks.ids[i]);
+	json_decref(golden);
+	tokenizer_free(tok);
+	return 0;
+}
+
+static struct model *open_model(struct backend **be, const char *spec, int threads)
+{
+	struct model *m;
+
+	assert_int_equal(backend_open(be, spec, threads), 0);
+	assert_int_equal(model_load(&m, GOLDEN, *be), 0);
+	return m;
+}
+
+static void check_golden(const char *spec, int batch_tokens)
+{
+	struct generate_result got[MOST];
+	struct backend *be;
+	struct model *m = open_model(&be, spec, 2);
+
+	assert_int_equal(generate_run(m, tok, asks.reqs, asks.n, got, batch_tokens, NULL, NULL), 0);
+	for (size_t i = 0; i < asks.n; i++) {
+		const json_t *want = json_array_get(json_object_get(golden, "generate"), i);
+		assert_string_equal(got[i].text, json_get_text(want, "text", NULL));
+		assert_int_equal(got[i].tokens, json_get_int(want, "tokens", -1));
+		assert_string_equal(got[i].finish, json_get_text(want, "finish", NULL));
+		generate_result_release(&got[i]);
+	}
+	model_free(m);
+	backend_close(be);
+}
+
+static void test_generate_run__greedy_as_pytorch(void **state)
+{
+	(void)state;
+	check_golden("cpu_ref", 0);
+	check_golden("cpu_ref", 1); /* one slot */
+	check_golden("cpu", 64);
+	check_golden("cpu", 4096);
+}
+
+/* Sampled texts show every bit of the logits sooner or later. */
+static void test_generate_run__same_text_in_any_company(void **state)
+{
+	static const int sizes[] = { 4096, 1, 20, 64, 300 };
+	struct generate_request reqs[MOST];
+	struct generate_result first[MOST], got[MOST];
+
+	(void)state;
+	for (size_t i = 0; i < asks.n; i++) {
+		reqs[i] = asks.reqs[i];
+		reqs[i].stops = NULL;
+		reqs[i].temperature = i % 3 ? 1.5 : 0;
+		reqs[i].seed = i;
+	}
+	for (int threads = 1; threads <= 2; threads++) {
+		struct backend *be;
+		struct model *m = open_model(&be, "cpu", threads);
+		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+			assert_int_equal(generate_run(m, tok, reqs, asks.n, got, sizes[s], NULL, NULL), 0);
+			for (size_t i = 0; i < asks.n; i++) {
+				if (threads == 1 && !s) {
+					first[i] = got[i];
+					continue;
+				}
+				assert_string_equal(first[i].text, got[i].text);
+				assert_int_equal(first[i].tokens, got[i].tokens);
+				generate_result_release(&got[i]);
+			}
+		}
+		model_free(m);
+		backend_close(be);
+	}
+	assert_string_not_equal(first[1].text, first[0].text);
+	for (size_t i = 0; i < asks.n; i++)
+		generate_result_release(&first[i]);
+}
+
+/* Through the cache token by token, or the whole at once: the same bits. */
+static void test_generate_run__cache_changes_no_bit(void **state)
+{
+	static const int32_t ids[] = { 3, 141, 59, 26, 53, 58, 97, 93, 23, 84, 62, 64, 33, 83, 27, 95, 2, 88 };
+	int n = (int)ARRAY_LEN(ids);
+	double whole[20], cached[20];
+
+	(void)state;
+	for (int fast = 0; fast < 2; fast++) {
+		struct backend *be;
+		struct model *m = open_model(&be, fast ? "cpu" : "cpu_ref", 2);
+		struct kvcache cache;
+		struct pass p;
+		struct pass_size size = { .tokens = 24, .rows = 24, .seqs = 3, .positions = 24 };
+		assert_int_equal(pass_open(&p, m, &size), 0);
+		pass_clear(&p);
+		pass_add(&p, ids, n - 1, 0, 0);
+		for (int i = 0; i < n - 1; i++)
+			pass_want(&p, i, ids[i + 1]);
+		transformer_forward(&p);
+		assert_int_equal(transformer_head(&p, NULL, NULL), 0);
+		memcpy(whole, p.logprob, sizeof(double) * (size_t)(n - 1));
+		pass_close(&p);
+
+		assert_int_equal(kvcache_open(&cache, m, 3, 24), 0);
+		size.cache = &cache;
+		assert_int_equal(pass_open(&p, m, &size), 0);
+		for (int at = 0, step; at < n - 1; at += step) {
+			step = at == 0 ? 5 : at == 5 ? 3 : 1; /* a prompt, a piece, then one by one */
+			step = step < n - 1 - at ? step : n - 1 - at;
+			pass_clear(&p);
+			int other = pass_add(&p, ids + 1, 1, at, 0); /* company in another slot */
+			int row = pass_add(&p, ids + at, step, at, 2);
+			(void)other;
+			for (int i = 0; i < step; i++)
+				pass_want(&p, row + i, ids[at + i + 1]);
+			transformer_forward(&p);
+			assert_int_equal(transformer_head(&p, NULL, NULL), 0);
+			memcpy(cached + at, p.logprob, sizeof(double) * (size_t)step);
+		}
+		assert_memory_equal(whole, cached, sizeof(double) * (size_t)(n - 1));
+		pass_close(&p);
+		kvcache_close(&cache);
+		model_free(m);
+		backend_close(be);
+	}
+}
+
+static void test_generate_run__ends(void **state)
+{
+	struct backend *be;
+	struct model *m = open_model(&be, "cpu_ref", 1);
+	struct generate_result free_run, got[3];
+	struct generate_request r = asks.reqs[0];
+
+	(void)state;
+	r.stops = NULL;
+	assert_int_equal(generate_run(m, tok, &r, 1, &free_run, 0, NULL, NULL), 0);
+	/* the second token of the free text becomes an end-of-text token */
+	struct tokens ids = { NULL, 0, 0 };
+	assert_int_equal(tokenizer_encode(tok, &ids, free_run.text, strlen(free_run.text), false), 0);
+	m->eos[m->n_eos++] = ids.ids[1];
+	assert_int_equal(generate_run(m, tok, &r, 1, got, 0, NULL, NULL), 0);
+	assert_string_equal(got[0].finish, "eos");
+	assert_int_equal(got[0].tokens, 1);
+	assert_int_equal(strlen(got[0].text), 1);
+	generate_result_release(&got[0]);
+	/* none asked for, between two that are */
+	struct generate_request three[3] = { r, r, r };
+	three[1].max_tokens = 0;
+	assert_int_equal(generate_run(m, tok, three, 3, got, 1, NULL, NULL), 0);
+	assert_string_equal(got[1].text, "");
+	assert_string_equal(got[1].finish, "length");
+	assert_string_equal(got[0].text, got[2].text);
+	for (int i = 0; i < 3; i++)
+		generate_result_release(&got[i]);
+	generate_result_release(&free_run);
+	tokens_release(&ids);
+	model_free(m);
+	backend_close(be);
+}
+
+static void test_generate_run__refuses(void **state)
+{
+	struct backend *be;
+	struct model *m = open_model(&be, "cpu_ref", 1);
+	struct generate_result got[2];
+	struct generate_request two[2] = { asks.reqs[0], asks.reqs[0] };
+
+	(void)state;
+	assert_int_equal(generate_run(m, tok, NULL, 0, NULL, 0, NULL, NULL), 0);
+	two[1].n = 0;
+	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "prompt 1"));
+	assert_null(got[0].text);
+	two[1] = two[0], two[1].max_tokens = 24;
+	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	two[1] = two[0], two[1].temperature = (double)NAN;
+	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	int32_t bad = 999;
+	two[1] = two[0], two[1].ids = &bad, two[1].n = 1;
+	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	m->params[m->norm] = (float)NAN;
+	assert_int_equal(generate_run(m, tok, two, 1, got, 0, NULL, NULL), ERR_INPUT);
+	assert_null(got[0].text);
+	model_free(m);
+	backend_close(be);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_generate_run__greedy_as_pytorch),
+		cmocka_unit_test(test_generate_run__same_text_in_any_company),
+		cmocka_unit_test(test_generate_run__cache_changes_no_bit),
+		cmocka_unit_test(test_generate_run__ends),
+		cmocka_unit_test(test_generate_run__refuses),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
