@@ -5,7 +5,8 @@
  *
  * Width. Columns are counted by wcwidth() of the C.UTF-8 locale, set for this thread while rendering; without such a
  * locale, by a short East-Asian table. Cells are cut by columns, never inside a character. A table too wide gives way
- * in a fixed order: short headings, names cut a little, a word instead of the requirement, no bounds.
+ * in a fixed order: short headings, names cut a little, a word instead of the requirement, no bounds, no
+ * baseline.
  *
  * Colour only where asked for, and never as the only sign: each verdict has its mark and its word. */
 #include "base/base.h"
@@ -306,8 +307,10 @@ static void table_make(struct table *tb, const struct term *t, const struct repo
 	}
 	if (level >= 4)
 		tb->width[C_BOUNDS] = 0;
+	if (level >= 5)
+		tb->width[C_BASELINE] = 0;
 	if (level >= 2 && table_width(tb) > t->width) {
-		int room = t->width - (table_width(tb) - tb->width[C_LABEL]), least = level == 2 ? 22 : level == 3 ? 16 : 12;
+		int room = t->width - (table_width(tb) - tb->width[C_LABEL]), least = level == 2 ? 22 : level == 3 ? 16 : level == 4 ? 12 : 4;
 
 		tb->width[C_LABEL] = room > least ? room : least;
 	}
@@ -376,7 +379,7 @@ static void write_table(const struct term *t, const json_t *report, const struct
 		return;
 	for (int level = 0;; level++) {
 		table_make(&tb, t, rows, shown, report_confidence(report), level);
-		if (level >= 4 || table_width(&tb) <= t->width)
+		if (level >= 5 || table_width(&tb) <= t->width)
 			break;
 		table_release(&tb);
 	}
@@ -413,12 +416,14 @@ static void write_sample(const struct term *t, const json_t *s, int id_width)
 	char *prompt;
 
 	prompt_width = t->width - 2 - id_width - 2 - 2 - columns(t, before) - 3 - columns(t, after);
-	prompt = shown(t, json_get_text(s, "prompt", ""), prompt_width > 8 ? prompt_width : 8, TEXT_TAIL);
+	prompt = shown(t, json_get_text(s, "prompt", ""), prompt_width, TEXT_TAIL);
 	buf_adds(t->out, "  ");
 	paint(t, DIM, id);
 	pad(t, id_width - columns(t, id) + 2);
-	buf_adds(t->out, prompt);
-	buf_adds(t->out, "  ");
+	if (prompt_width >= 8) { /* less says nothing */
+		buf_adds(t->out, prompt);
+		buf_adds(t->out, "  ");
+	}
 	paint(t, GREEN, before);
 	buf_adds(t->out, " \xe2\x86\x92 ");
 	paint(t, RED, after);
@@ -491,15 +496,17 @@ struct items {
 
 static void item(struct items *l, const char *text)
 {
-	int w = columns(l->t, text);
+	char *fit = cut(l->t, text, l->t->width - 2, TEXT_HEAD);
+	int w = columns(l->t, fit);
 
-	if (l->line >= l->lines)
-		return;
 	if (l->at && l->at + 3 + w > l->t->width) {
 		buf_addc(l->t->out, '\n');
 		l->at = 0;
-		if (++l->line >= l->lines)
-			return;
+		l->line++;
+	}
+	if (l->line >= l->lines) {
+		free(fit);
+		return;
 	}
 	if (l->at) {
 		paint(l->t, DIM, " \xc2\xb7 ");
@@ -507,8 +514,9 @@ static void item(struct items *l, const char *text)
 		pad(l->t, 2);
 		l->at = 2 - 3;
 	}
-	paint(l->t, DIM, text);
+	paint(l->t, DIM, fit);
 	l->at += 3 + w;
+	free(fit);
 }
 
 static void items_end(struct items *l)
