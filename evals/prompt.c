@@ -73,6 +73,7 @@ static int target_value(json_t **out, const struct task *t, const struct doc *d)
 	const char *s;
 	int rc = field_eval(&v, &t->target, d);
 
+	*out = NULL;
 	if (rc)
 		return rc;
 	if (t->target.kind == FIELD_TEMPLATE) {
@@ -100,6 +101,7 @@ static int choices_value(json_t **out, const struct task *t, const struct doc *d
 	size_t i;
 	int rc = field_eval(&v, &t->choice, d);
 
+	*out = NULL;
 	if (rc)
 		return rc;
 	if (t->choice.kind == FIELD_TEMPLATE) {

@@ -43,7 +43,7 @@ static char *cut_text(const char *s, bool tail)
 	if (len > TEXT_MAX && !tail)
 		buf_addf(&out, " [%zu bytes more]", len - n);
 	buf_release(&whole);
-	return out.len ? buf_take(&out) : mem_str("");
+	return buf_take(&out);
 }
 
 static void short_hash(char out[17], struct digest d)

@@ -1,0 +1,88 @@
+/* evals_fake.h: files in memory and a model that answers by a table, for the tests of evals/. */
+#ifndef TESTS_EVALS_FAKE_H
+#define TESTS_EVALS_FAKE_H
+
+#include "evals/evals.h"
+
+struct fake_file {
+	const char *path, *text;
+};
+struct fake_files {
+	const struct fake_file *files;
+	size_t n;
+};
+
+static inline int fake_read(void *self, const char *path, struct buf *out)
+{
+	const struct fake_files *f = self;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (strcmp(f->files[i].path, path) == 0) {
+			buf_adds(out, f->files[i].text);
+			return 0;
+		}
+	return err_set(ERR_NOTFOUND, "no file %s", path);
+}
+
+/* suite_load() of path among the files given as { path, text } pairs. */
+#define FAKE_LOAD(out, suite_path, ...)                                                           \
+	suite_load(out, suite_path,                                                               \
+		   &(struct eval_files){ &(struct fake_files){ (const struct fake_file[]){ __VA_ARGS__ }, \
+							       ARRAY_LEN(((const struct fake_file[]){ __VA_ARGS__ })) }, \
+					 fake_read })
+
+struct fake_answer {
+	const char *continuation; /* NULL: any */
+	double logprob;
+	bool greedy;
+};
+struct fake_model {
+	const struct fake_answer *answers;
+	size_t n;
+	const char *(*reply)(const char *prompt); /* NULL: an empty text */
+	struct buf log; /* "context|continuation\n" of every request */
+	size_t calls, largest;
+	int fail; /* given back instead of an answer */
+};
+
+static inline int fake_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out)
+{
+	struct fake_model *m = self;
+
+	m->calls++;
+	m->largest = n > m->largest ? n : m->largest;
+	for (size_t i = 0; i < n; i++) {
+		const char *what = reqs[i].continuation ? reqs[i].continuation : "(rolling)";
+
+		buf_addf(&m->log, "%s|%s\n", reqs[i].context, what);
+		out[i] = (struct loglik_result){ -(double)strlen(what), 1, false };
+		for (size_t k = 0; k < m->n; k++)
+			if (!m->answers[k].continuation || strcmp(m->answers[k].continuation, what) == 0) {
+				out[i].logprob = m->answers[k].logprob;
+				out[i].greedy = m->answers[k].greedy;
+				break;
+			}
+	}
+	return m->fail ? err_set(m->fail, "the model failed") : 0;
+}
+
+static inline int fake_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out)
+{
+	struct fake_model *m = self;
+
+	m->calls++;
+	m->largest = n > m->largest ? n : m->largest;
+	for (size_t i = 0; i < n; i++) {
+		buf_addf(&m->log, "%s|%d|%g", reqs[i].prompt, reqs[i].max_tokens, reqs[i].temperature);
+		for (size_t k = 0; reqs[i].until[k]; k++)
+			buf_addf(&m->log, "|%s", reqs[i].until[k]);
+		buf_addc(&m->log, '\n');
+		out[i].text = mem_str(m->reply ? m->reply(reqs[i].prompt) : "");
+		out[i].tokens = 1;
+	}
+	return m->fail ? err_set(m->fail, "the model failed") : 0;
+}
+
+#define FAKE_SCORER(model) { (model), fake_loglik, fake_generate }
+
+#endif

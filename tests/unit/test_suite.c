@@ -1,0 +1,363 @@
+/* test_suite.c: from suite files to scores, with a model that answers by a table. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "evals_fake.h"
+
+static const char choice_task[] = "task: colours\n"
+				  "dataset_path: json\n"
+				  "dataset_kwargs: {data_files: {test: colours.jsonl}}\n"
+				  "test_split: test\n"
+				  "output_type: multiple_choice\n"
+				  "doc_to_text: \"{{q}}\\nAnswer:\"\n"
+				  "doc_to_choice: choices\n"
+				  "doc_to_target: label\n"
+				  "metadata: {anything: [1, 2]}\n";
+static const char choice_data[] = "{\"id\":\"a\",\"q\":\"sky?\",\"choices\":[\"blue\",\"green\"],\"label\":0}\n"
+				  "{\"id\":7,\"q\":\"grass?\",\"choices\":[\"blue\",\"green\"],\"label\":\"green\"}\n"
+				  "\n"
+				  "{\"q\":\"blood?\",\"choices\":[\"red\",\"reddish grey\"],\"label\":0}\n";
+
+static void assert_error(int rc, const char *part)
+{
+	assert_int_equal(rc, ERR_INPUT);
+	if (!strstr(err_text(), part))
+		fail_msg("\"%s\" does not say \"%s\"", err_text(), part);
+}
+
+static struct suite_result *run(const struct suite *s, struct fake_model *m, int64_t limit)
+{
+	struct scorer scorer = FAKE_SCORER(m);
+	struct suite_options o = { .limit = limit, .seed = 1 };
+	struct suite_result *r;
+
+	m->log = (struct buf)BUF_INIT(1 << 20);
+	if (suite_run(&r, s, &scorer, &o))
+		fail_msg("%s", err_text());
+	return r;
+}
+
+static void test_suite_load__a_task_file_is_a_suite(void **state)
+{
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", choice_task },
+				   { "evals/colours.jsonl", choice_data }),
+			 0);
+	assert_string_equal(suite_name(s), "colours");
+	assert_int_equal(suite_tasks(s), 1);
+	assert_int_equal(suite_task_docs(s, 0), 3);
+	suite_free(s);
+}
+
+static void test_suite_load__files_and_inline_tasks(void **state)
+{
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(
+		FAKE_LOAD(&s, "evals/nightly.yaml",
+			  { "evals/nightly.yaml",
+			    "suite: nightly\ntasks:\n  - tasks/c.yaml\n  - task: lm\n    dataset_path: json\n"
+			    "    dataset_kwargs: {data_files: data/x.jsonl}\n    test_split: train\n"
+			    "    output_type: loglikelihood_rolling\n    doc_to_text: ''\n    doc_to_target: text\n" },
+			  { "evals/tasks/c.yaml", choice_task }, { "evals/tasks/colours.jsonl", choice_data },
+			  { "data/x.jsonl", "{\"text\":\"one two\"}\n" }), /* from the root */
+		0);
+	assert_string_equal(suite_name(s), "nightly");
+	assert_int_equal(suite_tasks(s), 2);
+	assert_string_equal(suite_task_name(s, 0), "colours");
+	assert_string_equal(suite_task_name(s, 1), "lm");
+	suite_free(s);
+}
+
+static void test_suite_load__parent_folder_stays_beneath_the_root(void **state)
+{
+	struct suite *s;
+	char *up = mem_printf("%s", choice_task), *at = strstr(up, "colours.jsonl");
+
+	(void)state;
+	memcpy(at, "../../x.jsonl", 13);
+	assert_error(FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", up }, { "x.jsonl", choice_data }),
+		     "not a path beneath the root");
+	assert_int_equal(FAKE_LOAD(&s, "a/evals/c.yaml", { "a/evals/c.yaml", up }, { "x.jsonl", choice_data }), 0);
+	suite_free(s);
+	memcpy(at, "/etc/pas.json", 13);
+	assert_error(FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", up }), "not a path beneath the root");
+	free(up);
+}
+
+static void test_suite_load__mistakes_say_where(void **state)
+{
+	struct suite *s;
+	static const struct {
+		const char *suite, *says;
+	} bad[] = {
+		{ "", "empty suite" },
+		{ "suite: x\ntasks: []\n", "empty suite" },
+		{ "suite: x\ntasks: [none.yaml]\n", "no file \"none.yaml\"" },
+		{ "suite: x\ntask: [c.yaml]\n", "s.yaml:2:" },
+		{ "suite: x\ntasks: [c.yaml, c.yaml]\n", "two tasks named \"colours\"" },
+		{ "suite: x\ntasks: [3]\n", "neither a file nor a task" },
+		{ "tasks: [c.yaml]\n", "needs a name" },
+		{ "suite: x\ntasks: [s.yaml]\n", "suite inside a suite" },
+		{ "suite: [\n", "s.yaml:" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_error(FAKE_LOAD(&s, "s.yaml", { "s.yaml", bad[i].suite }, { "c.yaml", choice_task },
+				       { "colours.jsonl", choice_data }),
+			     bad[i].says);
+	assert_error(FAKE_LOAD(&s, "nowhere.yaml", { "s.yaml", "" }), "no suite file nowhere.yaml");
+}
+
+static void test_suite_run__multiple_choice(void **state)
+{
+	static const struct fake_answer answers[] = { { " blue", -1, true },	 { " green", -1.1, false },
+						      { " red", -4, false },	 { " reddish grey", -5, false } };
+	struct fake_model m = { .answers = answers, .n = ARRAY_LEN(answers) };
+	struct suite_result *r;
+	struct suite *s;
+	const struct metric *acc, *norm;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	r = run(s, &m, 0);
+	assert_string_equal(buf_str(&m.log), "sky?\nAnswer:| blue\nsky?\nAnswer:| green\n"
+					     "grass?\nAnswer:| blue\ngrass?\nAnswer:| green\n"
+					     "blood?\nAnswer:| red\nblood?\nAnswer:| reddish grey\n");
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->tasks[0].n_metrics, 2); /* the defaults */
+	acc = task_result_metric(&r->tasks[0], "acc", "none");
+	norm = task_result_metric(&r->tasks[0], "acc_norm", NULL);
+	assert_true(acc->binary && acc->higher_is_better);
+	/* -1/4 and -1.1/5: per character green wins; -4/3 and -5/12: the long one wins */
+	assert_true(acc->scores[0] == 1 && acc->scores[1] == 0 && acc->scores[2] == 1);
+	assert_true(norm->scores[0] == 0 && norm->scores[1] == 1 && norm->scores[2] == 0);
+	assert_true(fabs(acc->value - 2.0 / 3) < 1e-15);
+	assert_true(fabs(acc->stderr_ - sqrt(1.0 / 3 / 3)) < 1e-15);
+	assert_string_equal(r->tasks[0].samples[0].id, "a");
+	assert_string_equal(r->tasks[0].samples[1].id, "7");
+	assert_string_equal(r->tasks[0].samples[2].id, "2");
+	assert_string_equal(r->tasks[0].samples[1].target, "green");
+	assert_string_equal(r->tasks[0].samples[1].response, "blue");
+	assert_int_equal(strlen(r->tasks[0].samples[0].doc_hash), 16);
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
+static void test_suite_run__limit_takes_the_first(void **state)
+{
+	struct fake_model m = { 0 };
+	struct suite_result *r;
+	struct suite *s;
+	json_t *doc, *acc;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	r = run(s, &m, 1);
+	assert_int_equal(r->tasks[0].n, 1);
+	assert_int_equal(r->tasks[0].n_total, 3);
+	assert_true(isnan(r->tasks[0].metrics[0].stderr_)); /* one sample has no spread */
+	doc = suite_result_json(r);
+	assert_string_equal(json_string_value(json_object_get(doc, "suite")), "colours");
+	acc = json_object_get(json_object_get(json_object_get(doc, "tasks"), "colours"), "acc");
+	assert_true(json_is_null(json_object_get(acc, "stderr")));
+	assert_int_equal(json_integer_value(json_object_get(acc, "n")), 1);
+	json_decref(doc);
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
+static void test_suite_run__large_tasks_go_in_blocks(void **state)
+{
+	struct buf data = BUF_INIT(1 << 20);
+	struct fake_model m = { 0 };
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&data, "{\"q\":\"%d?\",\"choices\":[\"a\",\"bb\"],\"label\":%d}\n", i, i % 2);
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", buf_str(&data) }), 0);
+	r = run(s, &m, 0);
+	assert_int_equal(m.calls, 4);
+	assert_int_equal(m.largest, 512);
+	for (int i = 0; i < 1000; i++) /* in document order; the fake prefers the short choice */
+		assert_true(r->tasks[0].metrics[0].scores[i] == (i % 2 == 0));
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+	buf_release(&data);
+}
+
+static void test_suite_run__loglikelihood_and_rolling(void **state)
+{
+	static const struct fake_answer answers[] = { { "yes", -2, true }, { "no", -3, false }, { "(rolling)", -10, false } };
+	struct fake_model m = { .answers = answers, .n = ARRAY_LEN(answers) };
+	const struct metric *w, *b, *bits, *ppl;
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(
+		FAKE_LOAD(&s, "s.yaml",
+			  { "s.yaml", "suite: s\ntasks:\n"
+				      "- {task: ll, dataset_path: json, dataset_kwargs: {data_files: {test: [a.jsonl, b.jsonl]}},\n"
+				      "   test_split: test, output_type: loglikelihood, doc_to_text: q, doc_to_target: '{{a}}'}\n"
+				      "- {task: roll, dataset_path: json, dataset_kwargs: {data_files: {test: r.jsonl}},\n"
+				      "   test_split: test, output_type: loglikelihood_rolling, doc_to_target: text}\n" },
+			  { "a.jsonl", "{\"q\":\"is it?\",\"a\":\"yes\"}\n" }, { "b.jsonl", "{\"q\":\"\",\"a\":\"no\"}\n" },
+			  { "r.jsonl", "{\"text\":\"one two\"}\n{\"text\":\" 3\\u00a0\\u00e9 \"}\n" }),
+		0);
+	r = run(s, &m, 0);
+	assert_string_equal(buf_str(&m.log), "is it?|yes\n|no\none two|(rolling)\n 3\xc2\xa0\xc3\xa9 |(rolling)\n");
+	assert_true(task_result_metric(&r->tasks[0], "acc", NULL)->value == 0.5);
+	ppl = task_result_metric(&r->tasks[0], "perplexity", NULL);
+	assert_true(fabs(ppl->value - exp(2.5)) < 1e-12);
+	assert_true(fabs(ppl->stderr_ - exp(2.5) * 0.5) < 1e-12);
+	assert_false(ppl->higher_is_better);
+	w = task_result_metric(&r->tasks[1], "word_perplexity", NULL);
+	b = task_result_metric(&r->tasks[1], "byte_perplexity", NULL);
+	bits = task_result_metric(&r->tasks[1], "bits_per_byte", NULL);
+	assert_true(w->weights[0] == 2 && w->weights[1] == 4); /* edges count: "", "3", "é", "" */
+	assert_true(b->weights[0] == 7 && b->weights[1] == 7);
+	assert_true(fabs(w->value - exp(20.0 / 6)) < 1e-12);
+	assert_true(fabs(b->value - exp(20.0 / 14)) < 1e-12);
+	assert_true(fabs(bits->value - 20.0 / (14 * log(2))) < 1e-12);
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
+static const char *reply_by_prompt(const char *prompt)
+{
+	return strstr(prompt, "2+2") ? "4\nQ: more" : strstr(prompt, "capital") ? "Paris!" : "";
+}
+
+static void test_suite_run__generation_cuts_at_stops(void **state)
+{
+	struct fake_model m = { .reply = reply_by_prompt };
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "g.yaml",
+				   { "g.yaml", "task: gen\ndataset_path: json\ntest_split: test\n"
+					       "dataset_kwargs: {data_files: {test: g.jsonl}}\n"
+					       "doc_to_text: 'Q: {{q}}'\ndoc_to_target: a\n"
+					       "generation_kwargs: {until: [\"\\n\", 'Q:'], max_tokens: 9, max_new_tokens: 8}\n"
+					       "metric_list:\n- metric: exact_match\n  aggregation: mean\n"
+					       "  higher_is_better: true\n  ignore_punctuation: true\n" },
+				   { "g.jsonl", "{\"q\":\"2+2\",\"a\":4}\n{\"q\":\"capital?\",\"a\":[\"Rome\",\"Paris\"]}\n"
+						"{\"q\":\"?\",\"a\":\"x\"}\n" }),
+			 0);
+	r = run(s, &m, 0);
+	assert_string_equal(buf_str(&m.log), "Q: 2+2|8|0|\n|Q:\nQ: capital?|8|0|\n|Q:\nQ: ?|8|0|\n|Q:\n");
+	assert_true(r->tasks[0].metrics[0].scores[0] == 1);
+	assert_true(r->tasks[0].metrics[0].scores[1] == 1);
+	assert_true(r->tasks[0].metrics[0].scores[2] == 0);
+	assert_string_equal(r->tasks[0].samples[0].response, "4");
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
+static void test_suite_run__a_model_that_gives_no_number_is_an_error(void **state)
+{
+	static const struct fake_answer nan_answer[] = { { NULL, NAN, false } };
+	struct fake_model m = { .answers = nan_answer, .n = 1, .log = BUF_INIT(1 << 16) };
+	struct scorer scorer = FAKE_SCORER(&m);
+	struct suite_options o = { 0 };
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	assert_error(suite_run(&r, s, &scorer, &o), "not a finite number");
+	assert_null(r);
+	m.fail = ERR_UNAVAILABLE;
+	assert_int_equal(suite_run(&r, s, &scorer, &o), ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_text(), "task colours"));
+	scorer.loglik = NULL;
+	assert_int_equal(suite_run(&r, s, &scorer, &o), ERR_UNAVAILABLE);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
+static int gather(const char *task, const char *text, void *arg)
+{
+	buf_addf(arg, "%s=%s;", task, text);
+	return 0;
+}
+
+static void test_suite_each_text__question_and_right_answer(void **state)
+{
+	struct buf out = BUF_INIT(4096);
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	assert_int_equal(suite_each_text(s, gather, &out), 0);
+	assert_string_equal(buf_str(&out), "colours=sky?\nAnswer: blue;colours=grass?\nAnswer: green;"
+					   "colours=blood?\nAnswer: red;");
+	buf_release(&out);
+	suite_free(s);
+}
+
+static void test_suite_task_digest__covers_the_questions(void **state)
+{
+	struct digest d[4];
+	static const char *const data[] = { choice_data, choice_data };
+	char *changed = mem_str(choice_data), *same = mem_printf("%stag: x\nnum_fewshot: 0\n", choice_task);
+	char *other = mem_printf("%sdescription: 'Answer well. '\n", choice_task);
+	struct suite *s;
+
+	(void)state;
+	strstr(changed, "sky")[0] = 'S';
+	const char *tasks[4] = { choice_task, choice_task, same, other };
+	const char *texts[4] = { data[0], changed, data[1], data[0] };
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", tasks[i] }, { "colours.jsonl", texts[i] }), 0);
+		d[i] = suite_task_digest(s, 0);
+		suite_free(s);
+	}
+	assert_false(digest_equal(&d[0], &d[1])); /* a document */
+	assert_true(digest_equal(&d[0], &d[2]));  /* a tag, a default written out */
+	assert_false(digest_equal(&d[0], &d[3])); /* the prompt */
+	free(changed);
+	free(same);
+	free(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_suite_load__a_task_file_is_a_suite),
+		cmocka_unit_test(test_suite_load__files_and_inline_tasks),
+		cmocka_unit_test(test_suite_load__parent_folder_stays_beneath_the_root),
+		cmocka_unit_test(test_suite_load__mistakes_say_where),
+		cmocka_unit_test(test_suite_run__multiple_choice),
+		cmocka_unit_test(test_suite_run__limit_takes_the_first),
+		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
+		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),
+		cmocka_unit_test(test_suite_run__generation_cuts_at_stops),
+		cmocka_unit_test(test_suite_run__a_model_that_gives_no_number_is_an_error),
+		cmocka_unit_test(test_suite_each_text__question_and_right_answer),
+		cmocka_unit_test(test_suite_task_digest__covers_the_questions),
+	};
+
+	log_set_level(LOG_QUIET);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
