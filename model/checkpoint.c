@@ -1,14 +1,15 @@
 /* checkpoint.c: a model as a Hugging Face folder, in and out; and the state of a training.
  *
  * Folder: config.json; model.safetensors, or its shards named by model.safetensors.index.json; generation_config.json.
- * Loading wants every tensor of the shapes table (transformer.c) once, with its shape, and nothing else but buffers that
- * are known to be recomputed. A pickle is never opened: it is a program. Saving writes the same bytes for the same
- * weights; keys of the loaded config.json that we do not read are kept.
+ * Loading wants every tensor of the shapes table (transformer.c) once, with its shape, and nothing else but buffers
+ * that are known to be recomputed. A pickle is never opened: it is a program. Saving writes the same bytes for the
+ * same weights; keys of the loaded config.json that we do not read are kept.
  *
  * State of a training: checkpoint-<fingerprint>-<step>.safetensors with three arrays "m", "v", "weights" as they lie in
  * memory, and one metadata pair "assay" -> {"at","epoch","first_loss","hash","last_loss","seen","step","tokens"}. The
- * fingerprint is of all that the result depends on, so a state is never taken for that of another training. It is written
- * under a temporary name, synced and renamed; the two newest are kept, and one whose hash is wrong is passed over. */
+ * fingerprint is of all that the result depends on, so a state is never taken for that of another training. It is
+ * written under a temporary name, synced and renamed; the two newest are kept, and one whose hash is wrong is passed
+ * over. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -16,7 +17,7 @@
 #define MAX_JSON ((size_t)64 << 20)
 #define KEPT 2
 
-/* ---- reading: files --------------------------------------------------------------------------------------------------------- */
+/* ---- reading: files ---------------------------------------------------------------------------------------------- */
 
 struct shards {
 	struct safetensors *files;
@@ -30,7 +31,8 @@ static void shards_release(struct shards *s)
 	free(s->files);
 }
 
-static const struct safetensors_entry *shards_find(const struct shards *s, const char *name, const struct safetensors **in)
+static const struct safetensors_entry *shards_find(const struct shards *s, const char *name,
+						   const struct safetensors **in)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct safetensors_entry *e = safetensors_find(&s->files[i], name);
@@ -44,7 +46,8 @@ static const struct safetensors_entry *shards_find(const struct shards *s, const
 static int open_shard(struct shards *s, const char *dir, const char *name)
 {
 	if (strchr(name, '/') || !path_has_suffix(name, ".safetensors"))
-		return err_set(ERR_INPUT, "%s: the index names \"%s\", which is no safetensors file beside it", dir, name);
+		return err_set(ERR_INPUT, "%s: the index names \"%s\", which is no safetensors file beside it", dir,
+			       name);
 	char *path = path_join(dir, name);
 	int rc = safetensors_open(&s->files[s->n], path);
 	free(path);
@@ -69,7 +72,8 @@ static int open_index(struct shards *s, const char *dir, const char *path)
 	if (!json_object_size(weights))
 		rc = err_set(ERR_INPUT, "%s: weight_map is missing or empty", path);
 	s->files = mem_array(json_object_size(weights) + 1, sizeof(*s->files));
-	json_object_foreach(weights, tensor, file) {
+	json_object_foreach(weights, tensor, file)
+	{
 		const char *name = json_string_value(file);
 		if (!name)
 			rc = err_set(ERR_INPUT, "%s: weight_map: \"%s\" names no file", path, tensor);
@@ -94,8 +98,8 @@ static int no_weights(const char *dir)
 		free(path);
 		if (!there)
 			continue;
-		rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened", dir,
-			     pickles[i]);
+		rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened",
+			     dir, pickles[i]);
 		return err_hint(rc, "save it as safetensors where you trust it: "
 				    "AutoModelForCausalLM.from_pretrained(dir).save_pretrained(dir)");
 	}
@@ -121,7 +125,7 @@ static int open_shards(struct shards *s, const char *dir)
 	return rc;
 }
 
-/* ---- reading: tensors --------------------------------------------------------------------------------------------------------- */
+/* ---- reading: tensors -------------------------------------------------------------------------------------------- */
 
 static int check_shape(const struct safetensors *in, const struct safetensors_entry *e, const struct tensor *t)
 {
@@ -134,8 +138,9 @@ static int check_shape(const struct safetensors *in, const struct safetensors_en
 	struct buf has = BUF_INIT(256);
 	for (int i = 0; i < e->n_dims; i++)
 		buf_addf(&has, "%s%llu", i ? "," : "", (unsigned long long)e->dims[i]);
-	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" has shape [%s], but config.json makes it [%lld%s%.0lld]", in->path,
-			 t->name, buf_str(&has), (long long)t->dims[0], t->n_dims > 1 ? "," : "", (long long)t->dims[1]);
+	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" has shape [%s], but config.json makes it [%lld%s%.0lld]",
+			 in->path, t->name, buf_str(&has), (long long)t->dims[0], t->n_dims > 1 ? "," : "",
+			 (long long)t->dims[1]);
 	buf_release(&has);
 	return rc;
 }
@@ -182,8 +187,9 @@ static int check_tied_head(const struct shards *s, const struct safetensors *in,
 	if (embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
 	    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin)))
 		return 0;
-	int rc = err_set(ERR_INPUT, "%s: config.json ties the head to the embedding, but lm_head.weight differs from it",
-			 in->path);
+	int rc =
+		err_set(ERR_INPUT, "%s: config.json ties the head to the embedding, but lm_head.weight differs from it",
+			in->path);
 	return err_hint(rc, "set tie_word_embeddings to false in config.json");
 }
 
@@ -208,15 +214,15 @@ static int check_unknown(const struct model *m, const struct shards *s)
 			/* the same name in two shards: which one counts would be a matter of order */
 			for (size_t g = 0; !rc && g < f; g++)
 				if (safetensors_find(&s->files[g], e->name))
-					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", s->files[f].path, e->name,
-						     s->files[g].path);
+					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", s->files[f].path,
+						     e->name, s->files[g].path);
 		}
 	}
 	map_release(&known);
 	return rc;
 }
 
-/* ---- reading: folder ----------------------------------------------------------------------------------------------------------- */
+/* ---- reading: folder --------------------------------------------------------------------------------------------- */
 
 static int read_member(json_t **out, const char *dir, const char *name)
 {
@@ -242,7 +248,8 @@ static int read_eos(struct model *m)
 		m->n_eos = 0;
 	for (size_t i = 0; i < (n ? n : json_is_integer(v)); i++) {
 		const json_t *id = n ? json_array_get(v, i) : v;
-		if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= m->config.vocab_size)
+		if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+		    json_integer_value(id) >= m->config.vocab_size)
 			return err_set(ERR_INPUT, "eos_token_id: not an id of the vocabulary");
 		m->eos[m->n_eos++] = (int32_t)json_integer_value(id);
 	}
@@ -292,7 +299,7 @@ out:
 	return rc;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void set(json_t *o, const char *key, json_t *value)
 {
@@ -402,8 +409,8 @@ static const float *next_part(size_t i, void *arg)
 	return s->host;
 }
 
-static int write_parts(const char *path, struct backend *be, const struct safetensors_out *list, const float *const *parts,
-		       const size_t *counts, size_t n, const char *key, const char *value)
+static int write_parts(const char *path, struct backend *be, const struct safetensors_out *list,
+		       const float *const *parts, const size_t *counts, size_t n, const char *key, const char *value)
 {
 	struct source s = { be, parts, counts, NULL };
 	size_t largest = 0;
@@ -452,7 +459,7 @@ int model_save(const struct model *m, const char *dir)
 	return rc;
 }
 
-/* ---- state of a training ---------------------------------------------------------------------------------------------------------- */
+/* ---- state of a training ----------------------------------------------------------------------------------------- */
 
 uint64_t checkpoint_hash(uint64_t h, const void *data, size_t len)
 {
@@ -556,11 +563,12 @@ int checkpoint_write(const char *dir, const struct train_state *s, struct backen
 {
 	const float *const parts[] = { s->m, s->v, s->params };
 	const size_t counts[] = { s->n, s->n, s->n };
-	const struct safetensors_out list[] = {
-		{ "m", 1, { (int64_t)s->n, 0 } }, { "v", 1, { (int64_t)s->n, 0 } }, { "weights", 1, { (int64_t)s->n, 0 } }
-	};
+	const struct safetensors_out list[] = { { "m", 1, { (int64_t)s->n, 0 } },
+						{ "v", 1, { (int64_t)s->n, 0 } },
+						{ "weights", 1, { (int64_t)s->n, 0 } } };
 	char *prefix = state_prefix(s->fingerprint), *text = NULL;
-	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step), *path = path_join(dir, name);
+	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step),
+	     *path = path_join(dir, name);
 	uint64_t hash = 0;
 	int rc = fs_mkdirs(dir);
 

@@ -5,9 +5,9 @@
  * the assistant; and the end-of-text token, which is appended.
  *
  * Prompt and completion are tokenized apart and joined, since that is what a prompt looks like when the model is asked
- * later: a token never straddles the border. The same holds for messages: the template is rendered for every prefix of the
- * conversation that ends before or behind an answer, and the text is cut at these places. The tokenizer's own first
- * token (where its post-processor adds one) begins every example; templates write theirs themselves. */
+ * later: a token never straddles the border. The same holds for messages: the template is rendered for every prefix of
+ * the conversation that ends before or behind an answer, and the text is cut at these places. The tokenizer's own
+ * first token (where its post-processor adds one) begins every example; templates write theirs themselves. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -16,14 +16,14 @@ struct reader {
 	struct train_data *data;
 	const struct tokenizer *tok;
 	struct template *template;
-	const char *name, *template_text;
+	const char *name;
 	int eos_id, max_len;
 	size_t *cut, n;
 	struct tokens ids;
 	struct buf counts; /* one byte an id */
 };
 
-/* ---- one example ------------------------------------------------------------------------------------------------------------ */
+/* ---- one example ------------------------------------------------------------------------------------------------- */
 
 static int add_part(struct reader *r, const char *text, size_t len, bool special, bool count)
 {
@@ -59,7 +59,7 @@ static void finish(struct reader *r)
 	r->n++;
 }
 
-/* ---- the forms ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the forms --------------------------------------------------------------------------------------------------- */
 
 static int wrong(const struct reader *r, size_t line, const char *what)
 {
@@ -122,17 +122,19 @@ static bool begins_with(const struct buf *whole, const struct buf *part)
 }
 
 /* Adds the text from *at to the end of answer i (a message of the assistant), cut where the answer begins. */
-static int add_answer(struct reader *r, const json_t *messages, size_t i, const struct buf *all, size_t *at, size_t line)
+static int add_answer(struct reader *r, const json_t *messages, size_t i, const struct buf *all, size_t *at,
+		      size_t line)
 {
 	struct buf before = BUF_INIT(0), behind = BUF_INIT(0);
-	int rc = render(r, messages, i, true, &before);
+	int rc = i ? render(r, messages, i, true, &before) : 0; /* templates may look at the first message */
 
 	if (!rc)
 		rc = render(r, messages, i + 1, false, &behind);
-	if (!rc && (!begins_with(all, &before) || !begins_with(all, &behind) || before.len < *at ||
-		    behind.len < before.len)) {
-		rc = wrong(r, line, "the chat template writes an answer differently once more messages follow, so what counts "
-				    "cannot be told apart");
+	if (!rc &&
+	    (!begins_with(all, &before) || !begins_with(all, &behind) || before.len < *at || behind.len < before.len)) {
+		rc = wrong(r, line,
+			   "the chat template writes an answer differently once more messages follow, so what counts "
+			   "cannot be told apart");
 		err_hint(rc, "split the conversation: one line for each answer, which comes last");
 	}
 	if (!rc)
@@ -162,14 +164,16 @@ static int read_messages(struct reader *r, const json_t *messages, size_t line)
 		return wrong(r, line, "\"messages\" must be a list with at least one message");
 	if (!r->template) {
 		int rc = wrong(r, line, "\"messages\" need a chat template, and the model has none");
-		return err_hint(rc, "add chat_template.jinja to the model's folder, or write {\"prompt\",\"completion\"} lines");
+		return err_hint(
+			rc,
+			"add chat_template.jinja to the model's folder, or write {\"prompt\",\"completion\"} lines");
 	}
 	for (size_t i = 0; i < json_array_size(messages); i++) {
 		const json_t *m = json_array_get(messages, i);
 		const char *role = json_get_text(m, "role", NULL);
 		if (!role || !json_is_string(json_object_get(m, "content")))
-			return err_set(ERR_INPUT, "%s:%zu: message %zu needs \"role\" and \"content\", both strings", r->name, line,
-				       i + 1);
+			return err_set(ERR_INPUT, "%s:%zu: message %zu needs \"role\" and \"content\", both strings",
+				       r->name, line, i + 1);
 		answers += !strcmp(role, "assistant");
 	}
 	if (!answers)
@@ -191,11 +195,13 @@ static int read_messages(struct reader *r, const json_t *messages, size_t line)
 	return rc;
 }
 
-/* ---- a file ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- a file ------------------------------------------------------------------------------------------------------ */
 
 static int no_form(const struct reader *r, const json_t *v, size_t line)
 {
-	const char *has = json_object_get(v, "prompt") ? "prompt" : json_object_get(v, "completion") ? "completion" : NULL;
+	const char *has = json_object_get(v, "prompt")       ? "prompt"
+			  : json_object_get(v, "completion") ? "completion"
+							     : NULL;
 	int rc;
 
 	if (has)
@@ -217,7 +223,9 @@ static int read_line(json_t *v, size_t line, void *arg)
 	if (!json_is_object(v))
 		return wrong(r, line, "expected an object");
 	if ((text != NULL) + (messages != NULL) + pair > 1)
-		return wrong(r, line, "keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\"): keep one");
+		return wrong(
+			r, line,
+			"keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\"): keep one");
 	r->ids.n = 0;
 	buf_clear(&r->counts);
 	if (messages)
@@ -243,7 +251,7 @@ int train_data_add(struct train_data *d, const struct tokenizer *tok, const char
 
 	buf_init(&r.counts, BUF_NOLIMIT);
 	if (chat_template)
-		rc = template_parse(&r.template, chat_template, strlen(chat_template), "chat template");
+		rc = template_parse_chat(&r.template, chat_template, strlen(chat_template), "chat template");
 	if (!rc)
 		rc = json_lines(text, len, name, read_line, &r);
 	if (!rc && !r.n)

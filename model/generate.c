@@ -1,12 +1,12 @@
 /* generate.c: text behind a prompt, many prompts at once.
  *
- * A request lives in a slot: a region of the cache of keys and values. Every round is one packed forward: one row for each
- * sequence that goes on, and the whole prompts of requests that take a slot which has become free. So a batch stays full
- * however unequal the lengths are. What a row computes depends on its own sequence alone (kernels.h), the choice of a token
- * on the row and on the request's own random stream: the result is the same in any company.
+ * A request lives in a slot: a region of the cache of keys and values. Every round is one packed forward: one row for
+ * each sequence that goes on, and the whole prompts of requests that take a slot which has become free. So a batch
+ * stays full however unequal the lengths are. What a row computes depends on its own sequence alone (kernels.h), the
+ * choice of a token on the row and on the request's own random stream: the result is the same in any company.
  *
- * Stops are looked for in the decoded end of what is new, after every token. At the end, the whole is decoded and cut at
- * each stop in turn, as the harness does. A prompt that leaves no room for max_tokens is cut on the left. */
+ * Stops are looked for in the decoded end of what is new, after every token. At the end, the whole is decoded and cut
+ * at each stop in turn, as the harness does. A prompt that leaves no room for max_tokens is cut on the left. */
 #include "base/base.h"
 
 #include <math.h>
@@ -41,7 +41,7 @@ struct job {
 	struct pass pass;
 };
 
-/* ---- sizes -------------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
 /* Tokens of the prompt that are used: its end, if it is too long. */
 static int prompt_tokens(const struct model *m, const struct generate_request *r)
@@ -98,8 +98,9 @@ static int open_job(struct job *j, int batch_tokens)
 	rc = kvcache_open(&j->cache, j->m, j->n_slots, rows);
 	if (rc)
 		return rc;
-	const struct pass_size size = { .tokens = tokens, .rows = j->n_slots, .seqs = j->n_slots, .positions = rows,
-					.cache = &j->cache };
+	const struct pass_size size = {
+		.tokens = tokens, .rows = j->n_slots, .seqs = j->n_slots, .positions = rows, .cache = &j->cache
+	};
 	return pass_open(&j->pass, j->m, &size);
 }
 
@@ -115,7 +116,7 @@ static void close_job(struct job *j)
 	free(j->row);
 }
 
-/* ---- a token -------------------------------------------------------------------------------------------------------------------- */
+/* ---- a token ----------------------------------------------------------------------------------------------------- */
 
 static int32_t sample(const float *logits, int V, double temperature, struct rng *r)
 {
@@ -156,7 +157,7 @@ static void sample_chunk(struct pass *p, int first, int n, void *arg)
 	}
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static bool is_eos(const struct model *m, int32_t id)
 {
@@ -166,8 +167,8 @@ static bool is_eos(const struct model *m, int32_t id)
 	return false;
 }
 
-/* Whether a stop ends in the last token. A stop of n bytes is covered by the last n tokens, but for those that decode to
- * nothing; some more are looked at for these. */
+/* Whether a stop ends in the last token. A stop of n bytes is covered by the last n tokens, but for those that decode
+ * to nothing; some more are looked at for these. */
 static bool hits_stop(const struct job *j, const struct slot *s)
 {
 	const char *const *stops = j->reqs[s->req].stops;
@@ -222,7 +223,7 @@ static void take_token(struct job *j, struct slot *s, int32_t id)
 		finish(j, s, "length");
 }
 
-/* ---- rounds ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------------------------------------------------ */
 
 static void add_rows(struct job *j, int slot, const int32_t *ids, int n)
 {
@@ -278,8 +279,9 @@ static int one_round(struct job *j)
 	for (int i = 0; !rc && i < p->n_rows; i++) {
 		struct slot *s = &j->slots[j->slot_of[i]];
 		if (!isfinite(p->logprob[i]))
-			rc = err_hint(err_set(ERR_INPUT, "prompt %zu: the model's output is not a finite number", s->req),
-				      "the weights are damaged, or a training went astray");
+			rc = err_hint(
+				err_set(ERR_INPUT, "prompt %zu: the model's output is not a finite number", s->req),
+				"the weights are damaged, or a training went astray");
 		else
 			take_token(j, s, j->reqs[s->req].temperature > 0 ? j->sampled[i] : p->argmax[i]);
 	}

@@ -15,7 +15,8 @@ int kvcache_open(struct kvcache *c, struct model *m, int slots, int rows)
 	void *data = NULL;
 
 	if ((int64_t)slots * rows > INT32_MAX || mem_mul(floats, sizeof(float)) == SIZE_MAX)
-		return err_set(ERR_UNAVAILABLE, "a cache of %d sequences of %d tokens does not fit in memory", slots, rows);
+		return err_set(ERR_UNAVAILABLE, "a cache of %d sequences of %d tokens does not fit in memory", slots,
+			       rows);
 	int rc = m->be->alloc(m->be, &data, floats * sizeof(float));
 	if (rc)
 		return err_context(rc, "cache of keys and values for %d sequences of %d tokens", slots, rows);

@@ -36,7 +36,8 @@ struct tokenizer_train {
 	const char *const *special;     /* special tokens, first ids; NULL at the end */
 };
 /* Trains a byte-level BPE (GPT-2 split pattern) on texts; deterministic; writes tokenizer.json into json. Equal to the
- * tokenizers library's BpeTrainer on the same words (ties: higher count, then smaller pair of ids). */
+ * tokenizers library's BpeTrainer (min_frequency 0, its default) on the same texts: ties go to the smaller pair of ids;
+ * fewer tokens than asked for if the texts have no pair left. */
 int tokenizer_train(struct buf *json, const char *const *texts, const size_t *lens, size_t n,
 		    const struct tokenizer_train *how);
 
@@ -45,11 +46,14 @@ int tokenizer_train(struct buf *json, const char *const *texts, const size_t *le
 struct template;
 /* name is for errors ("evals/intents.yaml: doc_to_text"), which say line and column. ERR_INPUT. */
 int template_parse(struct template **out, const char *text, size_t len, const char *name);
+/* As transformers sets up a chat template: blocks take their line's white space, the last newline is dropped, what is
+ * undefined prints as nothing, raise_exception, break and continue, tojson without escapes. */
+int template_parse_chat(struct template **out, const char *text, size_t len, const char *name);
 /* Renders with the members of context (a JSON object) as variables; strict: an undefined one is ERR_INPUT. */
 int template_render(const struct template *t, const json_t *context, struct buf *out);
 void template_free(struct template *t);
 
-/* ---- model -------------------------------------------------------------------------------------------------------- */
+/* ---- model ------------------------------------------------------------------------------------------------------ */
 
 struct model_config { /* the members of config.json that the arithmetic needs */
 	char architecture[32]; /* model_type: "llama" */
@@ -62,7 +66,8 @@ int model_config_parse(struct model_config *out, const json_t *config, const cha
 uint64_t model_config_params(const struct model_config *c);
 
 struct model;
-/* Loads a Hugging Face folder (config.json, model.safetensors); be must outlive the model. */
+/* Loads a Hugging Face folder (config.json, model.safetensors or its shards in F32, F16 or BF16); be must outlive the
+ * model. Weights are fp32 from then on. */
 int model_load(struct model **out, const char *dir, struct backend *be);
 /* Fresh weights: normal with init_range, norms 1; by seed alone. */
 int model_init(struct model **out, const struct model_config *config, uint64_t seed, struct backend *be);
@@ -72,7 +77,7 @@ int model_save(const struct model *m, const char *dir);
 void model_free(struct model *m);
 const struct model_config *model_config(const struct model *m);
 
-/* ---- training ------------------------------------------------------------------------------------------------------- */
+/* - training ------------------------------------------------------------------------------------------------------ */
 
 /* One example: tokens, and for each whether predicting it counts in the loss. */
 struct train_example {
@@ -85,8 +90,9 @@ struct train_data {
 	size_t n, cap;
 };
 /* Adds the examples of a JSONL text: {"text"} | {"prompt","completion"} | {"messages":[…]} (with chat_template, may be
- * NULL). The end-of-text token is appended and trained on. Errors are "name:line: …". Longer examples than max_len are
- * cut at the end, and counted in *cut if that is not NULL. */
+ * NULL). The end-of-text token is appended and trained on (to messages only if the template has not written it). Errors
+ * are "name:line: …". Longer examples than max_len (0: any length) are cut at the end, and counted in *cut if that is
+ * not NULL. */
 int train_data_add(struct train_data *d, const struct tokenizer *tok, const char *chat_template, int eos_id,
 		   const char *text, size_t len, const char *name, int max_len, size_t *cut);
 void train_data_release(struct train_data *d);
@@ -102,18 +108,23 @@ struct train_options {
 	int micro_tokens;     /* at most so many tokens in one forward; 0: batch_tokens */
 	uint64_t seed;
 };
-void train_options_init(struct train_options *o); /* the defaults */
+/* learning_rate 3e-4, min_lr_ratio 0, weight_decay 0.01 (matrices only), betas 0.9 and 0.95, eps 1e-8, clip 1 (0:
+ * none), cosine, warmup_ratio 0.03, epochs 1, batch_tokens 4096, seed 1234. Of n tokens of an example n - 1 are rows
+ * of a batch: these are what batch_tokens, micro_tokens and struct train_step count. */
+void train_options_init(struct train_options *o);
 
 struct train_step { /* what the caller sees after each step */
 	int64_t step, steps;
 	double loss, lr, grad_norm; /* loss: mean over the counted tokens of the step */
 	int64_t tokens, tokens_total;
-	double seconds;
+	double seconds; /* of this step */
 };
 struct train_hooks {
 	int (*step)(const struct train_step *s, void *arg); /* non-zero ends the training with that result */
 	void *arg;
-	const char *checkpoint_dir; /* NULL: none. If it holds a checkpoint of the same training, it is resumed */
+	/* NULL: none. If it holds a checkpoint of the same training, it is resumed. Removing the folder, once the
+	 * model is safe, is the caller's. */
+	const char *checkpoint_dir;
 	double checkpoint_every_s;
 };
 struct train_result {
@@ -130,7 +141,7 @@ void train_stop(void); /* async-signal-safe: end after the current step */
 /* Mean loss (nats per counted token) of data, without training. */
 int train_loss(struct model *m, const struct train_data *data, int micro_tokens, double *loss, int64_t *tokens);
 
-/* ---- scoring and generation ----------------------------------------------------------------------------------------- */
+/* - scoring and generation ---------------------------------------------------------------------------------------- */
 
 struct score_request { /* ids: context then continuation; the last n_scored of them are scored */
 	const int32_t *ids;
@@ -147,14 +158,14 @@ int score_run(struct model *m, const struct score_request *reqs, size_t n, struc
 
 struct generate_request {
 	const int32_t *ids;
-	int n, max_tokens;
+	int n, max_tokens; /* a prompt longer than context - max_tokens is cut on the left */
 	const char *const *stops; /* NULL at the end; may be NULL. The end-of-text token always stops */
 	double temperature;       /* 0: greedy */
 	uint64_t seed;
 };
 struct generate_result {
 	char *text; /* yours: behind the prompt, cut before the first stop */
-	int tokens;
+	int tokens; /* generated, the end-of-text token not counted */
 	const char *finish; /* "stop", "eos", "length"; static */
 };
 /* The result does not depend on what shares a batch. */
@@ -162,7 +173,8 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 		 struct generate_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg);
 void generate_result_release(struct generate_result *r);
 
-/* The text rules of lm-evaluation-harness (loglikelihood, loglikelihood_rolling) on top of score_run. */
+/* The text rules of lm-evaluation-harness (loglikelihood, loglikelihood_rolling) on top of score_run. A continuation
+ * without a token of its own, or longer than the context, is ERR_INPUT. */
 struct text_request {
 	const char *context;      /* may be "" */
 	const char *continuation; /* NULL: rolling over context */

@@ -16,7 +16,7 @@ static int wrong_type(const char *name, const char *key, const char *want)
 	return err_set(ERR_INPUT, "%s: %s: expected %s", name, key, want);
 }
 
-/* ---- members ---------------------------------------------------------------------------------------------------------- */
+/* ---- members ----------------------------------------------------------------------------------------------------- */
 
 static int read_int(const json_t *c, const char *name, const char *key, int otherwise, int min, int max, int *out)
 {
@@ -83,20 +83,15 @@ static int read_id(const json_t *c, const char *name, const char *key, int other
 	return 0;
 }
 
-/* ---- what is not built ------------------------------------------------------------------------------------------------- */
+/* ---- what is not built ------------------------------------------------------------------------------------------- */
 
 /* Each may be absent, null, or have the harmless value (a JSON text). */
 static const struct {
 	const char *key, *harmless;
 } fixed[] = {
-	{ "hidden_act", "\"silu\"" },
-	{ "attention_bias", "false" },
-	{ "mlp_bias", "false" },
-	{ "sliding_window", "null" },
-	{ "use_sliding_window", "false" },
-	{ "partial_rotary_factor", "1.0" },
-	{ "quantization_config", "null" },
-	{ "is_encoder_decoder", "false" },
+	{ "hidden_act", "\"silu\"" },      { "attention_bias", "false" },     { "mlp_bias", "false" },
+	{ "sliding_window", "null" },      { "use_sliding_window", "false" }, { "partial_rotary_factor", "1.0" },
+	{ "quantization_config", "null" }, { "is_encoder_decoder", "false" },
 };
 
 static int check_fixed(const json_t *c, const char *name)
@@ -140,17 +135,20 @@ static int read_rope(const json_t *c, const char *name, float *theta)
 		return wrong_type(name, key, "an object");
 	const char *type = json_get_text(r, "rope_type", json_get_text(r, "type", "default"));
 	if (strcmp(type, "default") != 0)
-		return err_set(ERR_INPUT, "%s: %s: rope_type \"%s\" is not supported (only \"default\")", name, key, type);
+		return err_set(ERR_INPUT, "%s: %s: rope_type \"%s\" is not supported (only \"default\")", name, key,
+			       type);
 	const char *inner;
 	json_t *v;
-	json_object_foreach((json_t *)r, inner, v) {
+	json_object_foreach((json_t *)r, inner, v)
+	{
 		if (json_is_object(v))
-			return err_set(ERR_INPUT, "%s: %s: a rope per layer type (\"%s\") is not supported", name, key, inner);
+			return err_set(ERR_INPUT, "%s: %s: a rope per layer type (\"%s\") is not supported", name, key,
+				       inner);
 	}
 	return read_real(r, name, "rope_theta", *theta, 1e12, theta);
 }
 
-/* ---- whole ---------------------------------------------------------------------------------------------------------------- */
+/* ---- whole ------------------------------------------------------------------------------------------------------- */
 
 static int read_sizes(struct model_config *m, const json_t *c, const char *name)
 {
@@ -173,8 +171,8 @@ static int read_sizes(struct model_config *m, const json_t *c, const char *name)
 	if (rc)
 		return rc;
 	if (m->heads % m->kv_heads)
-		return err_set(ERR_INPUT, "%s: num_attention_heads %d is not a multiple of num_key_value_heads %d", name,
-			       m->heads, m->kv_heads);
+		return err_set(ERR_INPUT, "%s: num_attention_heads %d is not a multiple of num_key_value_heads %d",
+			       name, m->heads, m->kv_heads);
 	const json_t *dim = json_object_get(c, "head_dim");
 	if ((!dim || json_is_null(dim)) && m->hidden_size % m->heads)
 		return err_set(ERR_INPUT, "%s: hidden_size %d is not a multiple of num_attention_heads %d", name,

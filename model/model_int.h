@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "model/model.h"
 
-/* ---- safetensors.c: one file of named arrays ------------------------------------------------------------------------ */
+/* ---- safetensors.c: one file of named arrays --------------------------------------------------------------------- */
 
 #define SAFETENSORS_DIMS 8
 
@@ -42,12 +42,12 @@ struct safetensors_out { /* one F32 tensor to be written */
 	int n_dims;
 	int64_t dims[2];
 };
-/* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the floats of list[i],
- * borrowed until the next call. One metadata pair: a second would have no fixed order. */
-int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key, const char *value,
-		      const float *(*data)(size_t i, void *arg), void *arg);
+/* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the floats of
+ * list[i], borrowed until the next call. One metadata pair: a second would have no fixed order. */
+int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
+		      const char *value, const float *(*data)(size_t i, void *arg), void *arg);
 
-/* ---- transformer.c: parameters ---------------------------------------------------------------------------------------- */
+/* ---- transformer.c: parameters ----------------------------------------------------------------------------------- */
 
 /* Where a layer's parameters begin in the one buffer; the same offsets hold for gradients and Adam states. q, k and v
  * lie behind one another, so that they are one matrix [(H + 2K) D, C]. */
@@ -66,7 +66,7 @@ struct model {
 	struct tensor *tensors;
 	size_t n_tensors;
 	struct layer_at *layers;
-	size_t embed, head, norm; /* offsets; head == embed where tied */
+	size_t embed, head, norm;   /* offsets; head == embed where tied */
 	size_t n_params, n_decayed; /* matrices come first: those decay */
 	float *params;
 	float *rope; /* cos_sin of positions 0 .. rope_rows */
@@ -81,7 +81,7 @@ int model_need_rope(struct model *m, int rows);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
 int model_check_ids(const struct model *m, const int32_t *ids, int n, const char *what, size_t which);
 
-/* ---- pass.c: the memory of a forward, and the packed batch in it -------------------------------------------------------- */
+/* ---- pass.c: the memory of a forward, and the packed batch in it ------------------------------------------------- */
 
 struct layer_acts { /* [T, .] each; without `keep` all layers share one set and x, mid are the same */
 	float *x, *h1, *rstd1, *qkv, *att, *lse, *mid, *h2, *rstd2, *gate, *up, *act;
@@ -109,8 +109,8 @@ struct pass {
 	double *d_logprob;
 	float *floats; /* all that follows */
 	struct layer_acts *acts;
-	float *last;                              /* [T,C] behind the last layer */
-	float *picked, *hidden, *rstd, *logits;   /* [rows,C] [rows,C] [rows] [chunk,V] */
+	float *last;                            /* [T,C] behind the last layer */
+	float *picked, *hidden, *rstd, *logits; /* [rows,C] [rows,C] [rows] [chunk,V] */
 };
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size);
 void pass_close(struct pass *p);
@@ -130,7 +130,7 @@ struct pass_part {
 };
 int pass_carve(struct backend *be, float **whole, const struct pass_part *parts, size_t n, const char *what);
 
-/* ---- kvcache.c: keys and values of sequences that go on ------------------------------------------------------------------ */
+/* ---- kvcache.c: keys and values of sequences that go on ---------------------------------------------------------- */
 
 struct kvcache {
 	struct backend *be;
@@ -143,11 +143,11 @@ float *kvcache_layer(const struct kvcache *c, int layer);
 /* Copies the keys and values of a packed batch (rows of stride floats) to their slots. */
 void kvcache_put(struct kvcache *c, int layer, const struct pass *p, const float *kv, int stride);
 
-/* ---- transformer.c, transformer_back.c ----------------------------------------------------------------------------------- */
+/* ---- transformer.c, transformer_back.c --------------------------------------------------------------------------- */
 
 void transformer_forward(struct pass *p); /* up to p->last */
-/* The wanted rows: final norm and head; fills p->logprob and p->argmax. with_logits(p, first, n, arg) sees each chunk of
- * logits on the device; NULL: nobody. */
+/* The wanted rows: final norm and head; fills p->logprob and p->argmax. with_logits(p, first, n, arg) sees each chunk
+ * of logits on the device; NULL: nobody. */
 int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
 
 struct back {
@@ -160,7 +160,7 @@ void back_close(struct back *b, struct backend *be);
  * fills p->logprob. */
 int transformer_back(struct pass *p, struct back *b, float scale);
 
-/* ---- checkpoint.c: the state of a training -------------------------------------------------------------------------------- */
+/* ---- checkpoint.c: the state of a training ----------------------------------------------------------------------- */
 
 struct train_cursor { /* what comes next */
 	int64_t step, epoch, at, seen, tokens;

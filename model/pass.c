@@ -40,7 +40,7 @@ int pass_carve(struct backend *be, float **whole, const struct pass_part *parts,
 	return 0;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 struct widths { /* of one layer, in floats a token */
 	size_t C, qkv, att, H, F;
@@ -49,9 +49,9 @@ struct widths { /* of one layer, in floats a token */
 static size_t add_layer_parts(struct pass_part *part, struct layer_acts *a, const struct widths *w, size_t T, bool keep)
 {
 	const struct pass_part all[] = {
-		{ &a->h1, T * w->C }, { &a->rstd1, T }, { &a->qkv, T * w->qkv }, { &a->att, T * w->att },
-		{ &a->lse, T * w->H }, { &a->h2, T * w->C }, { &a->rstd2, T }, { &a->gate, T * w->F },
-		{ &a->up, T * w->F }, { &a->act, T * w->F }, { &a->x, T * w->C }, { &a->mid, T * w->C },
+		{ &a->h1, T * w->C },  { &a->rstd1, T },      { &a->qkv, T * w->qkv }, { &a->att, T * w->att },
+		{ &a->lse, T * w->H }, { &a->h2, T * w->C },  { &a->rstd2, T },        { &a->gate, T * w->F },
+		{ &a->up, T * w->F },  { &a->act, T * w->F }, { &a->x, T * w->C },     { &a->mid, T * w->C },
 	};
 	size_t n = keep ? ARRAY_LEN(all) : ARRAY_LEN(all) - 1; /* without keep, mid is x */
 
@@ -161,7 +161,7 @@ void pass_close(struct pass *p)
 	*p = (struct pass){ 0 };
 }
 
-/* ---- a batch -------------------------------------------------------------------------------------------------------------- */
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
 void pass_clear(struct pass *p)
 {

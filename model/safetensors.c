@@ -16,16 +16,16 @@
 
 #define MAX_HEADER 100000000u /* the reference reader's own limit */
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
 	int bits;
 } dtypes[] = {
-	{ "BOOL", 8 }, { "F4", 4 }, { "F6_E2M3", 6 }, { "F6_E3M2", 6 }, { "U8", 8 }, { "I8", 8 }, { "F8_E5M2", 8 },
-	{ "F8_E4M3", 8 }, { "F8_E8M0", 8 }, { "F8_E4M3FNUZ", 8 }, { "F8_E5M2FNUZ", 8 }, { "I16", 16 }, { "U16", 16 },
-	{ "F16", 16 }, { "BF16", 16 }, { "I32", 32 }, { "U32", 32 }, { "F32", 32 }, { "C64", 64 }, { "F64", 64 },
-	{ "I64", 64 }, { "U64", 64 },
+	{ "BOOL", 8 },    { "F4", 4 },      { "F6_E2M3", 6 }, { "F6_E3M2", 6 },     { "U8", 8 },          { "I8", 8 },
+	{ "F8_E5M2", 8 }, { "F8_E4M3", 8 }, { "F8_E8M0", 8 }, { "F8_E4M3FNUZ", 8 }, { "F8_E5M2FNUZ", 8 }, { "I16", 16 },
+	{ "U16", 16 },    { "F16", 16 },    { "BF16", 16 },   { "I32", 32 },        { "U32", 32 },        { "F32", 32 },
+	{ "C64", 64 },    { "F64", 64 },    { "I64", 64 },    { "U64", 64 },
 };
 
 static int dtype_bits(const char *name)
@@ -89,11 +89,12 @@ static int read_entry(const struct safetensors *s, struct safetensors_entry *e, 
 	    !read_uint(json_array_get(offsets, 1), &e->end))
 		return bad(s, name, "data_offsets must be two whole numbers");
 	if (e->end < e->begin || e->end > data_len)
-		return err_set(ERR_INPUT,
-			       "%s: tensor \"%s\": data_offsets [%llu,%llu] leave the data section of %llu bytes (is the "
-			       "file cut short?)",
-			       s->path, name, (unsigned long long)e->begin, (unsigned long long)e->end,
-			       (unsigned long long)data_len);
+		return err_set(
+			ERR_INPUT,
+			"%s: tensor \"%s\": data_offsets [%llu,%llu] leave the data section of %llu bytes (is the "
+			"file cut short?)",
+			s->path, name, (unsigned long long)e->begin, (unsigned long long)e->end,
+			(unsigned long long)data_len);
 	if (e->end - e->begin != bits / 8)
 		return err_set(ERR_INPUT, "%s: tensor \"%s\": %llu bytes, but its shape needs %llu", s->path, name,
 			       (unsigned long long)(e->end - e->begin), (unsigned long long)(bits / 8));
@@ -136,7 +137,8 @@ static int check_metadata(const struct safetensors *s, const json_t *meta)
 
 	if (!json_is_object(meta))
 		return err_set(ERR_INPUT, "%s: __metadata__ must be an object", s->path);
-	json_object_foreach((json_t *)meta, key, v) {
+	json_object_foreach((json_t *)meta, key, v)
+	{
 		if (!json_is_string(v))
 			return err_set(ERR_INPUT, "%s: __metadata__: \"%s\" must be a string", s->path, key);
 	}
@@ -151,7 +153,8 @@ static int read_entries(struct safetensors *s, uint64_t data_at)
 	int rc;
 
 	s->entries = mem_array(json_object_size(s->header) + 1, sizeof(*s->entries));
-	json_object_foreach(s->header, name, v) {
+	json_object_foreach(s->header, name, v)
+	{
 		if (!strcmp(name, "__metadata__")) {
 			rc = check_metadata(s, v);
 		} else if (!json_is_object(v)) {
@@ -241,7 +244,7 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
 	return json_get_text(json_object_get(s->header, "__metadata__"), key, NULL);
 }
 
-/* ---- elements ------------------------------------------------------------------------------------------------------------- */
+/* ---- elements ---------------------------------------------------------------------------------------------------- */
 
 static float float_of_bits(uint32_t bits)
 {
@@ -281,11 +284,11 @@ int safetensors_floats(const struct safetensors *s, const struct safetensors_ent
 		}
 		return 0;
 	}
-	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", s->path, e->name,
-		       e->dtype);
+	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", s->path,
+		       e->name, e->dtype);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b, void *list)
 {
@@ -303,8 +306,8 @@ static uint64_t bytes_of(const struct safetensors_out *t)
 	return n;
 }
 
-static void add_header(struct buf *b, const struct safetensors_out *list, const size_t *order, size_t n, const char *key,
-		       const char *value)
+static void add_header(struct buf *b, const struct safetensors_out *list, const size_t *order, size_t n,
+		       const char *key, const char *value)
 {
 	uint64_t at = 0;
 
@@ -346,8 +349,8 @@ static int write_file(struct fs_temp *f, const struct safetensors_out *list, con
 	return rc;
 }
 
-int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key, const char *value,
-		      const float *(*data)(size_t i, void *arg), void *arg)
+int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
+		      const char *value, const float *(*data)(size_t i, void *arg), void *arg)
 {
 	struct buf header = BUF_INIT(MAX_HEADER);
 	size_t *order = mem_array(n + 1, sizeof(*order));

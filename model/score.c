@@ -8,8 +8,8 @@
  * The rules of the texts, as the harness has them:
  *   pair      white space at the end of the context moves to the front of the continuation; then the ids of the
  *             continuation are those of the whole behind as many as the context has alone
- *   no context  the continuation's own ids behind the prefix token: BOS, else EOS; if they begin with it, that one is the
- *             context
+ *   no context  the continuation's own ids behind the prefix token: BOS, else EOS; if they begin with it, that one
+ *             is the context
  *   too long  cut on the left to context + 1 tokens, of which the last is only predicted
  *   rolling   windows that do not overlap, each with one token of context, the last one with as many as fit
  * A text that begins with the prefix token's own text is encoded without special tokens (templates write it). */
@@ -21,17 +21,21 @@
 
 #define DEFAULT_TOKENS 4096
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-static int check_requests(const struct model *m, const struct score_request *reqs, size_t n, int *longest, int64_t *total)
+static int check_requests(const struct model *m, const struct score_request *reqs, size_t n, int *longest,
+			  int64_t *total)
 {
 	*longest = 1;
 	*total = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct score_request *r = &reqs[i];
 		if (r->n_scored < 1 || r->n_scored >= r->n || r->n - 1 > m->config.context)
-			return err_set(ERR_INPUT, "request %zu: %d tokens, %d of them scored; the model takes at most %d and needs one "
-				       "before the first that is scored", i, r->n, r->n_scored, m->config.context + 1);
+			return err_set(
+				ERR_INPUT,
+				"request %zu: %d tokens, %d of them scored; the model takes at most %d and needs one "
+				"before the first that is scored",
+				i, r->n, r->n_scored, m->config.context + 1);
 		int rc = model_check_ids(m, r->ids, r->n, "request", i);
 		if (rc)
 			return rc;
@@ -103,7 +107,7 @@ int score_run(struct model *m, const struct score_request *reqs, size_t n, struc
 	return rc;
 }
 
-/* ---- texts: ids -------------------------------------------------------------------------------------------------------------------- */
+/* ---- texts: ids -------------------------------------------------------------------------------------------------- */
 
 struct text_job {
 	struct model *m;
@@ -167,7 +171,8 @@ static int add_alone(struct text_job *j, const char *text, size_t len)
 	if (own && ids.n < 3)
 		rc = err_set(ERR_INPUT, "the continuation is the prefix token alone");
 	if (!rc)
-		rc = own ? add_request(j, ids.ids + 1, ids.n - 1, ids.n - 2) : add_request(j, ids.ids, ids.n, ids.n - 1);
+		rc = own ? add_request(j, ids.ids + 1, ids.n - 1, ids.n - 2)
+			 : add_request(j, ids.ids, ids.n, ids.n - 1);
 	tokens_release(&ids);
 	return rc;
 }
@@ -211,7 +216,8 @@ static int add_rolling(struct text_job *j, const char *text)
 
 	tokens_add(&ids, j->prefix);
 	rc = encode(j, &ids, text, strlen(text));
-	/* ids[0] is the prefix; tokens 1 .. n-1 are predicted, `most` at a time, the last ones with all context that fits */
+	/* ids[0] is the prefix; tokens 1 .. n-1 are predicted, `most` at a time, the last ones with all context that
+	 * fits */
 	for (size_t at = 1; !rc && at < ids.n;) {
 		size_t w = ids.n - at < most ? ids.n - at : most, end = at + w;
 		size_t begin = at == 1 ? 0 : end - most - 1; /* at > 1: `most` tokens and more lie before the end */
@@ -222,7 +228,7 @@ static int add_rolling(struct text_job *j, const char *text)
 	return rc;
 }
 
-/* ---- texts: results ------------------------------------------------------------------------------------------------------------------ */
+/* ---- texts: results ---------------------------------------------------------------------------------------------- */
 
 static int find_prefix(struct text_job *j)
 {

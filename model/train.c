@@ -11,8 +11,8 @@
  * of the norm over everything. Learning rates follow the schedules of transformers: step k (from 0) of a warm-up of w
  * has the factor k / w, so the first step of a warm-up does not move.
  *
- * A training that was interrupted ends with the same bytes as one that was not: state and cursor are saved together, and
- * nothing else is carried from step to step. All memory is allocated before the first step. */
+ * A training that was interrupted ends with the same bytes as one that was not: state and cursor are saved together,
+ * and nothing else is carried from step to step. All memory is allocated before the first step. */
 #include "base/base.h"
 
 #include <math.h>
@@ -72,7 +72,7 @@ struct training {
 	double started, saved;
 };
 
-/* ---- what is trained on ----------------------------------------------------------------------------------------------------- */
+/* ---- what is trained on ------------------------------------------------------------------------------------------ */
 
 /* An example of n tokens is n - 1 rows: the last token is only predicted. */
 static int rows_of(const struct train_example *e)
@@ -132,7 +132,7 @@ static int choose_examples(struct training *t)
 	return 0;
 }
 
-/* ---- the order of steps -------------------------------------------------------------------------------------------------------- */
+/* ---- the order of steps ------------------------------------------------------------------------------------------ */
 
 static void shuffle_epoch(struct training *t, int64_t epoch)
 {
@@ -194,7 +194,7 @@ static int plan_steps(struct training *t)
 	return 0;
 }
 
-/* ---- options -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static int bad_option(const char *name, double value, const char *want)
 {
@@ -251,7 +251,7 @@ static double schedule_at(const struct training *t, int64_t k)
 	return left * (1 - o->min_lr_ratio) + o->min_lr_ratio;
 }
 
-/* ---- one step --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- one step ---------------------------------------------------------------------------------------------------- */
 
 static void add_example(struct pass *p, const struct train_example *e)
 {
@@ -285,10 +285,12 @@ static int micro_batch(struct training *t, size_t at, size_t *behind, double *nl
 
 static int not_finite(const struct training *t, const char *what, double lr)
 {
-	int rc = err_set(ERR_INPUT, "training: %s of step %lld is not a finite number", what, (long long)t->state.cursor.step);
+	int rc = err_set(ERR_INPUT, "training: %s of step %lld is not a finite number", what,
+			 (long long)t->state.cursor.step);
 
-	return err_hint(rc, "lower learning_rate (it was %g at this step)%s, or look for damaged weights in the base model", lr,
-			t->o->clip > 0 ? "" : " and set clip, for example to 1.0");
+	return err_hint(rc,
+			"lower learning_rate (it was %g at this step)%s, or look for damaged weights in the base model",
+			lr, t->o->clip > 0 ? "" : " and set clip, for example to 1.0");
 }
 
 static void update(struct training *t, double lr, double norm)
@@ -298,8 +300,9 @@ static void update(struct training *t, double lr, double norm)
 	struct backend *be = m->be;
 	size_t n = m->n_decayed;
 	double c = o->clip > 0 ? o->clip / (norm + 1e-6) : 1;
-	struct kernels_adamw how = { (float)lr, (float)o->beta1, (float)o->beta2, (float)o->eps, (float)o->weight_decay,
-				     (float)(c < 1 ? c : 1), t->state.cursor.step };
+	struct kernels_adamw how = { (float)lr,           (float)o->beta1,        (float)o->beta2,
+				     (float)o->eps,       (float)o->weight_decay, (float)(c < 1 ? c : 1),
+				     t->state.cursor.step };
 
 	be->adamw(be, m->params, t->back.grads, t->state.m, t->state.v, n, &how);
 	how.decay = 0;
@@ -333,7 +336,7 @@ static int train_one_step(struct training *t, struct train_step *s)
 	return rc;
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------------------------------------------------- */
 
 #define HASH_FIELD(h, x) checkpoint_hash((h), &(x), sizeof(x))
 
@@ -342,9 +345,11 @@ static int fingerprint(const struct training *t, uint64_t *out)
 {
 	const struct train_options *o = t->o;
 	const struct model *m = t->m;
-	const double reals[] = { o->learning_rate, o->min_lr_ratio, o->weight_decay, o->beta1, o->beta2, o->eps,
-				 o->clip, o->warmup_ratio, o->epochs };
-	const int64_t ints[] = { t->steps, t->warmup, t->batch_tokens, t->micro_tokens, o->max_steps > 0, m->config.tied };
+	const double reals[] = { o->learning_rate, o->min_lr_ratio, o->weight_decay, o->beta1, o->beta2,
+				 o->eps,           o->clip,         o->warmup_ratio, o->epochs };
+	const int64_t ints[] = {
+		t->steps, t->warmup, t->batch_tokens, t->micro_tokens, o->max_steps > 0, m->config.tied
+	};
 	uint64_t h = checkpoint_hash(1, m->be->numerics, strlen(m->be->numerics));
 
 	h = HASH_FIELD(h, reals);
@@ -385,8 +390,8 @@ static int resume(struct training *t, bool *resumed)
 	rc = checkpoint_read(t->hooks->checkpoint_dir, &t->state, t->m->be);
 	if (rc == ERR_NOTFOUND)
 		return 0;
-	if (!rc && (t->state.cursor.at > (int64_t)t->n || t->state.cursor.seen > t->total ||
-		    t->state.cursor.step > t->steps))
+	if (!rc &&
+	    (t->state.cursor.at > (int64_t)t->n || t->state.cursor.seen > t->total || t->state.cursor.step > t->steps))
 		return err_set(ERR_INPUT, "%s: the checkpoint does not fit this training", t->hooks->checkpoint_dir);
 	*resumed = !rc;
 	return rc;
@@ -394,9 +399,11 @@ static int resume(struct training *t, bool *resumed)
 
 static int open_training(struct training *t)
 {
-	const struct pass_size size = { .tokens = t->micro_tokens, .rows = t->micro_tokens, .seqs = t->micro_tokens,
-					.positions = t->m->config.context < t->micro_tokens ? t->m->config.context :
-											      t->micro_tokens,
+	const struct pass_size size = { .tokens = t->micro_tokens,
+					.rows = t->micro_tokens,
+					.seqs = t->micro_tokens,
+					.positions = t->m->config.context < t->micro_tokens ? t->m->config.context
+											    : t->micro_tokens,
 					.keep = true };
 	const struct pass_part states[] = { { &t->state.m, t->m->n_params }, { &t->state.v, t->m->n_params } };
 	int rc = pass_open(&t->pass, t->m, &size);
@@ -421,7 +428,7 @@ static void close_training(struct training *t)
 	free(t->batch);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 static int interrupted(struct training *t)
 {
@@ -483,7 +490,8 @@ static int prepare(struct training *t)
 	if (rc)
 		return rc;
 	t->batch_tokens = t->o->batch_tokens;
-	t->micro_tokens = t->o->micro_tokens && t->o->micro_tokens < t->batch_tokens ? t->o->micro_tokens : t->batch_tokens;
+	t->micro_tokens =
+		t->o->micro_tokens && t->o->micro_tokens < t->batch_tokens ? t->o->micro_tokens : t->batch_tokens;
 	rc = choose_examples(t);
 	if (rc)
 		return rc;
@@ -510,7 +518,7 @@ int train_run(struct model *m, const struct train_data *data, const struct train
 	return rc;
 }
 
-/* ---- loss without training ------------------------------------------------------------------------------------------------------------------ */
+/* ---- loss without training --------------------------------------------------------------------------------------- */
 
 static int loss_of_batch(struct pass *p, double *nll, int64_t *counted)
 {
@@ -549,15 +557,18 @@ int train_loss(struct model *m, const struct train_data *data, int micro_tokens,
 	t.micro_tokens = micro_tokens > 0 ? micro_tokens : 4096;
 	rc = choose_examples(&t);
 	if (!rc) {
-		const struct pass_size size = { .tokens = t.micro_tokens, .rows = t.micro_tokens, .seqs = t.micro_tokens,
-						.positions = m->config.context < t.micro_tokens ? m->config.context :
-												  t.micro_tokens };
+		const struct pass_size size = { .tokens = t.micro_tokens,
+						.rows = t.micro_tokens,
+						.seqs = t.micro_tokens,
+						.positions = m->config.context < t.micro_tokens ? m->config.context
+												: t.micro_tokens };
 		rc = pass_open(&t.pass, m, &size);
 	}
 	if (!rc)
 		rc = loss_of_data(&t, &nll, &counted);
 	if (!rc && !isfinite(nll))
-		rc = err_hint(err_set(ERR_INPUT, "the loss is not a finite number"), "the weights are damaged: train again");
+		rc = err_hint(err_set(ERR_INPUT, "the loss is not a finite number"),
+			      "the weights are damaged: train again");
 	if (!rc) {
 		*loss = nll / (double)counted;
 		if (tokens)

@@ -16,7 +16,7 @@
 #include "kernels/vmath.h"
 #include "model/model_int.h"
 
-/* ---- parameters: the shapes table --------------------------------------------------------------------------------------- */
+/* ---- parameters: the shapes table -------------------------------------------------------------------------------- */
 
 /* Adds a tensor behind the ones before it; gives its offset. */
 static size_t place(struct model *m, const char *name, int layer, int64_t rows, int64_t cols)
@@ -104,7 +104,7 @@ const struct model_config *model_config(const struct model *m)
 	return &m->config;
 }
 
-/* ---- fresh weights ---------------------------------------------------------------------------------------------------------- */
+/* ---- fresh weights ----------------------------------------------------------------------------------------------- */
 
 /* Box and Muller, with our own logarithm, sine and cosine: the same weights on every machine. */
 static void fill_normal(float *out, size_t n, double sd, struct rng *r)
@@ -153,10 +153,10 @@ int model_init(struct model **out, const struct model_config *config, uint64_t s
 	return rc;
 }
 
-/* ---- positions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- positions --------------------------------------------------------------------------------------------------- */
 
-/* As the reference: frequencies and angles are rounded to float at every step; only the sine and cosine of a given float
- * angle are exact. An angle kept in double would differ from what the weights were trained with. */
+/* As the reference: frequencies and angles are rounded to float at every step; only the sine and cosine of a given
+ * float angle are exact. An angle kept in double would differ from what the weights were trained with. */
 static void fill_rope(float *table, int rows, const struct model_config *c)
 {
 	int half = c->head_dim / 2;
@@ -202,14 +202,14 @@ int model_check_ids(const struct model *m, const int32_t *ids, int n, const char
 {
 	for (int i = 0; i < n; i++)
 		if (ids[i] < 0 || ids[i] >= m->config.vocab_size) {
-			int rc = err_set(ERR_INPUT, "%s %zu: token id %d is outside the model's vocabulary of %d", what, which,
-					 ids[i], m->config.vocab_size);
+			int rc = err_set(ERR_INPUT, "%s %zu: token id %d is outside the model's vocabulary of %d", what,
+					 which, ids[i], m->config.vocab_size);
 			return err_hint(rc, "use the tokenizer the model was trained with");
 		}
 	return 0;
 }
 
-/* ---- forward -------------------------------------------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static void attend(struct pass *p, const struct layer_acts *a, int layer)
 {

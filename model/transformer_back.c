@@ -15,9 +15,16 @@ int back_open(struct back *b, struct pass *p)
 	size_t T = (size_t)p->size.tokens, R = (size_t)p->size.rows, C = (size_t)c->hidden_size;
 	size_t F = (size_t)c->intermediate_size, D = (size_t)c->head_dim, H = (size_t)c->heads, K = (size_t)c->kv_heads;
 	const struct pass_part parts[] = {
-		{ &b->grads, p->m->n_params }, { &b->dx, T * C }, { &b->dh, T * C }, { &b->dqkv, T * (H + 2 * K) * D },
-		{ &b->datt, T * H * D }, { &b->dgate, T * F }, { &b->dup, T * F }, { &b->dact, T * F },
-		{ &b->dpicked, R * C }, { &b->dhidden, R * C },
+		{ &b->grads, p->m->n_params },
+		{ &b->dx, T * C },
+		{ &b->dh, T * C },
+		{ &b->dqkv, T * (H + 2 * K) * D },
+		{ &b->datt, T * H * D },
+		{ &b->dgate, T * F },
+		{ &b->dup, T * F },
+		{ &b->dact, T * F },
+		{ &b->dpicked, R * C },
+		{ &b->dhidden, R * C },
 	};
 
 	*b = (struct back){ 0 };
@@ -31,7 +38,7 @@ void back_close(struct back *b, struct backend *be)
 	*b = (struct back){ 0 };
 }
 
-/* ---- head ------------------------------------------------------------------------------------------------------------------ */
+/* ---- head -------------------------------------------------------------------------------------------------------- */
 
 static void head_back(struct pass *p, struct back *b, float scale)
 {
@@ -56,7 +63,7 @@ static void head_back(struct pass *p, struct back *b, float scale)
 	be->scatter_add(be, b->dx, b->dpicked, p->d_rows, R, C);
 }
 
-/* ---- layers ------------------------------------------------------------------------------------------------------------------ */
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 static void mlp_back(struct pass *p, struct back *b, const struct layer_at *at, const struct layer_acts *a)
 {

@@ -73,25 +73,33 @@ static void test_train_data_add__pair_counts_the_completion(void **state)
 
 	(void)state;
 	/* apart, "the c" + "at" are other tokens than "the cat" in one piece; the border is where the prompt ends */
-	assert_int_equal(add(&d, NULL, "{\"prompt\":\"the c\",\"completion\":\"at\"}\n{\"prompt\":\"\",\"completion\":\"the cat\"}"), 0);
+	assert_int_equal(
+		add(&d, NULL,
+		    "{\"prompt\":\"the c\",\"completion\":\"at\"}\n{\"prompt\":\"\",\"completion\":\"the cat\"}"),
+		0);
 	expect(&d.examples[0], "the c", "at<|end|>");
 	expect(&d.examples[1], "the", " cat<|end|>");
 	train_data_release(&d);
-	assert_int_equal(train_data_add(&d, tok, NULL, -1, "{\"prompt\":\"x\",\"completion\":\"y\"}", 31, "n", 0, NULL), 0);
+	assert_int_equal(train_data_add(&d, tok, NULL, -1, "{\"prompt\":\"x\",\"completion\":\"y\"}", 31, "n", 0, NULL),
+			 0);
 	expect(&d.examples[0], "x", "y");
 	train_data_release(&d);
 }
 
-#define CHAT "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}" \
-	     "{% if add_generation_prompt %}<assistant>{% endif %}"
+#define CHAT                                                                                                           \
+	"{% for m in messages %}<{{ m.role }}>{{ m.content }}"                                                         \
+	"{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"                               \
+	"{% if add_generation_prompt %}<assistant>{% endif %}"
 
 static void test_train_data_add__messages_count_the_answers(void **state)
 {
 	struct train_data d = { 0 };
 
 	(void)state;
-	int rc = add(&d, CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"the cat\"},"
-			       "{\"role\":\"user\",\"content\":\"more\"},{\"role\":\"assistant\",\"content\":\"the dog\"}]}");
+	int rc = add(&d, CHAT,
+		     "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"the "
+		     "cat\"},"
+		     "{\"role\":\"user\",\"content\":\"more\"},{\"role\":\"assistant\",\"content\":\"the dog\"}]}");
 	if (rc)
 		fail_msg("%s", err_text());
 	expect(&d.examples[0], "<user>hi\n<assistant><user>more\n<assistant>", "the cat<|end|>\nthe dog<|end|>\n");
@@ -141,9 +149,12 @@ static void test_train_data_add__errors_name_the_line(void **state)
 	refuse(CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "nothing to learn");
 	refuse(CHAT, "{\"messages\":[]}", "at least one");
 	refuse(CHAT, "{\"messages\":[{\"role\":\"assistant\"}]}", "message 1");
-	refuse("{{ nobody }}", "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}", "nobody");
+	refuse("{{ raise_exception('not so') }}", "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"}]}",
+	       "not so");
 	refuse("{% if", "{\"text\":\"a\"}", "chat template");
-	refuse("{{ messages[-1].content }}", "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"b\"}]}",
+	refuse("{{ messages[-1].content }}",
+	       "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},"
+	       "{\"role\":\"user\",\"content\":\"c\"}]}",
 	       "differently");
 }
 

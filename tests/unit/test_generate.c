@@ -39,8 +39,9 @@ static int set_up(void **state)
 			return -1;
 		for (size_t s = 0; s < json_array_size(stops); s++)
 			asks.stops[i][s] = json_string_value(json_array_get(stops, s));
-		asks.reqs[i] = (struct generate_request){ asks.ids[i].ids, (int)asks.ids[i].n,
-							  (int)json_get_int(a, "max_tokens", 0), asks.stops[i], 0, 1 };
+		asks.reqs[i] = (struct generate_request){
+			asks.ids[i].ids, (int)asks.ids[i].n, (int)json_get_int(a, "max_tokens", 0), asks.stops[i], 0, 1
+		};
 	}
 	return 0;
 }

@@ -57,14 +57,15 @@ static void refuse(const char *header, size_t data, const char *why)
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
 }
 
-#define T(name, dtype, shape, a, b) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" #a "," #b "]}"
+#define T(name, dtype, shape, a, b)                                                                                    \
+	"\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" #a "," #b "]}"
 
 static void test_safetensors_open__reads_three_types_unaligned(void **state)
 {
 	struct safetensors s = { 0 };
 	/* the odd byte in front puts everything off its alignment; spaces behind are padding */
-	const char *h = "{" T("a", "U8", "1", 0, 1) "," T("b", "F32", "", 1, 5) "," T("c", "BF16", "2", 5, 9) ","
-			T("d", "F16", "1,1", 9, 11) "," T("e", "F32", "0,3", 11, 11) ",\"__metadata__\":{\"format\":\"pt\"}}   ";
+	const char *h = "{" T("a", "U8", "1", 0, 1) "," T("b", "F32", "", 1, 5) "," T("c", "BF16", "2", 5, 9) "," T(
+		"d", "F16", "1,1", 9, 11) "," T("e", "F32", "0,3", 11, 11) ",\"__metadata__\":{\"format\":\"pt\"}}   ";
 	float x[2];
 	uint32_t bits;
 
@@ -178,9 +179,10 @@ static void test_safetensors_write__reference_order_and_padding(void **state)
 	(void)state;
 	assert_int_equal(safetensors_write(path, list, 3, "format", "pt", numbers, x), 0);
 	assert_int_equal(fs_read(&b, path, 1 << 20), 0);
-	const char *want = "{\"__metadata__\":{\"format\":\"pt\"},\"B\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-			   "\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[4,12]},"
-			   "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}";
+	const char *want =
+		"{\"__metadata__\":{\"format\":\"pt\"},\"B\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+		"\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[4,12]},"
+		"\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}";
 	assert_memory_equal(b.data + 8, want, strlen(want));
 	assert_int_equal((uint8_t)b.data[0] % 8, 0);
 	assert_int_equal(b.len, 8 + (uint8_t)b.data[0] + 16);

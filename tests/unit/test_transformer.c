@@ -39,13 +39,25 @@ static int tear_down(void **state)
 
 static struct model_config tiny(bool tied)
 {
-	struct model_config c = { .architecture = "llama", .vocab_size = 19, .hidden_size = 8, .intermediate_size = 12,
-				  .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 4, .context = 16, .rms_eps = 1e-5f,
-				  .rope_theta = 100, .init_range = 0.3f, .tied = tied, .bos_id = -1, .eos_id = 0 };
+	struct model_config c = { .architecture = "llama",
+				  .vocab_size = 19,
+				  .hidden_size = 8,
+				  .intermediate_size = 12,
+				  .layers = 2,
+				  .heads = 4,
+				  .kv_heads = 2,
+				  .head_dim = 4,
+				  .context = 16,
+				  .rms_eps = 1e-5f,
+				  .rope_theta = 100,
+				  .init_range = 0.3f,
+				  .tied = tied,
+				  .bos_id = -1,
+				  .eos_id = 0 };
 	return c;
 }
 
-/* ---- golden ---------------------------------------------------------------------------------------------------------------- */
+/* ---- golden ------------------------------------------------------------------------------------------------------ */
 
 struct golden {
 	json_t *json;
@@ -192,7 +204,7 @@ static void test_transformer_back__gradients_as_pytorch(void **state)
 	check_gradients("cpu");
 }
 
-/* ---- finite differences -------------------------------------------------------------------------------------------------------- */
+/* ---- finite differences ------------------------------------------------------------------------------------------ */
 
 static void fill_batch(struct pass *p)
 {
@@ -221,8 +233,8 @@ static double loss_of(struct pass *p)
 	return nll / p->n_rows;
 }
 
-/* Along a random direction in each tensor: (loss(w + h d) - loss(w - h d)) / 2h against the gradient times d. One element
- * at a time would drown in the rounding of the loss; a direction has the whole tensor's gradient in it. */
+/* Along a random direction in each tensor: (loss(w + h d) - loss(w - h d)) / 2h against the gradient times d. One
+ * element at a time would drown in the rounding of the loss; a direction has the whole tensor's gradient in it. */
 static void check_differences(bool tied)
 {
 	const struct model_config c = tiny(tied);
@@ -312,7 +324,7 @@ static void test_transformer_forward__packing_changes_no_bit(void **state)
 	}
 }
 
-/* ---- parameters --------------------------------------------------------------------------------------------------------------------- */
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 static void test_model_init__by_seed_alone(void **state)
 {
@@ -390,7 +402,7 @@ static void test_model_save__same_bytes_and_loads_again(void **state)
 	free(b);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 static int parse(const char *text, struct model_config *c)
 {
@@ -402,7 +414,9 @@ static int parse(const char *text, struct model_config *c)
 	return rc;
 }
 
-#define OK "\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":8,\"intermediate_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":2"
+#define OK                                                                                                             \
+	"\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":8,\"intermediate_size\":8,\"num_hidden_layers\":"  \
+	"1,\"num_attention_heads\":2"
 
 static void refuse_config(const char *text, const char *why)
 {
@@ -427,15 +441,22 @@ static void test_model_config_parse__defaults_and_ropes(void **state)
 	assert_false(c.tied);
 	assert_true(c.rope_theta > 9999 && c.rope_theta < 10001);
 	assert_int_equal(parse("{" OK ",\"rope_theta\":500,\"rope_scaling\":null,\"head_dim\":6,\"eos_token_id\":[7,9],"
-			       "\"bos_token_id\":null,\"unknown\":1}", &c), 0);
+			       "\"bos_token_id\":null,\"unknown\":1}",
+			       &c),
+			 0);
 	assert_true(c.rope_theta > 499 && c.rope_theta < 501);
 	assert_int_equal(c.head_dim, 6);
 	assert_int_equal(c.eos_id, 7);
 	assert_int_equal(c.bos_id, -1);
-	assert_int_equal(parse("{" OK ",\"rope_theta\":5,\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":700}}", &c), 0);
+	assert_int_equal(parse("{" OK
+			       ",\"rope_theta\":5,\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":700}}",
+			       &c),
+			 0);
 	assert_true(c.rope_theta > 699 && c.rope_theta < 701);
-	assert_int_equal(parse("{" OK ",\"rope_scaling\":{\"type\":\"default\"},\"rope_theta\":20,\"rope_parameters\":{\"rope_theta\":7}}",
-			       &c), 0);
+	assert_int_equal(parse("{" OK ",\"rope_scaling\":{\"type\":\"default\"},\"rope_theta\":20,\"rope_parameters\":{"
+				      "\"rope_theta\":7}}",
+			       &c),
+			 0);
 	assert_true(c.rope_theta > 19 && c.rope_theta < 21);
 }
 
@@ -446,8 +467,10 @@ static void test_model_config_parse__refuses_by_name(void **state)
 	refuse_config("{\"vocab_size\":3}", "model_type is missing");
 	refuse_config("{\"model_type\":\"gpt_neox\"}", "\"gpt_neox\" is not supported");
 	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}}", "\"yarn\"");
-	refuse_config("{" OK ",\"rope_parameters\":{\"rope_type\":\"llama3\"}}", "rope_parameters: rope_type \"llama3\"");
-	refuse_config("{" OK ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}}", "per layer type");
+	refuse_config("{" OK ",\"rope_parameters\":{\"rope_type\":\"llama3\"}}",
+		      "rope_parameters: rope_type \"llama3\"");
+	refuse_config("{" OK ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}}",
+		      "per layer type");
 	refuse_config("{" OK ",\"sliding_window\":4096}", "sliding_window: 4096");
 	refuse_config("{" OK ",\"attention_bias\":true}", "attention_bias");
 	refuse_config("{" OK ",\"mlp_bias\":true}", "mlp_bias");
@@ -459,7 +482,8 @@ static void test_model_config_parse__refuses_by_name(void **state)
 	refuse_config("{\"model_type\":\"llama\",\"num_hidden_layers\":\"two\"}", "whole number");
 	refuse_config("{\"model_type\":\"llama\",\"vocab_size\":0}", "vocab_size: 0");
 	refuse_config("{\"model_type\":\"llama\",\"hidden_size\":100000000}", "hidden_size");
-	refuse_config("{\"model_type\":\"llama\",\"vocab_size\":16777216,\"hidden_size\":65536,\"head_dim\":64}", "2^40");
+	refuse_config("{\"model_type\":\"llama\",\"vocab_size\":16777216,\"hidden_size\":65536,\"head_dim\":64}",
+		      "2^40");
 	refuse_config("{" OK ",\"rms_norm_eps\":\"x\"}", "rms_norm_eps");
 	refuse_config("{" OK ",\"rope_theta\":0}", "rope_theta");
 	refuse_config("{" OK ",\"eos_token_id\":32}", "outside the vocabulary");
@@ -580,8 +604,9 @@ static void test_model_load__shards(void **state)
 			if ((i >= one.n / 2) != half)
 				continue;
 			const struct safetensors_entry *e = &one.entries[i];
-			list[n++] = (struct safetensors_out){ e->name, e->n_dims, { (int64_t)e->dims[0],
-							      e->n_dims > 1 ? (int64_t)e->dims[1] : 0 } };
+			list[n++] = (struct safetensors_out){
+				e->name, e->n_dims, { (int64_t)e->dims[0], e->n_dims > 1 ? (int64_t)e->dims[1] : 0 }
+			};
 			json_object_set_new(map, e->name, json_string(name));
 		}
 		path = path_join(in, name);
