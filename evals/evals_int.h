@@ -99,6 +99,8 @@ const char *metric_kind_name(const struct metric_kind *k);
 /* An empty result metric of this kind, with room for n scores. */
 void metric_init(struct metric *m, const struct task_metric *from, const char *filter, size_t n);
 int metric_score(const struct task_metric *m, const struct outcome *o, double *score, double *weight);
+/* What is summed over sum w: the score, or (a weighted mean) weight × score. A new array. */
+double *metric_terms(enum aggregate a, const double *scores, const double *weights, size_t n);
 /* Fills value and stderr_ from scores and weights. */
 void metric_close(struct metric *m, size_t n);
 void metric_release(struct metric *m);

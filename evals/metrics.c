@@ -230,11 +230,9 @@ static int exact_normal(char **s, const struct task_metric *m)
 static char *repaired(const char *s)
 {
 	struct buf out = BUF_INIT(BUF_NOLIMIT);
-	char *text;
 
 	utf8_repair(&out, s, strlen(s));
-	text = buf_take(&out);
-	return text ? text : mem_str("");
+	return buf_take(&out);
 }
 
 static int score_exact(const struct task_metric *m, const struct outcome *o, double *score)
@@ -462,11 +460,22 @@ void metric_init(struct metric *m, const struct task_metric *from, const char *f
 		m->weights = mem_array(n, sizeof(double));
 }
 
+double *metric_terms(enum aggregate a, const double *scores, const double *weights, size_t n)
+{
+	double *x = mem_array(n, sizeof(*x));
+
+	for (size_t i = 0; i < n; i++)
+		x[i] = weights && a == AGGREGATE_MEAN ? weights[i] * scores[i] : scores[i];
+	return x;
+}
+
 void metric_close(struct metric *m, size_t n)
 {
+	double *x = metric_terms(m->aggregate, m->scores, m->weights, n);
 	struct stats_ratio r;
 
-	stats_ratio(&r, m->scores, m->weights, n);
+	stats_ratio(&r, x, m->weights, n);
+	free(x);
 	switch (m->aggregate) {
 	case AGGREGATE_MEAN:
 		m->value = r.ratio;

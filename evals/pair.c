@@ -131,6 +131,7 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 
 static void take_values(struct pairing *p)
 {
+	double *xc = metric_terms(p->cm->aggregate, p->c, p->w, p->n), *xb = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
 	struct metric c = *p->cm, b = *p->bm;
 	struct stats_ratio rc, rb;
 
@@ -139,8 +140,10 @@ static void take_values(struct pairing *p)
 	c.weights = b.weights = p->w;
 	metric_close(&c, p->n);
 	metric_close(&b, p->n);
-	stats_ratio(&rc, p->c, p->w, p->n);
-	stats_ratio(&rb, p->b, p->w, p->n);
+	stats_ratio(&rc, xc, p->w, p->n);
+	stats_ratio(&rb, xb, p->w, p->n);
+	free(xc);
+	free(xb);
 	p->value_c = c.value;
 	p->value_b = b.value;
 	p->ratio_c = rc.ratio;
@@ -196,13 +199,14 @@ double interval_error(double se, double scale, size_t n)
 	return se > 1e-12 * scale ? se : scale / ((double)n + 1);
 }
 
-/* The difference per sample: of scores, in the order (candidate - baseline). */
+/* The difference per sample, candidate - baseline. */
 static double *differences(const struct pairing *p)
 {
-	double *d = mem_array(p->n, sizeof(*d));
+	double *d = metric_terms(p->cm->aggregate, p->c, p->w, p->n), *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
 
 	for (size_t i = 0; i < p->n; i++)
-		d[i] = p->w && p->cm->aggregate == AGGREGATE_MEAN ? p->w[i] * (p->c[i] - p->b[i]) : p->c[i] - p->b[i];
+		d[i] -= b[i];
+	free(b);
 	return d;
 }
 
@@ -287,9 +291,7 @@ const char *value_interval(const struct metric *m, size_t n, double confidence, 
 		return "exact count";
 	}
 	*lo = *hi = NAN;
-	x = mem_array(n, sizeof(*x));
-	for (size_t i = 0; i < n; i++)
-		x[i] = m->weights && m->aggregate == AGGREGATE_MEAN ? m->weights[i] * m->scores[i] : m->scores[i];
+	x = metric_terms(m->aggregate, m->scores, m->weights, n);
 	stats_ratio(&r, x, m->weights, n);
 	if (ratio_bounds(x, m->weights, n, fabs(r.ratio), confidence, &low, &high)) {
 		*lo = m->aggregate == AGGREGATE_MEAN ? low : m->aggregate == AGGREGATE_BITS ? -high / M_LN2 : exp(-high);

@@ -343,8 +343,6 @@ int instance_build(struct instance *out, const struct task *t, const struct doc 
 		return rc;
 	}
 	out->context = buf_take(&prompt);
-	if (!out->context)
-		out->context = mem_str("");
 	return 0;
 }
 

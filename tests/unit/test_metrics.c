@@ -1,0 +1,193 @@
+/* test_metrics.c: scores of single documents and the aggregates, by hand-made suites. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "evals/evals_int.h"
+#include "evals_fake.h"
+
+static const char *next_reply;
+
+static const char *reply(const char *prompt)
+{
+	(void)prompt;
+	return next_reply;
+}
+
+/* exact_match of one answer against one document, with options of metric_list. -1: an error. */
+static double exact(const char *options, const char *said, const char *document)
+{
+	char *task = mem_printf("task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"
+				"test_split: test\ndoc_to_text: ''\ndoc_to_target: a\n"
+				"generation_kwargs: {until: []}\nmetric_list: [{metric: exact_match%s}]\n", options);
+	struct fake_model m = { .reply = reply, .log = BUF_INIT(1 << 20) };
+	struct scorer scorer = FAKE_SCORER(&m);
+	struct suite_options o = { 0 };
+	struct suite_result *r = NULL;
+	struct suite *s = NULL;
+	double score = -1;
+
+	next_reply = said;
+	if (!FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "d.jsonl", document }) && !suite_run(&r, s, &scorer, &o))
+		score = r->tasks[0].metrics[0].scores[0];
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+	free(task);
+	return score;
+}
+
+static void test_metric_score__exact_match(void **state)
+{
+	(void)state;
+	assert_true(exact("", "Paris", "{\"a\":\"Paris\"}") == 1);
+	assert_true(exact("", " Paris", "{\"a\":\"Paris\"}") == 0); /* nothing is stripped */
+	assert_true(exact("", "paris", "{\"a\":\"Paris\"}") == 0);
+	assert_true(exact("", "3", "{\"a\":3}") == 1);
+	assert_true(exact("", "2.5", "{\"a\":2.5}") == 1);
+	assert_true(exact("", "True", "{\"a\":true}") == 1);
+	assert_true(exact("", "b", "{\"a\":[\"a\",\"b\"]}") == 1); /* any of a list */
+	assert_true(exact("", "c", "{\"a\":[\"a\",\"b\"]}") == 0);
+	assert_true(exact(", ignore_case: true", "PARIS", "{\"a\":\"paris\"}") == 1);
+	assert_true(exact(", ignore_case: true", "\xc3\x89T\xc3\x89 \xce\xa3", "{\"a\":\"\xc3\xa9t\xc3\xa9 \xcf\x83\"}") == 1);
+	assert_true(exact(", ignore_case: true", "\xc8\xba", "{\"a\":\"\xe2\xb1\xa5\"}") == 1); /* grows by a byte */
+	assert_true(exact(", ignore_case: true", "x", "{\"a\":\"\"}") == 0);
+	assert_true(exact(", ignore_punctuation: true", "a.b-c!", "{\"a\":\"{a}[b]~c\"}") == 1);
+	assert_true(exact(", ignore_punctuation: true", "a\xe2\x80\x93 b", "{\"a\":\"a b\"}") == 0); /* ASCII only */
+	assert_true(exact(", ignore_numbers: true", "a1b22", "{\"a\":\"ab\"}") == 1);
+	assert_true(exact(", regexes_to_ignore: [',', '\\$', '(?s).*#### ']", "so\n#### $1,234", "{\"a\":\"1234\"}") == 1);
+	assert_true(exact(", regexes_to_ignore: ['\\d+(?=x)']", "12x3", "{\"a\":\"x3\"}") == 1);
+	assert_true(exact(", regexes_to_ignore: ['\\W']", "\xc3\xa9-t", "{\"a\":\"\xc3\xa9t\"}") == 1); /* \W is Unicode's */
+	assert_true(exact("", "\xff", "{\"a\":\"\xef\xbf\xbd\"}") == 1);			      /* broken output */
+}
+
+static void test_metric_score__hostile_regex_is_an_error(void **state)
+{
+	char text[64];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	assert_true(exact(", regexes_to_ignore: ['(a*)*b']", text, "{\"a\":\"x\"}") >= -1); /* ends, whatever it gives */
+	assert_true(exact(", regexes_to_ignore: ['(a|aa)+$(?<=b)']", text, "{\"a\":\"x\"}") == -1);
+	assert_non_null(strstr(err_text(), "gave up"));
+	assert_true(exact(", regexes_to_ignore: ['(a']", "x", "{\"a\":\"x\"}") == -1);
+	assert_non_null(strstr(err_text(), "t.yaml:"));
+}
+
+static void score_choice(const struct task_metric *m, const double *ll, size_t n, int gold, double *score)
+{
+	struct loglik_result results[4];
+	char *choices[4] = { "a", "bb", "ccc", "dddd" };
+	int golds[1] = { gold };
+	struct instance in = { .choices = choices, .n_choices = n, .gold = golds, .n_gold = 1 };
+	struct outcome o = { &in, results, NULL };
+	double weight;
+
+	for (size_t i = 0; i < n; i++)
+		results[i] = (struct loglik_result){ ll[i], 1, i == 1 };
+	assert_int_equal(metric_score(m, &o, score, &weight), 0);
+}
+
+static struct task_metric *choice_metrics(size_t *n)
+{
+	struct yaml *y;
+	const char text[] = "metric_list: [{metric: acc}, {metric: brier_score}, {metric: exact_match}, {metric: acc_bytes}]";
+	struct task_metric *m;
+	struct source src = { .path = "x" };
+
+	assert_int_equal(yaml_parse(&y, text, strlen(text), "x"), 0);
+	src.y = y;
+	src.map = yaml_root(y);
+	assert_int_equal(metrics_load(&m, n, &src, OUTPUT_CHOICE), 0);
+	yaml_free(y);
+	return m;
+}
+
+static void test_metric_score__choices(void **state)
+{
+	const double ll[] = { -1.2, -.7, -3 }, ties[] = { -1, -1, -1 };
+	struct task_metric *m;
+	double score;
+	size_t n;
+
+	(void)state;
+	m = choice_metrics(&n);
+	assert_int_equal(n, 4);
+	score_choice(&m[1], ll, 3, 0, &score);
+	assert_true(fabs(score - 0.762280106666648) < 1e-12);
+	score_choice(&m[0], ll, 3, 1, &score);
+	assert_true(score == 1);
+	score_choice(&m[0], ties, 3, 0, &score); /* the first of equals */
+	assert_true(score == 1);
+	score_choice(&m[0], ties, 3, 1, &score);
+	assert_true(score == 0);
+	score_choice(&m[0], ll, 3, -1, &score); /* no right answer among them */
+	assert_true(score == 0);
+	score_choice(&m[1], ll, 3, -1, &score);
+	assert_true(score > 0);
+	score_choice(&m[2], ll, 3, 1, &score); /* the right one is what greedy decoding gives */
+	assert_true(score == 1);
+	score_choice(&m[2], ll, 3, -1, &score);
+	assert_true(score == 0);
+	score_choice(&m[3], ties, 3, 2, &score); /* -1/3 beats -1 */
+	assert_true(score == 1);
+	metrics_free(m, n);
+}
+
+static void test_metric_close__aggregates(void **state)
+{
+	double ll[] = { -120, -95.5, -210.25, -60, -151, -88 }, w[] = { 40, 30, 65, 22, 50, 27 };
+	struct metric m = { .aggregate = AGGREGATE_PERPLEXITY, .scores = ll, .weights = w };
+
+	(void)state;
+	metric_close(&m, 6);
+	assert_true(fabs(m.value - 22.136375866662508) < 1e-11);
+	assert_true(fabs(m.stderr_ - 22.136375866662508 * .06650905214237805) < 1e-11);
+	m.aggregate = AGGREGATE_BITS;
+	metric_close(&m, 6);
+	assert_true(fabs(m.value - log2(22.136375866662508)) < 1e-12);
+	assert_true(fabs(m.stderr_ - .06650905214237805 / log(2)) < 1e-12);
+	m.aggregate = AGGREGATE_MEAN; /* a weighted mean */
+	metric_close(&m, 2);
+	assert_true(fabs(m.value - (-120.0 * 40 - 95.5 * 30) / 70) < 1e-9);
+	m.weights = NULL;
+	metric_close(&m, 1);
+	assert_true(m.value == -120 && isnan(m.stderr_));
+	ll[0] = -1e6; /* overflows: no standard error is invented */
+	m.aggregate = AGGREGATE_PERPLEXITY;
+	metric_close(&m, 6);
+	assert_true(isinf(m.value) && isnan(m.stderr_));
+}
+
+static void test_metric_direction__known_names(void **state)
+{
+	bool binary;
+
+	(void)state;
+	assert_int_equal(metric_direction("acc_norm", &binary), 1);
+	assert_true(binary);
+	assert_int_equal(metric_direction("bits_per_byte", &binary), -1);
+	assert_false(binary);
+	assert_int_equal(metric_direction("score", &binary), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_metric_score__exact_match),
+		cmocka_unit_test(test_metric_score__hostile_regex_is_an_error),
+		cmocka_unit_test(test_metric_score__choices),
+		cmocka_unit_test(test_metric_close__aggregates),
+		cmocka_unit_test(test_metric_direction__known_names),
+	};
+
+	log_set_level(LOG_QUIET);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

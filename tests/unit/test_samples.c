@@ -1,0 +1,209 @@
+/* test_samples.c: results as bytes and back; files that lie or break. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "evals/evals_int.h"
+
+#define DIGEST "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static void make(struct task_result *t)
+{
+	*t = (struct task_result){ .task = mem_str("t"), .n = 3, .n_total = 5, .n_metrics = 2 };
+	snprintf(t->digest, sizeof(t->digest), "%s", DIGEST);
+	t->samples = mem_array(3, sizeof(*t->samples));
+	t->metrics = mem_array(2, sizeof(*t->metrics));
+	for (int i = 0; i < 3; i++) {
+		t->samples[i].id = mem_printf("s%d \"\xc3\xa9\"", i);
+		t->samples[i].prompt = mem_str("line\nbreak\t\x01");
+		t->samples[i].target = mem_str("");
+		t->samples[i].response = mem_str("x");
+		snprintf(t->samples[i].doc_hash, 17, "0123456789abcdef");
+	}
+	t->metrics[0] = (struct metric){ mem_str("acc"), mem_str("none"), AGGREGATE_MEAN, true, true, 0, 0,
+					 mem_array(3, sizeof(double)), NULL };
+	t->metrics[1] = (struct metric){ mem_str("ppl"), mem_str("none"), AGGREGATE_PERPLEXITY, false, false, 0, 0,
+					 mem_array(3, sizeof(double)), mem_array(3, sizeof(double)) };
+	for (int i = 0; i < 3; i++) {
+		t->metrics[0].scores[i] = i == 1;
+		t->metrics[1].scores[i] = -1.0 / 3 * (i + 1);
+		t->metrics[1].weights[i] = i + 1.5;
+	}
+	metric_close(&t->metrics[0], 3);
+	metric_close(&t->metrics[1], 3);
+}
+
+static void test_task_result_write__reads_back_equal(void **state)
+{
+	struct buf out = BUF_INIT(1 << 20), again = BUF_INIT(1 << 20);
+	struct task_result t, back;
+
+	(void)state;
+	make(&t);
+	task_result_write(&t, &out);
+	if (task_result_read(&back, buf_str(&out), out.len, "f"))
+		fail_msg("%s", err_text());
+	assert_int_equal(back.n, 3);
+	assert_int_equal(back.n_total, 5);
+	assert_string_equal(back.digest, DIGEST);
+	assert_string_equal(back.samples[2].id, "s2 \"\xc3\xa9\"");
+	assert_string_equal(back.samples[0].prompt, "line\nbreak\t\x01");
+	assert_true(back.metrics[0].binary && !back.metrics[1].binary);
+	assert_memory_equal(back.metrics[1].scores, t.metrics[1].scores, 3 * sizeof(double));
+	assert_memory_equal(back.metrics[1].weights, t.metrics[1].weights, 3 * sizeof(double));
+	assert_true(back.metrics[1].value == t.metrics[1].value && back.metrics[1].stderr_ == t.metrics[1].stderr_);
+	task_result_write(&back, &again);
+	assert_int_equal(out.len, again.len);
+	assert_memory_equal(out.data, again.data, out.len);
+	task_result_release(&t);
+	task_result_release(&back);
+	buf_release(&out);
+	buf_release(&again);
+}
+
+/* Every cut of a good file, and every byte of it changed, gives an error or a result that holds together. */
+static void test_task_result_read__broken_files(void **state)
+{
+	struct buf out = BUF_INIT(1 << 20);
+	struct task_result t, back;
+
+	(void)state;
+	make(&t);
+	task_result_write(&t, &out);
+	for (size_t len = 0; len + 1 < out.len; len++)
+		assert_int_equal(task_result_read(&back, out.data, len, "f"), ERR_INPUT);
+	for (size_t i = 0; i < out.len; i++) {
+		char was = out.data[i];
+
+		for (int k = 0; k < 3; k++) {
+			out.data[i] = "9}\0"[k];
+			if (!task_result_read(&back, out.data, out.len, "f")) {
+				assert_int_equal(back.n, 3);
+				task_result_release(&back);
+			}
+		}
+		out.data[i] = was;
+	}
+	task_result_release(&t);
+	buf_release(&out);
+}
+
+static void test_task_result_read__lies_are_found(void **state)
+{
+#define HEADER(n, total, value)                                                                                         \
+	"{\"format\":\"assay-samples/1\",\"task\":\"t\",\"digest\":\"" DIGEST "\",\"n\":" n ",\"n_total\":" total        \
+	",\"metrics\":[{\"name\":\"acc\",\"filter\":\"none\",\"aggregate\":\"mean\",\"higher_is_better\":true,"          \
+	"\"binary\":true,\"value\":" value ",\"stderr\":null,\"weighted\":false}]}\n"
+	static const struct {
+		const char *text, *says;
+	} lies[] = {
+		{ "", "f: empty" },
+		{ "{}\n", "f:1: the first line is not the header" },
+		{ HEADER("1", "1", "0") "{\"id\":\"a\",\"scores\":[1]}\n", "gives acc as 0, but the samples make it 1" },
+		{ HEADER("1", "1", "null") "{\"id\":\"a\",\"scores\":[1]}\n", "gives acc as" },
+		{ HEADER("2", "2", "1") "{\"id\":\"a\",\"scores\":[1]}\n", "cut short: 1 of 2 samples" },
+		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"b\",\"scores\":[1]}\n",
+		  "f:3: more samples than the header says" },
+		{ HEADER("2", "1", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"b\",\"scores\":[1]}\n", "2 of 1 samples" },
+		{ HEADER("4000000", "4000000", "1"), "4000000 of 4000000 samples; the file has 1" },
+		{ HEADER("2", "2", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"a\",\"scores\":[1]}\n",
+		  "f:3: the id \"a\" is there twice" },
+		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[0.5]}\n", "neither 0 nor 1" },
+		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[null]}\n", "is not a number" },
+		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[]}\n", "one number for each of 1 metrics" },
+		{ HEADER("1", "1", "1") "{\"id\":\"\",\"scores\":[1]}\n", "\"id\" must be text" },
+		{ HEADER("1", "1", "1") "[]\n", "f:2: expected a JSON object" },
+	};
+	struct task_result t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		int rc = task_result_read(&t, lies[i].text, strlen(lies[i].text), "f");
+
+		if (rc != ERR_INPUT || !strstr(err_text(), lies[i].says))
+			fail_msg("%zu: %d \"%s\"", i, rc, rc ? err_text() : "");
+	}
+}
+
+static void test_task_result_read_scores__plain_files(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{ "", "no scores in it" },
+		{ "{\"id\":\"a\",\"score\":1}\n{\"id\":\"a\",\"score\":1}\n", "f:2: the id \"a\" is there twice" },
+		{ "{\"id\":\"a\",\"score\":\"1\"}\n", "f:1: the score of score is not a number" },
+		{ "{\"id\":\"a\",\"scor\":1}\n", "did you mean \"score\"" },
+		{ "{\"id\":\"a\"}\n", "f:1: the score of score is not a number" },
+		{ "{\"score\":1}\n", "f:1: \"id\" must be" },
+		{ "{\"id\":1,\"score\":1,\"weight\":2}\n{\"id\":2,\"score\":1}\n", "in every line or in none" },
+		{ "{\"id\":1,\"score\":1,\"weight\":0}\n", "not a positive number" },
+		{ "{\"id\":1,\"score\":1e999}\n", "f:1" },
+		{ "7\n", "f:1: expected a JSON object" },
+	};
+	const char plain[] = "{\"id\":1,\"score\":1}\n{\"id\":\"b\",\"score\":0,\"cluster\":\"x\",\"slice\":\"y\"}\n";
+	const char weighted[] = "{\"id\":1,\"score\":1,\"weight\":3}\n{\"id\":2,\"score\":0,\"weight\":1}\n";
+	struct task_result t;
+
+	(void)state;
+	assert_int_equal(task_result_read_scores(&t, plain, strlen(plain), "f"), 0);
+	assert_int_equal(t.n, 2);
+	assert_string_equal(t.samples[0].id, "1");
+	assert_true(t.metrics[0].binary && t.metrics[0].value == 0.5);
+	assert_string_equal(t.digest, "");
+	task_result_release(&t);
+	assert_int_equal(task_result_read_scores(&t, weighted, strlen(weighted), "f"), 0);
+	assert_true(!t.metrics[0].binary && t.metrics[0].value == 0.75);
+	task_result_release(&t);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		int rc = task_result_read_scores(&t, bad[i].text, strlen(bad[i].text), "f");
+
+		if (rc != ERR_INPUT || !strstr(err_text(), bad[i].says))
+			fail_msg("%zu: %d \"%s\"", i, rc, rc ? err_text() : "");
+	}
+}
+
+static void test_sample_fill__cuts_long_texts_between_code_points(void **state)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	struct sample s = { 0 };
+	json_t *value = json_pack("{s:i}", "a", 1);
+	struct doc d = { value, "f", 1, "id" };
+	struct instance in = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3000; i++)
+		buf_adds(&text, "\xe2\x82\xac");
+	in.context = text.data;
+	sample_fill(&s, &d, &in, text.data, "short \xff");
+	assert_true(strlen(s.prompt) < 4200 && strlen(s.target) < 4200);
+	assert_true(utf8_valid(s.prompt, strlen(s.prompt), NULL) && utf8_valid(s.target, strlen(s.target), NULL));
+	assert_non_null(strstr(s.prompt, "bytes] "));
+	assert_non_null(strstr(s.target, "bytes more]"));
+	assert_string_equal(s.response, "short \xef\xbf\xbd");
+	free(s.id);
+	free(s.prompt);
+	free(s.target);
+	free(s.response);
+	json_decref(value);
+	buf_release(&text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_task_result_write__reads_back_equal),
+		cmocka_unit_test(test_task_result_read__broken_files),
+		cmocka_unit_test(test_task_result_read__lies_are_found),
+		cmocka_unit_test(test_task_result_read_scores__plain_files),
+		cmocka_unit_test(test_sample_fill__cuts_long_texts_between_code_points),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
