@@ -8,6 +8,9 @@
 
 /* ---- helpers -------------------------------------------------------------------------------------------------------- */
 
+/* Of models and aliases: they are parts of file names, references and reports. */
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
 /* A text, or a list of texts, as a list. */
 static int get_texts(const struct yaml *y, const json_t *obj, const char *key, struct texts *out)
 {
@@ -112,8 +115,10 @@ static int parse_init(struct config_base *b, const struct yaml *y, const json_t 
 	if (m->heads % m->kv_heads)
 		return yaml_error(y, init, "heads", "heads (%d) must be a multiple of kv_heads (%d)", m->heads,
 				  m->kv_heads);
-	if (m->head_dim % 2)
-		return yaml_error(y, init, "heads", "the head size (%d) must be even", m->head_dim);
+	if (m->head_dim < 2 || m->head_dim % 2)
+		return yaml_error(y, init, json_object_get(init, "head_dim") ? "head_dim" : "heads",
+				  "the head size (%d) must be even and not 0; it is hidden_size / heads unless head_dim says so",
+				  m->head_dim);
 	snprintf(m->architecture, sizeof(m->architecture), "%s", architecture);
 	m->rope_theta = (float)theta;
 	m->rms_eps = (float)eps;
@@ -240,6 +245,18 @@ static int parse_finetune(struct config_finetune *f, const struct yaml *y, json_
 
 /* ---- the questions ------------------------------------------------------------------------------------------------------ */
 
+/* An alias is known to be no good before hours of training, not after; v7 in MODEL@v7 is a number. */
+static int check_alias(const struct yaml *y, const json_t *obj, const char *branch, const char *alias)
+{
+	const char *digits = alias + (*alias == 'v');
+
+	if (!*alias || strlen(alias) > 100 || strspn(alias, name_letters) != strlen(alias) || *alias == '.' || *alias == '-')
+		return yaml_error(y, obj, branch, "promote.%s: an alias is letters, digits, '.', '_' and '-'", branch);
+	if (digits != alias && *digits && strspn(digits, "0123456789") == strlen(digits))
+		return yaml_error(y, obj, branch, "promote.%s: %s would read as a version's number", branch, alias);
+	return 0;
+}
+
 static int parse_promote(struct config *c, const struct yaml *y, json_t *root)
 {
 	json_t *v = NULL, *alias;
@@ -252,6 +269,8 @@ static int parse_promote(struct config *c, const struct yaml *y, json_t *root)
 	json_object_foreach(v, branch, alias) {
 		if (!json_is_string(alias))
 			return yaml_error(y, v, branch, "promote.%s: the name of an alias is wanted", branch);
+		if ((rc = check_alias(y, v, branch, json_string_value(alias))))
+			return rc;
 		MEM_GROW(c->promote, c->n_promote, cap);
 		c->promote[c->n_promote++] = (struct config_promote){ branch, json_string_value(alias) };
 	}
@@ -313,14 +332,11 @@ static int parse_gate(struct config *c, const struct yaml *y, json_t *root)
 	return gate_policy_parse(&c->gate, y, v);
 }
 
-/* A model's name is a part of file names, references and reports. */
 static int check_model(const struct yaml *y, const json_t *root, const char *model)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
 	if (!model)
 		return yaml_error(y, root, NULL, "assay.yaml needs model: the name its versions get");
-	if (!*model || strlen(model) > 100 || strspn(model, letters) != strlen(model) || *model == '.' || *model == '-')
+	if (!*model || strlen(model) > 100 || strspn(model, name_letters) != strlen(model) || *model == '.' || *model == '-')
 		return yaml_error(y, root, "model", "a model's name is letters, digits, '.', '_' and '-'");
 	return 0;
 }
