@@ -1,8 +1,9 @@
 /* event.c: reads what a CI tells about itself, and believes only what decides downwards.
  *
- * protected: a push, seen by the forge's own CI, to a branch that the forge says is protected. fork: a merge request
- * from another repository. Everything else, a person's own run and the pre-push hook included, is branch. An aliased
- * version moves in protected runs; a hook run may propose (settle.c).
+ * protected: a push, seen by the forge's own CI, to a branch that the forge says is protected, of the commit that was
+ * pushed. fork: a merge request from another repository, and every event of a forge that this file does not know (some
+ * run a stranger's commit on behalf of the target, such as workflow_run and issue_comment). Everything else, a person's
+ * own run and the pre-push hook included, is branch. An alias moves in protected runs; a hook run may propose (home.c).
  *
  * The forges' variables are in GitHub's and GitLab's documentation; names of branches in them are free text. */
 #include "base/base.h"
@@ -25,14 +26,22 @@ static bool is(const char *variable, const char *value)
 	return v && strcmp(v, value) == 0;
 }
 
+/* A whole name: an abbreviation could stand for what somebody else made since. */
+static bool is_oid(const char *s)
+{
+	size_t n = strspn(s, "0123456789abcdef");
+
+	return !s[n] && (n == 40 || n == 64);
+}
+
 /* Makes sure that a commit the event names is in this clone; one try to get it, quietly. */
 static int have_commit(struct repo *r, const char *oid)
 {
 	struct commit c;
 	struct buf quiet = BUF_INIT(1 << 20);
 	struct proc fetch = {
-		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags", "--depth=1",
-					  "origin", oid, NULL },
+		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags",
+					  "--no-recurse-submodules", "--depth=1", "origin", oid, NULL },
 		.env = (const char *[]){ "GIT_TERMINAL_PROMPT=0", NULL },
 		.out = &quiet,
 		.err = &quiet,
@@ -58,7 +67,7 @@ static int set_target(struct event *e, struct repo *r, const char *oid)
 
 	if (!oid || !*oid || oid_is_zero(oid))
 		return 0;
-	if (strlen(oid) >= OID_HEX || strspn(oid, "0123456789abcdef") != strlen(oid))
+	if (!is_oid(oid))
 		return err_set(ERR_INPUT, "the event names a target that is no commit: %.80s", oid);
 	rc = have_commit(r, oid);
 	if (rc == 0)
@@ -66,79 +75,123 @@ static int set_target(struct event *e, struct repo *r, const char *oid)
 	return rc;
 }
 
-/* A push to a branch: protected if the forge says so. */
-static void set_push(struct event *e, const char *branch, const char *is_protected)
+/* A push to a branch: protected if the forge says so, and says which commit it is. before: its tip until now. */
+static int set_push(struct event *e, struct repo *r, const char *branch, const char *is_protected, const char *commit,
+		    const char *before)
 {
 	e->kind = EVENT_PUSH;
 	e->branch = mem_str(branch);
 	e->trust = is_protected && strcmp(is_protected, "true") == 0 ? TRUST_PROTECTED : TRUST_BRANCH;
+	if (!before)
+		return err_set(ERR_ENV, "the push's event does not say what the branch held before");
+	if (e->trust == TRUST_PROTECTED && commit && is_oid(commit))
+		memcpy(e->commit, commit, strlen(commit) + 1);
 	if (e->trust != TRUST_PROTECTED)
 		e->note = mem_printf("%s is not a protected branch of the forge: no alias moves in this run",
 				     branch ? branch : "this reference");
+	return set_target(e, r, before);
+}
+
+static int must_have_target(const struct event *e)
+{
+	return *e->target ? 0 : err_set(ERR_INPUT, "the event names no target commit");
+}
+
+static int github_pull_request(struct event *e, struct repo *r, const json_t *pr)
+{
+	const json_t *head = json_object_get(pr, "head"), *base = json_object_get(pr, "base");
+	const char *from = json_get_text(json_object_get(head, "repo"), "full_name", "?");
+	const char *to = json_get_text(json_object_get(base, "repo"), "full_name", "");
+	int rc;
+
+	e->kind = EVENT_PULL_REQUEST;
+	e->branch = mem_str(json_get_text(head, "ref", NULL));
+	e->trust = strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
+	rc = set_target(e, r, json_get_text(base, "sha", NULL));
+	return rc ? rc : must_have_target(e);
+}
+
+/* A merge queue's commit is judged like the merge requests in it. */
+static int github_merge_group(struct event *e, struct repo *r, const json_t *group)
+{
+	int rc;
+
+	e->kind = EVENT_PULL_REQUEST;
+	e->trust = TRUST_BRANCH;
+	rc = set_target(e, r, json_get_text(group, "base_sha", NULL));
+	return rc ? rc : must_have_target(e);
+}
+
+static void github_other(struct event *e, const char *branch)
+{
+	static const char *const ours[] = { "workflow_dispatch", "schedule", "repository_dispatch" };
+	const char *name = getenv("GITHUB_EVENT_NAME");
+
+	e->kind = EVENT_MANUAL;
+	e->branch = mem_str(branch);
+	e->trust = TRUST_FORK;
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (is("GITHUB_EVENT_NAME", ours[i]))
+			e->trust = TRUST_BRANCH;
+	if (e->trust == TRUST_FORK)
+		e->note = mem_printf("the event %.80s may stand for a stranger's commit: this run is trusted like a fork's",
+				     name ? name : "(without a name)");
 }
 
 static int github(struct event *e, struct repo *r)
 {
 	const char *path = getenv("GITHUB_EVENT_PATH"), *ref = getenv("GITHUB_REF");
-	const char *head, *base;
-	json_t *payload = NULL, *pr;
-	int rc = path ? json_read(&payload, path, PAYLOAD_MAX) : 0;
+	const char *branch = ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL;
+	json_t *payload = NULL, *part;
+	int rc = path && *path ? json_read(&payload, path, PAYLOAD_MAX)
+			       : err_set(ERR_NOTFOUND, "is not set, and without the event nobody knows the target");
 
 	if (rc) {
 		err_context(rc, "GITHUB_EVENT_PATH");
-		return err_hint(rc, "in a container step, mount the event file and pass GITHUB_* through");
+		err_hint(rc, "in a container step, mount the event file and pass GITHUB_* through");
+		return rc == ERR_NOTFOUND ? ERR_ENV : rc;
 	}
-	e->trust = TRUST_BRANCH;
-	if (is("GITHUB_EVENT_NAME", "push")) {
-		set_push(e, ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL, getenv("GITHUB_REF_PROTECTED"));
-		rc = set_target(e, r, json_get_text(payload, "before", NULL));
-	} else if ((pr = json_object_get(payload, "pull_request")) != NULL) {
-		json_t *h = json_object_get(pr, "head"), *b = json_object_get(pr, "base");
-
-		e->kind = EVENT_PULL_REQUEST;
-		e->branch = mem_str(json_get_text(h, "ref", NULL));
-		head = json_get_text(json_object_get(h, "repo"), "full_name", "?");
-		base = json_get_text(json_object_get(b, "repo"), "full_name", "");
-		e->trust = strcmp(head, base) == 0 ? TRUST_BRANCH : TRUST_FORK;
-		rc = set_target(e, r, json_get_text(b, "sha", NULL));
-		if (rc == 0 && !*e->target)
-			rc = err_set(ERR_INPUT, "the pull request's event names no base commit");
-	} else {
-		e->kind = EVENT_MANUAL;
-		e->branch = mem_str(ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL);
-	}
+	if (is("GITHUB_EVENT_NAME", "push"))
+		rc = set_push(e, r, branch, getenv("GITHUB_REF_PROTECTED"), getenv("GITHUB_SHA"),
+			      json_get_text(payload, "before", NULL));
+	else if ((part = json_object_get(payload, "pull_request")) != NULL)
+		rc = github_pull_request(e, r, part);
+	else if (is("GITHUB_EVENT_NAME", "merge_group"))
+		rc = github_merge_group(e, r, json_object_get(payload, "merge_group"));
+	else
+		github_other(e, branch);
 	json_decref(payload);
 	return rc;
 }
 
-static int gitlab(struct event *e, struct repo *r)
+static int gitlab_merge_request(struct event *e, struct repo *r)
 {
-	const char *tip, *from, *to;
+	const char *from = getenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID"), *to = getenv("CI_MERGE_REQUEST_PROJECT_ID");
+	const char *tip = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA");
 	int rc;
 
+	e->kind = EVENT_PULL_REQUEST;
+	e->branch = mem_str(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
+	e->trust = from && to && *from && strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
+	/* a merged result is compared with the target's tip; a detached pipeline with the merge base */
+	rc = set_target(e, r, tip && *tip ? tip : getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"));
+	return rc ? rc : must_have_target(e);
+}
+
+static int gitlab(struct event *e, struct repo *r)
+{
+	const char *before = getenv("CI_COMMIT_BEFORE_SHA");
+
+	/* a child pipeline of a merge request has another source, and the request's variables */
+	if (is("CI_PIPELINE_SOURCE", "merge_request_event") || getenv("CI_MERGE_REQUEST_PROJECT_ID"))
+		return gitlab_merge_request(e, r);
+	if (is("CI_PIPELINE_SOURCE", "push"))
+		return set_push(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"), getenv("CI_COMMIT_SHA"),
+				before);
+	e->kind = EVENT_MANUAL; /* schedules and buttons judge the branch as it is */
+	e->branch = mem_str(getenv("CI_COMMIT_BRANCH"));
 	e->trust = TRUST_BRANCH;
-	if (is("CI_PIPELINE_SOURCE", "merge_request_event")) {
-		e->kind = EVENT_PULL_REQUEST;
-		e->branch = mem_str(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
-		from = getenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID");
-		to = getenv("CI_MERGE_REQUEST_PROJECT_ID");
-		if (!from || !to || strcmp(from, to) != 0)
-			e->trust = TRUST_FORK;
-		/* a merged result is compared with the target's tip; a detached pipeline with the merge base */
-		tip = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA");
-		if (!tip || !*tip)
-			tip = getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA");
-		rc = set_target(e, r, tip);
-		if (rc == 0 && !*e->target)
-			rc = err_set(ERR_INPUT, "the merge request's pipeline names no target commit");
-		return rc;
-	}
-	set_push(e, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"));
-	if (!is("CI_PIPELINE_SOURCE", "push")) { /* schedules and buttons judge the branch as it is */
-		e->kind = EVENT_MANUAL;
-		e->trust = TRUST_BRANCH;
-	}
-	return set_target(e, r, getenv("CI_COMMIT_BEFORE_SHA"));
+	return set_target(e, r, before);
 }
 
 /* A person's own run: the branch's upstream has the say; a branch without one asks its own questions. */

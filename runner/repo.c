@@ -4,7 +4,11 @@
  * reads the dirty attributes, and knows no grafts. Nothing here writes to the repository.
  *
  * A commit is input from a stranger. A path is normalised by path_check before it is looked up; a symbolic link is
- * followed inside the tree, eight times at most; a file larger than FILE_MAX is refused. */
+ * followed inside the tree, eight times at most; a file larger than the reader's buffer is refused before it is read; the
+ * names in a folder are not trusted to be names, nor its depth and size to be sane.
+ *
+ * A file's or folder's name for the plan (tree_oid) is git's own, but for a folder with links in it: what they point at
+ * is content too, and git's name does not cover it. */
 #include "base/base.h"
 #include "base/digest.h"
 #include "runner/repo.h"
@@ -15,6 +19,8 @@
 
 #define FILE_MAX ((size_t)8 << 30)
 #define LINKS_MAX 8
+#define LINK_BYTES_MAX 4096
+enum { DEPTH_MAX = 32, ENTRIES_MAX = 100000 }; /* of a folder that is walked: a tree that names itself grows without end */
 
 struct repo {
 	git_repository *git;
@@ -95,6 +101,16 @@ bool oid_is_zero(const char *oid)
 	return strspn(oid, "0") == strlen(oid);
 }
 
+/* A whole object name stands for that object and nothing else: no branch or tag of that name. */
+static int resolve(struct repo *r, const char *rev, git_object **out)
+{
+	git_oid id;
+
+	if (strlen(rev) != GIT_OID_HEXSZ || strspn(rev, "0123456789abcdef") != GIT_OID_HEXSZ)
+		return git_revparse_single(out, r->git, rev);
+	return git_oid_fromstr(&id, rev) < 0 ? -1 : git_object_lookup(out, r->git, &id, GIT_OBJECT_ANY);
+}
+
 int repo_commit(struct repo *r, const char *rev, struct commit *out)
 {
 	git_object *obj = NULL, *peeled = NULL;
@@ -103,7 +119,7 @@ int repo_commit(struct repo *r, const char *rev, struct commit *out)
 	int rc = 0;
 
 	memset(out, 0, sizeof(*out));
-	if (git_revparse_single(&obj, r->git, rev) < 0 || git_object_peel(&peeled, obj, GIT_OBJECT_COMMIT) < 0) {
+	if (resolve(r, rev, &obj) < 0 || git_object_peel(&peeled, obj, GIT_OBJECT_COMMIT) < 0) {
 		rc = err_set(ERR_INPUT, "no commit is named %s in this repository", rev);
 		err_hint(rc, "git log --oneline --all shows what there is; a shallow clone may need: git fetch --deepen=50");
 		goto out;
@@ -310,6 +326,53 @@ out:
 	return rc;
 }
 
+/* Where the link at a path points, as a path from the root. */
+static int read_link(struct tree *t, const char *at, const git_tree_entry *e, char **out)
+{
+	git_blob *blob = NULL;
+	char *target;
+	int rc;
+
+	if (git_blob_lookup(&blob, t->repo->git, git_tree_entry_id(e)) < 0)
+		return git_fail(ERR_INPUT, "cannot read", at);
+	if (git_blob_rawsize(blob) == 0 || git_blob_rawsize(blob) > LINK_BYTES_MAX) {
+		rc = err_set(ERR_INPUT, "%s: a link of %lld bytes", at, (long long)git_blob_rawsize(blob));
+	} else {
+		target = mem_strn(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+		rc = link_target(out, at, target);
+		free(target);
+	}
+	git_blob_free(blob);
+	return rc;
+}
+
+/* The first link on the way to a path, replaced by what it points at: *next (yours). ERR_NOTFOUND if there is none. */
+static int follow(struct tree *t, const char *at, char **next)
+{
+	size_t len = 0;
+
+	do {
+		git_tree_entry *e = NULL;
+		char *part, *target = NULL;
+		bool is_link;
+		int rc = 0;
+
+		len += strcspn(at + len, "/");
+		part = mem_strn(at, len);
+		is_link = git_tree_entry_bypath(&e, t->root, part) == 0 && git_tree_entry_filemode(e) == GIT_FILEMODE_LINK;
+		if (is_link)
+			rc = read_link(t, part, e, &target);
+		if (is_link && rc == 0)
+			*next = at[len] ? path_join(target, at + len + 1) : mem_str(target);
+		git_tree_entry_free(e);
+		free(target);
+		free(part);
+		if (is_link)
+			return rc;
+	} while (at[len++]);
+	return ERR_NOTFOUND;
+}
+
 /* The entry at a path with links followed; *real (yours) is where it was found. */
 static int tree_entry(struct tree *t, const char *path, git_tree_entry **out, char **real)
 {
@@ -318,43 +381,38 @@ static int tree_entry(struct tree *t, const char *path, git_tree_entry **out, ch
 
 	for (int i = 0; rc == 0; i++) {
 		git_tree_entry *e = NULL;
-		git_blob *blob = NULL;
 
-		if (git_tree_entry_bypath(&e, t->root, at) < 0) {
-			rc = err_set(ERR_NOTFOUND, "the commit has no file %s", path);
-			break;
-		}
-		if (git_tree_entry_filemode(e) != GIT_FILEMODE_LINK) {
+		if (git_tree_entry_bypath(&e, t->root, at) == 0 && git_tree_entry_filemode(e) != GIT_FILEMODE_LINK) {
 			*out = e;
 			*real = at;
 			return 0;
 		}
-		if (i == LINKS_MAX)
-			rc = err_set(ERR_INPUT, "%s: too many links", path);
-		else if (git_blob_lookup(&blob, t->repo->git, git_tree_entry_id(e)) < 0)
-			rc = git_fail(ERR_INPUT, "cannot read", at);
+		git_tree_entry_free(e);
+		rc = i == LINKS_MAX ? err_set(ERR_INPUT, "%s: too many links", path) : follow(t, at, &next);
+		if (rc == ERR_NOTFOUND)
+			err_set(rc, "the commit has no file %s", path);
 		if (rc == 0) {
-			char *target = mem_strn(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-
-			rc = link_target(&next, at, target);
-			free(target);
 			free(at);
 			at = next;
 			next = NULL;
 		}
-		git_blob_free(blob);
-		git_tree_entry_free(e);
 	}
 	free(at);
 	return rc;
 }
 
-/* The work-tree file of a path, checked to lie beneath the root after links are followed. */
+/* The file of a path: of a work tree, checked to lie beneath the root after links are followed; of a plain folder, which
+ * only a person names on the command line, as it is. */
 static int dirty_path(struct tree *t, const char *path, char **out)
 {
 	char *clean = NULL, *full = NULL, *real = NULL, *root = NULL;
-	int rc = path_check(&clean, path);
+	int rc;
 
+	if (!t->repo) {
+		*out = path_join(t->dir, path);
+		return 0;
+	}
+	rc = path_check(&clean, path);
 	if (rc)
 		return rc;
 	full = path_join(t->dir, clean);
@@ -391,15 +449,15 @@ static bool lfs_pointer(const struct buf *b, char hex[DIGEST_HEX])
 	return true;
 }
 
-static int lfs_resolve(struct tree *t, const char *path, struct buf *b)
+static int lfs_resolve(struct repo *r, const char *path, struct buf *b)
 {
 	char hex[DIGEST_HEX], got[DIGEST_HEX], *file;
 	struct digest d;
 	int rc;
 
-	if (!lfs_pointer(b, hex) || !t->repo)
+	if (!r || !lfs_pointer(b, hex))
 		return 0;
-	file = mem_printf("%slfs/objects/%.2s/%.2s/%s", t->repo->common, hex, hex + 2, hex);
+	file = mem_printf("%slfs/objects/%.2s/%.2s/%s", r->common, hex, hex + 2, hex);
 	buf_clear(b);
 	rc = fs_read(b, file, FILE_MAX);
 	if (rc == ERR_NOTFOUND) {
@@ -422,10 +480,34 @@ static int is_folder(const char *path)
 	return err_set(ERR_INPUT, "%s is a folder, a file is needed", path);
 }
 
+/* Asks for the size first: a blob is loaded whole. */
+static int load_blob(struct repo *r, const git_oid *id, const char *path, struct buf *out)
+{
+	git_object_t type = GIT_OBJECT_ANY;
+	git_blob *blob = NULL;
+	git_odb *odb = NULL;
+	size_t size = 0;
+	int rc = 0;
+
+	if (git_repository_odb(&odb, r->git) == 0 && git_odb_read_header(&size, &type, odb, id) == 0 &&
+	    (size > FILE_MAX || size > out->max)) {
+		rc = err_set(ERR_INPUT, "%s is too large: %zu bytes", path, size);
+	} else if (git_blob_lookup(&blob, r->git, id) < 0) {
+		rc = git_fail(ERR_INPUT, "cannot read", path);
+		err_hint(rc, "a partial clone lacks the content; get it with: git fetch --refetch --filter=blob:limit=1g");
+	} else {
+		buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+		if (buf_full(out))
+			rc = err_set(ERR_INPUT, "%s is too large", path);
+	}
+	git_blob_free(blob);
+	git_odb_free(odb);
+	return rc;
+}
+
 static int read_blob(struct tree *t, const char *path, struct buf *out)
 {
 	git_tree_entry *e = NULL;
-	git_blob *blob = NULL;
 	char *real = NULL;
 	int rc = tree_entry(t, path, &e, &real);
 
@@ -436,35 +518,52 @@ static int read_blob(struct tree *t, const char *path, struct buf *out)
 		err_hint(rc, "inputs of a run must be files of this repository");
 	} else if (git_tree_entry_type(e) != GIT_OBJECT_BLOB) {
 		rc = is_folder(path);
-	} else if (git_blob_lookup(&blob, t->repo->git, git_tree_entry_id(e)) < 0) {
-		rc = git_fail(ERR_INPUT, "cannot read", path);
-		err_hint(rc, "a partial clone lacks the content; get it with: git fetch --refetch --filter=blob:limit=1g");
 	} else {
-		buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-		if (buf_full(out))
-			rc = err_set(ERR_INPUT, "%s is too large", path);
+		rc = load_blob(t->repo, git_tree_entry_id(e), path, out);
 	}
-	git_blob_free(blob);
 	git_tree_entry_free(e);
 	free(real);
 	return rc;
 }
 
-int tree_read(struct tree *t, const char *path, struct buf *out)
+/* A pipe or a device in a work tree would be waited for. */
+static int read_file(struct tree *t, const char *path, struct buf *out)
 {
 	char *file = NULL;
+	struct stat st;
+	int rc = dirty_path(t, path, &file);
+
+	if (rc)
+		return rc;
+	if (fs_is_dir(file))
+		rc = is_folder(path);
+	else if (t->repo && stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+		rc = err_set(ERR_INPUT, "%s is not a regular file", path);
+	else
+		rc = fs_read(out, file, FILE_MAX);
+	free(file);
+	return rc;
+}
+
+int tree_read(struct tree *t, const char *path, struct buf *out)
+{
 	int rc;
 
 	buf_clear(out);
-	if (t->root) {
-		rc = read_blob(t, path, out);
-	} else {
-		rc = dirty_path(t, path, &file);
-		if (rc == 0)
-			rc = fs_is_dir(file) ? is_folder(path) : fs_read(out, file, FILE_MAX);
-		free(file);
-	}
-	return rc ? rc : lfs_resolve(t, path, out);
+	rc = t->root ? read_blob(t, path, out) : read_file(t, path, out);
+	return rc ? rc : lfs_resolve(t->repo, path, out);
+}
+
+int repo_blob(struct repo *r, const char *oid, struct buf *out)
+{
+	git_oid id;
+	int rc;
+
+	buf_clear(out);
+	if (strlen(oid) != GIT_OID_HEXSZ || git_oid_fromstr(&id, oid) < 0)
+		return err_set(ERR_NOTFOUND, "no blob %.64s", oid);
+	rc = load_blob(r, &id, oid, out);
+	return rc ? rc : lfs_resolve(r, oid, out);
 }
 
 bool tree_is_dir(struct tree *t, const char *path)
@@ -485,39 +584,68 @@ bool tree_is_dir(struct tree *t, const char *path)
 	return yes;
 }
 
-/* A dirty folder's name: the digest over its files' names and contents. */
-struct dirty_hash {
+/* ---- names of content ---------------------------------------------------------------------------------------------- */
+
+/* A walk over a folder, bounded. */
+struct walk {
+	struct tree *tree;
+	const char *path; /* of the folder in the tree */
+	const char *to;   /* export: where its files go */
 	struct digest_ctx *ctx;
-	const char *dir;
+	int depth;
+	size_t *entries; /* so far, of the whole walk */
+	bool *links;     /* found one */
 };
 
+static int walk_count(const struct walk *w)
+{
+	if (w->depth > DEPTH_MAX)
+		return err_set(ERR_INPUT, "%s: folders and links deeper than %d", w->path, DEPTH_MAX);
+	if (++*w->entries > ENTRIES_MAX)
+		return err_set(ERR_INPUT, "%s: more than %d files", w->path, ENTRIES_MAX);
+	return 0;
+}
+
+/* A dirty folder's name: the digest over its files' names and contents. */
 static int dirty_hash_one(const char *name, void *arg)
 {
-	struct dirty_hash *h = arg;
-	char *file = path_join(h->dir, name), hex[DIGEST_HEX];
+	const struct walk *w = arg;
+	char *path, *file = NULL, hex[DIGEST_HEX];
 	struct digest d;
-	int rc = 0;
+	int rc = walk_count(w);
 
-	digest_text(h->ctx, name);
-	if (fs_is_dir(file)) {
-		struct dirty_hash sub = { h->ctx, file };
+	if (rc || strcmp(name, ".git") == 0)
+		return rc;
+	path = path_join(w->path, name);
+	rc = dirty_path(w->tree, path, &file);
+	digest_text(w->ctx, name);
+	if (rc == ERR_NOTFOUND) { /* a link to nothing */
+		digest_text(w->ctx, NULL);
+		rc = 0;
+	} else if (rc == 0 && fs_is_dir(file)) {
+		struct walk sub = *w;
 
-		if (strcmp(name, ".git") != 0)
-			rc = fs_list(file, dirty_hash_one, &sub);
-	} else {
+		sub.path = path;
+		sub.depth++;
+		digest_text(w->ctx, "/");
+		rc = fs_list(file, dirty_hash_one, &sub);
+		digest_text(w->ctx, "//"); /* no file has that name: the folder ends here */
+	} else if (rc == 0) {
 		rc = digest_file(&d, file);
 		if (rc == 0) {
 			digest_hex(hex, &d);
-			digest_text(h->ctx, hex);
+			digest_text(w->ctx, hex);
 		}
 	}
 	free(file);
+	free(path);
 	return rc;
 }
 
 static int dirty_oid(struct tree *t, const char *path, char oid[OID_HEX])
 {
-	struct dirty_hash h = { NULL, NULL };
+	size_t entries = 0;
+	struct walk w = { .tree = t, .path = path, .entries = &entries };
 	struct digest d;
 	char *file = NULL;
 	git_oid id;
@@ -526,10 +654,9 @@ static int dirty_oid(struct tree *t, const char *path, char oid[OID_HEX])
 	if (rc)
 		return rc;
 	if (fs_is_dir(file)) {
-		h.ctx = digest_new();
-		h.dir = file;
-		rc = fs_list(file, dirty_hash_one, &h);
-		d = digest_end(h.ctx);
+		w.ctx = digest_new();
+		rc = fs_list(file, dirty_hash_one, &w);
+		d = digest_end(w.ctx);
 		digest_hex(oid, &d);
 	} else if (git_odb_hashfile(&id, file, GIT_OBJECT_BLOB) < 0) {
 		rc = git_fail(ERR_IO, "cannot read", path);
@@ -540,22 +667,72 @@ static int dirty_oid(struct tree *t, const char *path, char oid[OID_HEX])
 	return rc;
 }
 
-int tree_oid(struct tree *t, const char *path, char oid[OID_HEX])
+static int oid_at(struct tree *t, const char *path, char oid[OID_HEX], int depth, size_t *entries);
+
+/* Feeds the links beneath a folder, each with the name of what it points at. */
+static int walk_links(const struct walk *w, const git_oid *id)
+{
+	git_tree *sub = NULL;
+	int rc = 0;
+
+	if (git_tree_lookup(&sub, w->tree->repo->git, id) < 0)
+		return git_fail(ERR_INPUT, "cannot read", w->path);
+	for (size_t i = 0; rc == 0 && i < git_tree_entrycount(sub); i++) {
+		const git_tree_entry *e = git_tree_entry_byindex(sub, i);
+		char *path = path_join(w->path, git_tree_entry_name(e)), oid[OID_HEX];
+		struct walk next = *w;
+
+		next.path = path;
+		next.depth++;
+		rc = walk_count(w);
+		if (rc == 0 && git_tree_entry_type(e) == GIT_OBJECT_TREE) {
+			rc = walk_links(&next, git_tree_entry_id(e));
+		} else if (rc == 0 && git_tree_entry_filemode(e) == GIT_FILEMODE_LINK) {
+			*w->links = true;
+			rc = oid_at(w->tree, path, oid, w->depth + 1, w->entries);
+			digest_text(w->ctx, path);
+			digest_text(w->ctx, rc == 0 ? oid : NULL);
+			rc = rc == ERR_NOTFOUND ? 0 : rc;
+		}
+		free(path);
+	}
+	git_tree_free(sub);
+	return rc;
+}
+
+static int oid_at(struct tree *t, const char *path, char oid[OID_HEX], int depth, size_t *entries)
 {
 	git_tree_entry *e = NULL;
 	char *real = NULL;
-	int rc;
+	bool links = false;
+	struct digest d;
+	int rc = tree_entry(t, path, &e, &real);
 
-	if (!t->root)
-		return dirty_oid(t, path, oid);
-	rc = tree_entry(t, path, &e, &real);
 	if (rc)
 		return rc;
 	git_oid_tostr(oid, OID_HEX, git_tree_entry_id(e));
+	if (git_tree_entry_type(e) == GIT_OBJECT_TREE) {
+		struct walk w = { t, real, NULL, digest_new(), depth, entries, &links };
+
+		digest_text(w.ctx, oid);
+		rc = walk_links(&w, git_tree_entry_id(e));
+		d = digest_end(w.ctx);
+		if (links)
+			digest_hex(oid, &d);
+	}
 	git_tree_entry_free(e);
 	free(real);
-	return 0;
+	return rc;
 }
+
+int tree_oid(struct tree *t, const char *path, char oid[OID_HEX])
+{
+	size_t entries = 0;
+
+	return t->root ? oid_at(t, path, oid, 0, &entries) : dirty_oid(t, path, oid);
+}
+
+/* ---- export ------------------------------------------------------------------------------------------------------- */
 
 static int export_file(struct tree *t, const char *path, const char *to)
 {
@@ -568,55 +745,99 @@ static int export_file(struct tree *t, const char *path, const char *to)
 	return rc;
 }
 
-struct dirty_export {
-	struct tree *tree;
-	const char *path, *to;
-};
+static int export_at(const struct walk *w);
 
-static int export_dirty_one(const char *name, void *arg)
+/* A name in a hostile tree may be "..", "/etc" or "a/b": none of that is a name. */
+static int check_name(const struct walk *w, const char *name)
 {
-	struct dirty_export *x = arg;
-	char *from = path_join(x->path, name), *to = path_join(x->to, name);
-	int rc = tree_is_dir(x->tree, from) ? tree_export(x->tree, from, to) : export_file(x->tree, from, to);
+	char *clean = NULL;
+	int rc = path_check(&clean, name);
 
+	if (rc == 0 && (strcmp(clean, name) != 0 || strchr(name, '/')))
+		rc = err_set(ERR_INPUT, "%s holds an entry that is no file name: %s", w->path, name);
+	free(clean);
+	return rc ? rc : walk_count(w);
+}
+
+static int export_entry(const struct walk *w, const char *name, bool is_dir)
+{
+	char *from = path_join(w->path, name), *to = path_join(w->to, name);
+	struct walk sub = *w;
+	int rc;
+
+	sub.path = from;
+	sub.to = to;
+	sub.depth++;
+	rc = is_dir ? export_at(&sub) : export_file(w->tree, from, to);
 	free(from);
 	free(to);
 	return rc;
 }
 
-int tree_export(struct tree *t, const char *path, const char *dir)
+static int export_dirty_one(const char *name, void *arg)
 {
-	git_tree_entry *e = NULL;
-	git_tree *sub = NULL;
-	char *real = NULL;
-	int rc = fs_mkdirs(dir);
+	const struct walk *w = arg;
+	int rc = check_name(w, name);
+	char *from;
 
 	if (rc)
 		return rc;
-	if (!t->root) {
-		struct dirty_export x = { t, path, dir };
+	from = path_join(w->path, name);
+	rc = export_entry(w, name, tree_is_dir(w->tree, from));
+	free(from);
+	return rc;
+}
 
-		rc = dirty_path(t, path, &real);
-		if (rc == 0)
-			rc = fs_list(real, export_dirty_one, &x);
-		free(real);
-		return rc;
-	}
-	rc = tree_entry(t, path, &e, &real);
+static int export_dirty(const struct walk *w)
+{
+	char *real = NULL;
+	int rc = dirty_path(w->tree, w->path, &real);
+
+	if (rc == 0 && !fs_is_dir(real))
+		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", w->path);
+	if (rc == 0)
+		rc = fs_mkdirs(w->to);
+	if (rc == 0)
+		rc = fs_list(real, export_dirty_one, (void *)(uintptr_t)w);
+	free(real);
+	return rc;
+}
+
+static int export_at(const struct walk *w)
+{
+	git_tree_entry *e = NULL;
+	git_tree *sub = NULL;
+	struct walk here = *w;
+	char *real = NULL;
+	int rc;
+
+	if (!w->tree->root)
+		return export_dirty(w);
+	rc = tree_entry(w->tree, w->path, &e, &real);
+	here.path = real;
 	if (rc == 0 && git_tree_entry_type(e) != GIT_OBJECT_TREE)
-		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", path);
-	if (rc == 0 && git_tree_lookup(&sub, t->repo->git, git_tree_entry_id(e)) < 0)
-		rc = git_fail(ERR_INPUT, "cannot read", path);
+		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", w->path);
+	if (rc == 0 && git_tree_lookup(&sub, w->tree->repo->git, git_tree_entry_id(e)) < 0)
+		rc = git_fail(ERR_INPUT, "cannot read", w->path);
+	if (rc == 0)
+		rc = fs_mkdirs(w->to);
 	for (size_t i = 0; rc == 0 && i < git_tree_entrycount(sub); i++) {
 		const git_tree_entry *child = git_tree_entry_byindex(sub, i);
-		char *from = path_join(real, git_tree_entry_name(child)), *to = path_join(dir, git_tree_entry_name(child));
 
-		rc = git_tree_entry_type(child) == GIT_OBJECT_TREE ? tree_export(t, from, to) : export_file(t, from, to);
-		free(from);
-		free(to);
+		rc = check_name(&here, git_tree_entry_name(child));
+		if (rc == 0)
+			rc = export_entry(&here, git_tree_entry_name(child), git_tree_entry_type(child) == GIT_OBJECT_TREE);
 	}
 	git_tree_free(sub);
 	git_tree_entry_free(e);
 	free(real);
 	return rc;
+}
+
+int tree_export(struct tree *t, const char *path, const char *dir)
+{
+	size_t entries = 0;
+	const struct walk w = { .tree = t, .path = path, .to = dir, .entries = &entries };
+
+	return export_at(&w);
 }

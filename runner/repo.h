@@ -33,18 +33,21 @@ int repo_upstream(struct repo *r, const char *branch, char **out);
 bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant);
 int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_HEX]);
 bool oid_is_zero(const char *oid);
+/* The content of a blob by its name, an LFS pointer resolved. ERR_NOTFOUND: not a name; ERR_INPUT: not in this clone. */
+int repo_blob(struct repo *r, const char *oid, struct buf *out);
 
 struct tree;
 int tree_open(struct tree **out, struct repo *r, const struct commit *c);
 int tree_open_dirty(struct tree **out, struct repo *r);
-int tree_open_dir(struct tree **out, const char *dir); /* any folder, outside a repository */
+int tree_open_dir(struct tree **out, const char *dir); /* a person's own folder: its paths are not confined */
 void tree_close(struct tree *t);
 /* The bytes of a file; ERR_NOTFOUND, ERR_INPUT (leaves the tree, is a folder, a pointer whose object is not here). */
 int tree_read(struct tree *t, const char *path, struct buf *out);
-/* The git name of a file or folder: a digest of its content. ERR_NOTFOUND. */
+/* The git name of a file or folder: a digest of its content; of a folder with links in it, a SHA-256 that covers what they
+ * point at as well. ERR_NOTFOUND. */
 int tree_oid(struct tree *t, const char *path, char oid[OID_HEX]);
 bool tree_is_dir(struct tree *t, const char *path);
-/* Writes a folder's files beneath dir (made). */
+/* Writes a folder's files beneath dir (made), links as copies of what they point at. */
 int tree_export(struct tree *t, const char *path, const char *dir);
 
 #endif

@@ -61,10 +61,24 @@ static int read_target(struct run *run)
 	return 0;
 }
 
+/* The forge vouches for the commit that was pushed, not for another that somebody names on the command line. */
+static void check_pushed(struct run *run)
+{
+	if (run->event.trust != TRUST_PROTECTED)
+		return;
+	if (!run->options->dirty && strcmp(run->event.commit, run->commit.oid) == 0)
+		return;
+	run->event.trust = TRUST_BRANCH;
+	run_note(run, "%s is not what was pushed: no alias moves in this run",
+		 run->options->dirty ? "the work tree" : run->commit.oid);
+}
+
 int step_read(struct run *run)
 {
 	int rc = read_candidate(run);
 
+	if (rc == 0)
+		check_pushed(run);
 	if (rc == 0 && *run->event.target)
 		rc = read_target(run);
 	if (rc)
