@@ -346,7 +346,7 @@ static int search(struct render *r, const struct node *at, const struct args *a,
 
 static int str_find(struct render *r, const struct node *at, const struct args *a, struct value *out)
 {
-	int64_t i;
+	int64_t i = -1;
 	int rc = search(r, at, a, false, &i);
 
 	*out = value_int(i);
@@ -355,7 +355,7 @@ static int str_find(struct render *r, const struct node *at, const struct args *
 
 static int str_rfind(struct render *r, const struct node *at, const struct args *a, struct value *out)
 {
-	int64_t i;
+	int64_t i = -1;
 	int rc = search(r, at, a, true, &i);
 
 	*out = value_int(i);
