@@ -562,6 +562,17 @@ static void write_promotion(const struct term *t, const json_t *report)
 	buf_release(&line);
 }
 
+/* A run's name: a digest is known by its beginning (registry_query.c). */
+static void add_run(struct buf *out, const char *id)
+{
+	bool digest = strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64;
+
+	if (digest)
+		buf_add(out, id, 12);
+	else
+		text_clean(out, id, 40);
+}
+
 /* Where to look next: only commands that make sense for this run, and only what fits one line. */
 static void write_next(const struct term *t, const json_t *report)
 {
@@ -569,7 +580,7 @@ static void write_next(const struct term *t, const json_t *report)
 	struct items line = { .t = t, .lines = 1 };
 	struct buf run = BUF_INIT(PART_MAX), text = BUF_INIT(PART_MAX);
 
-	text_clean(&run, report_text(report, NULL, "run"), 40);
+	add_run(&run, report_text(report, NULL, "run"));
 	if (!run.len)
 		goto out;
 	buf_addf(&text, "next: assay show %s", buf_str(&run));
@@ -582,7 +593,7 @@ static void write_next(const struct term *t, const json_t *report)
 	if (*base) {
 		buf_clear(&text);
 		buf_adds(&text, "assay diff ");
-		text_clean(&text, base, 40);
+		add_run(&text, base);
 		buf_addf(&text, " %s", buf_str(&run));
 		item(&line, buf_str(&text));
 	}
