@@ -6,6 +6,7 @@ export CI_HOME=$TRASH/ci ASSAY_HOME=$TRASH/ci
 # a protected push, as GitLab's CI tells it
 ci_run() {
 	GITLAB_CI=true CI_PIPELINE_SOURCE=push CI_COMMIT_BRANCH=main CI_COMMIT_REF_PROTECTED=true \
+		CI_COMMIT_SHA="$(git rev-parse "$1")" \
 		CI_COMMIT_BEFORE_SHA=0000000000000000000000000000000000000000 assay run "$1" --json
 }
 check "a protected push promotes" 0 ci_run HEAD
