@@ -10,7 +10,7 @@
 
 enum { ID_MAX = 200 };
 
-/* ---- paths ---------------------------------------------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------------------------------------- */
 
 /* dir/name with "." and ".." resolved; NULL if that leaves the root. An absolute dir stays absolute. */
 static char *source_path(const char *dir, const char *name)
@@ -82,7 +82,7 @@ int source_read(const struct eval_files *files, const char *src_path, const char
 	return rc;
 }
 
-/* ---- documents -------------------------------------------------------------------------------------------------------------- */
+/* ---- documents --------------------------------------------------------------------------------------------------- */
 
 int doc_error(int rc, const struct doc *d)
 {

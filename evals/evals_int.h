@@ -9,7 +9,7 @@
 #include "evals/evals.h"
 #include "model/model.h"
 
-/* ---- dataset.c: files and documents ------------------------------------------------------------------------------- */
+/* ---- dataset.c: files and documents ------------------------------------------------------------------------------ */
 
 /* Where a task's keys stand and how its files are reached. */
 struct source {
@@ -43,12 +43,12 @@ void split_release(struct split *s);
 /* "file:line: ", in front of the error text. */
 int doc_error(int rc, const struct doc *d);
 
-/* ---- literal.c ------------------------------------------------------------------------------------------------------ */
+/* ---- literal.c --------------------------------------------------------------------------------------------------- */
 
 /* A Python list or tuple of literals ("['a', \"b\", 3]") as a JSON array. ERR_INPUT. */
 int literal_parse(json_t **out, const char *text, size_t len);
 
-/* ---- field.c: doc_to_text, doc_to_target, doc_to_choice … ---------------------------------------------------------------- */
+/* ---- field.c: doc_to_text, doc_to_target, doc_to_choice … -------------------------------------------------------- */
 
 enum field_kind { FIELD_NONE, FIELD_COLUMN, FIELD_TEMPLATE, FIELD_VALUE };
 struct field {
@@ -66,7 +66,7 @@ int field_eval(json_t **out, const struct field *f, const struct doc *d);
 /* As field_eval, for a field that must give text; nothing is added for FIELD_NONE. */
 int field_text(struct buf *out, const struct field *f, const struct doc *d);
 
-/* ---- metrics.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- metrics.c --------------------------------------------------------------------------------------------------- */
 
 enum output_type { OUTPUT_LOGLIK, OUTPUT_ROLLING, OUTPUT_CHOICE, OUTPUT_GENERATE, OUTPUT_TYPES };
 
@@ -109,7 +109,7 @@ int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
 int aggregate_parse(enum aggregate *out, const char *name);
 
-/* ---- task.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- task.c ------------------------------------------------------------------------------------------------------ */
 
 struct task {
 	char *name;
@@ -129,7 +129,7 @@ struct task {
 int task_load(struct task *t, const struct source *src);
 void task_release(struct task *t);
 
-/* ---- prompt.c --------------------------------------------------------------------------------------------------------------- */
+/* ---- prompt.c ---------------------------------------------------------------------------------------------------- */
 
 /* Description, shots and the document's own text, as lm-evaluation-harness lays them out in plain text. */
 int prompt_build(struct buf *out, const struct task *t, const struct doc *d);
@@ -138,7 +138,7 @@ void instance_release(struct instance *in);
 /* The document's text and its right answer alone. */
 int prompt_own_text(struct buf *out, const struct task *t, const struct doc *d);
 
-/* ---- loglik.c, generate_until.c: the request kinds -------------------------------------------------------------------------- */
+/* ---- loglik.c, generate_until.c: the request kinds --------------------------------------------------------------- */
 
 struct eval_run {
 	const struct scorer *scorer;
@@ -149,7 +149,7 @@ struct eval_run {
 int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r);
 int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r);
 
-/* ---- samples.c ----------------------------------------------------------------------------------------------------------------- */
+/* ---- samples.c --------------------------------------------------------------------------------------------------- */
 
 void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,
 		 const char *response);

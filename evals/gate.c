@@ -38,7 +38,7 @@ int verdict_parse(enum verdict *out, const char *name)
 	return err_set(ERR_INPUT, "\"%.60s\" is no verdict", name);
 }
 
-/* ---- what comes in ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- what comes in ----------------------------------------------------------------------------------------------- */
 
 static int check_task(const struct task_result *t, const char *whose)
 {
@@ -132,7 +132,7 @@ static int check_direction(const struct gate_rule *r, const struct metric *m)
 	return 0;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static struct gate_result_rule *row_add(struct gate_result *r)
 {
@@ -187,7 +187,7 @@ static void sort_worst_first(struct gate_result_rule *rows, size_t n)
 	}
 }
 
-/* ---- watched and shown ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- watched and shown ------------------------------------------------------------------------------------------- */
 
 static bool has_row(const struct gate_result *r, const struct task_result *t, const struct metric *m)
 {
@@ -275,7 +275,7 @@ static int add_shown(struct gate_result *out, const struct gate_policy *policy, 
 	return rc;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 struct tally {
 	size_t gated, of[ARRAY_LEN(verdicts)], floors;
@@ -443,7 +443,7 @@ void gate_result_release(struct gate_result *r)
 	*r = (struct gate_result){ 0 };
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static json_t *number(double x)
 {

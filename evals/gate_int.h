@@ -4,7 +4,7 @@
 
 #include "evals/evals_int.h"
 
-/* ---- pair.c ------------------------------------------------------------------------------------------------------------------- */
+/* ---- pair.c ------------------------------------------------------------------------------------------------------ */
 
 /* One metric of one task in both runs, on the samples that both have, in the candidate's order. */
 struct pairing {
@@ -30,7 +30,7 @@ const char *value_interval(const struct metric *m, size_t n, double confidence, 
 /* One confidence bound on a standard error that may be 0. See pair.c. */
 double interval_error(double se, double scale, size_t n);
 
-/* ---- gate_rule.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- gate_rule.c ------------------------------------------------------------------------------------------------- */
 
 enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE };
 struct judge {

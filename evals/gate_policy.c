@@ -49,7 +49,7 @@ bool gate_name_split(const char *name, char **task, char **metric, char **filter
 	return true;
 }
 
-/* ---- words ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- words ------------------------------------------------------------------------------------------------------- */
 
 struct word {
 	const char *name;
@@ -96,7 +96,7 @@ static int policy_inconclusive(struct gate_policy *p, const struct yaml *y, json
 	return rc;
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------------------------------- */
 
 /* A number, or text "3%" as 0.03 with *percent. */
 static int rule_number(const struct yaml *y, const json_t *map, const char *key, bool *has, double *out, bool *percent)
@@ -229,7 +229,7 @@ static int policy_watch(struct gate_policy *p, const struct yaml *y, json_t *gat
 	return 0;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {

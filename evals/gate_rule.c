@@ -45,7 +45,7 @@ static double limit_value(const struct gate_rule *rule, enum limit_kind kind, bo
 												  : rule->increase;
 }
 
-/* ---- numbers in sentences ---------------------------------------------------------------------------------------------------------- */
+/* ---- numbers in sentences ---------------------------------------------------------------------------------------- */
 
 /* How many decimals show x beside y without hiding which is larger, or that x is not zero. */
 static int decimals(double x, double y, int least)
@@ -91,7 +91,7 @@ static void change_text(struct buf *out, const struct pairing *p, double limit, 
 		buf_addf(out, " (lost %zu, won %zu)", p->lost, p->won);
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static void row_init(struct gate_result_rule *row, const struct pairing *p)
 {
@@ -135,7 +135,7 @@ static bool is_limited(const struct task_result *t)
 	return t->n < t->n_total;
 }
 
-/* ---- min and max ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- min and max ------------------------------------------------------------------------------------------------- */
 
 static bool floor_holds(const struct judge *j, size_t right, size_t n)
 {
@@ -180,7 +180,7 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 	row->explanation = buf_take(&text);
 }
 
-/* ---- max_drop and max_increase ------------------------------------------------------------------------------------------------------------ */
+/* ---- max_drop and max_increase ----------------------------------------------------------------------------------- */
 
 static double baseline_right(const struct judge *j)
 {

@@ -36,7 +36,7 @@ struct metric_regex {
 	pcre2_code *code;
 };
 
-/* ---- scores of one document ------------------------------------------------------------------------------------------------- */
+/* ---- scores of one document -------------------------------------------------------------------------------------- */
 
 static bool gold_has(const struct instance *in, size_t choice)
 {
@@ -171,7 +171,7 @@ int metric_direction(const char *name, bool *binary)
 	return 0;
 }
 
-/* ---- exact_match -------------------------------------------------------------------------------------------------------------- */
+/* ---- exact_match ------------------------------------------------------------------------------------------------- */
 
 /* Every match of code in s replaced, in place of *s. */
 static int replace_all(char **s, pcre2_code *code, const char *with, uint32_t options)
@@ -269,7 +269,7 @@ int metric_score(const struct task_metric *m, const struct outcome *o, double *s
 	return 0;
 }
 
-/* ---- metric_list -------------------------------------------------------------------------------------------------------------- */
+/* ---- metric_list ------------------------------------------------------------------------------------------------- */
 
 static int regexes_load(struct task_metric *m, const struct source *src, json_t *entry)
 {
@@ -429,7 +429,7 @@ void metrics_free(struct task_metric *m, size_t n)
 	free(m);
 }
 
-/* ---- aggregates -------------------------------------------------------------------------------------------------------------------- */
+/* ---- aggregates -------------------------------------------------------------------------------------------------- */
 
 static const char *const aggregates[] = { "mean", "perplexity", "bits" };
 

@@ -16,7 +16,7 @@
 
 enum { CHOICES_MAX = 1000 };
 
-/* ---- white space at the seams --------------------------------------------------------------------------------------------- */
+/* ---- white space at the seams ------------------------------------------------------------------------------------ */
 
 static bool starts_with_space(const char *s, size_t len)
 {
@@ -37,7 +37,7 @@ static bool ends_with_space(const char *s, size_t len)
 	return utf8_is_space(utf8_next(s + at, len - at, &used));
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------------ */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 /* A scalar as Python's str() would print it; yours. NULL for a list or an object. */
 static char *scalar_text(const json_t *v)
@@ -127,7 +127,7 @@ static int choices_value(json_t **out, const struct task *t, const struct doc *d
 	return 0;
 }
 
-/* ---- layout -------------------------------------------------------------------------------------------------------------------- */
+/* ---- layout ------------------------------------------------------------------------------------------------------ */
 
 /* One question, with its answer or (answer NULL) without. */
 static void turn_add(struct buf *out, const struct task *t, const struct buf *question, const char *answer,
@@ -227,7 +227,7 @@ int prompt_build(struct buf *out, const struct task *t, const struct doc *d)
 	return rc;
 }
 
-/* ---- instances ------------------------------------------------------------------------------------------------------------------ */
+/* ---- instances --------------------------------------------------------------------------------------------------- */
 
 static int instance_target(struct instance *in, const json_t *v, const struct doc *d)
 {

@@ -17,7 +17,7 @@
 
 enum { TEXT_MAX = 4096, METRICS_MAX = 64, SAMPLES_MAX = 50000000 };
 
-/* ---- one sample ----------------------------------------------------------------------------------------------------------------- */
+/* ---- one sample -------------------------------------------------------------------------------------------------- */
 
 /* At most TEXT_MAX bytes of s, cut between code points; the head, or (tail) the end, where a prompt has its question. */
 static char *cut_text(const char *s, bool tail)
@@ -98,7 +98,7 @@ const struct metric *task_result_metric(const struct task_result *t, const char 
 	return NULL;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static json_t *real_or_null(double x)
 {
@@ -168,7 +168,7 @@ void task_result_write(const struct task_result *t, struct buf *out)
 	}
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 struct samples_reader {
 	struct task_result *t;
@@ -360,7 +360,7 @@ int task_result_read(struct task_result *out, const char *text, size_t len, cons
 	return rc;
 }
 
-/* ---- plain score files --------------------------------------------------------------------------------------------------------------- */
+/* ---- plain score files ------------------------------------------------------------------------------------------- */
 
 static int plain_line(json_t *v, size_t line, void *arg)
 {

@@ -30,7 +30,7 @@ double stats_sum(const double *x, size_t n)
 	return sum + lost;
 }
 
-/* ---- distributions -------------------------------------------------------------------------------------------------- */
+/* ---- distributions ----------------------------------------------------------------------------------------------- */
 
 double stats_normal_cdf(double z)
 {
@@ -156,7 +156,7 @@ double stats_t_quantile(double p, double df)
 	return bisect(t_upper_at, &df, 0, hi, 1 - p, false);
 }
 
-/* ---- paired 0/1 scores ---------------------------------------------------------------------------------------------- */
+/* ---- paired 0/1 scores ------------------------------------------------------------------------------------------- */
 
 /* P(Bin(m,1/2) >= lost) and the probability of lost itself, m = lost + won. */
 static void half_binomial(size_t lost, size_t won, long double *tail, long double *at)
@@ -236,7 +236,7 @@ void stats_clopper_pearson(size_t k, size_t n, double confidence, double *lo, do
 	*hi = k == n ? 1 : stats_beta_quantile(confidence, right + 1, wrong);
 }
 
-/* ---- means and ratios ------------------------------------------------------------------------------------------------- */
+/* ---- means and ratios -------------------------------------------------------------------------------------------- */
 
 void stats_ratio(struct stats_ratio *out, const double *x, const double *w, size_t n)
 {

@@ -21,7 +21,7 @@ struct suite {
 	size_t n;
 };
 
-/* ---- loading -------------------------------------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 static int suite_add(struct suite *s, const struct source *src, const json_t *at)
 {
@@ -192,7 +192,7 @@ int suite_each_text(const struct suite *s, int (*each)(const char *task, const c
 	return rc;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static size_t docs_asked(const struct task *t, const struct suite_options *o)
 {

@@ -61,7 +61,7 @@ static int key_flag(const struct source *src, const json_t *map, const char *key
 	return key_given(map, key) ? yaml_get_flag(src->y, map, key, out) : 0;
 }
 
-/* ---- keys one by one ----------------------------------------------------------------------------------------------------------- */
+/* ---- keys one by one --------------------------------------------------------------------------------------------- */
 
 static int task_refuse_later(const struct source *src)
 {
@@ -225,7 +225,7 @@ static int task_generation(struct task *t, const struct source *src)
 	return rc;
 }
 
-/* ---- data and shots ------------------------------------------------------------------------------------------------------------- */
+/* ---- data and shots ---------------------------------------------------------------------------------------------- */
 
 static int shots_load(struct task *t, const struct source *src, const char *eval, const char *const splits[3])
 {
@@ -344,7 +344,7 @@ static int task_try(const struct task *t)
 	return 0;
 }
 
-/* ---- digest --------------------------------------------------------------------------------------------------------------------- */
+/* ---- digest ------------------------------------------------------------------------------------------------------ */
 
 static void digest_field(struct digest_ctx *c, const struct field *f)
 {
@@ -419,7 +419,7 @@ static void task_digest(struct task *t, const struct source *src)
 	t->digest = digest_end(c);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 int task_load(struct task *t, const struct source *src)
 {

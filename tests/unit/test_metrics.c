@@ -84,7 +84,7 @@ static void test_metric_score__hostile_regex_is_an_error(void **state)
 static void score_choice(const struct task_metric *m, const double *ll, size_t n, int gold, double *score)
 {
 	struct loglik_result results[4];
-	char *choices[4] = { "a", "bb", "ccc", "dddd" };
+	char a[] = "a", bb[] = "bb", ccc[] = "ccc", dddd[] = "dddd", *choices[4] = { a, bb, ccc, dddd };
 	int golds[1] = { gold };
 	struct instance in = { .choices = choices, .n_choices = n, .gold = golds, .n_gold = 1 };
 	struct outcome o = { &in, results, NULL };

@@ -174,7 +174,8 @@ static void test_sample_fill__cuts_long_texts_between_code_points(void **state)
 	struct buf text = BUF_INIT(1 << 20);
 	struct sample s = { 0 };
 	json_t *value = json_pack("{s:i}", "a", 1);
-	struct doc d = { value, "f", 1, "id" };
+	char id[] = "id";
+	struct doc d = { value, "f", 1, id };
 	struct instance in = { 0 };
 
 	(void)state;
