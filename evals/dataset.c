@@ -71,7 +71,8 @@ int source_read(const struct eval_files *files, const char *src_path, const char
 		rc = err_set(ERR_INPUT, "\"%s\" is not a path beneath the root", name);
 		err_hint(rc, "name a file of the same repository, by a relative path");
 	} else if (rc == ERR_NOTFOUND) {
-		rc = err_set(ERR_INPUT, "there is no file \"%s\" (looked for %s%s%s)", name, tries[0] ? tries[0] : tries[1],
+		rc = err_set(ERR_INPUT, "there is no file \"%s\" (looked for %s%s%s)", name,
+			     tries[0] ? tries[0] : tries[1],
 			     tries[0] && tries[1] && strcmp(tries[0], tries[1]) != 0 ? " and " : "",
 			     tries[0] && tries[1] && strcmp(tries[0], tries[1]) != 0 ? tries[1] : "");
 		err_hint(rc, "paths are relative to the file that names them, or to the root; is the file committed?");
@@ -177,7 +178,8 @@ static int split_read(struct split *s, const struct source *src, const char *nam
 }
 
 /* The file or files of a split: text or a list of texts. */
-static int split_files(struct split *s, const struct source *src, const json_t *names, const json_t *at, const char *key)
+static int split_files(struct split *s, const struct source *src, const json_t *names, const json_t *at,
+		       const char *key)
 {
 	const json_t *name;
 	size_t i;
@@ -217,7 +219,8 @@ int split_load(struct split *out, const struct source *src, const char *key, con
 	if (!json_is_object(files)) { /* without names there is one split */
 		if (strcmp(name, "train") == 0)
 			return split_files(out, src, files, kwargs, "data_files");
-		yaml_error(src->y, src->map, key, "there is no split \"%s\": files without a split are \"train\"", name);
+		yaml_error(src->y, src->map, key, "there is no split \"%s\": files without a split are \"train\"",
+			   name);
 		return err_hint(ERR_INPUT, "write data_files: {%s: file.jsonl}, or %s: train", name, key);
 	}
 	value = json_object_get(files, name);

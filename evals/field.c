@@ -67,7 +67,8 @@ int field_eval(json_t **out, const struct field *f, const struct doc *d)
 	if (f->kind == FIELD_COLUMN) {
 		member = json_object_get(d->value, f->text);
 		if (!member || json_is_null(member))
-			return doc_error(err_set(ERR_INPUT, "this row has no \"%s\", which %s needs", f->text, f->key), d);
+			return doc_error(err_set(ERR_INPUT, "this row has no \"%s\", which %s needs", f->text, f->key),
+					 d);
 		*out = json_incref(member);
 		return 0;
 	}

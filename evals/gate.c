@@ -58,11 +58,11 @@ static int check_task(const struct task_result *t, const char *whose)
 			const struct metric *m = &t->metrics[k];
 
 			if (!isfinite(m->scores[i]) || (m->weights && !(isfinite(m->weights[i]) && m->weights[i] > 0)))
-				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is not a number", t->task,
-					     t->samples[i].id, m->name, whose);
+				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is not a number",
+					     t->task, t->samples[i].id, m->name, whose);
 			else if (m->binary && m->scores[i] != 0 && m->scores[i] != 1)
-				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is neither 0 nor 1", t->task,
-					     t->samples[i].id, m->name, whose);
+				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is neither 0 nor 1",
+					     t->task, t->samples[i].id, m->name, whose);
 		}
 	return rc;
 }
@@ -116,13 +116,16 @@ static int find_metric(const struct gate_input *in, const char *task, const char
 static int check_direction(const struct gate_rule *r, const struct metric *m)
 {
 	if (r->has_drop && !m->higher_is_better)
-		return err_set(ERR_INPUT, "gate.require %s.%s: the metric is better when lower: use max_increase, not max_drop",
+		return err_set(ERR_INPUT,
+			       "gate.require %s.%s: the metric is better when lower: use max_increase, not max_drop",
 			       r->task, r->metric);
 	if (r->has_increase && m->higher_is_better)
-		return err_set(ERR_INPUT, "gate.require %s.%s: the metric is better when higher: use max_drop, not max_increase",
+		return err_set(ERR_INPUT,
+			       "gate.require %s.%s: the metric is better when higher: use max_drop, not max_increase",
 			       r->task, r->metric);
 	if (r->has_min && r->has_max && r->min > r->max)
-		return err_set(ERR_INPUT, "gate.require %s.%s: min %g is above max %g", r->task, r->metric, r->min, r->max);
+		return err_set(ERR_INPUT, "gate.require %s.%s: min %g is above max %g", r->task, r->metric, r->min,
+			       r->max);
 	if ((r->has_min && !isfinite(r->min)) || (r->has_max && !isfinite(r->max)) ||
 	    (r->has_drop && !(r->drop >= 0 && isfinite(r->drop))) ||
 	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))))
@@ -165,7 +168,7 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 
 static int badness(enum verdict v)
 {
-	static const enum verdict order[] = { VERDICT_ERROR,	    VERDICT_FAIL,	 VERDICT_INCOMPARABLE,
+	static const enum verdict order[] = { VERDICT_ERROR,        VERDICT_FAIL,        VERDICT_INCOMPARABLE,
 					      VERDICT_INCONCLUSIVE, VERDICT_NO_BASELINE, VERDICT_PASS };
 	int i = 0;
 
@@ -211,8 +214,8 @@ static void raise_alarms(struct gate_result *out, size_t first, const double *p,
 
 		if (adjusted[i] > 1 - confidence)
 			continue;
-		text = mem_printf("alarm: %s; worse with p = %.2g (%s, one-sided, Holm over %zu watched)", row->explanation,
-				  adjusted[i], methods[i], n);
+		text = mem_printf("alarm: %s; worse with p = %.2g (%s, one-sided, Holm over %zu watched)",
+				  row->explanation, adjusted[i], methods[i], n);
 		free(row->explanation);
 		row->explanation = text;
 		row->verdict = VERDICT_FAIL;
@@ -359,10 +362,12 @@ static char *pass_sentence(const struct gate_result *r, const struct tally *t, c
 	if (!t->gated)
 		return mem_str("no gate configured");
 	if (in->identical && !in->incomparable)
-		return t->floors ? mem_printf("same weights, tokenizer, prompt and questions as the baseline: nothing to "
-					      "compare; %zu floor%s hold%s", t->floors, t->floors == 1 ? "" : "s",
-					      t->floors == 1 ? "s" : "") :
-				   mem_str("same weights, tokenizer, prompt and questions as the baseline: nothing to compare");
+		return t->floors
+			       ? mem_printf("same weights, tokenizer, prompt and questions as the baseline: nothing to "
+					    "compare; %zu floor%s hold%s",
+					    t->floors, t->floors == 1 ? "" : "s", t->floors == 1 ? "s" : "")
+			       : mem_str("same weights, tokenizer, prompt and questions as the baseline: nothing to "
+					 "compare");
 	if (t->of[VERDICT_NO_BASELINE]) {
 		floors = floors_text(r);
 		text = mem_printf("no baseline yet: floors hold (%s)", floors);
@@ -382,15 +387,17 @@ static char *sentence(const struct gate_result *r, const struct tally *t, const 
 	if (r->verdict == VERDICT_PASS)
 		return pass_sentence(r, t, in);
 	if (r->verdict == VERDICT_NO_BASELINE)
-		return mem_printf("there is no baseline%s%s to compare with%s", policy->baseline ? " " : "",
-				  policy->baseline ? policy->baseline : "",
-				  policy->no_baseline == GATE_FLOORS ? ", and the gate has no min or max rule to decide by" : "");
+		return mem_printf(
+			"there is no baseline%s%s to compare with%s", policy->baseline ? " " : "",
+			policy->baseline ? policy->baseline : "",
+			policy->no_baseline == GATE_FLOORS ? ", and the gate has no min or max rule to decide by" : "");
 	first = row_sentence(r, r->verdict);
 	if (t->of[r->verdict] == 1)
 		return first;
 	text = mem_printf("%zu of %zu rules %s; first %s", t->of[r->verdict], t->gated,
-			  r->verdict == VERDICT_FAIL ? "fail" :
-			  r->verdict == VERDICT_INCOMPARABLE ? "cannot be compared" : "are undecided",
+			  r->verdict == VERDICT_FAIL           ? "fail"
+			  : r->verdict == VERDICT_INCOMPARABLE ? "cannot be compared"
+							       : "are undecided",
 			  first);
 	free(first);
 	return text;
@@ -454,9 +461,9 @@ static json_t *row_json(const struct gate_result_rule *row, double confidence)
 {
 	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:[o,o], s:s, s:I, s:s, s:f, s:o}", "rule",
 			 json_new_text(row->rule, strlen(row->rule)), "verdict", verdict_name(row->verdict), "baseline",
-			 number(row->baseline), "candidate", number(row->candidate), "delta", number(row->delta), "interval",
-			 number(row->lo), number(row->hi), "bounds", "one-sided", "n", (json_int_t)row->n, "method",
-			 row->method, "confidence", confidence, "explanation",
+			 number(row->baseline), "candidate", number(row->candidate), "delta", number(row->delta),
+			 "interval", number(row->lo), number(row->hi), "bounds", "one-sided", "n", (json_int_t)row->n,
+			 "method", row->method, "confidence", confidence, "explanation",
 			 json_new_text(row->explanation, strlen(row->explanation)));
 }
 

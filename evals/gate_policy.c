@@ -136,19 +136,21 @@ static int rule_check(const struct gate_rule *r, const struct yaml *y, const jso
 	if (r->has_min && r->has_max && r->min > r->max)
 		return yaml_error(y, map, "min", "min %g is above max %g: no model can hold both", r->min, r->max);
 	if (r->has_drop && r->has_increase)
-		return yaml_error(y, map, "max_increase", "max_drop and max_increase exclude each other: a metric is better "
-							  "when higher or when lower");
+		return yaml_error(y, map, "max_increase",
+				  "max_drop and max_increase exclude each other: a metric is better "
+				  "when higher or when lower");
 	if (r->has_drop && direction < 0)
 		return yaml_error(y, map, "max_drop", "%s is better when lower: use max_increase", r->metric);
 	if (r->has_increase && direction > 0)
 		return yaml_error(y, map, "max_increase", "%s is better when higher: use max_drop", r->metric);
 	if (r->has_drop && (r->drop < 0 || (r->drop_relative && r->drop > 1)))
-		return yaml_error(y, map, "max_drop", "max_drop must be from 0%s", r->drop_relative ? "% to 100%" : " up");
+		return yaml_error(y, map, "max_drop", "max_drop must be from 0%s",
+				  r->drop_relative ? "% to 100%" : " up");
 	if (r->has_increase && r->increase < 0)
 		return yaml_error(y, map, "max_increase", "max_increase must be from 0 up");
 	if (binary && r->has_drop && !r->drop_relative && r->drop > 1)
-		return yaml_error(y, map, "max_drop", "%s goes from 0 to 1, and max_drop is %g: write %g for %g points", r->metric,
-				  r->drop, r->drop / 100, r->drop);
+		return yaml_error(y, map, "max_drop", "%s goes from 0 to 1, and max_drop is %g: write %g for %g points",
+				  r->metric, r->drop, r->drop / 100, r->drop);
 	if (binary && r->has_min && (r->min < 0 || r->min > 1))
 		return yaml_error(y, map, "min", "%s goes from 0 to 1, and min is %g", r->metric, r->min);
 	if (binary && r->has_max && (r->max < 0 || r->max > 1))
@@ -164,7 +166,8 @@ static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require
 	int rc;
 
 	if (!gate_name_split(name, &r->task, &r->metric, &r->filter))
-		return yaml_error(y, require, name, "a rule is named task.metric or task.metric,filter; \"%.100s\" is not", name);
+		return yaml_error(y, require, name,
+				  "a rule is named task.metric or task.metric,filter; \"%.100s\" is not", name);
 	if (!json_is_object(map))
 		return yaml_error(y, require, name, "expected limits, as in %.100s: {min: 0.8, max_drop: 0.02}", name);
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
@@ -187,7 +190,8 @@ static int policy_rules(struct gate_policy *p, const struct yaml *y, json_t *gat
 	if (rc)
 		return rc;
 	if (!require || json_object_size(require) == 0) {
-		yaml_error(y, gate, require ? "require" : NULL, "gate.require is empty: the gate would pass every model");
+		yaml_error(y, gate, require ? "require" : NULL,
+			   "gate.require is empty: the gate would pass every model");
 		return err_hint(ERR_INPUT, "name at least one rule, as in require: {my_task.acc: {max_drop: 0.02}}, "
 					   "or leave the gate out");
 	}
@@ -220,7 +224,8 @@ static int policy_watch(struct gate_policy *p, const struct yaml *y, json_t *gat
 		const char *name = json_string_value(item);
 
 		if (!name || !gate_name_split(name, &task, &metric, &filter))
-			return yaml_error(y, gate, "watch", "watch: expected a list of task.metric or task.metric,filter");
+			return yaml_error(y, gate, "watch",
+					  "watch: expected a list of task.metric or task.metric,filter");
 		free(task);
 		free(metric);
 		free(filter);
@@ -241,7 +246,8 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 		return rc;
 	if (strcmp(target, "population") == 0) {
 		yaml_error(y, gate, "target", "target: population comes with a later version");
-		return err_hint(ERR_INPUT, "target: suite asks whether these samples dropped; intervals are shown beside it");
+		return err_hint(ERR_INPUT,
+				"target: suite asks whether these samples dropped; intervals are shown beside it");
 	}
 	if (strcmp(target, "suite") != 0)
 		return yaml_error(y, gate, "target", "target is \"%.60s\"; known: suite", target);
@@ -253,8 +259,8 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 
 static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {
-	static const char *const known[] = { "baseline", "target",	"confidence",	"require",
-					     "watch",	 "no_baseline", "inconclusive", "incomparable" };
+	static const char *const known[] = { "baseline", "target",      "confidence",   "require",
+					     "watch",    "no_baseline", "inconclusive", "incomparable" };
 	static const char *const later[] = { "stop", "attempts", "strict_power", "cluster", "early_stop" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },

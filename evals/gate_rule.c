@@ -41,8 +41,10 @@ bool limit_present(const struct gate_rule *rule, enum limit_kind kind)
 static double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
 {
 	*relative = (kind == LIMIT_DROP && rule->drop_relative) || (kind == LIMIT_INCREASE && rule->increase_relative);
-	return kind == LIMIT_MIN ? rule->min : kind == LIMIT_MAX ? rule->max : kind == LIMIT_DROP ? rule->drop
-												  : rule->increase;
+	return kind == LIMIT_MIN    ? rule->min
+	       : kind == LIMIT_MAX  ? rule->max
+	       : kind == LIMIT_DROP ? rule->drop
+				    : rule->increase;
 }
 
 /* ---- numbers in sentences ---------------------------------------------------------------------------------------- */
@@ -78,7 +80,8 @@ static void change_text(struct buf *out, const struct pairing *p, double limit, 
 
 		buf_addf(out, " %.*f%%", decimals(percent, isnan(limit) ? percent : limit * 100, 1), percent);
 	} else if (p->delta != 0) {
-		buf_addf(out, " %.*f%s", decimals(size, beside, p->cm->binary ? 1 : 4), size, p->cm->binary ? " points" : "");
+		buf_addf(out, " %.*f%s", decimals(size, beside, p->cm->binary ? 1 : 4), size,
+			 p->cm->binary ? " points" : "");
 	}
 	if (!p->count && p->delta != 0) {
 		double from = p->value_b * scale, to = p->value_c * scale;
@@ -144,8 +147,8 @@ static bool floor_holds(const struct judge *j, size_t right, size_t n)
 	double limit = min ? j->rule->min : j->rule->max;
 
 	if (m->binary && m->aggregate == AGGREGATE_MEAN && !m->weights)
-		return min ? (double)right >= ceil(limit * (double)n - 1e-9) :
-			     (double)right <= floor(limit * (double)n + 1e-9);
+		return min ? (double)right >= ceil(limit * (double)n - 1e-9)
+			   : (double)right <= floor(limit * (double)n + 1e-9);
 	return min ? m->value >= limit - 1e-12 : m->value <= limit + 1e-12; /* false for NaN */
 }
 
@@ -248,7 +251,8 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 	row->method = pairing_interval(p, j->confidence, &row->lo, &row->hi);
 	if (!isfinite(p->delta) || (p->count && !p->n)) {
 		row->verdict = VERDICT_INCOMPARABLE;
-		row->explanation = mem_printf("%s is too large to compare; bits_per_byte does not overflow", p->cm->name);
+		row->explanation =
+			mem_printf("%s is too large to compare; bits_per_byte does not overflow", p->cm->name);
 		return;
 	}
 	ratio = relative && p->cm->aggregate != AGGREGATE_MEAN;

@@ -25,7 +25,8 @@ static void block_add(struct block *b, const struct task *t, const struct instan
 
 	for (size_t i = 0; i < n; i++) {
 		MEM_GROW(b->reqs, b->n_reqs, b->cap);
-		b->reqs[b->n_reqs++] = (struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL };
+		b->reqs[b->n_reqs++] =
+			(struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL };
 	}
 }
 
@@ -46,7 +47,9 @@ static char *block_response(const struct task *t, const struct outcome *o)
 static int block_score_doc(const struct task *t, struct task_result *r, size_t doc, const struct outcome *o)
 {
 	const struct instance *in = o->in;
-	const char *target = t->type != OUTPUT_CHOICE ? in->targets[0] : in->gold[0] >= 0 ? in->choices[in->gold[0]] : "";
+	const char *target = t->type != OUTPUT_CHOICE ? in->targets[0]
+			     : in->gold[0] >= 0       ? in->choices[in->gold[0]]
+						      : "";
 	char *response = block_response(t, o);
 	int rc = 0;
 

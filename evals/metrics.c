@@ -150,10 +150,12 @@ static const struct metric_kind kinds[] = {
 	{ "byte_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, score_bytes },
 	{ "bits_per_byte", "bits_per_byte", ROLLING, ROLLING, AGGREGATE_BITS, false, false, score_bytes },
 };
-static const char *const kinds_later[] = { "acc_mutual_info", "acc_all", "f1", "mcc", "bleu", "chrf", "ter", "accuracy",
-					   "likelihood", "bypass", "median", "nanmean", "anls", "rouge1", "rouge2",
-					   "rougeL", "em", "pass@1" };
-static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice", "generate_until" };
+static const char *const kinds_later[] = {
+	"acc_mutual_info", "acc_all", "f1",      "mcc",  "bleu",   "chrf",   "ter",    "accuracy", "likelihood",
+	"bypass",          "median",  "nanmean", "anls", "rouge1", "rouge2", "rougeL", "em",       "pass@1"
+};
+static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
+					  "generate_until" };
 
 const char *metric_kind_name(const struct metric_kind *k)
 {
@@ -282,7 +284,8 @@ static int regexes_load(struct task_metric *m, const struct source *src, json_t 
 	if (!list || json_is_null(list))
 		return 0;
 	if (!json_is_array(list) || json_array_size(list) > REGEXES_MAX)
-		return yaml_error(src->y, entry, "regexes_to_ignore", "expected a list of at most %d texts", REGEXES_MAX);
+		return yaml_error(src->y, entry, "regexes_to_ignore", "expected a list of at most %d texts",
+				  REGEXES_MAX);
 	m->regexes = mem_array(json_array_size(list) + 1, sizeof(*m->regexes));
 	json_array_foreach(list, i, pattern)
 	{
@@ -335,8 +338,10 @@ static int kind_unknown(const struct source *src, json_t *entry, const char *nam
 
 static int metric_options(struct task_metric *m, const struct source *src, json_t *entry)
 {
-	static const char *const keys[] = { "metric",	   "aggregation",	 "higher_is_better", "hf_evaluate",
-					    "ignore_case", "ignore_punctuation", "ignore_numbers",   "regexes_to_ignore" };
+	static const char *const keys[] = {
+		"metric",      "aggregation",        "higher_is_better", "hf_evaluate",
+		"ignore_case", "ignore_punctuation", "ignore_numbers",   "regexes_to_ignore"
+	};
 	bool exact = strcmp(m->kind->name, "exact_match") == 0, hf = false, higher = m->kind->higher_is_better;
 	const char *aggregation = m->kind->aggregation;
 	int rc = yaml_check_keys(src->y, entry, "metric_list", keys, exact ? ARRAY_LEN(keys) : 4);
@@ -352,8 +357,9 @@ static int metric_options(struct task_metric *m, const struct source *src, json_
 	if (rc)
 		return rc;
 	if (strcmp(aggregation, m->kind->aggregation) != 0)
-		return yaml_error(src->y, entry, "aggregation", "%s is aggregated by %s; others come with a later version",
-				  m->kind->name, m->kind->aggregation);
+		return yaml_error(src->y, entry, "aggregation",
+				  "%s is aggregated by %s; others come with a later version", m->kind->name,
+				  m->kind->aggregation);
 	if (hf)
 		return yaml_error(src->y, entry, "hf_evaluate", "metrics of the evaluate library are not supported");
 	if (higher != m->kind->higher_is_better)
@@ -368,7 +374,8 @@ static int metric_load(struct task_metric *m, const struct source *src, json_t *
 	int rc;
 
 	if (!json_is_object(entry))
-		return yaml_error(src->y, src->map, "metric_list", "metric_list: expected a list of mappings {metric: …}");
+		return yaml_error(src->y, src->map, "metric_list",
+				  "metric_list: expected a list of mappings {metric: …}");
 	rc = yaml_get_text(src->y, entry, "metric", &name);
 	if (rc)
 		return rc;
@@ -378,7 +385,8 @@ static int metric_load(struct task_metric *m, const struct source *src, json_t *
 	if (!m->kind)
 		return kind_unknown(src, entry, name);
 	if (!(m->kind->types & 1u << type))
-		return yaml_error(src->y, entry, "metric", "%s is not defined for output_type %s", name, type_names[type]);
+		return yaml_error(src->y, entry, "metric", "%s is not defined for output_type %s", name,
+				  type_names[type]);
 	return metric_options(m, src, entry);
 }
 

@@ -40,12 +40,13 @@ static char *pairing_reason(struct pairing *p, const struct gate_input *in)
 	if (!p->bm)
 		return mem_printf("the baseline has no metric %s,%s of task %s", p->cm->name, p->cm->filter, ct->task);
 	if (*ct->digest && *bt->digest && strcmp(ct->digest, bt->digest) != 0)
-		return mem_printf("task %s asks other questions than the baseline's (digest %.12s, baseline %.12s)", ct->task,
-				  ct->digest, bt->digest);
+		return mem_printf("task %s asks other questions than the baseline's (digest %.12s, baseline %.12s)",
+				  ct->task, ct->digest, bt->digest);
 	if (p->cm->aggregate != p->bm->aggregate || p->cm->higher_is_better != p->bm->higher_is_better)
 		return mem_printf("%s of task %s is made in another way in the baseline", p->cm->name, ct->task);
 	if (bt->n < bt->n_total && ct->n == ct->n_total)
-		return mem_printf("the baseline was evaluated on %zu of %zu samples of task %s", bt->n, bt->n_total, ct->task);
+		return mem_printf("the baseline was evaluated on %zu of %zu samples of task %s", bt->n, bt->n_total,
+				  ct->task);
 	return NULL;
 }
 
@@ -63,15 +64,17 @@ static char *unmatched_text(const struct pairing *p, const size_t *partner, cons
 		left_b = 0; /* a limited candidate has not come to them */
 	if (!left_c && !left_b)
 		return NULL;
-	buf_addf(&out, "task %s: %zu samples of the candidate and %zu of the baseline have no partner:", p->ct->task, left_c,
-		 left_b);
+	buf_addf(&out, "task %s: %zu samples of the candidate and %zu of the baseline have no partner:", p->ct->task,
+		 left_c, left_b);
 	for (size_t i = 0, said = 0; i < p->ct->n && said < 3; i++)
 		if (partner[i] == SIZE_MAX)
 			buf_addf(&out, "%s \"%.60s\"", said++ ? "," : " only in the candidate", p->ct->samples[i].id);
 	for (size_t i = 0, said = 0; left_b && i < p->bt->n && said < 3; i++)
 		if (!taken[i])
 			buf_addf(&out, "%s \"%.60s\"",
-				 said++ ? "," : left_c ? "; only in the baseline" : " only in the baseline",
+				 said++   ? ","
+				 : left_c ? "; only in the baseline"
+					  : " only in the baseline",
 				 p->bt->samples[i].id);
 	return buf_take(&out);
 }
@@ -131,7 +134,8 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 
 static void take_values(struct pairing *p)
 {
-	double *xc = metric_terms(p->cm->aggregate, p->c, p->w, p->n), *xb = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
+	double *xc = metric_terms(p->cm->aggregate, p->c, p->w, p->n),
+	       *xb = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
 	struct metric c = *p->cm, b = *p->bm;
 	struct stats_ratio rc, rb;
 
@@ -202,7 +206,8 @@ double interval_error(double se, double scale, size_t n)
 /* The difference per sample, candidate - baseline. */
 static double *differences(const struct pairing *p)
 {
-	double *d = metric_terms(p->cm->aggregate, p->c, p->w, p->n), *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
+	double *d = metric_terms(p->cm->aggregate, p->c, p->w, p->n),
+	       *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
 
 	for (size_t i = 0; i < p->n; i++)
 		d[i] -= b[i];
@@ -236,7 +241,8 @@ const char *pairing_interval(const struct pairing *p, double confidence, double 
 	if (!p->n || p->incomparable || !p->c)
 		return "none";
 	if (p->count) {
-		size_t down = p->cm->higher_is_better ? p->lost : p->won, up = p->cm->higher_is_better ? p->won : p->lost;
+		size_t down = p->cm->higher_is_better ? p->lost : p->won,
+		       up = p->cm->higher_is_better ? p->won : p->lost;
 
 		stats_tango_interval(p->n, down, up, confidence, lo, hi);
 		return "exact count";
@@ -294,7 +300,9 @@ const char *value_interval(const struct metric *m, size_t n, double confidence, 
 	x = metric_terms(m->aggregate, m->scores, m->weights, n);
 	stats_ratio(&r, x, m->weights, n);
 	if (ratio_bounds(x, m->weights, n, fabs(r.ratio), confidence, &low, &high)) {
-		*lo = m->aggregate == AGGREGATE_MEAN ? low : m->aggregate == AGGREGATE_BITS ? -high / M_LN2 : exp(-high);
+		*lo = m->aggregate == AGGREGATE_MEAN   ? low
+		      : m->aggregate == AGGREGATE_BITS ? -high / M_LN2
+						       : exp(-high);
 		*hi = m->aggregate == AGGREGATE_MEAN ? high : m->aggregate == AGGREGATE_BITS ? -low / M_LN2 : exp(-low);
 	}
 	free(x);

@@ -215,7 +215,8 @@ int prompt_build(struct buf *out, const struct task *t, const struct doc *d)
 	if (!rc)
 		rc = field_text(&question, &t->text, d);
 	if (!rc && t->choice.kind != FIELD_NONE && all_digits(buf_str(&question))) {
-		rc = err_set(ERR_INPUT, "doc_to_text gives a number: tasks with several inputs come with a later version");
+		rc = err_set(ERR_INPUT,
+			     "doc_to_text gives a number: tasks with several inputs come with a later version");
 		doc_error(rc, d);
 	}
 	if (!rc)
@@ -238,7 +239,8 @@ static int instance_target(struct instance *in, const json_t *v, const struct do
 		char *text = scalar_text(json_is_array(v) ? json_array_get(v, i) : v);
 
 		if (!text)
-			return doc_error(err_set(ERR_INPUT, "doc_to_target must give text, a number or a list of these"), d);
+			return doc_error(
+				err_set(ERR_INPUT, "doc_to_target must give text, a number or a list of these"), d);
 		in->targets[in->n_targets++] = text;
 	}
 	if (!n)

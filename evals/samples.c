@@ -121,8 +121,8 @@ static json_t *header_json(const struct task_result *t)
 						real_or_null(m->stderr_), "weighted", m->weights != NULL));
 	}
 	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", "assay-samples/1", "task",
-			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n, "n_total",
-			   (json_int_t)t->n_total, "metrics", metrics);
+			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n,
+			   "n_total", (json_int_t)t->n_total, "metrics", metrics);
 	return header;
 }
 
@@ -143,7 +143,8 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 		json_object_set_new(line, "prompt_hash", json_string(s->prompt_hash));
 	for (size_t k = 0; k < t->n_metrics; k++) {
 		json_array_append_new(scores, real_or_null(t->metrics[k].scores[i]));
-		json_array_append_new(weights, t->metrics[k].weights ? json_real(t->metrics[k].weights[i]) : json_null());
+		json_array_append_new(weights,
+				      t->metrics[k].weights ? json_real(t->metrics[k].weights[i]) : json_null());
 		weighted |= t->metrics[k].weights != NULL;
 	}
 	json_object_set_new(line, "scores", scores);
@@ -188,7 +189,8 @@ static int reader_id(struct samples_reader *r, const json_t *id, size_t line, ch
 		s = number;
 	}
 	if (!s || !*s || strlen(s) > 1000)
-		return err_set(ERR_INPUT, "%s:%zu: \"id\" must be text (1 to 1000 bytes) or a whole number", r->name, line);
+		return err_set(ERR_INPUT, "%s:%zu: \"id\" must be text (1 to 1000 bytes) or a whole number", r->name,
+			       line);
 	if (!map_put(&r->ids, s, strlen(s), (int64_t)r->rows))
 		return err_set(ERR_INPUT, "%s:%zu: the id \"%s\" is there twice", r->name, line, s);
 	*out = mem_str(s);
@@ -283,8 +285,8 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
 	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));
 	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)
-		return err_set(ERR_INPUT, "%s:%zu: \"scores\" must have one number for each of %zu metrics", r->name, line,
-			       t->n_metrics);
+		return err_set(ERR_INPUT, "%s:%zu: \"scores\" must have one number for each of %zu metrics", r->name,
+			       line, t->n_metrics);
 	for (size_t k = 0; k < t->n_metrics; k++)
 		if (score_read(&t->metrics[k], r->rows, json_array_get(scores, k), json_array_get(weights, k)))
 			return err_context(ERR_INPUT, "%s:%zu", r->name, line);
@@ -303,8 +305,8 @@ static int reader_close(struct samples_reader *r, bool claimed)
 
 		metric_close(m, t->n);
 		if (claimed && isfinite(m->value) && !(fabs(said - m->value) <= 1e-9 * (1 + fabs(m->value))))
-			return err_set(ERR_INPUT, "%s: the header gives %s as %.12g, but the samples make it %.12g", r->name,
-				       m->name, said, m->value);
+			return err_set(ERR_INPUT, "%s: the header gives %s as %.12g, but the samples make it %.12g",
+				       r->name, m->name, said, m->value);
 	}
 	return 0;
 }

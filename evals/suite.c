@@ -85,8 +85,8 @@ static int suite_tasks_load(struct suite *s, const struct source *src)
 	if (!name || !*name || strlen(name) > 200)
 		return yaml_error(src->y, src->map, name ? "suite" : NULL, "a suite needs a name: suite: my_suite");
 	if (!list || json_array_size(list) == 0 || json_array_size(list) > TASKS_MAX)
-		return yaml_error(src->y, src->map, list ? "tasks" : NULL, "an empty suite: tasks must list 1 to %d tasks",
-				  TASKS_MAX);
+		return yaml_error(src->y, src->map, list ? "tasks" : NULL,
+				  "an empty suite: tasks must list 1 to %d tasks", TASKS_MAX);
 	s->name = mem_str(name);
 	json_array_foreach(list, i, item)
 	{
@@ -272,7 +272,7 @@ json_t *suite_result_json(const struct suite_result *r)
 		for (size_t k = 0; k < t->n_metrics; k++) {
 			const struct metric *m = &t->metrics[k];
 			char *key = strcmp(m->filter, "none") == 0 ? mem_str(m->name)
-								  : mem_printf("%s,%s", m->name, m->filter);
+								   : mem_printf("%s,%s", m->name, m->filter);
 
 			json_object_set_new(metrics, key,
 					    json_pack("{s:o, s:o, s:I}", "value", value_json(m->value), "stderr",

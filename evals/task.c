@@ -15,23 +15,56 @@ enum { TASK_NAME_MAX = 200, SHOTS_MAX = 1000, STOPS_MAX = 64 };
 
 /* All keys of a task file (TaskConfig of the harness). */
 static const char *const task_keys[] = {
-	"task", "task_alias", "tag", "include", "custom_dataset", "dataset_path", "dataset_name", "dataset_kwargs",
-	"training_split", "validation_split", "test_split", "fewshot_split", "process_docs", "doc_to_text",
-	"doc_to_target", "doc_to_image", "doc_to_audio", "unsafe_code", "doc_to_choice", "process_results", "use_prompt",
-	"description", "target_delimiter", "fewshot_delimiter", "fewshot_config", "num_fewshot", "metric_list",
-	"output_type", "generation_kwargs", "repeats", "filter_list", "should_decontaminate",
-	"doc_to_decontamination_query", "gen_prefix", "metadata", "group", "group_alias", "aggregate_metric_list",
+	"task",
+	"task_alias",
+	"tag",
+	"include",
+	"custom_dataset",
+	"dataset_path",
+	"dataset_name",
+	"dataset_kwargs",
+	"training_split",
+	"validation_split",
+	"test_split",
+	"fewshot_split",
+	"process_docs",
+	"doc_to_text",
+	"doc_to_target",
+	"doc_to_image",
+	"doc_to_audio",
+	"unsafe_code",
+	"doc_to_choice",
+	"process_results",
+	"use_prompt",
+	"description",
+	"target_delimiter",
+	"fewshot_delimiter",
+	"fewshot_config",
+	"num_fewshot",
+	"metric_list",
+	"output_type",
+	"generation_kwargs",
+	"repeats",
+	"filter_list",
+	"should_decontaminate",
+	"doc_to_decontamination_query",
+	"gen_prefix",
+	"metadata",
+	"group",
+	"group_alias",
+	"aggregate_metric_list",
 };
 /* Those that need something which is not built yet. */
 static const char *const task_later[] = {
-	"include", "custom_dataset", "dataset_name", "process_docs", "doc_to_image", "doc_to_audio", "process_results",
-	"use_prompt", "group", "group_alias", "aggregate_metric_list",
+	"include",         "custom_dataset", "dataset_name", "process_docs", "doc_to_image",          "doc_to_audio",
+	"process_results", "use_prompt",     "group",        "group_alias",  "aggregate_metric_list",
 };
 static const char *const shot_keys[] = {
-	"sampler", "split", "process_docs", "fewshot_indices", "samples", "doc_to_text", "doc_to_choice", "doc_to_target",
-	"gen_prefix", "fewshot_delimiter", "target_delimiter",
+	"sampler",       "split",         "process_docs", "fewshot_indices",   "samples",          "doc_to_text",
+	"doc_to_choice", "doc_to_target", "gen_prefix",   "fewshot_delimiter", "target_delimiter",
 };
-static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice", "generate_until" };
+static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
+					  "generate_until" };
 
 static bool key_given(const json_t *map, const char *key)
 {
@@ -96,7 +129,8 @@ static int task_name(struct task *t, const struct source *src)
 	for (const char *s = name; *s; s++)
 		if ((unsigned char)*s <= ' ' || *s == ',' || *s == 127 || s - name >= TASK_NAME_MAX)
 			return yaml_error(src->y, src->map, "task",
-					  "a task's name is up to %d characters without spaces and commas", TASK_NAME_MAX);
+					  "a task's name is up to %d characters without spaces and commas",
+					  TASK_NAME_MAX);
 	t->name = mem_str(name);
 	return 0;
 }
@@ -114,9 +148,10 @@ static int task_type(struct task *t, const struct source *src)
 			return 0;
 		}
 	near = opt_nearest(type, type_names, ARRAY_LEN(type_names));
-	return yaml_error(src->y, src->map, "output_type", "unknown output_type \"%s\" (known: loglikelihood, "
-			  "loglikelihood_rolling, multiple_choice, generate_until)%s%s%s", type,
-			  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return yaml_error(src->y, src->map, "output_type",
+			  "unknown output_type \"%s\" (known: loglikelihood, "
+			  "loglikelihood_rolling, multiple_choice, generate_until)%s%s%s",
+			  type, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* Only take_first, which changes nothing for one response; its name goes into the metric's key. */
@@ -135,7 +170,8 @@ static int task_filters(struct task *t, const struct source *src)
 			return key_later(src, src->map, "filter_list", "more than one filter pipeline");
 		pipe = json_array_get(list, 0);
 		if (!json_is_object(pipe))
-			return yaml_error(src->y, src->map, "filter_list", "filter_list: expected {name: …, filter: […]}");
+			return yaml_error(src->y, src->map, "filter_list",
+					  "filter_list: expected {name: …, filter: […]}");
 		rc = yaml_check_keys(src->y, pipe, "filter_list", keys, ARRAY_LEN(keys));
 		rc = rc ? rc : yaml_get_text(src->y, pipe, "name", &name);
 		steps = json_object_get(pipe, "filter");
@@ -147,7 +183,8 @@ static int task_filters(struct task *t, const struct source *src)
 			if (json_is_object(step))
 				rc = yaml_get_text(src->y, step, "function", &function);
 			if (!rc && (!function || strcmp(function, "take_first") != 0))
-				rc = yaml_error(src->y, pipe, "filter", "filter %s%scomes with a later version (now: take_first)",
+				rc = yaml_error(src->y, pipe, "filter",
+						"filter %s%scomes with a later version (now: take_first)",
 						function ? function : "", function ? " " : "");
 			rc = rc ? rc : yaml_check_keys(src->y, step, "filter", filter_keys, ARRAY_LEN(filter_keys));
 			if (rc)
@@ -176,7 +213,8 @@ static int stops_load(struct task *t, const struct source *src, json_t *kwargs)
 		return 0;
 	}
 	if (!json_is_array(until) || json_array_size(until) > STOPS_MAX)
-		return yaml_error(src->y, kwargs, "until", "until: expected text or a list of up to %d texts", STOPS_MAX);
+		return yaml_error(src->y, kwargs, "until", "until: expected text or a list of up to %d texts",
+				  STOPS_MAX);
 	json_array_foreach(until, i, stop)
 	{
 		if (!json_is_string(stop) || !json_string_length(stop))
@@ -188,10 +226,13 @@ static int stops_load(struct task *t, const struct source *src, json_t *kwargs)
 
 static int task_generation(struct task *t, const struct source *src)
 {
-	static const char *const known[] = { "until",	   "max_gen_toks", "max_new_tokens", "max_tokens",
-					     "max_completion_tokens", "temperature",  "do_sample" };
-	static const char *const later[] = { "top_p", "top_k", "min_p", "num_beams", "repetition_penalty",
-					     "num_return_sequences", "seed", "penalty_alpha", "typical_p" };
+	static const char *const known[] = { "until",      "max_gen_toks",          "max_new_tokens",
+					     "max_tokens", "max_completion_tokens", "temperature",
+					     "do_sample" };
+	static const char *const later[] = {
+		"top_p", "top_k",         "min_p",    "num_beams", "repetition_penalty", "num_return_sequences",
+		"seed",  "penalty_alpha", "typical_p"
+	};
 	static const char *const limits[] = { "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens" };
 	json_t *none = json_object(), *kwargs = json_object_get(src->map, "generation_kwargs");
 	int64_t max_tokens = 256;
@@ -241,15 +282,16 @@ static int shots_load(struct task *t, const struct source *src, const char *eval
 		rc = yaml_check_keys(src->y, config, "fewshot_config", shot_keys, ARRAY_LEN(shot_keys));
 		for (size_t i = 2; i < ARRAY_LEN(shot_keys) && !rc; i++)
 			if (key_given(config, shot_keys[i]))
-				rc = yaml_error(src->y, config, shot_keys[i], "fewshot_config.%s comes with a later version",
-						shot_keys[i]);
+				rc = yaml_error(src->y, config, shot_keys[i],
+						"fewshot_config.%s comes with a later version", shot_keys[i]);
 		rc = rc ? rc : key_text(src, config, "sampler", &sampler);
 		rc = rc ? rc : key_text(src, config, "split", &pool);
 	}
 	if (rc || !shots)
 		return rc;
 	if (t->type == OUTPUT_ROLLING)
-		return yaml_error(src->y, src->map, "num_fewshot", "loglikelihood_rolling has no prompt: shots would do nothing");
+		return yaml_error(src->y, src->map, "num_fewshot",
+				  "loglikelihood_rolling has no prompt: shots would do nothing");
 	if (strcmp(sampler, "first_n") != 0) {
 		yaml_error(src->y, src->map, "num_fewshot", "the sampler \"%s\" comes with a later version", sampler);
 		return err_hint(ERR_INPUT, "take the first documents as shots: fewshot_config: {sampler: first_n}");
@@ -264,8 +306,9 @@ static int shots_load(struct task *t, const struct source *src, const char *eval
 	t->pool_is_eval = strcmp(pool, eval) == 0;
 	rc = split_load(&t->pool, src, key, pool);
 	if (!rc && t->pool.n < (size_t)shots + t->pool_is_eval)
-		rc = yaml_error(src->y, src->map, "num_fewshot", "%lld shots wanted, but the split \"%s\" has %zu documents%s",
-				(long long)shots, pool, t->pool.n, t->pool_is_eval ? ", one of which is asked" : "");
+		rc = yaml_error(src->y, src->map, "num_fewshot",
+				"%lld shots wanted, but the split \"%s\" has %zu documents%s", (long long)shots, pool,
+				t->pool.n, t->pool_is_eval ? ", one of which is asked" : "");
 	return rc;
 }
 
@@ -275,7 +318,8 @@ static int task_data(struct task *t, const struct source *src)
 	int rc = key_text(src, src->map, "dataset_path", &path);
 
 	if (!rc && (!path || strcmp(path, "json") != 0)) {
-		yaml_error(src->y, src->map, path ? "dataset_path" : NULL, "dataset_path: %s comes with a later version (now: json)",
+		yaml_error(src->y, src->map, path ? "dataset_path" : NULL,
+			   "dataset_path: %s comes with a later version (now: json)",
 			   path ? path : "a data set by name");
 		return err_hint(ERR_INPUT, "put the documents in a JSONL file beside the task: dataset_path: json, "
 					   "dataset_kwargs: {data_files: {test: file.jsonl}}, test_split: test");
@@ -288,11 +332,12 @@ static int task_data(struct task *t, const struct source *src)
 	eval = splits[2] ? splits[2] : splits[1];
 	key = splits[2] ? "test_split" : "validation_split";
 	if (!eval)
-		return yaml_error(src->y, src->map, NULL, "task %s: test_split or validation_split must name what is asked",
-				  t->name);
+		return yaml_error(src->y, src->map, NULL,
+				  "task %s: test_split or validation_split must name what is asked", t->name);
 	rc = split_load(&t->eval, src, key, eval);
 	if (!rc && !t->eval.n)
-		rc = yaml_error(src->y, src->map, key, "task %s: the split \"%s\" is empty: nothing to ask", t->name, eval);
+		rc = yaml_error(src->y, src->map, key, "task %s: the split \"%s\" is empty: nothing to ask", t->name,
+				eval);
 	rc = rc ? rc : split_check_ids(&t->eval);
 	return rc ? rc : shots_load(t, src, eval, splits);
 }
@@ -316,7 +361,8 @@ static int task_fields(struct task *t, const struct source *src)
 	if (t->target.kind == FIELD_NONE)
 		return yaml_error(src->y, src->map, NULL, "task %s needs doc_to_target", t->name);
 	if (t->choice.kind == FIELD_NONE && t->type == OUTPUT_CHOICE)
-		return yaml_error(src->y, src->map, NULL, "task %s is multiple_choice and needs doc_to_choice", t->name);
+		return yaml_error(src->y, src->map, NULL, "task %s is multiple_choice and needs doc_to_choice",
+				  t->name);
 	return 0;
 }
 
@@ -339,8 +385,10 @@ static int task_try(const struct task *t)
 		instance_release(&in);
 	}
 	if (wrong)
-		log_warn("task %s: %zu of %zu documents have a right answer that is not among their choices (first: %s:%zu); "
-			 "it counts as wrong", t->name, wrong, t->eval.n, t->eval.docs[first].file, t->eval.docs[first].line);
+		log_warn("task %s: %zu of %zu documents have a right answer that is not among their choices (first: "
+			 "%s:%zu); "
+			 "it counts as wrong",
+			 t->name, wrong, t->eval.n, t->eval.docs[first].file, t->eval.docs[first].line);
 	return 0;
 }
 

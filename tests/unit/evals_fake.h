@@ -25,11 +25,12 @@ static inline int fake_read(void *self, const char *path, struct buf *out)
 }
 
 /* suite_load() of path among the files given as { path, text } pairs. */
-#define FAKE_LOAD(out, suite_path, ...)                                                           \
-	suite_load(out, suite_path,                                                               \
-		   &(struct eval_files){ &(struct fake_files){ (const struct fake_file[]){ __VA_ARGS__ }, \
-							       ARRAY_LEN(((const struct fake_file[]){ __VA_ARGS__ })) }, \
-					 fake_read })
+#define FAKE_LOAD(out, suite_path, ...)                                                                                \
+	suite_load(                                                                                                    \
+		out, suite_path,                                                                                       \
+		&(struct eval_files){ &(struct fake_files){ (const struct fake_file[]){ __VA_ARGS__ },                 \
+							    ARRAY_LEN(((const struct fake_file[]){ __VA_ARGS__ })) },  \
+				      fake_read })
 
 struct fake_answer {
 	const char *continuation; /* NULL: any */
@@ -40,7 +41,7 @@ struct fake_model {
 	const struct fake_answer *answers;
 	size_t n;
 	const char *(*reply)(const char *prompt); /* NULL: an empty text */
-	struct buf log; /* "context|continuation\n" of every request */
+	struct buf log;                           /* "context|continuation\n" of every request */
 	size_t calls, largest;
 	int fail; /* given back instead of an answer */
 };
@@ -83,6 +84,9 @@ static inline int fake_generate(void *self, const struct generate_until *reqs, s
 	return m->fail ? err_set(m->fail, "the model failed") : 0;
 }
 
-#define FAKE_SCORER(model) { (model), fake_loglik, fake_generate }
+#define FAKE_SCORER(model)                                                                                             \
+	{                                                                                                              \
+		(model), fake_loglik, fake_generate                                                                    \
+	}
 
 #endif

@@ -40,8 +40,11 @@ static struct metric *metric_add(struct task_result *t, const char *name, enum a
 
 	t->metrics = mem_resize(t->metrics, (t->n_metrics + 1) * sizeof(*t->metrics));
 	m = &t->metrics[t->n_metrics++];
-	*m = (struct metric){ .name = mem_str(name), .filter = mem_str("none"), .aggregate = a,
-			      .higher_is_better = higher, .binary = binary };
+	*m = (struct metric){ .name = mem_str(name),
+			      .filter = mem_str("none"),
+			      .aggregate = a,
+			      .higher_is_better = higher,
+			      .binary = binary };
 	m->scores = mem_copy(scores, t->n * sizeof(double));
 	m->weights = weights ? mem_copy(weights, t->n * sizeof(double)) : NULL;
 	metric_close(m, t->n);
@@ -68,8 +71,11 @@ static void pair_new(struct task_result *base, struct task_result *cand, size_t 
 static int decide(struct gate_result *r, const struct gate_policy *p, const struct task_result *base,
 		  const struct task_result *cand, bool identical)
 {
-	struct gate_input in = { .candidate = &cand, .n_candidate = 1, .baseline = base ? &base : NULL,
-				 .n_baseline = base ? 1 : 0, .identical = identical };
+	struct gate_input in = { .candidate = &cand,
+				 .n_candidate = 1,
+				 .baseline = base ? &base : NULL,
+				 .n_baseline = base ? 1 : 0,
+				 .identical = identical };
 
 	return gate_decide(r, p, &in);
 }
@@ -149,7 +155,8 @@ static void test_gate_decide__boundary_passes_in_spite_of_rounding(void **state)
 	struct task_result base, cand;
 
 	(void)state;
-	for (size_t n = 100; n <= 1000; n += 100) { /* 0.07 × 100 is 7.000000000000001, 0.29 × 100 is 28.999999999999996 */
+	for (size_t n = 100; n <= 1000;
+	     n += 100) { /* 0.07 × 100 is 7.000000000000001, 0.29 × 100 is 28.999999999999996 */
 		pair_new(&base, &cand, n, n - n * 29 / 100, n * 29 / 100, 0);
 		assert_int_equal(verdict_of(drop_rule(0.29), &base, &cand, NULL), VERDICT_PASS);
 		assert_int_equal(verdict_of(drop_rule(0.2899), &base, &cand, NULL), VERDICT_FAIL);
@@ -169,7 +176,8 @@ static void test_gate_decide__explains_with_numbers(void **state)
 	(void)state;
 	pair_new(&base, &cand, 500, 400, 12, 6);
 	verdict_of(rule, &base, &cand, "dropped by 1.2 points on these 500 samples (lost 12, won 6); allowed 2.0");
-	verdict_of(drop_rule(0.0119), &base, &cand, "dropped by 1.20 points on these 500 samples (lost 12, won 6); allowed 1.19");
+	verdict_of(drop_rule(0.0119), &base, &cand,
+		   "dropped by 1.20 points on these 500 samples (lost 12, won 6); allowed 1.19");
 	rule.drop_relative = true;
 	rule.drop = 0.02;
 	verdict_of(rule, &base, &cand, "allowed 2% of 82.4, which is 1.6");
@@ -256,7 +264,8 @@ static void test_gate_decide__real_scores(void **state)
 	task_result_release(&cand);
 }
 
-static const double ppl_b[] = { -120, -95.5, -210.25, -60, -151, -88 }, ppl_c[] = { -119, -96, -208, -60.5, -149.5, -88.25 };
+static const double ppl_b[] = { -120, -95.5, -210.25, -60, -151, -88 },
+		    ppl_c[] = { -119, -96, -208, -60.5, -149.5, -88.25 };
 static const double ppl_w[] = { 40, 30, 65, 22, 50, 27 };
 
 static void test_gate_decide__perplexity(void **state)
@@ -276,7 +285,8 @@ static void test_gate_decide__perplexity(void **state)
 	metric_add(&base, "bits_per_byte", AGGREGATE_BITS, false, false, ppl_c, ppl_w);
 	metric_add(&cand, "bits_per_byte", AGGREGATE_BITS, false, false, ppl_b, ppl_w);
 	rule.increase = expm1(.014957264957264958); /* exactly what happened */
-	assert_int_equal(verdict_of(rule, &base, &cand, "rose by 1.5% (21.8077 to 22.1364) on these 6 samples; allowed 1.50697%"),
+	assert_int_equal(verdict_of(rule, &base, &cand,
+				    "rose by 1.5% (21.8077 to 22.1364) on these 6 samples; allowed 1.50697%"),
 			 VERDICT_PASS);
 	rule.increase *= 0.9999;
 	assert_int_equal(verdict_of(rule, &base, &cand, NULL), VERDICT_FAIL);
@@ -328,9 +338,11 @@ static void test_gate_decide__floors_are_exact_on_counts(void **state)
 			struct gate_rule rule = { .task = T, .metric = ACC, .has_min = true, .min = 0.85 };
 
 			pair_new(&base, &cand, n, right, 0, 0);
-			assert_int_equal(verdict_of(rule, NULL, &cand, NULL), 100 * right >= 85 * n ? VERDICT_PASS : VERDICT_FAIL);
+			assert_int_equal(verdict_of(rule, NULL, &cand, NULL),
+					 100 * right >= 85 * n ? VERDICT_PASS : VERDICT_FAIL);
 			rule = (struct gate_rule){ .task = T, .metric = ACC, .has_max = true, .max = 0.35 };
-			assert_int_equal(verdict_of(rule, NULL, &cand, NULL), 100 * right <= 35 * n ? VERDICT_PASS : VERDICT_FAIL);
+			assert_int_equal(verdict_of(rule, NULL, &cand, NULL),
+					 100 * right <= 35 * n ? VERDICT_PASS : VERDICT_FAIL);
 			task_result_release(&base);
 			task_result_release(&cand);
 		}
@@ -379,7 +391,8 @@ static void test_gate_decide__no_baseline(void **state)
 	(void)state;
 	pair_new(&base, &cand, 10, 6, 0, 0);
 	expect(&both, NULL, &cand, false, VERDICT_PASS, 0, "no baseline yet: floors hold (t.acc: min 0.5 is 0.6)");
-	expect(&drop, NULL, &cand, false, VERDICT_NO_BASELINE, 2, "there is no baseline production to compare with, and the gate");
+	expect(&drop, NULL, &cand, false, VERDICT_NO_BASELINE, 2,
+	       "there is no baseline production to compare with, and the gate");
 	expect(&floor, NULL, &cand, false, VERDICT_PASS, 0, "at least 50.0 required");
 	both.no_baseline = floor.no_baseline = GATE_BLOCK;
 	expect(&both, NULL, &cand, false, VERDICT_NO_BASELINE, 2, "there is no baseline production");
@@ -404,7 +417,8 @@ static void test_gate_decide__identity(void **state)
 
 	(void)state;
 	pair_new(&base, &cand, 10, 6, 0, 0);
-	expect(&p, &base, &cand, true, VERDICT_PASS, 0, "same weights, tokenizer, prompt and questions as the baseline");
+	expect(&p, &base, &cand, true, VERDICT_PASS, 0,
+	       "same weights, tokenizer, prompt and questions as the baseline");
 	expect(&both, &base, &cand, true, VERDICT_PASS, 0, "nothing to compare; 1 floor holds");
 	rules[1].min = 0.61;
 	expect(&both, &base, &cand, true, VERDICT_FAIL, 1, "at least 61.0 required");
@@ -434,7 +448,8 @@ static void test_gate_decide__incomparable(void **state)
 	base.samples[0].id[0] = 'z';
 	base.samples[5].id[0] = 'y';
 	expect(&p, &base, &cand, false, VERDICT_INCOMPARABLE, 2,
-	       "2 samples of the candidate and 2 of the baseline have no partner: only in the candidate \"q0\", \"q5\"; only "
+	       "2 samples of the candidate and 2 of the baseline have no partner: only in the candidate \"q0\", "
+	       "\"q5\"; only "
 	       "in the baseline \"z0\", \"y5\"");
 	base.samples[0].id[0] = base.samples[5].id[0] = 'q';
 	expect(&p, &base, &cand, false, VERDICT_PASS, 0, "did not change");
@@ -599,7 +614,8 @@ static void test_gate_decide__watch_alarms_and_never_blocks(void **state)
 	assert_int_equal(r.n, 3);
 	assert_says(r.rules[1].rule, "t.a: watched");
 	assert_says(r.rules[1].explanation, "alarm: dropped by 6.0 points");
-	assert_says(r.rules[1].explanation, "p = 0.016 (mid-p McNemar, one-sided, Holm over 2 watched)"); /* 2 × .0078 */
+	assert_says(r.rules[1].explanation,
+		    "p = 0.016 (mid-p McNemar, one-sided, Holm over 2 watched)"); /* 2 × .0078 */
 	assert_int_equal(r.rules[1].verdict, VERDICT_FAIL);
 	assert_false(r.rules[1].gated);
 	assert_int_equal(r.rules[2].verdict, VERDICT_PASS);
@@ -611,7 +627,8 @@ static void test_gate_decide__watch_alarms_and_never_blocks(void **state)
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
-static void errors(const struct gate_policy *p, const struct task_result *base, const struct task_result *cand, const char *says)
+static void errors(const struct gate_policy *p, const struct task_result *base, const struct task_result *cand,
+		   const char *says)
 {
 	struct gate_result r;
 

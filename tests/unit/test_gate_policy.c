@@ -26,12 +26,13 @@ static void test_gate_policy_parse__everything(void **state)
 	struct gate_policy p;
 
 	(void)state;
-	assert_int_equal(parse(&p, "baseline: production\ntarget: suite\nconfidence: 0.9\n"
-				   "require:\n  intents.acc: {min: 0.80, max_drop: 0.03}\n"
-				   "  a.b.exact_match,strict: {max_drop: 5%}\n"
-				   "  heldout.bits_per_byte: {max_increase: 1%, max: 1.5}\n  x.score: {min: -3, max: 80%}\n"
-				   "watch: [intents.acc_norm, 'a.acc,none']\nno_baseline: block\n"
-				   "inconclusive: {pull_request: block, push: warn}\nincomparable: block\n"),
+	assert_int_equal(parse(&p,
+			       "baseline: production\ntarget: suite\nconfidence: 0.9\n"
+			       "require:\n  intents.acc: {min: 0.80, max_drop: 0.03}\n"
+			       "  a.b.exact_match,strict: {max_drop: 5%}\n"
+			       "  heldout.bits_per_byte: {max_increase: 1%, max: 1.5}\n  x.score: {min: -3, max: 80%}\n"
+			       "watch: [intents.acc_norm, 'a.acc,none']\nno_baseline: block\n"
+			       "inconclusive: {pull_request: block, push: warn}\nincomparable: block\n"),
 			 0);
 	assert_string_equal(p.baseline, "production");
 	assert_true(p.confidence == 0.9);
@@ -119,7 +120,8 @@ static void test_gate_policy_parse__mistakes_say_where(void **state)
 		{ "require: {a.acc: {max_drop: '%'}}\n", "must be a number or a percentage" },
 		{ "require: {a.acc: {max_drop: true}}\n", "must be a number or a percentage" },
 		{ "require: {a.acc: {max_increase: 0.1}}\n", "acc is better when higher: use max_drop" },
-		{ "require: {a.bits_per_byte: {max_drop: 1%}}\n", "bits_per_byte is better when lower: use max_increase" },
+		{ "require: {a.bits_per_byte: {max_drop: 1%}}\n",
+		  "bits_per_byte is better when lower: use max_increase" },
 		{ "require: {a.score: {max_drop: 1, max_increase: 1}}\n", "exclude each other" },
 	};
 	struct gate_policy p;

@@ -36,9 +36,25 @@ static void test_literal_parse__lists(void **state)
 
 static void test_literal_parse__what_is_none(void **state)
 {
-	static const char *const bad[] = { "",	      "a",	"'a'",	 "['a'",   "['a' 'b',, ]", "['a]",	   "[a]",
-					   "['a'] b", "[1 2]",	"['\\x4']", "['\\ud800']", "{'a': 1}", "[b'x']",
-					   "['\\u0000']", "[99999999999999999999]", "[1.2.3]", "[,]", "['a'\n", "['\\" };
+	static const char *const bad[] = { "",
+					   "a",
+					   "'a'",
+					   "['a'",
+					   "['a' 'b',, ]",
+					   "['a]",
+					   "[a]",
+					   "['a'] b",
+					   "[1 2]",
+					   "['\\x4']",
+					   "['\\ud800']",
+					   "{'a': 1}",
+					   "[b'x']",
+					   "['\\u0000']",
+					   "[99999999999999999999]",
+					   "[1.2.3]",
+					   "[,]",
+					   "['a'\n",
+					   "['\\" };
 	struct buf deep = BUF_INIT(1 << 20);
 	json_t *v;
 

@@ -25,7 +25,8 @@ static double exact(const char *options, const char *said, const char *document)
 {
 	char *task = mem_printf("task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"
 				"test_split: test\ndoc_to_text: ''\ndoc_to_target: a\n"
-				"generation_kwargs: {until: []}\nmetric_list: [{metric: exact_match%s}]\n", options);
+				"generation_kwargs: {until: []}\nmetric_list: [{metric: exact_match%s}]\n",
+				options);
 	struct fake_model m = { .reply = reply, .log = BUF_INIT(1 << 20) };
 	struct scorer scorer = FAKE_SCORER(&m);
 	struct suite_options o = { 0 };
@@ -55,16 +56,19 @@ static void test_metric_score__exact_match(void **state)
 	assert_true(exact("", "b", "{\"a\":[\"a\",\"b\"]}") == 1); /* any of a list */
 	assert_true(exact("", "c", "{\"a\":[\"a\",\"b\"]}") == 0);
 	assert_true(exact(", ignore_case: true", "PARIS", "{\"a\":\"paris\"}") == 1);
-	assert_true(exact(", ignore_case: true", "\xc3\x89T\xc3\x89 \xce\xa3", "{\"a\":\"\xc3\xa9t\xc3\xa9 \xcf\x83\"}") == 1);
+	assert_true(exact(", ignore_case: true", "\xc3\x89T\xc3\x89 \xce\xa3",
+			  "{\"a\":\"\xc3\xa9t\xc3\xa9 \xcf\x83\"}") == 1);
 	assert_true(exact(", ignore_case: true", "\xc8\xba", "{\"a\":\"\xe2\xb1\xa5\"}") == 1); /* grows by a byte */
 	assert_true(exact(", ignore_case: true", "x", "{\"a\":\"\"}") == 0);
 	assert_true(exact(", ignore_punctuation: true", "a.b-c!", "{\"a\":\"{a}[b]~c\"}") == 1);
 	assert_true(exact(", ignore_punctuation: true", "a\xe2\x80\x93 b", "{\"a\":\"a b\"}") == 0); /* ASCII only */
 	assert_true(exact(", ignore_numbers: true", "a1b22", "{\"a\":\"ab\"}") == 1);
-	assert_true(exact(", regexes_to_ignore: [',', '\\$', '(?s).*#### ']", "so\n#### $1,234", "{\"a\":\"1234\"}") == 1);
+	assert_true(exact(", regexes_to_ignore: [',', '\\$', '(?s).*#### ']", "so\n#### $1,234", "{\"a\":\"1234\"}") ==
+		    1);
 	assert_true(exact(", regexes_to_ignore: ['\\d+(?=x)']", "12x3", "{\"a\":\"x3\"}") == 1);
-	assert_true(exact(", regexes_to_ignore: ['\\W']", "\xc3\xa9-t", "{\"a\":\"\xc3\xa9t\"}") == 1); /* \W is Unicode's */
-	assert_true(exact("", "\xff", "{\"a\":\"\xef\xbf\xbd\"}") == 1);			      /* broken output */
+	assert_true(exact(", regexes_to_ignore: ['\\W']", "\xc3\xa9-t", "{\"a\":\"\xc3\xa9t\"}") ==
+		    1);                                                  /* \W is Unicode's */
+	assert_true(exact("", "\xff", "{\"a\":\"\xef\xbf\xbd\"}") == 1); /* broken output */
 }
 
 static void test_metric_score__hostile_regex_is_an_error(void **state)
@@ -74,7 +78,8 @@ static void test_metric_score__hostile_regex_is_an_error(void **state)
 	(void)state;
 	memset(text, 'a', sizeof(text));
 	text[sizeof(text) - 1] = 0;
-	assert_true(exact(", regexes_to_ignore: ['(a*)*b']", text, "{\"a\":\"x\"}") >= -1); /* ends, whatever it gives */
+	assert_true(exact(", regexes_to_ignore: ['(a*)*b']", text, "{\"a\":\"x\"}") >=
+		    -1); /* ends, whatever it gives */
 	assert_true(exact(", regexes_to_ignore: ['(a|aa)+$(?<=b)']", text, "{\"a\":\"x\"}") == -1);
 	assert_non_null(strstr(err_text(), "gave up"));
 	assert_true(exact(", regexes_to_ignore: ['(a']", "x", "{\"a\":\"x\"}") == -1);
@@ -98,7 +103,8 @@ static void score_choice(const struct task_metric *m, const double *ll, size_t n
 static struct task_metric *choice_metrics(size_t *n)
 {
 	struct yaml *y;
-	const char text[] = "metric_list: [{metric: acc}, {metric: brier_score}, {metric: exact_match}, {metric: acc_bytes}]";
+	const char text[] =
+		"metric_list: [{metric: acc}, {metric: brier_score}, {metric: exact_match}, {metric: acc_bytes}]";
 	struct task_metric *m;
 	struct source src = { .path = "x" };
 

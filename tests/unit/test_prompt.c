@@ -11,8 +11,8 @@
 
 #define SHOTS "{\"q\":\"1+1?\",\"a\":\"2\"}\n{\"q\":\"2+2?\",\"a\":\"4\"}\n{\"q\":\"3+3?\",\"a\":\"6\"}\n"
 #define ASKED "{\"q\":\"4+4?\",\"a\":\"8\"}\n"
-#define TASK                                                                                                       \
-	"task: t\ndataset_path: json\ndataset_kwargs: {data_files: {train: s.jsonl, test: d.jsonl}}\n"             \
+#define TASK                                                                                                           \
+	"task: t\ndataset_path: json\ndataset_kwargs: {data_files: {train: s.jsonl, test: d.jsonl}}\n"                 \
 	"training_split: train\ntest_split: test\nfewshot_config: {sampler: first_n}\n"
 
 #define TEXT "doc_to_target: a\n"
@@ -43,7 +43,7 @@ static void test_prompt_build__shots(void **state)
 	sees(TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 2\n", ASKED,
 	     "1+1? 2\n\n2+2? 4\n\n4+4?|8\n");
 	sees(TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 1\ndescription: \"Sums.\\n\"\n"
-	     "target_delimiter: ' = '\nfewshot_delimiter: \"\\n\"\n",
+		  "target_delimiter: ' = '\nfewshot_delimiter: \"\\n\"\n",
 	     ASKED, "Sums.\n1+1? = 2\n4+4?|8\n");
 	sees(TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 0\n", ASKED, "4+4?|8\n");
 }
@@ -76,7 +76,7 @@ static void test_prompt_build__choices_answer_shots(void **state)
 	     "1+1? it's two ; 0?| 3\n1+1? it's two ; 0?| 4\n1+1? it's two ; 0?| 5\n1+1? it's two ; 0?| 6\n"
 	     "1+1? it's two ; 0?| 7\n1+1? it's two ; 0?| eight\n");
 	sees(TEXT "output_type: multiple_choice\ndoc_to_text: q\nnum_fewshot: 1\ndoc_to_choice: ['0', '6', '8']\n"
-	     "fewshot_delimiter: ' ; '\n",
+		  "fewshot_delimiter: ' ; '\n",
 	     ASKED, "1+1? 2 ; 4+4?| 0\n1+1? 2 ; 4+4?| 6\n1+1? 2 ; 4+4?| 8\n"); /* a text column is the answer itself */
 }
 

@@ -26,10 +26,18 @@ static void make(struct task_result *t)
 		t->samples[i].response = mem_str("x");
 		snprintf(t->samples[i].doc_hash, 17, "0123456789abcdef");
 	}
-	t->metrics[0] = (struct metric){ mem_str("acc"), mem_str("none"), AGGREGATE_MEAN, true, true, 0, 0,
-					 mem_array(3, sizeof(double)), NULL };
-	t->metrics[1] = (struct metric){ mem_str("ppl"), mem_str("none"), AGGREGATE_PERPLEXITY, false, false, 0, 0,
-					 mem_array(3, sizeof(double)), mem_array(3, sizeof(double)) };
+	t->metrics[0] = (struct metric){
+		mem_str("acc"), mem_str("none"), AGGREGATE_MEAN, true, true, 0, 0, mem_array(3, sizeof(double)), NULL
+	};
+	t->metrics[1] = (struct metric){ mem_str("ppl"),
+					 mem_str("none"),
+					 AGGREGATE_PERPLEXITY,
+					 false,
+					 false,
+					 0,
+					 0,
+					 mem_array(3, sizeof(double)),
+					 mem_array(3, sizeof(double)) };
 	for (int i = 0; i < 3; i++) {
 		t->metrics[0].scores[i] = i == 1;
 		t->metrics[1].scores[i] = -1.0 / 3 * (i + 1);
@@ -96,21 +104,23 @@ static void test_task_result_read__broken_files(void **state)
 
 static void test_task_result_read__lies_are_found(void **state)
 {
-#define HEADER(n, total, value)                                                                                         \
-	"{\"format\":\"assay-samples/1\",\"task\":\"t\",\"digest\":\"" DIGEST "\",\"n\":" n ",\"n_total\":" total        \
-	",\"metrics\":[{\"name\":\"acc\",\"filter\":\"none\",\"aggregate\":\"mean\",\"higher_is_better\":true,"          \
+#define HEADER(n, total, value)                                                                                        \
+	"{\"format\":\"assay-samples/1\",\"task\":\"t\",\"digest\":\"" DIGEST "\",\"n\":" n ",\"n_total\":" total      \
+	",\"metrics\":[{\"name\":\"acc\",\"filter\":\"none\",\"aggregate\":\"mean\",\"higher_is_better\":true,"        \
 	"\"binary\":true,\"value\":" value ",\"stderr\":null,\"weighted\":false}]}\n"
 	static const struct {
 		const char *text, *says;
 	} lies[] = {
 		{ "", "f: empty" },
 		{ "{}\n", "f:1: the first line is not the header" },
-		{ HEADER("1", "1", "0") "{\"id\":\"a\",\"scores\":[1]}\n", "gives acc as 0, but the samples make it 1" },
+		{ HEADER("1", "1", "0") "{\"id\":\"a\",\"scores\":[1]}\n",
+		  "gives acc as 0, but the samples make it 1" },
 		{ HEADER("1", "1", "null") "{\"id\":\"a\",\"scores\":[1]}\n", "gives acc as" },
 		{ HEADER("2", "2", "1") "{\"id\":\"a\",\"scores\":[1]}\n", "cut short: 1 of 2 samples" },
 		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"b\",\"scores\":[1]}\n",
 		  "f:3: more samples than the header says" },
-		{ HEADER("2", "1", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"b\",\"scores\":[1]}\n", "2 of 1 samples" },
+		{ HEADER("2", "1", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"b\",\"scores\":[1]}\n",
+		  "2 of 1 samples" },
 		{ HEADER("4000000", "4000000", "1"), "4000000 of 4000000 samples; the file has 1" },
 		{ HEADER("2", "2", "1") "{\"id\":\"a\",\"scores\":[1]}\n{\"id\":\"a\",\"scores\":[1]}\n",
 		  "f:3: the id \"a\" is there twice" },

@@ -49,9 +49,9 @@ static void test_suite_load__a_task_file_is_a_suite(void **state)
 	struct suite *s;
 
 	(void)state;
-	assert_int_equal(FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", choice_task },
-				   { "evals/colours.jsonl", choice_data }),
-			 0);
+	assert_int_equal(
+		FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", choice_task }, { "evals/colours.jsonl", choice_data }),
+		0);
 	assert_string_equal(suite_name(s), "colours");
 	assert_int_equal(suite_tasks(s), 1);
 	assert_int_equal(suite_task_docs(s, 0), 3);
@@ -122,8 +122,9 @@ static void test_suite_load__mistakes_say_where(void **state)
 
 static void test_suite_run__multiple_choice(void **state)
 {
-	static const struct fake_answer answers[] = { { " blue", -1, true },	 { " green", -1.1, false },
-						      { " red", -4, false },	 { " reddish grey", -5, false } };
+	static const struct fake_answer answers[] = {
+		{ " blue", -1, true }, { " green", -1.1, false }, { " red", -4, false }, { " reddish grey", -5, false }
+	};
 	struct fake_model m = { .answers = answers, .n = ARRAY_LEN(answers) };
 	struct suite_result *r;
 	struct suite *s;
@@ -204,7 +205,9 @@ static void test_suite_run__large_tasks_go_in_blocks(void **state)
 
 static void test_suite_run__loglikelihood_and_rolling(void **state)
 {
-	static const struct fake_answer answers[] = { { "yes", -2, true }, { "no", -3, false }, { "(rolling)", -10, false } };
+	static const struct fake_answer answers[] = { { "yes", -2, true },
+						      { "no", -3, false },
+						      { "(rolling)", -10, false } };
 	struct fake_model m = { .answers = answers, .n = ARRAY_LEN(answers) };
 	const struct metric *w, *b, *bits, *ppl;
 	struct suite_result *r;
@@ -212,14 +215,17 @@ static void test_suite_run__loglikelihood_and_rolling(void **state)
 
 	(void)state;
 	assert_int_equal(
-		FAKE_LOAD(&s, "s.yaml",
-			  { "s.yaml", "suite: s\ntasks:\n"
-				      "- {task: ll, dataset_path: json, dataset_kwargs: {data_files: {test: [a.jsonl, b.jsonl]}},\n"
-				      "   test_split: test, output_type: loglikelihood, doc_to_text: q, doc_to_target: '{{a}}'}\n"
-				      "- {task: roll, dataset_path: json, dataset_kwargs: {data_files: {test: r.jsonl}},\n"
-				      "   test_split: test, output_type: loglikelihood_rolling, doc_to_target: text}\n" },
-			  { "a.jsonl", "{\"q\":\"is it?\",\"a\":\"yes\"}\n" }, { "b.jsonl", "{\"q\":\"\",\"a\":\"no\"}\n" },
-			  { "r.jsonl", "{\"text\":\"one two\"}\n{\"text\":\" 3\\u00a0\\u00e9 \"}\n" }),
+		FAKE_LOAD(
+			&s, "s.yaml",
+			{ "s.yaml",
+			  "suite: s\ntasks:\n"
+			  "- {task: ll, dataset_path: json, dataset_kwargs: {data_files: {test: [a.jsonl, b.jsonl]}},\n"
+			  "   test_split: test, output_type: loglikelihood, doc_to_text: q, doc_to_target: '{{a}}'}\n"
+			  "- {task: roll, dataset_path: json, dataset_kwargs: {data_files: {test: r.jsonl}},\n"
+			  "   test_split: test, output_type: loglikelihood_rolling, doc_to_target: text}\n" },
+			{ "a.jsonl", "{\"q\":\"is it?\",\"a\":\"yes\"}\n" },
+			{ "b.jsonl", "{\"q\":\"\",\"a\":\"no\"}\n" },
+			{ "r.jsonl", "{\"text\":\"one two\"}\n{\"text\":\" 3\\u00a0\\u00e9 \"}\n" }),
 		0);
 	r = run(s, &m, 0);
 	assert_string_equal(buf_str(&m.log), "is it?|yes\n|no\none two|(rolling)\n 3\xc2\xa0\xc3\xa9 |(rolling)\n");
@@ -253,16 +259,17 @@ static void test_suite_run__generation_cuts_at_stops(void **state)
 	struct suite *s;
 
 	(void)state;
-	assert_int_equal(FAKE_LOAD(&s, "g.yaml",
-				   { "g.yaml", "task: gen\ndataset_path: json\ntest_split: test\n"
-					       "dataset_kwargs: {data_files: {test: g.jsonl}}\n"
-					       "doc_to_text: 'Q: {{q}}'\ndoc_to_target: a\n"
-					       "generation_kwargs: {until: [\"\\n\", 'Q:'], max_tokens: 9, max_new_tokens: 8}\n"
-					       "metric_list:\n- metric: exact_match\n  aggregation: mean\n"
-					       "  higher_is_better: true\n  ignore_punctuation: true\n" },
-				   { "g.jsonl", "{\"q\":\"2+2\",\"a\":4}\n{\"q\":\"capital?\",\"a\":[\"Rome\",\"Paris\"]}\n"
-						"{\"q\":\"?\",\"a\":\"x\"}\n" }),
-			 0);
+	assert_int_equal(
+		FAKE_LOAD(&s, "g.yaml",
+			  { "g.yaml", "task: gen\ndataset_path: json\ntest_split: test\n"
+				      "dataset_kwargs: {data_files: {test: g.jsonl}}\n"
+				      "doc_to_text: 'Q: {{q}}'\ndoc_to_target: a\n"
+				      "generation_kwargs: {until: [\"\\n\", 'Q:'], max_tokens: 9, max_new_tokens: 8}\n"
+				      "metric_list:\n- metric: exact_match\n  aggregation: mean\n"
+				      "  higher_is_better: true\n  ignore_punctuation: true\n" },
+			  { "g.jsonl", "{\"q\":\"2+2\",\"a\":4}\n{\"q\":\"capital?\",\"a\":[\"Rome\",\"Paris\"]}\n"
+				       "{\"q\":\"?\",\"a\":\"x\"}\n" }),
+		0);
 	r = run(s, &m, 0);
 	assert_string_equal(buf_str(&m.log), "Q: 2+2|8|0|\n|Q:\nQ: capital?|8|0|\n|Q:\nQ: ?|8|0|\n|Q:\n");
 	assert_true(r->tasks[0].metrics[0].scores[0] == 1);

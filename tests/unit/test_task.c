@@ -54,13 +54,15 @@ static void test_task_load__later_keys_are_refused_by_name(void **state)
 		{ "repeats: 3\n", "repeats above 1 comes with a later version" },
 		{ "group: g\n", "group comes with a later version" },
 		{ "dataset_name: main\n", "dataset_name comes with a later version" },
-		{ "filter_list: [{name: x, filter: [{function: regex}]}]\n", "filter regex comes with a later version" },
+		{ "filter_list: [{name: x, filter: [{function: regex}]}]\n",
+		  "filter regex comes with a later version" },
 		{ "filter_list: [{name: x, filter: []}, {name: y, filter: []}]\n", "more than one filter pipeline" },
 		{ "metric_list: [{metric: bleu}]\n", "metric bleu comes with a later version" },
 		{ "metric_list: [{metric: acc, aggregation: median}]\n", "acc is aggregated by mean" },
 		{ "metric_list: [{metric: acc}, {metric: acc}]\n", "acc is listed twice" },
 		{ "metric_list: [{metric: ac_norm}]\n", "did you mean \"acc_norm\"" },
-		{ "metric_list: [{metric: perplexity}]\n", "perplexity is not defined for output_type multiple_choice" },
+		{ "metric_list: [{metric: perplexity}]\n",
+		  "perplexity is not defined for output_type multiple_choice" },
 		{ "metric_list: [{metric: acc, ignore_case: true}]\n", "unknown key \"ignore_case\"" },
 		{ "num_fewshot: 2\n", "the sampler \"default\" comes with a later version" },
 		{ "generation_kwargs: {top_p: 0.9}\n", "top_p comes with a later version" },
@@ -104,7 +106,8 @@ static void test_task_load__data_files(void **state)
 	refused(SPLIT("{data_files: {test: gone.jsonl}}", "test_split: test\n"), DATA, "no file \"gone.jsonl\"");
 	refused(SPLIT("{data_files: {test: [d.jsonl, d.jsonl]}}", "test_split: test\n"),
 		"{\"id\":\"x\",\"q\":\"a?\",\"c\":[\"x\"],\"l\":0}\n", "d.jsonl:1: the id \"x\" is taken by d.jsonl:1");
-	refused("task: t\ndataset_path: json\ntest_split: test\n" BODY, DATA, "dataset_kwargs: {data_files: …} must name");
+	refused("task: t\ndataset_path: json\ntest_split: test\n" BODY, DATA,
+		"dataset_kwargs: {data_files: …} must name");
 }
 
 static void test_task_load__bad_documents_say_file_and_line(void **state)
@@ -116,17 +119,21 @@ static void test_task_load__bad_documents_say_file_and_line(void **state)
 		{ "\n\n", "the split \"test\" is empty" },
 		{ DATA "{\"q\": oops}\n", "d.jsonl:3:" },
 		{ DATA "[1]\n", "d.jsonl:3: every line must be one JSON object" },
-		{ DATA "{\"q\":\"c?\",\"c\":[\"x\"]}\n", "d.jsonl:3: this row has no \"l\", which doc_to_target needs" },
-		{ DATA "{\"q\":null,\"c\":[\"x\"],\"l\":0}\n", "d.jsonl:3: this row has no \"q\", which doc_to_text needs" },
+		{ DATA "{\"q\":\"c?\",\"c\":[\"x\"]}\n",
+		  "d.jsonl:3: this row has no \"l\", which doc_to_target needs" },
+		{ DATA "{\"q\":null,\"c\":[\"x\"],\"l\":0}\n",
+		  "d.jsonl:3: this row has no \"q\", which doc_to_text needs" },
 		{ DATA "{\"q\":3,\"c\":[\"x\"],\"l\":0}\n", "\"q\" is not text, which doc_to_text needs" },
 		{ DATA "{\"q\":\"c?\",\"c\":[],\"l\":0}\n", "doc_to_choice must give a list" },
 		{ DATA "{\"q\":\"c?\",\"c\":[1],\"l\":0}\n", "choice 0 is not text" },
 		{ DATA "{\"q\":\"c?\",\"c\":\"xy\",\"l\":0}\n", "doc_to_choice must give a list" },
-		{ DATA "{\"q\":\"42\",\"c\":[\"x\"],\"l\":0}\n", "tasks with several inputs come with a later version" },
+		{ DATA "{\"q\":\"42\",\"c\":[\"x\"],\"l\":0}\n",
+		  "tasks with several inputs come with a later version" },
 		{ DATA "{\"id\":true,\"q\":\"c?\",\"c\":[\"x\"],\"l\":0}\n", "\"id\" must be text or a whole number" },
 		{ DATA "{\"id\":\"a\\u0007\",\"q\":\"c?\",\"c\":[\"x\"],\"l\":0}\n", "control character" },
 		{ DATA "{\"q\":\"c\\u0000?\",\"c\":[\"x\"],\"l\":0}\n", "d.jsonl:3: a NUL character" },
-		{ DATA "{\"id\":0,\"q\":\"c?\",\"c\":[\"x\"],\"l\":0}\n", "d.jsonl:3: the id \"0\" is taken by d.jsonl:1" },
+		{ DATA "{\"id\":0,\"q\":\"c?\",\"c\":[\"x\"],\"l\":0}\n",
+		  "d.jsonl:3: the id \"0\" is taken by d.jsonl:1" },
 	};
 
 	(void)state;
