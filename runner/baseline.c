@@ -1,7 +1,12 @@
 /* baseline.c: what the candidate is compared with: an alias, the merge base, or a run by name.
  *
  * Found twice: by the plan, to see whether anything changed at all, and by the gate under its lease, since another run
- * may have moved the alias in between. */
+ * may have moved the alias in between.
+ *
+ * A baseline decides, so not every run can be one. An alias stands for the run that it was promoted by, not for whoever
+ * made the same weights first, with another prompt perhaps. A branch or a commit stands for its newest run of a model
+ * that is of this run's trust or stronger (a fork may call its branch main) and of the commit itself, not of a work tree;
+ * for a branch, one that did not block: else a push that fails would lower the bar for the next. */
 #include "base/base.h"
 #include "runner/baseline.h"
 
@@ -25,9 +30,16 @@ static int from_run(struct run *run, const char *id)
 	json_t *record = NULL, *product;
 	int rc = registry_run(run->home->registry, id, &record);
 
+	if (rc == ERR_NOTFOUND) { /* what is lost is not the same as what never was: that would loosen the gate */
+		rc = err_set(ERR_IO, "the record of run %.12s, which the baseline rests on, is gone", id);
+		err_hint(rc, "assay registry check tells what else is missing");
+	}
 	if (rc)
 		return rc;
 	product = json_object_get(record, "product");
+	free(b->commit);
+	free(b->why);
+	b->why = NULL;
 	snprintf(b->run, sizeof(b->run), "%s", id);
 	put_hex(b->object, sizeof(b->object), product, "object");
 	put_hex(b->prompt, sizeof(b->prompt), product, "prompt");
@@ -41,38 +53,88 @@ static int from_run(struct run *run, const char *id)
 	return 0;
 }
 
+/* The promotion that put a version under an alias: the newest by a run's gate, else (by_run false) the newest at all. */
+static const json_t *promotion_of(const json_t *history, const char *alias, int version, bool by_run)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(history, i, row)
+		if (strcmp(json_get_text(row, "alias", ""), alias) == 0 && json_get_int(row, "version", 0) == version &&
+		    (!by_run || json_get_text(row, "run", NULL)))
+			return row;
+	return NULL;
+}
+
 static int from_alias(struct run *run, const char *alias)
 {
+	struct registry *registry = run->home->registry;
 	const char *model = run->questions->model;
-	json_t *row = NULL;
-	int version = 0, rc = registry_alias(run->home->registry, model, alias, &version);
+	json_t *row = NULL, *history = NULL;
+	int version = 0, rc = registry_alias(registry, model, alias, &version);
 
 	if (rc)
 		return rc;
-	rc = registry_version(run->home->registry, model, version, &row);
+	rc = registry_version(registry, model, version, &row);
 	if (rc == 0)
-		rc = from_run(run, json_get_text(row, "run", ""));
+		rc = registry_list(registry, "history", model, 0, &history);
+	if (rc == 0) {
+		const json_t *promotion = promotion_of(history, alias, version, true);
+
+		rc = from_run(run, json_get_text(promotion ? promotion : row, "run", ""));
+	}
 	run->baseline.version = version;
+	json_decref(history);
 	json_decref(row);
-	return rc;
+	return rc == ERR_NOTFOUND ? err_set(ERR_IO, "%s@%s: %s", model, alias, err_text()) : rc;
+}
+
+static bool may_decide(const struct run *run, const json_t *row)
+{
+	enum trust trust;
+
+	return trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= run->event.trust &&
+	       !json_get_flag(row, "dirty", true) && strcmp(json_get_text(row, "verdict", "ERROR"), "ERROR") != 0;
+}
+
+static bool has_prefix(const json_t *row, const char *key, const char *name, size_t least)
+{
+	return strlen(name) >= least && strncmp(json_get_text(row, key, ""), name, strlen(name)) == 0;
+}
+
+/* A run's id, a commit, or a branch: the newest that may decide and has a model. */
+static int from_runs(struct run *run, const char *name)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = registry_list(run->home->registry, "runs", NULL, 0, &rows);
+
+	json_array_foreach(rows, i, row) {
+		bool named = has_prefix(row, "id", name, 8) || has_prefix(row, "commit", name, 7);
+		bool branch = strcmp(json_get_text(row, "branch", ""), name) == 0 && json_get_int(row, "exit", 1) == 0;
+
+		if (rc || run->baseline.found)
+			break;
+		if ((named || branch) && may_decide(run, row))
+			rc = from_run(run, json_get_text(row, "id", ""));
+	}
+	json_decref(rows);
+	if (rc)
+		return rc;
+	return run->baseline.found ? 0 : err_set(ERR_NOTFOUND, "no run of %s", name);
 }
 
 static int from_name(struct run *run, const char *name)
 {
-	char id[DIGEST_HEX], oid[OID_HEX];
+	char oid[OID_HEX];
 	int rc;
 
-	if (strcmp(name, "merge-base") == 0) {
-		if (!*run->event.target)
-			return err_set(ERR_NOTFOUND, "no target branch, so no merge base");
-		rc = repo_merge_base(run->repo, run->event.target, run->commit.oid, oid);
-		if (rc)
-			return rc;
-		rc = registry_find_run(run->home->registry, oid, id);
-	} else {
-		rc = registry_find_run(run->home->registry, name, id);
-	}
-	return rc ? rc : from_run(run, id);
+	if (strcmp(name, "merge-base") != 0)
+		return from_runs(run, name);
+	if (!*run->event.target)
+		return err_set(ERR_NOTFOUND, "no target branch, so no merge base");
+	rc = repo_merge_base(run->repo, run->event.target, run->commit.oid, oid);
+	return rc ? rc : from_runs(run, oid);
 }
 
 int baseline_find(struct run *run)
@@ -100,10 +162,28 @@ int baseline_find(struct run *run)
 	return rc;
 }
 
+/* The commit that the alias holds: of the run that was promoted, which need not be the first to make the version. */
+static int find_commit(struct run *run, const char *model)
+{
+	struct registry *registry = run->home->registry;
+	json_t *row = NULL, *history = NULL;
+	int rc = registry_version(registry, model, run->alias_version, &row);
+
+	if (rc == 0)
+		rc = registry_list(registry, "history", model, 0, &history);
+	if (rc == 0) {
+		const json_t *promotion = promotion_of(history, run->alias, run->alias_version, false);
+
+		put_hex(run->alias_commit, sizeof(run->alias_commit), promotion ? promotion : row, "commit");
+	}
+	json_decref(history);
+	json_decref(row);
+	return rc;
+}
+
 int baseline_alias(struct run *run)
 {
 	bool lands = run->event.kind != EVENT_PULL_REQUEST && run->event.trust != TRUST_FORK; /* a merge request does not */
-	json_t *row = NULL;
 	int rc;
 
 	run->alias = lands ? config_alias(run->questions, run->event.branch) : NULL;
@@ -116,10 +196,5 @@ int baseline_alias(struct run *run)
 		err_clear();
 		return 0;
 	}
-	if (rc == 0)
-		rc = registry_version(run->home->registry, run->questions->model, run->alias_version, &row);
-	if (rc == 0)
-		snprintf(run->alias_commit, sizeof(run->alias_commit), "%s", json_get_text(row, "commit", ""));
-	json_decref(row);
-	return rc;
+	return rc ? rc : find_commit(run, run->questions->model);
 }

@@ -226,6 +226,8 @@ int cmd_gate(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	if (!policy_file && max_drop < 0)
 		return err_set(ERR_USAGE, "assay gate needs --policy FILE or --max-drop X");
+	if (!policy_file && strcmp(target, "suite") != 0)
+		return err_set(ERR_USAGE, "--target %s is not built yet; known: suite", target);
 	gate_policy_init(&policy);
 	rc = load_sides(&a, &b, argv[0], argv[1]);
 	if (rc == 0)
@@ -299,7 +301,7 @@ int cmd_diff(int argc, char **argv)
 		OPT_TEXT('f', "format", &format, "FORMAT", "term, md or json"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "diff", "[A] [B]", "two runs side by side",
+	const struct opt_usage usage = { "diff", "A [B]", "two runs side by side",
 					 "A and B as for assay gate; without B, the latest run.\n\n"
 					 "the latest run's model is not guessed: name it.\n\n"
 					 "  assay diff dates@v1 dates@v2\n  assay diff dates@production HEAD -f md",

@@ -5,7 +5,7 @@
 
 int cmd_help(int argc, char **argv)
 {
-	if (argc > 1) { /* assay help run = assay run --help */
+	if (argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) { /* assay help run = assay run --help */
 		char *args[] = { argv[1], (char *)(uintptr_t) "--help", NULL };
 
 		for (const struct command *c = commands; c->name; c++)

@@ -76,8 +76,8 @@ static void print_plan(const struct run *run, const json_t *plan)
 	else
 		printf("baseline  none: %s\n", run->baseline.why);
 	if (run->alias)
-		printf("a PASS    moves %s@%s (now %s%.0d)\n", run->questions->model, run->alias,
-		       run->alias_version ? "v" : "nothing", run->alias_version);
+		printf("alias     %s@%s, now %s%.0d; a PASS moves it in a protected run, a push through the hook proposes it\n",
+		       run->questions->model, run->alias, run->alias_version ? "v" : "nothing", run->alias_version);
 	printf("numerics  %s\n", run->numerics);
 	if (run->n_data) {
 		putchar('\n');

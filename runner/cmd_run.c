@@ -34,14 +34,18 @@ void print_report(const json_t *report, FILE *f)
 json_t *run_json(const struct run *run, int exit_code)
 {
 	const json_t *record = run->record;
-	json_t *version = json_object_get(record, "version"), *out;
+	json_t *version = json_object_get(record, "version"), *steps = json_array(), *out;
 	enum verdict v = run->failed || !run->have_gate ? VERDICT_ERROR : run->gate.verdict;
 	char *report = run->options->report_dir ? path_join(run->options->report_dir, "report.md") : NULL;
 
-	out = json_pack("{s:o,s:s,s:s,s:i,s:s,s:O?,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
+	for (size_t i = 0; i < RUN_STEPS; i++)
+		json_array_append_new(steps, json_pack("{s:s,s:s,s:f}", "name", run_step_name(i), "status",
+						       step_status_name(run->steps[i].status), "seconds",
+						       run->steps[i].seconds));
+	out = json_pack("{s:o,s:s,s:s,s:i,s:s,s:o,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
 			*run->id ? json_string(run->id) : json_null(), "commit", run->commit.oid, "verdict",
 			verdict_name(v), "exit", exit_code, "trust", trust_name(run->event.trust), "steps",
-			run->report ? json_object_get(run->report, "steps") : json_object_get(record, "steps"), "metrics",
+			steps, "metrics",
 			json_object_get(record, "metrics"), "version", json_is_object(version) ? version : NULL, "report",
 			report ? json_string(report) : json_null(), "baseline", json_object_get(record, "baseline"),
 			"promotion", run->promotion);
@@ -82,6 +86,14 @@ int run_and_print(const struct run_options *o, struct repo *repo, struct home *h
 	return code;
 }
 
+static bool is_step(const char *name)
+{
+	for (size_t i = 0; i < RUN_STEPS; i++)
+		if (strcmp(run_step_name(i), name) == 0)
+			return true;
+	return false;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct run_options o;
@@ -118,6 +130,8 @@ int cmd_run(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (o.until && !is_step(o.until))
+		return err_set(ERR_USAGE, "--until %s: read, plan, train, eval, gate, record or report", o.until);
 	o.rev = argc ? argv[0] : NULL;
 	rc = place_open(&place);
 	if (rc == 0 && !place.repo)

@@ -21,14 +21,18 @@ static int read_config_file(struct config *out, const char *path)
 	return rc;
 }
 
-/* Data files of the command line are named from the working directory. */
+/* Files of --data, else of the configuration; both are named from the working directory. */
 static int set_data(struct run *run, const struct opt_list *files)
 {
+	const struct texts *own = &run->config.finetune.data;
+	size_t n = files->n ? files->n : own->n;
 	int rc = tree_open_dir(&run->tree, ".");
 
-	run->data = mem_array(files->n + 1, sizeof(*run->data));
-	for (size_t i = 0; rc == 0 && i < files->n; i++)
-		run->data[run->n_data++].path = mem_str(files->items[i]);
+	if (n == 0)
+		return err_set(ERR_USAGE, "assay train needs --data FILE");
+	run->data = mem_array(n, sizeof(*run->data));
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		run->data[run->n_data++].path = mem_str(files->n ? files->items[i] : own->items[i]);
 	return rc;
 }
 
@@ -112,8 +116,8 @@ int cmd_train(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	if (!out || data.n == 0)
-		return err_set(ERR_USAGE, "assay train needs --data FILE and --out DIR");
+	if (!out)
+		return err_set(ERR_USAGE, "assay train needs --out DIR");
 	run_options_init(&o);
 	o.device = device;
 	o.threads = threads;

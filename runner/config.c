@@ -198,8 +198,8 @@ static int parse_train_options(struct train_options *t, const struct yaml *y, co
 
 	if ((rc = yaml_get_text(y, v, "method", &method)) || (rc = yaml_get_real(y, v, "epochs", 0, 1e6, &t->epochs)) ||
 	    (rc = yaml_get_int(y, v, "max_steps", 1, INT64_MAX, &t->max_steps)) ||
-	    (rc = get_small(y, v, "batch_tokens", 16, 1 << 24, &t->batch_tokens)) ||
-	    (rc = get_small(y, v, "micro_tokens", 16, 1 << 24, &t->micro_tokens)) ||
+	    (rc = get_small(y, v, "batch_tokens", 16, 1 << 22, &t->batch_tokens)) ||
+	    (rc = get_small(y, v, "micro_tokens", 16, 1 << 22, &t->micro_tokens)) ||
 	    (rc = yaml_get_real(y, v, "learning_rate", 0, 10, &t->learning_rate)) ||
 	    (rc = yaml_get_real(y, v, "min_lr_ratio", 0, 1, &t->min_lr_ratio)) ||
 	    (rc = yaml_get_real(y, v, "weight_decay", 0, 10, &t->weight_decay)) ||

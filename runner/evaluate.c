@@ -201,8 +201,10 @@ static int load(struct run *run, const char *object, const char *prompt)
 	struct loaded *l = run->loaded;
 	int rc;
 
-	if (l && strcmp(l->object, object) == 0)
+	if (l && strcmp(l->object, object) == 0) {
+		l->engine.prompt = prompt; /* the baseline may be the same weights behind another prompt */
 		return 0;
+	}
 	evaluate_close(run);
 	l = run->loaded = mem_alloc(sizeof(*l));
 	rc = model_dir_of_object(&l->dir, run->home, object);
@@ -245,6 +247,15 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 	return rc;
 }
 
+static void forget_tasks(struct task_result **tasks, size_t *n)
+{
+	for (size_t i = 0; *tasks && i < *n; i++)
+		task_result_release(&(*tasks)[i]);
+	free(*tasks);
+	*tasks = NULL;
+	*n = 0;
+}
+
 int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
 		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run)
 {
@@ -254,11 +265,19 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 
 	evaluate_key(run, s, object, prompt_oid, key);
 	rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
-	*reused = rc == 0;
 	if (rc == 0) {
 		*stage = json_incref(json_object_get(row, "output"));
 		rc = read_stage(run, *stage, tasks, n);
-	} else if (rc == ERR_NOTFOUND && may_run) {
+	}
+	if (rc == ERR_IO || (rc == ERR_NOTFOUND && *stage)) { /* lost or damaged samples are made again */
+		log_warn("suite %s: %s", suite_name(s->suite), err_text());
+		forget_tasks(tasks, n);
+		json_decref(*stage);
+		*stage = NULL;
+		rc = ERR_NOTFOUND;
+	}
+	*reused = rc == 0;
+	if (rc == ERR_NOTFOUND && may_run) {
 		err_clear();
 		rc = run_suite(run, s, object, prompt, tasks, n, stage);
 	}

@@ -154,6 +154,9 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run);
 void evaluate_close(struct run *run); /* drops the model kept loaded between suites */
 
+/* The gate's result as the record keeps it (rules.c). */
+json_t *rules_json(const struct gate_result *g);
+
 /* The report of a stored run, from its record and the samples in the store. */
 int report_of_record(json_t **report, struct home *h, const char *id, const json_t *record);
 

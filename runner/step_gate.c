@@ -24,55 +24,62 @@ static int take_lease(struct run *run)
 	return rc;
 }
 
-/* The prompt that the baseline was judged with, to rescore it: a blob of the repository. */
+/* The very prompt that the baseline was judged with: a blob of the repository by its name. Where the candidate keeps its
+ * prompt is no help: it may name another file. */
 static int baseline_prompt(struct run *run, struct buf *out)
 {
-	struct commit c;
-	struct tree *t = NULL;
+	return *run->baseline.prompt ? repo_blob(run->repo, run->baseline.prompt, out) : 0;
+}
+
+/* The baseline answers questions that it was not asked before. What is missing for that makes it incomparable. */
+static int rescore(struct run *run, struct run_suite *s, struct buf *prompt, const char **incomparable)
+{
+	struct run_baseline *b = &run->baseline;
+	bool reused;
 	int rc;
 
-	if (!*run->baseline.prompt || !run->product->prompt)
+	if (baseline_prompt(run, prompt)) {
+		*incomparable = "the baseline was not asked these questions, and its prompt is not in this clone";
+		err_clear();
 		return 0;
-	rc = repo_commit(run->repo, run->baseline.commit, &c);
-	if (rc)
-		return rc;
-	rc = tree_open(&t, run->repo, &c);
+	}
+	rc = evaluate_object(run, s, b->object, b->prompt, buf_str(prompt), &s->base_tasks, &s->n_base_tasks,
+			     &s->base_stage, &reused, true);
+	if (rc == ERR_NOTFOUND) {
+		*incomparable = "the baseline was not asked these questions, and its weights are not in the store";
+		err_clear();
+		return 0;
+	}
+	s->rescored = rc == 0;
 	if (rc == 0)
-		rc = tree_read(t, run->product->prompt, out);
-	tree_close(t);
-	commit_release(&c);
+		run_note(run, "suite %s: the baseline's weights were scored again on these questions",
+			 suite_name(s->suite));
 	return rc;
 }
 
 static int load_baseline(struct run *run, const char **incomparable)
 {
-	bool may_run = run->questions->gate.incomparable == GATE_RESCORE;
 	struct run_baseline *b = &run->baseline;
 	struct buf prompt = BUF_INIT(1 << 20);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
-		json_t *stage = NULL;
 		bool reused = false;
 
-		if (may_run && *b->prompt)
-			rc = baseline_prompt(run, &prompt);
-		if (rc == 0)
-			rc = evaluate_object(run, s, b->object, b->prompt, buf_str(&prompt), &s->base_tasks,
-					     &s->n_base_tasks, &stage, &reused, may_run);
-		if (rc == ERR_NOTFOUND) { /* other questions, or another numerics class, and no leave to ask again */
+		rc = evaluate_object(run, s, b->object, b->prompt, "", &s->base_tasks, &s->n_base_tasks, &s->base_stage,
+				     &reused, false);
+		if (rc != ERR_NOTFOUND)
+			continue;
+		err_clear();
+		rc = 0;
+		if (run->questions->gate.incomparable == GATE_RESCORE)
+			rc = rescore(run, s, &prompt, incomparable);
+		else /* other questions, or another numerics class, and no leave to ask again */
 			*incomparable = "the baseline was not asked these questions in this numerics class, and the "
 					"policy does not rescore it";
-			rc = 0;
-		} else if (rc == 0 && !reused) {
-			s->rescored = true;
-			s->base_stage = json_incref(stage);
-			run_note(run, "suite %s: the baseline's weights were scored again on these questions",
-				 suite_name(s->suite));
-		}
-		json_decref(stage);
 	}
+	evaluate_close(run); /* it borrows the prompt */
 	buf_release(&prompt);
 	return rc;
 }

@@ -79,7 +79,7 @@ static json_t *stages_json(const struct run *run)
 			evaluate_key(run, s, run->object, run->prompt_oid, key);
 			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->stage)));
 		}
-		if (s->base_stage) {
+		if (s->rescored && s->base_stage) {
 			evaluate_key(run, s, run->baseline.object, run->baseline.prompt, key);
 			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->base_stage)));
 		}
@@ -138,15 +138,24 @@ static json_t *datasets_json(const struct run *run)
 	return list;
 }
 
+/* With the samples that the gate compared with: not always those of the baseline's own run. */
 static json_t *baseline_json(const struct run *run)
 {
 	const struct run_baseline *b = &run->baseline;
+	json_t *samples, *row;
 
 	if (!b->found)
 		return json_null();
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s}", "name", b->name, "run", b->run, "model", run->questions->model,
-			 "version", b->version ? json_integer(b->version) : json_null(), "commit", b->commit, "object",
-			 b->object, "prompt", b->prompt);
+	samples = json_array();
+	for (size_t i = 0; i < run->n_suites; i++) {
+		size_t t;
+
+		json_array_foreach(json_object_get(run->suites[i].base_stage, "tasks"), t, row)
+			json_array_append(samples, row);
+	}
+	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o}", "name", b->name, "run", b->run, "model",
+			 run->questions->model, "version", b->version ? json_integer(b->version) : json_null(), "commit",
+			 b->commit, "object", b->object, "prompt", b->prompt, "samples", samples);
 }
 
 /* A model that the baseline does not have already, judged whole, from a commit that anybody can find again. */
@@ -174,10 +183,18 @@ static void set_promotion(struct run *run, const char *state, int to, const char
 /* What a PASS means for the alias; true if it should move (now or by a proposal). */
 static bool wants_promotion(struct run *run, bool version)
 {
+	bool moves = run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK;
+
 	if (!may_promote(run))
 		return false;
 	if (!version) {
 		set_promotion(run, "kept", run->alias_version, "the model is the baseline's own");
+		return false;
+	}
+	if (moves && run->alias_version && !run->have_target_config) {
+		set_promotion(run, "refused", 0,
+			      "no policy of the target stands behind this run, and an alias that is there does not move by "
+			      "the candidate's own");
 		return false;
 	}
 	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0 &&
@@ -185,7 +202,7 @@ static bool wants_promotion(struct run *run, bool version)
 		set_promotion(run, "refused", 0, "the alias holds a version of a later commit already");
 		return false;
 	}
-	return run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK;
+	return moves;
 }
 
 static json_t *product_json(const struct run *run)
@@ -239,7 +256,25 @@ static void set_verdict(json_t *r, const struct run *run)
 	json_object_set_new(r, "exit", json_integer(run->failed ? err_exit_code(run->failed) : run->gate.exit));
 	json_object_set_new(r, "blocks", json_boolean(run->failed || run->gate.blocks));
 	json_object_set_new(r, "error", error_json(run));
-	json_object_set_new(r, "gate", run->have_gate && !run->failed ? gate_result_json(&run->gate) : json_null());
+	json_object_set_new(r, "gate", run->have_gate && !run->failed ? rules_json(&run->gate) : json_null());
+}
+
+/* Of all files that the model's manifest names. */
+static uint64_t model_bytes(const struct run *run)
+{
+	struct buf text = BUF_INIT(1 << 24);
+	json_t *manifest = NULL, *file;
+	uint64_t sum = 0;
+	size_t i;
+
+	if (store_get(run->home->store, run->object, &text, 1 << 24) == 0 &&
+	    json_parse(&manifest, buf_str(&text), text.len, "manifest") == 0)
+		json_array_foreach(json_object_get(manifest, "files"), i, file)
+			sum += (uint64_t)json_get_int(file, "size", 0);
+	json_decref(manifest);
+	buf_release(&text);
+	err_clear();
+	return sum;
 }
 
 static json_t *run_document(struct run *run)
@@ -257,7 +292,8 @@ static json_t *run_document(struct run *run)
 	for (size_t i = 0; i < run->n_proposed; i++)
 		add_metrics(proposed, &run->proposed[i]);
 	if (*run->object)
-		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:i}", "role", "model", "object", run->object, "size", 0));
+		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:I}", "role", "model", "object", run->object, "size",
+							   (json_int_t)model_bytes(run)));
 	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
 	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
 	json_object_set_new(r, "baseline", baseline_json(run));

@@ -75,36 +75,21 @@ static const char *object_of(const json_t *samples, const char *task)
 	return NULL;
 }
 
-/* Where the baseline's samples of a task lie: rescored in this record, else in its own run's record. */
-static const char *baseline_object(const json_t *record, const json_t *base_record, const json_t *sample)
-{
-	const char *task = json_get_text(sample, "task", ""), *mine = json_get_text(sample, "object", ""), *found;
-	json_t *stage;
-	size_t i;
-
-	json_array_foreach(json_object_get(record, "stages"), i, stage) {
-		found = object_of(json_object_get(json_object_get(stage, "output"), "tasks"), task);
-		if (found && strcmp(found, mine) != 0)
-			return found;
-	}
-	return object_of(json_object_get(base_record, "samples"), task);
-}
-
 static int compare_samples(json_t **out, struct home *h, const json_t *record)
 {
 	struct broken b = { json_array(), 0, 0 };
-	json_t *base_record = NULL, *row;
-	const char *base_run = json_get_text(json_object_get(record, "baseline"), "run", NULL);
+	const json_t *base_samples = json_object_get(json_object_get(record, "baseline"), "samples");
+	json_t *row;
 	size_t i;
-	int rc = base_run ? registry_run(h->registry, base_run, &base_record) : 0;
+	int rc = 0;
 
 	json_array_foreach(json_object_get(record, "samples"), i, row) {
 		struct task_result base = { 0 }, cand = { 0 };
 		const char *object;
 
-		if (rc || !base_record)
+		if (rc)
 			break;
-		object = baseline_object(record, base_record, row);
+		object = object_of(base_samples, json_get_text(row, "task", ""));
 		if (!object || strcmp(object, json_get_text(row, "object", "")) == 0)
 			continue;
 		rc = read_task(h, json_get_text(row, "object", ""), &cand);
@@ -115,7 +100,6 @@ static int compare_samples(json_t **out, struct home *h, const json_t *record)
 		task_result_release(&base);
 		task_result_release(&cand);
 	}
-	json_decref(base_record);
 	*out = json_pack("{s:o,s:I,s:I}", "broken", b.list, "n_broken", (json_int_t)b.broke, "n_fixed", (json_int_t)b.fixed);
 	return rc;
 }

@@ -167,34 +167,61 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 
 /* ---- training ------------------------------------------------------------------------------------------------------------- */
 
-static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, struct train_data *data)
+/* The chat template that the base brings, for {"messages"} data: chat_template.jinja, or the key in
+ * tokenizer_config.json. *out is NULL if there is none. */
+static int read_chat_template(const char *dir, char **out)
 {
+	char *file = path_join(dir, "chat_template.jinja"), *config = path_join(dir, "tokenizer_config.json");
+	struct buf text = BUF_INIT(1 << 24);
+	json_t *doc = NULL;
+	int rc = fs_read(&text, file, 1 << 24);
+
+	*out = NULL;
+	if (rc == 0)
+		*out = mem_str(buf_str(&text));
+	if (rc == ERR_NOTFOUND) {
+		rc = fs_exists(config) ? json_read(&doc, config, 1 << 24) : 0;
+		if (rc == 0)
+			*out = mem_str(json_get_text(doc, "chat_template", NULL));
+	}
+	json_decref(doc);
+	buf_release(&text);
+	free(file);
+	free(config);
+	return rc;
+}
+
+static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, const char *dir,
+		     struct train_data *data)
+{
+	char *chat = NULL;
 	size_t cut = 0;
-	int rc = 0;
+	int rc = read_chat_template(dir, &chat);
 
 	for (size_t i = 0; rc == 0 && i < run->n_data; i++) {
 		struct buf text = BUF_INIT(DATA_MAX);
 
 		rc = tree_read(run->tree, run->data[i].path, &text);
 		if (rc == 0)
-			rc = train_data_add(data, tok, NULL, model_config(model)->eos_id, buf_str(&text), text.len,
+			rc = train_data_add(data, tok, chat, model_config(model)->eos_id, buf_str(&text), text.len,
 					    run->data[i].path, model_config(model)->context, &cut);
 		buf_release(&text);
 	}
+	free(chat);
 	if (cut)
 		run_note(run, "%zu training examples are longer than the context of %d tokens and were cut", cut,
 			 model_config(model)->context);
 	return rc;
 }
 
-static int train(struct run *run, struct model *model, const struct tokenizer *tok, const char *work)
+static int train(struct run *run, struct model *model, const struct tokenizer *tok, const char *work, const char *out)
 {
 	struct train_data data = { 0 };
 	struct train_result result;
 	struct curve curve = { .points = json_array() };
 	char *checkpoints = path_join(work, "checkpoints");
 	const struct train_hooks hooks = { on_step, &curve, checkpoints, 30 };
-	int rc = load_data(run, model, tok, &data);
+	int rc = load_data(run, model, tok, out, &data);
 
 	if (rc == 0)
 		rc = fs_mkdirs(checkpoints);
@@ -222,7 +249,7 @@ int trainer_own(struct run *run, const char *work, const char *out)
 		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &model, &tok)
 							   : start_loaded(run, work, out, &model, &tok);
 	if (rc == 0 && run->product->finetune.present)
-		rc = train(run, model, tok, work);
+		rc = train(run, model, tok, work, out);
 	if (rc == 0)
 		rc = model_save(model, out);
 	model_free(model);
