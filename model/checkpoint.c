@@ -154,11 +154,26 @@ static int missing(const struct model *m, const char *dir, const struct tensor *
 	return rc;
 }
 
-static int load_tensors(struct model *m, const struct shards *s, const char *dir)
+/* Before any memory is asked for: a config.json may claim any size, the files show what there is. */
+static int check_tensors(const struct model *m, const struct shards *s, const char *dir)
 {
-	size_t largest = 0;
 	int rc = 0;
 
+	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
+		const struct safetensors *in = NULL;
+		const struct safetensors_entry *e = shards_find(s, m->tensors[i].name, &in);
+		rc = e ? check_shape(in, e, &m->tensors[i]) : missing(m, dir, &m->tensors[i]);
+	}
+	return rc;
+}
+
+static int load_tensors(struct model *m, const struct shards *s)
+{
+	size_t largest = 0;
+	int rc = model_alloc(m);
+
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < m->n_tensors; i++)
 		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
 	float *host = mem_try_aligned(mem_mul(largest, sizeof(float)));
@@ -168,9 +183,7 @@ static int load_tensors(struct model *m, const struct shards *s, const char *dir
 		const struct tensor *t = &m->tensors[i];
 		const struct safetensors *in = NULL;
 		const struct safetensors_entry *e = shards_find(s, t->name, &in);
-		rc = e ? check_shape(in, e, t) : missing(m, dir, t);
-		if (!rc)
-			rc = safetensors_floats(in, e, host);
+		rc = safetensors_floats(in, e, host);
 		if (!rc)
 			m->be->upload(m->be, m->params + t->at, host, t->count * sizeof(float));
 	}
@@ -273,14 +286,15 @@ int model_load(struct model **out, const char *dir, struct backend *be)
 		rc = model_config_parse(&config, source, name);
 	if (!rc)
 		rc = open_shards(&shards, dir);
-	if (!rc)
-		rc = model_new(&m, &config, be);
 	if (rc)
 		goto out;
+	m = model_new(&config, be);
 	m->source = json_incref(source);
-	rc = load_tensors(m, &shards, dir);
+	rc = check_tensors(m, &shards, dir);
 	if (!rc)
 		rc = check_unknown(m, &shards);
+	if (!rc)
+		rc = load_tensors(m, &shards);
 	if (!rc) {
 		rc = read_member(&m->generation, dir, "generation_config.json");
 		if (rc == ERR_NOTFOUND)

@@ -75,8 +75,8 @@ struct model {
 	int n_eos;
 	json_t *source, *generation; /* config.json and generation_config.json as loaded; NULL for a fresh model */
 };
-/* Memory for the parameters, all zero. */
-int model_new(struct model **out, const struct model_config *config, struct backend *be);
+struct model *model_new(const struct model_config *config, struct backend *be); /* shapes, no memory for them yet */
+int model_alloc(struct model *m);                                               /* parameters, all zero */
 int model_need_rope(struct model *m, int rows);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
 int model_check_ids(const struct model *m, const int32_t *ids, int n, const char *what, size_t which);

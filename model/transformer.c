@@ -63,10 +63,9 @@ static void place_all(struct model *m)
 	m->norm = place(m, "model.norm.weight", -1, C, 0);
 }
 
-int model_new(struct model **out, const struct model_config *config, struct backend *be)
+struct model *model_new(const struct model_config *config, struct backend *be)
 {
 	struct model *m = mem_alloc(sizeof(*m));
-	void *params = NULL;
 
 	m->config = *config;
 	m->be = be;
@@ -75,15 +74,16 @@ int model_new(struct model **out, const struct model_config *config, struct back
 	if (config->eos_id >= 0)
 		m->eos[m->n_eos++] = config->eos_id;
 	place_all(m);
-	int rc = be->alloc(be, &params, mem_mul(m->n_params, sizeof(float)));
+	return m;
+}
+
+int model_alloc(struct model *m)
+{
+	void *params = NULL;
+	int rc = m->be->alloc(m->be, &params, mem_mul(m->n_params, sizeof(float)));
+
 	m->params = params;
-	if (rc) {
-		rc = err_context(rc, "%zu parameters", m->n_params);
-		model_free(m);
-		return rc;
-	}
-	*out = m;
-	return 0;
+	return rc ? err_context(rc, "%zu parameters", m->n_params) : 0;
 }
 
 void model_free(struct model *m)
@@ -120,12 +120,14 @@ static void fill_normal(float *out, size_t n, double sd, struct rng *r)
 
 int model_init(struct model **out, const struct model_config *config, uint64_t seed, struct backend *be)
 {
-	struct model *m = NULL;
+	struct model *m = model_new(config, be);
 	size_t largest = 0;
-	int rc = model_new(&m, config, be);
+	int rc = model_alloc(m);
 
-	if (rc)
+	if (rc) {
+		model_free(m);
 		return rc;
+	}
 	for (size_t i = 0; i < m->n_tensors; i++)
 		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
 	float *host = mem_try_aligned(mem_mul(largest, sizeof(float)));

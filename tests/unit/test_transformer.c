@@ -454,7 +454,7 @@ static void test_model_config_parse__defaults_and_ropes(void **state)
 			 0);
 	assert_true(c.rope_theta > 699 && c.rope_theta < 701);
 	assert_int_equal(parse("{" OK ",\"rope_scaling\":{\"type\":\"default\"},\"rope_theta\":20,\"rope_parameters\":{"
-				      "\"rope_theta\":7}}",
+			       "\"rope_theta\":7}}",
 			       &c),
 			 0);
 	assert_true(c.rope_theta > 19 && c.rope_theta < 21);
@@ -574,6 +574,11 @@ static void test_model_load__refuses_folders(void **state)
 	write_folder(in, NULL, "model.rotary_emb.inv_freq", false); /* a buffer: computed anew */
 	assert_int_equal(model_load(&m, in, be), 0);
 	model_free(m);
+	/* a config that claims a terabyte is refused by what the file has, before memory is asked for */
+	put(in, "config.json",
+	    "{\"model_type\":\"llama\",\"vocab_size\":16000000,\"hidden_size\":16384,"
+	    "\"num_hidden_layers\":2,\"num_attention_heads\":4}");
+	refuse_folder(in, "but config.json makes it [16000000,16384]");
 	put(in, "config.json", "{");
 	refuse_folder(in, "config.json");
 	free(in);
