@@ -577,7 +577,7 @@ static void test_model_load__refuses_folders(void **state)
 	/* a config that claims a terabyte is refused by what the file has, before memory is asked for */
 	put(in, "config.json",
 	    "{\"model_type\":\"llama\",\"vocab_size\":16000000,\"hidden_size\":16384,"
-	    "\"num_hidden_layers\":2,\"num_attention_heads\":4}");
+	    "\"num_hidden_layers\":2,\"num_attention_heads\":64}");
 	refuse_folder(in, "but config.json makes it [16000000,16384]");
 	put(in, "config.json", "{");
 	refuse_folder(in, "config.json");
