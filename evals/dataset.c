@@ -12,15 +12,28 @@ enum { ID_MAX = 200 };
 
 /* ---- paths ------------------------------------------------------------------------------------------------------- */
 
-/* dir/name with "." and ".." resolved; NULL if that leaves the root. An absolute dir stays absolute. */
+/* How much of dir is above what names may reach: "/" of an absolute path, the "../" that a user began with. */
+static size_t source_base(const char *dir)
+{
+	size_t n = 0;
+
+	if (*dir == '/')
+		return 1;
+	while (strncmp(dir + n, "../", 3) == 0 || strcmp(dir + n, "..") == 0)
+		n += dir[n + 2] ? 3 : 2;
+	return n;
+}
+
+/* dir/name with "." and ".." resolved; NULL if that leaves the root. */
 static char *source_path(const char *dir, const char *name)
 {
-	char *joined = *name == '/' ? NULL : path_join(dir, name), *result = NULL;
+	size_t base = source_base(dir);
+	char *joined = mem_printf("%s/%s", dir + base, name), *result = NULL, *checked = NULL;
 	struct buf out = BUF_INIT(1 << 16);
-	bool absolute = joined && *joined == '/';
-	char *checked = NULL;
 
-	for (const char *p = joined; p && *p;) {
+	if (*name == '/')
+		goto out;
+	for (const char *p = joined; *p;) {
 		size_t n = strcspn(p, "/");
 
 		if (n == 2 && p[0] == '.' && p[1] == '.') {
@@ -39,7 +52,7 @@ static char *source_path(const char *dir, const char *name)
 	}
 	if (!out.len || buf_full(&out) || path_check(&checked, buf_str(&out)))
 		goto out;
-	result = absolute ? mem_printf("/%s", checked) : mem_str(checked);
+	result = mem_printf("%.*s%s%s", (int)base, dir, base > 1 && dir[base - 1] != '/' ? "/" : "", checked);
 out:
 	free(checked);
 	free(joined);

@@ -62,7 +62,7 @@ int suite_each_text(const struct suite *s, int (*each)(const char *task, const c
 
 /* How a metric is made from its per-sample pairs (score, weight). */
 enum aggregate {
-	AGGREGATE_MEAN,       /* sum score / n */
+	AGGREGATE_MEAN,       /* sum score / n; with weights: sum weight score / sum weight */
 	AGGREGATE_PERPLEXITY, /* exp(-sum score / sum weight): perplexity, word_perplexity, byte_perplexity */
 	AGGREGATE_BITS,       /* -sum score / (sum weight ln 2): bits_per_byte */
 };
@@ -148,7 +148,7 @@ struct gate_result_rule {
 	size_t n, lost, won;               /* samples; for 0/1 scores, those only the baseline / the candidate got right */
 	const char *method;                /* "exact count", "paired t", "ratio"; static */
 	char *explanation;                 /* a sentence with numbers */
-	bool higher_is_better, gated;      /* gated false: a watched or merely shown metric */
+	bool higher_is_better, gated;      /* gated false: a watched or merely shown metric; FAIL is then an alarm */
 };
 struct gate_input {
 	const struct task_result *const *candidate;

@@ -90,6 +90,15 @@ static void test_suite_load__parent_folder_stays_beneath_the_root(void **state)
 		     "not a path beneath the root");
 	assert_int_equal(FAKE_LOAD(&s, "a/evals/c.yaml", { "a/evals/c.yaml", up }, { "x.jsonl", choice_data }), 0);
 	suite_free(s);
+	/* what a user types on the command line may lie anywhere; what it names, beneath */
+	assert_int_equal(FAKE_LOAD(&s, "/a/b/c.yaml", { "/a/b/c.yaml", up }, { "/x.jsonl", choice_data }), 0);
+	suite_free(s);
+	memcpy(at, "../data.jsonl", 13);
+	assert_int_equal(FAKE_LOAD(&s, "../../b/c.yaml", { "../../b/c.yaml", up }, { "../../data.jsonl", choice_data }),
+			 0);
+	suite_free(s);
+	assert_error(FAKE_LOAD(&s, "../c.yaml", { "../c.yaml", up }, { "../../data.jsonl", choice_data }),
+		     "not a path beneath the root");
 	memcpy(at, "/etc/pas.json", 13);
 	assert_error(FAKE_LOAD(&s, "evals/c.yaml", { "evals/c.yaml", up }), "not a path beneath the root");
 	free(up);
