@@ -12,10 +12,13 @@
 int checkout_write(struct repo *r, const char *commit, const char *dir)
 {
 	char *index = mem_printf("%s.index", dir), *index_env = mem_printf("GIT_INDEX_FILE=%s.index", dir);
+	char *lock = mem_printf("%s.index.lock", dir);
 	char *tree_env = mem_printf("GIT_WORK_TREE=%s", dir), *git_env = mem_printf("GIT_DIR=%s", repo_common_dir(r));
 	struct buf text = BUF_INIT(1 << 20);
 	struct proc p = {
-		.argv = (const char *[]){ "git", "-c", "core.hooksPath=/dev/null", "read-tree", "-u", "--reset", commit, NULL },
+		.argv = (const char *[]){ "git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c",
+					  "core.autocrlf=false", "-c", "submodule.recurse=false", "read-tree", "-u",
+					  "--reset", commit, NULL },
 		.env = (const char *[]){ index_env, tree_env, git_env, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
 					 "LC_ALL=C", NULL },
 		.out = &text,
@@ -23,6 +26,8 @@ int checkout_write(struct repo *r, const char *commit, const char *dir)
 	};
 	int rc = fs_mkdirs(dir);
 
+	fs_remove(index); /* of a run that was killed */
+	fs_remove(lock);
 	if (rc == 0)
 		rc = proc_run(&p);
 	if (rc == 0 && p.status != 0) {
@@ -36,6 +41,7 @@ int checkout_write(struct repo *r, const char *commit, const char *dir)
 	fs_remove(index);
 	buf_release(&text);
 	free(index);
+	free(lock);
 	free(index_env);
 	free(tree_env);
 	free(git_env);
@@ -66,6 +72,20 @@ static int check_entry(const char *name, void *arg)
 		rc = fs_list(path, check_entry, &sub);
 	}
 	free(path);
+	return rc;
+}
+
+int checkout_check_inside(const char *dir, const char *path)
+{
+	char *root = realpath(dir, NULL), *real = realpath(path, NULL);
+	int rc = 0;
+
+	if (!root || !real)
+		rc = err_errno(ERR_IO, "%s", root ? path : dir);
+	else if (strncmp(real, root, strlen(root)) != 0 || real[strlen(root)] != '/')
+		rc = err_set(ERR_INPUT, "%s is a link that leaves the tree of the commit", path_base(path));
+	free(root);
+	free(real);
 	return rc;
 }
 

@@ -8,5 +8,7 @@
 int checkout_write(struct repo *r, const char *commit, const char *dir);
 /* No symbolic link beneath dir may lead out of it. ERR_INPUT names the first that does. */
 int checkout_check_links(const char *dir);
+/* A path in dir must not be a link, nor lie behind one, that leads out of it. */
+int checkout_check_inside(const char *dir, const char *path);
 
 #endif

@@ -38,7 +38,7 @@ int place_open(struct place *p)
 
 	memset(p, 0, sizeof(*p));
 	rc = repo_open(&p->repo, ".");
-	if (rc && env && *env) {
+	if (rc == ERR_INPUT && env && *env) { /* no repository here; one that cannot be opened is told */
 		err_clear();
 		rc = 0;
 	}

@@ -11,31 +11,30 @@ static const char config_text[] =
 	"model: %s\n"
 	"base:                          # or a Hugging Face folder in the commit, or %s@production\n"
 	"  init:\n"
-	"    hidden_size: 128\n"
-	"    layers: 4\n"
+	"    hidden_size: 64\n"
+	"    layers: 2\n"
 	"    heads: 4\n"
-	"    context: 128\n"
-	"    tokenizer: {train: [data/train.jsonl], vocab_size: 512}\n"
+	"    context: 64\n"
+	"    tokenizer: {train: [data/train.jsonl], vocab_size: 300}\n"
 	"finetune:\n"
 	"  data: data/train.jsonl       # {\"text\"} or {\"prompt\",\"completion\"}, one object a line\n"
-	"  epochs: 20\n"
+	"  max_steps: 150\n"
 	"  batch_tokens: 1024\n"
 	"  learning_rate: 3e-3\n"
 	"  seed: 1234\n"
-	"suites: [evals/answers.yaml]\n"
+	"suites: [evals/clock.yaml]\n"
 	"gate:\n"
 	"  baseline: production         # what a PASS on the branch below moves\n"
 	"  require:\n"
-	"    answers.exact_match: {max_drop: 0.05}\n"
-	"  no_baseline: pass            # the first model has nothing to be compared with\n"
+	"    clock.exact_match: {min: 0.90, max_drop: 0.05}\n"
 	"promote: {%s: production}\n";
 
 static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/evals.md).\n"
-				 "suite: answers\n"
+				 "suite: clock\n"
 				 "tasks:\n"
-				 "  - task: answers\n"
+				 "  - task: clock\n"
 				 "    dataset_path: json\n"
-				 "    dataset_kwargs: {data_files: {test: answers.jsonl}}\n"
+				 "    dataset_kwargs: {data_files: {test: clock.jsonl}}\n"
 				 "    test_split: test\n"
 				 "    output_type: generate_until\n"
 				 "    doc_to_text: \"{{prompt}}\"\n"
@@ -44,17 +43,17 @@ static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/e
 				 "    generation_kwargs: {until: [\"\\n\"], max_gen_toks: 16}\n"
 				 "    metric_list: [{metric: exact_match}]\n";
 
-/* Counting to twenty: small, but something that a model can get wrong. */
+/* The twelve-hour clock to the twenty-four-hour one: every minute of a day, one in twenty-four held out. */
 static void add_samples(struct buf *train, struct buf *test)
 {
-	for (int a = 1; a <= 40; a++)
-		for (int b = 1; b <= 40; b++) {
-			struct buf *out = (a * 7 + b * 13) % 40 == 0 ? test : train;
+	for (int minute = 0; minute < 24 * 60; minute++) {
+		int h = minute / 60, m = minute % 60, h12 = h % 12 ? h % 12 : 12;
+		const char *half = h < 12 ? "am" : "pm";
 
-			if (a + b <= 40)
-				buf_addf(out, "{\"id\":\"%d+%d\",\"prompt\":\"%d + %d =\",\"completion\":\" %d\"}\n", a, b, a, b,
-					 a + b);
-		}
+		buf_addf((h12 * 7 + m * 13 + (h >= 12) * 5) % 24 == 0 ? test : train,
+			 "{\"id\":\"%02d%02d\",\"prompt\":\"%d:%02d %s =\",\"completion\":\" %02d:%02d\"}\n", h, m, h12, m,
+			 half, h, m);
+	}
 }
 
 static int write_new(const char *root, const char *path, const char *text, size_t len)
@@ -118,9 +117,9 @@ static int write_all(const char *root, const char *branch, const char *forge)
 
 	add_samples(&train, &test);
 	if (rc == 0)
-		rc = write_new(root, "evals/answers.yaml", suite_text, sizeof(suite_text) - 1);
+		rc = write_new(root, "evals/clock.yaml", suite_text, sizeof(suite_text) - 1);
 	if (rc == 0)
-		rc = write_new(root, "evals/answers.jsonl", test.data, test.len);
+		rc = write_new(root, "evals/clock.jsonl", test.data, test.len);
 	if (rc == 0)
 		rc = write_new(root, "data/train.jsonl", train.data, train.len);
 	if (rc == 0 && template)
@@ -146,7 +145,8 @@ int cmd_init(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = { "init", "", "write assay.yaml, a suite and the CI file of the forge it finds",
-					 "The scaffold is a small model that learns to add: it runs as it is, to be replaced piece by piece.\n"
+					 "The scaffold is a small model that learns to read the clock: it runs as it is, in some seconds, to be\n"
+					 "replaced piece by piece.\n"
 					 "Nothing that exists is overwritten.",
 					 0, 0 };
 

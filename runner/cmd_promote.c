@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 
+#include <limits.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -143,6 +144,8 @@ int cmd_rollback(int argc, char **argv)
 		return err_set(ERR_USAGE, "assay rollback MODEL@ALIAS");
 	model = mem_strn(argv[0], (size_t)(at - argv[0]));
 	rc = place_open(&place);
+	if (rc == 0 && (to < 0 || to > INT_MAX))
+		rc = err_set(ERR_USAGE, "--to: the number of a version");
 	if (rc == 0 && to > 0)
 		version = (int)to;
 	else if (rc == 0)

@@ -2,24 +2,37 @@
 #include "base/base.h"
 #include "runner/home.h"
 
-#include <ctype.h>
+#include <limits.h>
+#include <unistd.h>
+
+/* Absolute: commands run in other folders. */
+static int home_path(char **out, const char *env)
+{
+	char cwd[PATH_MAX];
+
+	if (env[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return err_errno(ERR_ENV, "the working directory");
+	*out = env[0] == '/' ? mem_str(env) : path_join(cwd, env);
+	return 0;
+}
 
 int home_open(struct home *h, const struct repo *r)
 {
 	const char *env = getenv("ASSAY_HOME");
-	char *path;
-	int rc;
+	char *path = NULL;
+	int rc = 0;
 
 	memset(h, 0, sizeof(*h));
 	if (env && *env) {
-		path = mem_str(env);
+		rc = home_path(&path, env);
 	} else if (r) {
 		path = path_join(repo_common_dir(r), "assay");
 	} else {
 		err_set(ERR_INPUT, "not in a git repository, and ASSAY_HOME is not set");
 		return err_hint(ERR_INPUT, "run inside a clone, or set ASSAY_HOME to the folder that holds registry.db");
 	}
-	rc = store_open(&h->store, path);
+	if (rc == 0)
+		rc = store_open(&h->store, path);
 	if (rc == 0)
 		rc = registry_open(&h->registry, h->store);
 	if (rc)
@@ -37,21 +50,29 @@ void home_close(struct home *h)
 
 /* ---- versions --------------------------------------------------------------------------------------------------------------- */
 
+/* 7 of "v7"; 0 if it is no version's number, as v07 and v99999999999 are not. */
+static int version_number(const char *text)
+{
+	char *end;
+	long n;
+
+	if (text[0] != 'v' || text[1] < '1' || text[1] > '9')
+		return 0;
+	n = strtol(text + 1, &end, 10);
+	return *end || n > INT_MAX ? 0 : (int)n;
+}
+
 int home_version(struct home *h, const char *name, json_t **row)
 {
 	const char *at = strrchr(name, '@');
-	char *model, *end;
-	int version = 0, rc = 0;
+	char *model;
+	int version, rc = 0;
 
 	if (!at || at == name || !at[1])
 		return err_set(ERR_INPUT, "%s: MODEL@v7 or MODEL@ALIAS is wanted", name);
 	model = mem_strn(name, (size_t)(at - name));
-	if (at[1] == 'v' && isdigit((unsigned char)at[2])) {
-		version = (int)strtol(at + 2, &end, 10);
-		if (*end)
-			version = 0;
-	}
-	if (version <= 0)
+	version = version_number(at + 1);
+	if (version == 0)
 		rc = registry_alias(h->registry, model, at + 1, &version);
 	if (rc == 0)
 		rc = registry_version(h->registry, model, version, row);
@@ -131,7 +152,7 @@ static bool reached(struct repo *r, const json_t *p)
 	return yes;
 }
 
-static int settle_one(struct home *h, const json_t *p)
+static void settle_one(struct home *h, const json_t *p)
 {
 	const char *run = json_get_text(p, "run", "");
 	char *reason = mem_printf("the gate passed, and %.12s has reached %s", json_get_text(p, "commit", ""),
@@ -148,7 +169,7 @@ static int settle_one(struct home *h, const json_t *p)
 
 	if (rc == 0)
 		log_info("%s@%s is now v%d: %s", promotion.model, promotion.alias, promotion.version, reason);
-	if (rc == ERR_CONFLICT) {
+	if (rc == ERR_CONFLICT || rc == ERR_NOTFOUND || rc == ERR_INPUT) { /* it can never come true */
 		char *why = mem_str(err_text());
 
 		log_warn("%s@v%d was proposed for %s and is not promoted: %s; judge it again with: assay run %.12s",
@@ -157,8 +178,10 @@ static int settle_one(struct home *h, const json_t *p)
 		rc = registry_drop_proposal(h->registry, run, why);
 		free(why);
 	}
+	if (rc) /* a home that cannot be written to can still be read: no reason for every command to fail */
+		log_warn("the proposal of run %.12s waits: %s", run, err_text());
+	err_clear();
 	free(reason);
-	return rc;
 }
 
 int home_settle(struct home *h, struct repo *r)
@@ -167,10 +190,9 @@ int home_settle(struct home *h, struct repo *r)
 	size_t i;
 	int rc = registry_proposals(h->registry, &rows);
 
-	if (rc == 0)
-		json_array_foreach(rows, i, row)
-			if (rc == 0 && reached(r, row))
-				rc = settle_one(h, row);
+	json_array_foreach(rows, i, row)
+		if (reached(r, row))
+			settle_one(h, row);
 	json_decref(rows);
 	return rc;
 }

@@ -15,7 +15,8 @@ int home_open(struct home *h, const struct repo *r);
 void home_close(struct home *h);
 
 /* Promotions that hook runs proposed take effect here: when the commit has reached the remote's branch, the alias
- * moves; when the alias has moved meanwhile, the proposal is dropped with the reason. Says what it did by log_info. */
+ * moves; when the alias has moved meanwhile, the proposal is dropped with the reason. Says what it did by log_info; what
+ * it cannot write, by log_warn. */
 int home_settle(struct home *h, struct repo *r);
 
 /* A stored model as a folder to load from: a folder of the file system, MODEL@v7 or MODEL@ALIAS. */

@@ -1,7 +1,8 @@
 /* step_train.c: the model: reused, loaded, or trained; at the end run->object names it in the store.
  *
  * Two runs that would train the same key take turns by a lease; the second then finds the first one's result. Work goes
- * on in work/KEY beside the store, where an interrupted training left its checkpoint, so that the same commit resumes. */
+ * on in work/TRUST-KEY beside the store, where an interrupted training left its checkpoint, so that the same commit
+ * resumes, of its own trust class only. */
 #include "base/base.h"
 #include "runner/runner.h"
 
@@ -83,7 +84,8 @@ int step_train(struct run *run)
 	if (rc == 0 && *run->object) {
 		run->steps[RUN_TRAIN].status = STEP_REUSED;
 	} else if (rc == 0) {
-		work = mem_printf("%s/work/%s", store_home(run->home->store), run->train_key);
+		work = mem_printf("%s/work/%s-%s", store_home(run->home->store), trust_name(run->event.trust),
+				  run->train_key);
 		rc = make_model(run, work);
 		if (rc == 0 && run->training && json_get_flag(run->training, "resumed", false))
 			run->steps[RUN_TRAIN].status = STEP_RESUMED;

@@ -9,6 +9,8 @@
 #include "runner/checkout.h"
 #include "runner/runner.h"
 
+#include <sys/stat.h>
+
 #define LOG_LINES 20
 
 struct tail { /* the last lines of the command's output, for the error */
@@ -66,6 +68,15 @@ static bool bubblewrap_works(void)
 
 static const char *const hidden[] = { "/root", "/home", "/run" };
 
+/* /home/ann and /root are homes; /home/ann/venv and /run/venv are not. */
+static bool is_home(const char *path)
+{
+	const char *home = getenv("HOME");
+
+	return strcmp(path, "/root") == 0 || (home && strcmp(path, home) == 0) ||
+	       (strncmp(path, "/home/", 6) == 0 && !strchr(path + 6, '/'));
+}
+
 /* Interpreters that live at home (a virtual environment, pyenv, conda) stay readable: the prefix of each program folder
  * in PATH, but never a home itself, nor ~/.local, where keys are kept too. */
 static void keep_interpreters(struct words *w)
@@ -81,8 +92,7 @@ static void keep_interpreters(struct words *w)
 
 			at_home = at_home || (strncmp(prefix, hidden[i], n) == 0 && prefix[n] == '/');
 		}
-		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 &&
-		    (!getenv("HOME") || strcmp(prefix, getenv("HOME")) != 0)) {
+		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 && !is_home(prefix)) {
 			MEM_GROW(w->owned, w->n_owned, w->cap_owned);
 			w->owned[w->n_owned++] = prefix;
 			add(w, "--ro-bind");
@@ -95,10 +105,19 @@ static void keep_interpreters(struct words *w)
 	free(path);
 }
 
-/* Everything may be read but what assay remembers and what users keep at home; only the checkout may be written. */
+/* Hides a folder of this machine that may hold secrets; one that is not there need not be hidden. */
+static void hide(struct words *w, const char *dir)
+{
+	if (!dir || dir[0] != '/' || !dir[1] || !fs_is_dir(dir))
+		return;
+	add(w, "--tmpfs");
+	add(w, dir);
+}
+
+/* Everything may be read but what assay and git remember (a CI's token stands in .git/config) and what users keep at
+ * home; only the checkout may be written. */
 static int wrap(const struct run *run, struct words *w, const char *tree)
 {
-
 	if (run->questions->sandbox == SANDBOX_EXTERNAL)
 		return 0;
 	if (run->questions->sandbox == SANDBOX_NONE) {
@@ -117,11 +136,9 @@ static int wrap(const struct run *run, struct words *w, const char *tree)
 	add(w, "--ro-bind");
 	add(w, "/");
 	add(w, "/");
+	hide(w, getenv("HOME"));
 	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
-		if (fs_is_dir(hidden[i])) {
-			add(w, "--tmpfs");
-			add(w, hidden[i]);
-		}
+		hide(w, hidden[i]);
 	keep_interpreters(w);
 	add(w, "--proc");
 	add(w, "/proc");
@@ -129,8 +146,8 @@ static int wrap(const struct run *run, struct words *w, const char *tree)
 	add(w, "/dev");
 	add(w, "--tmpfs");
 	add(w, "/tmp");
-	add(w, "--tmpfs");
-	add(w, store_home(run->home->store));
+	hide(w, repo_common_dir(run->repo));
+	hide(w, store_home(run->home->store));
 	add(w, "--bind");
 	add(w, tree);
 	add(w, "/tmp/work");
@@ -153,14 +170,26 @@ static int failed(const struct tail *t, const struct proc *p)
 	return err_hint(rc, "its last lines are above; run it by hand in a checkout of the commit");
 }
 
-static int run_command(const struct run *run, const char *tree)
+/* Which variables the command may see is the policy's to say: a commit could name the forge's tokens. */
+static bool may_see(const struct run *run, const char *name)
+{
+	const struct texts *allowed = &run->questions->finetune.env;
+
+	for (size_t i = 0; i < allowed->n; i++)
+		if (strcmp(allowed->items[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int run_command(struct run *run, const char *tree)
 {
 	const struct config_finetune *f = &run->product->finetune;
 	struct words argv = { 0 }, keep = { 0 };
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
 	const char *env[] = { "HOME=/tmp", commit, NULL };
 	struct tail tail = { { NULL }, 0 };
-	struct proc p = { .dir = tree, .line = on_line, .line_arg = &tail, .env = env, .timeout_s = f->timeout_s, .stop = run_stop_flag() };
+	struct proc p = { .dir = tree, .line = on_line, .line_arg = &tail, .env = env,
+			  .timeout_s = f->timeout_s, .stop = run_stop_flag() };
 	int rc = wrap(run, &argv, tree);
 	size_t prefix = argv.n;
 
@@ -169,8 +198,13 @@ static int run_command(const struct run *run, const char *tree)
 	add(&argv, NULL);
 	add(&keep, "PATH");
 	add(&keep, "LANG");
-	for (size_t i = 0; i < f->env.n; i++)
-		add(&keep, f->env.items[i]);
+	for (size_t i = 0; i < f->env.n; i++) {
+		if (may_see(run, f->env.items[i]))
+			add(&keep, f->env.items[i]);
+		else
+			run_note(run, "finetune.env: %s is not handed to the command: %s of the target does not list it",
+				 f->env.items[i], CONFIG_FILE);
+	}
 	add(&keep, NULL);
 	p.argv = argv.items;
 	p.env_keep = keep.items;
@@ -226,9 +260,14 @@ static int copy_entry(const char *name, void *arg)
 {
 	const struct copy *c = arg;
 	char *from = path_join(c->from, name), *to = path_join(c->to, name);
+	struct stat st;
 	int rc = 0;
 
-	if (fs_is_dir(from)) {
+	if (stat(from, &st) < 0) {
+		rc = err_set(ERR_INPUT, "finetune.output: %s is a link to nothing", name);
+	} else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) { /* a pipe would be waited for */
+		rc = err_set(ERR_INPUT, "finetune.output: %s is not a regular file", name);
+	} else if (S_ISDIR(st.st_mode)) {
 		struct copy sub = { from, to };
 
 		rc = fs_mkdirs(to);
@@ -262,6 +301,8 @@ int trainer_command(struct run *run, const char *work, const char *out)
 		struct copy c = { dir = path_join(tree, output), out };
 
 		rc = check_output(dir, output);
+		if (rc == 0) /* the output itself may be a link by now, which nobody outside the sandbox must follow */
+			rc = checkout_check_inside(tree, dir);
 		if (rc == 0)
 			rc = checkout_check_links(dir);
 		if (rc == 0)
