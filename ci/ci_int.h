@@ -24,21 +24,21 @@ void text_clean(struct buf *out, const char *s, size_t max);
 
 /* Decimals that show a pair and its difference with two digits or more. NaN: not there. */
 int num_decimals(double baseline, double candidate, double delta);
-void num_add(struct buf *out, double v, int decimals);       /* "0.712"; NaN gives "–" */
+void num_add(struct buf *out, double v, int decimals);        /* "0.712"; NaN gives "–" */
 void num_add_signed(struct buf *out, double v, int decimals); /* "+0.012" */
 /* "[-0.037, -0.011]": rounded outward, so that a bound shown is never tighter than the bound that decided. */
 void num_add_bounds(struct buf *out, double lo, double hi, int decimals, bool sign);
 
 /* ---- the document (report.c) ------------------------------------------------------------------------------------------ */
 
-double report_number(const json_t *obj, const char *key); /* NaN where there is none */
+double report_number(const json_t *obj, const char *key);                           /* NaN where there is none */
 const char *report_text(const json_t *report, const char *object, const char *key); /* "" where there is none */
 
 /* How a row stands, worst first: the order of the table. */
 enum row_mark { ROW_FAIL, ROW_UNDECIDED, ROW_WORSE, ROW_PASS, ROW_BETTER, ROW_SAME };
 struct report_row {
-	const json_t *rule;      /* borrowed; a member of "rules", or of "metrics" for a metric that no rule speaks of */
-	char *label;             /* "intents.acc", "answers.exact_match,strict" */
+	const json_t *rule; /* borrowed; a member of "rules", or of "metrics" for a metric that no rule speaks of */
+	char *label;        /* "intents.acc", "answers.exact_match,strict" */
 	const char *requirement; /* "max_drop 0.03"; "" for a row that is only shown */
 	const char *explanation; /* "" if there is none */
 	enum row_mark mark;
@@ -53,8 +53,8 @@ struct report_row {
 struct report_rows {
 	struct report_row *items;
 	size_t n;
-	size_t n_main;        /* items before the unchanged ones */
-	size_t failed, gated; /* gated rules that failed; gated rules */
+	size_t n_main;                         /* items before the unchanged ones */
+	size_t failed, gated;                  /* gated rules that failed; gated rules */
 	size_t worse, better, same, undecided; /* worse, better, same: rows that no rule decides */
 };
 void report_rows_make(struct report_rows *out, const json_t *report);

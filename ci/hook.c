@@ -25,13 +25,15 @@
 
 static const char hook_head[] =
 	"#!/bin/sh\n" HOOK_MARKER "\n"
-	"# Made by `assay hook install`, taken out by `assay hook uninstall`. Asks the gate before anything leaves this\n"
+	"# Made by `assay hook install`, taken out by `assay hook uninstall`. Asks the gate before anything leaves "
+	"this\n"
 	"# machine, then runs the hook that was here before (pre-push.assay-chained) with the same input.\n";
 
 static const char hook_find[] =
 	"[ -f \"$assay\" ] && [ -x \"$assay\" ] || assay=$(command -v assay) || {\n"
 	"\techo 'assay: the pre-push gate is not to be found on this machine; the push is stopped.' >&2\n"
-	"\techo 'assay: put assay into PATH and run \"assay hook install\", or pass this once: git push --no-verify' >&2\n"
+	"\techo 'assay: put assay into PATH and run \"assay hook install\", or pass this once: git push --no-verify' "
+	">&2\n"
 	"\texit 1\n"
 	"}\n"
 	"refs=$(mktemp \"${TMPDIR:-/tmp}/assay-push.XXXXXX\") || {\n"
@@ -136,11 +138,23 @@ static bool same_file(const char *a, const char *b)
 	return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static bool same_bytes(const char *a, const char *b)
+{
+	struct buf x = BUF_INIT(HOOK_MAX), y = BUF_INIT(HOOK_MAX);
+	bool same = fs_read(&x, a, HOOK_MAX) == 0 && fs_read(&y, b, HOOK_MAX) == 0 && x.len == y.len &&
+		    !memcmp(buf_str(&x), buf_str(&y), x.len);
+
+	buf_release(&x);
+	buf_release(&y);
+	return same;
+}
+
 /* Gives the hook that is there its second name. A file system without hard links takes a rename. */
 static int hook_set_aside(const struct hook *h)
 {
 	if (is_there(h->chained)) {
-		if (same_file(h->path, h->chained)) /* an install that was interrupted here */
+		/* an install that was interrupted here, or a hook manager that put its own hook back over ours */
+		if (same_file(h->path, h->chained) || same_bytes(h->path, h->chained))
 			return 0;
 		return err_hint(err_set(ERR_EXISTS, "%s: a hook was set aside here before, and another has come since",
 					h->chained),
@@ -220,8 +234,8 @@ int hook_uninstall(const char *hooks_dir, bool *restored)
 		rc = err_set(ERR_NOTFOUND, "%s: no hook is installed", h.path);
 	} else if (!rc && !ours) {
 		rc = err_hint(err_set(ERR_NOTFOUND, "%s: the hook there is not assay's", h.path),
-			      is_there(h.chained) ? "the one that assay once set aside is pre-push.assay-chained" :
-						    "nothing was changed");
+			      is_there(h.chained) ? "the one that assay once set aside is pre-push.assay-chained"
+						  : "nothing was changed");
 	} else if (!rc && is_there(h.chained)) {
 		rc = fs_rename(h.chained, h.path);
 		*restored = !rc;

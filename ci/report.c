@@ -45,7 +45,10 @@ struct member {
 	const char *key;
 	int types;
 };
-#define MEMBERS_END { NULL, 0 }
+#define MEMBERS_END                                                                                                    \
+	{                                                                                                              \
+		NULL, 0                                                                                                \
+	}
 
 static const struct member report_members[] = {
 	{ "format", T_TEXT },
@@ -139,15 +142,9 @@ static const struct member broken_members[] = {
 	MEMBERS_END,
 };
 static const struct member training_members[] = {
-	{ "method", T_TEXT | T_NULL },
-	{ "steps", T_INT | T_NULL },
-	{ "tokens", T_INT | T_NULL },
-	{ "first_loss", T_NUMBER | T_NULL },
-	{ "last_loss", T_NUMBER | T_NULL },
-	{ "seconds", T_NUMBER | T_NULL },
-	{ "reused", T_FLAG | T_NULL },
-	{ "curve", T_ARRAY | T_NULL },
-	MEMBERS_END,
+	{ "method", T_TEXT | T_NULL },       { "steps", T_INT | T_NULL },        { "tokens", T_INT | T_NULL },
+	{ "first_loss", T_NUMBER | T_NULL }, { "last_loss", T_NUMBER | T_NULL }, { "seconds", T_NUMBER | T_NULL },
+	{ "reused", T_FLAG | T_NULL },       { "curve", T_ARRAY | T_NULL },      MEMBERS_END,
 };
 static const struct member step_members[] = {
 	{ "name", T_TEXT },
@@ -273,8 +270,8 @@ static int check_intervals(const json_t *rules)
 static int check_curve(const json_t *curve)
 {
 	if (json_array_size(curve) > CURVE_MAX)
-		return err_set(ERR_INPUT, "report: training.curve: %zu points, at most %d are read", json_array_size(curve),
-			       CURVE_MAX);
+		return err_set(ERR_INPUT, "report: training.curve: %zu points, at most %d are read",
+			       json_array_size(curve), CURVE_MAX);
 	for (size_t i = 0; i < json_array_size(curve); i++) {
 		const json_t *p = json_array_get(curve, i);
 
@@ -306,8 +303,9 @@ static int check_sense(const json_t *report)
 		return err_hint(err_set(ERR_INPUT, "report: format is not \"assay-report/1\""),
 				"the report was made by another version of assay; use that one");
 	if (!is_verdict(verdict))
-		return err_set(ERR_INPUT, "report: verdict is none of PASS, FAIL, INCONCLUSIVE, NO_BASELINE, INCOMPARABLE, "
-					  "ERROR");
+		return err_set(ERR_INPUT,
+			       "report: verdict is none of PASS, FAIL, INCONCLUSIVE, NO_BASELINE, INCOMPARABLE, "
+			       "ERROR");
 	if (code < 0 || code > 125)
 		return err_set(ERR_INPUT, "report: exit: %lld is no exit code of assay", (long long)code);
 	if ((!strcmp(verdict, "PASS") && code != 0) ||

@@ -51,7 +51,8 @@ void report_annotations(const json_t *report, struct buf *out)
 			continue;
 		free(title);
 		title = mem_printf("assay: %s", r->label);
-		add_command(out, blocks ? "error" : "warning", title, *r->explanation ? r->explanation : r->requirement);
+		add_command(out, blocks ? "error" : "warning", title,
+			    *r->explanation ? r->explanation : r->requirement);
 		n++;
 	}
 	report_rows_release(&rows);

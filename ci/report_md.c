@@ -21,7 +21,14 @@
 #include <ctype.h>
 #include <math.h>
 
-enum { SAMPLES_SHOWN = 10, CURVE_POINTS = 40, CELL_POINTS = 80, NAME_POINTS = 80, SENTENCE_POINTS = 600, NOTES_SHOWN = 8 };
+enum {
+	SAMPLES_SHOWN = 10,
+	CURVE_POINTS = 40,
+	CELL_POINTS = 80,
+	NAME_POINTS = 80,
+	SENTENCE_POINTS = 600,
+	NOTES_SHOWN = 8
+};
 #define PART_MAX ((size_t)4 << 20)
 #define ZERO_WIDTH_SPACE "&#8203;"
 
@@ -140,8 +147,7 @@ static const char *verdict_glyph(const char *verdict)
 		{ "PASS", "\xe2\x9c\x85" },         /* white heavy check mark */
 		{ "FAIL", "\xe2\x9d\x8c" },         /* cross mark */
 		{ "INCONCLUSIVE", "\xe2\x9a\xaa" }, /* white circle */
-		{ "NO_BASELINE", "\xe2\x9a\xaa" },
-		{ "INCOMPARABLE", "\xe2\x9a\xaa" },
+		{ "NO_BASELINE", "\xe2\x9a\xaa" },  { "INCOMPARABLE", "\xe2\x9a\xaa" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		if (!strcmp(verdict, table[i].verdict))
@@ -290,7 +296,8 @@ static void part_legend(struct buf *out, const json_t *report, const struct repo
 	if (!strcmp(report_text(report, "policy", "target"), "population"))
 		buf_adds(out, " \xc2\xb7 asked about samples like these (target population)");
 	else if (rows->gated)
-		buf_adds(out, " \xc2\xb7 decided on exactly these samples (target suite); the bounds speak of samples like these");
+		buf_adds(out, " \xc2\xb7 decided on exactly these samples (target suite); the bounds speak of samples "
+			      "like these");
 	buf_adds(out, "</sub>\n\n");
 }
 
@@ -328,8 +335,8 @@ static void part_same(struct buf *out, const json_t *report, const struct report
 {
 	if (rows->n_main == rows->n)
 		return;
-	buf_addf(out, "<details%s><summary>%zu metric%s without a clear change</summary>\n\n", rows->n_main ? "" : " open",
-		 rows->same, rows->same == 1 ? "" : "s");
+	buf_addf(out, "<details%s><summary>%zu metric%s without a clear change</summary>\n\n",
+		 rows->n_main ? "" : " open", rows->same, rows->same == 1 ? "" : "s");
 	part_table_head(out, report);
 	for (size_t i = rows->n_main; i < rows->n; i++)
 		add_row(out, &rows->items[i]);
@@ -340,7 +347,8 @@ static void part_samples(struct buf *out, const json_t *report)
 {
 	const json_t *samples = json_object_get(report, "samples"), *broken = json_object_get(samples, "broken");
 	size_t listed = json_array_size(broken), shown = listed < SAMPLES_SHOWN ? listed : SAMPLES_SHOWN;
-	int64_t n_broken = json_get_int(samples, "n_broken", (int64_t)listed), n_fixed = json_get_int(samples, "n_fixed", 0);
+	int64_t n_broken = json_get_int(samples, "n_broken", (int64_t)listed),
+		n_fixed = json_get_int(samples, "n_fixed", 0);
 
 	if (!shown)
 		return;
@@ -577,7 +585,8 @@ static void add_marker_value(struct buf *out, const char *key, const char *value
 
 	buf_addf(out, " %s=", key);
 	for (const char *p = value; *p && n < 80; p++, n++)
-		buf_addc(out, isalnum((unsigned char)*p) || strchr("._/+", *p) || (*p == '-' && p[1] != '-') ? *p : '_');
+		buf_addc(out,
+			 isalnum((unsigned char)*p) || strchr("._/+", *p) || (*p == '-' && p[1] != '-') ? *p : '_');
 	if (!n)
 		buf_adds(out, "none");
 }
@@ -657,7 +666,10 @@ static void add_left_out(struct buf *out, const struct layout *l)
 	static const struct {
 		enum part part;
 		const char *name;
-	} names[] = { { REASONS, "explanations" }, { SAME, "unchanged metrics" }, { SAMPLES, "samples" }, { CHART, "learning curve" } };
+	} names[] = { { REASONS, "explanations" },
+		      { SAME, "unchanged metrics" },
+		      { SAMPLES, "samples" },
+		      { CHART, "learning curve" } };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (l->dropped[names[i].part]) {
 			buf_addf(out, "%s%s", comma, names[i].name);

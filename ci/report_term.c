@@ -133,12 +133,8 @@ static const struct {
 	const char *verdict, *sign;
 	enum colour colour;
 } verdicts[] = {
-	{ "PASS", "\xe2\x9c\x94 ", GREEN },
-	{ "FAIL", "\xe2\x9c\x98 ", RED },
-	{ "INCONCLUSIVE", "? ", YELLOW },
-	{ "NO_BASELINE", "? ", YELLOW },
-	{ "INCOMPARABLE", "? ", YELLOW },
-	{ "ERROR", "! ", RED },
+	{ "PASS", "\xe2\x9c\x94 ", GREEN }, { "FAIL", "\xe2\x9c\x98 ", RED }, { "INCONCLUSIVE", "? ", YELLOW },
+	{ "NO_BASELINE", "? ", YELLOW },    { "INCOMPARABLE", "? ", YELLOW }, { "ERROR", "! ", RED },
 };
 
 static void write_verdict(const struct term *t, const json_t *report, const struct report_rows *rows)
@@ -234,9 +230,12 @@ static char *cell_verdict(const struct report_row *r, int level)
 	static const struct {
 		const char *mark, *word, *longer;
 	} words[] = {
-		[ROW_FAIL] = { "\xe2\x9c\x98 ", "failed", "" },  [ROW_UNDECIDED] = { "? ", "open", "" },
-		[ROW_WORSE] = { "", "worse", ", not gated" }, [ROW_PASS] = { "\xe2\x9c\x94 ", "holds", "" },
-		[ROW_BETTER] = { "", "better", "" },	      [ROW_SAME] = { "", "", "" },
+		[ROW_FAIL] = { "\xe2\x9c\x98 ", "failed", "" },
+		[ROW_UNDECIDED] = { "? ", "open", "" },
+		[ROW_WORSE] = { "", "worse", ", not gated" },
+		[ROW_PASS] = { "\xe2\x9c\x94 ", "holds", "" },
+		[ROW_BETTER] = { "", "better", "" },
+		[ROW_SAME] = { "", "", "" },
 	};
 	struct buf b = BUF_INIT(PART_MAX);
 
@@ -310,7 +309,10 @@ static void table_make(struct table *tb, const struct term *t, const struct repo
 	if (level >= 5)
 		tb->width[C_BASELINE] = 0;
 	if (level >= 2 && table_width(tb) > t->width) {
-		int room = t->width - (table_width(tb) - tb->width[C_LABEL]), least = level == 2 ? 22 : level == 3 ? 16 : level == 4 ? 12 : 4;
+		int room = t->width - (table_width(tb) - tb->width[C_LABEL]), least = level == 2   ? 22
+										      : level == 3 ? 16
+										      : level == 4 ? 12
+												   : 4;
 
 		tb->width[C_LABEL] = room > least ? room : least;
 	}
@@ -340,7 +342,8 @@ static void table_line(const struct term *t, const struct table *tb, const struc
 		w = columns(t, fit);
 		if (w) {
 			pad(t, owed + (right ? tb->width[c] - w : 0));
-			paint(t, head || c == C_VERDICT || (c == C_LABEL && line->colour == RED) ? line->colour : PLAIN, fit);
+			paint(t, head || c == C_VERDICT || (c == C_LABEL && line->colour == RED) ? line->colour : PLAIN,
+			      fit);
 			owed = right ? 0 : tb->width[c] - w;
 		} else {
 			owed += tb->width[c];
@@ -452,7 +455,8 @@ static void write_samples(const struct term *t, const json_t *report)
 		free(name);
 		free(id);
 	}
-	buf_addf(t->out, "\n  %lld broke, %lld got better", (long long)json_get_int(samples, "n_broken", (int64_t)listed),
+	buf_addf(t->out, "\n  %lld broke, %lld got better",
+		 (long long)json_get_int(samples, "n_broken", (int64_t)listed),
 		 (long long)json_get_int(samples, "n_fixed", 0));
 	paint(t, DIM, t->width >= 76 ? "  (sample, prompt, before \xe2\x86\x92 after)" : "");
 	buf_addc(t->out, '\n');

@@ -68,7 +68,7 @@ function script(step) {
 		...process.env, GITHUB_ACTIONS: "true", CI: "true", RUNNER_TEMP: temp, GITHUB_OUTPUT: output,
 		GITHUB_STEP_SUMMARY: path.join(state, "summary.md"), GITHUB_ACTION_PATH: path.dirname(path.resolve(file)),
 		GITHUB_EVENT_NAME: github.event_name ?? "", GITHUB_EVENT_PATH: github.event_path ?? "", GITHUB_REF: github.ref ?? "",
-		GITHUB_REF_PROTECTED: github.ref_protected ?? "false",
+		GITHUB_REF_PROTECTED: github.ref_protected ?? "false", GITHUB_SHA: github.sha ?? "",
 	};
 	for (const [k, v] of Object.entries(step.env ?? {})) env[k] = fill(v);
 	const cwd = path.resolve(work, step["working-directory"] ? fill(step["working-directory"]) : ".");

@@ -7,7 +7,8 @@
 
 static const char fixture_text[] =
 	"{\"format\":\"assay-report/1\",\"run\":\"r1\",\"model\":\"dates\","
-	"\"commit\":\"e4f5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d\",\"subject\":\"swap day and month\",\"branch\":\"clean-up\","
+	"\"commit\":\"e4f5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d\",\"subject\":\"swap day and "
+	"month\",\"branch\":\"clean-up\","
 	"\"trust\":\"branch\",\"verdict\":\"FAIL\",\"exit\":1,\"blocks\":true,\"sentence\":\"de.exact_match fell.\","
 	"\"seconds\":78.25,\"tool\":{\"version\":\"0.1.0\",\"numerics\":\"cpu/1\"},"
 	"\"baseline\":{\"name\":\"production\",\"version\":2,\"run\":\"r0\","
@@ -25,19 +26,25 @@ static const char fixture_text[] =
 	"\"explanation\":\"1100 more samples would settle it\",\"higher_is_better\":true,\"gated\":true},"
 	"{\"rule\":\"de.exact_match: max_drop 0.04\",\"task\":\"de\",\"metric\":\"exact_match\",\"filter\":\"strict\","
 	"\"verdict\":\"FAIL\",\"baseline\":0.93125,\"candidate\":0.4125,\"delta\":-0.51875,"
-	"\"interval\":[-0.5604,-0.4771],\"n\":400,\"lost\":208,\"won\":0,\"method\":\"exact count\",\"confidence\":0.95,"
+	"\"interval\":[-0.5604,-0.4771],\"n\":400,\"lost\":208,\"won\":0,\"method\":\"exact "
+	"count\",\"confidence\":0.95,"
 	"\"explanation\":\"208 lost\",\"higher_is_better\":true,\"gated\":true},"
 	"{\"rule\":\"all.acc: min 0.80\",\"task\":\"all\",\"metric\":\"acc\",\"filter\":null,\"verdict\":\"PASS\","
-	"\"baseline\":0.81,\"candidate\":0.85,\"delta\":0.04,\"interval\":[0.8202,0.8798],\"n\":400,\"lost\":0,\"won\":0,"
+	"\"baseline\":0.81,\"candidate\":0.85,\"delta\":0.04,\"interval\":[0.8202,0.8798],\"n\":400,\"lost\":0,\"won\":"
+	"0,"
 	"\"method\":\"score\",\"confidence\":0.95,\"explanation\":\"\",\"higher_is_better\":true,\"gated\":true},"
-	"{\"rule\":\"fr.acc\",\"task\":\"fr\",\"metric\":\"acc\",\"filter\":null,\"verdict\":\"PASS\",\"baseline\":0.96,"
-	"\"candidate\":0.91,\"delta\":-0.05,\"interval\":[-0.07,-0.03],\"n\":400,\"lost\":21,\"won\":1,\"method\":\"score\","
+	"{\"rule\":\"fr.acc\",\"task\":\"fr\",\"metric\":\"acc\",\"filter\":null,\"verdict\":\"PASS\",\"baseline\":0."
+	"96,"
+	"\"candidate\":0.91,\"delta\":-0.05,\"interval\":[-0.07,-0.03],\"n\":400,\"lost\":21,\"won\":1,\"method\":"
+	"\"score\","
 	"\"confidence\":0.95,\"explanation\":\"\",\"higher_is_better\":true,\"gated\":false},"
 	"{\"rule\":\"hi.acc\",\"task\":\"hi\",\"metric\":\"acc\",\"filter\":null,\"verdict\":\"PASS\",\"baseline\":0.9,"
-	"\"candidate\":0.9,\"delta\":0.0,\"interval\":[-0.004,0.004],\"n\":400,\"lost\":0,\"won\":0,\"method\":\"score\","
+	"\"candidate\":0.9,\"delta\":0.0,\"interval\":[-0.004,0.004],\"n\":400,\"lost\":0,\"won\":0,\"method\":"
+	"\"score\","
 	"\"confidence\":0.95,\"explanation\":\"\",\"higher_is_better\":true,\"gated\":false}],"
 	"\"metrics\":["
-	"{\"suite\":\"s\",\"task\":\"sv\",\"metric\":\"acc\",\"filter\":\"none\",\"value\":0.99,\"stderr\":0.005,\"n\":100,"
+	"{\"suite\":\"s\",\"task\":\"sv\",\"metric\":\"acc\",\"filter\":\"none\",\"value\":0.99,\"stderr\":0.005,\"n\":"
+	"100,"
 	"\"baseline\":null,\"higher_is_better\":true},"
 	"{\"suite\":\"s\",\"task\":\"months\",\"metric\":\"acc\",\"filter\":\"none\",\"value\":0.8683,\"stderr\":null,"
 	"\"n\":164,\"baseline\":0.88,\"higher_is_better\":true}],"
@@ -60,8 +67,9 @@ static inline json_t *fixture(size_t n_curve)
 	broken = json_object_get(json_object_get(report, "samples"), "broken");
 	for (int i = 0; i < 12; i++)
 		json_array_append_new(broken, json_pack("{s:s, s:o, s:s, s:s, s:s, s:s}", "task", "de", "id",
-							json_sprintf("%d", i), "prompt", "Date: 1. Februar 2003\nISO:", "target",
-							"2003-02-01", "before", "2003-02-01", "after", "2003-01-02 "));
+							json_sprintf("%d", i), "prompt",
+							"Date: 1. Februar 2003\nISO:", "target", "2003-02-01", "before",
+							"2003-02-01", "after", "2003-01-02 "));
 	curve = json_object_get(json_object_get(report, "training"), "curve");
 	for (size_t i = 0; i < n_curve; i++)
 		json_array_append_new(curve, json_pack("[I, f]", (json_int_t)(i * 4), 3.0 / (1.0 + (double)i)));
@@ -69,8 +77,10 @@ static inline json_t *fixture(size_t n_curve)
 }
 
 #define FIXTURE_EVIL                                                                                                   \
-	"| `x` ``` <script>alert(1)</script> @octocat #123 !7 ~l %m &e \r\n/close\n--> </details></code></sub> \033[31m "  \
-	"\342\200\256abc ![i](http://e.x/i.png) [l](http://e.x) www.e.x \n::error::x $x$ \\| \\ *b* _i_ ~~s~~ \302\233 \177"
+	"| `x` ``` <script>alert(1)</script> @octocat #123 !7 ~l %m &e \r\n/close\n--> </details></code></sub> "       \
+	"\033[31m "                                                                                                    \
+	"\342\200\256abc ![i](http://e.x/i.png) [l](http://e.x) www.e.x \n::error::x $x$ \\| \\ *b* _i_ ~~s~~ "        \
+	"\302\233 \177"
 
 /* Every text of the document but the fixed words is replaced. */
 static inline void fixture_poison(json_t *v, const char *evil)
@@ -81,7 +91,8 @@ static inline void fixture_poison(json_t *v, const char *evil)
 	size_t i;
 
 	if (json_is_array(v)) {
-		json_array_foreach(v, i, item) {
+		json_array_foreach(v, i, item)
+		{
 			if (json_is_string(item))
 				json_array_set_new(v, i, json_string(evil));
 			else
@@ -89,7 +100,8 @@ static inline void fixture_poison(json_t *v, const char *evil)
 		}
 		return;
 	}
-	json_object_foreach(v, key, item) {
+	json_object_foreach(v, key, item)
+	{
 		bool keep = false;
 
 		for (i = 0; i < ARRAY_LEN(kept); i++)

@@ -59,8 +59,8 @@ static int setup(void **state)
 	w->hook = in(w, "hooks/pre-push");
 	w->chained = in(w, "hooks/pre-push.assay-chained");
 	w->assay = in(w, "it's an assay");
-	text = mem_printf("#!/bin/sh\necho \"gate $*\" >>'%s/log'\ncat >>'%s/log'\nexit \"$(cat '%s/code')\"\n", w->dir, w->dir,
-			  w->dir);
+	text = mem_printf("#!/bin/sh\necho \"gate $*\" >>'%s/log'\ncat >>'%s/log'\nexit \"$(cat '%s/code')\"\n", w->dir,
+			  w->dir, w->dir);
 	write_script(w->assay, text, 0755);
 	free(text);
 	text = in(w, "code");
@@ -222,6 +222,24 @@ static void test_hook_install__after_an_interrupted_one(void **state)
 	assert_true(chained);
 	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
 	assert_file(w->hook, kept);
+	free(kept);
+}
+
+static void test_hook_install__over_a_manager_that_came_back(void **state)
+{
+	struct world *w = *state;
+	bool chained = false;
+	char *kept;
+
+	earlier_hook(w, 0755);
+	kept = read_all(w->hook);
+	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	write_script(w->hook, kept, 0755); /* lefthook install writes the same bytes again */
+	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_true(chained);
+	assert_int_equal(run_hook(w, NULL, NULL), 0);
+	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS
+		      "earlier origin /some where/else.git\n" REFS);
 	free(kept);
 }
 
@@ -430,8 +448,9 @@ static int git(const struct world *w, const char *where, const char *const *args
 	const char *argv[16] = { "git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-C", where };
 	struct buf out = BUF_INIT(1 << 20);
 	struct proc p = { .argv = argv,
-			  .env = (const char *[]){ "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_CONFIG_GLOBAL=/dev/null",
-						   "GIT_CONFIG_SYSTEM=/dev/null", "GIT_TERMINAL_PROMPT=0", NULL },
+			  .env = (const char *[]){ "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE",
+						   "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+						   "GIT_TERMINAL_PROMPT=0", NULL },
 			  .out = &out,
 			  .err = &out,
 			  .timeout_s = 60 };
@@ -448,7 +467,8 @@ static int git(const struct world *w, const char *where, const char *const *args
 static void test_hook__git_itself_is_stopped_and_let_through(void **state)
 {
 	struct world *w = *state;
-	char *bare = in(w, "origin.git"), *work = in(w, "work"), *hooks = in(w, "work/.git/hooks"), *log = in(w, "log"), *text;
+	char *bare = in(w, "origin.git"), *work = in(w, "work"), *hooks = in(w, "work/.git/hooks"), *log = in(w, "log"),
+	     *text;
 	bool chained;
 
 	assert_int_equal(fs_mkdirs(bare), 0);
@@ -485,6 +505,7 @@ int main(void)
 		TEST(test_hook_install__a_hook_git_ignores_stays_ignored),
 		TEST(test_hook_install__twice_is_once),
 		TEST(test_hook_install__after_an_interrupted_one),
+		TEST(test_hook_install__over_a_manager_that_came_back),
 		TEST(test_hook_install__two_foreign_hooks_are_not_lost),
 		TEST(test_hook_install__refuses_what_it_cannot_read),
 		TEST(test_hook_install__beside_husky_not_inside_it),

@@ -113,8 +113,9 @@ static void test_report_check__bounds_lists(void **state)
 
 static void test_report_rows__worst_first_each_metric_once(void **state)
 {
-	static const char *const wanted[] = { "de.exact_match,strict", "months.acc", "fr.acc", "heldout.bits_per_byte",
-					      "all.acc", "hi.acc", "sv.acc" };
+	static const char *const wanted[] = {
+		"de.exact_match,strict", "months.acc", "fr.acc", "heldout.bits_per_byte", "all.acc", "hi.acc", "sv.acc"
+	};
 	json_t *r = fixture(0);
 	struct report_rows rows;
 
@@ -180,13 +181,26 @@ static void assert_shown(const char *s, size_t max, enum text_cut cut, const cha
 static void test_text_show__makes_the_invisible_visible(void **state)
 {
 	(void)state;
-	assert_shown("a\r\nb\nc\td", 80, TEXT_HEAD, "a\xe2\x8f\x8e" "b\xe2\x8f\x8e" "c d");
+	assert_shown("a\r\nb\nc\td", 80, TEXT_HEAD,
+		     "a\xe2\x8f\x8e"
+		     "b\xe2\x8f\x8e"
+		     "c d");
 	assert_shown(" x  ", 80, TEXT_HEAD, "\xe2\x90\xa3x\xe2\x90\xa3\xe2\x90\xa3");
 	assert_shown("\033[2J", 80, TEXT_HEAD, "\xe2\x90\x9b[2J");
-	assert_shown("\302\233" "2J\177", 80, TEXT_HEAD, "\xef\xbf\xbd" "2J\xe2\x90\xa1");
-	assert_shown("a\xe2\x80\xae" "b\xff", 80, TEXT_HEAD, "a\xef\xbf\xbd" "b\xef\xbf\xbd");
+	assert_shown("\302\233"
+		     "2J\177",
+		     80, TEXT_HEAD,
+		     "\xef\xbf\xbd"
+		     "2J\xe2\x90\xa1");
+	assert_shown("a\xe2\x80\xae"
+		     "b\xff",
+		     80, TEXT_HEAD,
+		     "a\xef\xbf\xbd"
+		     "b\xef\xbf\xbd");
 	assert_shown("0123456789", 4, TEXT_HEAD, "012\xe2\x80\xa6");
-	assert_shown("0123456789", 4, TEXT_TAIL, "\xe2\x80\xa6" "789");
+	assert_shown("0123456789", 4, TEXT_TAIL,
+		     "\xe2\x80\xa6"
+		     "789");
 	assert_shown("0123", 4, TEXT_TAIL, "0123");
 	/* seven accents on one letter: four stay */
 	assert_shown("e\xcc\x81\xcc\x81\xcc\x81\xcc\x81\xcc\x81\xcc\x81\xcc\x81z", 80, TEXT_HEAD,
@@ -204,8 +218,9 @@ static void test_report_markdown__verdict_first_marker_last(void **state)
 	assert_int_equal(strncmp(s, "### \xe2\x9d\x8c FAIL \xc2\xb7 dates: 1 of 4 rules failed", 40), 0);
 	s[strlen(s) - 1] = '\0';
 	last = strrchr(s, '\n') + 1;
-	assert_string_equal(last, "<!-- assay:report v1 model=dates commit=e4f5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d run=r1 "
-				  "verdict=FAIL exit=1 -->");
+	assert_string_equal(last,
+			    "<!-- assay:report v1 model=dates commit=e4f5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d run=r1 "
+			    "verdict=FAIL exit=1 -->");
 	assert_has(s, "production stays at v2: the gate failed.");
 	assert_has(s, "<code>assay run e4f5a6b7c8d9</code>");
 	assert_has(s, "train reused");
@@ -225,7 +240,8 @@ static void test_report_markdown__table_worst_first_unchanged_folded(void **stat
 	assert_before(s, "2 metrics without a clear change</summary>\n\n|", "| hi.acc");
 	assert_before(s, "| hi.acc", "| sv.acc");
 	assert_int_equal(count(s, "one-sided 95 % bounds"), 2); /* a heading a table */
-	assert_has(s, "<b>-0.519</b> [-0.561, -0.477] | 400 (\xe2\x88\x92" "208 +0) | \xe2\x9d\x8c max_drop 0.04 |");
+	assert_has(s, "<b>-0.519</b> [-0.561, -0.477] | 400 (\xe2\x88\x92"
+		      "208 +0) | \xe2\x9d\x8c max_drop 0.04 |");
 	assert_has(s, "| 0.850 [0.820, 0.880] | +0.040 | 400 | \xe2\x9c\x85 min 0.80 |");
 	assert_has(s, "\xe2\x9a\xaa inconclusive: max_drop 0.03 |");
 	assert_has(s, "- <b>months.acc</b>: 1100 more samples would settle it\n");
@@ -242,7 +258,8 @@ static void test_report_markdown__ten_samples_of_all(void **state)
 	assert_has(s, "10 of 31 samples that broke (2 got better)</summary>\n\n|");
 	assert_int_equal(count(s, "| <code>de/"), 10);
 	assert_has(s, "| <code>de/0</code> | <code>Date&#58; 1. Februar 2003\xe2\x8f\x8eISO&#58;</code> | "
-		      "<code>2003-02-01</code> | <code>2003-02-01</code> \xe2\x86\x92 <code>2003-01-02\xe2\x90\xa3</code> |\n");
+		      "<code>2003-02-01</code> | <code>2003-02-01</code> \xe2\x86\x92 "
+		      "<code>2003-01-02\xe2\x90\xa3</code> |\n");
 	free(s);
 	json_decref(r);
 }
@@ -294,7 +311,8 @@ static void test_report_markdown__curve_with_holes_stays_in_range(void **state)
 	/* steps 0, 1 and 2 fall together: their mean; what is between is a straight line to the last */
 	assert_has(s, "x-axis \"step\" 0 --> 100\n  y-axis \"training loss\" 1 --> 3.5\n  line [3.5, 2.667, 1.833, 1]");
 	free(s);
-	json_array_append_new(curve, json_loads("[7, 0.5]", 0, NULL)); /* out of order: no chart rather than a wrong one */
+	json_array_append_new(curve,
+			      json_loads("[7, 0.5]", 0, NULL)); /* out of order: no chart rather than a wrong one */
 	s = markdown(r, 0);
 	assert_has(s, "FAIL");
 	free(s);
@@ -315,8 +333,8 @@ static void assert_harmless(const char *s)
 	assert_int_equal(count(s, "<details"), count(s, "</details>"));
 	assert_int_equal(count(s, "<code>"), count(s, "</code>"));
 	assert_int_equal(count(s, "<sub>"), count(s, "</sub>"));
-	assert_int_equal(count(s, "`"), 6);    /* the chart's two fences */
-	assert_int_equal(count(s, "-->"), 3);  /* the chart's two axes and the marker */
+	assert_int_equal(count(s, "`"), 6);   /* the chart's two fences */
+	assert_int_equal(count(s, "-->"), 3); /* the chart's two axes and the marker */
 	for (const char *line = s; *line; line = strchr(line, '\n') + 1) {
 		size_t bars = 0;
 
@@ -341,8 +359,10 @@ static void assert_harmless(const char *s)
 
 static void test_report_markdown__hostile_text_stays_where_it_is_put(void **state)
 {
-	static const char *const evil[] = { FIXTURE_EVIL, "/close", "@octocat", "- x", "1. #123", "# x", "\n\n/close\n\n",
-					    "</code></details>|", "\\", "\\|", "&lt;script>", "```\n`", "<!-- -->" };
+	static const char *const evil[] = { FIXTURE_EVIL, "/close", "@octocat",       "- x",
+					    "1. #123",    "# x",    "\n\n/close\n\n", "</code></details>|",
+					    "\\",         "\\|",    "&lt;script>",    "```\n`",
+					    "<!-- -->" };
 	size_t i;
 
 	(void)state;
@@ -425,9 +445,10 @@ static void test_report_markdown__equal_documents_equal_bytes(void **state)
 
 static void test_report_markdown__an_error_has_a_report_too(void **state)
 {
-	static const char text[] = "{\"format\":\"assay-report/1\",\"run\":null,\"verdict\":\"ERROR\",\"exit\":65,\"sentence\":"
-				   "\"assay.yaml:3:1: unknown key sutes\",\"rules\":[],\"metrics\":[],\"steps\":[{\"name\":"
-				   "\"read\",\"status\":\"failed\",\"seconds\":0.1}],\"notes\":[]}";
+	static const char text[] =
+		"{\"format\":\"assay-report/1\",\"run\":null,\"verdict\":\"ERROR\",\"exit\":65,\"sentence\":"
+		"\"assay.yaml:3:1: unknown key sutes\",\"rules\":[],\"metrics\":[],\"steps\":[{\"name\":"
+		"\"read\",\"status\":\"failed\",\"seconds\":0.1}],\"notes\":[]}";
 	json_t *r = NULL;
 	char *s;
 
@@ -435,7 +456,8 @@ static void test_report_markdown__an_error_has_a_report_too(void **state)
 	assert_int_equal(json_parse(&r, text, strlen(text), "t"), 0);
 	assert_int_equal(report_check(r), 0);
 	s = markdown(r, 0);
-	assert_int_equal(strncmp(s, "### \xf0\x9f\x92\xa5 ERROR: no verdict\n\nassay.yaml:3:1: unknown key sutes\n\n", 60), 0);
+	assert_int_equal(
+		strncmp(s, "### \xf0\x9f\x92\xa5 ERROR: no verdict\n\nassay.yaml:3:1: unknown key sutes\n\n", 60), 0);
 	assert_has(s, "read failed");
 	assert_has(s, "verdict=ERROR exit=65 -->");
 	assert_null(strstr(s, "|---"));
@@ -487,7 +509,8 @@ static void test_report_promotion__each_state_in_words(void **state)
 	assert_promotion("proposed", json_string("2"), NULL,
 			 "production will move from v2 to v3 when the commit is on the remote's branch.");
 	assert_promotion("kept", json_string("v2"), "the gate failed", "production stays at v2: the gate failed.");
-	assert_promotion("refused", json_integer(2), "it moved meanwhile", "production was not moved: it moved meanwhile.");
+	assert_promotion("refused", json_integer(2), "it moved meanwhile",
+			 "production was not moved: it moved meanwhile.");
 }
 
 int main(void)

@@ -172,9 +172,9 @@ static void test_report_terminal__colours_only_where_asked(void **state)
 
 static void test_report_terminal__an_error_without_a_table(void **state)
 {
-	json_t *r = json_pack("{s:s, s:i, s:s, s:[], s:[], s:[{s:s, s:s}], s:[]}", "verdict", "ERROR", "exit", 65, "sentence",
-			      "assay.yaml:3:1: unknown key sutes", "rules", "metrics", "steps", "name", "read", "status",
-			      "failed", "notes");
+	json_t *r = json_pack("{s:s, s:i, s:s, s:[], s:[], s:[{s:s, s:s}], s:[]}", "verdict", "ERROR", "exit", 65,
+			      "sentence", "assay.yaml:3:1: unknown key sutes", "rules", "metrics", "steps", "name",
+			      "read", "status", "failed", "notes");
 	char *s = terminal(r, 80, false);
 
 	(void)state;
@@ -185,8 +185,14 @@ static void test_report_terminal__an_error_without_a_table(void **state)
 
 static void test_report_terminal__nonsense_does_not_crash(void **state)
 {
-	static const char *const texts[] = { "{}", "[]", "3", "null", "{\"rules\":3,\"metrics\":{},\"samples\":[],\"steps\":\"x\"}",
-					     "{\"rules\":[3,null,{}],\"metrics\":[[]],\"samples\":{\"broken\":[1,{}]}}" };
+	static const char *const texts[] = {
+		"{}",
+		"[]",
+		"3",
+		"null",
+		"{\"rules\":3,\"metrics\":{},\"samples\":[],\"steps\":\"x\"}",
+		"{\"rules\":[3,null,{}],\"metrics\":[[]],\"samples\":{\"broken\":[1,{}]}}"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
