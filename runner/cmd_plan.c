@@ -118,6 +118,9 @@ int cmd_plan(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	rc = check_run_options(&o);
+	if (rc)
+		return rc;
 	o.rev = argc ? argv[0] : NULL;
 	rc = place_open(&place);
 	if (rc == 0 && !place.repo)

@@ -35,6 +35,7 @@ json_t *run_json(const struct run *run, int exit_code)
 {
 	const json_t *record = run->record;
 	json_t *version = json_object_get(record, "version"), *steps = json_array(), *out;
+	bool judged = run->failed || run->have_gate; /* not with --until a step before the gate */
 	enum verdict v = run->failed || !run->have_gate ? VERDICT_ERROR : run->gate.verdict;
 	char *report = run->options->report_dir ? path_join(run->options->report_dir, "report.md") : NULL;
 
@@ -42,9 +43,9 @@ json_t *run_json(const struct run *run, int exit_code)
 		json_array_append_new(steps, json_pack("{s:s,s:s,s:f}", "name", run_step_name(i), "status",
 						       step_status_name(run->steps[i].status), "seconds",
 						       run->steps[i].seconds));
-	out = json_pack("{s:o,s:s,s:s,s:i,s:s,s:o,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
+	out = json_pack("{s:o,s:s,s:o,s:i,s:s,s:o,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
 			*run->id ? json_string(run->id) : json_null(), "commit", run->commit.oid, "verdict",
-			verdict_name(v), "exit", exit_code, "trust", trust_name(run->event.trust), "steps",
+			judged ? json_string(verdict_name(v)) : json_null(), "exit", exit_code, "trust", trust_name(run->event.trust), "steps",
 			steps, "metrics",
 			json_object_get(record, "metrics"), "version", json_is_object(version) ? version : NULL, "report",
 			report ? json_string(report) : json_null(), "baseline", json_object_get(record, "baseline"),
@@ -94,6 +95,19 @@ static bool is_step(const char *name)
 	return false;
 }
 
+int check_run_options(const struct run_options *o)
+{
+	if (o->until && !is_step(o->until))
+		return err_set(ERR_USAGE, "--until %s: read, plan, train, eval, gate, record or report", o->until);
+	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 24)
+		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
+	if (o->limit < 0)
+		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
+	if (o->threads < 0 || o->threads > 4096)
+		return err_set(ERR_USAGE, "--threads: 0 (all) to 4096");
+	return o->wait_s >= 0 ? 0 : err_set(ERR_USAGE, "--wait: 0 or more seconds");
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct run_options o;
@@ -130,8 +144,9 @@ int cmd_run(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	if (o.until && !is_step(o.until))
-		return err_set(ERR_USAGE, "--until %s: read, plan, train, eval, gate, record or report", o.until);
+	rc = check_run_options(&o);
+	if (rc)
+		return rc;
 	o.rev = argc ? argv[0] : NULL;
 	rc = place_open(&place);
 	if (rc == 0 && !place.repo)

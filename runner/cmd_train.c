@@ -192,6 +192,10 @@ int cmd_eval(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (batch_tokens < 1 || batch_tokens > 1 << 24)
+		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
+	if (limit < 0)
+		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
 	rc = suite_load(&suite, argv[1], &files);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s", err_text());

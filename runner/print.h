@@ -7,6 +7,8 @@
 int terminal_width(void);
 void print_report(const json_t *report, FILE *f);
 json_t *run_json(const struct run *run, int exit_code);
+/* ERR_USAGE: an option's value that makes no sense. */
+int check_run_options(const struct run_options *o);
 /* Runs, prints the report (or the JSON), and gives the exit code. */
 int run_and_print(const struct run_options *o, struct repo *repo, struct home *home, struct event *event);
 
