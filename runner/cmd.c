@@ -23,6 +23,7 @@ const struct command commands[] = {
 	{ "show", "a run's report again", cmd_show },
 	{ "samples", "a run's samples, one by one", cmd_samples },
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
+	{ "artifact", "take a stored model out, or check every object", cmd_artifact },
 	{ "hook", "install, uninstall or run the pre-push hook", cmd_hook },
 	{ "doctor", "what this machine can do, and exactly what is missing", cmd_doctor },
 	{ "version", "the version of this binary and its numerics", cmd_version },

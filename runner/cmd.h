@@ -48,6 +48,7 @@ int cmd_runs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
+int cmd_artifact(int argc, char **argv);
 int cmd_hook(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
