@@ -128,9 +128,12 @@ static int filter_indent(struct render *r, const struct node *at, const struct a
 	const struct value space = value_text(" "), four = value_int(4);
 	struct args lines = { .n = 1 };
 	bool first, blank;
-	int rc = value_to_str(r, at, &a->v[0], &text);
+	int rc = 0;
 
-	if (!rc && by.kind != V_STR)
+	text = a->v[0];
+	if (text.kind != V_STR)
+		return render_error(r, at, "indent: a text is wanted, not a %s", value_type(&text));
+	if (by.kind != V_STR)
 		rc = value_binary(r, at, '*', &space, by.kind == V_ABSENT ? &four : &by, &by);
 	if (!rc)
 		rc = flag(r, at, &a->v[2], false, &first);
@@ -294,7 +297,7 @@ static int filter_abs(struct render *r, const struct node *at, const struct args
 
 	if (!value_is_number(&a->v[0]))
 		return render_error(r, at, "abs: a number is wanted, not a %s", value_type(&a->v[0]));
-	*out = a->v[0];
+	*out = a->v[0].kind == V_BOOL ? value_int(a->v[0].u.b) : a->v[0];
 	if (out->kind == V_FLOAT)
 		out->u.f = fabs(out->u.f);
 	else if (value_number(out) < 0)
@@ -311,7 +314,7 @@ static int filter_round(struct render *r, const struct node *at, const struct ar
 	if (!value_is_number(&a->v[0]) || places < 0 || places > 30)
 		return render_error(r, at, "round: a number and 0 to 30 places are wanted");
 	if (a->v[0].kind != V_FLOAT && a->v[2].kind == V_ABSENT) {
-		*out = a->v[0];
+		*out = a->v[0].kind == V_BOOL ? value_int(a->v[0].u.b) : a->v[0];
 		return 0;
 	}
 	f = value_number(&a->v[0]);
@@ -612,10 +615,10 @@ static int filter_sum(struct render *r, const struct node *at, const struct args
 
 static int filter_items(struct render *r, const struct node *at, const struct args *a, struct value *out)
 {
-	if (!value_is_dict(&a->v[0]) && !(a->v[0].kind == V_STR && !a->v[0].len && r->t->chat))
+	if (a->v[0].kind == V_UNDEFINED) /* even where undefined is strict */
+		return value_list(r, at, 1, LIST_GENERATOR, out);
+	if (!value_is_dict(&a->v[0]))
 		return render_error(r, at, "items: a dict is wanted, not a %s", value_type(&a->v[0]));
-	if (a->v[0].kind == V_STR)
-		return value_list(r, at, 1, LIST_ITEMS, out);
 	return builtin_method(&a->v[0], "items", 5)->fn(r, at, a, out);
 }
 
@@ -636,6 +639,14 @@ static int filter_dictsort(struct render *r, const struct node *at, const struct
 	return rc ? rc : sorted(r, at, pairs.u.list, &by, cased, reverse, out);
 }
 
+/* The members, unless the value is false, whatever it is: map and select give nothing then. */
+static int some_items(struct render *r, const struct node *at, const struct value *v, struct list **out, bool *any)
+{
+	int rc = value_truth(r, at, v, any);
+
+	return !rc && *any ? value_items(r, at, v, out) : rc;
+}
+
 static int filter_map(struct render *r, const struct node *at, const struct args *a, struct value *out)
 {
 	const struct value *keywords = &a->v[TEMPLATE_MAX_ARGS], attribute_key = value_text("attribute"),
@@ -643,10 +654,11 @@ static int filter_map(struct render *r, const struct node *at, const struct args
 	struct value attribute, otherwise = { .kind = V_ABSENT };
 	const struct builtin *filter = NULL;
 	struct list *l;
-	int rc = value_items(r, at, &a->v[0], &l);
+	bool any;
+	int rc = some_items(r, at, &a->v[0], &l, &any);
 
-	if (rc)
-		return rc;
+	if (rc || !any)
+		return rc ? rc : value_list(r, at, 1, LIST_GENERATOR, out);
 	value_dict_get(keywords, &default_key, &otherwise);
 	if (!value_dict_get(keywords, &attribute_key, &attribute)) {
 		filter = a->v[1].kind == V_STR ? builtin_filter(a->v[1].u.s, a->v[1].len) : NULL;
@@ -675,8 +687,11 @@ static int chosen(struct render *r, const struct node *at, const struct args *a,
 	int from = attribute ? 2 : 1;
 	const struct builtin *test = NULL;
 	struct list *l;
-	int rc = value_items(r, at, &a->v[0], &l);
+	bool any;
+	int rc = some_items(r, at, &a->v[0], &l, &any);
 
+	if (!rc && !any)
+		return value_list(r, at, 1, LIST_GENERATOR, out);
 	if (!rc && attribute && a->v[1].kind == V_ABSENT)
 		return render_error(r, at, "the name of an attribute is wanted");
 	if (!rc && a->v[from].kind != V_ABSENT) {
@@ -755,7 +770,7 @@ static const struct builtin filters[] = {
 	{ "format", 0, 0, "", filter_format, B_VARIADIC | B_KEYWORDS },
 	{ "indent", 0, 3, "width,first,blank", filter_indent, 0 },
 	{ "int", 0, 2, "default,base", filter_int, B_NUMBER },
-	{ "items", 0, 0, "", filter_items, 0 },
+	{ "items", 0, 0, "", filter_items, B_UNDEFINED },
 	{ "join", 0, 2, "d,attribute", filter_join, 0 },
 	{ "last", 0, 0, "", filter_last, 0 },
 	{ "length", 0, 0, "", filter_length, 0 },

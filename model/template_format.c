@@ -197,7 +197,7 @@ int format_percent(struct render *r, const struct node *at, const struct value *
 		else
 			buf_addc(&b, p[-1]);
 	}
-	if (!rc && !value_is_dict(values) && next < (value_is(values, LIST_TUPLE) ? values->u.list->n : 1))
+	if (!rc && !value_is_dict(values) && !value_is(values, LIST_LIST) && next < (value_is(values, LIST_TUPLE) ? values->u.list->n : 1))
 		rc = render_error(r, at, "more values than the format has fields");
 	if (!rc)
 		return value_from_buf(r, at, &b, out);

@@ -611,6 +611,8 @@ int value_contains(struct render *r, const struct node *at, const struct value *
 	if (value_is_dict(in)) {
 		struct value ignored;
 		rc = value_use(r, at, v);
+		if (!rc && (value_is_dict(v) || (value_is_list(v) && !value_is(v, LIST_TUPLE))))
+			return render_error(r, at, "a %s cannot be the key of a dict", value_type(v));
 		if (!rc)
 			*out = value_dict_get(in, v, &ignored);
 		return rc;
