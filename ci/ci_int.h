@@ -40,7 +40,7 @@ struct report_row {
 	const json_t *rule; /* borrowed; a member of "rules", or of "metrics" for a metric that no rule speaks of */
 	char *label;        /* "intents.acc", "answers.exact_match,strict" */
 	const char *requirement; /* "max_drop 0.03"; "" for a row that is only shown */
-	const char *explanation; /* "" if there is none */
+	const char *explanation; /* "" if there is none, or if the report's sentence says it already */
 	enum row_mark mark;
 	const char *verdict; /* the rule's verdict in capitals, "" if none */
 	bool gated, higher_is_better;
@@ -66,6 +66,8 @@ void report_add_count(const json_t *report, const struct report_rows *rows, stru
 /* The version made and what became of the alias, as plain sentences (hostile names in them are not escaped).
  * Nothing if neither is there. */
 void report_add_promotion(const json_t *report, struct buf *out);
+/* "3 metrics without a clear change", or "3 other metrics" where none has a baseline. */
+void report_add_same(const struct report_rows *rows, struct buf *out);
 double report_confidence(const json_t *report); /* 0.95 where none is given */
 
 #endif

@@ -487,9 +487,11 @@ void report_rows_make(struct report_rows *out, const json_t *report)
 			row_from_metric(&out->items[out->n++], json_array_get(metrics, i));
 	}
 	for (size_t i = 0; i < out->n; i++) {
-		const struct report_row *r = &out->items[i];
+		struct report_row *r = &out->items[i];
 
-		out->items[i].place = i;
+		if (strstr(report_text(report, NULL, "sentence"), r->explanation))
+			r->explanation = "";
+		r->place = i;
 		out->gated += r->gated;
 		out->failed += r->mark == ROW_FAIL;
 		out->undecided += r->mark == ROW_UNDECIDED;
@@ -532,6 +534,16 @@ void report_add_count(const json_t *report, const struct report_rows *rows, stru
 		buf_addf(out, ", %zu better", rows->better);
 	if (strcmp(verdict, "PASS") && json_get_int(report, "exit", 1) == 0)
 		buf_adds(out, "; does not block");
+}
+
+void report_add_same(const struct report_rows *rows, struct buf *out)
+{
+	bool compared = false;
+
+	for (size_t i = rows->n_main; i < rows->n; i++)
+		compared |= !isnan(rows->items[i].delta);
+	buf_addf(out, "%zu %smetric%s%s", rows->same, compared ? "" : "other ", rows->same == 1 ? "" : "s",
+		 compared ? " without a clear change" : "");
 }
 
 /* A version as "v7", whether the document has 7, "7", "v7" or "model@v7". */

@@ -335,8 +335,9 @@ static void part_same(struct buf *out, const json_t *report, const struct report
 {
 	if (rows->n_main == rows->n)
 		return;
-	buf_addf(out, "<details%s><summary>%zu metric%s without a clear change</summary>\n\n",
-		 rows->n_main ? "" : " open", rows->same, rows->same == 1 ? "" : "s");
+	buf_addf(out, "<details%s><summary>", rows->n_main ? "" : " open");
+	report_add_same(rows, out);
+	buf_adds(out, "</summary>\n\n");
 	part_table_head(out, report);
 	for (size_t i = rows->n_main; i < rows->n; i++)
 		add_row(out, &rows->items[i]);
@@ -515,6 +516,7 @@ static void add_footer_policy(struct buf *out, const json_t *report)
 		buf_adds(out, "the target ");
 		add_commit(out, source + 7);
 	} else {
+		buf_adds(out, "the ");
 		add_text(out, source, 60);
 	}
 }

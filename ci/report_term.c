@@ -359,7 +359,8 @@ static void write_same(const struct term *t, const struct report_rows *rows)
 	struct buf b = BUF_INIT(PART_MAX);
 	char *fit;
 
-	buf_addf(&b, "%zu without a clear change:", rows->same);
+	report_add_same(rows, &b);
+	buf_addc(&b, ':');
 	for (size_t i = rows->n_main; i < rows->n && b.len < 400; i++) {
 		buf_adds(&b, i == rows->n_main ? " " : ", ");
 		text_clean(&b, rows->items[i].label, 60);

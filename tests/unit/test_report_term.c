@@ -63,7 +63,7 @@ static void test_report_terminal__says_what_matters(void **state)
 	assert_has(s, "\xe2\x9c\x98 max_drop 0.04\n");
 	assert_has(s, "is [0.820, 0.880]");
 	assert_has(s, "\xe2\x9c\x94 min 0.80\n");
-	assert_has(s, "  2 without a clear change: hi.acc, sv.acc\n");
+	assert_has(s, "  2 metrics without a clear change: hi.acc, sv.acc\n");
 	assert_has(s, "31 broke, 2 got better");
 	assert_has(s, "de/0  Date: 1. Februar 2003\xe2\x8f\x8eISO:  2003-02-01 \xe2\x86\x92 2003-01-02\xe2\x90\xa3\n");
 	assert_has(s, "read 2 ms \xc2\xb7 train reused\n");
