@@ -1,0 +1,544 @@
+/* Tests of runner/event.c: what a forge tells, and how far it is believed. */
+#include "base/base.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "artifacts/artifacts.h"
+#include "repo_fixture.h"
+#include "runner/event.h"
+
+#define ZERO "0000000000000000000000000000000000000000"
+#define ABSENT "1234567890123456789012345678901234567890"
+
+/* Three commits on main, one on topic; origin has them all. */
+struct commits {
+	char *one, *two, *three, *topic;
+};
+
+static struct commits make_commits(struct fixture *f)
+{
+	struct commits c;
+
+	sh(f, "for i in one two three; do git commit -q --allow-empty -m $i; done; git branch topic HEAD~1; "
+	      "git init -q --bare ../origin.git; git remote add origin ../origin.git; git checkout -q topic; "
+	      "git commit -q --allow-empty -m topic; git checkout -q main; git push -q origin main topic; "
+	      "git remote set-head origin main");
+	c.one = sh_out(f, "git rev-parse main~2");
+	c.two = sh_out(f, "git rev-parse main~1");
+	c.three = sh_out(f, "git rev-parse main");
+	c.topic = sh_out(f, "git rev-parse topic");
+	open_at(f, "work");
+	return c;
+}
+
+static void commits_release(struct commits *c)
+{
+	free(c->one);
+	free(c->two);
+	free(c->three);
+	free(c->topic);
+}
+
+static void detect(struct fixture *f, struct event *e)
+{
+	must(event_detect(e, f->repo, NULL));
+}
+
+/* ---- GitHub ---- */
+
+static void github(struct fixture *f, const char *name, const char *ref, const char *payload)
+{
+	char *path = in_root(f, "event.json");
+
+	must(fs_write(path, payload, strlen(payload)));
+	setenv("GITHUB_ACTIONS", "true", 1);
+	setenv("GITHUB_EVENT_NAME", name, 1);
+	setenv("GITHUB_EVENT_PATH", path, 1);
+	setenv("GITHUB_REF", ref, 1);
+	setenv("GITHUB_REF_PROTECTED", "true", 1);
+	free(path);
+}
+
+static void github_push(struct fixture *f, const char *before, const char *after)
+{
+	char *payload = mem_printf("{\"before\":\"%s\",\"after\":\"%s\"}", before, after);
+
+	github(f, "push", "refs/heads/main", payload);
+	setenv("GITHUB_SHA", after, 1);
+	free(payload);
+}
+
+static void test_event_detect__github_protected_push(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	github_push(f, c.two, c.three);
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_PUSH);
+	assert_int_equal(e.trust, TRUST_PROTECTED);
+	assert_string_equal(e.branch, "main");
+	assert_string_equal(e.target, c.two);
+	assert_string_equal(e.commit, c.three); /* the one that is vouched for */
+	assert_null(e.note);
+	event_release(&e);
+	assert_err(event_detect(&e, f->repo, "topic"), ERR_USAGE); /* nobody else chooses who asks */
+	assert_null(e.branch);
+	commits_release(&c);
+}
+
+static void test_event_detect__github_push_that_is_not_protected(void **state)
+{
+	static const char *const values[] = { "false", "", "TRUE", "1" };
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	github_push(f, c.two, c.three);
+	for (size_t i = 0; i <= ARRAY_LEN(values); i++) {
+		if (i < ARRAY_LEN(values))
+			setenv("GITHUB_REF_PROTECTED", values[i], 1);
+		else
+			unsetenv("GITHUB_REF_PROTECTED");
+		detect(f, &e);
+		assert_int_equal(e.trust, TRUST_BRANCH);
+		assert_text_has(e.note, "not a protected branch");
+		assert_string_equal(e.commit, "");
+		event_release(&e);
+	}
+	commits_release(&c);
+}
+
+static void test_event_detect__github_new_branch_and_tag(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	github_push(f, ZERO, c.three);
+	detect(f, &e);
+	assert_string_equal(e.target, "");
+	assert_int_equal(e.trust, TRUST_PROTECTED);
+	event_release(&e);
+	github_push(f, c.two, c.three);
+	setenv("GITHUB_REF", "refs/tags/main", 1);
+	detect(f, &e);
+	assert_null(e.branch); /* a tag of that name is not the branch, and has no alias */
+	event_release(&e);
+	commits_release(&c);
+}
+
+static void test_event_detect__github_without_its_event(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	github_push(f, c.two, c.three);
+	unsetenv("GITHUB_EVENT_PATH");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	assert_text_has(err_text(), "GITHUB_EVENT_PATH: is not set");
+	assert_non_null(err_fix());
+	setenv("GITHUB_EVENT_PATH", "/nonexistent/event.json", 1);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	github(f, "push", "refs/heads/main", "{\"after\":\"x\"}"); /* no before: who asks is not known */
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	github(f, "push", "refs/heads/main", "{\"before\":");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	github(f, "push", "refs/heads/main", "[1]");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	commits_release(&c);
+}
+
+static void test_event_detect__targets_that_are_no_commits(void **state)
+{
+	static const char *const names[] = { "main", "refs/heads/main", "abc", "-x", "1234567890123456789012345678901234567890x" };
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	char *payload;
+	struct event e;
+
+	setenv("ASSAY_OFFLINE", "1", 1);
+	sh(f, "git branch abc topic");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		github_push(f, names[i], c.three);
+		assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+		assert_text_has(err_text(), "a target that is no commit");
+	}
+	/* a tag that is called like the target stands in for nothing */
+	payload = mem_printf("git update-ref refs/tags/%s topic", ABSENT);
+	sh(f, payload);
+	free(payload);
+	github_push(f, ABSENT, c.three);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	assert_text_has(err_text(), "is not in this clone");
+	assert_text_has(err_fix(), "fetch-depth: 0");
+	commits_release(&c);
+}
+
+static void test_event_detect__fetches_a_target_that_is_not_here(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	sh(f, "git -C ../origin.git config uploadpack.allowAnySHA1InWant true; "
+	      "git clone -q --depth 1 file://$PWD/../origin.git ../shallow -b main");
+	open_at(f, "shallow");
+	github_push(f, c.two, c.three);
+	setenv("ASSAY_OFFLINE", "1", 1);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	unsetenv("ASSAY_OFFLINE");
+	detect(f, &e);
+	assert_string_equal(e.target, c.two);
+	event_release(&e);
+	commits_release(&c);
+}
+
+static void pull_request(struct fixture *f, const char *head_repo, const char *base_repo, const char *base)
+{
+	char *payload = mem_printf("{\"pull_request\":{\"head\":{\"ref\":\"main\",\"repo\":%s},"
+				   "\"base\":{\"ref\":\"main\",\"sha\":\"%s\",\"repo\":%s}}}",
+				   head_repo, base, base_repo);
+
+	github(f, "pull_request", "refs/pull/1/merge", payload);
+	free(payload);
+}
+
+static void test_event_detect__github_pull_request(void **state)
+{
+	static const struct {
+		const char *head, *base;
+		enum trust trust;
+	} cases[] = {
+		{ "{\"full_name\":\"org/bot\"}", "{\"full_name\":\"org/bot\"}", TRUST_BRANCH },
+		{ "{\"full_name\":\"mallory/bot\"}", "{\"full_name\":\"org/bot\"}", TRUST_FORK },
+		{ "null", "{\"full_name\":\"org/bot\"}", TRUST_FORK }, /* the fork was deleted */
+		{ "{\"full_name\":\"org/bot\"}", "null", TRUST_FORK },
+		{ "null", "null", TRUST_FORK },
+		{ "{}", "{}", TRUST_FORK },
+		{ "{\"full_name\":7}", "{\"full_name\":7}", TRUST_FORK },
+	};
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		pull_request(f, cases[i].head, cases[i].base, c.two);
+		detect(f, &e);
+		assert_int_equal(e.kind, EVENT_PULL_REQUEST);
+		assert_int_equal(e.trust, cases[i].trust);
+		assert_string_equal(e.branch, "main");
+		assert_string_equal(e.target, c.two);
+		assert_string_equal(e.commit, "");
+		event_release(&e);
+	}
+	assert_err(event_detect(&e, f->repo, "topic"), ERR_USAGE);
+	pull_request(f, "{}", "{}", ZERO);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	assert_text_has(err_text(), "names no target commit");
+	commits_release(&c);
+}
+
+static void test_event_detect__github_merge_group(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	char *payload = mem_printf("{\"merge_group\":{\"base_sha\":\"%s\"}}", c.two);
+	struct event e;
+
+	github(f, "merge_group", "refs/heads/gh-readonly-queue/main/pr-1", payload);
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	assert_string_equal(e.target, c.two); /* not its own questions */
+	event_release(&e);
+	github(f, "merge_group", "refs/heads/gh-readonly-queue/main/pr-1", "{}");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	free(payload);
+	commits_release(&c);
+}
+
+/* workflow_run and issue_comment run with the target's rights, often on a stranger's commit. */
+static void test_event_detect__github_other_events(void **state)
+{
+	static const struct {
+		const char *name;
+		enum trust trust;
+	} cases[] = {
+		{ "workflow_dispatch", TRUST_BRANCH }, { "schedule", TRUST_BRANCH },  { "repository_dispatch", TRUST_BRANCH },
+		{ "workflow_run", TRUST_FORK },        { "issue_comment", TRUST_FORK }, { "a_later_event", TRUST_FORK },
+		{ "", TRUST_FORK },
+	};
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		github(f, cases[i].name, "refs/heads/main", "{\"before\":\"x\"}");
+		detect(f, &e);
+		assert_int_equal(e.kind, EVENT_MANUAL);
+		assert_int_equal(e.trust, cases[i].trust);
+		assert_string_equal(e.branch, "main");
+		assert_int_equal(e.note != NULL, cases[i].trust == TRUST_FORK);
+		event_release(&e);
+	}
+	must(event_detect(&e, f->repo, "topic"));
+	assert_string_equal(e.target, c.topic);
+	event_release(&e);
+	commits_release(&c);
+}
+
+/* ---- GitLab ---- */
+
+static void gitlab_push(const char *before, const char *commit)
+{
+	setenv("GITLAB_CI", "true", 1);
+	setenv("CI_PIPELINE_SOURCE", "push", 1);
+	setenv("CI_COMMIT_BRANCH", "main", 1);
+	setenv("CI_COMMIT_REF_PROTECTED", "true", 1);
+	setenv("CI_COMMIT_BEFORE_SHA", before, 1);
+	setenv("CI_COMMIT_SHA", commit, 1);
+}
+
+static void test_event_detect__gitlab_push(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	gitlab_push(c.two, c.three);
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_PUSH);
+	assert_int_equal(e.trust, TRUST_PROTECTED);
+	assert_string_equal(e.branch, "main");
+	assert_string_equal(e.target, c.two);
+	assert_string_equal(e.commit, c.three);
+	event_release(&e);
+	unsetenv("CI_COMMIT_SHA");
+	detect(f, &e);
+	assert_string_equal(e.commit, ""); /* step_read.c: no commit equals that */
+	event_release(&e);
+	setenv("CI_COMMIT_REF_PROTECTED", "false", 1);
+	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	event_release(&e);
+	unsetenv("CI_COMMIT_BRANCH"); /* a tag */
+	detect(f, &e);
+	assert_null(e.branch);
+	event_release(&e);
+	gitlab_push(ZERO, c.three);
+	detect(f, &e);
+	assert_string_equal(e.target, "");
+	event_release(&e);
+	unsetenv("CI_COMMIT_BEFORE_SHA");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	commits_release(&c);
+}
+
+static void test_event_detect__gitlab_other_sources_are_not_protected(void **state)
+{
+	static const char *const sources[] = { "schedule", "web", "api", "trigger", "pipeline", "parent_pipeline", "" };
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	gitlab_push(ZERO, c.three);
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+		setenv("CI_PIPELINE_SOURCE", sources[i], 1);
+		detect(f, &e);
+		assert_int_equal(e.kind, EVENT_MANUAL);
+		assert_int_equal(e.trust, TRUST_BRANCH);
+		event_release(&e);
+	}
+	commits_release(&c);
+}
+
+static void gitlab_merge_request(const char *from, const char *to, const char *base)
+{
+	setenv("GITLAB_CI", "true", 1);
+	setenv("CI_PIPELINE_SOURCE", "merge_request_event", 1);
+	setenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "main", 1);
+	setenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", from, 1);
+	setenv("CI_MERGE_REQUEST_PROJECT_ID", to, 1);
+	setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", base, 1);
+	setenv("CI_COMMIT_REF_PROTECTED", "true", 1);
+	setenv("CI_COMMIT_BRANCH", "main", 1);
+}
+
+static void test_event_detect__gitlab_merge_request(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	gitlab_merge_request("8", "8", c.one);
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	assert_string_equal(e.target, c.one);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", c.three, 1); /* a merged result: the target's tip */
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "", 1); /* detached: GitLab sets it empty */
+	detect(f, &e);
+	assert_string_equal(e.target, c.one);
+	event_release(&e);
+	gitlab_merge_request("7", "8", c.one);
+	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_FORK);
+	event_release(&e);
+	unsetenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID");
+	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_FORK);
+	event_release(&e);
+	gitlab_merge_request("", "", c.one);
+	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_FORK);
+	event_release(&e);
+	unsetenv("CI_MERGE_REQUEST_DIFF_BASE_SHA");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	commits_release(&c);
+}
+
+/* A child pipeline has its parent's variables, another source, and no "before". */
+static void test_event_detect__gitlab_child_of_a_merge_request(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	gitlab_merge_request("7", "8", c.one);
+	setenv("CI_PIPELINE_SOURCE", "parent_pipeline", 1);
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
+	assert_int_equal(e.trust, TRUST_FORK);
+	assert_string_equal(e.target, c.one);
+	event_release(&e);
+	commits_release(&c);
+}
+
+/* ---- a person ---- */
+
+static void test_event_detect__local(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	sh(f, "git branch -q -u origin/topic main");
+	detect(f, &e);
+	assert_int_equal(e.kind, EVENT_MANUAL);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	assert_string_equal(e.branch, "main");
+	assert_string_equal(e.target, c.topic); /* what it follows */
+	event_release(&e);
+	sh(f, "git branch -q --unset-upstream main");
+	detect(f, &e);
+	assert_string_equal(e.target, c.three); /* the remote's default branch */
+	event_release(&e);
+	sh(f, "git remote set-head origin -d");
+	detect(f, &e);
+	assert_string_equal(e.target, "");
+	event_release(&e);
+	must(event_detect(&e, f->repo, "topic"));
+	assert_string_equal(e.target, c.topic);
+	event_release(&e);
+	assert_err(event_detect(&e, f->repo, "nothing"), ERR_INPUT);
+	sh(f, "git checkout -q --detach");
+	detect(f, &e);
+	assert_null(e.branch);
+	event_release(&e);
+	commits_release(&c);
+}
+
+/* ---- the pre-push hook ---- */
+
+static void test_event_hook__a_branch_that_is_there(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	must(event_hook(&e, f->repo, "origin", "refs/heads/main", c.two));
+	assert_int_equal(e.kind, EVENT_HOOK);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	assert_string_equal(e.branch, "main");
+	assert_string_equal(e.remote, "origin");
+	assert_string_equal(e.ref, "refs/heads/main");
+	assert_string_equal(e.target, c.two);
+	event_release(&e);
+	must(event_hook(&e, f->repo, "origin", "refs/tags/v1", c.two));
+	assert_null(e.branch);
+	event_release(&e);
+	commits_release(&c);
+}
+
+static void test_event_hook__a_new_branch(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
+	assert_string_equal(e.target, c.three); /* the default branch has the say */
+	event_release(&e);
+	must(event_hook(&e, f->repo, "elsewhere", "refs/heads/new", ZERO)); /* a first push */
+	assert_string_equal(e.target, "");
+	event_release(&e);
+	commits_release(&c);
+}
+
+static void test_event_hook__a_tip_that_was_never_fetched(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	char *script = mem_printf("git update-ref refs/tags/%s topic", ABSENT);
+	struct event e;
+
+	sh(f, script); /* a tag that is called like it does not answer for it */
+	must(event_hook(&e, f->repo, "origin", "refs/heads/main", ABSENT));
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	sh(f, "git remote set-head origin -d");
+	assert_err(event_hook(&e, f->repo, "origin", "refs/heads/main", ABSENT), ERR_INPUT);
+	assert_text_has(err_text(), "which is not in this clone");
+	assert_text_has(err_fix(), "git fetch origin");
+	assert_null(e.ref);
+	assert_err(event_hook(&e, f->repo, "https://example.org/x.git", "refs/heads/main", ABSENT), ERR_INPUT);
+	free(script);
+	commits_release(&c);
+}
+
+#define test(function) cmocka_unit_test_setup_teardown(function, fixture_begin, fixture_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test(test_event_detect__github_protected_push),
+		test(test_event_detect__github_push_that_is_not_protected),
+		test(test_event_detect__github_new_branch_and_tag),
+		test(test_event_detect__github_without_its_event),
+		test(test_event_detect__targets_that_are_no_commits),
+		test(test_event_detect__fetches_a_target_that_is_not_here),
+		test(test_event_detect__github_pull_request),
+		test(test_event_detect__github_merge_group),
+		test(test_event_detect__github_other_events),
+		test(test_event_detect__gitlab_push),
+		test(test_event_detect__gitlab_other_sources_are_not_protected),
+		test(test_event_detect__gitlab_merge_request),
+		test(test_event_detect__gitlab_child_of_a_merge_request),
+		test(test_event_detect__local),
+		test(test_event_hook__a_branch_that_is_there),
+		test(test_event_hook__a_new_branch),
+		test(test_event_hook__a_tip_that_was_never_fetched),
+	};
+
+	return cmocka_run_group_tests_name("event", tests, NULL, NULL);
+}
