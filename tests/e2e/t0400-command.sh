@@ -69,6 +69,25 @@ printf '#!/bin/sh\nmkdir -p out; ln -s /etc out/config.json; cp made/tokenizer.j
 commit_all "links out"
 check "an output that links out of the tree" 65 assay run
 has "leaves the tree"
+mkdir "$TRASH/theirs" && cp made/* "$TRASH/theirs/"
+printf '#!/bin/sh\nln -s "%s" out\n' "$TRASH/theirs" >train.sh
+commit_all "the output is a link"
+check "an output that is a link to other files" 65 assay run
+has "out is a link that leaves the tree"
+printf '#!/bin/sh\nmkdir out; cp made/* out/; mkfifo out/pipe\n' >train.sh
+commit_all "a pipe"
+check "a pipe in the output is not waited for" 65 timeout 60 "$ASSAY_TEST_BIN" run
+has "pipe is not a regular file"
+printf '#!/bin/sh\n[ -z "$SECRET_TOKEN" ] || exit 9\nmkdir out; cp made/* out/\n' >train.sh
+commit_all "no secrets" && target=$(git rev-parse HEAD)
+sed -i 's/^  output: out./&\n  env: [SECRET_TOKEN]/' assay.yaml
+commit_all "asks for a secret"
+check "a commit that asks for a secret does not get it" 0 assay run --target "$target"
+has "SECRET_TOKEN is not handed to the command"
+echo "# again" >>train.sh && commit_all "another key"
+check "the policy may give it" 65 assay run
+has "exit code 9"
+sed -i '/SECRET_TOKEN/d' assay.yaml
 sed -i 's/\[sh, train.sh\]/[no-such-program]/' assay.yaml
 commit_all "no such program"
 check "a program that is not there" 69 assay run
