@@ -1,6 +1,9 @@
 /* cmd.c: the table of commands, and what they share: the place they work in, and how rows are printed. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/print.h"
+
+#include <unistd.h>
 
 const struct command commands[] = {
 	{ "init", "write assay.yaml, a suite and the CI file of the forge it finds", cmd_init },
@@ -101,12 +104,28 @@ struct column {
 	char key[32];
 	const char *title;
 	bool right;
-	size_t width;
+	size_t width, room; /* room: of the last column, 0: no limit */
 };
+
+/* The first n code points of a text, in bytes. */
+static size_t bytes_of(const char *text, size_t n)
+{
+	size_t at = 0, used;
+
+	for (; n && text[at]; n--, at += used)
+		utf8_next(text + at, strlen(text + at), &used);
+	return at;
+}
 
 static void put_cell(const struct column *c, const char *text, bool last)
 {
 	size_t n = utf8_count(text, strlen(text)), pad = c->width > n ? c->width - n : 0;
+
+	if (last && c->room && n > c->room) { /* the last column gives way to the terminal's width */
+		log_safe(stdout, text, bytes_of(text, c->room - 1));
+		fputs("…\n", stdout);
+		return;
+	}
 
 	if (c->right)
 		printf("%*s", (int)pad, "");
@@ -135,6 +154,13 @@ void print_table(const json_t *rows, const char *const *columns, size_t n)
 			if (utf8_count(buf_str(&b), b.len) > cols[c].width)
 				cols[c].width = utf8_count(buf_str(&b), b.len);
 		}
+	}
+	if (isatty(STDOUT_FILENO) || getenv("COLUMNS")) {
+		size_t left = 0;
+
+		for (c = 0; c + 1 < n; c++)
+			left += cols[c].width + 2;
+		cols[n - 1].room = (size_t)terminal_width() > left + 12 ? (size_t)terminal_width() - left : 12;
 	}
 	for (c = 0; c < n; c++)
 		put_cell(&cols[c], cols[c].title, c + 1 == n);

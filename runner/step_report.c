@@ -199,6 +199,12 @@ static int write_files(const struct run *run)
 	if (rc == 0)
 		rc = fs_write(path, text.data, text.len);
 	free(path);
+	buf_clear(&text);
+	report_annotations(run->report, &text);
+	path = path_join(run->options->report_dir, "annotations.txt");
+	if (rc == 0)
+		rc = fs_write(path, buf_str(&text), text.len);
+	free(path);
 	buf_release(&text);
 	return rc;
 }
