@@ -3,19 +3,6 @@
 #include "runner/cmd.h"
 
 #include <limits.h>
-#include <pwd.h>
-#include <unistd.h>
-
-static const char *person(void)
-{
-	const char *env = getenv("ASSAY_ACTOR");
-	struct passwd *pw;
-
-	if (env && *env)
-		return env;
-	pw = getpwuid(getuid());
-	return pw ? pw->pw_name : "unknown";
-}
 
 /* A version whose own run did not pass moves only with --force, and that is written down. */
 static int check_passed(struct home *h, const json_t *row, const char *name, bool force)
@@ -42,7 +29,7 @@ static int move(struct home *h, const char *model, const char *alias, int versio
 	struct promotion p = { .model = model,
 			       .alias = alias,
 			       .version = version,
-			       .actor = person(),
+			       .actor = home_actor(),
 			       .reason = reason,
 			       .forced = force,
 			       .rollback = rollback };

@@ -2,6 +2,9 @@
 #include "base/base.h"
 #include "runner/home.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <limits.h>
 #include <unistd.h>
 
@@ -134,6 +137,19 @@ void model_dir_close(struct model_dir *d)
 	err_restore(&saved);
 }
 
+/* Who acts here: the forge's user in its CI, else the user of this machine; ASSAY_ACTOR says otherwise. */
+const char *home_actor(void)
+{
+	static const char *const names[] = { "ASSAY_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME" };
+	struct passwd *pw;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (getenv(names[i]) && *getenv(names[i]))
+			return getenv(names[i]);
+	pw = getpwuid(getuid());
+	return pw ? pw->pw_name : "unknown";
+}
+
 /* ---- proposals ---------------------------------------------------------------------------------------------------------------- */
 
 /* Has the commit reached the branch it was pushed to, as far as this clone knows? */
@@ -157,16 +173,19 @@ static void settle_one(struct home *h, const json_t *p)
 	const char *run = json_get_text(p, "run", "");
 	char *reason = mem_printf("the gate passed, and %.12s has reached %s", json_get_text(p, "commit", ""),
 				  json_get_text(p, "remote", ""));
+	json_t *record = NULL;
+	int rc = registry_run(h->registry, run, &record);
 	const struct promotion promotion = { .model = json_get_text(p, "model", ""),
 					     .alias = json_get_text(p, "alias", ""),
 					     .version = (int)json_get_int(p, "version", 0),
 					     .expect = (int)json_get_int(p, "expect", 0),
 					     .run = run,
-					     .actor = "assay",
+					     .actor = json_get_text(record, "actor", "unknown"),
 					     .reason = reason };
 	char id[DIGEST_HEX];
-	int rc = registry_promote(h->registry, &promotion, id);
 
+	if (rc == 0)
+		rc = registry_promote(h->registry, &promotion, id);
 	if (rc == 0)
 		log_info("%s@%s is now v%d: %s", promotion.model, promotion.alias, promotion.version, reason);
 	if (rc == ERR_CONFLICT || rc == ERR_NOTFOUND || rc == ERR_INPUT) { /* it can never come true */
@@ -181,6 +200,7 @@ static void settle_one(struct home *h, const json_t *p)
 	if (rc) /* a home that cannot be written to can still be read: no reason for every command to fail */
 		log_warn("the proposal of run %.12s waits: %s", run, err_text());
 	err_clear();
+	json_decref(record);
 	free(reason);
 }
 

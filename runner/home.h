@@ -19,6 +19,8 @@ void home_close(struct home *h);
  * it cannot write, by log_warn. */
 int home_settle(struct home *h, struct repo *r);
 
+const char *home_actor(void); /* who acts, for promotions; borrowed */
+
 /* A stored model as a folder to load from: a folder of the file system, MODEL@v7 or MODEL@ALIAS. */
 struct model_dir {
 	char *path;

@@ -169,17 +169,26 @@ int repo_head_branch(struct repo *r, char **out)
 	return rc;
 }
 
+/* git rather than libgit2, which reads the settings by a regular expression and leaks at each that does not match. */
 int repo_upstream(struct repo *r, const char *branch, char **out)
 {
 	char *ref = mem_printf("refs/heads/%s", branch);
-	git_buf name = { 0 };
-	int rc = 0;
+	struct buf text = BUF_INIT(1 << 16), quiet = BUF_INIT(1 << 16);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "for-each-ref",
+					  "--format=%(upstream)", ref, NULL },
+		.out = &text,
+		.err = &quiet,
+	};
+	int rc = proc_run(&p);
+	size_t n = strcspn(buf_str(&text), "\n");
 
-	if (git_branch_upstream_name(&name, r->git, ref) == 0)
-		*out = mem_strn(name.ptr, name.size);
-	else
+	if (rc == 0 && (p.status != 0 || n == 0))
 		rc = err_set(ERR_NOTFOUND, "%s follows no remote branch", branch);
-	git_buf_dispose(&name);
+	if (rc == 0)
+		*out = mem_strn(buf_str(&text), n);
+	buf_release(&text);
+	buf_release(&quiet);
 	free(ref);
 	return rc;
 }

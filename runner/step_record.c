@@ -8,8 +8,6 @@
 #include "runner/runner.h"
 
 #include <math.h>
-#include <pwd.h>
-#include <unistd.h>
 
 static json_t *number(double x)
 {
@@ -241,6 +239,7 @@ static void set_texts(json_t *r, const struct run *run)
 							    : json_null());
 	json_object_set_new(r, "ref", run->event.ref ? json_string(run->event.ref) : json_null());
 	json_object_set_new(r, "trust", json_string(trust_name(run->event.trust)));
+	json_object_set_new(r, "actor", json_new_text(home_actor(), strlen(home_actor())));
 	json_object_set_new(r, "event", json_string(event_name(run->event.kind)));
 	json_object_set_new(r, "dirty", json_boolean(run->options->dirty));
 	json_object_set_new(r, "profile", json_string(run->options->profile ? run->options->profile : ""));
@@ -312,18 +311,6 @@ static json_t *run_document(struct run *run)
 	return r;
 }
 
-static const char *actor(void)
-{
-	static const char *const names[] = { "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "ASSAY_ACTOR", "USER", "LOGNAME" };
-	struct passwd *pw;
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (getenv(names[i]) && *getenv(names[i]))
-			return getenv(names[i]);
-	pw = getpwuid(getuid());
-	return pw ? pw->pw_name : "unknown";
-}
-
 static int promote(struct run *run, int version)
 {
 	const struct promotion p = { .model = run->questions->model,
@@ -331,7 +318,7 @@ static int promote(struct run *run, int version)
 				     .version = version,
 				     .expect = run->alias_version,
 				     .run = run->id,
-				     .actor = actor(),
+				     .actor = home_actor(),
 				     .reason = run->gate.sentence };
 	char id[DIGEST_HEX];
 	int rc = registry_promote(run->home->registry, &p, id);
