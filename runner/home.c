@@ -2,10 +2,8 @@
 #include "base/base.h"
 #include "runner/home.h"
 
-#include <pwd.h>
-#include <unistd.h>
-
 #include <limits.h>
+#include <pwd.h>
 #include <unistd.h>
 
 /* Absolute: commands run in other folders. */
