@@ -1,0 +1,239 @@
+/* test_cpu_attn.c: attention against cpu_ref, and its law: a query's bits depend on its own position and the keys before
+ * it, not on the cache, the batch, the block or the number of threads. */
+#include "unit/kernels_help.h"
+
+struct shape {
+	int heads, kv_heads, D;
+};
+static const struct shape shapes[] = { { 4, 4, 32 }, { 4, 2, 64 }, { 6, 1, 16 }, { 3, 3, 20 }, { 2, 1, 5 }, { 8, 2, 128 } };
+
+static int width(const struct shape *s)
+{
+	return (s->heads + 2 * s->kv_heads) * s->D;
+}
+
+static struct kernels_attn fused(const struct shape *s) /* q, k and v side by side in one buffer */
+{
+	return (struct kernels_attn){ .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->D, .q_stride = width(s),
+				      .kv_stride = width(s), .o_stride = s->heads * s->D, .scale = 1.0f / sqrtf((float)s->D) };
+}
+
+static const float *k_of(const float *qkv, const struct shape *s)
+{
+	return qkv + s->heads * s->D;
+}
+
+static const float *v_of(const float *qkv, const struct shape *s)
+{
+	return qkv + (s->heads + s->kv_heads) * s->D;
+}
+
+static void test_cpu_attn__agrees_with_ref(void **state)
+{
+	(void)state;
+	static const int32_t starts[][5] = { { 0, 1, 2, 4, 9 }, { 0, 63, 127, 192, 257 }, { 0, 128, 133, 200, 201 } };
+	struct backend *be = open_backend("cpu", 2), *ref = open_backend("cpu_ref", 1);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+		for (size_t j = 0; j < ARRAY_LEN(starts); j++) {
+			const struct shape *s = &shapes[i];
+			struct kernels_attn a = fused(s);
+			struct kernels_seqs seqs = { 4, starts[j], starts[j], NULL };
+			size_t T = (size_t)starts[j][4], n = T * (size_t)a.o_stride, h = T * (size_t)s->heads;
+			float *qkv = random_floats(i, T * (size_t)width(s), 2);
+			float *got = filled_floats(n, NAN), *want = filled_floats(n, NAN);
+			float *got_lse = filled_floats(h, NAN), *want_lse = filled_floats(h, NAN);
+			be->attn(be, got, got_lse, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+			ref->attn(ref, want, want_lse, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+			assert_nmse(got, want, n, 1e-12);
+			assert_nmse(got_lse, want_lse, h, 1e-12);
+			free(got_lse);
+			got_lse = copy_floats(got, n);
+			be->attn(be, got, NULL, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+			assert_same_bits(got, got_lse, n);
+			free(qkv);
+			free(got);
+			free(want);
+			free(got_lse);
+			free(want_lse);
+		}
+	backend_close(be);
+	backend_close(ref);
+}
+
+/* Each position alone behind a cache of exactly its keys, against the whole sequence: lengths 1..200. */
+static void test_cpu_attn__alone_behind_a_cache_is_the_same(void **state)
+{
+	(void)state;
+	enum { T = 200 };
+	struct backend *be = open_backend("cpu", 2);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		struct kernels_attn a = fused(s);
+		size_t row = (size_t)width(s), o = (size_t)a.o_stride;
+		float *qkv = random_floats(i, T * row, 2), *whole = filled_floats(T * o, NAN), *one = filled_floats(o, NAN);
+		float *lse = filled_floats((size_t)(T * s->heads), NAN), *one_lse = filled_floats((size_t)s->heads, NAN);
+		int32_t all[] = { 0, T };
+		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ 1, all, all, NULL }, &a);
+		for (int t = 0; t < T; t++) {
+			/* a cache that ends where the keys end: one read too far is seen by the sanitizer */
+			float *cache = copy_floats(qkv, (size_t)(t + 1) * row);
+			int32_t q[] = { 0, 1 }, k[] = { 0, t + 1 };
+			be->attn(be, one, one_lse, cache + (size_t)t * row, k_of(cache, s), v_of(cache, s),
+				 &(struct kernels_seqs){ 1, q, k, NULL }, &a);
+			assert_same_bits(one, whole + (size_t)t * o, o);
+			assert_same_bits(one_lse, lse + t * s->heads, s->heads);
+			free(cache);
+		}
+		free(qkv);
+		free(whole);
+		free(one);
+		free(lse);
+		free(one_lse);
+	}
+	backend_close(be);
+}
+
+/* A sequence in chunks of every size, its keys somewhere in a larger cache, beside another sequence. */
+static void test_cpu_attn__chunks_and_neighbours_change_no_bit(void **state)
+{
+	(void)state;
+	enum { T = 150, REGION = 170 };
+	static const int chunks[] = { 1, 2, 7, 59, 60, 61, 64, 65, 149 };
+	struct backend *be = open_backend("cpu", 2);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		struct kernels_attn a = fused(s);
+		size_t row = (size_t)width(s), o = (size_t)a.o_stride;
+		float *x = random_floats(i, T * row, 2), *y = random_floats(i + 50, T * row, 2);
+		float *whole = filled_floats(T * o, NAN), *part = filled_floats(2 * T * o, NAN);
+		int32_t all[] = { 0, T };
+		be->attn(be, whole, NULL, x, k_of(x, s), v_of(x, s), &(struct kernels_seqs){ 1, all, all, NULL }, &a);
+		/* both caches in one buffer, y first, NaN where there is nothing */
+		float *cache = filled_floats(2 * REGION * row, NAN), *q = filled_floats(2 * T * row, NAN);
+		memcpy(cache, y, T * row * sizeof(float));
+		memcpy(cache + REGION * row, x, T * row * sizeof(float));
+		for (size_t c = 0; c < ARRAY_LEN(chunks); c++)
+			for (int at = 0; at < T; at += chunks[c]) {
+				int n = T - at < chunks[c] ? T - at : chunks[c];
+				/* y gives its last 3 queries, x a chunk of its own */
+				memcpy(q, y + (T - 3) * row, 3 * row * sizeof(float));
+				memcpy(q + 3 * row, x + (size_t)at * row, (size_t)n * row * sizeof(float));
+				int32_t q_start[] = { 0, 3, 3 + n }, k_start[] = { 0, REGION }, k_len[] = { T, at + n };
+				be->attn(be, part, NULL, q, k_of(cache, s), v_of(cache, s),
+					 &(struct kernels_seqs){ 2, q_start, k_start, k_len }, &a);
+				assert_same_bits(part + 3 * o, whole + (size_t)at * o, (size_t)n * o);
+			}
+		free(x);
+		free(y);
+		free(whole);
+		free(part);
+		free(cache);
+		free(q);
+	}
+	backend_close(be);
+}
+
+/* What comes later in the sequence, were it NaN, does not reach a row. */
+static void test_cpu_attn__future_keys_are_never_read_into_a_row(void **state)
+{
+	(void)state;
+	enum { T = 130, CUT = 70 };
+	const struct shape *s = &shapes[1];
+	struct kernels_attn a = fused(s);
+	struct backend *be = open_backend("cpu", 1);
+	size_t row = (size_t)width(s), o = (size_t)a.o_stride;
+	float *qkv = random_floats(9, T * row, 2), *clean = filled_floats(T * o, 0), *spoilt = filled_floats(T * o, 0);
+	int32_t all[] = { 0, T };
+	struct kernels_seqs seqs = { 1, all, all, NULL };
+	be->attn(be, clean, NULL, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+	for (size_t i = CUT * row; i < T * row; i++)
+		qkv[i] = i % 3 ? NAN : INFINITY;
+	be->attn(be, spoilt, NULL, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+	assert_same_bits(clean, spoilt, CUT * o);
+	for (size_t i = CUT * o; i < T * o; i++)
+		assert_true(isnan(spoilt[i]));
+	free(qkv);
+	free(clean);
+	free(spoilt);
+	backend_close(be);
+}
+
+struct grads {
+	float *dq, *dk, *dv;
+};
+
+static struct grads run_back(struct backend *be, const struct shape *s, const float *qkv, const float *dout, size_t T,
+			     const struct kernels_seqs *seqs)
+{
+	struct kernels_attn a = fused(s);
+	size_t n = T * (size_t)a.o_stride, row = (size_t)width(s);
+	float *out = filled_floats(n, NAN), *lse = filled_floats(T * (size_t)s->heads, NAN);
+	float *d = filled_floats(T * row, NAN); /* fused as well */
+	struct grads g = { d, d + s->heads * s->D, d + (s->heads + s->kv_heads) * s->D };
+	be->attn(be, out, lse, qkv, k_of(qkv, s), v_of(qkv, s), seqs, &a);
+	be->attn_back(be, g.dq, g.dk, g.dv, dout, out, lse, qkv, k_of(qkv, s), v_of(qkv, s), seqs, &a);
+	free(out);
+	free(lse);
+	return g;
+}
+
+static void test_cpu_attn_back__agrees_with_ref(void **state)
+{
+	(void)state;
+	static const int32_t starts[][4] = { { 0, 1, 3, 10 }, { 0, 63, 127, 192 }, { 0, 130, 131, 196 } };
+	struct backend *be = open_backend("cpu", 2), *ref = open_backend("cpu_ref", 1);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+		for (size_t j = 0; j < ARRAY_LEN(starts); j++) {
+			const struct shape *s = &shapes[i];
+			size_t T = (size_t)starts[j][3], n = T * (size_t)width(s);
+			struct kernels_seqs seqs = { 3, starts[j], starts[j], NULL };
+			float *qkv = random_floats(i, n, 2), *dout = random_floats(i + 9, T * (size_t)(s->heads * s->D), 1);
+			struct grads got = run_back(be, s, qkv, dout, T, &seqs), want = run_back(ref, s, qkv, dout, T, &seqs);
+			assert_nmse(got.dq, want.dq, n, 1e-11);
+			free(qkv);
+			free(dout);
+			free(got.dq);
+			free(want.dq);
+		}
+	backend_close(be);
+	backend_close(ref);
+}
+
+/* Threads, and the company of other sequences, change no bit of a gradient. */
+static void test_cpu_attn_back__alone_and_in_company(void **state)
+{
+	(void)state;
+	static const int32_t starts[] = { 0, 20, 150, 230, 231 };
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		size_t T = 231, row = (size_t)width(s), o = (size_t)(s->heads * s->D);
+		float *qkv = random_floats(i, T * row, 2), *dout = random_floats(i + 9, T * o, 1);
+		struct backend *one = open_backend("cpu", 1), *three = open_backend("cpu", 3);
+		struct kernels_seqs seqs = { 4, starts, starts, NULL };
+		struct grads a = run_back(one, s, qkv, dout, T, &seqs), b = run_back(three, s, qkv, dout, T, &seqs);
+		assert_same_bits(a.dq, b.dq, T * row);
+		int32_t alone[] = { 0, 130 };
+		struct grads c = run_back(one, s, qkv + 20 * row, dout + 20 * o, 130, &(struct kernels_seqs){ 1, alone, alone, NULL });
+		assert_same_bits(c.dq, a.dq + 20 * row, 130 * row);
+		free(a.dq);
+		free(b.dq);
+		free(c.dq);
+		free(qkv);
+		free(dout);
+		backend_close(one);
+		backend_close(three);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cpu_attn__agrees_with_ref),
+		cmocka_unit_test(test_cpu_attn__alone_behind_a_cache_is_the_same),
+		cmocka_unit_test(test_cpu_attn__chunks_and_neighbours_change_no_bit),
+		cmocka_unit_test(test_cpu_attn__future_keys_are_never_read_into_a_row),
+		cmocka_unit_test(test_cpu_attn_back__agrees_with_ref),
+		cmocka_unit_test(test_cpu_attn_back__alone_and_in_company),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
