@@ -474,6 +474,55 @@ static int compare_rows(const void *a, const void *b)
 	return x->place < y->place ? -1 : x->place > y->place;
 }
 
+static bool is_no_baseline(const struct report_row *r)
+{
+	return r->gated && !strcmp(r->verdict, "NO_BASELINE");
+}
+
+/* Is there another row of this metric that says what this one would? A floor that holds stands behind a comparison that
+ * holds; a comparison without a baseline behind a floor. */
+static bool is_said(const struct report_rows *rows, size_t i)
+{
+	const struct report_row *r = &rows->items[i];
+
+	for (size_t k = 0; k < rows->n; k++) {
+		const struct report_row *o = &rows->items[k];
+
+		if (k == i || strcmp(o->label, r->label) || !o->gated || o->mark != ROW_PASS)
+			continue;
+		if (is_no_baseline(r) || (r->bounds_value && r->mark == ROW_PASS && !o->bounds_value))
+			return true;
+	}
+	return false;
+}
+
+/* One row a metric where its rules agree. All gated rules are counted before; a pass by floors does not count those that
+ * had nothing to compare with. */
+static void drop_said(struct report_rows *rows, bool passed)
+{
+	bool *drop = mem_array(rows->n + 1, sizeof(*drop));
+	size_t n = 0;
+
+	for (size_t i = 0; i < rows->n; i++)
+		drop[i] = (passed || !is_no_baseline(&rows->items[i])) && is_said(rows, i);
+	for (size_t i = 0; i < rows->n; i++) {
+		struct report_row *r = &rows->items[i];
+
+		if (passed && is_no_baseline(r)) {
+			rows->gated--;
+			r->gated = false;
+			r->explanation = "";
+			r->mark = ROW_SAME;
+		}
+		if (drop[i])
+			free(r->label);
+		else
+			rows->items[n++] = *r;
+	}
+	rows->n = n;
+	free(drop);
+}
+
 void report_rows_make(struct report_rows *out, const json_t *report)
 {
 	const json_t *rules = json_object_get(report, "rules"), *metrics = json_object_get(report, "metrics");
@@ -493,6 +542,11 @@ void report_rows_make(struct report_rows *out, const json_t *report)
 			r->explanation = "";
 		r->place = i;
 		out->gated += r->gated;
+	}
+	drop_said(out, !strcmp(report_verdict(report), "PASS"));
+	for (size_t i = 0; i < out->n; i++) {
+		const struct report_row *r = &out->items[i];
+
 		out->failed += r->mark == ROW_FAIL;
 		out->undecided += r->mark == ROW_UNDECIDED;
 		out->worse += r->mark == ROW_WORSE;

@@ -3,6 +3,19 @@
 #include "runner/evaluate.h"
 #include "runner/runner.h"
 
+/* What the candidate's own questions gave: told, and decides nothing. */
+static void note_proposed(struct run *run, const struct run_suite *s)
+{
+	struct buf text = BUF_INIT(900);
+
+	for (size_t t = 0; t < s->n_tasks; t++)
+		for (size_t m = 0; m < s->tasks[t].n_metrics; m++)
+			buf_addf(&text, "%s%s.%s %.4g (n %zu)", text.len ? ", " : "", s->tasks[t].task,
+				 s->tasks[t].metrics[m].name, s->tasks[t].metrics[m].value, s->tasks[t].n);
+	run_note(run, "proposed questions, which decide nothing until they are merged (%s): %s", s->path, buf_str(&text));
+	buf_release(&text);
+}
+
 int step_eval(struct run *run)
 {
 	bool all_reused = true;
@@ -24,6 +37,8 @@ int step_eval(struct run *run)
 
 		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks, &s->n_tasks,
 				     &s->stage, &s->reused, true);
+		if (rc == 0)
+			note_proposed(run, s);
 		all_reused = all_reused && s->reused;
 	}
 	if (run_limit(run))

@@ -358,6 +358,6 @@ int step_record(struct run *run)
 	made = (int)json_get_int(json_object_get(run->record, "version"), "number", 0);
 	if (run->event.kind != EVENT_HOOK)
 		return promote(run, made);
-	set_promotion(run, "proposed", made, "takes effect when the commit has reached the remote");
+	set_promotion(run, "proposed", made, NULL);
 	return 0;
 }

@@ -75,6 +75,36 @@ static const char *object_of(const json_t *samples, const char *task)
 	return NULL;
 }
 
+static bool has_failed(const json_t *record, const char *task)
+{
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(record, "gate"), "rules"), i, rule)
+		if (json_get_flag(rule, "gated", false) && !strcmp(json_get_text(rule, "task", ""), task) &&
+		    !strcmp(json_get_text(rule, "verdict", ""), "FAIL"))
+			return true;
+	return false;
+}
+
+static int compare_one(struct broken *b, struct home *h, const json_t *row, const char *base_object)
+{
+	const char *object = json_get_text(row, "object", "");
+	struct task_result base = { 0 }, cand = { 0 };
+	int rc;
+
+	if (!base_object || strcmp(object, base_object) == 0)
+		return 0;
+	rc = read_task(h, object, &cand);
+	if (rc == 0)
+		rc = read_task(h, base_object, &base);
+	if (rc == 0)
+		compare_task(b, &base, &cand);
+	task_result_release(&base);
+	task_result_release(&cand);
+	return rc;
+}
+
 static int compare_samples(json_t **out, struct home *h, const json_t *record)
 {
 	struct broken b = { json_array(), 0, 0 };
@@ -83,23 +113,10 @@ static int compare_samples(json_t **out, struct home *h, const json_t *record)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(json_object_get(record, "samples"), i, row) {
-		struct task_result base = { 0 }, cand = { 0 };
-		const char *object;
-
-		if (rc)
-			break;
-		object = object_of(base_samples, json_get_text(row, "task", ""));
-		if (!object || strcmp(object, json_get_text(row, "object", "")) == 0)
-			continue;
-		rc = read_task(h, json_get_text(row, "object", ""), &cand);
-		if (rc == 0)
-			rc = read_task(h, object, &base);
-		if (rc == 0)
-			compare_task(&b, &base, &cand);
-		task_result_release(&base);
-		task_result_release(&cand);
-	}
+	for (int pass = 0; pass < 2; pass++) /* tasks with a failed rule first */
+		json_array_foreach(json_object_get(record, "samples"), i, row)
+			if (rc == 0 && has_failed(record, json_get_text(row, "task", "")) == (pass == 0))
+				rc = compare_one(&b, h, row, object_of(base_samples, json_get_text(row, "task", "")));
 	*out = json_pack("{s:o,s:I,s:I}", "broken", b.list, "n_broken", (json_int_t)b.broke, "n_fixed", (json_int_t)b.fixed);
 	return rc;
 }
