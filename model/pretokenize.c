@@ -54,7 +54,8 @@ static int parse_byte_level(struct pre *p, const json_t *node, const char *field
 
 static int parse_split(struct pre *p, const json_t *node, const char *field, const char *name)
 {
-	static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
+	static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+					     "Contiguous" };
 	const json_t *pattern = json_object_get(node, "pattern");
 	const char *behavior = json_get_text(node, "behavior", ""), *regex = json_get_text(pattern, "Regex", NULL);
 	const char *literal = json_get_text(pattern, "String", NULL);
@@ -85,7 +86,8 @@ static int parse_digits(struct pre *p, const json_t *node, const char *field, co
 
 	if (rc)
 		return rc;
-	return add_pattern(s, json_get_flag(node, "individual_digits", false) ? NUMERIC : NUMERIC "+", false, field, name);
+	return add_pattern(s, json_get_flag(node, "individual_digits", false) ? NUMERIC : NUMERIC "+", false, field,
+			   name);
 }
 
 static const struct pre_kind kinds[] = {

@@ -312,7 +312,8 @@ static int bind_parameters(struct render *r, const struct node *n, const struct 
 		while (k < macro->n && strcmp(n->keys[i], r->t->names[macro->list[k]->target->slot]) != 0)
 			k++;
 		if (k == macro->n)
-			return render_error(r, n, "%s has no parameter \"%s\" left", r->t->names[macro->slot], n->keys[i]);
+			return render_error(r, n, "%s has no parameter \"%s\" left", r->t->names[macro->slot],
+					    n->keys[i]);
 	}
 	for (int i = 0; i < macro->n && !rc; i++) {
 		const struct node *parameter = macro->list[i];

@@ -11,7 +11,8 @@
 #include "model/template_int.h"
 
 /* Calls a method of text on the str() of the input. */
-int filter_by_method(struct render *r, const struct node *at, const struct args *a, const char *method, struct value *out)
+int filter_by_method(struct render *r, const struct node *at, const struct args *a, const char *method,
+		     struct value *out)
 {
 	struct args as_text = *a;
 	int rc = value_to_str(r, at, &a->v[0], &as_text.v[0]);
@@ -228,8 +229,9 @@ static bool read_int(const struct value *v, int base, int64_t *out)
 		end--;
 	if (s < end && (*s == '-' || *s == '+'))
 		minus = *s++ == '-';
-	if (end - s > 2 && *s == '0' && ((base == 16 && (s[1] | 32) == 'x') || (base == 8 && (s[1] | 32) == 'o') ||
-					 (base == 2 && (s[1] | 32) == 'b')))
+	if (end - s > 2 && *s == '0' &&
+	    ((base == 16 && (s[1] | 32) == 'x') || (base == 8 && (s[1] | 32) == 'o') ||
+	     (base == 2 && (s[1] | 32) == 'b')))
 		s += 2;
 	ok = s < end && *s != '_' && end[-1] != '_';
 	if (minus)
@@ -409,8 +411,8 @@ static int sort_indexes(struct render *r, const struct node *at, const struct va
 	return 0;
 }
 
-static int sorted(struct render *r, const struct node *at, const struct list *l, const struct value *attribute, bool cased,
-		  bool reverse, struct value *out)
+static int sorted(struct render *r, const struct node *at, const struct list *l, const struct value *attribute,
+		  bool cased, bool reverse, struct value *out)
 {
 	struct value *keys;
 	void *index = NULL, *spare = NULL;
@@ -708,7 +710,8 @@ static int chosen(struct render *r, const struct node *at, const struct args *a,
 			rc = get_path(r, at, &l->items[i], &a->v[1], &v);
 		passed = v;
 		if (!rc && test)
-			rc = builtin_call(r, at, test, &v, a->v + from + 1, a->n > from + 1 ? a->n - from - 1 : 0, NULL, 0, &passed);
+			rc = builtin_call(r, at, test, &v, a->v + from + 1, a->n > from + 1 ? a->n - from - 1 : 0, NULL,
+					  0, &passed);
 		if (!rc)
 			rc = value_truth(r, at, &passed, &b);
 		if (!rc && b == wanted)

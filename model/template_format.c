@@ -81,7 +81,10 @@ static int format_number(struct render *r, const struct node *at, struct buf *b,
 	if (s->align || width < 0)
 		width = 0;
 	if (whole)
-		snprintf(text, sizeof(text), format, width, v->kind == V_FLOAT ? (long long)f : v->kind == V_INT ? (long long)v->u.i : (long long)v->u.b);
+		snprintf(text, sizeof(text), format, width,
+			 v->kind == V_FLOAT ? (long long)f
+			 : v->kind == V_INT ? (long long)v->u.i
+					    : (long long)v->u.b);
 	else
 		snprintf(text, sizeof(text), format, width, percent ? f * 100 : f);
 	if (s->comma)
@@ -197,7 +200,8 @@ int format_percent(struct render *r, const struct node *at, const struct value *
 		else
 			buf_addc(&b, p[-1]);
 	}
-	if (!rc && !value_is_dict(values) && !value_is(values, LIST_LIST) && next < (value_is(values, LIST_TUPLE) ? values->u.list->n : 1))
+	if (!rc && !value_is_dict(values) && !value_is(values, LIST_LIST) &&
+	    next < (value_is(values, LIST_TUPLE) ? values->u.list->n : 1))
 		rc = render_error(r, at, "more values than the format has fields");
 	if (!rc)
 		return value_from_buf(r, at, &b, out);
@@ -256,8 +260,8 @@ static int brace_value(struct render *r, const struct node *at, const struct arg
 		return 0;
 	}
 	if (!value_dict_get(&a->v[TEMPLATE_MAX_ARGS], name, out))
-		return render_error(r, at, "format: there is no argument \"%.*s\"", name->len < 100 ? (int)name->len : 100,
-				    name->u.s);
+		return render_error(r, at, "format: there is no argument \"%.*s\"",
+				    name->len < 100 ? (int)name->len : 100, name->u.s);
 	return 0;
 }
 
@@ -265,7 +269,8 @@ static int brace_field(struct render *r, const struct node *at, const struct arg
 		       const char *end, int *next)
 {
 	const char *colon = memchr(field, ':', (size_t)(end - field)), *stop = colon ? colon : end;
-	bool repr = stop - field >= 2 && !memcmp(stop - 2, "!r", 2), str = stop - field >= 2 && !memcmp(stop - 2, "!s", 2);
+	bool repr = stop - field >= 2 && !memcmp(stop - 2, "!r", 2),
+	     str = stop - field >= 2 && !memcmp(stop - 2, "!s", 2);
 	struct value name = { .kind = V_STR, .len = (uint32_t)(stop - field - (repr || str ? 2 : 0)), .u.s = field }, v;
 	struct spec s;
 	int rc = brace_value(r, at, a, &name, next, &v);

@@ -304,7 +304,7 @@ static int lex_operator(struct lexer *l)
 		char text[3];
 		uint8_t op;
 	} pairs[] = { { "//", OP_FLOORDIV }, { "**", OP_POW }, { "==", OP_EQ },
-		      { "!=", OP_NE },	     { "<=", OP_LE },  { ">=", OP_GE } };
+		      { "!=", OP_NE },       { "<=", OP_LE },  { ">=", OP_GE } };
 	char c = l->s[l->at];
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
@@ -358,7 +358,8 @@ static int lex_inside(struct lexer *l, size_t start, bool block)
 			size_t from = l->at;
 			while (l->at < l->len && is_name(l->s[l->at]))
 				l->at++;
-			emit(l, T_NAME, from)->value = (struct value){ V_STR, (uint32_t)(l->at - from), { .s = l->s + from } };
+			emit(l, T_NAME, from)->value =
+				(struct value){ V_STR, (uint32_t)(l->at - from), { .s = l->s + from } };
 		} else {
 			rc = lex_operator(l);
 		}
@@ -392,12 +393,14 @@ int template_lex(struct template *t, struct lexeme **out, size_t *n)
 
 	while (l.at < l.len && !rc) {
 		size_t text = l.at;
-		while (l.at < l.len && !(l.s[l.at] == '{' && l.at + 1 < l.len && strchr("{%#", l.s[l.at + 1]) && l.s[l.at + 1]))
+		while (l.at < l.len &&
+		       !(l.s[l.at] == '{' && l.at + 1 < l.len && strchr("{%#", l.s[l.at + 1]) && l.s[l.at + 1]))
 			l.at++;
 		if (l.at < l.len)
 			rc = lex_tag(&l, text);
 		else if (l.at > text)
-			emit(&l, T_TEXT, text)->value = (struct value){ V_STR, (uint32_t)(l.at - text), { .s = l.s + text } };
+			emit(&l, T_TEXT, text)->value =
+				(struct value){ V_STR, (uint32_t)(l.at - text), { .s = l.s + text } };
 	}
 	emit(&l, T_END, l.len);
 	if (rc) {

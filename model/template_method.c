@@ -65,7 +65,8 @@ int builtin_call(struct render *r, const struct node *at, const struct builtin *
 	rc = put_keywords(r, at, b, values + (n - n_keys), keys, n_keys, &a);
 	for (int i = 1; i <= b->min && !rc; i++)
 		if (a.v[i].kind == V_ABSENT)
-			return render_error(r, at, "%s takes at least %d argument%s", b->name, b->min, b->min == 1 ? "" : "s");
+			return render_error(r, at, "%s takes at least %d argument%s", b->name, b->min,
+					    b->min == 1 ? "" : "s");
 	if (!rc)
 		rc = check_undefined(r, at, b, &a);
 	if (!rc)
@@ -80,7 +81,8 @@ static int text_arg(struct render *r, const struct node *at, const struct value 
 	*out = v->kind == V_STR ? *v : value_text(otherwise ? otherwise : "");
 	if (v->kind == V_STR || ((v->kind == V_ABSENT || v->kind == V_NONE) && otherwise))
 		return 0;
-	return render_error(r, at, "a text is wanted, not a %s", v->kind == V_ABSENT ? "missing argument" : value_type(v));
+	return render_error(r, at, "a text is wanted, not a %s",
+			    v->kind == V_ABSENT ? "missing argument" : value_type(v));
 }
 
 static int int_arg(struct render *r, const struct node *at, const struct value *v, int64_t otherwise, int64_t *out)
@@ -114,7 +116,8 @@ static bool strips(const struct value *chars, uint32_t c)
 	return false;
 }
 
-static int strip(struct render *r, const struct node *at, const struct args *a, bool left, bool right, struct value *out)
+static int strip(struct render *r, const struct node *at, const struct args *a, bool left, bool right,
+		 struct value *out)
 {
 	const struct value *v = &a->v[0], *chars = &a->v[1];
 	size_t from = 0, to = v->len, used;
@@ -337,10 +340,14 @@ static int search(struct render *r, const struct node *at, const struct args *a,
 	*out = -1;
 	if (start > (int64_t)size)
 		return 0;
-	hit = last ? find_last(&in, in.len, &needle) : needle.len ? memmem(in.u.s, in.len, needle.u.s, needle.len) : in.u.s;
+	hit = last         ? find_last(&in, in.len, &needle)
+	      : needle.len ? memmem(in.u.s, in.len, needle.u.s, needle.len)
+			   : in.u.s;
 	if (hit)
-		*out = (int64_t)utf8_count(in.u.s, (size_t)(hit - in.u.s)) +
-		       (start >= 0 ? start : start + (int64_t)size > 0 ? start + (int64_t)size : 0);
+		*out = (int64_t)utf8_count(in.u.s, (size_t)(hit - in.u.s)) + (start >= 0 ? start
+									      : start + (int64_t)size > 0
+										      ? start + (int64_t)size
+										      : 0);
 	return 0;
 }
 
@@ -705,7 +712,8 @@ static int dict_get(struct render *r, const struct node *at, const struct args *
 }
 
 /* what: keys, values or both. */
-static int dict_view(struct render *r, const struct node *at, const struct value *v, enum list_kind what, struct value *out)
+static int dict_view(struct render *r, const struct node *at, const struct value *v, enum list_kind what,
+		     struct value *out)
 {
 	struct list *keys;
 	int rc = value_items(r, at, v, &keys);
@@ -876,9 +884,9 @@ static const struct builtin str_methods[] = {
 };
 
 static const struct builtin list_methods[] = {
-	{ "index", 1, 1, "value", list_index, 0 },   { "count", 1, 1, "value", list_count, 0 },
+	{ "index", 1, 1, "value", list_index, 0 },    { "count", 1, 1, "value", list_count, 0 },
 	{ "append", 1, 1, "object", list_append, 0 }, { "extend", 1, 1, "iterable", list_extend, 0 },
-	{ "pop", 0, 1, "index", list_pop, 0 },	      { 0 },
+	{ "pop", 0, 1, "index", list_pop, 0 },        { 0 },
 };
 
 static const struct builtin dict_methods[] = {

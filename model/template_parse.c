@@ -120,7 +120,8 @@ static int unexpected(struct parser *p, const char *wanted)
 
 	switch (t->kind) {
 	case T_NAME:
-		return template_error(p->t, t->at, "unexpected \"%.*s\", %s is wanted", (int)t->value.len, t->value.u.s, wanted);
+		return template_error(p->t, t->at, "unexpected \"%.*s\", %s is wanted", (int)t->value.len, t->value.u.s,
+				      wanted);
 	case T_OP:
 		if (t->op < 128)
 			return template_error(p->t, t->at, "unexpected \"%c\", %s is wanted", t->op, wanted);
@@ -276,7 +277,7 @@ static int parse_name(struct parser *p, struct node **out)
 		const char *word;
 		uint8_t kind;
 		bool b;
-	} words[] = { { "true", V_BOOL, true },	  { "True", V_BOOL, true },   { "false", V_BOOL, false },
+	} words[] = { { "true", V_BOOL, true },   { "True", V_BOOL, true },  { "false", V_BOOL, false },
 		      { "False", V_BOOL, false }, { "none", V_NONE, false }, { "None", V_NONE, false } };
 	const struct lexeme *t = p->token++;
 	int rc;
@@ -380,8 +381,9 @@ static int parse_subscript(struct parser *p, struct node **out, struct node *a)
 			continue;
 		}
 		if (part[colons])
-			return is_op(p, ',') ? template_error(p->t, p->token->at, "a tuple as an index is not supported") :
-					       unexpected(p, "\"]\"");
+			return is_op(p, ',')
+				       ? template_error(p->t, p->token->at, "a tuple as an index is not supported")
+				       : unexpected(p, "\"]\"");
 		rc = parse_condition(p, &part[colons]);
 	}
 	if (rc)
@@ -655,8 +657,8 @@ static uint8_t comparison(struct parser *p)
 {
 	const struct lexeme *t = p->token;
 
-	if (t->kind == T_OP && (t->op == OP_EQ || t->op == OP_NE || t->op == OP_LE || t->op == OP_GE || t->op == '<' ||
-				t->op == '>')) {
+	if (t->kind == T_OP &&
+	    (t->op == OP_EQ || t->op == OP_NE || t->op == OP_LE || t->op == OP_GE || t->op == '<' || t->op == '>')) {
 		p->token++;
 		return t->op;
 	}
@@ -1059,10 +1061,14 @@ static const struct statement {
 	int (*parse)(struct parser *p, struct node **out, size_t at);
 	bool chat; /* in chat templates only: extensions of transformers */
 } statements[] = {
-	{ "if", parse_if, false },	     { "for", parse_for, false },
-	{ "set", parse_set, false },	     { "filter", parse_filter_block, false },
-	{ "with", parse_with, false },	     { "macro", parse_macro, false },
-	{ "generation", parse_generation, true }, { "break", parse_jump, true },
+	{ "if", parse_if, false },
+	{ "for", parse_for, false },
+	{ "set", parse_set, false },
+	{ "filter", parse_filter_block, false },
+	{ "with", parse_with, false },
+	{ "macro", parse_macro, false },
+	{ "generation", parse_generation, true },
+	{ "break", parse_jump, true },
 	{ "continue", parse_jump, true },
 };
 

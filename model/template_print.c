@@ -54,12 +54,13 @@ static void print_float(struct buf *b, double f)
 static bool printable(uint32_t c)
 {
 	static const uint32_t hidden[][2] = {
-		{ 0, 0x1f },	     { 0x7f, 0xa0 },	   { 0xad, 0xad },	 { 0x600, 0x605 },     { 0x61c, 0x61c },
-		{ 0x6dd, 0x6dd },    { 0x70f, 0x70f },	   { 0x890, 0x891 },	 { 0x8e2, 0x8e2 },     { 0x1680, 0x1680 },
-		{ 0x180e, 0x180e },  { 0x2000, 0x200f },   { 0x2028, 0x202f },	 { 0x205f, 0x206f },   { 0x3000, 0x3000 },
-		{ 0xd800, 0xf8ff },  { 0xfeff, 0xfeff },   { 0xfff0, 0xfffb },	 { 0xfffe, 0xffff },   { 0x110bd, 0x110bd },
-		{ 0x110cd, 0x110cd }, { 0x13430, 0x1343f }, { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0000, 0xe00ff },
-		{ 0xe01f0, 0x10ffff },
+		{ 0, 0x1f },          { 0x7f, 0xa0 },        { 0xad, 0xad },       { 0x600, 0x605 },
+		{ 0x61c, 0x61c },     { 0x6dd, 0x6dd },      { 0x70f, 0x70f },     { 0x890, 0x891 },
+		{ 0x8e2, 0x8e2 },     { 0x1680, 0x1680 },    { 0x180e, 0x180e },   { 0x2000, 0x200f },
+		{ 0x2028, 0x202f },   { 0x205f, 0x206f },    { 0x3000, 0x3000 },   { 0xd800, 0xf8ff },
+		{ 0xfeff, 0xfeff },   { 0xfff0, 0xfffb },    { 0xfffe, 0xffff },   { 0x110bd, 0x110bd },
+		{ 0x110cd, 0x110cd }, { 0x13430, 0x1343f },  { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a },
+		{ 0xe0000, 0xe00ff }, { 0xe01f0, 0x10ffff },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
@@ -94,17 +95,23 @@ static void repr_string(struct buf *b, const struct value *v)
 
 static int repr_list(struct render *r, const struct node *at, struct buf *b, const struct value *v, int depth)
 {
-	static const char *const around[][2] = { { "[", "]" },		    { "(", ")" },	     { "", "" }, { "", "" },
-						 { "dict_items([", "])" }, { "dict_keys([", "])" }, { "dict_values([", "])" } };
+	static const char *const around[][2] = { { "[", "]" },
+						 { "(", ")" },
+						 { "", "" },
+						 { "", "" },
+						 { "dict_items([", "])" },
+						 { "dict_keys([", "])" },
+						 { "dict_values([", "])" } };
 	enum list_kind kind = v->kind == V_LIST ? v->u.list->kind : LIST_LIST;
 	size_t n = value_list_size(v);
 	int rc = 0;
 
 	if (kind == LIST_GENERATOR)
-		return err_hint(render_error(r, at, "what a filter gives one by one cannot be printed"), "put |list behind it");
+		return err_hint(render_error(r, at, "what a filter gives one by one cannot be printed"),
+				"put |list behind it");
 	if (kind == LIST_RANGE) {
-		buf_addf(b, v->u.list->step == 1 ? "range(%lld, %lld" : "range(%lld, %lld, %lld", (long long)v->u.list->start,
-			 (long long)v->u.list->stop, (long long)v->u.list->step);
+		buf_addf(b, v->u.list->step == 1 ? "range(%lld, %lld" : "range(%lld, %lld, %lld",
+			 (long long)v->u.list->start, (long long)v->u.list->stop, (long long)v->u.list->step);
 		buf_addc(b, ')');
 		return 0;
 	}
@@ -252,7 +259,8 @@ static int compare_keys(const void *a, const void *b)
 	return c ? c : x->len < y->len ? -1 : x->len > y->len;
 }
 
-static int dump_dict(struct render *r, const struct node *at, struct buf *b, const struct value *v, int indent, int level)
+static int dump_dict(struct render *r, const struct node *at, struct buf *b, const struct value *v, int indent,
+		     int level)
 {
 	struct list *keys;
 	struct value sorted;
@@ -262,7 +270,8 @@ static int dump_dict(struct render *r, const struct node *at, struct buf *b, con
 		rc = value_list(r, at, keys->n, LIST_LIST, &sorted);
 	for (size_t i = 0; !rc && i < keys->n; i++) {
 		if (keys->items[i].kind != V_STR)
-			return render_error(r, at, "tojson: a key that is a %s is not supported", value_type(&keys->items[i]));
+			return render_error(r, at, "tojson: a key that is a %s is not supported",
+					    value_type(&keys->items[i]));
 		rc = value_append(r, at, sorted.u.list, keys->items[i]);
 	}
 	if (rc)

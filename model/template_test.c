@@ -130,7 +130,8 @@ static int test_sequence(struct render *r, const struct node *at, const struct a
 	const struct value *v = &a->v[0];
 
 	(void)at;
-	*out = value_bool(v->kind == V_STR || value_is(v, LIST_LIST) || value_is(v, LIST_TUPLE) || value_is(v, LIST_RANGE) ||
+	*out = value_bool(v->kind == V_STR || value_is(v, LIST_LIST) || value_is(v, LIST_TUPLE) ||
+			  value_is(v, LIST_RANGE) ||
 			  (value_is_dict(v) && !(v->kind == V_DICT && v->u.dict->namespace)) ||
 			  (v->kind == V_UNDEFINED && value_lenient(r, v)));
 	return 0;

@@ -94,7 +94,9 @@ struct value value_json(const json_t *json)
 	case JSON_ARRAY:
 		return (struct value){ .kind = V_JSON_LIST, .u.json = json };
 	case JSON_STRING:
-		return (struct value){ .kind = V_STR, .len = (uint32_t)json_string_length(json), .u.s = json_string_value(json) };
+		return (struct value){ .kind = V_STR,
+				       .len = (uint32_t)json_string_length(json),
+				       .u.s = json_string_value(json) };
 	case JSON_INTEGER:
 		return value_int(json_integer_value(json));
 	case JSON_REAL:
@@ -123,8 +125,8 @@ int value_str(struct render *r, const struct node *at, const char *s, size_t len
 
 int value_from_buf(struct render *r, const struct node *at, struct buf *b, struct value *out)
 {
-	int rc = buf_full(b) ? render_error(r, at, "a text of more than %zu MiB", b->max >> 20) :
-			       value_str(r, at, buf_str(b), b->len, out);
+	int rc = buf_full(b) ? render_error(r, at, "a text of more than %zu MiB", b->max >> 20)
+			     : value_str(r, at, buf_str(b), b->len, out);
 
 	buf_release(b);
 	return rc;
@@ -238,7 +240,8 @@ int value_use(struct render *r, const struct node *at, const struct value *v)
 
 const char *value_type(const struct value *v)
 {
-	static const char *const lists[] = { "list", "tuple", "range", "generator", "dict_items", "dict_keys", "dict_values" };
+	static const char *const lists[] = { "list",       "tuple",     "range",      "generator",
+					     "dict_items", "dict_keys", "dict_values" };
 
 	switch (v->kind) {
 	case V_NONE:
@@ -539,7 +542,8 @@ int value_items(struct render *r, const struct node *at, const struct value *v, 
 	if (v->kind == V_JSON_DICT) {
 		const char *key;
 		json_t *member;
-		json_object_foreach((json_t *)v->u.json, key, member) {
+		json_object_foreach((json_t *)v->u.json, key, member)
+		{
 			rc = value_append(r, at, *out, value_text(key));
 			if (rc)
 				break;
@@ -669,7 +673,8 @@ static int index_item(struct render *r, const struct node *at, const struct valu
 }
 
 /* v[key]: an element, a member, or (as Jinja does for a name) an attribute. */
-int value_item(struct render *r, const struct node *at, const struct value *v, const struct value *key, struct value *out)
+int value_item(struct render *r, const struct node *at, const struct value *v, const struct value *key,
+	       struct value *out)
 {
 	char text[128];
 	int rc = value_use(r, at, v);
@@ -752,8 +757,8 @@ int value_attr(struct render *r, const struct node *at, const struct value *v, c
 	return value_undefined(r, at, out, "'%s object' has no attribute '%.*s'", value_type(v), show, name);
 }
 
-static int slice_bound(struct render *r, const struct node *at, const struct value *v, int64_t n, int64_t low, int64_t high,
-		       int64_t *out)
+static int slice_bound(struct render *r, const struct node *at, const struct value *v, int64_t n, int64_t low,
+		       int64_t high, int64_t *out)
 {
 	if (v->kind == V_ABSENT || v->kind == V_NONE)
 		return 0;
@@ -935,7 +940,8 @@ static int join_two(struct render *r, const struct node *at, const struct value 
 		*out = (struct value){ .kind = V_STR, .len = a->len + b->len, .u.s = text };
 		return 0;
 	}
-	rc = value_list(r, at, value_list_size(a) + value_list_size(b), value_is(a, LIST_TUPLE) ? LIST_TUPLE : LIST_LIST, out);
+	rc = value_list(r, at, value_list_size(a) + value_list_size(b),
+			value_is(a, LIST_TUPLE) ? LIST_TUPLE : LIST_LIST, out);
 	for (size_t i = 0; i < value_list_size(a) && !rc; i++)
 		rc = value_append(r, at, out->u.list, value_list_at(a, i));
 	for (size_t i = 0; i < value_list_size(b) && !rc; i++)
@@ -947,7 +953,8 @@ int value_binary(struct render *r, const struct node *at, int op, const struct v
 		 struct value *out)
 {
 	char name[4] = { (char)op, '\0' };
-	bool lists = (value_is(a, LIST_LIST) && value_is(b, LIST_LIST)) || (value_is(a, LIST_TUPLE) && value_is(b, LIST_TUPLE));
+	bool lists = (value_is(a, LIST_LIST) && value_is(b, LIST_LIST)) ||
+		     (value_is(a, LIST_TUPLE) && value_is(b, LIST_TUPLE));
 	int rc = value_use(r, at, a);
 
 	if (!rc)

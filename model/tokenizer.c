@@ -56,7 +56,8 @@ int tokenizer_must_be_off(const json_t *obj, const char *key, const char *name, 
 	char *full;
 	int rc;
 
-	if (!value || json_is_null(value) || json_is_false(value) || (json_is_string(value) && !*json_string_value(value)))
+	if (!value || json_is_null(value) || json_is_false(value) ||
+	    (json_is_string(value) && !*json_string_value(value)))
 		return 0;
 	full = mem_printf("%s.%s", field, key);
 	rc = tokenizer_refuse(name, full, "a value here");
@@ -131,8 +132,10 @@ static int template_ids(const struct tokenizer *t, const json_t *special, const 
 		const json_t *value = json_array_get(ids, i);
 		json_int_t v = json_integer_value(value);
 		if (!json_is_integer(value) || v < 0 || v >= t->vocab.n)
-			return err_set(ERR_INPUT, "%s: post_processor.special_tokens: \"%s\" has an id that is not in the vocabulary",
-				       name, id);
+			return err_set(
+				ERR_INPUT,
+				"%s: post_processor.special_tokens: \"%s\" has an id that is not in the vocabulary",
+				name, id);
 		if (*n == TOKENIZER_MAX_AROUND)
 			return err_set(ERR_INPUT, "%s: post_processor: more than %d tokens on one side", name,
 				       TOKENIZER_MAX_AROUND);
@@ -159,7 +162,8 @@ static int post_template(struct tokenizer *t, const json_t *node, const char *na
 		else if (tok)
 			rc = template_ids(t, special, tok, t->after, &t->n_after, name);
 		else
-			rc = err_set(ERR_INPUT, "%s: post_processor.single[%zu]: a SpecialToken or the Sequence A is wanted", name,
+			rc = err_set(ERR_INPUT,
+				     "%s: post_processor.single[%zu]: a SpecialToken or the Sequence A is wanted", name,
 				     i);
 	}
 	if (rc)

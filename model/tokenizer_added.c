@@ -15,8 +15,8 @@
 /* White_Space of Unicode; not Python's str.isspace (which has 1C..1F) and not C's. */
 static bool is_white_space(uint32_t c)
 {
-	return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-	       c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+	return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+	       (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* Where the character before at begins. */
@@ -108,8 +108,8 @@ static int parse_token(struct added *a, struct vocab *v, const json_t *node, siz
 		t.id = v->n - 1;
 	}
 	if (t.id != stated)
-		return err_set(ERR_INPUT, "%s: added_tokens[%zu]: \"%s\" says id %lld, but by the vocabulary it is %d", name,
-			       at, content, (long long)stated, t.id);
+		return err_set(ERR_INPUT, "%s: added_tokens[%zu]: \"%s\" says id %lld, but by the vocabulary it is %d",
+			       name, at, content, (long long)stated, t.id);
 	for (size_t i = 0; i < a->n; i++)
 		if (a->tokens[i].id == t.id)
 			return err_set(ERR_INPUT, "%s: added_tokens[%zu]: \"%s\" is there twice", name, at, content);

@@ -112,11 +112,14 @@ static int vocab_parse(struct vocab *v, const json_t *list, const char *name)
 			       TOKENIZER_MAX_IDS);
 	v->texts = mem_array(n, sizeof(*v->texts));
 	v->n = v->cap = (int32_t)n;
-	json_object_foreach((json_t *)list, text, value) {
+	json_object_foreach((json_t *)list, text, value)
+	{
 		json_int_t id = json_integer_value(value);
 		if (!json_is_integer(value) || id < 0 || id >= (json_int_t)n)
-			return err_set(ERR_INPUT, "%s: model.vocab: the id of \"%s\" is not in 0..%zu (an id for each of %zu tokens)",
-				       name, text, n - 1, n);
+			return err_set(
+				ERR_INPUT,
+				"%s: model.vocab: the id of \"%s\" is not in 0..%zu (an id for each of %zu tokens)",
+				name, text, n - 1, n);
 		if (v->texts[id])
 			return err_set(ERR_INPUT, "%s: model.vocab: \"%s\" and \"%s\" have the same id %d", name,
 				       v->texts[id], text, (int)id);
@@ -191,8 +194,8 @@ static int merge_add(struct bpe *b, const struct vocab *v, const json_t *merge, 
 	r = vocab_id(v, right, strlen(right));
 	id = vocab_id(v, buf_str(joined), joined->len);
 	if (l < 0)
-		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%.*s\" is not in model.vocab", name, at, (int)left_len,
-			       left);
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%.*s\" is not in model.vocab", name, at,
+			       (int)left_len, left);
 	if (r < 0 || id < 0)
 		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%s\" is not in model.vocab", name, at,
 			       r < 0 ? right : buf_str(joined));

@@ -309,8 +309,8 @@ static void merge_all(struct train *t, int32_t size)
 
 static json_t *byte_level_stage(bool prefix_space)
 {
-	return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", prefix_space, "trim_offsets", 1,
-			 "use_regex", 1);
+	return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", prefix_space, "trim_offsets",
+			 1, "use_regex", 1);
 }
 
 static json_t *special_list(const struct train *t, const char *const *special)
@@ -319,9 +319,9 @@ static json_t *special_list(const struct train *t, const char *const *special)
 
 	for (size_t i = 0; special && special[i]; i++)
 		json_array_append_new(list, json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id",
-						      (int)vocab_id(&t->vocab, special[i], strlen(special[i])), "content",
-						      special[i], "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized",
-						      0, "special", 1));
+						      (int)vocab_id(&t->vocab, special[i], strlen(special[i])),
+						      "content", special[i], "single_word", 0, "lstrip", 0, "rstrip", 0,
+						      "normalized", 0, "special", 1));
 	return list;
 }
 
@@ -332,8 +332,8 @@ static json_t *model_object(const struct train *t)
 	for (int32_t i = 0; i < t->vocab.n; i++)
 		json_object_set_new(vocab, t->vocab.texts[i], json_integer(i));
 	for (size_t i = 0; i < t->n_merges; i++)
-		json_array_append_new(merges, json_pack("[s, s]", t->vocab.texts[t->merges[i][0]],
-							t->vocab.texts[t->merges[i][1]]));
+		json_array_append_new(
+			merges, json_pack("[s, s]", t->vocab.texts[t->merges[i][0]], t->vocab.texts[t->merges[i][1]]));
 	return json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
 			 "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
 			 "ignore_merges", 0, "vocab", vocab, "merges", merges);
@@ -341,8 +341,8 @@ static json_t *model_object(const struct train *t)
 
 static void write_file(const struct train *t, const char *const *special, struct buf *out)
 {
-	json_t *root = json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation", "padding",
-				 "added_tokens", special_list(t, special), "normalizer", "pre_tokenizer",
+	json_t *root = json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
+				 "padding", "added_tokens", special_list(t, special), "normalizer", "pre_tokenizer",
 				 byte_level_stage(false), "post_processor", "decoder", byte_level_stage(true), "model",
 				 model_object(t));
 
@@ -409,8 +409,10 @@ int tokenizer_train(struct buf *json, const char *const *texts, const size_t *le
 		goto out;
 	add_alphabet(&t);
 	if (how->vocab_size < t.vocab.n || how->vocab_size > TOKENIZER_MAX_IDS) {
-		rc = err_set(ERR_INPUT, "a vocabulary of %d is asked for; the bytes and special tokens alone are %d, the most is %d",
-			     how->vocab_size, t.vocab.n, TOKENIZER_MAX_IDS);
+		rc = err_set(
+			ERR_INPUT,
+			"a vocabulary of %d is asked for; the bytes and special tokens alone are %d, the most is %d",
+			how->vocab_size, t.vocab.n, TOKENIZER_MAX_IDS);
 		goto out;
 	}
 	rc = count_texts(&t, texts, lens, n);

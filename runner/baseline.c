@@ -59,10 +59,9 @@ static const json_t *promotion_of(const json_t *history, const char *alias, int 
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(history, i, row)
-		if (strcmp(json_get_text(row, "alias", ""), alias) == 0 && json_get_int(row, "version", 0) == version &&
-		    (!by_run || json_get_text(row, "run", NULL)))
-			return row;
+	json_array_foreach(history, i, row) if (strcmp(json_get_text(row, "alias", ""), alias) == 0 &&
+						json_get_int(row, "version", 0) == version &&
+						(!by_run || json_get_text(row, "run", NULL))) return row;
 	return NULL;
 }
 
@@ -109,7 +108,8 @@ static int from_runs(struct run *run, const char *name)
 	size_t i;
 	int rc = registry_list(run->home->registry, "runs", NULL, 0, &rows);
 
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		bool named = has_prefix(row, "id", name, 8) || has_prefix(row, "commit", name, 7);
 		bool branch = strcmp(json_get_text(row, "branch", ""), name) == 0 && json_get_int(row, "exit", 1) == 0;
 
@@ -183,7 +183,8 @@ static int find_commit(struct run *run, const char *model)
 
 int baseline_alias(struct run *run)
 {
-	bool lands = run->event.kind != EVENT_PULL_REQUEST && run->event.trust != TRUST_FORK; /* a merge request does not */
+	bool lands =
+		run->event.kind != EVENT_PULL_REQUEST && run->event.trust != TRUST_FORK; /* a merge request does not */
 	int rc;
 
 	run->alias = lands ? config_alias(run->questions, run->event.branch) : NULL;

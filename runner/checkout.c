@@ -31,8 +31,8 @@ int checkout_write(struct repo *r, const char *commit, const char *dir)
 	if (rc == 0)
 		rc = proc_run(&p);
 	if (rc == 0 && p.status != 0) {
-		rc = err_set(ERR_INPUT, "git cannot check out %.12s: %.*s", commit, (int)(text.len > 400 ? 400 : text.len),
-			     buf_str(&text));
+		rc = err_set(ERR_INPUT, "git cannot check out %.12s: %.*s", commit,
+			     (int)(text.len > 400 ? 400 : text.len), buf_str(&text));
 		if (strstr(buf_str(&text), "lfs"))
 			err_hint(rc, "git lfs fetch, then run again");
 	}
@@ -64,7 +64,8 @@ static int check_entry(const char *name, void *arg)
 	} else if (S_ISLNK(st.st_mode)) {
 		real = realpath(path, NULL);
 		if (real && (strncmp(real, w->root, strlen(w->root)) != 0 || real[strlen(w->root)] != '/'))
-			rc = err_set(ERR_INPUT, "%s is a link that leaves the tree of the commit", path + strlen(w->root) + 1);
+			rc = err_set(ERR_INPUT, "%s is a link that leaves the tree of the commit",
+				     path + strlen(w->root) + 1);
 		free(real);
 	} else if (S_ISDIR(st.st_mode)) {
 		struct walk sub = { w->root, path };

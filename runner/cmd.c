@@ -149,7 +149,8 @@ void print_table(const json_t *rows, const char *const *columns, size_t n)
 		cols[c].right = colon[1] == '>';
 		cols[c].title = colon + 1 + cols[c].right;
 		cols[c].width = utf8_count(cols[c].title, strlen(cols[c].title));
-		json_array_foreach(rows, i, row) {
+		json_array_foreach(rows, i, row)
+		{
 			cell(&b, json_object_get(row, cols[c].key));
 			if (utf8_count(buf_str(&b), b.len) > cols[c].width)
 				cols[c].width = utf8_count(buf_str(&b), b.len);
@@ -164,11 +165,11 @@ void print_table(const json_t *rows, const char *const *columns, size_t n)
 	}
 	for (c = 0; c < n; c++)
 		put_cell(&cols[c], cols[c].title, c + 1 == n);
-	json_array_foreach(rows, i, row)
-		for (c = 0; c < n; c++) {
-			cell(&b, json_object_get(row, cols[c].key));
-			put_cell(&cols[c], buf_str(&b), c + 1 == n);
-		}
+	json_array_foreach(rows, i, row) for (c = 0; c < n; c++)
+	{
+		cell(&b, json_object_get(row, cols[c].key));
+		put_cell(&cols[c], buf_str(&b), c + 1 == n);
+	}
 	buf_release(&b);
 	free(cols);
 }

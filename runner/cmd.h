@@ -8,8 +8,8 @@
 #include "runner/repo.h"
 
 struct command {
-	const char *name;     /* "run"; two words for a family: "hook install" */
-	const char *summary;  /* one line of `assay help` */
+	const char *name;                  /* "run"; two words for a family: "hook install" */
+	const char *summary;               /* one line of `assay help` */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives an exit code or an enum err */
 };
 extern const struct command commands[]; /* name NULL at the end */

@@ -70,11 +70,13 @@ static int verify(struct place *place)
 int cmd_artifact(int argc, char **argv)
 {
 	const struct opt opts[] = { OPT_END };
-	const struct opt_usage usage = { "artifact", "export MODEL@VERSION DIR | verify",
+	const struct opt_usage usage = { "artifact",
+					 "export MODEL@VERSION DIR | verify",
 					 "take a stored model out, or check every object",
 					 "export writes a Hugging Face folder that transformers loads as it is.\n\n"
 					 "  assay artifact export dates@production out/\n  assay artifact verify",
-					 1, 3 };
+					 1,
+					 3 };
 	struct place place;
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 

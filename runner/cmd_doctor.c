@@ -96,7 +96,8 @@ static int check_place(void)
 			struct tree *t = NULL;
 			bool have = tree_open(&t, place.repo, &head) == 0 && tree_read(t, "assay.yaml", &text) == 0;
 
-			say(have, "assay.yaml", have ? "is in HEAD" : "is not in HEAD", "assay init, then commit what it writes");
+			say(have, "assay.yaml", have ? "is in HEAD" : "is not in HEAD",
+			    "assay init, then commit what it writes");
 			tree_close(t);
 			commit_release(&head);
 		}
@@ -111,7 +112,8 @@ static int check_place(void)
 int cmd_doctor(int argc, char **argv)
 {
 	const struct opt opts[] = { OPT_END };
-	const struct opt_usage usage = { "doctor", "", "what this machine can do, and exactly what is missing", NULL, 0, 0 };
+	const struct opt_usage usage = { "doctor", "", "what this machine can do, and exactly what is missing",
+					 NULL,     0,  0 };
 	int major, minor, patch, rc = opt_parse(&argc, &argv, opts, &usage);
 	char *libraries;
 

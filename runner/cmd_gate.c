@@ -19,7 +19,8 @@ struct side {
 
 static bool is_path(const char *name)
 {
-	return strchr(name, '/') || path_has_suffix(name, ".jsonl") || path_has_suffix(name, ".json") || fs_exists(name);
+	return strchr(name, '/') || path_has_suffix(name, ".jsonl") || path_has_suffix(name, ".json") ||
+	       fs_exists(name);
 }
 
 static int load_file(struct side *s, const char *path)
@@ -64,7 +65,8 @@ static int load_run(struct side *s, struct place *place, const char *name)
 		rc = registry_run(place->home.registry, s->run, &record);
 	samples = json_object_get(record, "samples");
 	s->tasks = mem_array(json_array_size(samples) + 1, sizeof(*s->tasks));
-	json_array_foreach(samples, i, row) {
+	json_array_foreach(samples, i, row)
+	{
 		struct buf text = BUF_INIT(FILE_MAX);
 		const char *object = json_get_text(row, "object", "");
 
@@ -175,23 +177,24 @@ static int simple_policy(struct gate_policy *out, const struct side *a, double m
 static void print_gate(const struct gate_result *g)
 {
 	json_t *doc = gate_result_json(g), *rules = json_object_get(doc, "rules"), *row;
-	static const char *const columns[] = { "rule:rule",   "baseline:>baseline", "candidate:>candidate",
+	static const char *const columns[] = { "rule:rule",    "baseline:>baseline", "candidate:>candidate",
 					       "delta:>delta", "verdict:verdict",    "explanation:why" };
 	size_t i;
 
 	printf("%s  ", verdict_name(g->verdict));
 	log_safe(stdout, g->sentence, strlen(g->sentence));
 	puts("\n");
-	json_array_foreach(rules, i, row)
-		if (!json_object_get(row, "rule"))
-			json_object_set_new(row, "rule", json_string(""));
+	json_array_foreach(rules, i, row) if (!json_object_get(row, "rule"))
+		json_object_set_new(row, "rule", json_string(""));
 	print_table(rules, columns, ARRAY_LEN(columns));
 	json_decref(doc);
 }
 
 static int decide(struct gate_result *g, const struct gate_policy *p, const struct side *a, const struct side *b)
 {
-	const struct gate_input in = { .candidate = b->list, .n_candidate = b->n, .baseline = a->list, .n_baseline = a->n };
+	const struct gate_input in = {
+		.candidate = b->list, .n_candidate = b->n, .baseline = a->list, .n_baseline = a->n
+	};
 
 	return gate_decide(g, p, &in);
 }
@@ -206,19 +209,24 @@ int cmd_gate(int argc, char **argv)
 	bool json = false;
 	int rc;
 	const struct opt opts[] = {
-		OPT_TEXT(0, "policy", &policy_file, "FILE", "an assay.yaml, or a file with the keys of its gate section"),
-		{ OPT_KIND_REAL, 0, "max-drop", &max_drop, "X", "without a policy: how much each task may drop", OPT_NO_ENV },
+		OPT_TEXT(0, "policy", &policy_file, "FILE",
+			 "an assay.yaml, or a file with the keys of its gate section"),
+		{ OPT_KIND_REAL, 0, "max-drop", &max_drop, "X", "without a policy: how much each task may drop",
+		  OPT_NO_ENV },
 		{ OPT_KIND_REAL, 0, "confidence", &confidence, "C", "of the bounds (0.95)", OPT_NO_ENV },
 		{ OPT_KIND_TEXT, 0, "target", &target, "T", "suite", OPT_NO_ENV },
 		OPT_FLAG('j', "json", &json, "print one JSON document on standard output"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"gate", "A B", "judge two stored runs, or two files of scores; touches no model",
+		"gate",
+		"A B",
+		"judge two stored runs, or two files of scores; touches no model",
 		"A is the baseline, B the candidate: a run, or a JSONL file of {\"id\",\"score\"[,\"weight\"]}.\n\n"
 		"  assay gate dates@v1 dates@v2 --policy assay.yaml\n"
 		"  assay gate before.jsonl after.jsonl --max-drop 0.02 --json",
-		2, 2
+		2,
+		2
 	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
@@ -256,18 +264,18 @@ int cmd_gate(int argc, char **argv)
 
 static int print_diff(const struct gate_result *g, const char *format)
 {
-	static const char *const columns[] = { "task:task",     "metric:metric", "baseline:>A", "candidate:>B",
+	static const char *const columns[] = { "task:task",    "metric:metric", "baseline:>A", "candidate:>B",
 					       "delta:>delta", "lo:>lower",     "hi:>upper",   "n:>n" };
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < g->n; i++) {
 		const struct gate_result_rule *r = &g->rules[i];
 
-		json_array_append_new(rows, json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:b}", "task", r->task, "metric",
-						      r->metric, "baseline", json_real(r->baseline), "candidate",
-						      json_real(r->candidate), "delta", json_real(r->delta), "lo",
-						      json_real(r->lo), "hi", json_real(r->hi), "n", (json_int_t)r->n,
-						      "higher_is_better", r->higher_is_better));
+		json_array_append_new(
+			rows, json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:b}", "task", r->task, "metric", r->metric,
+					"baseline", json_real(r->baseline), "candidate", json_real(r->candidate),
+					"delta", json_real(r->delta), "lo", json_real(r->lo), "hi", json_real(r->hi),
+					"n", (json_int_t)r->n, "higher_is_better", r->higher_is_better));
 	}
 	if (strcmp(format, "json") == 0) {
 		print_json(rows);
@@ -276,12 +284,11 @@ static int print_diff(const struct gate_result *g, const char *format)
 		size_t i;
 
 		puts("| task | metric | A | B | Δ [one-sided 95 % bounds] | n |\n|---|---|--:|--:|---|--:|");
-		json_array_foreach(rows, i, row)
-			printf("| %s | %s | %.4g | %.4g | %+.4g [%+.4g, %+.4g] | %lld |\n", json_get_text(row, "task", ""),
-			       json_get_text(row, "metric", ""), json_get_real(row, "baseline", 0),
-			       json_get_real(row, "candidate", 0), json_get_real(row, "delta", 0),
-			       json_get_real(row, "lo", 0), json_get_real(row, "hi", 0),
-			       (long long)json_get_int(row, "n", 0));
+		json_array_foreach(rows, i, row) printf(
+			"| %s | %s | %.4g | %.4g | %+.4g [%+.4g, %+.4g] | %lld |\n", json_get_text(row, "task", ""),
+			json_get_text(row, "metric", ""), json_get_real(row, "baseline", 0),
+			json_get_real(row, "candidate", 0), json_get_real(row, "delta", 0), json_get_real(row, "lo", 0),
+			json_get_real(row, "hi", 0), (long long)json_get_int(row, "n", 0));
 	} else {
 		print_table(rows, columns, ARRAY_LEN(columns));
 		puts("\nlower and upper: each a one-sided 95 % bound of the difference");
@@ -301,11 +308,14 @@ int cmd_diff(int argc, char **argv)
 		OPT_TEXT('f', "format", &format, "FORMAT", "term, md or json"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "diff", "A [B]", "two runs side by side",
+	const struct opt_usage usage = { "diff",
+					 "A [B]",
+					 "two runs side by side",
 					 "A and B as for assay gate; without B, the latest run.\n\n"
 					 "the latest run's model is not guessed: name it.\n\n"
 					 "  assay diff dates@v1 dates@v2\n  assay diff dates@production HEAD -f md",
-					 1, 2 };
+					 1,
+					 2 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

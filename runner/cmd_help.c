@@ -5,7 +5,8 @@
 
 int cmd_help(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) { /* assay help run = assay run --help */
+	if (argc > 1 && strcmp(argv[1], "--help") != 0 &&
+	    strcmp(argv[1], "-h") != 0) { /* assay help run = assay run --help */
 		char *args[] = { argv[1], (char *)(uintptr_t) "--help", NULL };
 
 		for (const struct command *c = commands; c->name; c++)
@@ -53,8 +54,9 @@ static void words(const char *separator)
 int cmd_completion(int argc, char **argv)
 {
 	const struct opt opts[] = { OPT_END };
-	const struct opt_usage usage = { "completion", "bash | zsh | fish", "completion for a shell",
-					 "  source <(assay completion bash)", 1, 1 };
+	const struct opt_usage usage = {
+		"completion", "bash | zsh | fish", "completion for a shell", "  source <(assay completion bash)", 1, 1
+	};
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
 	if (rc)

@@ -141,7 +141,8 @@ static int pre_push(struct place *place, const char *remote, const struct run_op
 	if (rc == 0 && text.len)
 		rc = parse_updates(text.data, &u, &n);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (oid_is_zero(u[i].local_oid) || strncmp(u[i].remote_ref, "refs/heads/", 11) != 0 || seen_before(u, i))
+		if (oid_is_zero(u[i].local_oid) || strncmp(u[i].remote_ref, "refs/heads/", 11) != 0 ||
+		    seen_before(u, i))
 			continue;
 		code = judge(place, remote, &u[i], o);
 		if (code < 0)
@@ -157,10 +158,20 @@ static int pre_push(struct place *place, const char *remote, const struct run_op
 /* What git exports to a hook is about this repository only; children must find their own. */
 static void clean_environment(void)
 {
-	static const char *const local[] = { "GIT_DIR",        "GIT_WORK_TREE",  "GIT_INDEX_FILE", "GIT_PREFIX",
-					     "GIT_COMMON_DIR", "GIT_NAMESPACE",  "GIT_CONFIG",     "GIT_CONFIG_PARAMETERS",
-					     "GIT_CONFIG_COUNT", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE",
-					     "GIT_INTERNAL_SUPER_PREFIX", "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE" };
+	static const char *const local[] = { "GIT_DIR",
+					     "GIT_WORK_TREE",
+					     "GIT_INDEX_FILE",
+					     "GIT_PREFIX",
+					     "GIT_COMMON_DIR",
+					     "GIT_NAMESPACE",
+					     "GIT_CONFIG",
+					     "GIT_CONFIG_PARAMETERS",
+					     "GIT_CONFIG_COUNT",
+					     "GIT_GRAFT_FILE",
+					     "GIT_SHALLOW_FILE",
+					     "GIT_INTERNAL_SUPER_PREFIX",
+					     "GIT_NO_REPLACE_OBJECTS",
+					     "GIT_REPLACE_REF_BASE" };
 
 	for (size_t i = 0; i < ARRAY_LEN(local); i++)
 		unsetenv(local[i]);
@@ -179,12 +190,18 @@ int cmd_hook(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"hook", "install | uninstall | run pre-push REMOTE URL", "the verdict before a push",
-		"The installed hook judges each pushed commit under the profile pre-push. Without such a profile in the\n"
-		"policy it trains nothing: it answers from what is stored, or checks the plan and leaves the rest to CI.\n"
+		"hook",
+		"install | uninstall | run pre-push REMOTE URL",
+		"the verdict before a push",
+		"The installed hook judges each pushed commit under the profile pre-push. Without such a profile in "
+		"the\n"
+		"policy it trains nothing: it answers from what is stored, or checks the plan and leaves the rest to "
+		"CI.\n"
 		"A pass proposes a promotion; it takes effect when the commit has reached the remote.\n\n"
-		"  assay hook install\n  git push                      now judged\n  git push --no-verify          not judged",
-		1, 4
+		"  assay hook install\n  git push                      now judged\n  git push --no-verify          not "
+		"judged",
+		1,
+		4
 	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);

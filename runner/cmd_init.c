@@ -51,8 +51,8 @@ static void add_samples(struct buf *train, struct buf *test)
 		const char *half = h < 12 ? "am" : "pm";
 
 		buf_addf((h12 * 7 + m * 13 + (h >= 12) * 5) % 24 == 0 ? test : train,
-			 "{\"id\":\"%02d%02d\",\"prompt\":\"%d:%02d %s =\",\"completion\":\" %02d:%02d\"}\n", h, m, h12, m,
-			 half, h, m);
+			 "{\"id\":\"%02d%02d\",\"prompt\":\"%d:%02d %s =\",\"completion\":\" %02d:%02d\"}\n", h, m, h12,
+			 m, half, h, m);
 	}
 }
 
@@ -94,7 +94,9 @@ static char *model_name(const char *root)
 static const char *forge_of(const char *root, const char *asked)
 {
 	struct buf text = BUF_INIT(1 << 16);
-	struct proc p = { .argv = (const char *[]){ "git", "-C", root, "remote", "-v", NULL }, .out = &text, .err = &text };
+	struct proc p = { .argv = (const char *[]){ "git", "-C", root, "remote", "-v", NULL },
+			  .out = &text,
+			  .err = &text };
 	const char *forge = NULL;
 
 	if (asked)
@@ -144,11 +146,15 @@ int cmd_init(int argc, char **argv)
 		OPT_TEXT(0, "forge", &forge, "NAME", "github or gitlab (default: by the remote's URL)"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "init", "", "write assay.yaml, a suite and the CI file of the forge it finds",
-					 "The scaffold is a small model that learns to read the clock: it runs as it is, in some seconds, to be\n"
+	const struct opt_usage usage = { "init",
+					 "",
+					 "write assay.yaml, a suite and the CI file of the forge it finds",
+					 "The scaffold is a small model that learns to read the clock: it runs as it "
+					 "is, in some seconds, to be\n"
 					 "replaced piece by piece.\n"
 					 "Nothing that exists is overwritten.",
-					 0, 0 };
+					 0,
+					 0 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

@@ -42,16 +42,17 @@ static int print_list(const struct list *l, int argc, char **argv)
 int cmd_models(int argc, char **argv)
 {
 	static const char *const columns[] = { "model:model", "number:>version", "aliases:aliases", "object:object",
-					       "run:run", "commit:commit", "created:created" };
-	const struct list l = { "models", "versions", "models, their versions and aliases", columns, ARRAY_LEN(columns) };
+					       "run:run",     "commit:commit",   "created:created" };
+	const struct list l = { "models", "versions", "models, their versions and aliases", columns,
+				ARRAY_LEN(columns) };
 
 	return print_list(&l, argc, argv);
 }
 
 int cmd_runs(int argc, char **argv)
 {
-	static const char *const columns[] = { "id:run", "commit:commit", "branch:branch", "event:event", "trust:trust",
-					       "verdict:verdict", "created:created", "sentence:why" };
+	static const char *const columns[] = { "id:run",      "commit:commit",   "branch:branch",   "event:event",
+					       "trust:trust", "verdict:verdict", "created:created", "sentence:why" };
 	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns) };
 
 	return print_list(&l, argc, argv);
@@ -59,8 +60,9 @@ int cmd_runs(int argc, char **argv)
 
 int cmd_history(int argc, char **argv)
 {
-	static const char *const columns[] = { "created:when", "model:model", "alias:alias", "from_version:>from",
-					       "version:>to", "actor:who", "commit:commit", "forced:forced", "reason:why" };
+	static const char *const columns[] = { "created:when",       "model:model",   "alias:alias",
+					       "from_version:>from", "version:>to",   "actor:who",
+					       "commit:commit",      "forced:forced", "reason:why" };
 	const struct list l = { "history", "history", "who promoted what, when and why", columns, ARRAY_LEN(columns) };
 
 	return print_list(&l, argc, argv);

@@ -114,7 +114,8 @@ static int score_request(const json_t *line, size_t number, struct text_request 
 	if (text && !out->continuation)
 		return 0;
 	if (!out->context || !out->continuation || text)
-		return err_set(ERR_INPUT, "standard input:%zu: {\"id\",\"context\",\"continuation\"} or {\"id\",\"text\"}",
+		return err_set(ERR_INPUT,
+			       "standard input:%zu: {\"id\",\"context\",\"continuation\"} or {\"id\",\"text\"}",
 			       number);
 	return 0;
 }
@@ -164,8 +165,9 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 
 		if (!prompt)
 			rc = err_set(ERR_INPUT, "standard input:%zu: {\"id\",\"prompt\"} is wanted%s", i + 1,
-				     json_object_get(l->items[i], "messages") ? " (messages need a chat template: not built yet)"
-									      : "");
+				     json_object_get(l->items[i], "messages")
+					     ? " (messages need a chat template: not built yet)"
+					     : "");
 		else
 			rc = tokenizer_encode(e->tokenizer, &ids[i], prompt, strlen(prompt), true);
 		reqs[i] = (struct generate_request){ .ids = ids[i].ids,
@@ -179,9 +181,10 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results, e->batch_tokens, NULL, NULL);
 	for (size_t i = 0; i < l->n; i++) {
 		if (rc == 0)
-			print_line(with_id(l->items[i], json_pack("{s:o,s:i,s:s}", "text",
-								  json_new_text(results[i].text, strlen(results[i].text)),
-								  "tokens", results[i].tokens, "finish", results[i].finish)));
+			print_line(with_id(l->items[i],
+					   json_pack("{s:o,s:i,s:s}", "text",
+						     json_new_text(results[i].text, strlen(results[i].text)), "tokens",
+						     results[i].tokens, "finish", results[i].finish)));
 		generate_result_release(&results[i]);
 		tokens_release(&ids[i]);
 	}
@@ -232,11 +235,15 @@ int cmd_score(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"score", "MODEL < requests.jsonl", "log-likelihoods of requests on standard input",
+		"score",
+		"MODEL < requests.jsonl",
+		"log-likelihoods of requests on standard input",
 		"A line {\"id\",\"context\",\"continuation\"} gives {\"id\",\"logprob\",\"tokens\",\"greedy\"};\n"
 		"a line {\"id\",\"text\"} gives the rolling log-likelihood of the text.\n\n"
-		"  echo '{\"id\":1,\"context\":\"2 March 2024\",\"continuation\":\"2024-03-02\"}' | assay score dates@production",
-		1, 1
+		"  echo '{\"id\":1,\"context\":\"2 March 2024\",\"continuation\":\"2024-03-02\"}' | assay score "
+		"dates@production",
+		1,
+		1
 	};
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
@@ -261,10 +268,14 @@ int cmd_generate(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"generate", "MODEL < prompts.jsonl", "continuations of prompts on standard input",
-		"A line {\"id\",\"prompt\"} gives {\"id\",\"text\",\"tokens\",\"finish\"}; finish is stop, eos or length.\n\n"
+		"generate",
+		"MODEL < prompts.jsonl",
+		"continuations of prompts on standard input",
+		"A line {\"id\",\"prompt\"} gives {\"id\",\"text\",\"tokens\",\"finish\"}; finish is stop, eos or "
+		"length.\n\n"
 		"  echo '{\"id\":1,\"prompt\":\"2 March 2024\\n\"}' | assay generate dates@production --max-tokens 16",
-		1, 1
+		1,
+		1
 	};
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
@@ -320,7 +331,8 @@ static int decode_line(const struct tokenizer *t, const char *text, size_t len, 
 	if (rc == 0 && !json_is_array(list))
 		rc = err_set(ERR_INPUT, "standard input: an array of ids is wanted");
 	if (rc == 0)
-		json_array_foreach(list, i, v) {
+		json_array_foreach(list, i, v)
+		{
 			json_int_t id = json_integer_value(v);
 
 			if (!json_is_integer(v) || id < 0 || id > INT32_MAX) {
@@ -356,16 +368,20 @@ int cmd_tokenize(int argc, char **argv)
 	size_t bad = 0;
 	int rc;
 	const struct opt opts[] = {
-		OPT_FLAG(0, "no-special", &no_special, "without what the post-processor adds; --decode: with special tokens shown"),
+		OPT_FLAG(0, "no-special", &no_special,
+			 "without what the post-processor adds; --decode: with special tokens shown"),
 		OPT_FLAG(0, "lines", &lines, "one array a line of input, the line feed dropped"),
 		OPT_FLAG(0, "decode", &decode, "arrays of ids to text"),
 		OPT_FLAG(0, "strict", &strict, "refuse invalid UTF-8 with its offset, instead of reading it as U+FFFD"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "tokenize", "MODEL < text", "text to ids and back",
+	const struct opt_usage usage = { "tokenize",
+					 "MODEL < text",
+					 "text to ids and back",
 					 "  printf 'hello' | assay tokenize models/smol\n"
 					 "  echo '[1,2,3]' | assay tokenize models/smol --decode",
-					 1, 1 };
+					 1,
+					 1 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

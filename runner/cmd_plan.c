@@ -51,8 +51,8 @@ json_t *plan_json(const struct run *run)
 						      (json_int_t)run->data[i].bytes));
 	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O}", "commit", run->commit.oid, "model",
 			 run->questions->model, "trust", trust_name(run->event.trust), "policy",
-			 run->have_target_config ? run->target.oid : "candidate", "numerics", run->numerics, "train_key",
-			 run->train_key, "train", model_source(run), "baseline",
+			 run->have_target_config ? run->target.oid : "candidate", "numerics", run->numerics,
+			 "train_key", run->train_key, "train", model_source(run), "baseline",
 			 run->baseline.found ? json_pack("{s:s,s:i,s:s}", "name", run->baseline.name, "version",
 							 run->baseline.version, "run", run->baseline.run)
 					     : json_null(),
@@ -72,11 +72,13 @@ static void print_plan(const struct run *run, const json_t *plan)
 	printf("\nmodel     %s  (%s)\n", run->questions->model, json_get_text(plan, "train", ""));
 	printf("policy    %s\n", run->have_target_config ? run->target.oid : "the candidate's own");
 	if (run->baseline.found)
-		printf("baseline  %s: v%d of run %.12s\n", run->baseline.name, run->baseline.version, run->baseline.run);
+		printf("baseline  %s: v%d of run %.12s\n", run->baseline.name, run->baseline.version,
+		       run->baseline.run);
 	else
 		printf("baseline  none: %s\n", run->baseline.why);
 	if (run->alias)
-		printf("alias     %s@%s, now %s%.0d; a PASS moves it in a protected run, a push through the hook proposes it\n",
+		printf("alias     %s@%s, now %s%.0d; a PASS moves it in a protected run, a push through the hook "
+		       "proposes it\n",
 		       run->questions->model, run->alias, run->alias_version ? "v" : "nothing", run->alias_version);
 	printf("numerics  %s\n", run->numerics);
 	if (run->n_data) {
@@ -85,7 +87,8 @@ static void print_plan(const struct run *run, const json_t *plan)
 	}
 	putchar('\n');
 	print_table(json_object_get(plan, "suites"), suite_columns, ARRAY_LEN(suite_columns));
-	json_array_foreach(run->notes, i, note) {
+	json_array_foreach(run->notes, i, note)
+	{
 		fputs("\nnote: ", stdout);
 		log_safe(stdout, json_string_value(note), json_string_length(note));
 	}
@@ -112,8 +115,12 @@ int cmd_plan(int argc, char **argv)
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "plan", "[REV]", "what would run, what is known already and why; runs nothing",
-					 "  assay plan\n  assay plan feature --json", 0, 1 };
+	const struct opt_usage usage = { "plan",
+					 "[REV]",
+					 "what would run, what is known already and why; runs nothing",
+					 "  assay plan\n  assay plan feature --json",
+					 0,
+					 1 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

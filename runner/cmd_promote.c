@@ -63,13 +63,19 @@ int cmd_promote(int argc, char **argv)
 	int rc;
 	const struct opt opts[] = {
 		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
-		{ OPT_KIND_FLAG, 0, "force", &force, NULL, "although its gate did not pass; needs --reason", OPT_NO_ENV },
+		{ OPT_KIND_FLAG, 0, "force", &force, NULL, "although its gate did not pass; needs --reason",
+		  OPT_NO_ENV },
 		OPT_END,
 	};
-	const struct opt_usage usage = { "promote", "MODEL@VERSION ALIAS", "move an alias to a version",
-					 "  assay promote dates@v3 production --reason \"approved in review 12\"\n"
-					 "An older version than the alias holds is not promoted: that is assay rollback.",
-					 2, 2 };
+	const struct opt_usage usage = {
+		"promote",
+		"MODEL@VERSION ALIAS",
+		"move an alias to a version",
+		"  assay promote dates@v3 production --reason \"approved in review 12\"\n"
+		"An older version than the alias holds is not promoted: that is assay rollback.",
+		2,
+		2
+	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
@@ -99,11 +105,11 @@ static int before(struct home *h, const char *model, const char *alias, int *ver
 	*version = 0;
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row)
-		if (strcmp(json_get_text(row, "alias", ""), alias) == 0) {
-			*version = (int)json_get_int(row, "from_version", 0);
-			break;
-		}
+	json_array_foreach(rows, i, row) if (strcmp(json_get_text(row, "alias", ""), alias) == 0)
+	{
+		*version = (int)json_get_int(row, "from_version", 0);
+		break;
+	}
 	json_decref(rows);
 	return *version ? 0 : err_set(ERR_INPUT, "%s@%s has no version to go back to", model, alias);
 }
@@ -120,8 +126,12 @@ int cmd_rollback(int argc, char **argv)
 		OPT_INT(0, "to", &to, "N", "version N instead of the one before"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "rollback", "MODEL@ALIAS", "move an alias back to what it was before",
-					 "  assay rollback dates@production --reason \"wrong dates in Finnish\"", 1, 1 };
+	const struct opt_usage usage = { "rollback",
+					 "MODEL@ALIAS",
+					 "move an alias back to what it was before",
+					 "  assay rollback dates@production --reason \"wrong dates in Finnish\"",
+					 1,
+					 1 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

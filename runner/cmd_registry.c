@@ -43,10 +43,15 @@ static int rebuild(struct place *place)
 int cmd_registry(int argc, char **argv)
 {
 	const struct opt opts[] = { OPT_END };
-	const struct opt_usage usage = { "registry", "rebuild | check", "the database from the records",
-					 "registry.db is derived from the immutable records. rebuild makes it again from them alone; check\n"
-					 "compares the two and looks for every object that they name.",
-					 1, 1 };
+	const struct opt_usage usage = {
+		"registry",
+		"rebuild | check",
+		"the database from the records",
+		"registry.db is derived from the immutable records. rebuild makes it again from them alone; check\n"
+		"compares the two and looks for every object that they name.",
+		1,
+		1
+	};
 	struct place place;
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 

@@ -45,9 +45,9 @@ json_t *run_json(const struct run *run, int exit_code)
 						       run->steps[i].seconds));
 	out = json_pack("{s:o,s:s,s:o,s:i,s:s,s:o,s:O?,s:O?,s:o,s:O?,s:O?}", "run",
 			*run->id ? json_string(run->id) : json_null(), "commit", run->commit.oid, "verdict",
-			judged ? json_string(verdict_name(v)) : json_null(), "exit", exit_code, "trust", trust_name(run->event.trust), "steps",
-			steps, "metrics",
-			json_object_get(record, "metrics"), "version", json_is_object(version) ? version : NULL, "report",
+			judged ? json_string(verdict_name(v)) : json_null(), "exit", exit_code, "trust",
+			trust_name(run->event.trust), "steps", steps, "metrics", json_object_get(record, "metrics"),
+			"version", json_is_object(version) ? version : NULL, "report",
 			report ? json_string(report) : json_null(), "baseline", json_object_get(record, "baseline"),
 			"promotion", run->promotion);
 	if (out && !json_object_get(out, "version"))
@@ -131,14 +131,18 @@ int cmd_run(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"run", "[REV]", "the whole pipeline on a commit",
-		"Reads the commit, trains or reuses the model, evaluates the suites, gates against the baseline, records the\n"
+		"run",
+		"[REV]",
+		"the whole pipeline on a commit",
+		"Reads the commit, trains or reuses the model, evaluates the suites, gates against the baseline, "
+		"records the\n"
 		"run and reports. Nothing that is known already is run again.\n\n"
 		"  assay run                     HEAD\n"
 		"  assay run feature~2 --json    another commit, for a script\n"
 		"  assay run --dirty -n 50       a quick look at uncommitted work\n\n"
 		"Exit codes: 0 passed, 1 gate failed, 2 undecided and the policy blocks on it, 64 and above an error.",
-		0, 1
+		0,
+		1
 	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);

@@ -35,9 +35,14 @@ int cmd_show(int argc, char **argv)
 		OPT_FLAG(0, "md", &markdown, "the report as Markdown"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "show", "[RUN]", "a run's report again",
-					 "RUN is an id or its beginning, a commit, a branch, MODEL@v7 or MODEL@ALIAS; latest if absent.",
-					 0, 1 };
+	const struct opt_usage usage = {
+		"show",
+		"[RUN]",
+		"a run's report again",
+		"RUN is an id or its beginning, a commit, a branch, MODEL@v7 or MODEL@ALIAS; latest if absent.",
+		0,
+		1
+	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
@@ -50,6 +55,8 @@ int cmd_show(int argc, char **argv)
 		print_json(record);
 	} else if (rc == 0) {
 		rc = report_of_record(&report, &place.home, id, record);
+		if (rc == 0) /* the record was written before its report was */
+			json_array_remove(json_object_get(report, "steps"), RUN_REPORT);
 		if (rc == 0 && markdown) {
 			struct buf text = BUF_INIT((size_t)16 << 20);
 
@@ -118,9 +125,9 @@ int cmd_samples(int argc, char **argv)
 	if (rc == 0)
 		rc = find(&place, argc ? argv[0] : "latest", id, &record);
 	if (rc == 0)
-		json_array_foreach(json_object_get(record, "samples"), i, row)
-			if (rc == 0 && (!task || strcmp(task, json_get_text(row, "task", "")) == 0))
-				rc = print_task(&place.home, row, jsonl);
+		json_array_foreach(json_object_get(record, "samples"), i,
+				   row) if (rc == 0 && (!task || strcmp(task, json_get_text(row, "task", "")) == 0))
+			rc = print_task(&place.home, row, jsonl);
 	json_decref(record);
 	place_close(&place);
 	return rc;

@@ -54,13 +54,12 @@ static int print_aliases(struct place *p)
 
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row)
-		json_array_foreach(json_object_get(row, "aliases"), k, alias) {
-			printf("%s@%s is v%lld, of commit %.12s\n", json_get_text(row, "model", "?"),
-			       json_string_value(alias), (long long)json_get_int(row, "number", 0),
-			       json_get_text(row, "commit", ""));
-			n++;
-		}
+	json_array_foreach(rows, i, row) json_array_foreach(json_object_get(row, "aliases"), k, alias)
+	{
+		printf("%s@%s is v%lld, of commit %.12s\n", json_get_text(row, "model", "?"), json_string_value(alias),
+		       (long long)json_get_int(row, "number", 0), json_get_text(row, "commit", ""));
+		n++;
+	}
 	if (n == 0)
 		puts("no alias points at a version yet");
 	json_decref(rows);
@@ -75,10 +74,10 @@ static int print_proposals(struct place *p)
 
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row)
-		printf("proposed: %s@%s to v%lld, when %.12s has reached %s %s\n", json_get_text(row, "model", "?"),
-		       json_get_text(row, "alias", "?"), (long long)json_get_int(row, "version", 0),
-		       json_get_text(row, "commit", ""), json_get_text(row, "remote", "?"), json_get_text(row, "ref", "?"));
+	json_array_foreach(rows, i, row) printf(
+		"proposed: %s@%s to v%lld, when %.12s has reached %s %s\n", json_get_text(row, "model", "?"),
+		json_get_text(row, "alias", "?"), (long long)json_get_int(row, "version", 0),
+		json_get_text(row, "commit", ""), json_get_text(row, "remote", "?"), json_get_text(row, "ref", "?"));
 	json_decref(rows);
 	return 0;
 }

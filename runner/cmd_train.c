@@ -107,10 +107,14 @@ int cmd_train(int argc, char **argv)
 		OPT_END,
 	};
 	const struct opt_usage usage = {
-		"train", "MODEL|CONFIG", "fine-tune a model outside a run",
-		"MODEL is a folder, MODEL@v7 or MODEL@ALIAS; CONFIG is an assay.yaml, whose base and finetune are used.\n\n"
+		"train",
+		"MODEL|CONFIG",
+		"fine-tune a model outside a run",
+		"MODEL is a folder, MODEL@v7 or MODEL@ALIAS; CONFIG is an assay.yaml, whose base and finetune are "
+		"used.\n\n"
 		"  assay train models/smol --data data/train.jsonl --out out --set epochs=2 --set learning_rate=1e-4",
-		1, 1
+		1,
+		1
 	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
@@ -184,10 +188,13 @@ int cmd_eval(int argc, char **argv)
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "eval", "MODEL SUITE", "a suite on a model, outside a run",
+	const struct opt_usage usage = { "eval",
+					 "MODEL SUITE",
+					 "a suite on a model, outside a run",
 					 "Prints {\"suite\",\"tasks\":{TASK:{METRIC:{value,stderr,n}}}}.\n\n"
 					 "  assay eval dates@production evals/exact.yaml --samples samples.jsonl",
-					 2, 2 };
+					 2,
+					 2 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
@@ -246,10 +253,15 @@ int cmd_tokenizer(int argc, char **argv)
 		OPT_TEXT('o', "out", &out, "FILE", "the tokenizer.json that is written"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "tokenizer", "train FILE…", "train a byte-level BPE tokenizer",
-					 "Of a .jsonl file, the texts in it are learned from; of any other, its bytes.\n\n"
-					 "  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
-					 2, -1 };
+	const struct opt_usage usage = {
+		"tokenizer",
+		"train FILE…",
+		"train a byte-level BPE tokenizer",
+		"Of a .jsonl file, the texts in it are learned from; of any other, its bytes.\n\n"
+		"  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
+		2,
+		-1
+	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)

@@ -26,7 +26,8 @@ static int get_texts(const struct yaml *y, const json_t *obj, const char *key, s
 	}
 	if (!json_is_array(v))
 		return yaml_error(y, obj, key, "%s is a text or a list of texts", key);
-	json_array_foreach(v, i, item) {
+	json_array_foreach(v, i, item)
+	{
 		if (!json_is_string(item))
 			return yaml_error(y, obj, key, "%s: item %zu is not a text", key, i + 1);
 		MEM_GROW(out->items, out->n, out->cap);
@@ -75,9 +76,10 @@ static int parse_tokenizer(struct config_base *b, const struct yaml *y, const js
 
 static int parse_init(struct config_base *b, const struct yaml *y, const json_t *init)
 {
-	static const char *const known[] = { "architecture", "hidden_size", "intermediate_size", "layers", "heads",
-					     "kv_heads",     "head_dim",    "context",           "tied",   "rope_theta",
-					     "rms_eps",      "init_range",  "seed",              "tokenizer" };
+	static const char *const known[] = { "architecture", "hidden_size", "intermediate_size", "layers",
+					     "heads",        "kv_heads",    "head_dim",          "context",
+					     "tied",         "rope_theta",  "rms_eps",           "init_range",
+					     "seed",         "tokenizer" };
 	struct model_config *m = &b->init;
 	const char *architecture = "llama";
 	double theta = 10000, eps = 1e-5, range = 0.02;
@@ -116,9 +118,10 @@ static int parse_init(struct config_base *b, const struct yaml *y, const json_t 
 		return yaml_error(y, init, "heads", "heads (%d) must be a multiple of kv_heads (%d)", m->heads,
 				  m->kv_heads);
 	if (m->head_dim < 2 || m->head_dim % 2)
-		return yaml_error(y, init, json_object_get(init, "head_dim") ? "head_dim" : "heads",
-				  "the head size (%d) must be even and not 0; it is hidden_size / heads unless head_dim says so",
-				  m->head_dim);
+		return yaml_error(
+			y, init, json_object_get(init, "head_dim") ? "head_dim" : "heads",
+			"the head size (%d) must be even and not 0; it is hidden_size / heads unless head_dim says so",
+			m->head_dim);
 	snprintf(m->architecture, sizeof(m->architecture), "%s", architecture);
 	m->rope_theta = (float)theta;
 	m->rms_eps = (float)eps;
@@ -142,10 +145,12 @@ static int parse_base(struct config_base *b, const struct yaml *y, const json_t 
 		return rc ? rc : parse_init(b, y, json_object_get(v, "init"));
 	}
 	if (!json_is_string(v))
-		return yaml_error(y, root, v ? "base" : NULL, "assay.yaml needs base: a folder, MODEL@ALIAS, or {init: {…}}");
+		return yaml_error(y, root, v ? "base" : NULL,
+				  "assay.yaml needs base: a folder, MODEL@ALIAS, or {init: {…}}");
 	b->text = json_string_value(v);
 	if (strncmp(b->text, "hf:", 3) == 0)
-		return yaml_error(y, root, "base", "hf: names are not read yet; put the folder into the commit (Git LFS)");
+		return yaml_error(y, root, "base",
+				  "hf: names are not read yet; put the folder into the commit (Git LFS)");
 	at = strchr(b->text, '@');
 	if (!at) {
 		b->kind = BASE_FOLDER;
@@ -218,10 +223,10 @@ static int parse_train_options(struct train_options *t, const struct yaml *y, co
 	return 0;
 }
 
-static const char *const training_keys[] = { "data",          "method",       "epochs",       "max_steps", "batch_tokens",
-					     "micro_tokens",  "learning_rate", "min_lr_ratio", "weight_decay", "beta1",
-					     "beta2",         "clip",         "schedule",     "warmup_ratio", "warmup_steps",
-					     "seed" };
+static const char *const training_keys[] = { "data",         "method",       "epochs",        "max_steps",
+					     "batch_tokens", "micro_tokens", "learning_rate", "min_lr_ratio",
+					     "weight_decay", "beta1",        "beta2",         "clip",
+					     "schedule",     "warmup_ratio", "warmup_steps",  "seed" };
 
 static int parse_finetune(struct config_finetune *f, const struct yaml *y, json_t *root)
 {
@@ -250,7 +255,8 @@ static int check_alias(const struct yaml *y, const json_t *obj, const char *bran
 {
 	const char *digits = alias + (*alias == 'v');
 
-	if (!*alias || strlen(alias) > 100 || strspn(alias, name_letters) != strlen(alias) || *alias == '.' || *alias == '-')
+	if (!*alias || strlen(alias) > 100 || strspn(alias, name_letters) != strlen(alias) || *alias == '.' ||
+	    *alias == '-')
 		return yaml_error(y, obj, branch, "promote.%s: an alias is letters, digits, '.', '_' and '-'", branch);
 	if (digits != alias && *digits && strspn(digits, "0123456789") == strlen(digits))
 		return yaml_error(y, obj, branch, "promote.%s: %s would read as a version's number", branch, alias);
@@ -266,7 +272,8 @@ static int parse_promote(struct config *c, const struct yaml *y, json_t *root)
 
 	if (rc || !v)
 		return rc;
-	json_object_foreach(v, branch, alias) {
+	json_object_foreach(v, branch, alias)
+	{
 		if (!json_is_string(alias))
 			return yaml_error(y, v, branch, "promote.%s: the name of an alias is wanted", branch);
 		if ((rc = check_alias(y, v, branch, json_string_value(alias))))
@@ -287,7 +294,8 @@ static int parse_profiles(struct config *c, const struct yaml *y, json_t *root)
 
 	if (rc || !v)
 		return rc;
-	json_object_foreach(v, name, one) {
+	json_object_foreach(v, name, one)
+	{
 		struct config_profile p = { name, true, 0 };
 
 		if (!json_is_object(one))
@@ -336,7 +344,8 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 {
 	if (!model)
 		return yaml_error(y, root, NULL, "assay.yaml needs model: the name its versions get");
-	if (!*model || strlen(model) > 100 || strspn(model, name_letters) != strlen(model) || *model == '.' || *model == '-')
+	if (!*model || strlen(model) > 100 || strspn(model, name_letters) != strlen(model) || *model == '.' ||
+	    *model == '-')
 		return yaml_error(y, root, "model", "a model's name is letters, digits, '.', '_' and '-'");
 	return 0;
 }

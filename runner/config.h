@@ -25,7 +25,7 @@ enum base_kind {
 
 struct config_base {
 	enum base_kind kind;
-	const char *text; /* as written: "models/smol", "dates@production"; NULL for init */
+	const char *text;    /* as written: "models/smol", "dates@production"; NULL for init */
 	char *model, *alias; /* BASE_VERSION */
 	struct model_config init;
 	uint64_t init_seed;

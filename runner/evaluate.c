@@ -73,8 +73,10 @@ static int encode_prompt(const struct engine *e, const char *prompt, int max_tok
 	if (rc)
 		return rc;
 	if (max_tokens >= context)
-		return err_set(ERR_INPUT, "%d tokens are to be generated and the context holds %d", max_tokens, context);
-	*skip = ids->n > (size_t)(context - max_tokens) ? ids->n - (size_t)(context - max_tokens) : 0; /* from the left */
+		return err_set(ERR_INPUT, "%d tokens are to be generated and the context holds %d", max_tokens,
+			       context);
+	*skip = ids->n > (size_t)(context - max_tokens) ? ids->n - (size_t)(context - max_tokens)
+							: 0; /* from the left */
 	return 0;
 }
 
@@ -150,7 +152,8 @@ static int read_stage(struct run *run, const json_t *stage, struct task_result *
 
 	*tasks = mem_array(json_array_size(list) + 1, sizeof(**tasks));
 	*n = 0;
-	json_array_foreach(list, i, row) {
+	json_array_foreach(list, i, row)
+	{
 		struct buf text = BUF_INIT(SAMPLES_MAX);
 		const char *object = json_get_text(row, "object", "");
 		int rc = store_get(run->home->store, object, &text, SAMPLES_MAX);
@@ -182,8 +185,8 @@ static int write_stage(struct run *run, const struct suite_result *result, json_
 			json_decref(list);
 			return rc;
 		}
-		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter", "none",
-						      "n", (json_int_t)result->tasks[i].n, "object", hex));
+		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter",
+						      "none", "n", (json_int_t)result->tasks[i].n, "object", hex));
 	}
 	*stage = json_pack("{s:o}", "tasks", list);
 	return 0;
@@ -257,7 +260,8 @@ static void forget_tasks(struct task_result **tasks, size_t *n)
 }
 
 int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run)
+		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused,
+		    bool may_run)
 {
 	char key[DIGEST_HEX];
 	json_t *row = NULL;

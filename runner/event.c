@@ -134,8 +134,9 @@ static void github_other(struct event *e, const char *branch)
 		if (is("GITHUB_EVENT_NAME", ours[i]))
 			e->trust = TRUST_BRANCH;
 	if (e->trust == TRUST_FORK)
-		e->note = mem_printf("the event %.80s may stand for a stranger's commit: this run is trusted like a fork's",
-				     name ? name : "(without a name)");
+		e->note = mem_printf(
+			"the event %.80s may stand for a stranger's commit: this run is trusted like a fork's",
+			name ? name : "(without a name)");
 }
 
 static int github(struct event *e, struct repo *r)
@@ -186,8 +187,8 @@ static int gitlab(struct event *e, struct repo *r)
 	if (is("CI_PIPELINE_SOURCE", "merge_request_event") || getenv("CI_MERGE_REQUEST_PROJECT_ID"))
 		return gitlab_merge_request(e, r);
 	if (is("CI_PIPELINE_SOURCE", "push"))
-		return set_push(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"), getenv("CI_COMMIT_SHA"),
-				before);
+		return set_push(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"),
+				getenv("CI_COMMIT_SHA"), before);
 	e->kind = EVENT_MANUAL; /* schedules and buttons judge the branch as it is */
 	e->branch = mem_str(getenv("CI_COMMIT_BRANCH"));
 	e->trust = TRUST_BRANCH;

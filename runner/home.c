@@ -30,7 +30,8 @@ int home_open(struct home *h, const struct repo *r)
 		path = path_join(repo_common_dir(r), "assay");
 	} else {
 		err_set(ERR_INPUT, "not in a git repository, and ASSAY_HOME is not set");
-		return err_hint(ERR_INPUT, "run inside a clone, or set ASSAY_HOME to the folder that holds registry.db");
+		return err_hint(ERR_INPUT,
+				"run inside a clone, or set ASSAY_HOME to the folder that holds registry.db");
 	}
 	if (rc == 0)
 		rc = store_open(&h->store, path);
@@ -208,9 +209,7 @@ int home_settle(struct home *h, struct repo *r)
 	size_t i;
 	int rc = registry_proposals(h->registry, &rows);
 
-	json_array_foreach(rows, i, row)
-		if (reached(r, row))
-			settle_one(h, row);
+	json_array_foreach(rows, i, row) if (reached(r, row)) settle_one(h, row);
 	json_decref(rows);
 	return rc;
 }

@@ -20,7 +20,10 @@
 #define FILE_MAX ((size_t)8 << 30)
 #define LINKS_MAX 8
 #define LINK_BYTES_MAX 4096
-enum { DEPTH_MAX = 32, ENTRIES_MAX = 100000 }; /* of a folder that is walked: a tree that names itself grows without end */
+enum {
+	DEPTH_MAX = 32,
+	ENTRIES_MAX = 100000
+}; /* of a folder that is walked: a tree that names itself grows without end */
 
 struct repo {
 	git_repository *git;
@@ -121,7 +124,9 @@ int repo_commit(struct repo *r, const char *rev, struct commit *out)
 	memset(out, 0, sizeof(*out));
 	if (resolve(r, rev, &obj) < 0 || git_object_peel(&peeled, obj, GIT_OBJECT_COMMIT) < 0) {
 		rc = err_set(ERR_INPUT, "no commit is named %s in this repository", rev);
-		err_hint(rc, "git log --oneline --all shows what there is; a shallow clone may need: git fetch --deepen=50");
+		err_hint(
+			rc,
+			"git log --oneline --all shows what there is; a shallow clone may need: git fetch --deepen=50");
 		goto out;
 	}
 	c = (git_commit *)peeled;
@@ -198,8 +203,8 @@ bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descenda
 {
 	struct buf quiet = BUF_INIT(1 << 16);
 	struct proc p = {
-		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "merge-base", "--is-ancestor",
-					  ancestor, descendant, NULL },
+		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "merge-base",
+					  "--is-ancestor", ancestor, descendant, NULL },
 		.out = &quiet,
 		.err = &quiet,
 	};
@@ -368,7 +373,8 @@ static int follow(struct tree *t, const char *at, char **next)
 
 		len += strcspn(at + len, "/");
 		part = mem_strn(at, len);
-		is_link = git_tree_entry_bypath(&e, t->root, part) == 0 && git_tree_entry_filemode(e) == GIT_FILEMODE_LINK;
+		is_link = git_tree_entry_bypath(&e, t->root, part) == 0 &&
+			  git_tree_entry_filemode(e) == GIT_FILEMODE_LINK;
 		if (is_link)
 			rc = read_link(t, part, e, &target);
 		if (is_link && rc == 0)
@@ -471,7 +477,8 @@ static int lfs_resolve(struct repo *r, const char *path, struct buf *b)
 	rc = fs_read(b, file, FILE_MAX);
 	if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_INPUT, "%s is a Git LFS pointer and its object %.12s is not in this clone", path, hex);
-		err_hint(rc, "git lfs fetch (GitHub: lfs: true at actions/checkout; GitLab: GIT_LFS_SKIP_SMUDGE unset)");
+		err_hint(rc,
+			 "git lfs fetch (GitHub: lfs: true at actions/checkout; GitLab: GIT_LFS_SKIP_SMUDGE unset)");
 	} else if (rc == 0) {
 		d = digest_bytes(b->data, b->len);
 		digest_hex(got, &d);
@@ -503,7 +510,8 @@ static int load_blob(struct repo *r, const git_oid *id, const char *path, struct
 		rc = err_set(ERR_INPUT, "%s is too large: %zu bytes", path, size);
 	} else if (git_blob_lookup(&blob, r->git, id) < 0) {
 		rc = git_fail(ERR_INPUT, "cannot read", path);
-		err_hint(rc, "a partial clone lacks the content; get it with: git fetch --refetch --filter=blob:limit=1g");
+		err_hint(rc,
+			 "a partial clone lacks the content; get it with: git fetch --refetch --filter=blob:limit=1g");
 	} else {
 		buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
 		if (buf_full(out))
@@ -835,7 +843,8 @@ static int export_at(const struct walk *w)
 
 		rc = check_name(&here, git_tree_entry_name(child));
 		if (rc == 0)
-			rc = export_entry(&here, git_tree_entry_name(child), git_tree_entry_type(child) == GIT_OBJECT_TREE);
+			rc = export_entry(&here, git_tree_entry_name(child),
+					  git_tree_entry_type(child) == GIT_OBJECT_TREE);
 	}
 	git_tree_free(sub);
 	git_tree_entry_free(e);

@@ -27,8 +27,9 @@ static json_t *rule_json(const struct gate_result_rule *r, double confidence)
 	json_object_set_new(o, "won", json_integer((json_int_t)r->won));
 	json_object_set_new(o, "method", json_string(r->method ? r->method : ""));
 	json_object_set_new(o, "confidence", json_real(confidence));
-	json_object_set_new(o, "explanation", json_new_text(r->explanation ? r->explanation : "",
-							     r->explanation ? strlen(r->explanation) : 0));
+	json_object_set_new(
+		o, "explanation",
+		json_new_text(r->explanation ? r->explanation : "", r->explanation ? strlen(r->explanation) : 0));
 	return o;
 }
 

@@ -78,7 +78,7 @@ struct run {
 	char numerics[128];
 	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
 	char base_object[DIGEST_HEX]; /* the stored base; "" for init, or a folder not stored yet */
-	const char *base_dir; /* assay train: the base as a folder of the file system; else NULL */
+	const char *base_dir;         /* assay train: the base as a folder of the file system; else NULL */
 	struct buf prompt;
 	struct run_data *data;
 	size_t n_data;
@@ -116,7 +116,7 @@ struct run {
 		double seconds;
 	} steps[RUN_STEPS];
 	double started;
-	int failed;       /* the first failure, or 0 */
+	int failed; /* the first failure, or 0 */
 	char *fail_text, *fail_hint;
 };
 
@@ -151,7 +151,8 @@ int trainer_command(struct run *run, const char *work, const char *out);
 
 /* suites on a stored model: fills tasks and stage from the registry, or by running. reused tells which. */
 int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused, bool may_run);
+		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused,
+		    bool may_run);
 void evaluate_close(struct run *run); /* drops the model kept loaded between suites */
 
 /* The gate's result as the record keeps it (rules.c). */

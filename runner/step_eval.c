@@ -12,7 +12,8 @@ static void note_proposed(struct run *run, const struct run_suite *s)
 		for (size_t m = 0; m < s->tasks[t].n_metrics; m++)
 			buf_addf(&text, "%s%s.%s %.4g (n %zu)", text.len ? ", " : "", s->tasks[t].task,
 				 s->tasks[t].metrics[m].name, s->tasks[t].metrics[m].value, s->tasks[t].n);
-	run_note(run, "proposed questions, which decide nothing until they are merged (%s): %s", s->path, buf_str(&text));
+	run_note(run, "proposed questions, which decide nothing until they are merged (%s): %s", s->path,
+		 buf_str(&text));
 	buf_release(&text);
 }
 
@@ -28,21 +29,22 @@ int step_eval(struct run *run)
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
 
-		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks, &s->n_tasks,
-				     &s->stage, &s->reused, true);
+		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
+				     &s->n_tasks, &s->stage, &s->reused, true);
 		all_reused = all_reused && s->reused;
 	}
 	for (size_t i = 0; rc == 0 && i < run->n_proposed; i++) {
 		struct run_suite *s = &run->proposed[i];
 
-		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks, &s->n_tasks,
-				     &s->stage, &s->reused, true);
+		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
+				     &s->n_tasks, &s->stage, &s->reused, true);
 		if (rc == 0)
 			note_proposed(run, s);
 		all_reused = all_reused && s->reused;
 	}
 	if (run_limit(run))
-		run_note(run, "at most %lld samples a task were evaluated: no version is made", (long long)run_limit(run));
+		run_note(run, "at most %lld samples a task were evaluated: no version is made",
+			 (long long)run_limit(run));
 	if (rc == 0 && all_reused)
 		run->steps[RUN_EVAL].status = STEP_REUSED;
 	return rc;

@@ -127,10 +127,11 @@ static int decide(struct run *run, const char *incomparable)
 /* A profile that trains nothing met a commit whose model nobody made yet: checked, not judged. */
 static void leave_to_ci(struct run *run)
 {
-	run->gate = (struct gate_result){ .verdict = VERDICT_INCONCLUSIVE,
-					  .confidence = run->questions->gate.confidence,
-					  .sentence = mem_str("configuration, data and plan are sound; training and the "
-							      "verdict are left to CI") };
+	run->gate =
+		(struct gate_result){ .verdict = VERDICT_INCONCLUSIVE,
+				      .confidence = run->questions->gate.confidence,
+				      .sentence = mem_str("configuration, data and plan are sound; training and the "
+							  "verdict are left to CI") };
 	run->have_gate = true;
 }
 

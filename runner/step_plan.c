@@ -103,8 +103,9 @@ static void note_section(struct run *run, const char *key)
 	const json_t *theirs = json_object_get(yaml_root(run->target_config.yaml), key);
 
 	if ((mine || theirs) && !json_equal(mine, theirs))
-		run_note(run, "the candidate changes %s: that takes effect once it is merged; this run was judged by the "
-			      "target's",
+		run_note(run,
+			 "the candidate changes %s: that takes effect once it is merged; this run was judged by the "
+			 "target's",
 			 key);
 }
 
@@ -165,7 +166,8 @@ static int add_data(struct run *run, const char *path, bool jsonl)
 			rc = json_lines(buf_str(&text), text.len, path, count_row, &d->rows);
 		if (rc == 0 && d->rows == 0) {
 			rc = err_set(ERR_INPUT, "%s has no example in it", path);
-			err_hint(rc, "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");
+			err_hint(rc,
+				 "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");
 		}
 	}
 	buf_release(&text);
@@ -194,7 +196,8 @@ static int plan_base(struct run *run)
 
 	if (b->kind == BASE_FOLDER && !tree_is_dir(run->tree, b->text)) {
 		err_set(ERR_INPUT, "%s: base: the commit has no folder %s", CONFIG_FILE, b->text);
-		return err_hint(ERR_INPUT, "a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+		return err_hint(ERR_INPUT,
+				"a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
 	}
 	if (b->kind != BASE_VERSION)
 		return 0;
@@ -330,8 +333,7 @@ static int plan_fits(struct run *run)
 			(double)have / 1e9);
 		return err_hint(ERR_UNAVAILABLE, "lower finetune.batch_tokens or the size under base.init");
 	}
-	if (statvfs(store_home(run->home->store), &disk) == 0 &&
-	    (uint64_t)disk.f_bavail * disk.f_frsize < params * 8) {
+	if (statvfs(store_home(run->home->store), &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < params * 8) {
 		err_set(ERR_IO, "storing the model needs %.1f GB of disk at %s", (double)params * 8 / 1e9,
 			store_home(run->home->store));
 		return err_hint(ERR_IO, "free space there, or set ASSAY_HOME to another disk");
@@ -344,8 +346,8 @@ int step_plan(struct run *run)
 	int rc;
 
 	if ((rc = plan_profile(run)) || (rc = run_backend(run)) || (rc = plan_prompt(run)) || (rc = plan_suites(run)) ||
-	    (rc = plan_proposed(run)) ||
-	    (rc = plan_data(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
+	    (rc = plan_proposed(run)) || (rc = plan_data(run)) || (rc = baseline_find(run)) ||
+	    (rc = baseline_alias(run)) || (rc = plan_base(run)))
 		return rc;
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)))

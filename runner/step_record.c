@@ -31,12 +31,11 @@ static void add_metrics(json_t *metrics, const struct run_suite *s)
 		for (size_t m = 0; m < s->tasks[t].n_metrics; m++) {
 			const struct metric *x = &s->tasks[t].metrics[m];
 
-			json_array_append_new(metrics,
-					      json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:b}", "suite", suite_name(s->suite),
-							"task", s->tasks[t].task, "metric", x->name, "filter", x->filter,
-							"value", number(x->value), "stderr", number(x->stderr_), "n",
-							(json_int_t)s->tasks[t].n, "higher_is_better",
-							x->higher_is_better));
+			json_array_append_new(
+				metrics, json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:b}", "suite", suite_name(s->suite),
+						   "task", s->tasks[t].task, "metric", x->name, "filter", x->filter,
+						   "value", number(x->value), "stderr", number(x->stderr_), "n",
+						   (json_int_t)s->tasks[t].n, "higher_is_better", x->higher_is_better));
 		}
 }
 
@@ -45,7 +44,8 @@ static void add_samples(json_t *samples, const struct run_suite *s)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(json_object_get(s->stage, "tasks"), i, row) {
+	json_array_foreach(json_object_get(s->stage, "tasks"), i, row)
+	{
 		json_t *copy = json_copy(row);
 
 		json_object_set_new(copy, "suite", json_string(suite_name(s->suite)));
@@ -63,7 +63,8 @@ static json_t *stages_json(const struct run *run)
 	json_t *list = json_array();
 	char key[DIGEST_HEX];
 
-	if (*run->object && (run->steps[RUN_TRAIN].status == STEP_DONE || run->steps[RUN_TRAIN].status == STEP_RESUMED)) {
+	if (*run->object &&
+	    (run->steps[RUN_TRAIN].status == STEP_DONE || run->steps[RUN_TRAIN].status == STEP_RESUMED)) {
 		json_t *output = json_pack("{s:s}", "object", run->object);
 
 		if (run->training)
@@ -86,8 +87,8 @@ static json_t *stages_json(const struct run *run)
 		if (!run->proposed[i].stage)
 			continue;
 		evaluate_key(run, &run->proposed[i], run->object, run->prompt_oid, key);
-		json_array_append_new(list, stage_json("eval", run->proposed[i].path, key,
-						       json_incref(run->proposed[i].stage)));
+		json_array_append_new(
+			list, stage_json("eval", run->proposed[i].path, key, json_incref(run->proposed[i].stage)));
 	}
 	return list;
 }
@@ -129,10 +130,10 @@ static json_t *datasets_json(const struct run *run)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < run->n_data; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", run->data[i].path, "digest",
-						      run->data[i].oid, "rows",
-						      run->data[i].rows < 0 ? json_null() : json_integer(run->data[i].rows),
-						      "bytes", (json_int_t)run->data[i].bytes, "role", "train"));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", run->data[i].path, "digest", run->data[i].oid,
+					"rows", run->data[i].rows < 0 ? json_null() : json_integer(run->data[i].rows),
+					"bytes", (json_int_t)run->data[i].bytes, "role", "train"));
 	return list;
 }
 
@@ -152,8 +153,8 @@ static json_t *baseline_json(const struct run *run)
 			json_array_append(samples, row);
 	}
 	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o}", "name", b->name, "run", b->run, "model",
-			 run->questions->model, "version", b->version ? json_integer(b->version) : json_null(), "commit",
-			 b->commit, "object", b->object, "prompt", b->prompt, "samples", samples);
+			 run->questions->model, "version", b->version ? json_integer(b->version) : json_null(),
+			 "commit", b->commit, "object", b->object, "prompt", b->prompt, "samples", samples);
 }
 
 /* A model that the baseline does not have already, judged whole, from a commit that anybody can find again. */
@@ -190,9 +191,10 @@ static bool wants_promotion(struct run *run, bool version)
 		return false;
 	}
 	if (moves && run->alias_version && !run->have_target_config) {
-		set_promotion(run, "refused", 0,
-			      "no policy of the target stands behind this run, and an alias that is there does not move by "
-			      "the candidate's own");
+		set_promotion(
+			run, "refused", 0,
+			"no policy of the target stands behind this run, and an alias that is there does not move by "
+			"the candidate's own");
 		return false;
 	}
 	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0 &&
@@ -212,8 +214,8 @@ static json_t *policy_json(const struct run *run)
 {
 	char *source = run->have_target_config ? mem_printf("target %s", run->target.oid) : mem_str("candidate");
 	json_t *policy = json_pack("{s:s,s:s,s:f}", "source", source, "target",
-				   run->questions && run->questions->gate.population ? "population" : "suite", "confidence",
-				   run->questions ? run->questions->gate.confidence : 0.95);
+				   run->questions && run->questions->gate.population ? "population" : "suite",
+				   "confidence", run->questions ? run->questions->gate.confidence : 0.95);
 
 	free(source);
 	return policy;
@@ -235,8 +237,9 @@ static void set_texts(json_t *r, const struct run *run)
 	json_object_set_new(r, "commit", json_string(run->commit.oid));
 	json_object_set_new(r, "tree", json_string(run->commit.tree));
 	json_object_set_new(r, "subject", json_new_text(run->commit.subject, strlen(run->commit.subject)));
-	json_object_set_new(r, "branch", run->event.branch ? json_new_text(run->event.branch, strlen(run->event.branch))
-							    : json_null());
+	json_object_set_new(r, "branch",
+			    run->event.branch ? json_new_text(run->event.branch, strlen(run->event.branch))
+					      : json_null());
 	json_object_set_new(r, "ref", run->event.ref ? json_string(run->event.ref) : json_null());
 	json_object_set_new(r, "trust", json_string(trust_name(run->event.trust)));
 	json_object_set_new(r, "actor", json_new_text(home_actor(), strlen(home_actor())));
@@ -268,8 +271,8 @@ static uint64_t model_bytes(const struct run *run)
 
 	if (store_get(run->home->store, run->object, &text, 1 << 24) == 0 &&
 	    json_parse(&manifest, buf_str(&text), text.len, "manifest") == 0)
-		json_array_foreach(json_object_get(manifest, "files"), i, file)
-			sum += (uint64_t)json_get_int(file, "size", 0);
+		json_array_foreach(json_object_get(manifest, "files"), i, file) sum +=
+			(uint64_t)json_get_int(file, "size", 0);
 	json_decref(manifest);
 	buf_release(&text);
 	err_clear();
@@ -291,8 +294,8 @@ static json_t *run_document(struct run *run)
 	for (size_t i = 0; i < run->n_proposed; i++)
 		add_metrics(proposed, &run->proposed[i]);
 	if (*run->object)
-		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:I}", "role", "model", "object", run->object, "size",
-							   (json_int_t)model_bytes(run)));
+		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:I}", "role", "model", "object", run->object,
+							   "size", (json_int_t)model_bytes(run)));
 	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
 	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
 	json_object_set_new(r, "baseline", baseline_json(run));
@@ -344,13 +347,14 @@ int step_record(struct run *run)
 	moves = wants_promotion(run, version);
 	run->record = run_document(run);
 	json_object_set_new(run->record, "version",
-			    version ? json_pack("{s:s,s:s,s:s,s:s}", "model", run->questions->model, "object", run->object,
-						"key", run->train_key, "product", run->product_key)
+			    version ? json_pack("{s:s,s:s,s:s,s:s}", "model", run->questions->model, "object",
+						run->object, "key", run->train_key, "product", run->product_key)
 				    : json_null());
 	json_object_set_new(run->record, "proposal",
 			    moves && run->event.kind == EVENT_HOOK
-				    ? json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", run->questions->model, "alias", run->alias,
-						"expect", run->alias_version, "remote", run->event.remote, "ref", run->event.ref)
+				    ? json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", run->questions->model, "alias",
+						run->alias, "expect", run->alias_version, "remote", run->event.remote,
+						"ref", run->event.ref)
 				    : json_null());
 	rc = registry_add_run(run->home->registry, run->record, run->id);
 	if (rc || !moves)

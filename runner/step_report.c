@@ -69,9 +69,8 @@ static const char *object_of(const json_t *samples, const char *task)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(samples, i, row)
-		if (strcmp(json_get_text(row, "task", ""), task) == 0)
-			return json_get_text(row, "object", NULL);
+	json_array_foreach(samples, i, row) if (strcmp(json_get_text(row, "task", ""), task) ==
+						0) return json_get_text(row, "object", NULL);
 	return NULL;
 }
 
@@ -80,10 +79,10 @@ static bool has_failed(const json_t *record, const char *task)
 	json_t *rule;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(record, "gate"), "rules"), i, rule)
-		if (json_get_flag(rule, "gated", false) && !strcmp(json_get_text(rule, "task", ""), task) &&
-		    !strcmp(json_get_text(rule, "verdict", ""), "FAIL"))
-			return true;
+	json_array_foreach(json_object_get(json_object_get(record, "gate"), "rules"), i,
+			   rule) if (json_get_flag(rule, "gated", false) &&
+				     !strcmp(json_get_text(rule, "task", ""), task) &&
+				     !strcmp(json_get_text(rule, "verdict", ""), "FAIL")) return true;
 	return false;
 }
 
@@ -114,10 +113,12 @@ static int compare_samples(json_t **out, struct home *h, const json_t *record)
 	int rc = 0;
 
 	for (int pass = 0; pass < 2; pass++) /* tasks with a failed rule first */
-		json_array_foreach(json_object_get(record, "samples"), i, row)
-			if (rc == 0 && has_failed(record, json_get_text(row, "task", "")) == (pass == 0))
-				rc = compare_one(&b, h, row, object_of(base_samples, json_get_text(row, "task", "")));
-	*out = json_pack("{s:o,s:I,s:I}", "broken", b.list, "n_broken", (json_int_t)b.broke, "n_fixed", (json_int_t)b.fixed);
+		json_array_foreach(json_object_get(record, "samples"), i,
+				   row) if (rc == 0 &&
+					    has_failed(record, json_get_text(row, "task", "")) == (pass == 0)) rc =
+			compare_one(&b, h, row, object_of(base_samples, json_get_text(row, "task", "")));
+	*out = json_pack("{s:o,s:I,s:I}", "broken", b.list, "n_broken", (json_int_t)b.broke, "n_fixed",
+			 (json_int_t)b.fixed);
 	return rc;
 }
 
@@ -128,11 +129,11 @@ static const json_t *find_metric(const json_t *list, const json_t *like)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(list, i, row)
-		if (!strcmp(json_get_text(row, "task", ""), json_get_text(like, "task", "?")) &&
-		    !strcmp(json_get_text(row, "metric", ""), json_get_text(like, "metric", "?")) &&
-		    !strcmp(json_get_text(row, "filter", ""), json_get_text(like, "filter", "?")))
-			return row;
+	json_array_foreach(
+		list, i,
+		row) if (!strcmp(json_get_text(row, "task", ""), json_get_text(like, "task", "?")) &&
+			 !strcmp(json_get_text(row, "metric", ""), json_get_text(like, "metric", "?")) &&
+			 !strcmp(json_get_text(row, "filter", ""), json_get_text(like, "filter", "?"))) return row;
 	return NULL;
 }
 
@@ -142,7 +143,8 @@ static json_t *metrics_json(const json_t *record, const json_t *rules)
 	json_t *list = json_array(), *row;
 	size_t i;
 
-	json_array_foreach(json_object_get(record, "metrics"), i, row) {
+	json_array_foreach(json_object_get(record, "metrics"), i, row)
+	{
 		json_t *copy = json_copy(row);
 		const json_t *rule = find_metric(rules, row);
 		json_t *base = rule ? json_object_get(rule, "baseline") : NULL;
@@ -168,9 +170,9 @@ static json_t *training_json(const json_t *record)
 
 	if (!json_is_object(t))
 		return json_null();
-	json_array_foreach(json_object_get(record, "steps"), i, step)
-		if (strcmp(json_get_text(step, "name", ""), "train") == 0)
-			reused = strcmp(json_get_text(step, "status", ""), "reused") == 0;
+	json_array_foreach(json_object_get(record, "steps"), i,
+			   step) if (strcmp(json_get_text(step, "name", ""), "train") == 0) reused =
+		strcmp(json_get_text(step, "status", ""), "reused") == 0;
 	copy = json_copy(t);
 	json_object_set_new(copy, "reused", json_boolean(reused));
 	return copy;
@@ -178,9 +180,9 @@ static json_t *training_json(const json_t *record)
 
 int report_of_record(json_t **report, struct home *h, const char *id, const json_t *record)
 {
-	static const char *const same[] = { "model", "commit",   "subject", "branch",  "trust", "verdict", "exit",
-					    "blocks", "sentence", "seconds", "tool",    "baseline", "policy", "steps",
-					    "version", "notes",    "created", "error",   "datasets" };
+	static const char *const same[] = { "model",   "commit",   "subject", "branch", "trust",    "verdict", "exit",
+					    "blocks",  "sentence", "seconds", "tool",   "baseline", "policy",  "steps",
+					    "version", "notes",    "created", "error",  "datasets" };
 	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules"), *samples = NULL;
 	int rc;
 

@@ -157,7 +157,8 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	if (rc == 0)
 		rc = model_load(model, base, run->backend);
 	if (rc == 0 && tokenizer_size(*tok) > model_config(*model)->vocab_size)
-		rc = err_set(ERR_INPUT, "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",
+		rc = err_set(ERR_INPUT,
+			     "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",
 			     tokenizer_size(*tok), model_config(*model)->vocab_size);
 	if (rc == 0)
 		rc = fs_list(base, copy_side_file, dirs);
@@ -247,7 +248,7 @@ int trainer_own(struct run *run, const char *work, const char *out)
 
 	if (rc == 0)
 		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &model, &tok)
-							   : start_loaded(run, work, out, &model, &tok);
+							  : start_loaded(run, work, out, &model, &tok);
 	if (rc == 0 && run->product->finetune.present)
 		rc = train(run, model, tok, work, out);
 	if (rc == 0)

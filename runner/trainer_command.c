@@ -121,13 +121,15 @@ static int wrap(const struct run *run, struct words *w, const char *tree)
 	if (run->questions->sandbox == SANDBOX_EXTERNAL)
 		return 0;
 	if (run->questions->sandbox == SANDBOX_NONE) {
-		err_set(ERR_ENV, "finetune.command is a program of the commit, and the target's policy does not allow commands");
+		err_set(ERR_ENV,
+			"finetune.command is a program of the commit, and the target's policy does not allow commands");
 		return err_hint(ERR_ENV, "put sandbox: bubblewrap into %s of the target branch", CONFIG_FILE);
 	}
 	if (!bubblewrap_works()) {
 		err_set(ERR_ENV, "the policy wants commands in bubblewrap, which does not work here");
-		return err_hint(ERR_ENV, "apt-get install bubblewrap and allow user namespaces; or, where the job runs in a "
-					 "sandbox of its own, sandbox: external");
+		return err_hint(ERR_ENV,
+				"apt-get install bubblewrap and allow user namespaces; or, where the job runs in a "
+				"sandbox of its own, sandbox: external");
 	}
 	add(w, "bwrap");
 	add(w, "--unshare-all");
@@ -188,8 +190,12 @@ static int run_command(struct run *run, const char *tree)
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
 	const char *env[] = { "HOME=/tmp", commit, NULL };
 	struct tail tail = { { NULL }, 0 };
-	struct proc p = { .dir = tree, .line = on_line, .line_arg = &tail, .env = env,
-			  .timeout_s = f->timeout_s, .stop = run_stop_flag() };
+	struct proc p = { .dir = tree,
+			  .line = on_line,
+			  .line_arg = &tail,
+			  .env = env,
+			  .timeout_s = f->timeout_s,
+			  .stop = run_stop_flag() };
 	int rc = wrap(run, &argv, tree);
 	size_t prefix = argv.n;
 
@@ -202,7 +208,8 @@ static int run_command(struct run *run, const char *tree)
 		if (may_see(run, f->env.items[i]))
 			add(&keep, f->env.items[i]);
 		else
-			run_note(run, "finetune.env: %s is not handed to the command: %s of the target does not list it",
+			run_note(run,
+				 "finetune.env: %s is not handed to the command: %s of the target does not list it",
 				 f->env.items[i], CONFIG_FILE);
 	}
 	add(&keep, NULL);
@@ -235,9 +242,12 @@ static int check_output(const char *dir, const char *output)
 
 	if (!fs_is_dir(dir)) {
 		err_set(ERR_INPUT, "finetune.command wrote no folder %s", output);
-		rc = err_hint(ERR_INPUT, "it must leave a Hugging Face folder there: output names it, relative to the commit's root");
+		rc = err_hint(
+			ERR_INPUT,
+			"it must leave a Hugging Face folder there: output names it, relative to the commit's root");
 	} else if (fs_exists(adapter)) {
-		rc = err_set(ERR_INPUT, "%s holds an adapter: adapters are not loaded yet, merge it into the base", output);
+		rc = err_set(ERR_INPUT, "%s holds an adapter: adapters are not loaded yet, merge it into the base",
+			     output);
 	}
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(needed); i++) {
 		char *file = path_join(dir, needed[i]);

@@ -20,8 +20,7 @@ static int add_line(json_t *value, size_t line, void *arg)
 	(void)line;
 	for (i = 0; i < ARRAY_LEN(keys); i++)
 		add_text(arg, json_object_get(value, keys[i]));
-	json_array_foreach(messages, i, m)
-		add_text(arg, json_object_get(m, "content"));
+	json_array_foreach(messages, i, m) add_text(arg, json_object_get(m, "content"));
 	return 0;
 }
 
