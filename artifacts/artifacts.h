@@ -36,7 +36,8 @@ int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint6
  * copied; verified. */
 int store_get_tree(struct store *s, const char *hex, const char *dir);
 /* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
-int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg, uint64_t *checked);
+int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
+		 uint64_t *checked);
 
 /* ---- registry ------------------------------------------------------------------------------------------------------- */
 
@@ -61,11 +62,11 @@ int registry_add_run(struct registry *r, json_t *record, char id[DIGEST_HEX]);
 struct promotion {
 	const char *model, *alias;
 	int version;
-	int expect;        /* the version the alias must point at now; 0: must not exist yet; PROMOTE_ANY */
-	const char *run;   /* whose gate passed; NULL for a person's decision */
+	int expect;      /* the version the alias must point at now; 0: must not exist yet; PROMOTE_ANY */
+	const char *run; /* whose gate passed; NULL for a person's decision */
 	const char *actor, *reason;
 	bool forced;
-	bool rollback;     /* may go back to an older version */
+	bool rollback; /* may go back to an older version */
 };
 enum { PROMOTE_ANY = -1 };
 /* Appends a promotion record and moves the alias, in one transaction. ERR_CONFLICT: the alias no longer points at

@@ -110,7 +110,14 @@ const struct metric *task_result_metric(const struct task_result *t, const char 
 
 /* ---- the gate --------------------------------------------------------------------------------------------------------- */
 
-enum verdict { VERDICT_ERROR, VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_NO_BASELINE, VERDICT_INCOMPARABLE };
+enum verdict {
+	VERDICT_ERROR,
+	VERDICT_PASS,
+	VERDICT_FAIL,
+	VERDICT_INCONCLUSIVE,
+	VERDICT_NO_BASELINE,
+	VERDICT_INCOMPARABLE
+};
 const char *verdict_name(enum verdict v); /* "PASS" */
 int verdict_parse(enum verdict *out, const char *name);
 
@@ -128,9 +135,9 @@ struct gate_policy {
 	size_t n;
 	char **watch;
 	size_t n_watch;
-	enum gate_action no_baseline;                         /* FLOORS, BLOCK, PASS_THROUGH */
+	enum gate_action no_baseline;                                  /* FLOORS, BLOCK, PASS_THROUGH */
 	enum gate_action inconclusive_push, inconclusive_pull_request; /* WARN, BLOCK */
-	enum gate_action incomparable;                        /* RESCORE, BLOCK */
+	enum gate_action incomparable;                                 /* RESCORE, BLOCK */
 };
 /* The defaults of docs/reference.md with no rule. */
 void gate_policy_init(struct gate_policy *p);
@@ -140,15 +147,15 @@ int gate_policy_parse(struct gate_policy *out, const struct yaml *y, const json_
 void gate_policy_release(struct gate_policy *p);
 
 struct gate_result_rule {
-	char *rule;        /* "intents.acc: max_drop 0.03" */
+	char *rule; /* "intents.acc: max_drop 0.03" */
 	char *task, *metric, *filter;
 	enum verdict verdict;
 	double baseline, candidate, delta; /* NaN: none. delta = candidate - baseline, in the metric's unit */
 	double lo, hi;                     /* each end a one-sided bound of delta (or of the value, for min and max) */
-	size_t n, lost, won;               /* samples; for 0/1 scores, those only the baseline / the candidate got right */
-	const char *method;                /* "exact count", "paired t", "ratio"; static */
-	char *explanation;                 /* a sentence with numbers */
-	bool higher_is_better, gated;      /* gated false: a watched or merely shown metric; FAIL is then an alarm */
+	size_t n, lost, won;          /* samples; for 0/1 scores, those only the baseline / the candidate got right */
+	const char *method;           /* "exact count", "paired t", "ratio"; static */
+	char *explanation;            /* a sentence with numbers */
+	bool higher_is_better, gated; /* gated false: a watched or merely shown metric; FAIL is then an alarm */
 };
 struct gate_input {
 	const struct task_result *const *candidate;
@@ -161,9 +168,9 @@ struct gate_input {
 };
 struct gate_result {
 	enum verdict verdict;
-	bool blocks;      /* the policy lets this verdict stop the push */
-	int exit;         /* 0, 1, 2 */
-	char *sentence;   /* why, in one sentence */
+	bool blocks;                    /* the policy lets this verdict stop the push */
+	int exit;                       /* 0, 1, 2 */
+	char *sentence;                 /* why, in one sentence */
 	struct gate_result_rule *rules; /* the gated ones first, worst first; then every other paired metric */
 	size_t n;
 	double confidence;

@@ -77,8 +77,9 @@ static int plugin_absent(const char *path)
 	bool driver = has_driver();
 	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not built (no CUDA toolkit was found at build time)%s", path,
 		driver ? "" : ", and there is no NVIDIA driver (libcuda.so.1) on this machine");
-	return err_hint(ERR_UNAVAILABLE, "%s", driver ? "install the CUDA toolkit (nvcc) and run make CUDA=1, or use the device cpu"
-						      : "use the device cpu");
+	return err_hint(ERR_UNAVAILABLE, "%s",
+			driver ? "install the CUDA toolkit (nvcc) and run make CUDA=1, or use the device cpu"
+			       : "use the device cpu");
 }
 
 static int plugin_load(void **out, const char *path)
@@ -87,7 +88,8 @@ static int plugin_load(void **out, const char *path)
 		return plugin_absent(path);
 	if (!has_driver()) {
 		err_set(ERR_UNAVAILABLE, "cuda: there is no NVIDIA driver (libcuda.so.1) on this machine");
-		return err_hint(ERR_UNAVAILABLE, "run on a machine with an NVIDIA GPU and its driver, or use the device cpu");
+		return err_hint(ERR_UNAVAILABLE,
+				"run on a machine with an NVIDIA GPU and its driver, or use the device cpu");
 	}
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!lib) {

@@ -41,7 +41,8 @@ static size_t memory_limit(void)
 	unsigned long long cg = 0;
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	size_t limit = pages > 0 && page > 0 ? mem_mul((size_t)pages, (size_t)page) : (size_t)1 << 40;
-	if (fs_read(&text, "/sys/fs/cgroup/memory.max", 63) == 0 && sscanf(buf_str(&text), "%llu", &cg) == 1 && cg < limit)
+	if (fs_read(&text, "/sys/fs/cgroup/memory.max", 63) == 0 && sscanf(buf_str(&text), "%llu", &cg) == 1 &&
+	    cg < limit)
 		limit = (size_t)cg;
 	buf_release(&text);
 	err_restore(&saved);
@@ -56,8 +57,8 @@ int cpu_alloc(struct backend *be, void **out, size_t bytes)
 	if (bytes < s->limit_bytes && s->used_bytes <= s->limit_bytes - bytes)
 		p = mem_try_aligned(bytes + HEADER);
 	if (!p) {
-		err_set(ERR_UNAVAILABLE, "%s: no memory for %zu MB more (%zu MB in use, the machine has %zu MB)", be->name,
-			bytes >> 20, s->used_bytes >> 20, s->limit_bytes >> 20);
+		err_set(ERR_UNAVAILABLE, "%s: no memory for %zu MB more (%zu MB in use, the machine has %zu MB)",
+			be->name, bytes >> 20, s->used_bytes >> 20, s->limit_bytes >> 20);
 		return err_hint(ERR_UNAVAILABLE, "a smaller batch, a shorter context or a smaller model needs less");
 	}
 	memcpy(p, &bytes, sizeof(bytes));

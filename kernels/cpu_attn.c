@@ -61,7 +61,7 @@ struct attn {
 	int positions; /* of a task */
 };
 
-struct attn_block { /* a task, but for its key head */
+struct attn_block {        /* a task, but for its key head */
 	int seq, first, n; /* positions first .. first + n of the sequence's queries */
 };
 
@@ -124,8 +124,8 @@ static void rows_step(struct attn_rows *w, int r, int rows, const int *seen)
 {
 	float *s = w->scores + (size_t)r * KEYS, *acc = w->acc + (size_t)r * w->Dp;
 	for (int j = 0; j < seen[rows - 1]; j += TILE_COLS)
-		tile(rows, w->q + (size_t)r * w->D, w->D, 1, w->keys + (size_t)j * w->D, TILE_COLS, s + j, KEYS, TILE_COLS,
-		     (int)w->D, TILE_SET);
+		tile(rows, w->q + (size_t)r * w->D, w->D, 1, w->keys + (size_t)j * w->D, TILE_COLS, s + j, KEYS,
+		     TILE_COLS, (int)w->D, TILE_SET);
 	for (int i = 0; i < rows; i++)
 		softmax_step(s + i * KEYS, seen[i], &w->top[r + i], &w->sum[r + i], acc + (size_t)i * w->Dp, w->Dp);
 	for (size_t d = 0; d < w->Dp; d += TILE_COLS) {
@@ -156,8 +156,8 @@ static void rows_end(const struct attn *a, struct attn_rows *w, size_t row, int 
 	const struct kernels_attn *shape = a->shape;
 	for (int r = 0; r < w->n; r++) {
 		size_t t = row + (size_t)(r / a->group), h = (size_t)(kv_head * a->group + r % a->group);
-		pack_rows(a->out + t * (size_t)shape->o_stride + h * w->D, w->D, w->acc + (size_t)r * w->Dp, 0, 1, (int)w->D,
-			  1.0f / w->sum[r]);
+		pack_rows(a->out + t * (size_t)shape->o_stride + h * w->D, w->D, w->acc + (size_t)r * w->Dp, 0, 1,
+			  (int)w->D, 1.0f / w->sum[r]);
 		if (a->lse)
 			a->lse[t * (size_t)shape->heads + h] = (float)((double)w->top[r] + vm_log((double)w->sum[r]));
 	}
@@ -248,7 +248,7 @@ struct attn_back {
 	int group;
 };
 
-struct back_tiles { /* scratch of a task */
+struct back_tiles {               /* scratch of a task */
 	float *keys_t, *values_t; /* [panel][D][16]: for scores, for dp */
 	float *keys;              /* [64][Dp], scaled: for dq */
 	float *q, *dout;          /* [64][Dp], q scaled */
@@ -311,12 +311,13 @@ static void back_scores(struct back_tiles *w, int n_queries, int n_keys, bool di
 			size_t panel = (size_t)j * w->D;
 			tile(rows, w->q + at, w->Dp, 1, w->keys_t + panel, TILE_COLS, w->p + to + j, KEYS, TILE_COLS,
 			     (int)w->D, TILE_SET);
-			tile(rows, w->dout + at, w->Dp, 1, w->values_t + panel, TILE_COLS, w->ds + to + j, KEYS, TILE_COLS,
-			     (int)w->D, TILE_SET);
+			tile(rows, w->dout + at, w->Dp, 1, w->values_t + panel, TILE_COLS, w->ds + to + j, KEYS,
+			     TILE_COLS, (int)w->D, TILE_SET);
 		}
 		for (int r = 0; r < rows; r++)
 			back_row(w->p + to + r * KEYS, w->ds + to + r * KEYS, width,
-				 diagonal ? min_int(n_keys, i + r + 1) : n_keys, lse[(size_t)(i + r) * lse_stride], delta[i + r]);
+				 diagonal ? min_int(n_keys, i + r + 1) : n_keys, lse[(size_t)(i + r) * lse_stride],
+				 delta[i + r]);
 	}
 }
 
@@ -325,16 +326,18 @@ static void back_products(struct back_tiles *w, int n_queries, int n_keys, bool 
 {
 	for (int d = 0; d < (int)w->D; d += TILE_COLS) {
 		for (int j = 0; j < n_keys; j += TILE_ROWS) {
-			int rows = min_int(TILE_ROWS, n_keys - j), i = diagonal ? j : 0; /* queries before j see none of these */
+			int rows = min_int(TILE_ROWS, n_keys - j),
+			    i = diagonal ? j : 0; /* queries before j see none of these */
 			size_t to = (size_t)j * w->Dp + (size_t)d, from = (size_t)i * w->Dp + (size_t)d;
 			size_t at = (size_t)i * KEYS + (size_t)j;
 			tile(rows, w->ds + at, 1, KEYS, w->q + from, w->Dp, w->dk + to, w->Dp, TILE_COLS, n_queries - i,
 			     TILE_CHAIN);
-			tile(rows, w->p + at, 1, KEYS, w->dout + from, w->Dp, w->dv + to, w->Dp, TILE_COLS, n_queries - i,
-			     TILE_CHAIN);
+			tile(rows, w->p + at, 1, KEYS, w->dout + from, w->Dp, w->dv + to, w->Dp, TILE_COLS,
+			     n_queries - i, TILE_CHAIN);
 		}
 		for (int i = 0; i < n_queries; i += TILE_ROWS) {
-			int rows = min_int(TILE_ROWS, n_queries - i), seen = diagonal ? min_int(n_keys, i + rows) : n_keys;
+			int rows = min_int(TILE_ROWS, n_queries - i),
+			    seen = diagonal ? min_int(n_keys, i + rows) : n_keys;
 			tile(rows, w->ds + (size_t)i * KEYS, KEYS, 1, w->keys + d, w->Dp,
 			     dq + (size_t)i * dq_stride + (size_t)d, dq_stride, min_int(TILE_COLS, (int)w->D - d), seen,
 			     TILE_CHAIN);
@@ -361,8 +364,8 @@ static void back_keys(const struct attn_back *a, struct back_tiles *w, size_t t0
 			size_t t = t0 + (size_t)i;
 			pack_rows(w->q, w->Dp, a->q + t * qs + h * w->D, qs, n_queries, D, shape->scale);
 			pack_rows(w->dout, w->Dp, a->dout + t * os + h * w->D, os, n_queries, D, 1.0f);
-			back_scores(w, n_queries, n_keys, i == j, a->lse + t * (size_t)shape->heads + h, (size_t)shape->heads,
-				    w->delta + (size_t)g * (size_t)n + (size_t)i);
+			back_scores(w, n_queries, n_keys, i == j, a->lse + t * (size_t)shape->heads + h,
+				    (size_t)shape->heads, w->delta + (size_t)g * (size_t)n + (size_t)i);
 			back_products(w, n_queries, n_keys, i == j, a->dq + t * qs + h * w->D, qs);
 		}
 	}

@@ -20,8 +20,8 @@
 enum {
 	K_BLOCK = 256, /* part of the numerics: another value is another class */
 	ROW_BLOCK = 96,
-	PANELS_MAX = 12,       /* 12 x 16 columns x 256 x 4 bytes = 192 KiB */
-	TASK_ROWS = 480,       /* rows that share one packing of b */
+	PANELS_MAX = 12, /* 12 x 16 columns x 256 x 4 bytes = 192 KiB */
+	TASK_ROWS = 480, /* rows that share one packing of b */
 	FEW_ROWS = 24,
 	A_SCRATCH = ROW_BLOCK * K_BLOCK,
 	B_SCRATCH = PANELS_MAX * TILE_COLS * K_BLOCK,
@@ -88,10 +88,11 @@ static void row_block(const struct gemm *g, const float *ap, const float *bp, in
 			float *c = g->c + (size_t)(i + r) * ldc + (size_t)j;
 			int rows = min_int(TILE_ROWS, m - r);
 			if (g->a_by_column)
-				tile(rows, ap + (size_t)r * (size_t)kn, 1, TILE_ROWS, bp, TILE_COLS, c, ldc, cols, kn, mode);
+				tile(rows, ap + (size_t)r * (size_t)kn, 1, TILE_ROWS, bp, TILE_COLS, c, ldc, cols, kn,
+				     mode);
 			else
-				tile(rows, g->a + (size_t)(i + r) * lda + (size_t)k0, lda, 1, bp, TILE_COLS, c, ldc, cols,
-				     kn, mode);
+				tile(rows, g->a + (size_t)(i + r) * lda + (size_t)k0, lda, 1, bp, TILE_COLS, c, ldc,
+				     cols, kn, mode);
 		}
 	}
 }
@@ -151,14 +152,16 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 #pragma omp for schedule(dynamic) nowait
 		for (int t = 0; t < n_rows * n_cols; t++) {
 			int i = t / n_cols * rows_each, p = t % n_cols * panels_each;
-			gemm_task(g, scratch, i, min_int(g->M, i + rows_each), p, min_int(panels, p + panels_each), width);
+			gemm_task(g, scratch, i, min_int(g->M, i + rows_each), p, min_int(panels, p + panels_each),
+				  width);
 		}
 	}
 }
 
 void cpu_gemm_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
 {
-	gemm_run(be, &(struct gemm){ .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .b_by_row = true, .add = beta != 0 });
+	gemm_run(be,
+		 &(struct gemm){ .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .b_by_row = true, .add = beta != 0 });
 }
 
 void cpu_gemm_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
@@ -168,6 +171,6 @@ void cpu_gemm_nn(struct backend *be, float *c, const float *a, const float *b, i
 
 void cpu_gemm_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
 {
-	gemm_run(be,
-		 &(struct gemm){ .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .a_by_column = true, .add = beta != 0 });
+	gemm_run(be, &(struct gemm){
+			     .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .a_by_column = true, .add = beta != 0 });
 }

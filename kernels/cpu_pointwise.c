@@ -79,7 +79,8 @@ void cpu_swiglu(struct backend *be, float *out, const float *gate, const float *
 		for (; i + 8 <= end; i += 8)
 			v8f_store(out + i, silu_times(v8f_load(gate + i), v8f_load(up + i)));
 		int left = (int)(end - i);
-		v8f_store_part(out + i, left, silu_times(v8f_load_part(gate + i, left, 0), v8f_load_part(up + i, left, 0)));
+		v8f_store_part(out + i, left,
+			       silu_times(v8f_load_part(gate + i, left, 0), v8f_load_part(up + i, left, 0)));
 	}
 }
 

@@ -61,7 +61,8 @@ static void ref_embed(struct backend *be, float *out, const float *table, const 
 			out[t * (size_t)C + i] = table[(size_t)ids[t] * (size_t)C + i];
 }
 
-static void ref_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V)
+static void ref_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C,
+			   int V)
 {
 	(void)be;
 	(void)V;
@@ -86,14 +87,15 @@ static void ref_rmsnorm(struct backend *be, float *out, float *rstd, const float
 }
 
 /* y_i = w_i x_i r, r = (mean x^2 + eps)^-1/2:  dx_i = r (w_i dy_i - x_i r^2 mean(w dy x));  dw_i = dy_i x_i r */
-static void ref_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
-			     const float *rstd, int T, int C)
+static void ref_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x,
+			     const float *w, const float *rstd, int T, int C)
 {
 	(void)be;
 	for (int i = 0; i < C; i++) {
 		double sum = 0;
 		for (size_t t = 0; t < (size_t)T; t++)
-			sum += (double)dout[t * (size_t)C + (size_t)i] * (double)x[t * (size_t)C + (size_t)i] * (double)rstd[t];
+			sum += (double)dout[t * (size_t)C + (size_t)i] * (double)x[t * (size_t)C + (size_t)i] *
+			       (double)rstd[t];
 		dw[i] = (float)((double)dw[i] + sum);
 	}
 	for (int t = 0; t < T; t++, x += C, dout += C, dx += C) {
@@ -164,7 +166,8 @@ static void ref_attn(struct backend *be, float *out, float *lse, const float *q,
 		for (int t = seqs->q_start[s]; t < seqs->q_start[s + 1]; t++)
 			for (int h = 0; h < a->heads; h++) {
 				int n = n_keys - (seqs->q_start[s + 1] - 1 - t); /* the last query sees every key */
-				size_t at = (size_t)seqs->k_start[s] * (size_t)a->kv_stride + (size_t)(h / group * a->head_dim);
+				size_t at = (size_t)seqs->k_start[s] * (size_t)a->kv_stride +
+					    (size_t)(h / group * a->head_dim);
 				const float *qt = q + (size_t)t * (size_t)a->q_stride + (size_t)(h * a->head_dim);
 				float *o = out + (size_t)t * (size_t)a->o_stride + (size_t)(h * a->head_dim);
 				for (int j = 0; j < n; j++)
@@ -176,7 +179,8 @@ static void ref_attn(struct backend *be, float *out, float *lse, const float *q,
 				for (int d = 0; d < a->head_dim; d++) {
 					double sum = 0;
 					for (int j = 0; j < n; j++)
-						sum += w[j] * (double)v[at + (size_t)j * (size_t)a->kv_stride + (size_t)d];
+						sum += w[j] *
+						       (double)v[at + (size_t)j * (size_t)a->kv_stride + (size_t)d];
 					o[d] = (float)sum;
 				}
 			}
@@ -187,18 +191,21 @@ static void ref_attn(struct backend *be, float *out, float *lse, const float *q,
 /* p = softmax of the scores, from lse; ds = p (dp - sum dout out), the gradient of a scaled score. Both [n, n] of one
  * sequence and one query head; 0 above the diagonal. */
 static void ref_attn_scores(double *p, double *ds, int first, int n, int h, const float *dout, const float *out,
-			    const float *lse, const float *q, const float *k, const float *v, const struct kernels_attn *a)
+			    const float *lse, const float *q, const float *k, const float *v,
+			    const struct kernels_attn *a)
 {
 	size_t kv = (size_t)(h / (a->heads / a->kv_heads) * a->head_dim);
 	for (int i = 0; i < n; i++) {
 		size_t t = (size_t)(first + i), at = t * (size_t)a->o_stride + (size_t)(h * a->head_dim);
 		double delta = ref_dot(dout + at, out + at, a->head_dim);
 		for (int j = 0; j < n; j++) {
-			size_t e = (size_t)i * (size_t)n + (size_t)j, key = (size_t)(first + j) * (size_t)a->kv_stride + kv;
+			size_t e = (size_t)i * (size_t)n + (size_t)j,
+			       key = (size_t)(first + j) * (size_t)a->kv_stride + kv;
 			p[e] = ds[e] = 0;
 			if (j > i)
 				continue;
-			double score = ref_dot(q + t * (size_t)a->q_stride + (size_t)(h * a->head_dim), k + key, a->head_dim);
+			double score =
+				ref_dot(q + t * (size_t)a->q_stride + (size_t)(h * a->head_dim), k + key, a->head_dim);
 			p[e] = vm_exp((double)a->scale * score - (double)lse[t * (size_t)a->heads + (size_t)h]);
 			ds[e] = p[e] * (ref_dot(dout + at, v + key, a->head_dim) - delta);
 		}
@@ -229,7 +236,8 @@ static void ref_attn_back(struct backend *be, float *dq, float *dk, float *dv, c
 						double g = (double)a->scale * ds[i * n + j];
 						sum_q += g * (double)k[(t0 + j) * ks + kv + d];
 						sum_k[j * D + d] += g * (double)q[(t0 + i) * qs + h * D + d];
-						sum_v[j * D + d] += p[i * n + j] * (double)dout[(t0 + i) * os + h * D + d];
+						sum_v[j * D + d] +=
+							p[i * n + j] * (double)dout[(t0 + i) * os + h * D + d];
 					}
 					dq[(t0 + i) * qs + h * D + d] = (float)sum_q;
 				}

@@ -28,14 +28,14 @@ struct kernels_seqs {
 	int n;
 	const int32_t *q_start; /* n + 1 */
 	const int32_t *k_start; /* n + 1; with k_len: n */
-	const int32_t *k_len;   /* NULL, or n: then the keys of s are rows k_start[s] .. k_start[s] + k_len[s] of k and v,
+	const int32_t *k_len; /* NULL, or n: then the keys of s are rows k_start[s] .. k_start[s] + k_len[s] of k and v,
 				 * in any order and with gaps between sequences (caches in fixed regions). Forward only. */
 };
 
 struct kernels_attn {
 	int heads, kv_heads, head_dim; /* heads % kv_heads == 0; query head h reads key head h / (heads / kv_heads) */
 	int q_stride, kv_stride, o_stride; /* floats from one row to the next: q, k and v may be parts of one buffer */
-	float scale;                   /* usually 1 / sqrt(head_dim) */
+	float scale;                       /* usually 1 / sqrt(head_dim) */
 };
 
 struct kernels_adamw {
@@ -66,13 +66,14 @@ struct backend {
 
 	/* out[T,C] = table[ids[t]]; ids are device memory. Backward adds to dtable in row order. */
 	void (*embed)(struct backend *be, float *out, const float *table, const int32_t *ids, int T, int C);
-	void (*embed_back)(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);
+	void (*embed_back)(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C,
+			   int V);
 
 	/* out = w * (x * rstd), rstd[T] = 1 / sqrt(mean(x^2) + eps). Backward ADDS to dx and to dw[C]. */
 	void (*rmsnorm)(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C,
 			float eps);
-	void (*rmsnorm_back)(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
-			     const float *rstd, int T, int C);
+	void (*rmsnorm_back)(struct backend *be, float *dx, float *dw, const float *dout, const float *x,
+			     const float *w, const float *rstd, int T, int C);
 
 	/* In place on x[T] rows of `stride` floats, H heads of D: pair (i, i + D/2) turns by the angle of its row's
 	 * position: cos_sin[pos][D] holds D/2 cosines, then D/2 sines. back turns the other way. pos is device memory. */
@@ -113,8 +114,8 @@ struct backend {
 	void (*adamw)(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
 		      const struct kernels_adamw *how);
 
-	void *state;                        /* the back end's own */
-	void (*close)(struct backend *be);  /* for backend_close(): frees the state and the table itself */
+	void *state;                       /* the back end's own */
+	void (*close)(struct backend *be); /* for backend_close(): frees the state and the table itself */
 };
 
 /* spec: "auto", "cpu", "cpu_ref", "cuda", "cuda:N"; threads 0: all that the process may use. ERR_UNAVAILABLE says what

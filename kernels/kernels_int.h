@@ -13,7 +13,7 @@ struct cpu_state {
 		float *p;
 		size_t n;
 		char pad[48]; /* a cache line each */
-	} *scratch;
+	} * scratch;
 };
 
 int cpu_open(struct backend **out, int threads);

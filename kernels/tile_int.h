@@ -104,8 +104,9 @@ static inline void pack_transposed(float *out, const float *b, size_t ldb, int n
 				__m256 r[8], t[8];
 #pragma GCC unroll 4
 				for (int j = 0; j < 4; j++) {
-					r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + (size_t)j * ldb)),
-								    _mm_loadu_ps(p + (size_t)(j + 4) * ldb), 1);
+					r[j] = _mm256_insertf128_ps(
+						_mm256_castps128_ps256(_mm_loadu_ps(p + (size_t)j * ldb)),
+						_mm_loadu_ps(p + (size_t)(j + 4) * ldb), 1);
 					r[j + 4] = _mm256_insertf128_ps(
 						_mm256_castps128_ps256(_mm_loadu_ps(p + (size_t)j * ldb + 4)),
 						_mm_loadu_ps(p + (size_t)(j + 4) * ldb + 4), 1);
@@ -116,8 +117,10 @@ static inline void pack_transposed(float *out, const float *b, size_t ldb, int n
 					t[j + 1] = _mm256_unpackhi_ps(r[j], r[j + 1]);
 					t[j + 2] = _mm256_unpacklo_ps(r[j + 2], r[j + 3]);
 					t[j + 3] = _mm256_unpackhi_ps(r[j + 2], r[j + 3]);
-					_mm256_storeu_ps(o + (size_t)j * TILE_COLS, _mm256_shuffle_ps(t[j], t[j + 2], 0x44));
-					_mm256_storeu_ps(o + (size_t)(j + 1) * TILE_COLS, _mm256_shuffle_ps(t[j], t[j + 2], 0xee));
+					_mm256_storeu_ps(o + (size_t)j * TILE_COLS,
+							 _mm256_shuffle_ps(t[j], t[j + 2], 0x44));
+					_mm256_storeu_ps(o + (size_t)(j + 1) * TILE_COLS,
+							 _mm256_shuffle_ps(t[j], t[j + 2], 0xee));
 					_mm256_storeu_ps(o + (size_t)(j + 2) * TILE_COLS,
 							 _mm256_shuffle_ps(t[j + 1], t[j + 3], 0x44));
 					_mm256_storeu_ps(o + (size_t)(j + 3) * TILE_COLS,

@@ -27,13 +27,13 @@ void tokenizer_free(struct tokenizer *t);
 int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *text, size_t len, bool special);
 /* Adds the text to out; skip_special drops special tokens. Ids out of range are dropped, as the library does. */
 void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n, bool skip_special);
-int32_t tokenizer_size(const struct tokenizer *t);                   /* largest id + 1 */
+int32_t tokenizer_size(const struct tokenizer *t);                    /* largest id + 1 */
 int32_t tokenizer_id(const struct tokenizer *t, const char *content); /* -1: none */
 const char *tokenizer_text(const struct tokenizer *t, int32_t id);    /* NULL: none; borrowed */
 
 struct tokenizer_train {
-	int vocab_size;                 /* bytes, special tokens and merges together */
-	const char *const *special;     /* special tokens, first ids; NULL at the end */
+	int vocab_size;             /* bytes, special tokens and merges together */
+	const char *const *special; /* special tokens, first ids; NULL at the end */
 };
 /* Trains a byte-level BPE (GPT-2 split pattern) on texts; deterministic; writes tokenizer.json into json. Equal to the
  * tokenizers library's BpeTrainer (min_frequency 0, its default) on the same texts: ties go to the smaller pair of ids;
@@ -55,7 +55,7 @@ void template_free(struct template *t);
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
-struct model_config { /* the members of config.json that the arithmetic needs */
+struct model_config {          /* the members of config.json that the arithmetic needs */
 	char architecture[32]; /* model_type: "llama" */
 	int vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads, head_dim, context;
 	float rms_eps, rope_theta, init_range;
@@ -103,9 +103,9 @@ struct train_options {
 	double warmup_ratio;
 	int64_t warmup_steps; /* < 0: by the ratio */
 	double epochs;
-	int64_t max_steps;    /* > 0: instead of epochs */
-	int batch_tokens;     /* at most so many tokens a step, all micro-batches together */
-	int micro_tokens;     /* at most so many tokens in one forward; 0: batch_tokens */
+	int64_t max_steps; /* > 0: instead of epochs */
+	int batch_tokens;  /* at most so many tokens a step, all micro-batches together */
+	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens */
 	uint64_t seed;
 };
 /* learning_rate 3e-4, min_lr_ratio 0, weight_decay 0.01 (matrices only), betas 0.9 and 0.95, eps 1e-8, clip 1 (0:
@@ -158,14 +158,14 @@ int score_run(struct model *m, const struct score_request *reqs, size_t n, struc
 
 struct generate_request {
 	const int32_t *ids;
-	int n, max_tokens; /* a prompt longer than context - max_tokens is cut on the left */
+	int n, max_tokens;        /* a prompt longer than context - max_tokens is cut on the left */
 	const char *const *stops; /* NULL at the end; may be NULL. The end-of-text token always stops */
 	double temperature;       /* 0: greedy */
 	uint64_t seed;
 };
 struct generate_result {
-	char *text; /* yours: behind the prompt, cut before the first stop */
-	int tokens; /* generated, the end-of-text token not counted */
+	char *text;         /* yours: behind the prompt, cut before the first stop */
+	int tokens;         /* generated, the end-of-text token not counted */
 	const char *finish; /* "stop", "eos", "length"; static */
 };
 /* The result does not depend on what shares a batch. */

@@ -19,10 +19,10 @@
 #define TEMPLATE_MAX_SOURCE ((size_t)1 << 20)
 #define TEMPLATE_MAX_OUTPUT ((size_t)16 << 20)
 #define TEMPLATE_MAX_MEMORY ((size_t)64 << 20) /* values of one rendering */
-#define TEMPLATE_MAX_STEPS  1000000
-#define TEMPLATE_MAX_NEST   64   /* brackets and blocks in each other */
-#define TEMPLATE_MAX_DEPTH  1000 /* nodes in each other: long chains of operators, macros that call themselves */
-#define TEMPLATE_MAX_ARGS   8
+#define TEMPLATE_MAX_STEPS 1000000
+#define TEMPLATE_MAX_NEST 64    /* brackets and blocks in each other */
+#define TEMPLATE_MAX_DEPTH 1000 /* nodes in each other: long chains of operators, macros that call themselves */
+#define TEMPLATE_MAX_ARGS 8
 
 /* ---- memory that goes at once ------------------------------------------------------------------------------------- */
 
@@ -100,23 +100,27 @@ struct bound {
 
 enum node_kind {
 	/* statements */
-	N_BODY,   /* list */
-	N_TEXT,   /* constant */
-	N_PRINT,  /* a */
-	N_IF,     /* a: test, b: then, c: else or NULL */
-	N_FOR,    /* target, slot: of "loop", a: iterable, d: test or NULL, b: body, c: else or NULL */
-	N_SET,    /* target, a */
-	N_SETBLOCK, /* target, b: body, a: chain of filters on N_CAPTURED, or NULL */
+	N_BODY,        /* list */
+	N_TEXT,        /* constant */
+	N_PRINT,       /* a */
+	N_IF,          /* a: test, b: then, c: else or NULL */
+	N_FOR,         /* target, slot: of "loop", a: iterable, d: test or NULL, b: body, c: else or NULL */
+	N_SET,         /* target, a */
+	N_SETBLOCK,    /* target, b: body, a: chain of filters on N_CAPTURED, or NULL */
 	N_FILTERBLOCK, /* b: body, a: chain of filters on N_CAPTURED */
-	N_WITH,   /* list: N_SET, b: body */
-	N_MACRO,  /* slot, list: parameters (N_SET without or with default a), b: body */
-	N_BREAK, N_CONTINUE,
+	N_WITH,        /* list: N_SET, b: body */
+	N_MACRO,       /* slot, list: parameters (N_SET without or with default a), b: body */
+	N_BREAK,
+	N_CONTINUE,
 	/* targets */
-	N_SLOT,   /* slot */
-	N_SLOTS,  /* list of targets */
-	N_NSREF,  /* slot, constant: attribute */
+	N_SLOT,  /* slot */
+	N_SLOTS, /* list of targets */
+	N_NSREF, /* slot, constant: attribute */
 	/* expressions */
-	N_CONST, N_NAME, N_LIST, N_TUPLE,
+	N_CONST,
+	N_NAME,
+	N_LIST,
+	N_TUPLE,
 	N_DICT,   /* list: key, value, key, value */
 	N_ATTR,   /* a, constant: name */
 	N_ITEM,   /* a, b */
@@ -124,18 +128,22 @@ enum node_kind {
 	N_CALL,   /* a; list: arguments, the last n_keys by keyword */
 	N_FILTER, /* a: input; builtin, list */
 	N_TEST,
-	N_NOT, N_NEG, N_POS, N_AND, N_OR,
-	N_BINARY, /* op, a, b */
-	N_CONCAT, /* list */
-	N_COMPARE, /* a; list: operands; ops: one op each */
-	N_COND,   /* a: test, b: then, c: else or NULL */
+	N_NOT,
+	N_NEG,
+	N_POS,
+	N_AND,
+	N_OR,
+	N_BINARY,   /* op, a, b */
+	N_CONCAT,   /* list */
+	N_COMPARE,  /* a; list: operands; ops: one op each */
+	N_COND,     /* a: test, b: then, c: else or NULL */
 	N_CAPTURED, /* what a block printed */
 };
 
 struct node {
 	uint8_t kind, op;
-	int slot;     /* index of a name */
-	uint32_t at;  /* offset in the source */
+	int slot;    /* index of a name */
+	uint32_t at; /* offset in the source */
 	struct node *a, *b, *c, *d, *target;
 	struct node **list;
 	const char **keys; /* names of keyword arguments */
@@ -145,7 +153,8 @@ struct node {
 	const struct builtin *builtin;
 };
 
-struct template {
+struct template
+{
 	char *name;
 	char *source; /* with line ends as \n */
 	size_t len;
@@ -163,9 +172,28 @@ int template_slot(struct template *t, const char *name, size_t len);
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
 
-enum token_kind { T_END, T_TEXT, T_PRINT_BEGIN, T_PRINT_END, T_BLOCK_BEGIN, T_BLOCK_END, T_NAME, T_STRING, T_INT, T_FLOAT, T_OP };
+enum token_kind {
+	T_END,
+	T_TEXT,
+	T_PRINT_BEGIN,
+	T_PRINT_END,
+	T_BLOCK_BEGIN,
+	T_BLOCK_END,
+	T_NAME,
+	T_STRING,
+	T_INT,
+	T_FLOAT,
+	T_OP
+};
 enum op { /* one character operators are themselves */
-	OP_FLOORDIV = 128, OP_POW, OP_EQ, OP_NE, OP_LE, OP_GE, OP_IN, OP_NOT_IN
+	  OP_FLOORDIV = 128,
+	  OP_POW,
+	  OP_EQ,
+	  OP_NE,
+	  OP_LE,
+	  OP_GE,
+	  OP_IN,
+	  OP_NOT_IN
 };
 struct lexeme {
 	uint8_t kind, op;
@@ -187,8 +215,8 @@ struct render {
 	struct arena mem;
 	struct buf *out;
 	size_t out_start;
-	struct value *vars;  /* by slot */
-	struct value *root;  /* by slot: as the outermost scope has them; what a macro sees */
+	struct value *vars; /* by slot */
+	struct value *root; /* by slot: as the outermost scope has them; what a macro sees */
 	struct undo *undo;
 	size_t n_undo, cap_undo;
 	int scopes, depth;
@@ -199,14 +227,17 @@ struct render {
 /* An error at a node, or at what a builtin was called by. */
 int render_error(struct render *r, const struct node *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int render_alloc(struct render *r, const struct node *at, void **out, size_t count, size_t size);
-int render_work(struct render *r, const struct node *at, size_t steps); /* counts steps of work; ERR_INPUT over the limit */
+int render_work(struct render *r, const struct node *at,
+		size_t steps); /* counts steps of work; ERR_INPUT over the limit */
 
 /* Filters, tests, methods and functions: a[0] is the input or self (for functions too: absent). Absent arguments are
  * V_ABSENT up to max. */
-enum { B_UNDEFINED = 1, /* takes undefined values */
-       B_VARIADIC = 2,  /* any number of arguments; n is theirs */
-       B_KEYWORDS = 4,  /* takes keywords as a dict in the last argument */
-       B_NUMBER = 8 };  /* an undefined input is an error even where it prints as nothing */
+enum {
+	B_UNDEFINED = 1, /* takes undefined values */
+	B_VARIADIC = 2,  /* any number of arguments; n is theirs */
+	B_KEYWORDS = 4,  /* takes keywords as a dict in the last argument */
+	B_NUMBER = 8
+}; /* an undefined input is an error even where it prints as nothing */
 struct args {
 	struct value v[TEMPLATE_MAX_ARGS + 1];
 	int n; /* with v[0] */
@@ -214,7 +245,7 @@ struct args {
 typedef int builtin_fn(struct render *r, const struct node *at, const struct args *a, struct value *out);
 struct builtin {
 	const char *name;
-	int min, max; /* without the input */
+	int min, max;       /* without the input */
 	const char *params; /* their names, "a,b" */
 	builtin_fn *fn;
 	int flags;
@@ -258,7 +289,7 @@ int value_use(struct render *r, const struct node *at, const struct value *v); /
 
 const char *value_type(const struct value *v); /* Python's name of the type */
 bool value_is(const struct value *v, enum list_kind kind);
-bool value_is_list(const struct value *v);  /* list or tuple or alike */
+bool value_is_list(const struct value *v); /* list or tuple or alike */
 bool value_is_dict(const struct value *v);
 size_t value_list_size(const struct value *v);
 struct value value_list_at(const struct value *v, size_t i);
@@ -274,7 +305,8 @@ int value_items(struct render *r, const struct node *at, const struct value *v, 
 bool value_dict_get(const struct value *v, const struct value *key, struct value *out);
 size_t value_dict_size(const struct value *v);
 int value_contains(struct render *r, const struct node *at, const struct value *in, const struct value *v, bool *out);
-int value_item(struct render *r, const struct node *at, const struct value *v, const struct value *key, struct value *out);
+int value_item(struct render *r, const struct node *at, const struct value *v, const struct value *key,
+	       struct value *out);
 int value_attr(struct render *r, const struct node *at, const struct value *v, const char *name, size_t len,
 	       struct value *out);
 int value_slice(struct render *r, const struct node *at, const struct value *v, const struct value *start,

@@ -13,13 +13,13 @@
 #include "model/model.h"
 
 /* Ceilings for a hostile file; real ones stay far below. */
-#define TOKENIZER_MAX_FILE   ((size_t)256 << 20)
-#define TOKENIZER_MAX_IDS    (1 << 22)
-#define TOKENIZER_MAX_TEXT   ((size_t)1 << 30) /* bytes of one text */
-#define TOKENIZER_MAX_STEPS  16
-#define TOKENIZER_MAX_ADDED  65536
-#define TOKENIZER_ADDED_LEN  1024 /* bytes of one added token: bounds the search at each place of a text */
-#define TOKENIZER_MAX_AROUND 64   /* ids a post-processor puts on one side */
+#define TOKENIZER_MAX_FILE ((size_t)256 << 20)
+#define TOKENIZER_MAX_IDS (1 << 22)
+#define TOKENIZER_MAX_TEXT ((size_t)1 << 30) /* bytes of one text */
+#define TOKENIZER_MAX_STEPS 16
+#define TOKENIZER_MAX_ADDED 65536
+#define TOKENIZER_ADDED_LEN 1024 /* bytes of one added token: bounds the search at each place of a text */
+#define TOKENIZER_MAX_AROUND 64  /* ids a post-processor puts on one side */
 
 /* ---- the byte alphabet of GPT-2: every byte as a printable character -------------------------------------------- */
 
@@ -78,7 +78,8 @@ struct bpe_scratch {
 int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const char *name);
 void bpe_release(struct bpe *b);
 /* Adds the ids of one piece, given as its bytes. heap: use the heap however short the piece is (for the tests). */
-void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len, bool heap);
+void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len,
+	       bool heap);
 void bpe_scratch_release(struct bpe_scratch *s);
 
 /* ---- added tokens ----------------------------------------------------------------------------------------------- */
@@ -132,7 +133,8 @@ struct pre {
 int pre_parse(struct pre *p, const json_t *pre_tokenizer, const char *name);
 void pre_release(struct pre *p);
 typedef int pre_piece_fn(void *arg, const char *piece, size_t len);
-int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, pre_piece_fn *piece, void *arg);
+int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, pre_piece_fn *piece,
+	      void *arg);
 
 /* ---- errors ------------------------------------------------------------------------------------------------------- */
 

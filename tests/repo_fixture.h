@@ -37,7 +37,9 @@ FIXTURE_UNUSED static void assert_text_has(const char *text, const char *part)
 FIXTURE_UNUSED static char *sh_out(struct fixture *f, const char *script)
 {
 	struct buf out = BUF_INIT(1 << 20), errors = BUF_INIT(1 << 20);
-	struct proc p = { .argv = (const char *[]){ "sh", "-euc", script, NULL }, .dir = f->work, .out = &out, .err = &errors };
+	struct proc p = {
+		.argv = (const char *[]){ "sh", "-euc", script, NULL }, .dir = f->work, .out = &out, .err = &errors
+	};
 	char *line;
 
 	must(proc_run(&p));
@@ -63,12 +65,31 @@ FIXTURE_UNUSED static char *in_root(const struct fixture *f, const char *name)
 FIXTURE_UNUSED static void clean_environment(const char *home)
 {
 	static const char *const names[] = {
-		"GITHUB_ACTIONS", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_REF", "GITHUB_REF_PROTECTED",
-		"GITHUB_SHA", "GITLAB_CI", "CI_PIPELINE_SOURCE", "CI_COMMIT_BRANCH", "CI_COMMIT_REF_PROTECTED",
-		"CI_COMMIT_SHA", "CI_COMMIT_BEFORE_SHA", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
-		"CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "CI_MERGE_REQUEST_PROJECT_ID",
-		"CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA", "GIT_DIR", "GIT_WORK_TREE",
-		"GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "ASSAY_HOME", "ASSAY_OFFLINE",
+		"GITHUB_ACTIONS",
+		"GITHUB_EVENT_NAME",
+		"GITHUB_EVENT_PATH",
+		"GITHUB_REF",
+		"GITHUB_REF_PROTECTED",
+		"GITHUB_SHA",
+		"GITLAB_CI",
+		"CI_PIPELINE_SOURCE",
+		"CI_COMMIT_BRANCH",
+		"CI_COMMIT_REF_PROTECTED",
+		"CI_COMMIT_SHA",
+		"CI_COMMIT_BEFORE_SHA",
+		"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+		"CI_MERGE_REQUEST_SOURCE_PROJECT_ID",
+		"CI_MERGE_REQUEST_PROJECT_ID",
+		"CI_MERGE_REQUEST_TARGET_BRANCH_SHA",
+		"CI_MERGE_REQUEST_DIFF_BASE_SHA",
+		"GIT_DIR",
+		"GIT_WORK_TREE",
+		"GIT_INDEX_FILE",
+		"GIT_COMMON_DIR",
+		"GIT_OBJECT_DIRECTORY",
+		"GIT_NAMESPACE",
+		"ASSAY_HOME",
+		"ASSAY_OFFLINE",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)

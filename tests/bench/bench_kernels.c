@@ -27,8 +27,8 @@ static double best_rate(struct backend *be, const struct product *p, float *c, c
 
 int main(int argc, char **argv)
 {
-	static const int shapes[][3] = { { 1024, 192, 192 },   { 1024, 512, 192 },  { 1024, 192, 512 },
-					 { 1024, 384, 192 },   { 1024, 1024, 1024 }, { 1024, 3072, 768 } };
+	static const int shapes[][3] = { { 1024, 192, 192 }, { 1024, 512, 192 },   { 1024, 192, 512 },
+					 { 1024, 384, 192 }, { 1024, 1024, 1024 }, { 1024, 3072, 768 } };
 	const size_t floats = 1024 * 3072 * 4;
 	struct backend *be = NULL;
 	void *a = NULL, *b = NULL, *c = NULL;
@@ -42,7 +42,8 @@ int main(int argc, char **argv)
 	const struct product products[] = { { "nt", be->gemm_nt }, { "nn", be->gemm_nn }, { "tn", be->gemm_tn } };
 	for (size_t i = 0; i < floats; i++)
 		((float *)a)[i] = ((float *)b)[i] = (float)(i % 17) / 17.0f - 0.5f;
-	printf("%-18s %8s %8s %8s   GFLOP/s, best of many calls, %d threads\n", "M x N x K", "nt", "nn", "tn", be->threads);
+	printf("%-18s %8s %8s %8s   GFLOP/s, best of many calls, %d threads\n", "M x N x K", "nt", "nn", "tn",
+	       be->threads);
 	for (size_t s = 0; s < ARRAY_LEN(shapes); s++) {
 		printf("%4d x %4d x %4d ", shapes[s][0], shapes[s][1], shapes[s][2]);
 		for (size_t p = 0; p < ARRAY_LEN(products); p++) {

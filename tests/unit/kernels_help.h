@@ -68,19 +68,19 @@ static inline double nmse(const float *got, const float *want, size_t n)
 	return w > 0 ? e / w : e;
 }
 
-#define assert_nmse(got, want, n, limit)                                                                          \
-	do {                                                                                                      \
-		double nmse_ = nmse(got, want, n);                                                                \
-		if (!(nmse_ < (limit)))                                                                           \
-			fail_msg("%s: NMSE %.3g is not below %.3g", #got, nmse_, (double)(limit));                \
+#define assert_nmse(got, want, n, limit)                                                                               \
+	do {                                                                                                           \
+		double nmse_ = nmse(got, want, n);                                                                     \
+		if (!(nmse_ < (limit)))                                                                                \
+			fail_msg("%s: NMSE %.3g is not below %.3g", #got, nmse_, (double)(limit));                     \
 	} while (0)
 
-#define assert_same_bits(a, b, n)                                                                                 \
-	do {                                                                                                      \
-		for (size_t sb_ = 0; sb_ < (size_t)(n); sb_++)                                                    \
-			if (memcmp(&(a)[sb_], &(b)[sb_], sizeof((a)[0])) != 0)                                    \
-				fail_msg("%s[%zu] = %.9g, %s[%zu] = %.9g", #a, sb_, (double)(a)[sb_], #b, sb_,    \
-					 (double)(b)[sb_]);                                               \
+#define assert_same_bits(a, b, n)                                                                                      \
+	do {                                                                                                           \
+		for (size_t sb_ = 0; sb_ < (size_t)(n); sb_++)                                                         \
+			if (memcmp(&(a)[sb_], &(b)[sb_], sizeof((a)[0])) != 0)                                         \
+				fail_msg("%s[%zu] = %.9g, %s[%zu] = %.9g", #a, sb_, (double)(a)[sb_], #b, sb_,         \
+					 (double)(b)[sb_]);                                                            \
 	} while (0)
 
 #endif

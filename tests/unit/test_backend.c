@@ -27,7 +27,8 @@ static void test_backend_open__tables_are_whole(void **state)
 		assert_true(be->alloc && be->free && be->upload && be->download && be->copy && be->zero && be->sync);
 		assert_true(be->gemm_nt && be->gemm_nn && be->gemm_tn && be->embed && be->embed_back && be->rmsnorm);
 		assert_true(be->rmsnorm_back && be->rope && be->attn && be->attn_back && be->swiglu && be->swiglu_back);
-		assert_true(be->add && be->gather && be->scatter_add && be->logprob && be->xent_back && be->sumsq && be->adamw);
+		assert_true(be->add && be->gather && be->scatter_add && be->logprob && be->xent_back && be->sumsq &&
+			    be->adamw);
 		backend_close(be);
 	}
 }
@@ -35,8 +36,18 @@ static void test_backend_open__tables_are_whole(void **state)
 static void test_backend_open__bad_spec_is_usage(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "", "gpu", "CPU", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda0",
-					   "cuda: 1", "cuda:99999999999999999999", "cpu_ref " };
+	static const char *const bad[] = { "",
+					   "gpu",
+					   "CPU",
+					   "cpu:0",
+					   "cuda:",
+					   "cuda:x",
+					   "cuda:-1",
+					   "cuda:1x",
+					   "cuda0",
+					   "cuda: 1",
+					   "cuda:99999999999999999999",
+					   "cpu_ref " };
 	struct backend *be;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(backend_open(&be, bad[i], 0), ERR_USAGE);
@@ -135,7 +146,10 @@ static void test_cpu_memory__copies(void **state)
 	be->download(be, back, q, 8);
 	assert_string_equal(back, "1234567");
 	be->download(be, back, p, 8);
-	assert_memory_equal(back, "\0\0\0\0" "567", 8);
+	assert_memory_equal(back,
+			    "\0\0\0\0"
+			    "567",
+			    8);
 	be->copy(be, NULL, NULL, 0);
 	assert_int_equal(be->sync(be), 0);
 	be->free(be, p);

@@ -59,9 +59,9 @@ static int add(struct bench *b, const struct what *w, char id[DIGEST_HEX])
 
 	if (w->weights)
 		must(store_put(b->home.store, w->weights, strlen(w->weights), object));
-	r = json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:{s:s,s:s,s:s}}", "format", "assay-run/1", "commit", w->commit, "branch",
-		      w->branch, "trust", w->trust, "dirty", w->dirty, "verdict", w->verdict, "exit", w->exit, "product",
-		      "key", "k", "object", object, "prompt", w->prompt ? w->prompt : "");
+	r = json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:{s:s,s:s,s:s}}", "format", "assay-run/1", "commit", w->commit,
+		      "branch", w->branch, "trust", w->trust, "dirty", w->dirty, "verdict", w->verdict, "exit", w->exit,
+		      "product", "key", "k", "object", object, "prompt", w->prompt ? w->prompt : "");
 	assert_non_null(r);
 	if (w->version)
 		json_object_set_new(r, "version", json_pack("{s:s,s:s}", "model", "bot", "object", object));

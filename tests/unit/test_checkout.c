@@ -56,8 +56,10 @@ static void test_checkout_write__attributes_of_the_commit(void **state)
 {
 	struct fixture *f = *state;
 
-	sh(f, "printf '*.txt text eol=crlf\\n*.id ident\\n' >.gitattributes && printf 'a\\nb\\n' >x.txt && printf 'a\\nb\\n' >x.bin "
-	      "&& printf '$Id$\\n' >y.id && git add . && git commit -q -m one && printf '*.bin text eol=crlf\\n' >.gitattributes "
+	sh(f, "printf '*.txt text eol=crlf\\n*.id ident\\n' >.gitattributes && printf 'a\\nb\\n' >x.txt && printf "
+	      "'a\\nb\\n' >x.bin "
+	      "&& printf '$Id$\\n' >y.id && git add . && git commit -q -m one && printf '*.bin text eol=crlf\\n' "
+	      ">.gitattributes "
 	      "&& git config core.autocrlf true");
 	open_at(f, "work");
 	must(check_out(f, "HEAD", "out"));
@@ -78,9 +80,10 @@ static void test_checkout_write__filters_of_the_user_run(void **state)
 {
 	struct fixture *f = *state;
 
-	sh(f, "git config filter.upper.smudge 'tr a-z A-Z' && git config filter.upper.clean 'tr A-Z a-z' && "
-	      "git config filter.upper.required true && echo '*.up filter=upper' >.gitattributes && echo HELLO >x.up && "
-	      "git add . && git commit -q -m x");
+	sh(f,
+	   "git config filter.upper.smudge 'tr a-z A-Z' && git config filter.upper.clean 'tr A-Z a-z' && "
+	   "git config filter.upper.required true && echo '*.up filter=upper' >.gitattributes && echo HELLO >x.up && "
+	   "git add . && git commit -q -m x");
 	open_at(f, "work");
 	must(check_out(f, "HEAD", "out"));
 	assert_file(f, "out/x.up", "HELLO\n");
@@ -93,7 +96,8 @@ static void test_checkout_write__no_hook_runs(void **state)
 {
 	struct fixture *f = *state;
 
-	sh(f, "echo x >f && git add f && git commit -q -m x && mkdir -p .git/hooks && for h in post-checkout post-index-change; do "
+	sh(f, "echo x >f && git add f && git commit -q -m x && mkdir -p .git/hooks && for h in post-checkout "
+	      "post-index-change; do "
 	      "printf '#!/bin/sh\\ntouch \"%s/ran\"\\n' \"$PWD/..\" >.git/hooks/$h; chmod +x .git/hooks/$h; done");
 	open_at(f, "work");
 	must(check_out(f, "HEAD", "out"));
@@ -146,8 +150,10 @@ static void test_checkout_write__links_that_leave(void **state)
 {
 	struct fixture *f = *state;
 
-	sh(f, "echo secret >../secret && mkdir d && ln -s ../../secret d/up && git add . && git commit -q -m up && git rm -q -r d && "
-	      "ln -s /etc abs && git add . && git commit -q -m abs && git rm -q abs && mkdir e && echo x >e/f && ln -s . e/self && "
+	sh(f, "echo secret >../secret && mkdir d && ln -s ../../secret d/up && git add . && git commit -q -m up && git "
+	      "rm -q -r d && "
+	      "ln -s /etc abs && git add . && git commit -q -m abs && git rm -q abs && mkdir e && echo x >e/f && ln -s "
+	      ". e/self && "
 	      "ln -s ../e/f e/g && ln -s nowhere dangling && git add . && git commit -q -m inside");
 	open_at(f, "work");
 	assert_err(check_out(f, "HEAD~2", "out"), ERR_INPUT);
@@ -175,8 +181,9 @@ static void test_checkout_check_inside__an_output_that_is_a_link(void **state)
 	struct fixture *f = *state;
 	char *root = in_root(f, "out"), *path;
 
-	sh(f, "mkdir -p ../out/good/sub ../elsewhere/model && ln -s good ../out/alias && ln -s ../elsewhere ../out/bad && "
-	      "ln -s . ../out/root && ln -s ../out ../out/back");
+	sh(f,
+	   "mkdir -p ../out/good/sub ../elsewhere/model && ln -s good ../out/alias && ln -s ../elsewhere ../out/bad && "
+	   "ln -s . ../out/root && ln -s ../out ../out/back");
 	path = path_join(root, "good/sub");
 	must(checkout_check_inside(root, path));
 	free(path);

@@ -253,15 +253,19 @@ static void test_config_parse__base_init_is_checked(void **state)
 {
 	static const struct wrong w[] = {
 		{ "{init: {hidden: 8, tokenizer: t}}", "2:15", "unknown key \"hidden\" in base.init" },
-		{ "{init: {architecture: gpt2, tokenizer: t}}", "2:15", "architecture gpt2 is not known; known: llama" },
+		{ "{init: {architecture: gpt2, tokenizer: t}}", "2:15",
+		  "architecture gpt2 is not known; known: llama" },
 		{ "{init: {hidden_size: big, tokenizer: t}}", "2:15", "hidden_size must be an integer, not text" },
 		{ "{init: {hidden_size: 7, tokenizer: t}}", "2:15", "hidden_size is 7, but must be from 8 to 65536" },
 		{ "{init: {layers: 0, tokenizer: t}}", "2:15", "layers is 0" },
 		{ "{init: {heads: 0, tokenizer: t}}", "2:15", "heads is 0" },
-		{ "{init: {heads: 4, kv_heads: 3, tokenizer: t}}", "2:15", "heads (4) must be a multiple of kv_heads (3)" },
-		{ "{init: {heads: 4, kv_heads: 8, tokenizer: t}}", "2:15", "heads (4) must be a multiple of kv_heads (8)" },
+		{ "{init: {heads: 4, kv_heads: 3, tokenizer: t}}", "2:15",
+		  "heads (4) must be a multiple of kv_heads (3)" },
+		{ "{init: {heads: 4, kv_heads: 8, tokenizer: t}}", "2:15",
+		  "heads (4) must be a multiple of kv_heads (8)" },
 		{ "{init: {hidden_size: 12, heads: 4, tokenizer: t}}", "2:32", "the head size (3) must be even" },
-		{ "{init: {hidden_size: 8, heads: 16, tokenizer: t}}", "2:31", "the head size (0) must be even and not 0" },
+		{ "{init: {hidden_size: 8, heads: 16, tokenizer: t}}", "2:31",
+		  "the head size (0) must be even and not 0" },
 		{ "{init: {head_dim: 5, tokenizer: t}}", "2:15", "the head size (5) must be even" },
 		{ "{init: {intermediate_size: 1, tokenizer: t}}", "2:15", "intermediate_size is 1" },
 		{ "{init: {context: 2, tokenizer: t}}", "2:15", "context is 2" },
@@ -326,10 +330,13 @@ static void test_config_parse__finetune_by_a_command(void **state)
 		{ "finetune:\n  command: []\n  inputs: a\n  output: o\n", "4:3", "command is empty" },
 		{ "finetune:\n  command: [x]\n  output: o\n", "4:3", "command needs inputs" },
 		{ "finetune:\n  command: [x]\n  inputs: [a]\n", "4:3", "needs the key output" },
-		{ "finetune:\n  command: [x, 7]\n  inputs: [a]\n  output: o\n", "4:3", "command: item 2 is not a text" },
-		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: [o]\n", "6:3", "output must be text, not a list" },
+		{ "finetune:\n  command: [x, 7]\n  inputs: [a]\n  output: o\n", "4:3",
+		  "command: item 2 is not a text" },
+		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: [o]\n", "6:3",
+		  "output must be text, not a list" },
 		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: o\n  timeout: 0\n", "7:3", "timeout is 0" },
-		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: o\n  env: 7\n", "7:3", "env is a text or a list" },
+		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: o\n  env: 7\n", "7:3",
+		  "env is a text or a list" },
 		{ "finetune:\n  command: [x]\n  inputs: [a]\n  output: o\n  epochs: 2\n", "7:3",
 		  "unknown key \"epochs\" in finetune with a command" },
 	};
@@ -338,7 +345,8 @@ static void test_config_parse__finetune_by_a_command(void **state)
 	(void)state;
 	all_bad(w, ARRAY_LEN(w));
 	good(&c, "models/smol",
-	     "finetune: {command: [python, train.py], inputs: [train.py, data], output: out/, env: CUDA_HOME, timeout: 60}\n");
+	     "finetune: {command: [python, train.py], inputs: [train.py, data], output: out/, env: CUDA_HOME, timeout: "
+	     "60}\n");
 	assert_int_equal(c.finetune.command.n, 2);
 	assert_int_equal(c.finetune.inputs.n, 2);
 	assert_int_equal(c.finetune.env.n, 1);

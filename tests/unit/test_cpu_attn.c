@@ -5,7 +5,8 @@
 struct shape {
 	int heads, kv_heads, D;
 };
-static const struct shape shapes[] = { { 4, 4, 32 }, { 4, 2, 64 }, { 6, 1, 16 }, { 3, 3, 20 }, { 2, 1, 5 }, { 8, 2, 128 } };
+static const struct shape shapes[] = { { 4, 4, 32 }, { 4, 2, 64 }, { 6, 1, 16 },
+				       { 3, 3, 20 }, { 2, 1, 5 },  { 8, 2, 128 } };
 
 static int width(const struct shape *s)
 {
@@ -14,8 +15,13 @@ static int width(const struct shape *s)
 
 static struct kernels_attn fused(const struct shape *s) /* q, k and v side by side in one buffer */
 {
-	return (struct kernels_attn){ .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->D, .q_stride = width(s),
-				      .kv_stride = width(s), .o_stride = s->heads * s->D, .scale = 1.0f / sqrtf((float)s->D) };
+	return (struct kernels_attn){ .heads = s->heads,
+				      .kv_heads = s->kv_heads,
+				      .head_dim = s->D,
+				      .q_stride = width(s),
+				      .kv_stride = width(s),
+				      .o_stride = s->heads * s->D,
+				      .scale = 1.0f / sqrtf((float)s->D) };
 }
 
 static const float *k_of(const float *qkv, const struct shape *s)
@@ -70,10 +76,13 @@ static void test_cpu_attn__alone_behind_a_cache_is_the_same(void **state)
 		const struct shape *s = &shapes[i];
 		struct kernels_attn a = fused(s);
 		size_t row = (size_t)width(s), o = (size_t)a.o_stride;
-		float *qkv = random_floats(i, T * row, 2), *whole = filled_floats(T * o, NAN), *one = filled_floats(o, NAN);
-		float *lse = filled_floats((size_t)(T * s->heads), NAN), *one_lse = filled_floats((size_t)s->heads, NAN);
+		float *qkv = random_floats(i, T * row, 2), *whole = filled_floats(T * o, NAN),
+		      *one = filled_floats(o, NAN);
+		float *lse = filled_floats((size_t)(T * s->heads), NAN),
+		      *one_lse = filled_floats((size_t)s->heads, NAN);
 		int32_t all[] = { 0, T };
-		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ 1, all, all, NULL }, &a);
+		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ 1, all, all, NULL },
+			 &a);
 		for (int t = 0; t < T; t++) {
 			/* a cache that ends where the keys end: one read too far is seen by the sanitizer */
 			float *cache = copy_floats(qkv, (size_t)(t + 1) * row);
@@ -187,8 +196,10 @@ static void test_cpu_attn_back__agrees_with_ref(void **state)
 			const struct shape *s = &shapes[i];
 			size_t T = (size_t)starts[j][3], n = T * (size_t)width(s);
 			struct kernels_seqs seqs = { 3, starts[j], starts[j], NULL };
-			float *qkv = random_floats(i, n, 2), *dout = random_floats(i + 9, T * (size_t)(s->heads * s->D), 1);
-			struct grads got = run_back(be, s, qkv, dout, T, &seqs), want = run_back(ref, s, qkv, dout, T, &seqs);
+			float *qkv = random_floats(i, n, 2),
+			      *dout = random_floats(i + 9, T * (size_t)(s->heads * s->D), 1);
+			struct grads got = run_back(be, s, qkv, dout, T, &seqs),
+				     want = run_back(ref, s, qkv, dout, T, &seqs);
 			assert_nmse(got.dq, want.dq, n, 1e-11);
 			free(qkv);
 			free(dout);
@@ -213,7 +224,8 @@ static void test_cpu_attn_back__alone_and_in_company(void **state)
 		struct grads a = run_back(one, s, qkv, dout, T, &seqs), b = run_back(three, s, qkv, dout, T, &seqs);
 		assert_same_bits(a.dq, b.dq, T * row);
 		int32_t alone[] = { 0, 130 };
-		struct grads c = run_back(one, s, qkv + 20 * row, dout + 20 * o, 130, &(struct kernels_seqs){ 1, alone, alone, NULL });
+		struct grads c = run_back(one, s, qkv + 20 * row, dout + 20 * o, 130,
+					  &(struct kernels_seqs){ 1, alone, alone, NULL });
 		assert_same_bits(c.dq, a.dq + 20 * row, 130 * row);
 		free(a.dq);
 		free(b.dq);

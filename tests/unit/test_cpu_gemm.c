@@ -34,9 +34,9 @@ static void check_parity(gemm_fn *fn, gemm_fn *ref_fn, struct backend *be, struc
 static void test_cpu_gemm__agrees_with_ref(void **state)
 {
 	(void)state;
-	static const int shapes[][3] = { { 1, 1, 1 },	 { 1, 33, 64 },	   { 5, 16, 7 },     { 6, 16, 256 },  { 7, 17, 257 },
-					 { 96, 192, 64 }, { 97, 193, 100 }, { 13, 200, 600 }, { 600, 40, 31 }, { 25, 5, 513 },
-					 { 64, 300, 24 } };
+	static const int shapes[][3] = { { 1, 1, 1 },     { 1, 33, 64 },   { 5, 16, 7 },     { 6, 16, 256 },
+					 { 7, 17, 257 },  { 96, 192, 64 }, { 97, 193, 100 }, { 13, 200, 600 },
+					 { 600, 40, 31 }, { 25, 5, 513 },  { 64, 300, 24 } };
 	struct backend *be = open_backend("cpu", 2), *ref = open_backend("cpu_ref", 1);
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
 		for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
@@ -54,7 +54,8 @@ static void test_cpu_gemm__agrees_with_ref(void **state)
 static void check_rows(const char *name, gemm_fn *fn, struct backend *be, int N, int K)
 {
 	enum { ALL = 330 };
-	static const int Ms[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 24, 25, 31, 64, 95, 96, 97, 150, 255, 256, 257, 329 };
+	static const int Ms[] = { 1,  2,  3,  4,  5,  6,  7,   8,   11,  12,  13, 24,
+				  25, 31, 64, 95, 96, 97, 150, 255, 256, 257, 329 };
 	float *a = random_floats(1, (size_t)ALL * (size_t)K, 1), *b = random_floats(2, (size_t)N * (size_t)K, 1);
 	float *whole = filled_floats((size_t)ALL * (size_t)N, NAN);
 	fn(be, whole, a, b, ALL, N, K, 0);
@@ -92,7 +93,8 @@ static void test_cpu_gemm__row_does_not_depend_on_its_place(void **state)
 	(void)state;
 	enum { M = 101, N = 130, K = 300 };
 	struct backend *be = open_backend("cpu", 2);
-	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *whole = filled_floats(M * N, 0), row[N];
+	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *whole = filled_floats(M * N, 0),
+	      row[N];
 	for (int form = 0; form < 2; form++) {
 		gemm_fn *fn = form ? be->gemm_nn : be->gemm_nt;
 		fn(be, whole, a, b, M, N, K, 0);
@@ -120,7 +122,8 @@ static void test_cpu_gemm__threads_change_no_bit(void **state)
 				gemm_fn *fn = form == 0 ? kinds[k].nt : form == 1 ? kinds[k].nn : kinds[k].tn;
 				float *a = random_floats(1, (size_t)M * (size_t)K, 1);
 				float *b = random_floats(2, (size_t)N * (size_t)K, 1);
-				float *one = random_floats(3, n, 1), *many = filled_floats(n, 0), *begin = copy_floats(one, n);
+				float *one = random_floats(3, n, 1), *many = filled_floats(n, 0),
+				      *begin = copy_floats(one, n);
 				struct backend *be = open_backend("cpu", 1);
 				fn(be, one, a, b, M, N, K, 1);
 				backend_close(be);

@@ -156,7 +156,8 @@ static void test_event_detect__github_without_its_event(void **state)
 
 static void test_event_detect__targets_that_are_no_commits(void **state)
 {
-	static const char *const names[] = { "main", "refs/heads/main", "abc", "-x", "1234567890123456789012345678901234567890x" };
+	static const char *const names[] = { "main", "refs/heads/main", "abc", "-x",
+					     "1234567890123456789012345678901234567890x" };
 	struct fixture *f = *state;
 	struct commits c = make_commits(f);
 	char *payload;
@@ -270,8 +271,12 @@ static void test_event_detect__github_other_events(void **state)
 		const char *name;
 		enum trust trust;
 	} cases[] = {
-		{ "workflow_dispatch", TRUST_BRANCH }, { "schedule", TRUST_BRANCH },  { "repository_dispatch", TRUST_BRANCH },
-		{ "workflow_run", TRUST_FORK },        { "issue_comment", TRUST_FORK }, { "a_later_event", TRUST_FORK },
+		{ "workflow_dispatch", TRUST_BRANCH },
+		{ "schedule", TRUST_BRANCH },
+		{ "repository_dispatch", TRUST_BRANCH },
+		{ "workflow_run", TRUST_FORK },
+		{ "issue_comment", TRUST_FORK },
+		{ "a_later_event", TRUST_FORK },
 		{ "", TRUST_FORK },
 	};
 	struct fixture *f = *state;

@@ -16,7 +16,8 @@
 /* A repository with an origin, opened, and its home. */
 static void begin(struct fixture *f, struct home *h)
 {
-	sh(f, "git commit -q --allow-empty -m one && git init -q --bare ../origin.git && git remote add origin ../origin.git && "
+	sh(f, "git commit -q --allow-empty -m one && git init -q --bare ../origin.git && git remote add origin "
+	      "../origin.git && "
 	      "git push -q -u origin main");
 	open_at(f, "work");
 	must(home_open(h, f->repo));
@@ -30,9 +31,9 @@ static int add_run(struct home *h, const char *weights, const char *commit, int 
 	int number;
 
 	must(store_put(h->store, weights, strlen(weights), object));
-	r = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:s,s:{s:s,s:s}}", "format", "assay-run/1", "commit", commit, "branch",
-		      "main", "trust", "branch", "event", "hook", "dirty", 0, "verdict", "PASS", "exit", 0, "sentence", "fine",
-		      "version", "model", "bot", "object", object);
+	r = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:s,s:{s:s,s:s}}", "format", "assay-run/1", "commit", commit,
+		      "branch", "main", "trust", "branch", "event", "hook", "dirty", 0, "verdict", "PASS", "exit", 0,
+		      "sentence", "fine", "version", "model", "bot", "object", object);
 	assert_non_null(r);
 	if (expect >= 0)
 		json_object_set_new(r, "proposal",
@@ -120,8 +121,9 @@ static void test_home_open__by_the_environment(void **state)
 
 static void test_home_version__names(void **state)
 {
-	static const char *const none[] = { "bot@v3", "bot@v0", "bot@v01", "bot@v99999999999999999999", "bot@v4294967297",
-					    "bot@v1x", "bot@staging", "bit@v1", "bot@V1", "a@bot@v1" };
+	static const char *const none[] = { "bot@v3",          "bot@v0",  "bot@v01",     "bot@v99999999999999999999",
+					    "bot@v4294967297", "bot@v1x", "bot@staging", "bit@v1",
+					    "bot@V1",          "a@bot@v1" };
 	static const char *const malformed[] = { "bot", "bot@", "@v1", "" };
 	struct fixture *f = *state;
 	char id[DIGEST_HEX], *commit;
@@ -343,7 +345,8 @@ static void test_home_settle__another_repository_knows_nothing(void **state)
 	sh(f, "git commit -q --allow-empty -m two");
 	commit = sh_out(f, "git rev-parse HEAD");
 	add_run(&h, "w1", commit, 0, id);
-	sh(f, "git push -q origin main && git init -q -b main ../other && git -C ../other commit -q --allow-empty -m x && git -C "
+	sh(f, "git push -q origin main && git init -q -b main ../other && git -C ../other commit -q --allow-empty -m x "
+	      "&& git -C "
 	      "../other update-ref refs/remotes/origin/main HEAD");
 	other = in_root(f, "other");
 	must(repo_open(&r, other));

@@ -177,7 +177,8 @@ static void test_repo__linked_work_tree(void **state)
 	char *branch = NULL;
 	struct tree *t;
 
-	sh(f, "echo one >f && git add f && git commit -q -m one && git worktree add -q -b side ../linked && cd ../linked && "
+	sh(f, "echo one >f && git add f && git commit -q -m one && git worktree add -q -b side ../linked && cd "
+	      "../linked && "
 	      "echo two >f && git commit -q -a -m two && echo dirty >f");
 	open_at(f, "linked");
 	assert_text_has(repo_common_dir(f->repo), "/work/.git"); /* shared, so the memory is, too */
@@ -225,7 +226,8 @@ static void test_tree_read__files_and_what_is_none(void **state)
 	struct buf small = BUF_INIT(3);
 	struct tree *t;
 
-	sh(f, "mkdir -p a/b && echo one >a/b/f && : >empty && git add . && git commit -q -m one && echo changed >a/b/f");
+	sh(f,
+	   "mkdir -p a/b && echo one >a/b/f && : >empty && git add . && git commit -q -m one && echo changed >a/b/f");
 	t = tree_of(f, "HEAD");
 	assert_reads(t, "a/b/f", "one\n"); /* not what lies in the work tree */
 	assert_reads(t, "./a//b/f", "one\n");
@@ -253,8 +255,10 @@ static void test_tree_read__links_inside_are_followed(void **state)
 	struct fixture *f = *state;
 	struct tree *t;
 
-	sh(f, "mkdir -p real/deep links && echo one >real/deep/f && ln -s ../real/deep/f links/file && ln -s ../real links/dir "
-	      "&& ln -s links/file chain && ln -s deep/f real/near && ln -s nothing dangling && git add . && git commit -q -m x");
+	sh(f, "mkdir -p real/deep links && echo one >real/deep/f && ln -s ../real/deep/f links/file && ln -s ../real "
+	      "links/dir "
+	      "&& ln -s links/file chain && ln -s deep/f real/near && ln -s nothing dangling && git add . && git "
+	      "commit -q -m x");
 	t = tree_of(f, "HEAD");
 	assert_reads(t, "links/file", "one\n");
 	assert_reads(t, "chain", "one\n");
@@ -277,8 +281,10 @@ static void test_tree_read__links_that_leave_are_refused(void **state)
 	struct fixture *f = *state;
 	struct tree *t;
 
-	sh(f, "echo secret >../secret && mkdir d && ln -s ../secret up && ln -s ../../secret d/up && ln -s /etc/passwd abs && "
-	      "ln -s .. d/dir && ln -s ../.. d/out && ln -s d/../../secret round && ln -s loop loop && ln -s b a && ln -s a b "
+	sh(f, "echo secret >../secret && mkdir d && ln -s ../secret up && ln -s ../../secret d/up && ln -s /etc/passwd "
+	      "abs && "
+	      "ln -s .. d/dir && ln -s ../.. d/out && ln -s d/../../secret round && ln -s loop loop && ln -s b a && ln "
+	      "-s a b "
 	      "&& git add . && git commit -q -m x");
 	t = tree_of(f, "HEAD");
 	assert_unreadable(t, "up", ERR_INPUT, "up leaves the tree");
@@ -301,8 +307,10 @@ static void test_tree_read__links_that_leave_are_refused(void **state)
 /* ---- LFS, submodules ---- */
 
 #define POINTER                                                                                                        \
-	"oid=$(printf 'the weights' | sha256sum | cut -d' ' -f1); dir=.git/lfs/objects/$(echo $oid | cut -c1-2)/$(echo "   \
-	"$oid | cut -c3-4); printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:%s\\nsize 11\\n' $oid >w.bin; "
+	"oid=$(printf 'the weights' | sha256sum | cut -d' ' -f1); dir=.git/lfs/objects/$(echo $oid | cut "             \
+	"-c1-2)/$(echo "                                                                                               \
+	"$oid | cut -c3-4); printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:%s\\nsize 11\\n' $oid "    \
+	">w.bin; "
 
 static void test_tree_read__lfs_pointer(void **state)
 {
@@ -335,12 +343,14 @@ static void test_tree_read__nearly_a_pointer_is_a_text(void **state)
 	struct fixture *f = *state;
 	struct tree *t;
 
-	sh(f, "printf 'version https://git-lfs.github.com/spec/v1\\nsize 3\\n' >no-oid; "
-	      "printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:../../../../etc/passwd\\nsize 3\\n' >path; "
-	      "git add . && git commit -q -m x");
+	sh(f,
+	   "printf 'version https://git-lfs.github.com/spec/v1\\nsize 3\\n' >no-oid; "
+	   "printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:../../../../etc/passwd\\nsize 3\\n' >path; "
+	   "git add . && git commit -q -m x");
 	t = tree_of(f, "HEAD");
 	assert_reads(t, "no-oid", "version https://git-lfs.github.com/spec/v1\nsize 3\n");
-	assert_reads(t, "path", "version https://git-lfs.github.com/spec/v1\noid sha256:../../../../etc/passwd\nsize 3\n");
+	assert_reads(t, "path",
+		     "version https://git-lfs.github.com/spec/v1\noid sha256:../../../../etc/passwd\nsize 3\n");
 	tree_close(t);
 }
 
@@ -410,7 +420,8 @@ static void test_tree_oid__covers_what_links_point_at(void **state)
 	struct fixture *f = *state;
 	char first[OID_HEX], again[OID_HEX], changed[OID_HEX], plain[OID_HEX], *git_first, *git_now;
 
-	sh(f, "mkdir -p models/smol/sub weights && echo 1 >weights/w && ln -s ../../../weights/w models/smol/sub/w && echo {} "
+	sh(f, "mkdir -p models/smol/sub weights && echo 1 >weights/w && ln -s ../../../weights/w models/smol/sub/w && "
+	      "echo {} "
 	      ">models/smol/config.json && ln -s nowhere models/smol/dangling && git add . && git commit -q -m one");
 	git_first = sh_out(f, "git rev-parse HEAD:models/smol");
 	oid_of_head(f, "models/smol", first);
@@ -571,8 +582,9 @@ static void test_tree_export__a_link_that_leaves(void **state)
 /* What git refuses to make, but will store if told to: a tree "m" with one entry, whose name is no name. */
 static void make_hostile(struct fixture *f, bool is_dir, const char *name)
 {
-	char *id = sh_out(f, is_dir ? "printf '100644 blob %s\\tf\\n' $(echo x | git hash-object -w --stdin) | git mktree"
-				    : "echo x | git hash-object -w --stdin");
+	char *id =
+		sh_out(f, is_dir ? "printf '100644 blob %s\\tf\\n' $(echo x | git hash-object -w --stdin) | git mktree"
+				 : "echo x | git hash-object -w --stdin");
 	char *raw = in_root(f, "work/raw");
 	struct buf b = BUF_INIT(4096);
 
@@ -645,13 +657,16 @@ static void test_tree_export__a_bomb(void **state)
 
 	sh(f, "t=$(git mktree </dev/null); for level in 1 2 3 4 5 6 7 8 9 10; do "
 	      "t=$(for i in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %s\\td%s\\n' $t $i; done | git mktree); done; "
-	      "top=$(printf '040000 tree %s\\tm\\n' $t | git mktree); git update-ref refs/heads/bomb $(git commit-tree -m x $top)");
+	      "top=$(printf '040000 tree %s\\tm\\n' $t | git mktree); git update-ref refs/heads/bomb $(git commit-tree "
+	      "-m x $top)");
 	t = tree_of(f, "refs/heads/bomb");
 	assert_err(tree_oid(t, "m", oid), ERR_INPUT);
 	assert_text_has(err_text(), "more than 100000 files");
 	tree_close(t);
-	sh(f, "t=$(git mktree </dev/null); for level in $(seq 40); do t=$(printf '040000 tree %s\\td\\n' $t | git mktree); done; "
-	      "top=$(printf '040000 tree %s\\tm\\n' $t | git mktree); git update-ref refs/heads/deep $(git commit-tree -m x $top)");
+	sh(f, "t=$(git mktree </dev/null); for level in $(seq 40); do t=$(printf '040000 tree %s\\td\\n' $t | git "
+	      "mktree); done; "
+	      "top=$(printf '040000 tree %s\\tm\\n' $t | git mktree); git update-ref refs/heads/deep $(git commit-tree "
+	      "-m x $top)");
 	t = tree_of(f, "refs/heads/deep");
 	assert_err(tree_export(t, "m", to), ERR_INPUT);
 	assert_text_has(err_text(), "deeper than");

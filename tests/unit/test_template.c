@@ -28,9 +28,11 @@ static void test_template_render__as_jinja2(void **state)
 	size_t i, failures = 0;
 
 	assert_int_equal(json_read(&root, "tests/golden/template.json", 1 << 24), 0);
-	json_array_foreach(json_object_get(root, "cases"), i, one) {
+	json_array_foreach(json_object_get(root, "cases"), i, one)
+	{
 		bool chat = !strcmp(json_string_value(json_array_get(one, 0)), "chat");
-		const char *text = json_string_value(json_array_get(one, 1)), *want = json_string_value(json_array_get(one, 3));
+		const char *text = json_string_value(json_array_get(one, 1)),
+			   *want = json_string_value(json_array_get(one, 3));
 		const json_t *context = json_array_get(json_object_get(root, "contexts"),
 						       (size_t)json_integer_value(json_array_get(one, 2)));
 		struct buf out = BUF_INIT(1 << 20);
@@ -116,7 +118,8 @@ static void test_template_render__adds_behind_what_is_there(void **state)
 static void test_template_render__one_template_many_documents(void **state)
 {
 	(void)state;
-	static const char text[] = "{% set ns = namespace(n=0) %}{% for x in xs %}{% set ns.n = ns.n + x %}{% endfor %}{{ ns.n }}";
+	static const char text[] =
+		"{% set ns = namespace(n=0) %}{% for x in xs %}{% set ns.n = ns.n + x %}{% endfor %}{{ ns.n }}";
 	struct template *t = NULL;
 
 	assert_int_equal(template_parse(&t, text, sizeof(text) - 1, "t"), 0);
@@ -146,8 +149,10 @@ static void test_template_render__bounded(void **state)
 		{ "{{ 'x' * 99999999 }}", "MiB" },
 		{ "{{ '%99999d' % 1 }}{{ 'x'.ljust(999999999) }}", "width" },
 		{ "{% for a in range(1000) %}{{ 'x' * 99999 }}{% endfor %}", "MiB" },
-		{ "{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}", "MiB" },
-		{ "{% set ns = namespace(s=['x']) %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", "steps" },
+		{ "{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+		  "MiB" },
+		{ "{% set ns = namespace(s=['x']) %}{% for a in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+		  "steps" },
 		{ "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "in each other" },
 		{ "{% set l = [1] %}{% set _ = l.append(l) %}{{ l }}", "deep" },
 		{ "{% set l = [1] %}{% set _ = l.append(l) %}{{ l == l }}{{ [l] == [[1, l]] }}", "deep" },
@@ -225,8 +230,9 @@ static void test_template_parse__long_chains(void **state)
 static void test_template__mutated(void **state)
 {
 	(void)state;
-	static const char *const bits[] = { "{{", "}}", "{%", "%}", "(", ")", "[", "]", "|", "-", "'", "\"", "~", "not ", "is ",
-					    "loop", "for ", "if ", "else", "endif", "set ", "1", ":", ",", ".", "**", "\\", "{#", "\n" };
+	static const char *const bits[] = { "{{",   "}}", "{%", "%}",   "(",   ")",    "[",    "]",   "|",    "-",
+					    "'",    "\"", "~",  "not ", "is ", "loop", "for ", "if ", "else", "endif",
+					    "set ", "1",  ":",  ",",    ".",   "**",   "\\",   "{#",  "\n" };
 	json_t *root = NULL, *cases;
 	struct rng r;
 	int good = 0;
@@ -245,7 +251,8 @@ static void test_template__mutated(void **state)
 			buf_adds(&changed, bits[rng_below(&r, ARRAY_LEN(bits))]);
 		if (at + cut < len)
 			buf_adds(&changed, text + at + cut);
-		rc = render(buf_str(&changed), json_array_get(json_object_get(root, "contexts"), rng_below(&r, 3)), i & 1, &out);
+		rc = render(buf_str(&changed), json_array_get(json_object_get(root, "contexts"), rng_below(&r, 3)),
+			    i & 1, &out);
 		assert_true(rc == 0 || rc == ERR_INPUT);
 		good += !rc;
 		buf_release(&changed);

@@ -70,7 +70,8 @@ static void test_tokenizer_encode__golden_ids(void **state)
 	json_t *base = read_golden(GOLDEN "trained.json"), *cases = read_golden(GOLDEN "cases.json"), *v, *text;
 	size_t i, k = 0;
 
-	json_array_foreach(json_object_get(cases, "variants"), i, v) {
+	json_array_foreach(json_object_get(cases, "variants"), i, v)
+	{
 		struct tokenizer *t = load_variant(base, cases, i);
 		json_array_foreach(json_object_get(cases, "texts"), k, text)
 			check_ids(t, text, json_array_get(json_object_get(v, "ids"), k), json_get_text(v, "name", ""));
@@ -85,17 +86,20 @@ static void test_tokenizer_decode__golden_texts(void **state)
 {
 	(void)state;
 	json_t *base = read_golden(GOLDEN "trained.json"), *cases = read_golden(GOLDEN "cases.json"), *text;
-	const json_t *v = json_array_get(json_object_get(cases, "variants"), 0), *decoded = json_object_get(v, "decoded");
+	const json_t *v = json_array_get(json_object_get(cases, "variants"), 0),
+		     *decoded = json_object_get(v, "decoded");
 	struct tokenizer *t = load_variant(base, cases, 0);
 	size_t k;
 
-	json_array_foreach(json_object_get(cases, "texts"), k, text) {
+	json_array_foreach(json_object_get(cases, "texts"), k, text)
+	{
 		struct tokens ids = { 0 };
 		assert_int_equal(tokenizer_encode(t, &ids, json_string_value(text), json_string_length(text), true), 0);
 		for (int skip = 0; skip < 2; skip++) {
 			struct buf out = BUF_INIT(1 << 20);
 			tokenizer_decode(t, &out, ids.ids, ids.n, skip);
-			assert_string_equal(buf_str(&out), json_string_value(json_array_get(json_array_get(decoded, (size_t)skip), k)));
+			assert_string_equal(buf_str(&out), json_string_value(json_array_get(
+								   json_array_get(decoded, (size_t)skip), k)));
 			buf_release(&out);
 		}
 		tokens_release(&ids);
@@ -154,7 +158,8 @@ static void test_tokenizer_encode__every_code_point_as_the_library(void **state)
 	int n = 0;
 	size_t i;
 
-	json_array_foreach(json_object_get(cases, "variants"), i, v) {
+	json_array_foreach(json_object_get(cases, "variants"), i, v)
+	{
 		const char *want = json_get_text(v, "sweep", NULL);
 		struct tokenizer *t;
 		char got[17];
@@ -347,43 +352,67 @@ static const struct refusal {
 	{ "{\"decoder\": {\"type\": \"Metaspace\"}}", "decoder.type: Metaspace is not supported yet" },
 	{ "{\"pre_tokenizer\": null}", "pre_tokenizer: a tokenizer without ByteLevel" },
 	{ "{\"pre_tokenizer\": {\"type\": \"Whitespace\"}}", "pre_tokenizer: Whitespace is not supported yet" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": \"Digits\"}]}}",
+	{ "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": "
+	  "\"Digits\"}]}}",
 	  "pre_tokenizer[1]: a step behind ByteLevel" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\p{N}{1,3}+\"}, \"behavior\": \"Isolated\"}}",
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\p{N}{1,3}+\"}, \"behavior\": "
+	  "\"Isolated\"}}",
 	  "the pattern uses \"{1,3}+\"" },
 	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"a.c\"}, \"behavior\": \"Isolated\"}}",
 	  "the pattern uses \".\"" },
 	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"a*\"}, \"behavior\": \"Isolated\"}}",
 	  "matches the empty text" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a\"}, \"behavior\": \"Isolated\"}}", "bad pattern" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(?i:ss)\"}, \"behavior\": \"Isolated\"}}", "(?i:" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\w+\"}, \"behavior\": \"Isolated\"}}", "\\w" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"\"}, \"behavior\": \"Isolated\"}}", "1 to" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"Odd\"}}", "behavior: \"Odd\"" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a\"}, \"behavior\": \"Isolated\"}}",
+	  "bad pattern" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(?i:ss)\"}, \"behavior\": "
+	  "\"Isolated\"}}",
+	  "(?i:" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\w+\"}, \"behavior\": "
+	  "\"Isolated\"}}",
+	  "\\w" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"\"}, \"behavior\": \"Isolated\"}}",
+	  "1 to" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"Odd\"}}",
+	  "behavior: \"Odd\"" },
 	{ "{\"post_processor\": {\"type\": \"BertProcessing\"}}", "post_processor.type: BertProcessing" },
 	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}}", "the Sequence A is wanted once" },
-	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}]}}", "no ids for \"x\"" },
+	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}]}}",
+	  "no ids for \"x\"" },
 	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}],"
-	  "\"special_tokens\": {\"x\": {\"ids\": [70000]}}}}", "not in the vocabulary" },
-	{ "{\"added_tokens\": [{\"id\": 5, \"content\": \"<|endoftext|>\"}]}", "says id 5, but by the vocabulary it is 0" },
-	{ "{\"added_tokens\": [{\"id\": 701, \"content\": \"<new>\"}]}", "says id 701, but by the vocabulary it is 700" },
+	  "\"special_tokens\": {\"x\": {\"ids\": [70000]}}}}",
+	  "not in the vocabulary" },
+	{ "{\"added_tokens\": [{\"id\": 5, \"content\": \"<|endoftext|>\"}]}",
+	  "says id 5, but by the vocabulary it is 0" },
+	{ "{\"added_tokens\": [{\"id\": 701, \"content\": \"<new>\"}]}",
+	  "says id 701, but by the vocabulary it is 700" },
 	{ "{\"added_tokens\": [{\"content\": \"<new>\"}]}", "an id and a content are wanted" },
-	{ "{\"added_tokens\": [{\"id\": 0, \"content\": \"<|endoftext|>\"}, {\"id\": 0, \"content\": \"<|endoftext|>\"}]}", "there twice" },
+	{ "{\"added_tokens\": [{\"id\": 0, \"content\": \"<|endoftext|>\"}, {\"id\": 0, \"content\": "
+	  "\"<|endoftext|>\"}]}",
+	  "there twice" },
 	{ "{\"added_tokens\": 3}", "added_tokens: a list is wanted" },
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}", "have the same id 0" },
-	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 2}, \"merges\": []}}", "the id of \"b\" is not in 0..1" },
+	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 2}, \"merges\": []}}",
+	  "the id of \"b\" is not in 0..1" },
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": -1}, \"merges\": []}}", "the id of \"a\"" },
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0.5}, \"merges\": []}}", "the id of \"a\"" },
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}", "model.vocab" },
-	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}}", "merges[0]: \"ab\" is not in" },
-	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [[\"a\", \"zz\"]]}}", "merges[0]: \"zz\" is not in" },
-	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b c\"]}}", "two tokens are wanted" },
-	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [3]}}", "two tokens are wanted" },
+	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}}",
+	  "merges[0]: \"ab\" is not in" },
+	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [[\"a\", \"zz\"]]}}",
+	  "merges[0]: \"zz\" is not in" },
+	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b c\"]}}",
+	  "two tokens are wanted" },
+	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [3]}}",
+	  "two tokens are wanted" },
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}}}", "model.merges: a list" },
-	{ "{\"model\": {\"type\": \"BPE\", \"dropout\": 0.1, \"vocab\": {\"a\": 0}, \"merges\": []}}", "model.dropout" },
-	{ "{\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": {\"a\": 0}, \"merges\": []}}", "end_of_word_suffix" },
-	{ "{\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"vocab\": {\"a\": 0}, \"merges\": []}}", "model.unk_token" },
-	{ "{\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}}", "model.byte_fallback" },
+	{ "{\"model\": {\"type\": \"BPE\", \"dropout\": 0.1, \"vocab\": {\"a\": 0}, \"merges\": []}}",
+	  "model.dropout" },
+	{ "{\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
+	  "end_of_word_suffix" },
+	{ "{\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
+	  "model.unk_token" },
+	{ "{\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}}",
+	  "model.byte_fallback" },
 };
 
 static void test_tokenizer_parse__refuses_by_field(void **state)
@@ -413,9 +442,10 @@ static void test_tokenizer_parse__refuses_by_field(void **state)
 static void test_tokenizer_encode__unknown_bytes(void **state)
 {
 	(void)state;
-	static const char file[] = "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"decoder\": null,"
-				   "\"model\": {\"type\": \"BPE\", %s \"vocab\": {\"?\": 0, \"a\": 1, \"aa\": 2},"
-				   "\"merges\": [\"#version: 0.2\", \"a a\"]}}";
+	static const char file[] =
+		"{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"decoder\": null,"
+		"\"model\": {\"type\": \"BPE\", %s \"vocab\": {\"?\": 0, \"a\": 1, \"aa\": 2},"
+		"\"merges\": [\"#version: 0.2\", \"a a\"]}}";
 	static const struct {
 		const char *options, *ids;
 	} cases[] = { { "", "2 1 " },

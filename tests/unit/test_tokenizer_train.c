@@ -143,12 +143,14 @@ static void test_tokenizer_train__bytes_that_are_not_utf8(void **state)
 static void test_tokenizer_train__bad_sizes_and_tokens(void **state)
 {
 	(void)state;
-	static const char *const twice[] = { "<a>", "<a>", NULL }, *const empty[] = { "", NULL }, *const broken[] = { "\xff", NULL };
+	static const char *const twice[] = { "<a>", "<a>", NULL }, *const empty[] = { "", NULL },
+				 *const broken[] = { "\xff", NULL };
 	const char *text = "x";
 	size_t len = 1;
 	struct buf out = BUF_INIT(1 << 20);
 
-	assert_int_equal(tokenizer_train(&out, &text, &len, 1, &(struct tokenizer_train){ .vocab_size = 255 }), ERR_INPUT);
+	assert_int_equal(tokenizer_train(&out, &text, &len, 1, &(struct tokenizer_train){ .vocab_size = 255 }),
+			 ERR_INPUT);
 	assert_non_null(strstr(err_text(), "256"));
 	assert_int_equal(tokenizer_train(&out, &text, &len, 1, &(struct tokenizer_train){ 258, special }), ERR_INPUT);
 	assert_int_equal(tokenizer_train(&out, &text, &len, 1, &(struct tokenizer_train){ 1 << 30, NULL }), ERR_INPUT);

@@ -92,15 +92,18 @@ static void test_vm_exp__below_two_ulp(void **state)
 	rng_seed(&r, 1, 0);
 	double worst = 0;
 	for (int i = 0; i < 400000; i++) {
-		double x = i % 4 == 0 ? uniform(&r, -745, 709.78) : i % 4 == 1 ? uniform(&r, -1, 1)
-				 : i % 4 == 2 ? uniform(&r, -30, 0) : uniform(&r, -745, -700);
+		double x = i % 4 == 0   ? uniform(&r, -745, 709.78)
+			   : i % 4 == 1 ? uniform(&r, -1, 1)
+			   : i % 4 == 2 ? uniform(&r, -30, 0)
+					: uniform(&r, -745, -700);
 		double e = error_ulp(vm_exp(x), expl((long double)x));
 		worst = e > worst ? e : worst;
 	}
 	print_message("exp: %.3f ulp\n", worst);
 	assert_true(worst < 1.25);
 	assert_true(vm_exp(0) == 1 && vm_exp(-INFINITY) == 0 && isinf(vm_exp(INFINITY)) && isnan(vm_exp(NAN)));
-	assert_true(isinf(vm_exp(709.79)) && vm_exp(-745.2) == 0 && vm_exp(-745.0) == 0x1p-1074 && isinf(vm_exp(1e308)));
+	assert_true(isinf(vm_exp(709.79)) && vm_exp(-745.2) == 0 && vm_exp(-745.0) == 0x1p-1074 &&
+		    isinf(vm_exp(1e308)));
 }
 
 static void test_vm_log__below_one_ulp(void **state)
@@ -110,8 +113,9 @@ static void test_vm_log__below_one_ulp(void **state)
 	rng_seed(&r, 2, 0);
 	double worst = 0;
 	for (int i = 0; i < 400000; i++) {
-		double x = i % 3 == 0 ? uniform(&r, 0.5, 2) : i % 3 == 1 ? exp(uniform(&r, -744, 709))
-									   : 1 + uniform(&r, -1e-3, 1e-3);
+		double x = i % 3 == 0   ? uniform(&r, 0.5, 2)
+			   : i % 3 == 1 ? exp(uniform(&r, -744, 709))
+					: 1 + uniform(&r, -1e-3, 1e-3);
 		if (x == 1)
 			continue;
 		double e = error_ulp(vm_log(x), logl((long double)x));
@@ -138,7 +142,8 @@ static void test_vm_sincos__below_one_ulp(void **state)
 		else if (i % 4 == 1)
 			x = uniform(&r, -top, top);
 		else if (i % 4 == 2) /* beside a multiple of pi/2, where the reduction cancels */
-			x = (double)rng_below(&r, 600000) * M_PI_2 * (1 + (double)((int)rng_below(&r, 3) - 1) * 0x1p-52);
+			x = (double)rng_below(&r, 600000) * M_PI_2 *
+			    (1 + (double)((int)rng_below(&r, 3) - 1) * 0x1p-52);
 		else
 			x = (double)rng_below(&r, 1 << 20);
 		double s, c;
@@ -194,7 +199,8 @@ static void test_vm_pow__special_values(void **state)
 	assert_true(vm_pow(2, 1024) == INFINITY && vm_pow(2, -1100) == 0 && vm_pow(1e300, 1e300) == INFINITY);
 	assert_true(vm_pow(0, 2) == 0 && vm_pow(0, -2) == INFINITY);
 	assert_true(vm_pow(INFINITY, 2) == INFINITY && vm_pow(INFINITY, -2) == 0);
-	assert_true(vm_pow(0.5, INFINITY) == 0 && vm_pow(0.5, -INFINITY) == INFINITY && vm_pow(2, INFINITY) == INFINITY);
+	assert_true(vm_pow(0.5, INFINITY) == 0 && vm_pow(0.5, -INFINITY) == INFINITY &&
+		    vm_pow(2, INFINITY) == INFINITY);
 	assert_true(isnan(vm_pow(-2, 2)) && isnan(vm_pow(NAN, 2)) && isnan(vm_pow(2, NAN)));
 }
 
