@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # lib.sh: what the end-to-end tests share. Each test runs in a trash folder of its own and prints TAP.
 #
 #	. "$(dirname "$0")/lib.sh"
@@ -14,8 +15,9 @@ TRASH=$(mktemp -d "${TMPDIR:-/tmp}/assay-e2e-XXXXXX")
 trap 'chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
 trap 'exit 143' TERM INT
 OUT=$TRASH/.out
-ERR=$TRASH/.err
+# shellcheck disable=SC2034 # the tests use it
 HERE=$(cd "$(dirname "$0")" && pwd)
+ERR=$TRASH/.err
 export HOME=$TRASH/home NO_COLOR=1 GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C.UTF-8
 unset ASSAY_HOME GITHUB_ACTIONS GITLAB_CI CI GIT_DIR GIT_WORK_TREE 2>/dev/null
 mkdir -p "$HOME"

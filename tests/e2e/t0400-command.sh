@@ -28,7 +28,7 @@ check "a policy without a sandbox refuses commands" 78 assay run
 has "sandbox: bubblewrap"
 echo "sandbox: external" >>assay.yaml && commit_all "policy: external sandbox"
 check "an external sandbox runs it" 0 assay run --json
-is "it trained" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" done
+is "it trained" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" "done"
 echo hello >unrelated && commit_all "unrelated"
 check "an unrelated change runs nothing" 0 assay run --json
 is "it was reused" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" reused
