@@ -75,11 +75,11 @@ static int plugin_path(char **out)
 static int plugin_absent(const char *path)
 {
 	bool driver = has_driver();
-	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not built (no CUDA toolkit was found at build time)%s", path,
+
+	err_set(ERR_UNAVAILABLE,
+		"cuda: the plugin %s is not built (the CUDA back end is not a part of this version yet)%s", path,
 		driver ? "" : ", and there is no NVIDIA driver (libcuda.so.1) on this machine");
-	return err_hint(ERR_UNAVAILABLE, "%s",
-			driver ? "install the CUDA toolkit (nvcc) and run make CUDA=1, or use the device cpu"
-			       : "use the device cpu");
+	return err_hint(ERR_UNAVAILABLE, "use the device cpu");
 }
 
 static int plugin_load(void **out, const char *path)

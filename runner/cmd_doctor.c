@@ -50,10 +50,11 @@ static void check_devices(void)
 static void check_programs(void)
 {
 	char text[128];
+	bool works;
 
 	say(program((const char *[]){ "git", "--version", NULL }, text), "git", text, "apt-get install git");
-	say(program((const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL }, text), "sandbox",
-	    *text ? text : "bubblewrap, for finetune.command",
+	works = program((const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL }, text);
+	say(works, "sandbox", works || !*text ? "bubblewrap, for finetune.command" : text,
 	    "apt-get install bubblewrap, and allow user namespaces; needed only for finetune.command");
 	say(program((const char *[]){ "git", "lfs", "version", NULL }, text), "git-lfs", text,
 	    "apt-get install git-lfs; needed only where the repository keeps files there");
