@@ -66,6 +66,11 @@ void report_add_count(const json_t *report, const struct report_rows *rows, stru
 /* The version made and what became of the alias, as plain sentences (hostile names in them are not escaped).
  * Nothing if neither is there. */
 void report_add_promotion(const json_t *report, struct buf *out);
+/* What of the questions stands in the training data: one plain sentence (hostile names in it are not escaped), and how
+ * many tasks it concerns. Nothing if it was not counted. */
+size_t report_add_overlap(const json_t *report, struct buf *out);
+/* "17 at data/train.jsonl:203, …": the examples of a row of overlap.tasks. */
+void report_add_overlap_examples(const json_t *row, struct buf *out);
 /* "3 metrics without a clear change", or "3 other metrics" where none has a baseline. */
 void report_add_same(const struct report_rows *rows, struct buf *out);
 double report_confidence(const json_t *report); /* 0.95 where none is given */

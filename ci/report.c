@@ -18,6 +18,8 @@
  *	metrics     [{suite, task, metric, filter*, value, stderr*, n, baseline*, higher_is_better}]
  *	samples*    {broken [{task, id, prompt*, target*, before*, after*}], n_broken, n_fixed}
  *	training*   {method, steps, tokens, first_loss, last_loss, seconds, reused, curve [[step, loss], …]}
+ *	overlap*    {tasks [{suite, task, n, exact, ngram, documents, examples [{id, how, where}]}], missing* [text]}: the
+ *	            documents of a task that the training data has; missing: what of it could not be compared
  *	steps       [{name, status, seconds}] in the order of the run
  *	version*    {model, number, object};  promotion* {state proposed|made|kept|refused, alias, from*, to*, why*}
  *	notes       [text]
@@ -70,6 +72,7 @@ static const struct member report_members[] = {
 	{ "metrics", T_ARRAY },
 	{ "samples", T_OBJECT | T_NULL },
 	{ "training", T_OBJECT | T_NULL },
+	{ "overlap", T_OBJECT | T_NULL },
 	{ "steps", T_ARRAY },
 	{ "version", T_OBJECT | T_NULL },
 	{ "promotion", T_OBJECT | T_NULL },
@@ -145,6 +148,27 @@ static const struct member training_members[] = {
 	{ "method", T_TEXT | T_NULL },       { "steps", T_INT | T_NULL },        { "tokens", T_INT | T_NULL },
 	{ "first_loss", T_NUMBER | T_NULL }, { "last_loss", T_NUMBER | T_NULL }, { "seconds", T_NUMBER | T_NULL },
 	{ "reused", T_FLAG | T_NULL },       { "curve", T_ARRAY | T_NULL },      MEMBERS_END,
+};
+static const struct member overlap_members[] = {
+	{ "tasks", T_ARRAY },
+	{ "missing", T_ARRAY | T_NULL },
+	MEMBERS_END,
+};
+static const struct member overlap_task_members[] = {
+	{ "suite", T_TEXT | T_NULL },
+	{ "task", T_TEXT },
+	{ "n", T_INT },
+	{ "exact", T_INT },
+	{ "ngram", T_INT },
+	{ "documents", T_INT },
+	{ "examples", T_ARRAY | T_NULL },
+	MEMBERS_END,
+};
+static const struct member overlap_example_members[] = {
+	{ "id", T_TEXT },
+	{ "how", T_TEXT },
+	{ "where", T_TEXT },
+	MEMBERS_END,
 };
 static const struct member step_members[] = {
 	{ "name", T_TEXT },
@@ -267,6 +291,17 @@ static int check_intervals(const json_t *rules)
 	return 0;
 }
 
+static int check_overlap(const json_t *report)
+{
+	const json_t *tasks = json_object_get(json_object_get(report, "overlap"), "tasks"), *row;
+	int rc = check_list(tasks, overlap_task_members, "overlap.tasks", ROWS_MAX);
+	size_t i;
+
+	json_array_foreach(tasks, i, row) if (rc == 0) rc =
+		check_list(json_object_get(row, "examples"), overlap_example_members, "overlap.tasks.examples", 64);
+	return rc;
+}
+
 static int check_curve(const json_t *curve)
 {
 	if (json_array_size(curve) > CURVE_MAX)
@@ -328,6 +363,7 @@ int report_check(const json_t *report)
 	    (rc = check_part(report, "promotion", promotion_members)) ||
 	    (rc = check_list(json_object_get(report, "rules"), rule_members, "rules", ROWS_MAX)) ||
 	    (rc = check_list(json_object_get(report, "metrics"), metric_members, "metrics", ROWS_MAX)) ||
+	    (rc = check_part(report, "overlap", overlap_members)) || (rc = check_overlap(report)) ||
 	    (rc = check_list(json_object_get(report, "steps"), step_members, "steps", 64)) ||
 	    (rc = check_list(json_object_get(samples, "broken"), broken_members, "samples.broken", SAMPLES_MAX)) ||
 	    (rc = check_intervals(json_object_get(report, "rules"))) ||
@@ -563,6 +599,51 @@ void report_rows_release(struct report_rows *rows)
 		free(rows->items[i].label);
 	free(rows->items);
 	*rows = (struct report_rows){ 0 };
+}
+
+/* ---- overlap ---------------------------------------------------------------------------------------------------------- */
+
+void report_add_overlap_examples(const json_t *row, struct buf *out)
+{
+	const json_t *examples = json_object_get(row, "examples"), *e;
+	size_t i;
+
+	json_array_foreach(examples, i, e)
+		buf_addf(out, "%s%s at %s", i ? ", " : "", json_get_text(e, "id", "?"), json_get_text(e, "where", "?"));
+	if ((size_t)json_get_int(row, "documents", 0) > json_array_size(examples) && json_array_size(examples))
+		buf_adds(out, ", \xe2\x80\xa6");
+}
+
+size_t report_add_overlap(const json_t *report, struct buf *out)
+{
+	const json_t *overlap = json_object_get(report, "overlap"), *tasks = json_object_get(overlap, "tasks"), *row;
+	const json_t *missing = json_object_get(overlap, "missing");
+	int64_t n = 0, documents = 0;
+	size_t i, concerned = 0;
+
+	json_array_foreach(tasks, i, row)
+	{
+		n += json_get_int(row, "n", 0);
+		documents += json_get_int(row, "documents", 0);
+		concerned += json_get_int(row, "documents", 0) > 0;
+	}
+	if (!json_array_size(tasks))
+		return 0;
+	if (documents)
+		buf_addf(out, "%lld of the %lld documents asked stand in the training data", (long long)documents,
+			 (long long)n);
+	else
+		buf_addf(out, "None of the %lld documents asked stands in the training data (exact, or by a 13-gram)",
+			 (long long)n);
+	json_array_foreach(missing, i, row)
+	{
+		const char *name = json_string_value(row);
+
+		if (i < 3)
+			buf_addf(out, "%s%s", i ? ", " : "; not compared: ", name ? name : "?");
+	}
+	buf_addc(out, '.');
+	return concerned;
 }
 
 /* ---- phrases ------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
  * character of a paragraph is an entity unless it is a letter: no list, no heading, no quick action ("/close").
  *
  * Budget. Parts are made first and put together afterwards. Over max_bytes they go in this order: chart, samples,
- * unchanged rows, explanations, then rows of the table from the bottom. Never: the verdict, the sentence, footer and
+ * unchanged rows, overlap, explanations, then rows of the table from the bottom. Never: the verdict, the sentence, footer and
  * marker; their parts are bounded: some 2 KB, 20 KB in the most hostile case. A line says what was left out. */
 #include "base/base.h"
 #include "ci/ci_int.h"
@@ -27,7 +27,8 @@ enum {
 	CELL_POINTS = 80,
 	NAME_POINTS = 80,
 	SENTENCE_POINTS = 600,
-	NOTES_SHOWN = 8
+	NOTES_SHOWN = 8,
+	OVERLAP_SHOWN = 20
 };
 #define PART_MAX ((size_t)4 << 20)
 #define ZERO_WIDTH_SPACE "&#8203;"
@@ -381,6 +382,37 @@ static void part_samples(struct buf *out, const json_t *report)
 	buf_adds(out, "\n</details>\n\n");
 }
 
+static void part_overlap(struct buf *out, const json_t *report)
+{
+	const json_t *tasks = json_object_get(json_object_get(report, "overlap"), "tasks"), *row;
+	struct buf text = BUF_INIT(PART_MAX);
+	size_t concerned = report_add_overlap(report, &text), i, shown = 0;
+
+	if (text.len)
+		add_paragraph(out, buf_str(&text), SENTENCE_POINTS);
+	if (concerned)
+		buf_adds(out, "| task | documents | exact | 13-gram | for example |\n|---|--:|--:|--:|---|\n");
+	json_array_foreach(tasks, i, row)
+	{
+		if (json_get_int(row, "documents", 0) <= 0 || shown++ >= OVERLAP_SHOWN)
+			continue;
+		buf_clear(&text);
+		report_add_overlap_examples(row, &text);
+		buf_adds(out, "| ");
+		add_text(out, json_get_text(row, "task", ""), NAME_POINTS);
+		buf_addf(out, " | %lld of %lld | %lld | %lld | ", (long long)json_get_int(row, "documents", 0),
+			 (long long)json_get_int(row, "n", 0), (long long)json_get_int(row, "exact", 0),
+			 (long long)json_get_int(row, "ngram", 0));
+		add_code(out, buf_str(&text), 3 * CELL_POINTS, TEXT_HEAD);
+		buf_adds(out, " |\n");
+	}
+	if (shown > OVERLAP_SHOWN)
+		buf_addf(out, "\n\xe2\x80\xa6 and %zu more tasks\n", shown - OVERLAP_SHOWN);
+	if (concerned)
+		buf_addc(out, '\n');
+	buf_release(&text);
+}
+
 /* ---- the learning curve -------------------------------------------------------------------------------------------- */
 
 struct curve {
@@ -605,7 +637,7 @@ static void part_marker(struct buf *out, const json_t *report)
 
 /* ---- putting together ------------------------------------------------------------------------------------------------ */
 
-enum part { HEAD, TABLE_HEAD, TABLE_LEGEND, REASONS, SAMPLES, SAME, TRAINING, CHART, FOOTER, MARKER, PARTS };
+enum part { HEAD, TABLE_HEAD, TABLE_LEGEND, REASONS, SAMPLES, SAME, OVERLAP, TRAINING, CHART, FOOTER, MARKER, PARTS };
 
 struct layout {
 	struct buf parts[PARTS];
@@ -634,6 +666,7 @@ static void layout_make(struct layout *l, const json_t *report, const struct rep
 	part_reasons(&l->parts[REASONS], report, rows);
 	part_samples(&l->parts[SAMPLES], report);
 	part_same(&l->parts[SAME], report, rows);
+	part_overlap(&l->parts[OVERLAP], report);
 	part_training(&l->parts[TRAINING], report);
 	part_chart(&l->parts[CHART], report);
 	part_footer(&l->parts[FOOTER], report);
@@ -658,7 +691,7 @@ static void add_left_out(struct buf *out, const struct layout *l)
 	const char *comma = "";
 
 	if (l->rows_kept == l->n_rows && !l->dropped[CHART] && !l->dropped[SAMPLES] && !l->dropped[SAME] &&
-	    !l->dropped[REASONS])
+	    !l->dropped[REASONS] && !l->dropped[OVERLAP])
 		return;
 	buf_adds(out, "<sub>Left out for length: ");
 	if (l->rows_kept < l->n_rows) {
@@ -671,6 +704,7 @@ static void add_left_out(struct buf *out, const struct layout *l)
 	} names[] = { { REASONS, "explanations" },
 		      { SAME, "unchanged metrics" },
 		      { SAMPLES, "samples" },
+		      { OVERLAP, "overlap" },
 		      { CHART, "learning curve" } };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (l->dropped[names[i].part]) {
@@ -708,7 +742,7 @@ static size_t layout_size(const struct layout *l)
 
 static void layout_fit(struct layout *l, size_t max_bytes)
 {
-	static const enum part order[] = { CHART, SAMPLES, SAME, REASONS };
+	static const enum part order[] = { CHART, SAMPLES, SAME, OVERLAP, REASONS };
 
 	for (size_t i = 0; i < ARRAY_LEN(order) && layout_size(l) > max_bytes; i++)
 		l->dropped[order[i]] = l->parts[order[i]].len > 0;

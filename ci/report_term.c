@@ -17,7 +17,7 @@
 #include <math.h>
 #include <wchar.h>
 
-enum { SAMPLES_SHOWN = 5, ROWS_SHOWN = 24, WIDTH_MIN = 40, WIDTH_MAX = 160 };
+enum { SAMPLES_SHOWN = 5, ROWS_SHOWN = 24, OVERLAP_SHOWN = 12, WIDTH_MIN = 40, WIDTH_MAX = 160 };
 #define PART_MAX ((size_t)1 << 20)
 
 enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
@@ -492,6 +492,31 @@ static void write_reasons(const struct term *t, const json_t *report, const stru
 	}
 }
 
+/* What of the questions was trained on; a task that is concerned gets a line. */
+static void write_overlap(const struct term *t, const json_t *report)
+{
+	const json_t *tasks = json_object_get(json_object_get(report, "overlap"), "tasks"), *row;
+	struct buf text = BUF_INIT(PART_MAX);
+	size_t concerned = report_add_overlap(report, &text), i, shown = 0;
+
+	if (text.len)
+		paragraph(t, concerned ? YELLOW : DIM, buf_str(&text), 2);
+	json_array_foreach(tasks, i, row)
+	{
+		if (json_get_int(row, "documents", 0) <= 0 || shown++ >= OVERLAP_SHOWN)
+			continue;
+		buf_clear(&text);
+		buf_addf(&text, "%s: %lld of %lld (%lld exact, %lld by a 13-gram): ", json_get_text(row, "task", ""),
+			 (long long)json_get_int(row, "documents", 0), (long long)json_get_int(row, "n", 0),
+			 (long long)json_get_int(row, "exact", 0), (long long)json_get_int(row, "ngram", 0));
+		report_add_overlap_examples(row, &text);
+		paragraph(t, PLAIN, buf_str(&text), 4);
+	}
+	if (shown > OVERLAP_SHOWN)
+		buf_addf(t->out, "    \xe2\x80\xa6 and %zu more tasks\n", shown - OVERLAP_SHOWN);
+	buf_release(&text);
+}
+
 /* Items in a row, wrapped between them and never inside one; the rest of what does not fit is left out if lines is
  * reached. */
 struct items {
@@ -624,6 +649,7 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	write_samples(&t, report);
 	buf_addc(out, '\n');
 	write_promotion(&t, report);
+	write_overlap(&t, report);
 	write_steps(&t, report);
 	write_next(&t, report);
 	report_rows_release(&rows);

@@ -57,8 +57,11 @@ const char *suite_task_name(const struct suite *s, size_t i);
 size_t suite_task_docs(const struct suite *s, size_t i);
 /* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */
 struct digest suite_task_digest(const struct suite *s, size_t i);
-/* Calls each(task, text) for the text of every evaluated document (prompt and target), for overlap checks. */
-int suite_each_text(const struct suite *s, int (*each)(const char *task, const char *text, void *arg), void *arg);
+/* Calls each() for every evaluated document, for overlap checks. text: the question, the right answer. */
+struct suite_text {
+	const char *task, *id, *question, *answer;
+};
+int suite_each_text(const struct suite *s, int (*each)(const struct suite_text *text, void *arg), void *arg);
 
 /* How a metric is made from its per-sample pairs (score, weight). */
 enum aggregate {
@@ -108,6 +111,24 @@ int task_result_read_scores(struct task_result *out, const char *text, size_t le
 json_t *suite_result_json(const struct suite_result *r);
 const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
 
+/* ---- overlap: are the questions in the training data? -------------------------------------------------------------- */
+
+/* Index the questions, let the training data go by, read off the counts. What counts as overlap: evals/overlap.c. */
+struct overlap;
+struct overlap *overlap_new(void);
+void overlap_free(struct overlap *o);
+/* Documents of one task are added one behind the other. ERR_INPUT: more than 2^31 words. */
+int overlap_add(struct overlap *o, const char *suite, const struct suite_text *text);
+int overlap_add_suite(struct overlap *o, const struct suite *s);
+/* A text of the training data. line 0: of a file without lines. */
+void overlap_scan_text(struct overlap *o, const char *text, size_t len, const char *file, size_t line);
+/* A line of training data: {"text"}, {"prompt","completion"}, {"messages"}, {"prompt","chosen","rejected"}; of any other
+ * object every text in it. */
+void overlap_scan_example(struct overlap *o, const json_t *example, const char *file, size_t line);
+/* [{"suite","task","n","exact","ngram","documents","examples":[{"id","how","where"}]}], in the order of the tasks.
+ * documents: those with either; examples: the first five. Yours. */
+json_t *overlap_json(struct overlap *o);
+
 /* ---- the gate --------------------------------------------------------------------------------------------------------- */
 
 enum verdict {
@@ -124,8 +145,9 @@ int verdict_parse(enum verdict *out, const char *name);
 enum gate_action { GATE_BLOCK, GATE_WARN, GATE_PASS_THROUGH, GATE_FLOORS, GATE_RESCORE };
 struct gate_rule {
 	char *task, *metric, *filter; /* filter NULL: the task's first */
-	bool has_min, has_max, has_drop, has_increase, drop_relative, increase_relative;
+	bool has_min, has_max, has_drop, has_increase, has_overlap, drop_relative, increase_relative;
 	double min, max, drop, increase; /* drop: in the metric's unit, or a ratio if relative */
+	double overlap;                  /* the largest share of the task's documents that the training data may have */
 };
 struct gate_policy {
 	char *baseline; /* "production"; NULL: none asked for */
@@ -138,6 +160,8 @@ struct gate_policy {
 	enum gate_action no_baseline;                                  /* FLOORS, BLOCK, PASS_THROUGH */
 	enum gate_action inconclusive_push, inconclusive_pull_request; /* WARN, BLOCK */
 	enum gate_action incomparable;                                 /* RESCORE, BLOCK */
+	bool has_overlap;
+	double max_overlap; /* for every task whose rules do not say it themselves */
 };
 /* The defaults of docs/reference.md with no rule. */
 void gate_policy_init(struct gate_policy *p);
@@ -157,6 +181,10 @@ struct gate_result_rule {
 	char *explanation;            /* a sentence with numbers */
 	bool higher_is_better, gated; /* gated false: a watched or merely shown metric; FAIL is then an alarm */
 };
+struct gate_overlap { /* of one task with the training data (overlap.c) */
+	const char *task;
+	size_t n, exact, ngram, documents;
+};
 struct gate_input {
 	const struct task_result *const *candidate;
 	size_t n_candidate;
@@ -165,6 +193,10 @@ struct gate_input {
 	bool identical;           /* same weights, tokenizer, prompt and questions: PASS by identity */
 	const char *incomparable; /* a reason found by the caller, or NULL */
 	bool pull_request;        /* which inconclusive rule applies */
+	const struct gate_overlap
+		*overlap; /* of the candidate's training data; a task that is not here was not counted */
+	size_t n_overlap;
+	const char *overlap_missing; /* what of the data could not be compared, or NULL */
 };
 struct gate_result {
 	enum verdict verdict;

@@ -135,8 +135,8 @@ void task_release(struct task *t);
 int prompt_build(struct buf *out, const struct task *t, const struct doc *d);
 int instance_build(struct instance *out, const struct task *t, const struct doc *d);
 void instance_release(struct instance *in);
-/* The document's text and its right answer alone. */
-int prompt_own_text(struct buf *out, const struct task *t, const struct doc *d);
+/* The document's text and its right answer alone, with the delimiter in front of it. */
+int prompt_own_text(struct buf *question, struct buf *answer, const struct task *t, const struct doc *d);
 
 /* ---- loglik.c, generate_until.c: the request kinds --------------------------------------------------------------- */
 

@@ -130,7 +130,9 @@ static int check_direction(const struct gate_rule *r, const struct metric *m)
 	    (r->has_drop && !(r->drop >= 0 && isfinite(r->drop))) ||
 	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))))
 		return err_set(ERR_INPUT, "gate.require %s.%s: a limit is not a number from 0 up", r->task, r->metric);
-	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase)
+	if (r->has_overlap && !(r->overlap >= 0 && r->overlap <= 1))
+		return err_set(ERR_INPUT, "gate.require %s.%s: max_overlap must be from 0 to 1", r->task, r->metric);
+	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_overlap)
 		return err_set(ERR_INPUT, "gate.require %s.%s: no limit", r->task, r->metric);
 	return 0;
 }
@@ -164,6 +166,27 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 	}
 	pairing_close(&pair);
 	return rc;
+}
+
+/* One row a task: by the rules that name it, else by the limit for all. */
+static void judge_overlap(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in)
+{
+	for (size_t i = 0; i < in->n_candidate; i++) {
+		const char *task = in->candidate[i]->task;
+		bool has = policy->has_overlap, own = false;
+		double limit = policy->max_overlap;
+
+		for (size_t k = 0; k < policy->n; k++) {
+			const struct gate_rule *r = &policy->rules[k];
+
+			if (!r->has_overlap || strcmp(r->task, task))
+				continue;
+			limit = own ? fmin(limit, r->overlap) : r->overlap;
+			has = own = true;
+		}
+		if (has)
+			gate_rule_overlap(row_add(out), task, limit, in);
+	}
 }
 
 static int badness(enum verdict v)
@@ -409,6 +432,8 @@ static int check_policy(const struct gate_policy *policy)
 		return err_set(ERR_INPUT, "gate.target: population comes with a later version");
 	if (!(policy->confidence > 0.5 && policy->confidence < 1))
 		return err_set(ERR_INPUT, "gate.confidence is %g, but must lie between 0.5 and 1", policy->confidence);
+	if (policy->has_overlap && !(policy->max_overlap >= 0 && policy->max_overlap <= 1))
+		return err_set(ERR_INPUT, "gate.max_overlap is %g, but must lie between 0 and 1", policy->max_overlap);
 	return 0;
 }
 
@@ -423,6 +448,8 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 		rc = check_tasks(in->baseline, in->n_baseline, "baseline");
 	for (size_t i = 0; i < policy->n && !rc; i++)
 		rc = judge_rule(&r, policy, &policy->rules[i], in);
+	if (!rc)
+		judge_overlap(&r, policy, in);
 	if (!rc)
 		sort_worst_first(r.rules, r.n);
 	rc = rc ? rc : add_watched(&r, policy, in);

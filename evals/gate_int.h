@@ -44,6 +44,8 @@ struct judge {
 int gate_rule_judge(struct gate_result_rule *row, const struct judge *j);
 /* A row that decides nothing: numbers and a sentence about the change. */
 void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, double confidence, const char *why);
+/* The row of a limit on a task's overlap with the training data. */
+void gate_rule_overlap(struct gate_result_rule *row, const char *task, double limit, const struct gate_input *in);
 void gate_rule_release(struct gate_result_rule *row);
 bool limit_present(const struct gate_rule *rule, enum limit_kind kind);
 const char *limit_name(enum limit_kind kind);

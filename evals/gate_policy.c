@@ -131,8 +131,8 @@ static int rule_check(const struct gate_rule *r, const struct yaml *y, const jso
 	bool binary;
 	int direction = metric_direction(r->metric, &binary);
 
-	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase)
-		return yaml_error(y, map, NULL, "a rule needs min, max, max_drop or max_increase");
+	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_overlap)
+		return yaml_error(y, map, NULL, "a rule needs min, max, max_drop, max_increase or max_overlap");
 	if (r->has_min && r->has_max && r->min > r->max)
 		return yaml_error(y, map, "min", "min %g is above max %g: no model can hold both", r->min, r->max);
 	if (r->has_drop && r->has_increase)
@@ -158,9 +158,22 @@ static int rule_check(const struct gate_rule *r, const struct yaml *y, const jso
 	return 0;
 }
 
+/* A share of documents: 0.01 or 1%. */
+static int overlap_number(const struct yaml *y, const json_t *map, bool *has, double *out)
+{
+	bool percent;
+	int rc = rule_number(y, map, "max_overlap", has, out, &percent);
+
+	if (!rc && *has && !(*out >= 0 && *out <= 1))
+		rc = yaml_error(y, map, "max_overlap",
+				"max_overlap is %g, but it is a share of the documents, from 0 to 1 (or 0%% to 100%%)",
+				*out);
+	return rc;
+}
+
 static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require, const char *name, json_t *map)
 {
-	static const char *const known[] = { "min", "max", "max_drop", "max_increase" };
+	static const char *const known[] = { "min", "max", "max_drop", "max_increase", "max_overlap" };
 	static const char *const later[] = { "cluster", "min_gain", "weights", "weight", "target", "slice" };
 	bool percent;
 	int rc;
@@ -178,6 +191,7 @@ static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require
 	rc = rc ? rc : rule_number(y, map, "max", &r->has_max, &r->max, &percent);
 	rc = rc ? rc : rule_number(y, map, "max_drop", &r->has_drop, &r->drop, &r->drop_relative);
 	rc = rc ? rc : rule_number(y, map, "max_increase", &r->has_increase, &r->increase, &r->increase_relative);
+	rc = rc ? rc : overlap_number(y, map, &r->has_overlap, &r->overlap);
 	return rc ? rc : rule_check(r, y, map);
 }
 
@@ -187,7 +201,7 @@ static int policy_rules(struct gate_policy *p, const struct yaml *y, json_t *gat
 	const char *name;
 	int rc = yaml_get_object(y, gate, "require", &require);
 
-	if (rc)
+	if (rc || (!require && p->has_overlap)) /* a rule for every task is a gate, too */
 		return rc;
 	if (!require || json_object_size(require) == 0) {
 		yaml_error(y, gate, require ? "require" : NULL,
@@ -259,8 +273,8 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 
 static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {
-	static const char *const known[] = { "baseline", "target",      "confidence",   "require",
-					     "watch",    "no_baseline", "inconclusive", "incomparable" };
+	static const char *const known[] = { "baseline",    "target",       "confidence",   "require",    "watch",
+					     "no_baseline", "inconclusive", "incomparable", "max_overlap" };
 	static const char *const later[] = { "stop", "attempts", "strict_power", "cluster", "early_stop" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },
@@ -282,6 +296,7 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 	rc = rc ? rc : policy_word(y, gate, "no_baseline", no_baseline, ARRAY_LEN(no_baseline), &p->no_baseline);
 	rc = rc ? rc : policy_inconclusive(p, y, gate);
 	rc = rc ? rc : policy_word(y, gate, "incomparable", incomparable, ARRAY_LEN(incomparable), &p->incomparable);
+	rc = rc ? rc : overlap_number(y, gate, &p->has_overlap, &p->max_overlap);
 	rc = rc ? rc : policy_rules(p, y, gate);
 	return rc ? rc : policy_watch(p, y, gate);
 }

@@ -7,6 +7,9 @@
  *	             candidate / baseline - 1, from the difference of the log-likelihoods
  * The interval beside it (pair.c) says what is known of samples like these, and decides nothing.
  *
+ * max_overlap is not about scores: it counts the task's documents that the training data has (overlap.c), all of them,
+ * however many were asked.
+ *
  * A run that was cut short never passes a limit. It fails one where even the best end could not hold it: all that is
  * left right, or every sample that the baseline got wrong and that is still to come won. Else it is INCONCLUSIVE. */
 #include "base/base.h"
@@ -300,6 +303,56 @@ int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
 		judge_change(row, j);
 	}
 	return 0;
+}
+
+/* ---- max_overlap --------------------------------------------------------------------------------------------------- */
+
+static void overlap_text(struct buf *out, const struct gate_overlap *o, double limit, double allowed)
+{
+	buf_addf(out, "%zu of %zu document%s stand%s in the training data", o->documents, o->n, o->n == 1 ? "" : "s",
+		 o->documents == 1 ? "s" : "");
+	if (o->documents)
+		buf_addf(out, " (%zu exact, %zu by a 13-gram)", o->exact, o->ngram);
+	buf_addf(out, "; at most %.6g%% allowed, which is %.0f", limit * 100, allowed);
+}
+
+void gate_rule_overlap(struct gate_result_rule *row, const char *task, double limit, const struct gate_input *in)
+{
+	const struct gate_overlap *o = NULL;
+	struct buf text = BUF_INIT(4096);
+	double allowed;
+
+	for (size_t i = 0; i < in->n_overlap; i++)
+		if (strcmp(in->overlap[i].task, task) == 0)
+			o = &in->overlap[i];
+	*row = (struct gate_result_rule){ .rule = mem_printf("%s.overlap: max_overlap %.10g", task, limit),
+					  .task = mem_str(task),
+					  .metric = mem_str("overlap"),
+					  .filter = mem_str("none"),
+					  .baseline = NAN,
+					  .candidate = NAN,
+					  .delta = NAN,
+					  .lo = NAN,
+					  .hi = NAN,
+					  .method = "exact count",
+					  .verdict = VERDICT_INCONCLUSIVE,
+					  .gated = true };
+	if (!o || !o->n) {
+		row->method = "none";
+		row->explanation = mem_str("it is not known how much of it stands in the training data");
+		return;
+	}
+	row->n = o->n;
+	row->candidate = (double)o->documents / (double)o->n;
+	allowed = floor(limit * (double)o->n + 1e-9);
+	overlap_text(&text, o, limit, allowed);
+	if ((double)o->documents > allowed)
+		row->verdict = VERDICT_FAIL;
+	else if (!in->overlap_missing)
+		row->verdict = VERDICT_PASS;
+	else
+		buf_addf(&text, "; not compared: %s", in->overlap_missing);
+	row->explanation = buf_take(&text);
 }
 
 void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, double confidence, const char *why)

@@ -366,21 +366,21 @@ void instance_release(struct instance *in)
 	*in = (struct instance){ 0 };
 }
 
-int prompt_own_text(struct buf *out, const struct task *t, const struct doc *d)
+int prompt_own_text(struct buf *question, struct buf *answer, const struct task *t, const struct doc *d)
 {
 	struct instance in;
 	int rc = instance_build(&in, t, d);
 
 	if (rc)
 		return rc;
-	if (t->type != OUTPUT_ROLLING) {
-		rc = field_text(out, &t->text, d);
-		buf_adds(out, t->type == OUTPUT_LOGLIK ? "" : t->target_delimiter);
-	}
+	if (t->type != OUTPUT_ROLLING)
+		rc = field_text(question, &t->text, d);
+	if (t->type == OUTPUT_CHOICE || t->type == OUTPUT_GENERATE)
+		buf_adds(answer, t->target_delimiter);
 	if (t->type != OUTPUT_CHOICE)
-		buf_adds(out, in.targets[0]);
+		buf_adds(answer, in.targets[0]);
 	else if (in.gold[0] >= 0)
-		buf_adds(out, in.choices[in.gold[0]]);
+		buf_adds(answer, in.choices[in.gold[0]]);
 	instance_release(&in);
 	return rc;
 }

@@ -177,18 +177,25 @@ struct digest suite_task_digest(const struct suite *s, size_t i)
 	return s->tasks[i].digest;
 }
 
-int suite_each_text(const struct suite *s, int (*each)(const char *task, const char *text, void *arg), void *arg)
+int suite_each_text(const struct suite *s, int (*each)(const struct suite_text *text, void *arg), void *arg)
 {
-	struct buf text = BUF_INIT((size_t)1 << 28);
+	struct buf question = BUF_INIT((size_t)1 << 28), answer = BUF_INIT((size_t)1 << 28);
 	int rc = 0;
 
 	for (size_t i = 0; i < s->n && !rc; i++)
 		for (size_t d = 0; d < s->tasks[i].eval.n && !rc; d++) {
-			buf_clear(&text);
-			rc = prompt_own_text(&text, &s->tasks[i], &s->tasks[i].eval.docs[d]);
-			rc = rc ? rc : each(s->tasks[i].name, buf_str(&text), arg);
+			const struct doc *doc = &s->tasks[i].eval.docs[d];
+
+			buf_clear(&question);
+			buf_clear(&answer);
+			rc = prompt_own_text(&question, &answer, &s->tasks[i], doc);
+			if (!rc)
+				rc = each(&(struct suite_text){ s->tasks[i].name, doc->id, buf_str(&question),
+								buf_str(&answer) },
+					  arg);
 		}
-	buf_release(&text);
+	buf_release(&question);
+	buf_release(&answer);
 	return rc;
 }
 

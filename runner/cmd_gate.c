@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "evals/evals.h"
 #include "runner/cmd.h"
+#include "runner/plan_overlap.h"
 #include "runner/config.h"
 
 #define FILE_MAX ((size_t)4 << 30)
@@ -15,6 +16,7 @@ struct side {
 	const struct task_result **list;
 	size_t n;
 	char run[DIGEST_HEX];
+	json_t *overlap; /* as the run counted it; NULL: not known */
 };
 
 static bool is_path(const char *name)
@@ -78,6 +80,7 @@ static int load_run(struct side *s, struct place *place, const char *name)
 			break;
 		s->n++;
 	}
+	s->overlap = json_incref(json_object_get(record, "overlap"));
 	json_decref(record);
 	if (rc == 0 && s->n == 0)
 		rc = err_set(ERR_INPUT, "run %.12s has no samples", s->run);
@@ -90,6 +93,7 @@ static void side_release(struct side *s)
 		task_result_release(&s->tasks[i]);
 	free(s->tasks);
 	free(s->list);
+	json_decref(s->overlap);
 }
 
 /* Opens the registry only if one of the two is not a file. */
@@ -192,11 +196,16 @@ static void print_gate(const struct gate_result *g)
 
 static int decide(struct gate_result *g, const struct gate_policy *p, const struct side *a, const struct side *b)
 {
-	const struct gate_input in = {
-		.candidate = b->list, .n_candidate = b->n, .baseline = a->list, .n_baseline = a->n
-	};
+	struct gate_input in = { .candidate = b->list, .n_candidate = b->n, .baseline = a->list, .n_baseline = a->n };
+	char *missing = overlap_missing(b->overlap);
+	int rc;
 
-	return gate_decide(g, p, &in);
+	in.n_overlap = overlap_gate_rows(b->overlap, &in.overlap);
+	in.overlap_missing = missing;
+	rc = gate_decide(g, p, &in);
+	free((void *)(uintptr_t)in.overlap);
+	free(missing);
+	return rc;
 }
 
 int cmd_gate(int argc, char **argv)

@@ -49,14 +49,34 @@ json_t *plan_json(const struct run *run)
 		json_array_append_new(data, json_pack("{s:s,s:s,s:I,s:I}", "path", run->data[i].path, "digest",
 						      run->data[i].oid, "rows", (json_int_t)run->data[i].rows, "bytes",
 						      (json_int_t)run->data[i].bytes));
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O}", "commit", run->commit.oid, "model",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O,s:O?}", "commit", run->commit.oid, "model",
 			 run->questions->model, "trust", trust_name(run->event.trust), "policy",
 			 run->have_target_config ? run->target.oid : "candidate", "numerics", run->numerics,
 			 "train_key", run->train_key, "train", model_source(run), "baseline",
 			 run->baseline.found ? json_pack("{s:s,s:i,s:s}", "name", run->baseline.name, "version",
 							 run->baseline.version, "run", run->baseline.run)
 					     : json_null(),
-			 "suites", suites, "data", data, "alias", run->alias, "notes", run->notes);
+			 "suites", suites, "data", data, "alias", run->alias, "notes", run->notes, "overlap",
+			 run->overlap);
+}
+
+/* Only where there is any: "overlap   sums: 8 of 8 documents stand in the training data …". */
+static void print_overlap(const struct run *run)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(run->overlap, "tasks"), i, row)
+	{
+		int64_t documents = json_get_int(row, "documents", 0);
+
+		if (documents)
+			printf("overlap   %s: %lld of %lld documents stand in the training data (%lld exact, %lld by a "
+			       "13-gram)\n",
+			       json_get_text(row, "task", ""), (long long)documents,
+			       (long long)json_get_int(row, "n", 0), (long long)json_get_int(row, "exact", 0),
+			       (long long)json_get_int(row, "ngram", 0));
+	}
 }
 
 static void print_plan(const struct run *run, const json_t *plan)
@@ -81,6 +101,7 @@ static void print_plan(const struct run *run, const json_t *plan)
 		       "proposes it\n",
 		       run->questions->model, run->alias, run->alias_version ? "v" : "nothing", run->alias_version);
 	printf("numerics  %s\n", run->numerics);
+	print_overlap(run);
 	if (run->n_data) {
 		putchar('\n');
 		print_table(json_object_get(plan, "data"), data_columns, ARRAY_LEN(data_columns));

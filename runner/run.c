@@ -177,6 +177,7 @@ void run_release(struct run *run)
 	free(run->baseline.commit);
 	free(run->baseline.why);
 	buf_release(&run->prompt);
+	json_decref(run->overlap);
 	json_decref(run->training);
 	json_decref(run->record);
 	json_decref(run->promotion);

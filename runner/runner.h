@@ -82,6 +82,8 @@ struct run {
 	struct buf prompt;
 	struct run_data *data;
 	size_t n_data;
+	json_t *overlap; /* of the data with the questions (plan_overlap.c); NULL: nothing is trained on */
+	char overlap_key[DIGEST_HEX];
 	struct run_suite *suites;
 	size_t n_suites;
 	struct run_suite *proposed; /* suites of the candidate that the target does not have: shown, decide nothing */

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "runner/baseline.h"
 #include "runner/evaluate.h"
+#include "runner/plan_overlap.h"
 #include "runner/runner.h"
 
 static int take_lease(struct run *run)
@@ -96,6 +97,7 @@ static int decide(struct run *run, const char *incomparable)
 	size_t n = 0, n_base = 0, total = 0;
 	const struct task_result **cand, **base;
 	struct gate_input in = { 0 };
+	char *missing = overlap_missing(run->overlap);
 	int rc;
 
 	for (size_t i = 0; i < run->n_suites; i++)
@@ -117,8 +119,12 @@ static int decide(struct run *run, const char *incomparable)
 	in.identical = run->identical;
 	in.incomparable = incomparable;
 	in.pull_request = run->event.kind == EVENT_PULL_REQUEST;
+	in.n_overlap = overlap_gate_rows(run->overlap, &in.overlap);
+	in.overlap_missing = missing;
 	rc = gate_decide(&run->gate, &run->questions->gate, &in);
 	run->have_gate = rc == 0;
+	free((void *)(uintptr_t)in.overlap);
+	free(missing);
 	free(cand);
 	free(base);
 	return rc;

@@ -10,6 +10,7 @@
  * would be another model, and is not what a change of the README asks for. What cannot fit is refused here. */
 #include "base/base.h"
 #include "runner/baseline.h"
+#include "runner/plan_overlap.h"
 #include "runner/runner.h"
 
 #include <sys/statvfs.h>
@@ -138,52 +139,63 @@ static int plan_proposed(struct run *run)
 
 /* ---- training data ----------------------------------------------------------------------------------------------------- */
 
-static int count_row(json_t *value, size_t line, void *arg)
-{
-	int64_t *rows = arg;
+struct reading {
+	struct run_data *data;
+	struct overlap *overlap; /* NULL: it is known */
+};
 
-	(void)value;
-	(void)line;
-	++*rows;
+static int read_row(json_t *value, size_t line, void *arg)
+{
+	struct reading *r = arg;
+
+	r->data->rows++;
+	if (r->overlap)
+		overlap_scan_example(r->overlap, value, r->data->path, line);
 	return 0;
 }
 
-static int add_data(struct run *run, const char *path, bool jsonl)
+static int read_data(struct run *run, struct run_data *d, struct overlap *overlap)
 {
-	struct run_data *d = &run->data[run->n_data];
 	struct buf text = BUF_INIT(DATA_MAX);
-	int rc;
+	struct reading r = { d, overlap };
+	int rc = tree_read(run->tree, d->path, &text);
 
-	d->path = mem_str(path);
-	d->rows = -1;
-	run->n_data++;
-	rc = tree_oid(run->tree, path, d->oid);
-	if (rc == 0 && jsonl) {
-		rc = tree_read(run->tree, path, &text);
-		d->bytes = (int64_t)text.len;
-		d->rows = 0;
-		if (rc == 0)
-			rc = json_lines(buf_str(&text), text.len, path, count_row, &d->rows);
-		if (rc == 0 && d->rows == 0) {
-			rc = err_set(ERR_INPUT, "%s has no example in it", path);
-			err_hint(rc,
-				 "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");
-		}
+	d->bytes = (int64_t)text.len;
+	d->rows = 0;
+	if (rc == 0)
+		rc = json_lines(buf_str(&text), text.len, d->path, read_row, &r);
+	if (rc == 0 && d->rows == 0) {
+		rc = err_set(ERR_INPUT, "%s has no example in it", d->path);
+		err_hint(rc, "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");
 	}
 	buf_release(&text);
-	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: finetune: %s", CONFIG_FILE, err_text()) : rc;
+	return rc;
 }
 
+/* The files by name first: they may be known by them. Then each is read once, to be counted and compared. */
 static int plan_data(struct run *run)
 {
 	const struct config_finetune *f = &run->product->finetune;
 	const struct texts *paths = f->command.n ? &f->inputs : &f->data;
+	struct overlap *overlap = NULL;
 	int rc = 0;
 
 	run->data = mem_array(paths->n + 1, sizeof(*run->data));
-	for (size_t i = 0; rc == 0 && i < paths->n; i++)
-		rc = add_data(run, paths->items[i], f->command.n == 0);
-	return rc;
+	for (size_t i = 0; rc == 0 && i < paths->n; i++) {
+		struct run_data *d = &run->data[run->n_data++];
+
+		d->path = mem_str(paths->items[i]);
+		d->rows = -1;
+		rc = tree_oid(run->tree, d->path, d->oid);
+	}
+	if (rc == 0)
+		rc = plan_overlap_open(run, &overlap);
+	for (size_t i = 0; rc == 0 && i < run->n_data && !f->command.n; i++)
+		rc = read_data(run, &run->data[i], overlap);
+	if (rc == 0 && overlap)
+		return plan_overlap_close(run, overlap);
+	overlap_free(overlap);
+	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: finetune: %s", CONFIG_FILE, err_text()) : rc;
 }
 
 /* ---- base and keys -------------------------------------------------------------------------------------------------------- */

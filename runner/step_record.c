@@ -39,6 +39,27 @@ static void add_metrics(json_t *metrics, const struct run_suite *s)
 		}
 }
 
+/* TASK.overlap, the share of the task's documents that the training data has, and TASK.overlap_documents, their number. */
+static void add_overlap(json_t *metrics, const json_t *overlap)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(overlap, "tasks"), i, row)
+	{
+		int64_t n = json_get_int(row, "n", 0), documents = json_get_int(row, "documents", 0);
+		const char *names[] = { "overlap", "overlap_documents" };
+		const double values[] = { n ? (double)documents / (double)n : 0, (double)documents };
+
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			json_array_append_new(metrics, json_pack("{s:s,s:s,s:s,s:s,s:f,s:n,s:I,s:b}", "suite",
+								 json_get_text(row, "suite", ""), "task",
+								 json_get_text(row, "task", ""), "metric", names[k],
+								 "filter", "none", "value", values[k], "stderr", "n",
+								 (json_int_t)n, "higher_is_better", 0));
+	}
+}
+
 static void add_samples(json_t *samples, const struct run_suite *s)
 {
 	json_t *row;
@@ -71,6 +92,9 @@ static json_t *stages_json(const struct run *run)
 			json_object_set(output, "training", run->training);
 		json_array_append_new(list, stage_json("train", run->questions->model, run->train_key, output));
 	}
+	if (run->overlap)
+		json_array_append_new(list, stage_json("overlap", run->questions->model, run->overlap_key,
+						       json_incref(run->overlap)));
 	for (size_t i = 0; i < run->n_suites; i++) {
 		const struct run_suite *s = &run->suites[i];
 
@@ -291,6 +315,7 @@ static json_t *run_document(struct run *run)
 		add_metrics(metrics, &run->suites[i]);
 		add_samples(samples, &run->suites[i]);
 	}
+	add_overlap(metrics, run->overlap);
 	for (size_t i = 0; i < run->n_proposed; i++)
 		add_metrics(proposed, &run->proposed[i]);
 	if (*run->object)
@@ -310,6 +335,7 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "datasets", datasets_json(run));
 	json_object_set_new(r, "edges", edges_json(run));
 	json_object_set_new(r, "training", run->training ? json_incref(run->training) : json_null());
+	json_object_set_new(r, "overlap", run->overlap ? json_incref(run->overlap) : json_null());
 	json_object_set_new(r, "notes", json_incref(run->notes));
 	return r;
 }

@@ -145,6 +145,8 @@ static json_t *metrics_json(const json_t *record, const json_t *rules)
 
 	json_array_foreach(json_object_get(record, "metrics"), i, row)
 	{
+		if (strncmp(json_get_text(row, "metric", ""), "overlap", 7) == 0)
+			continue; /* told in a part of its own */
 		json_t *copy = json_copy(row);
 		const json_t *rule = find_metric(rules, row);
 		json_t *base = rule ? json_object_get(rule, "baseline") : NULL;
@@ -182,7 +184,7 @@ int report_of_record(json_t **report, struct home *h, const char *id, const json
 {
 	static const char *const same[] = { "model",   "commit",   "subject", "branch", "trust",    "verdict", "exit",
 					    "blocks",  "sentence", "seconds", "tool",   "baseline", "policy",  "steps",
-					    "version", "notes",    "created", "error",  "datasets" };
+					    "version", "notes",    "created", "error",  "datasets", "overlap" };
 	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules"), *samples = NULL;
 	int rc;
 

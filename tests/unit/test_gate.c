@@ -432,7 +432,7 @@ static void test_gate_decide__incomparable(void **state)
 	struct gate_policy p = policy_of(rules, 1), both = policy_of(rules, 2);
 	struct task_result base, cand;
 	const struct task_result *cands[1] = { &cand }, *bases[1] = { &base };
-	struct gate_input in = { cands, 1, bases, 1, false, "another tokenizer", false };
+	struct gate_input in = { cands, 1, bases, 1, false, "another tokenizer", false, NULL, 0, NULL };
 	struct gate_result r;
 
 	(void)state;
@@ -505,7 +505,7 @@ static void test_gate_decide__a_run_cut_short_never_passes(void **state)
 	struct gate_policy p = policy_of(&rule, 1);
 	struct task_result base, cand;
 	const struct task_result *cands[1] = { &cand }, *bases[1] = { &base };
-	struct gate_input in = { cands, 1, bases, 1, false, NULL, true };
+	struct gate_input in = { cands, 1, bases, 1, false, NULL, true, NULL, 0, NULL };
 	struct gate_result r;
 
 	(void)state;
@@ -738,6 +738,83 @@ static void test_verdict_parse__names(void **state)
 	assert_int_equal(verdict_parse(&v, "pass"), ERR_INPUT);
 }
 
+/* ---- overlap with the training data ------------------------------------------------------------------------------ */
+
+static void test_gate__overlap_is_held_against_every_task(void **state)
+{
+	struct task_result base, cand;
+	struct gate_rule rule = { .task = T, .metric = ACC, .has_min = true, .min = 0.1 };
+	struct gate_policy p = policy_of(&rule, 1);
+	struct gate_overlap o = { "t", 100, 1, 2, 3 };
+	const struct task_result *list = &cand;
+	struct gate_input in = { .candidate = &list, .n_candidate = 1, .overlap = &o, .n_overlap = 1 };
+	struct gate_result r;
+
+	(void)state;
+	pair_new(&base, &cand, 10, 10, 0, 0);
+	p.has_overlap = true;
+	p.max_overlap = 0.02;
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_FAIL);
+	assert_int_equal(r.exit, 1);
+	assert_string_equal(r.rules[0].rule, "t.overlap: max_overlap 0.02");
+	assert_string_equal(r.sentence,
+			    "t.overlap: 3 of 100 documents stand in the training data (1 exact, 2 by a 13-gram); "
+			    "at most 2% allowed, which is 2");
+	assert_true(r.rules[0].candidate == 0.03 && isnan(r.rules[0].baseline));
+	gate_result_release(&r);
+
+	p.max_overlap = 0.03; /* exactly what is allowed */
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_PASS);
+	gate_result_release(&r);
+
+	rule.has_overlap = true; /* the task's own rule has the last word */
+	rule.overlap = 0;
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_FAIL);
+	gate_result_release(&r);
+	o.documents = o.exact = o.ngram = 0;
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_PASS);
+	gate_result_release(&r);
+	task_result_release(&base);
+	task_result_release(&cand);
+}
+
+static void test_gate__overlap_that_nobody_counted_is_not_passed(void **state)
+{
+	struct task_result base, cand;
+	struct gate_policy p = policy_of(NULL, 0);
+	struct gate_overlap o = { "t", 10, 0, 0, 0 };
+	const struct task_result *list = &cand;
+	struct gate_input in = { .candidate = &list, .n_candidate = 1 };
+	struct gate_result r;
+
+	(void)state;
+	pair_new(&base, &cand, 10, 10, 0, 0);
+	p.has_overlap = true;
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_INCONCLUSIVE);
+	assert_says(r.sentence, "not known");
+	gate_result_release(&r);
+	in.overlap = &o;
+	in.n_overlap = 1;
+	in.overlap_missing = "data/blob";
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_INCONCLUSIVE);
+	assert_says(r.sentence, "not compared: data/blob");
+	gate_result_release(&r);
+	o.documents = 1; /* what was found is enough to fail */
+	assert_int_equal(gate_decide(&r, &p, &in), 0);
+	assert_int_equal(r.verdict, VERDICT_FAIL);
+	gate_result_release(&r);
+	p.max_overlap = 2;
+	assert_int_equal(gate_decide(&r, &p, &in), ERR_INPUT);
+	task_result_release(&base);
+	task_result_release(&cand);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -762,6 +839,8 @@ int main(void)
 		cmocka_unit_test(test_gate_decide__errors),
 		cmocka_unit_test(test_gate_result_json__is_the_contract),
 		cmocka_unit_test(test_verdict_parse__names),
+		cmocka_unit_test(test_gate__overlap_is_held_against_every_task),
+		cmocka_unit_test(test_gate__overlap_that_nobody_counted_is_not_passed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

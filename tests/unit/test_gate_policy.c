@@ -55,6 +55,25 @@ static void test_gate_policy_parse__everything(void **state)
 	gate_policy_release(&p);
 }
 
+static void test_gate_policy_parse__max_overlap(void **state)
+{
+	struct gate_policy p;
+
+	(void)state;
+	assert_int_equal(parse(&p, "max_overlap: 1%\nrequire: {a.acc: {max_overlap: 0}}\n"), 0);
+	assert_true(p.has_overlap && p.max_overlap == 0.01);
+	assert_true(p.rules[0].has_overlap && p.rules[0].overlap == 0);
+	gate_policy_release(&p);
+	assert_int_equal(parse(&p, "max_overlap: 0\n"), 0); /* a gate of its own */
+	assert_int_equal(p.n, 0);
+	gate_policy_release(&p);
+	assert_int_equal(parse(&p, "max_overlap: 3\nrequire: {a.acc: {min: 0}}\n"), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "assay.yaml:1:1: max_overlap is 3"));
+	assert_int_equal(parse(&p, "require: {a.acc: {max_overlap: -0.1}}\n"), ERR_INPUT);
+	assert_int_equal(parse(&p, "require: {a.acc: {max_overlap: many}}\n"), ERR_INPUT);
+	assert_int_equal(parse(&p, "max_overlap: 0\nrequire: {}\n"), ERR_INPUT);
+}
+
 static void test_gate_policy_parse__defaults(void **state)
 {
 	struct gate_policy p;
@@ -106,7 +125,7 @@ static void test_gate_policy_parse__mistakes_say_where(void **state)
 		{ "require: {.acc: {min: 0}}\n", "\".acc\" is not" },
 		{ "require: {'a.acc,': {min: 0}}\n", "is not" },
 		{ "require: {a.acc: 0.8}\n", "expected limits" },
-		{ "require: {a.acc: {}}\n", "a rule needs min, max, max_drop or max_increase" },
+		{ "require: {a.acc: {}}\n", "a rule needs min, max, max_drop, max_increase or max_overlap" },
 		{ "require:\n  a.acc: {max_dropp: 1}\n", "assay.yaml:2:11: unknown key \"max_dropp\"" },
 		{ "require: {a.acc: {max_drop: 0.1, cluster: t}}\n", "cluster in a rule comes with a later version" },
 		{ "require: {a.acc: {min_gain: 0.1}}\n", "min_gain in a rule comes with a later version" },
@@ -139,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gate_policy_parse__everything),
+		cmocka_unit_test(test_gate_policy_parse__max_overlap),
 		cmocka_unit_test(test_gate_policy_parse__defaults),
 		cmocka_unit_test(test_gate_policy_parse__mistakes_say_where),
 	};

@@ -513,6 +513,26 @@ static void test_report_promotion__each_state_in_words(void **state)
 			 "production was not moved: it moved meanwhile.");
 }
 
+static void test_report_markdown__what_was_trained_on_is_told(void **state)
+{
+	json_t *r = fixture(0), *o = json_object_get(r, "overlap");
+	char *s = markdown(r, 0);
+
+	(void)state;
+	assert_has(s, " of the 800 documents asked stand in the training data; not compared: data/blob.");
+	assert_has(s, "| de | 3 of 400 | 2 | 1 | <code>17 at data/train.jsonl&#58;203, \xe2\x80\xa6</code> |");
+	free(s);
+	json_object_del(o, "missing");
+	json_array_remove(json_object_get(o, "tasks"), 0);
+	s = markdown(r, 0);
+	assert_has(s, "None of the 400 documents asked stands in the training data");
+	free(s);
+	assert_int_equal(report_check(r), 0);
+	json_object_set_new(json_array_get(json_object_get(o, "tasks"), 0), "n", json_string("many"));
+	assert_int_equal(report_check(r), ERR_INPUT);
+	json_decref(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -535,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_report_markdown__an_error_has_a_report_too),
 		cmocka_unit_test(test_report_markdown__first_line_tells_whose_rules_and_whether_it_blocks),
 		cmocka_unit_test(test_report_promotion__each_state_in_words),
+		cmocka_unit_test(test_report_markdown__what_was_trained_on_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,23 @@ static void test_report_terminal__nonsense_does_not_crash(void **state)
 	}
 }
 
+static void test_report_terminal__what_was_trained_on_is_told(void **state)
+{
+	json_t *r = fixture(0), *o = json_object_get(r, "overlap");
+	char *s = terminal(r, 120, false);
+
+	(void)state;
+	assert_has(s, "3 of the 800 documents asked stand in the training data; not compared: data/blob.");
+	assert_has(s, "de: 3 of 400 (2 exact, 1 by a 13-gram): 17 at data/train.jsonl:203, \xe2\x80\xa6");
+	free(s);
+	json_object_del(o, "missing");
+	json_array_remove(json_object_get(o, "tasks"), 0);
+	s = terminal(r, 120, false);
+	assert_has(s, "None of the 400 documents asked stands in the training data");
+	free(s);
+	json_decref(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +237,7 @@ int main(void)
 		cmocka_unit_test(test_report_terminal__colours_only_where_asked),
 		cmocka_unit_test(test_report_terminal__an_error_without_a_table),
 		cmocka_unit_test(test_report_terminal__nonsense_does_not_crash),
+		cmocka_unit_test(test_report_terminal__what_was_trained_on_is_told),
 	};
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
 		return 1;

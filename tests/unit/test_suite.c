@@ -312,9 +312,9 @@ static void test_suite_run__a_model_that_gives_no_number_is_an_error(void **stat
 	buf_release(&m.log);
 }
 
-static int gather(const char *task, const char *text, void *arg)
+static int gather(const struct suite_text *text, void *arg)
 {
-	buf_addf(arg, "%s=%s;", task, text);
+	buf_addf(arg, "%s/%s=%s%s;", text->task, text->id, text->question, text->answer);
 	return 0;
 }
 
@@ -326,8 +326,8 @@ static void test_suite_each_text__question_and_right_answer(void **state)
 	(void)state;
 	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
 	assert_int_equal(suite_each_text(s, gather, &out), 0);
-	assert_string_equal(buf_str(&out), "colours=sky?\nAnswer: blue;colours=grass?\nAnswer: green;"
-					   "colours=blood?\nAnswer: red;");
+	assert_string_equal(buf_str(&out), "colours/a=sky?\nAnswer: blue;colours/7=grass?\nAnswer: green;"
+					   "colours/2=blood?\nAnswer: red;");
 	buf_release(&out);
 	suite_free(s);
 }
