@@ -90,7 +90,7 @@ int registry_proposals(struct registry *r, json_t **rows);
 /* ERR_NOTFOUND: the run never proposed. One that is settled already is left alone. */
 int registry_drop_proposal(struct registry *r, const char *run, const char *reason);
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
- * "edges". filter: a model (or NULL); limit 0: all. */
+ * "edges"; filter: a model (or NULL). Or "curves", by step; filter: a run's id. limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
 
 /* Into a new file, then renamed over the old. ERR_BUSY while anybody (this process too) has the registry open. */

@@ -76,7 +76,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 1 /* user_version of schema.sql */
+#define REGISTRY_VERSION 2 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;

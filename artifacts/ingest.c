@@ -36,6 +36,9 @@
 	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role) VALUES (?1, ?2, ?3, "               \
 	"?4, ?5, ?6, ?7)"
 #define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
+#define SQL_POINT                                                                                                      \
+	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "    \
+	"?5, ?6, ?7)"
 #define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
 #define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
 #define SQL_VERSION_THERE "SELECT 1 FROM versions WHERE model = ?1 AND number = ?2"
@@ -147,6 +150,34 @@ static int ingest_lists(struct registry *r, const char *id, const json_t *record
 	return 0;
 }
 
+/* ---- the learning curve ------------------------------------------------------------------------ */
+
+static bool is_point(const json_t *p)
+{
+	if (!json_is_integer(json_array_get(p, 0)) || json_array_size(p) < 2 || json_array_size(p) > 5)
+		return false;
+	for (size_t i = 1; i < json_array_size(p); i++)
+		if (!json_is_number(json_array_get(p, i)) && !json_is_null(json_array_get(p, i)))
+			return false;
+	return true;
+}
+
+/* [[step, loss, lr, grad_norm, tokens per second], …], the last three where they are known. A point of another form is
+ * left out: a curve is for looking at, and no reason to refuse the run that it belongs to. */
+static int ingest_curve(struct registry *r, const char *run, const char *kind, const json_t *points)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < json_array_size(points); i++) {
+		const json_t *p = json_array_get(points, i);
+
+		if (is_point(p))
+			rc = sql_run(r, SQL_POINT, "ttjjjjj", run, kind, json_array_get(p, 0), json_array_get(p, 1),
+				     json_array_get(p, 2), json_array_get(p, 3), json_array_get(p, 4));
+	}
+	return rc;
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 /* *number: the version this run stands for, 0 if none. */
@@ -195,6 +226,8 @@ static int ingest_run(struct registry *r, const char *id, const json_t *record, 
 			 get(base, "run"), get(base, "model"), get(base, "version"), get(base, "name"));
 
 	rc = rc ? rc : ingest_lists(r, id, record);
+	rc = rc ? rc : ingest_curve(r, id, "train", get(get(record, "training"), "curve"));
+	rc = rc ? rc : ingest_curve(r, id, "validation", get(get(record, "training"), "validation"));
 	if (!rc && json_is_object(get(record, "version")))
 		rc = ingest_version(r, id, record, &number, fault);
 	if (!rc && number)

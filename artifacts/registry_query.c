@@ -65,6 +65,8 @@ static const struct list {
 	  "SELECT e.from_node AS \"from\", e.to_node AS \"to\", e.relation, e.run, r.created FROM edges e"
 	  " JOIN runs r ON r.id = e.run"
 	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, e.position LIMIT ?2" },
+	{ "curves", "SELECT run, kind, step, loss, lr, grad_norm, tokens_per_s FROM curves"
+		    " WHERE ?1 IS NULL OR run = ?1 ORDER BY run, kind, step LIMIT ?2" },
 };
 
 /* ---- names of runs --------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 1.
+-- The registry: what the record files say, as rows. user_version 2.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -105,6 +105,20 @@ CREATE TABLE samples (
 	n      INTEGER NOT NULL,
 	object TEXT NOT NULL,
 	PRIMARY KEY (run, suite, task, filter)
+) STRICT;
+
+-- The learning curve of a run's model, thinned out to some hundred points: a row of 'train' is the mean loss of the steps
+-- since the row before, with the rest as it stood at its step; one of 'validation' the loss of the held-out data. A run
+-- that reused a trained model has the curve of that training.
+CREATE TABLE curves (
+	run          TEXT NOT NULL REFERENCES runs (id),
+	kind         TEXT NOT NULL CHECK (kind IN ('train', 'validation')),
+	step         INTEGER NOT NULL,
+	loss         REAL,               -- nats a counted token; NULL: not a finite number
+	lr           REAL,               -- NULL: not known (validation, records from before version 2)
+	grad_norm    REAL,               -- before clipping
+	tokens_per_s REAL,
+	PRIMARY KEY (run, kind, step)
 ) STRICT;
 
 -- What a run kept: role config, model, report, samples, log.

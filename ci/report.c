@@ -17,7 +17,8 @@
  *	            an interval is a one-sided bound of delta, or of the value for a min or max rule
  *	metrics     [{suite, task, metric, filter*, value, stderr*, n, baseline*, higher_is_better}]
  *	samples*    {broken [{task, id, prompt*, target*, before*, after*}], n_broken, n_fixed}
- *	training*   {method, steps, tokens, first_loss, last_loss, seconds, reused, curve [[step, loss], …]}
+ *	training*   {method, steps, tokens, first_loss, last_loss, seconds, reused, curve [[step, loss, …], …],
+ *	            validation* [[step, loss], …], best_step*}
  *	overlap*    {tasks [{suite, task, n, exact, ngram, documents, examples [{id, how, where}]}], missing* [text]}: the
  *	            documents of a task that the training data has; missing: what of it could not be compared
  *	steps       [{name, status, seconds}] in the order of the run
@@ -147,7 +148,8 @@ static const struct member broken_members[] = {
 static const struct member training_members[] = {
 	{ "method", T_TEXT | T_NULL },       { "steps", T_INT | T_NULL },        { "tokens", T_INT | T_NULL },
 	{ "first_loss", T_NUMBER | T_NULL }, { "last_loss", T_NUMBER | T_NULL }, { "seconds", T_NUMBER | T_NULL },
-	{ "reused", T_FLAG | T_NULL },       { "curve", T_ARRAY | T_NULL },      MEMBERS_END,
+	{ "reused", T_FLAG | T_NULL },       { "curve", T_ARRAY | T_NULL },
+	{ "validation", T_ARRAY | T_NULL }, { "best_step", T_INT | T_NULL }, MEMBERS_END,
 };
 static const struct member overlap_members[] = {
 	{ "tasks", T_ARRAY },
@@ -302,17 +304,17 @@ static int check_overlap(const json_t *report)
 	return rc;
 }
 
-static int check_curve(const json_t *curve)
+static int check_curve(const json_t *curve, const char *key)
 {
 	if (json_array_size(curve) > CURVE_MAX)
-		return err_set(ERR_INPUT, "report: training.curve: %zu points, at most %d are read",
+		return err_set(ERR_INPUT, "report: training.%s: %zu points, at most %d are read", key,
 			       json_array_size(curve), CURVE_MAX);
 	for (size_t i = 0; i < json_array_size(curve); i++) {
 		const json_t *p = json_array_get(curve, i);
 
-		if (json_array_size(p) != 2 || !json_is_integer(json_array_get(p, 0)) ||
+		if (json_array_size(p) < 2 || !json_is_integer(json_array_get(p, 0)) ||
 		    !is_number_or_null(json_array_get(p, 1)))
-			return err_set(ERR_INPUT, "report: training.curve[%zu]: [step, loss] is wanted", i);
+			return err_set(ERR_INPUT, "report: training.%s[%zu]: [step, loss, \xe2\x80\xa6] is wanted", key, i);
 	}
 	return 0;
 }
@@ -367,7 +369,8 @@ int report_check(const json_t *report)
 	    (rc = check_list(json_object_get(report, "steps"), step_members, "steps", 64)) ||
 	    (rc = check_list(json_object_get(samples, "broken"), broken_members, "samples.broken", SAMPLES_MAX)) ||
 	    (rc = check_intervals(json_object_get(report, "rules"))) ||
-	    (rc = check_curve(json_object_get(json_object_get(report, "training"), "curve"))))
+	    (rc = check_curve(json_object_get(json_object_get(report, "training"), "curve"), "curve")) ||
+	    (rc = check_curve(json_object_get(json_object_get(report, "training"), "validation"), "validation")))
 		return rc;
 	notes = json_object_get(report, "notes");
 	for (size_t i = 0; i < json_array_size(notes); i++) {

@@ -23,7 +23,6 @@
 
 enum {
 	SAMPLES_SHOWN = 10,
-	CURVE_POINTS = 40,
 	CELL_POINTS = 80,
 	NAME_POINTS = 80,
 	SENTENCE_POINTS = 600,
@@ -415,66 +414,12 @@ static void part_overlap(struct buf *out, const json_t *report)
 
 /* ---- the learning curve -------------------------------------------------------------------------------------------- */
 
-struct curve {
-	double first, last; /* steps */
-	size_t n;
-	double loss[CURVE_POINTS];
-};
-
-static double step_at(const json_t *curve, size_t i)
-{
-	return (double)json_integer_value(json_array_get(json_array_get(curve, i), 0));
-}
-
-static double loss_at(const json_t *curve, size_t i)
-{
-	const json_t *v = json_array_get(json_array_get(curve, i), 1);
-
-	return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-/* A chart's line has equally spaced points: each is the mean of the losses nearest to it, an empty one is drawn
- * between its neighbours. */
-static void curve_make(struct curve *c, const json_t *curve)
-{
-	double sum[CURVE_POINTS] = { 0 };
-	size_t count[CURVE_POINTS] = { 0 }, n = json_array_size(curve);
-
-	*c = (struct curve){ 0 };
-	if (n < 2 || step_at(curve, n - 1) <= step_at(curve, 0))
-		return;
-	c->first = step_at(curve, 0);
-	c->last = step_at(curve, n - 1);
-	c->n = n < CURVE_POINTS ? n : CURVE_POINTS;
-	for (size_t i = 0; i < n; i++) {
-		double at = (step_at(curve, i) - c->first) / (c->last - c->first), loss = loss_at(curve, i);
-
-		if (isnan(loss) || at < 0 || at > 1)
-			continue;
-		sum[(size_t)lround(at * (double)(c->n - 1))] += loss;
-		count[(size_t)lround(at * (double)(c->n - 1))]++;
-	}
-	if (!count[0] || !count[c->n - 1]) {
-		c->n = 0;
-		return;
-	}
-	for (size_t i = 0; i < c->n; i++) {
-		size_t next = i;
-
-		while (!count[next])
-			next++;
-		c->loss[i] = next == i ? sum[i] / (double)count[i]
-				       : c->loss[i - 1] + (sum[next] / (double)count[next] - c->loss[i - 1]) /
-								  (double)(next - i + 1);
-	}
-}
-
 static void part_chart(struct buf *out, const json_t *report)
 {
-	struct curve c;
+	struct report_curve c;
 	double lo, hi;
 
-	curve_make(&c, json_object_get(json_object_get(report, "training"), "curve"));
+	report_curve_make(&c, json_object_get(json_object_get(report, "training"), "curve"), REPORT_CURVE_MAX);
 	if (c.n < 2)
 		return;
 	lo = hi = c.loss[0];
@@ -507,6 +452,7 @@ static void part_training(struct buf *out, const json_t *report)
 		 (long long)json_get_int(t, "tokens", 0));
 	if (!isnan(first) && !isnan(last))
 		buf_addf(out, ", loss %.4g \xe2\x86\x92 %.4g", first, last);
+	report_add_validation(t, out);
 	clock_duration(time, json_get_real(t, "seconds", 0));
 	buf_addf(out, ", %s.\n\n", time);
 }

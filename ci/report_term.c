@@ -517,6 +517,32 @@ static void write_overlap(const struct term *t, const json_t *report)
 	buf_release(&text);
 }
 
+/* "trained  full, 250 steps, 1.2 s, loss 5.5 ▇▅▂▁ 0.01, validation …" */
+static void write_training(const struct term *t, const json_t *report)
+{
+	const json_t *tr = json_object_get(report, "training");
+	double first = report_number(tr, "first_loss"), last = report_number(tr, "last_loss");
+	struct buf text = BUF_INIT(PART_MAX);
+	struct report_curve c;
+	char time[32];
+
+	if (!json_is_object(tr))
+		return;
+	report_curve_make(&c, json_object_get(tr, "curve"), t->width >= 100 ? 40 : t->width >= 70 ? 24 : 12);
+	clock_duration(time, json_get_real(tr, "seconds", 0));
+	buf_addf(&text, "%s %s, %lld steps, %lld tokens, %s",
+		 json_get_flag(tr, "reused", false) ? "trained before:" : "trained:", json_get_text(tr, "method", "full"),
+		 (long long)json_get_int(tr, "steps", 0), (long long)json_get_int(tr, "tokens", 0), time);
+	if (!isnan(first) && !isnan(last)) {
+		buf_addf(&text, ", loss %.4g ", first);
+		report_curve_spark(&c, &text);
+		buf_addf(&text, "%s%.4g", c.n ? " " : "\xe2\x86\x92 ", last);
+	}
+	report_add_validation(tr, &text);
+	paragraph(t, DIM, buf_str(&text), 2);
+	buf_release(&text);
+}
+
 /* Items in a row, wrapped between them and never inside one; the rest of what does not fit is left out if lines is
  * reached. */
 struct items {
@@ -650,6 +676,7 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	buf_addc(out, '\n');
 	write_promotion(&t, report);
 	write_overlap(&t, report);
+	write_training(&t, report);
 	write_steps(&t, report);
 	write_next(&t, report);
 	report_rows_release(&rows);

@@ -23,9 +23,27 @@ static int find(struct place *place, const char *name, char id[DIGEST_HEX], json
 	return rc ? rc : registry_run(place->home.registry, id, record);
 }
 
+/* The learning curve from the registry, as a table or as JSON. */
+static int print_curve(struct place *place, const char *id, bool json)
+{
+	static const char *const columns[] = { "kind:kind", "step:>step", "loss:>loss", "lr:>rate",
+					       "grad_norm:>gradient", "tokens_per_s:>tokens/s" };
+	json_t *rows = NULL;
+	int rc = registry_list(place->home.registry, "curves", id, 0, &rows);
+
+	if (rc == 0 && json)
+		print_json(rows);
+	else if (rc == 0 && json_array_size(rows) == 0)
+		puts("this run has no learning curve: its model was not trained by assay");
+	else if (rc == 0)
+		print_table(rows, columns, ARRAY_LEN(columns));
+	json_decref(rows);
+	return rc;
+}
+
 int cmd_show(int argc, char **argv)
 {
-	bool json = false, markdown = false;
+	bool json = false, markdown = false, curve = false;
 	char id[DIGEST_HEX];
 	json_t *record = NULL, *report = NULL;
 	struct place place;
@@ -33,6 +51,7 @@ int cmd_show(int argc, char **argv)
 	const struct opt opts[] = {
 		OPT_FLAG('j', "json", &json, "the whole record as JSON, with its id"),
 		OPT_FLAG(0, "md", &markdown, "the report as Markdown"),
+		OPT_FLAG(0, "curve", &curve, "the learning curve as a table; with --json as an array"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -50,7 +69,9 @@ int cmd_show(int argc, char **argv)
 	rc = place_open(&place);
 	if (rc == 0)
 		rc = find(&place, argc ? argv[0] : "latest", id, &record);
-	if (rc == 0 && json) {
+	if (rc == 0 && curve) {
+		rc = print_curve(&place, id, json);
+	} else if (rc == 0 && json) {
 		json_object_set_new(record, "id", json_string(id));
 		print_json(record);
 	} else if (rc == 0) {

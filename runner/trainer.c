@@ -7,6 +7,8 @@
 #include "runner/runner.h"
 #include "runner/trainer.h"
 
+#include <math.h>
+
 #define DATA_MAX ((size_t)4 << 30)
 #define CURVE_MAX 200
 #define END_OF_TEXT "<|endoftext|>"
@@ -14,24 +16,33 @@
 /* ---- the learning curve ------------------------------------------------------------------------------------------------- */
 
 struct curve {
-	json_t *points;
-	int64_t every;
-	double sum;
-	int64_t n;
+	json_t *points; /* [step, loss, lr, grad_norm, tokens per second] */
+	int64_t every, n, tokens;
+	double sum, seconds;
 };
 
-/* A point is the mean loss of `every` steps. */
+static json_t *point_number(double x)
+{
+	return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* A point is the mean loss and speed of `every` steps; rate and norm are those of the last. */
 static void curve_add(struct curve *c, const struct train_step *s)
 {
 	if (c->every == 0)
 		c->every = (s->steps + CURVE_MAX - 1) / CURVE_MAX;
 	c->sum += s->loss;
+	c->tokens += s->tokens;
+	c->seconds += s->seconds;
 	c->n++;
 	if (c->n < c->every && s->step < s->steps)
 		return;
-	json_array_append_new(c->points, json_pack("[I,f]", (json_int_t)s->step, c->sum / (double)c->n));
-	c->sum = 0;
-	c->n = 0;
+	json_array_append_new(c->points,
+			      json_pack("[I,o,o,o,o]", (json_int_t)s->step, point_number(c->sum / (double)c->n),
+					point_number(s->lr), point_number(s->grad_norm),
+					point_number(c->seconds > 0 ? (double)c->tokens / c->seconds : 0)));
+	c->sum = c->seconds = 0;
+	c->n = c->tokens = 0;
 }
 
 static int on_step(const struct train_step *s, void *arg)

@@ -29,6 +29,16 @@ is "the verdict is PASS" "$(jq -r .verdict "$OUT")" PASS
 is "no version is made of it" "$(jq -r .version "$OUT")" null
 assay show | grep -q "same weights, tokenizer, prompt and questions" && ok "by identity, and it says so" || not_ok "by identity, and it says so"
 
+is "the learning curve is in the registry" "$(sql "select count(*) > 50 and min(lr) >= 0 and max(grad_norm) > 0 and max(tokens_per_s) > 0 from curves where kind = 'train' and run = (select id from runs order by seq limit 1)")" 1
+is "its last point is the last step" "$(sql "select max(step) from curves where run = (select id from runs order by seq limit 1)")" 250
+check "assay show draws it" 0 assay show sums@v1
+has "full, 250 steps"
+grep -q '█.*▁' "$OUT" && ok "as a line of blocks" || not_ok "as a line of blocks"
+check "and as points" 0 assay show sums@v1 --curve --json
+is "with what belongs to them" "$(jq -r '.[0] | has("loss") and has("lr") and has("grad_norm") and has("tokens_per_s")' "$OUT")" true
+check "or as a table" 0 assay show sums@v1 --curve
+has "tokens/s"
+
 dump() { sqlite3 .git/assay/registry.db .dump | grep -v '^PRAGMA' | sort; }
 dump >"$TRASH/before"
 check "registry check finds no fault" 0 assay registry check

@@ -692,6 +692,39 @@ static void test_registry_add_run__full_disk_leaves_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_registry, fixture_end)
 
+static void test_registry_list__curves_are_the_record_s_points(void **state)
+{
+	struct fixture *f = *state;
+	json_t *r = run_record(f->store, "w1", '1', "main", "branch"), *rows = NULL;
+	char id[DIGEST_HEX];
+
+	/* the third is no point, the fourth has no place of its own, the last is from before rates were kept */
+	json_object_set_new(r, "training",
+			    json_loads("{\"curve\":[[1,5.5,0.001,2.5,100.0],[2,null,0.002,null,110],[\"3\",1],[1,9],[4,0.5]],"
+				       "\"validation\":[[2,0.75]]}",
+				       0, NULL));
+	must(registry_add_run(f->registry, r, id));
+	must(registry_list(f->registry, "curves", id, 0, &rows));
+	assert_int_equal(json_array_size(rows), 4);
+	assert_string_equal(json_get_text(json_array_get(rows, 0), "kind", ""), "train");
+	assert_true(json_get_real(json_array_get(rows, 0), "loss", 0) == 5.5);
+	assert_true(json_get_real(json_array_get(rows, 0), "lr", 0) == 0.001);
+	assert_true(json_get_real(json_array_get(rows, 0), "grad_norm", 0) == 2.5);
+	assert_true(json_get_real(json_array_get(rows, 0), "tokens_per_s", 0) == 100);
+	assert_true(json_is_null(json_object_get(json_array_get(rows, 1), "loss")));
+	assert_int_equal(json_get_int(json_array_get(rows, 2), "step", 0), 4);
+	assert_true(json_is_null(json_object_get(json_array_get(rows, 2), "lr")));
+	assert_string_equal(json_get_text(json_array_get(rows, 3), "kind", ""), "validation");
+	json_decref(rows);
+	json_object_set_new(r, "training", json_string("no object")); /* what is no curve at all is none */
+	must(registry_add_run(f->registry, r, id));
+	must(registry_list(f->registry, "curves", id, 0, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	assert_clean(f->registry);
+	json_decref(rows);
+	json_decref(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -712,6 +745,7 @@ int main(void)
 		TEST(test_registry_find_run__ambiguous_prefix),
 		TEST(test_registry_stage__of_trust_or_stronger),
 		TEST(test_registry_list__newest_first_and_flat),
+		TEST(test_registry_list__curves_are_the_record_s_points),
 		TEST(test_registry_add_run__two_processes_number_without_gap),
 		TEST(test_registry_add_run__killed_writers),
 		TEST(test_registry_add_run__full_disk_leaves_nothing),
