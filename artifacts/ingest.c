@@ -37,7 +37,7 @@
 	"?4, ?5, ?6, ?7)"
 #define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_POINT                                                                                                      \
-	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "    \
+	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "   \
 	"?5, ?6, ?7)"
 #define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
 #define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"

@@ -75,7 +75,6 @@ void report_add_overlap_examples(const json_t *row, struct buf *out);
 void report_add_same(const struct report_rows *rows, struct buf *out);
 double report_confidence(const json_t *report); /* 0.95 where none is given */
 
-
 /* ---- the learning curve (report_curve.c) ------------------------------------------------------------------------------ */
 
 enum { REPORT_CURVE_MAX = 40 };

@@ -146,10 +146,17 @@ static const struct member broken_members[] = {
 	MEMBERS_END,
 };
 static const struct member training_members[] = {
-	{ "method", T_TEXT | T_NULL },       { "steps", T_INT | T_NULL },        { "tokens", T_INT | T_NULL },
-	{ "first_loss", T_NUMBER | T_NULL }, { "last_loss", T_NUMBER | T_NULL }, { "seconds", T_NUMBER | T_NULL },
-	{ "reused", T_FLAG | T_NULL },       { "curve", T_ARRAY | T_NULL },
-	{ "validation", T_ARRAY | T_NULL }, { "best_step", T_INT | T_NULL }, MEMBERS_END,
+	{ "method", T_TEXT | T_NULL },
+	{ "steps", T_INT | T_NULL },
+	{ "tokens", T_INT | T_NULL },
+	{ "first_loss", T_NUMBER | T_NULL },
+	{ "last_loss", T_NUMBER | T_NULL },
+	{ "seconds", T_NUMBER | T_NULL },
+	{ "reused", T_FLAG | T_NULL },
+	{ "curve", T_ARRAY | T_NULL },
+	{ "validation", T_ARRAY | T_NULL },
+	{ "best_step", T_INT | T_NULL },
+	MEMBERS_END,
 };
 static const struct member overlap_members[] = {
 	{ "tasks", T_ARRAY },
@@ -314,7 +321,8 @@ static int check_curve(const json_t *curve, const char *key)
 
 		if (json_array_size(p) < 2 || !json_is_integer(json_array_get(p, 0)) ||
 		    !is_number_or_null(json_array_get(p, 1)))
-			return err_set(ERR_INPUT, "report: training.%s[%zu]: [step, loss, \xe2\x80\xa6] is wanted", key, i);
+			return err_set(ERR_INPUT, "report: training.%s[%zu]: [step, loss, \xe2\x80\xa6] is wanted", key,
+				       i);
 	}
 	return 0;
 }

@@ -531,8 +531,9 @@ static void write_training(const struct term *t, const json_t *report)
 	report_curve_make(&c, json_object_get(tr, "curve"), t->width >= 100 ? 40 : t->width >= 70 ? 24 : 12);
 	clock_duration(time, json_get_real(tr, "seconds", 0));
 	buf_addf(&text, "%s %s, %lld steps, %lld tokens, %s",
-		 json_get_flag(tr, "reused", false) ? "trained before:" : "trained:", json_get_text(tr, "method", "full"),
-		 (long long)json_get_int(tr, "steps", 0), (long long)json_get_int(tr, "tokens", 0), time);
+		 json_get_flag(tr, "reused", false) ? "trained before:" : "trained:",
+		 json_get_text(tr, "method", "full"), (long long)json_get_int(tr, "steps", 0),
+		 (long long)json_get_int(tr, "tokens", 0), time);
 	if (!isnan(first) && !isnan(last)) {
 		buf_addf(&text, ", loss %.4g ", first);
 		report_curve_spark(&c, &text);

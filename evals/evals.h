@@ -15,6 +15,7 @@
 
 struct loglik_request { /* the logarithm of P(continuation | context); rolling: of P(context), continuation NULL */
 	const char *context, *continuation;
+	bool chat; /* the context came out of chat() */
 };
 struct loglik_result {
 	double logprob;
@@ -27,6 +28,7 @@ struct generate_until {
 	int max_tokens;
 	double temperature;
 	uint64_t seed;
+	bool chat; /* the prompt came out of chat() */
 };
 struct generated {
 	char *text; /* the caller's to free */
@@ -36,6 +38,9 @@ struct scorer { /* filled by the runner; results in the order of the requests */
 	void *self;
 	int (*loglik)(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out);
 	int (*generate)(void *self, const struct generate_until *reqs, size_t n, struct generated *out);
+	/* Adds the conversation as the model's chat template writes it, up to where the answer begins; continues: up to
+	 * where the last message, which is the beginning of the answer, ends. NULL: the model has no template. */
+	int (*chat)(void *self, const json_t *messages, bool continues, struct buf *out);
 };
 
 /* ---- suites --------------------------------------------------------------------------------------------------------- */

@@ -11,12 +11,18 @@
 
 /* ---- dataset.c: files and documents ------------------------------------------------------------------------------ */
 
+/* How a suite puts its questions to a model's chat template: lm-evaluation-harness's flags of the same names. */
+struct chat_form {
+	bool apply, multiturn;
+	const char *system; /* NULL: none; borrowed */
+};
 /* Where a task's keys stand and how its files are reached. */
 struct source {
 	const struct yaml *y;
 	json_t *map;      /* the mapping of the task */
 	const char *path; /* of the file that holds it */
 	const struct eval_files *files;
+	struct chat_form chat; /* of the suite */
 };
 /* Reads a file named in the file src_path: looked for beside that file, then from the root. *used: the path, yours. */
 int source_read(const struct eval_files *files, const char *src_path, const char *name, size_t max, struct buf *out,
@@ -70,8 +76,10 @@ int field_text(struct buf *out, const struct field *f, const struct doc *d);
 
 enum output_type { OUTPUT_LOGLIK, OUTPUT_ROLLING, OUTPUT_CHOICE, OUTPUT_GENERATE, OUTPUT_TYPES };
 
-struct instance { /* a document as requests */
-	char *context;
+struct instance {                        /* a document as requests */
+	char *context;                   /* of a chat: not before instance_chat() */
+	json_t *messages;                /* NULL: no chat */
+	bool continues;                  /* the last message is the beginning of the answer (gen_prefix) */
 	char **choices, **continuations; /* CHOICE: both; LOGLIK: one continuation */
 	size_t n_choices;
 	int *gold; /* CHOICE: indexes of right answers, -1 for one that is none */
@@ -116,6 +124,8 @@ struct task {
 	enum output_type type;
 	struct field text, target, choice, description, gen_prefix;
 	char *target_delimiter, *fewshot_delimiter, *filter;
+	bool chat, multiturn;    /* through the model's chat template; shots as turns of their own */
+	char *system;            /* system_instruction, or NULL */
 	struct split eval, pool; /* pool: where shots come from; empty if num_fewshot is 0 */
 	bool pool_is_eval;
 	int num_fewshot;
@@ -134,6 +144,8 @@ void task_release(struct task *t);
 /* Description, shots and the document's own text, as lm-evaluation-harness lays them out in plain text. */
 int prompt_build(struct buf *out, const struct task *t, const struct doc *d);
 int instance_build(struct instance *out, const struct task *t, const struct doc *d);
+/* Lets the model's template write the conversation; nothing to do for one without. */
+int instance_chat(struct instance *in, const struct task *t, const struct scorer *scorer);
 void instance_release(struct instance *in);
 /* The document's text and its right answer alone, with the delimiter in front of it. */
 int prompt_own_text(struct buf *question, struct buf *answer, const struct task *t, const struct doc *d);

@@ -46,6 +46,7 @@ static int block_run(struct eval_run *run, const struct task *t, struct task_res
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = instance_build(&in[i], t, &t->eval.docs[first + i]);
+		rc = rc ? rc : instance_chat(&in[i], t, run->scorer);
 		if (rc)
 			break;
 		rng_seed(&rng, run->seed, first + i);
@@ -53,7 +54,8 @@ static int block_run(struct eval_run *run, const struct task *t, struct task_res
 						   .until = (const char *const *)t->until,
 						   .max_tokens = t->max_tokens,
 						   .temperature = t->temperature,
-						   .seed = rng_u64(&rng) };
+						   .seed = rng_u64(&rng),
+						   .chat = in[i].messages != NULL };
 	}
 	if (!rc) {
 		rc = run->scorer->generate(run->scorer->self, reqs, n, out);

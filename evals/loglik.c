@@ -26,7 +26,8 @@ static void block_add(struct block *b, const struct task *t, const struct instan
 	for (size_t i = 0; i < n; i++) {
 		MEM_GROW(b->reqs, b->n_reqs, b->cap);
 		b->reqs[b->n_reqs++] =
-			(struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL };
+			(struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL,
+						 in->messages != NULL };
 	}
 }
 
@@ -104,6 +105,11 @@ int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r
 		rc = instance_build(&b.docs[b.n], t, &t->eval.docs[i]);
 		if (rc)
 			break;
+		rc = instance_chat(&b.docs[b.n], t, run->scorer);
+		if (rc) {
+			instance_release(&b.docs[b.n]);
+			break;
+		}
 		block_add(&b, t, &b.docs[b.n++]);
 		if (b.n_reqs >= BLOCK_REQUESTS || b.n == BLOCK_REQUESTS || i + 1 == r->n)
 			rc = block_flush(&b, run, t, r);

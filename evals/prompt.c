@@ -178,7 +178,9 @@ static int shot_answer(char **out, const struct task *t, const struct doc *d)
 	return rc;
 }
 
-static int shots_add(struct buf *out, const struct task *t, const struct doc *d, const struct buf *prefix)
+/* Calls each() for the shots of a document, in order. */
+static int shots_each(const struct task *t, const struct doc *d,
+		      int (*each)(const struct buf *question, const char *answer, void *arg), void *arg)
 {
 	struct buf question = BUF_INIT((size_t)1 << 26);
 	char *answer = NULL;
@@ -194,12 +196,46 @@ static int shots_add(struct buf *out, const struct task *t, const struct doc *d,
 		if (!rc)
 			rc = shot_answer(&answer, t, shot);
 		if (!rc)
-			turn_add(out, t, &question, answer, prefix);
+			rc = each(&question, answer, arg);
 		free(answer);
 		answer = NULL;
 		left--;
 	}
 	buf_release(&question);
+	return rc;
+}
+
+struct layout {
+	const struct task *t;
+	const struct buf *prefix;
+	struct buf *out;  /* as text */
+	json_t *messages; /* as turns */
+};
+
+static int shot_text(const struct buf *question, const char *answer, void *arg)
+{
+	const struct layout *l = arg;
+
+	turn_add(l->out, l->t, question, answer, l->prefix);
+	return 0;
+}
+
+static int shots_add(struct buf *out, const struct task *t, const struct doc *d, const struct buf *prefix)
+{
+	struct layout l = { .t = t, .prefix = prefix, .out = out };
+
+	return shots_each(t, d, shot_text, &l);
+}
+
+static int question_text(struct buf *out, const struct task *t, const struct doc *d)
+{
+	int rc = field_text(out, &t->text, d);
+
+	if (!rc && t->choice.kind != FIELD_NONE && all_digits(buf_str(out))) {
+		rc = err_set(ERR_INPUT,
+			     "doc_to_text gives a number: tasks with several inputs come with a later version");
+		doc_error(rc, d);
+	}
 	return rc;
 }
 
@@ -213,12 +249,7 @@ int prompt_build(struct buf *out, const struct task *t, const struct doc *d)
 	if (!rc && t->num_fewshot)
 		rc = shots_add(out, t, d, &prefix);
 	if (!rc)
-		rc = field_text(&question, &t->text, d);
-	if (!rc && t->choice.kind != FIELD_NONE && all_digits(buf_str(&question))) {
-		rc = err_set(ERR_INPUT,
-			     "doc_to_text gives a number: tasks with several inputs come with a later version");
-		doc_error(rc, d);
-	}
+		rc = question_text(&question, t, d);
 	if (!rc)
 		turn_add(out, t, &question, NULL, &prefix);
 	if (!rc && buf_full(out))
@@ -226,6 +257,100 @@ int prompt_build(struct buf *out, const struct task *t, const struct doc *d)
 	buf_release(&prefix);
 	buf_release(&question);
 	return rc;
+}
+
+/* ---- conversations ------------------------------------------------------------------------------------------------- */
+
+static void message_add(json_t *messages, const char *role, const char *content, size_t len)
+{
+	json_array_append_new(messages, json_pack("{s:s,s:o}", "role", role, "content", json_new_text(content, len)));
+}
+
+/* a and b with the delimiter between them, unless one of them is empty or there is white space at the seam. */
+static void delimit(struct buf *out, const char *a, const char *delimiter, const char *b)
+{
+	buf_adds(out, a);
+	if (*a && *b && !ends_with_space(a, strlen(a)) && !starts_with_space(b, strlen(b)))
+		buf_adds(out, delimiter);
+	buf_adds(out, b);
+}
+
+static int shot_turns(const struct buf *question, const char *answer, void *arg)
+{
+	const struct layout *l = arg;
+	struct buf text = BUF_INIT((size_t)1 << 26);
+
+	message_add(l->messages, "user", buf_str(question), question->len);
+	delimit(&text, buf_str(l->prefix), " ", answer);
+	if (*answer || l->prefix->len)
+		message_add(l->messages, "assistant", buf_str(&text), text.len);
+	buf_release(&text);
+	return 0;
+}
+
+/* As the harness builds it: system_instruction and description are the system's message, a gen_prefix the beginning of
+ * the answer; shots are turns, or stand in front of the question in one message. */
+static int messages_build(struct instance *in, const struct task *t, const struct doc *d)
+{
+	struct buf prefix = BUF_INIT((size_t)1 << 26), text = BUF_INIT((size_t)1 << 26),
+		   part = BUF_INIT((size_t)1 << 26);
+	struct layout l = { .t = t, .prefix = &prefix, .out = &text };
+	int rc = field_text(&part, &t->description, d);
+
+	l.messages = in->messages = json_array();
+	delimit(&text, t->system ? t->system : "", t->fewshot_delimiter, buf_str(&part));
+	if (text.len)
+		message_add(in->messages, "system", text.data, text.len);
+	buf_clear(&text);
+	buf_clear(&part);
+	if (!rc)
+		rc = field_text(&prefix, &t->gen_prefix, d);
+	if (!rc && t->num_fewshot)
+		rc = shots_each(t, d, t->multiturn ? shot_turns : shot_text, &l);
+	if (!rc)
+		rc = question_text(&part, t, d);
+	buf_add(&text, buf_str(&part), part.len);
+	message_add(in->messages, "user", buf_str(&text), text.len);
+	in->continues = prefix.len > 0;
+	if (in->continues)
+		message_add(in->messages, "assistant", prefix.data, prefix.len);
+	if (!rc && (buf_full(&text) || buf_full(&part)))
+		rc = doc_error(err_set(ERR_INPUT, "the prompt is larger than %zu MiB", text.max >> 20), d);
+	buf_release(&prefix);
+	buf_release(&text);
+	buf_release(&part);
+	return rc;
+}
+
+int instance_chat(struct instance *in, const struct task *t, const struct scorer *scorer)
+{
+	struct buf out = BUF_INIT((size_t)1 << 26);
+	int rc;
+
+	if (!in->messages)
+		return 0;
+	if (!scorer->chat) {
+		rc = err_set(ERR_INPUT, "task %s is asked through a chat template, and the model has none", t->name);
+		return err_hint(rc, "add chat_template.jinja to the model's folder, or drop apply_chat_template");
+	}
+	rc = scorer->chat(scorer->self, in->messages, in->continues, &out);
+	if (!rc && buf_full(&out))
+		rc = err_set(ERR_INPUT, "the chat template writes more than %zu MiB", out.max >> 20);
+	if (rc) {
+		buf_release(&out);
+		return err_context(rc, "task %s", t->name);
+	}
+	free(in->context);
+	in->context = buf_take(&out);
+	return 0;
+}
+
+/* What stands between the prompt and a choice: in a conversation the template has closed the question already. */
+static const char *choice_delimiter(const struct task *t)
+{
+	const char *prefix = t->gen_prefix.text;
+
+	return !t->chat || (prefix && *prefix && !ends_with_space(prefix, strlen(prefix))) ? t->target_delimiter : "";
 }
 
 /* ---- instances --------------------------------------------------------------------------------------------------- */
@@ -273,7 +398,7 @@ static int instance_choices(struct instance *in, const struct task *t, const str
 	in->continuations = mem_array(in->n_choices, sizeof(*in->continuations));
 	for (size_t i = 0; i < in->n_choices; i++) {
 		in->choices[i] = mem_str(json_string_value(json_array_get(choices, i)));
-		in->continuations[i] = mem_printf("%s%s", t->target_delimiter, in->choices[i]);
+		in->continuations[i] = mem_printf("%s%s", choice_delimiter(t), in->choices[i]);
 		if (!*in->continuations[i] && !rc)
 			rc = doc_error(err_set(ERR_INPUT, "choice %zu is empty: there is nothing to score", i), d);
 	}
@@ -333,7 +458,7 @@ int instance_build(struct instance *out, const struct task *t, const struct doc 
 	if (!rc && t->type == OUTPUT_ROLLING)
 		buf_adds(&prompt, out->targets[0]);
 	else if (!rc)
-		rc = prompt_build(&prompt, t, d);
+		rc = t->chat ? messages_build(out, t, d) : prompt_build(&prompt, t, d);
 	if (!rc && t->type == OUTPUT_LOGLIK) {
 		out->n_choices = 1;
 		out->continuations = mem_array(1, sizeof(*out->continuations));
@@ -363,6 +488,7 @@ void instance_release(struct instance *in)
 	free(in->gold);
 	free(in->targets);
 	free(in->context);
+	json_decref(in->messages);
 	*in = (struct instance){ 0 };
 }
 

@@ -6,6 +6,9 @@
  *	  - task: support               or the same keys in place
  *	    …
  *
+ * With apply_chat_template: true the questions go through the model's chat template; shots then stand in one message of
+ * the user, or with fewshot_as_multiturn: true in turns of their own.
+ *
  * A harness task file on its own is a suite of one task, named as the task. Loading does everything that can fail for
  * a reason in the files (task.c): after it only the model can fail. Results lie in document order, whatever order the
  * scorer works in. */
@@ -41,17 +44,17 @@ static int suite_add(struct suite *s, const struct source *src, const json_t *at
 	return 0;
 }
 
-/* A task file named in the suite file from. */
-static int suite_add_file(struct suite *s, const char *from, const char *name, const struct eval_files *files)
+/* A task file named in the suite file. */
+static int suite_add_file(struct suite *s, const struct source *suite, const char *name)
 {
 	struct yaml *y = NULL;
-	struct source src = { .files = files };
+	struct source src = { .files = suite->files, .chat = suite->chat };
 	struct buf text;
 	char *used;
-	int rc = source_read(files, from, name, SUITE_FILE_MAX, &text, &used);
+	int rc = source_read(suite->files, suite->path, name, SUITE_FILE_MAX, &text, &used);
 
 	if (rc)
-		return err_context(rc, "%s", from);
+		return err_context(rc, "%s", suite->path);
 	rc = yaml_parse(&y, buf_str(&text), text.len, used);
 	if (!rc) {
 		src.y = y;
@@ -70,9 +73,26 @@ static int suite_add_file(struct suite *s, const char *from, const char *name, c
 	return rc;
 }
 
-static int suite_tasks_load(struct suite *s, const struct source *src)
+/* The harness takes these on its command line, for all tasks: here they are the suite's. */
+static int suite_chat(struct source *src)
 {
-	static const char *const known[] = { "suite", "tasks", "metadata" };
+	struct chat_form *c = &src->chat;
+	int rc = yaml_get_flag(src->y, src->map, "apply_chat_template", &c->apply);
+
+	rc = rc ? rc : yaml_get_flag(src->y, src->map, "fewshot_as_multiturn", &c->multiturn);
+	rc = rc ? rc : yaml_get_text(src->y, src->map, "system_instruction", &c->system);
+	if (!rc && !c->apply && (c->multiturn || c->system))
+		rc = yaml_error(src->y, src->map, c->multiturn ? "fewshot_as_multiturn" : "system_instruction",
+				"%s speaks of a conversation: it needs apply_chat_template: true",
+				c->multiturn ? "fewshot_as_multiturn" : "system_instruction");
+	return rc;
+}
+
+static int suite_tasks_load(struct suite *s, struct source *src)
+{
+	static const char *const known[] = {
+		"suite", "tasks", "metadata", "apply_chat_template", "fewshot_as_multiturn", "system_instruction"
+	};
 	const char *name = NULL;
 	json_t *list = NULL, *item;
 	size_t i;
@@ -80,6 +100,7 @@ static int suite_tasks_load(struct suite *s, const struct source *src)
 
 	rc = rc ? rc : yaml_get_text(src->y, src->map, "suite", &name);
 	rc = rc ? rc : yaml_get_array(src->y, src->map, "tasks", &list);
+	rc = rc ? rc : suite_chat(src);
 	if (rc)
 		return rc;
 	if (!name || !*name || strlen(name) > 200)
@@ -94,7 +115,7 @@ static int suite_tasks_load(struct suite *s, const struct source *src)
 
 		inner.map = item;
 		if (json_is_string(item))
-			rc = suite_add_file(s, src->path, json_string_value(item), src->files);
+			rc = suite_add_file(s, src, json_string_value(item));
 		else if (json_is_object(item))
 			rc = suite_add(s, &inner, item);
 		else

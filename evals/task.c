@@ -463,6 +463,11 @@ static void task_digest(struct task *t, const struct source *src)
 	digest_text(c, NULL);
 	digest_metrics(c, t, src);
 	digest_docs(c, &t->eval, t->eval.n);
+	if (t->chat) { /* without, the digest is what it was before there were chats */
+		digest_text(c, "chat");
+		digest_text(c, t->multiturn ? "multiturn" : NULL);
+		digest_text(c, t->system);
+	}
 	digest_docs(c, &t->pool, (size_t)t->num_fewshot + (t->num_fewshot && t->pool_is_eval));
 	t->digest = digest_end(c);
 }
@@ -483,6 +488,9 @@ int task_load(struct task *t, const struct source *src)
 	rc = rc ? rc : key_text(src, src->map, "fewshot_delimiter", &fewshot_delimiter);
 	t->target_delimiter = mem_str(target_delimiter);
 	t->fewshot_delimiter = mem_str(fewshot_delimiter);
+	t->chat = src->chat.apply;
+	t->multiturn = src->chat.multiturn;
+	t->system = mem_str(src->chat.system);
 	rc = rc ? rc : task_filters(t, src);
 	rc = rc ? rc : metrics_load(&t->metrics, &t->n_metrics, src, t->type);
 	rc = rc ? rc : task_generation(t, src);
@@ -513,5 +521,6 @@ void task_release(struct task *t)
 	free(t->filter);
 	free(t->target_delimiter);
 	free(t->fewshot_delimiter);
+	free(t->system);
 	*t = (struct task){ 0 };
 }

@@ -150,6 +150,29 @@ struct generation {
 	struct opt_list stops;
 };
 
+/* {"prompt"} as it is; {"messages"} through the model's chat template. */
+static int encode_line(const struct engine *e, const json_t *line, size_t number, struct tokens *ids)
+{
+	const char *prompt = json_get_text(line, "prompt", NULL);
+	const json_t *messages = json_object_get(line, "messages");
+	struct buf text = BUF_INIT((size_t)1 << 26);
+	int rc = 0;
+
+	if (!prompt == !messages)
+		rc = err_set(ERR_INPUT, "{\"id\",\"prompt\"} or {\"id\",\"messages\"} is wanted");
+	else if (messages && !e->chat)
+		rc = err_hint(err_set(ERR_INPUT, "the model has no chat template for messages"),
+			      "add chat_template.jinja to its folder");
+	else if (messages)
+		rc = chat_render(e->chat, messages, false, &text);
+	if (rc == 0 && buf_full(&text))
+		rc = err_set(ERR_INPUT, "the chat template writes more than %zu MiB", text.max >> 20);
+	if (rc == 0)
+		rc = engine_encode(e, prompt ? prompt : buf_str(&text), ids);
+	buf_release(&text);
+	return rc ? err_context(rc, "standard input:%zu", number) : 0;
+}
+
 static int generate_lines(struct engine *e, const struct lines *l, const struct generation *how)
 {
 	struct generate_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
@@ -161,15 +184,7 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 	for (size_t i = 0; i < how->stops.n; i++)
 		stops[i] = how->stops.items[i];
 	for (size_t i = 0; rc == 0 && i < l->n; i++) {
-		const char *prompt = json_get_text(l->items[i], "prompt", NULL);
-
-		if (!prompt)
-			rc = err_set(ERR_INPUT, "standard input:%zu: {\"id\",\"prompt\"} is wanted%s", i + 1,
-				     json_object_get(l->items[i], "messages")
-					     ? " (messages need a chat template: not built yet)"
-					     : "");
-		else
-			rc = tokenizer_encode(e->tokenizer, &ids[i], prompt, strlen(prompt), true);
+		rc = encode_line(e, l->items[i], i + 1, &ids[i]);
 		reqs[i] = (struct generate_request){ .ids = ids[i].ids,
 						     .n = (int)ids[i].n,
 						     .max_tokens = (int)how->max_tokens,
@@ -271,8 +286,8 @@ int cmd_generate(int argc, char **argv)
 		"generate",
 		"MODEL < prompts.jsonl",
 		"continuations of prompts on standard input",
-		"A line {\"id\",\"prompt\"} gives {\"id\",\"text\",\"tokens\",\"finish\"}; finish is stop, eos or "
-		"length.\n\n"
+		"A line {\"id\",\"prompt\"} or {\"id\",\"messages\"} gives {\"id\",\"text\",\"tokens\",\"finish\"}; "
+		"finish is\nstop, eos or length.\n\n"
 		"  echo '{\"id\":1,\"prompt\":\"2 March 2024\\n\"}' | assay generate dates@production --max-tokens 16",
 		1,
 		1

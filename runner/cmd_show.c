@@ -26,8 +26,8 @@ static int find(struct place *place, const char *name, char id[DIGEST_HEX], json
 /* The learning curve from the registry, as a table or as JSON. */
 static int print_curve(struct place *place, const char *id, bool json)
 {
-	static const char *const columns[] = { "kind:kind", "step:>step", "loss:>loss", "lr:>rate",
-					       "grad_norm:>gradient", "tokens_per_s:>tokens/s" };
+	static const char *const columns[] = { "kind:kind", "step:>step",          "loss:>loss",
+					       "lr:>rate",  "grad_norm:>gradient", "tokens_per_s:>tokens/s" };
 	json_t *rows = NULL;
 	int rc = registry_list(place->home.registry, "curves", id, 0, &rows);
 

@@ -21,6 +21,8 @@ int engine_open(struct engine *e, const char *dir, struct backend *be, int batch
 	e->prompt = prompt ? prompt : "";
 	rc = tokenizer_load(&e->tokenizer, dir);
 	if (rc == 0)
+		rc = chat_open(&e->chat, dir);
+	if (rc == 0)
 		rc = model_load(&e->model, dir, be);
 	if (rc == 0 && tokenizer_size(e->tokenizer) > model_config(e->model)->vocab_size)
 		rc = err_set(ERR_INPUT, "%s: the tokenizer has %d ids, the model's vocabulary %d", dir,
@@ -34,6 +36,7 @@ void engine_close(struct engine *e)
 {
 	model_free(e->model);
 	tokenizer_free(e->tokenizer);
+	chat_free(e->chat);
 	memset(e, 0, sizeof(*e));
 }
 
@@ -47,7 +50,7 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
-		if (*e->prompt && reqs[i].continuation)
+		if (*e->prompt && reqs[i].continuation && !reqs[i].chat)
 			made[i] = mem_printf("%s%s", e->prompt, reqs[i].context);
 		texts[i] = (struct text_request){ made[i] ? made[i] : reqs[i].context, reqs[i].continuation };
 	}
@@ -63,11 +66,60 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 	return rc;
 }
 
-static int encode_prompt(const struct engine *e, const char *prompt, int max_tokens, struct tokens *ids, size_t *skip)
+int engine_encode(const struct engine *e, const char *text, struct tokens *ids)
+{
+	return tokenizer_encode(e->tokenizer, ids, text, strlen(text), !e->chat || !chat_begins(e->chat, text));
+}
+
+/* The product's prompt is the system's message, before what the suite says there. A template that takes no such message
+ * is asked without (so does the harness), unless that would drop the product's prompt. */
+static int engine_chat(void *self, const json_t *messages, bool continues, struct buf *out)
+{
+	struct engine *e = self;
+	json_t *all = json_copy((json_t *)(uintptr_t)messages), *first = json_array_get(all, 0);
+	bool system = strcmp(json_get_text(first, "role", ""), "system") == 0;
+	size_t before = out->len;
+	int rc;
+
+	if (*e->prompt) {
+		size_t n = strlen(e->prompt);
+		char *text = mem_printf("%s%s%s", e->prompt, system && e->prompt[n - 1] != '\n' ? "\n\n" : "",
+					system ? json_get_text(first, "content", "") : "");
+
+		if (system)
+			json_array_remove(all, 0);
+		json_array_insert_new(
+			all, 0, json_pack("{s:s,s:o}", "role", "system", "content", json_new_text(text, strlen(text))));
+		free(text);
+	}
+	rc = chat_render(e->chat, all, continues, out);
+	if (rc == ERR_INPUT && system && !*e->prompt) {
+		struct err_saved saved = err_save();
+
+		json_array_remove(all, 0);
+		out->len = before;
+		if (chat_render(e->chat, all, continues, out) == 0) {
+			if (!e->warned)
+				log_warn("the chat template takes no system message: it is left out (%s)", saved.text);
+			e->warned = true;
+			rc = 0;
+		}
+		err_restore(&saved);
+		if (rc == 0)
+			err_clear();
+	}
+	if (rc == ERR_INPUT && *e->prompt)
+		err_hint(rc, "the product's prompt is the system's message of a conversation");
+	json_decref(all);
+	return rc;
+}
+
+static int encode_prompt(const struct engine *e, const char *prompt, bool chat, int max_tokens, struct tokens *ids,
+			 size_t *skip)
 {
 	int context = model_config(e->model)->context;
-	char *text = mem_printf("%s%s", e->prompt, prompt);
-	int rc = tokenizer_encode(e->tokenizer, ids, text, strlen(text), true);
+	char *text = mem_printf("%s%s", chat ? "" : e->prompt, prompt);
+	int rc = engine_encode(e, text, ids);
 
 	free(text);
 	if (rc)
@@ -91,7 +143,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		size_t skip = 0;
 
-		rc = encode_prompt(e, reqs[i].prompt, reqs[i].max_tokens, &ids[i], &skip);
+		rc = encode_prompt(e, reqs[i].prompt, reqs[i].chat, reqs[i].max_tokens, &ids[i], &skip);
 		g[i] = (struct generate_request){ .ids = ids[i].ids + skip,
 						  .n = (int)(ids[i].n - skip),
 						  .max_tokens = reqs[i].max_tokens,
@@ -117,7 +169,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 
 struct scorer engine_scorer(struct engine *e)
 {
-	return (struct scorer){ e, engine_loglik, engine_generate };
+	return (struct scorer){ e, engine_loglik, engine_generate, e->chat ? engine_chat : NULL };
 }
 
 /* ---- one suite on one stored model ------------------------------------------------------------------------------------------ */

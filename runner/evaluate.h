@@ -4,17 +4,22 @@
 
 #include "evals/evals.h"
 #include "model/model.h"
+#include "runner/chat.h"
 #include "runner/runner.h"
 
 struct engine {
 	struct model *model;
 	struct tokenizer *tokenizer;
+	struct chat *chat;  /* NULL: the folder has no template */
 	const char *prompt; /* the product's, in front of every context; borrowed */
 	int batch_tokens;
+	bool warned; /* that a system's message was left out */
 };
 int engine_open(struct engine *e, const char *dir, struct backend *be, int batch_tokens, const char *prompt);
 void engine_close(struct engine *e);
 struct scorer engine_scorer(struct engine *e); /* borrows e */
+/* The ids of a prompt; the tokenizer adds its special tokens unless the text begins with them. */
+int engine_encode(const struct engine *e, const char *text, struct tokens *ids);
 
 void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		  char key[DIGEST_HEX]);

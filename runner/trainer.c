@@ -4,6 +4,7 @@
  * that transformers loads what assay trained. The learning curve goes into run->training, at most CURVE_MAX points. */
 #include "base/base.h"
 #include "model/model.h"
+#include "runner/chat.h"
 #include "runner/runner.h"
 #include "runner/trainer.h"
 
@@ -179,47 +180,23 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 
 /* ---- training ------------------------------------------------------------------------------------------------------------- */
 
-/* The chat template that the base brings, for {"messages"} data: chat_template.jinja, or the key in
- * tokenizer_config.json. *out is NULL if there is none. */
-static int read_chat_template(const char *dir, char **out)
-{
-	char *file = path_join(dir, "chat_template.jinja"), *config = path_join(dir, "tokenizer_config.json");
-	struct buf text = BUF_INIT(1 << 24);
-	json_t *doc = NULL;
-	int rc = fs_read(&text, file, 1 << 24);
-
-	*out = NULL;
-	if (rc == 0)
-		*out = mem_str(buf_str(&text));
-	if (rc == ERR_NOTFOUND) {
-		rc = fs_exists(config) ? json_read(&doc, config, 1 << 24) : 0;
-		if (rc == 0)
-			*out = mem_str(json_get_text(doc, "chat_template", NULL));
-	}
-	json_decref(doc);
-	buf_release(&text);
-	free(file);
-	free(config);
-	return rc;
-}
-
 static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, const char *dir,
 		     struct train_data *data)
 {
-	char *chat = NULL;
+	struct chat *chat = NULL;
 	size_t cut = 0;
-	int rc = read_chat_template(dir, &chat);
+	int rc = chat_open(&chat, dir); /* for {"messages"} data */
 
 	for (size_t i = 0; rc == 0 && i < run->n_data; i++) {
 		struct buf text = BUF_INIT(DATA_MAX);
 
 		rc = tree_read(run->tree, run->data[i].path, &text);
 		if (rc == 0)
-			rc = train_data_add(data, tok, chat, model_config(model)->eos_id, buf_str(&text), text.len,
-					    run->data[i].path, model_config(model)->context, &cut);
+			rc = train_data_add(data, tok, chat_source(chat), model_config(model)->eos_id, buf_str(&text),
+					    text.len, run->data[i].path, model_config(model)->context, &cut);
 		buf_release(&text);
 	}
-	free(chat);
+	chat_free(chat);
 	if (cut)
 		run_note(run, "%zu training examples are longer than the context of %d tokens and were cut", cut,
 			 model_config(model)->context);

@@ -84,9 +84,24 @@ static inline int fake_generate(void *self, const struct generate_until *reqs, s
 	return m->fail ? err_set(m->fail, "the model failed") : 0;
 }
 
+/* "[system: …][user: …]" and "[assistant" where the answer begins. */
+static inline int fake_chat(void *self, const json_t *messages, bool continues, struct buf *out)
+{
+	const json_t *m;
+	size_t i;
+
+	(void)self;
+	json_array_foreach(messages, i, m)
+		buf_addf(out, "[%s: %s%s", json_get_text(m, "role", "?"), json_get_text(m, "content", "?"),
+			 continues && i + 1 == json_array_size(messages) ? "" : "]");
+	if (!continues)
+		buf_adds(out, "[assistant: ");
+	return 0;
+}
+
 #define FAKE_SCORER(model)                                                                                             \
 	{                                                                                                              \
-		(model), fake_loglik, fake_generate                                                                    \
+		(model), fake_loglik, fake_generate, fake_chat                                                         \
 	}
 
 #endif

@@ -80,6 +80,125 @@ static void test_prompt_build__choices_answer_shots(void **state)
 	     ASKED, "1+1? 2 ; 4+4?| 0\n1+1? 2 ; 4+4?| 6\n1+1? 2 ; 4+4?| 8\n"); /* a text column is the answer itself */
 }
 
+/* ---- conversations, against what lm-evaluation-harness asks (tests/golden/make_chat.py) ---------------------------- */
+
+static char *jsonl(const json_t *docs)
+{
+	struct buf out = BUF_INIT(1 << 16);
+	const json_t *doc;
+	size_t i;
+
+	json_array_foreach(docs, i, doc)
+	{
+		json_add(&out, doc);
+		buf_addc(&out, '\n');
+	}
+	return buf_take(&out);
+}
+
+/* A suite of one task, in JSON, which is YAML. */
+static char *suite_of(const json_t *one)
+{
+	json_t *suite = json_copy(json_object_get(one, "suite")), *task = json_copy(json_object_get(one, "task"));
+	struct buf out = BUF_INIT(1 << 16);
+	bool rolling = !strcmp(json_get_text(task, "output_type", ""), "loglikelihood_rolling");
+
+	json_object_update_missing_new(task, json_pack("{s:s,s:s,s:s,s:s,s:{s:{s:s,s:s}},s:{s:s}}", "task", "t",
+						       "dataset_path", "json", "training_split", "train", "test_split",
+						       "test", "dataset_kwargs", "data_files", "train", "s.jsonl",
+						       "test", "d.jsonl", "fewshot_config", "sampler", "first_n"));
+	json_object_update_missing_new(
+		task, json_pack("{s:s,s:s}", "doc_to_target", "{{a}}", "doc_to_text", rolling ? "" : "{{q}}"));
+	json_object_set_new(suite, "suite", json_string("s"));
+	json_object_set_new(suite, "apply_chat_template", json_true());
+	json_object_set_new(suite, "tasks", json_pack("[o]", task));
+	json_add(&out, suite);
+	json_decref(suite);
+	return buf_take(&out);
+}
+
+static void test_prompt__conversations_are_the_harness_s(void **state)
+{
+	json_t *golden = NULL, *one, *request;
+	char *shots, *asked;
+	size_t i, k;
+
+	(void)state;
+	if (json_read(&golden, "tests/golden/chat.json", 1 << 20))
+		fail_msg("%s", err_text());
+	shots = jsonl(json_object_get(golden, "shots"));
+	asked = jsonl(json_object_get(golden, "asked"));
+	assert_true(json_array_size(json_object_get(golden, "tasks")) >= 12);
+	json_array_foreach(json_object_get(golden, "tasks"), i, one)
+	{
+		struct buf want = BUF_INIT(1 << 16);
+		struct fake_model m = { .log = BUF_INIT(1 << 16) };
+		struct scorer scorer = FAKE_SCORER(&m);
+		struct suite_options o = { 0 };
+		struct suite_result *r = NULL;
+		struct suite *s = NULL;
+		char *suite = suite_of(one);
+		bool generates = false;
+
+		if (FAKE_LOAD(&s, "t.yaml", { "t.yaml", suite }, { "s.jsonl", shots }, { "d.jsonl", asked }) ||
+		    suite_run(&r, s, &scorer, &o))
+			fail_msg("%s: %s", suite, err_text());
+		generates = strstr(suite, "generate_until") != NULL;
+		json_array_foreach(json_object_get(one, "requests"), k, request)
+		{
+			const char *more = json_string_value(json_array_get(request, 1));
+
+			buf_addf(&want, "%s|%s\n", json_string_value(json_array_get(request, 0)),
+				 generates ? "256|0|\n"
+				 : more    ? more
+					   : "(rolling)");
+		}
+		assert_string_equal(buf_str(&m.log), buf_str(&want));
+		suite_result_free(r);
+		suite_free(s);
+		buf_release(&m.log);
+		buf_release(&want);
+		free(suite);
+	}
+	free(shots);
+	free(asked);
+	json_decref(golden);
+}
+
+static void test_prompt__a_model_without_a_template_cannot_be_asked(void **state)
+{
+	static const char suite[] = "suite: s\napply_chat_template: true\ntasks:\n  - task: t\n    dataset_path: json\n"
+				    "    dataset_kwargs: {data_files: {test: d.jsonl}}\n    test_split: test\n"
+				    "    doc_to_text: q\n    doc_to_target: a\n";
+	struct fake_model m = { .log = BUF_INIT(1 << 16) };
+	struct scorer scorer = FAKE_SCORER(&m);
+	struct suite_options o = { 0 };
+	struct suite_result *r = NULL;
+	struct suite *s = NULL;
+	char *plain = mem_str(suite);
+	struct digest with, without;
+
+	(void)state;
+	scorer.chat = NULL;
+	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", suite }, { "d.jsonl", ASKED }), 0);
+	assert_int_equal(suite_run(&r, s, &scorer, &o), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "the model has none"));
+	with = suite_task_digest(s, 0);
+	suite_free(s);
+	memcpy(strstr(plain, "true"), "null", 4);
+	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", plain }, { "d.jsonl", ASKED }), ERR_INPUT);
+	memcpy(strstr(plain, "apply"), "metadata: {} # ", 15);
+	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", plain }, { "d.jsonl", ASKED }), 0);
+	without = suite_task_digest(s, 0);
+	assert_memory_not_equal(&with, &without, sizeof(with)); /* other questions */
+	suite_free(s);
+	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", "suite: s\nsystem_instruction: x\ntasks: [a.yaml]\n" }),
+			 ERR_INPUT);
+	assert_non_null(strstr(err_text(), "t.yaml:2:1: system_instruction speaks of a conversation"));
+	free(plain);
+	buf_release(&m.log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,6 +206,8 @@ int main(void)
 		cmocka_unit_test(test_prompt_build__a_document_is_not_its_own_shot),
 		cmocka_unit_test(test_prompt_build__gen_prefix_joins_without_double_space),
 		cmocka_unit_test(test_prompt_build__choices_answer_shots),
+		cmocka_unit_test(test_prompt__conversations_are_the_harness_s),
+		cmocka_unit_test(test_prompt__a_model_without_a_template_cannot_be_asked),
 	};
 
 	log_set_level(LOG_QUIET);

@@ -699,10 +699,11 @@ static void test_registry_list__curves_are_the_record_s_points(void **state)
 	char id[DIGEST_HEX];
 
 	/* the third is no point, the fourth has no place of its own, the last is from before rates were kept */
-	json_object_set_new(r, "training",
-			    json_loads("{\"curve\":[[1,5.5,0.001,2.5,100.0],[2,null,0.002,null,110],[\"3\",1],[1,9],[4,0.5]],"
-				       "\"validation\":[[2,0.75]]}",
-				       0, NULL));
+	json_object_set_new(
+		r, "training",
+		json_loads("{\"curve\":[[1,5.5,0.001,2.5,100.0],[2,null,0.002,null,110],[\"3\",1],[1,9],[4,0.5]],"
+			   "\"validation\":[[2,0.75]]}",
+			   0, NULL));
 	must(registry_add_run(f->registry, r, id));
 	must(registry_list(f->registry, "curves", id, 0, &rows));
 	assert_int_equal(json_array_size(rows), 4);
