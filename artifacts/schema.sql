@@ -140,7 +140,7 @@ CREATE TABLE datasets (
 	digest   TEXT NOT NULL,
 	"rows"   INTEGER,                -- NULL: not counted
 	bytes    INTEGER NOT NULL,
-	role     TEXT NOT NULL,          -- train, eval
+	role     TEXT NOT NULL,          -- train, validation, eval
 	PRIMARY KEY (run, position)
 ) STRICT;
 CREATE INDEX datasets_by_digest ON datasets (digest);

@@ -32,7 +32,9 @@ static int set_data(struct run *run, const struct opt_list *files)
 		return err_set(ERR_USAGE, "assay train needs --data FILE");
 	run->data = mem_array(n, sizeof(*run->data));
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		run->data[run->n_data++].path = mem_str(files->n ? files->items[i] : own->items[i]);
+		run->data[run->n_data++] =
+			(struct run_data){ .path = mem_str(files->n ? files->items[i] : own->items[i]),
+					   .weight = files->n ? 1 : run->config.finetune.weights[i] };
 	return rc;
 }
 
@@ -73,7 +75,8 @@ static int open_base(struct run *run, const char *name, struct model_dir *dir, s
 		name = run->config.base.text;
 	}
 	if (!run->have_config) {
-		train_options_init(&run->config.finetune.train);
+		config_finetune_init(&run->config.finetune);
+		run->have_config = true; /* to be released */
 		run->config.base.kind = BASE_FOLDER;
 	}
 	if (!fs_is_dir(name)) {
@@ -133,7 +136,7 @@ int cmd_train(int argc, char **argv)
 	rc = open_base(&run, argv[0], &dir, &place);
 	run.config.finetune.present = true;
 	for (size_t i = 0; rc == 0 && i < set.n; i++)
-		rc = config_set(&run.config.finetune, set.items[i]);
+		rc = config_set(&run.config, set.items[i]);
 	if (rc == 0)
 		rc = set_data(&run, &data);
 	if (rc == 0)

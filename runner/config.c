@@ -4,15 +4,22 @@
  * nearest known one. Values are checked here for what can be known without the repository: kinds, ranges, what excludes
  * what. What only the tree or the registry can tell (a missing file, an unknown alias) is found by the plan. */
 #include "base/base.h"
-#include "runner/config.h"
+#include "runner/config_int.h"
 
 /* ---- helpers -------------------------------------------------------------------------------------------------------- */
 
 /* Of models and aliases: they are parts of file names, references and reports. */
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
-/* A text, or a list of texts, as a list. */
-static int get_texts(const struct yaml *y, const json_t *obj, const char *key, struct texts *out)
+/* What stands in a list; ends with a NULL that is not counted. */
+static void add_text(struct texts *out, const char *text)
+{
+	MEM_GROW(out->items, out->n + 1, out->cap);
+	out->items[out->n++] = text;
+	out->items[out->n] = NULL;
+}
+
+int config_texts(const struct yaml *y, const json_t *obj, const char *key, struct texts *out)
 {
 	json_t *v = json_object_get(obj, key), *item;
 	size_t i;
@@ -20,8 +27,7 @@ static int get_texts(const struct yaml *y, const json_t *obj, const char *key, s
 	if (!v)
 		return 0;
 	if (json_is_string(v)) {
-		MEM_GROW(out->items, out->n, out->cap);
-		out->items[out->n++] = json_string_value(v);
+		add_text(out, json_string_value(v));
 		return 0;
 	}
 	if (!json_is_array(v))
@@ -30,18 +36,12 @@ static int get_texts(const struct yaml *y, const json_t *obj, const char *key, s
 	{
 		if (!json_is_string(item))
 			return yaml_error(y, obj, key, "%s: item %zu is not a text", key, i + 1);
-		MEM_GROW(out->items, out->n, out->cap);
-		out->items[out->n++] = json_string_value(item);
+		add_text(out, json_string_value(item));
 	}
 	return 0;
 }
 
-static int need(const struct yaml *y, const json_t *obj, const char *where, const char *key, const void *value)
-{
-	return value ? 0 : yaml_error(y, obj, NULL, "%s needs the key %s", where, key);
-}
-
-static int get_small(const struct yaml *y, const json_t *obj, const char *key, int64_t min, int64_t max, int *out)
+int config_small(const struct yaml *y, const json_t *obj, const char *key, int64_t min, int64_t max, int *out)
 {
 	int64_t v = *out;
 	int rc = yaml_get_int(y, obj, key, min, max, &v);
@@ -67,7 +67,7 @@ static int parse_tokenizer(struct config_base *b, const struct yaml *y, const js
 				  "base.init needs tokenizer: a tokenizer.json, or {train: [files], vocab_size: N}");
 	rc = yaml_check_keys(y, v, "base.init.tokenizer", known, ARRAY_LEN(known));
 	if (rc == 0)
-		rc = get_texts(y, v, "train", &b->tokenizer_data);
+		rc = config_texts(y, v, "train", &b->tokenizer_data);
 	if (rc == 0 && b->tokenizer_data.n == 0)
 		rc = yaml_error(y, v, NULL, "base.init.tokenizer needs train: the files whose text it learns from");
 	b->vocab_size = 1024;
@@ -95,17 +95,17 @@ static int parse_init(struct config_base *b, const struct yaml *y, const json_t 
 	m->bos_id = m->eos_id = -1;
 	if ((rc = yaml_check_keys(y, init, "base.init", known, ARRAY_LEN(known))) ||
 	    (rc = yaml_get_text(y, init, "architecture", &architecture)) ||
-	    (rc = get_small(y, init, "hidden_size", 8, 65536, &m->hidden_size)) ||
-	    (rc = get_small(y, init, "layers", 1, 1024, &m->layers)) ||
-	    (rc = get_small(y, init, "heads", 1, 1024, &m->heads)))
+	    (rc = config_small(y, init, "hidden_size", 8, 65536, &m->hidden_size)) ||
+	    (rc = config_small(y, init, "layers", 1, 1024, &m->layers)) ||
+	    (rc = config_small(y, init, "heads", 1, 1024, &m->heads)))
 		return rc;
 	m->kv_heads = m->heads;
 	m->head_dim = m->hidden_size / m->heads;
 	m->intermediate_size = (m->hidden_size * 8 / 3 + 31) / 32 * 32;
-	if ((rc = get_small(y, init, "kv_heads", 1, 1024, &m->kv_heads)) ||
-	    (rc = get_small(y, init, "head_dim", 2, 1024, &m->head_dim)) ||
-	    (rc = get_small(y, init, "intermediate_size", 8, 1 << 20, &m->intermediate_size)) ||
-	    (rc = get_small(y, init, "context", 8, 1 << 24, &m->context)) ||
+	if ((rc = config_small(y, init, "kv_heads", 1, 1024, &m->kv_heads)) ||
+	    (rc = config_small(y, init, "head_dim", 2, 1024, &m->head_dim)) ||
+	    (rc = config_small(y, init, "intermediate_size", 8, 1 << 20, &m->intermediate_size)) ||
+	    (rc = config_small(y, init, "context", 8, 1 << 24, &m->context)) ||
 	    (rc = yaml_get_flag(y, init, "tied", &m->tied)) ||
 	    (rc = yaml_get_real(y, init, "rope_theta", 1, 1e12, &theta)) ||
 	    (rc = yaml_get_real(y, init, "rms_eps", 1e-12, 1, &eps)) ||
@@ -160,92 +160,6 @@ static int parse_base(struct config_base *b, const struct yaml *y, const json_t 
 	b->model = mem_strn(b->text, (size_t)(at - b->text));
 	b->alias = mem_str(at + 1);
 	return *b->model && *b->alias ? 0 : yaml_error(y, root, "base", "base: MODEL@ALIAS or MODEL@v7 is wanted");
-}
-
-/* ---- finetune -------------------------------------------------------------------------------------------------------- */
-
-static int parse_command(struct config_finetune *f, const struct yaml *y, const json_t *v)
-{
-	int rc;
-
-	if ((rc = get_texts(y, v, "command", &f->command)) || (rc = get_texts(y, v, "inputs", &f->inputs)) ||
-	    (rc = get_texts(y, v, "env", &f->env)) || (rc = yaml_get_text(y, v, "output", &f->output)) ||
-	    (rc = yaml_get_real(y, v, "timeout", 1, 86400 * 30, &f->timeout_s)))
-		return rc;
-	if (f->command.n == 0)
-		return yaml_error(y, v, "command", "command is empty: give the program and its arguments as a list");
-	if (f->inputs.n == 0)
-		return yaml_error(y, v, "command", "command needs inputs: the files it depends on (they are its key)");
-	return need(y, v, "finetune with a command", "output", f->output);
-}
-
-static int parse_schedule(struct train_options *t, const struct yaml *y, const json_t *v)
-{
-	static const char *const known[] = { "constant", "linear", "cosine" };
-	const char *s = t->schedule;
-	int rc = yaml_get_text(y, v, "schedule", &s);
-
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcmp(s, known[i]) == 0) {
-			t->schedule = known[i];
-			return 0;
-		}
-	return yaml_error(y, v, "schedule", "schedule %s is not known; known: constant, linear, cosine", s);
-}
-
-static int parse_train_options(struct train_options *t, const struct yaml *y, const json_t *v)
-{
-	const char *method = "full";
-	int64_t seed = (int64_t)t->seed;
-	int rc;
-
-	if ((rc = yaml_get_text(y, v, "method", &method)) || (rc = yaml_get_real(y, v, "epochs", 0, 1e6, &t->epochs)) ||
-	    (rc = yaml_get_int(y, v, "max_steps", 1, INT64_MAX, &t->max_steps)) ||
-	    (rc = get_small(y, v, "batch_tokens", 16, 1 << 22, &t->batch_tokens)) ||
-	    (rc = get_small(y, v, "micro_tokens", 16, 1 << 22, &t->micro_tokens)) ||
-	    (rc = yaml_get_real(y, v, "learning_rate", 0, 10, &t->learning_rate)) ||
-	    (rc = yaml_get_real(y, v, "min_lr_ratio", 0, 1, &t->min_lr_ratio)) ||
-	    (rc = yaml_get_real(y, v, "weight_decay", 0, 10, &t->weight_decay)) ||
-	    (rc = yaml_get_real(y, v, "beta1", 0, 0.999999, &t->beta1)) ||
-	    (rc = yaml_get_real(y, v, "beta2", 0, 0.999999, &t->beta2)) ||
-	    (rc = yaml_get_real(y, v, "clip", 0, 1e9, &t->clip)) || (rc = parse_schedule(t, y, v)) ||
-	    (rc = yaml_get_real(y, v, "warmup_ratio", 0, 1, &t->warmup_ratio)) ||
-	    (rc = yaml_get_int(y, v, "warmup_steps", 0, INT64_MAX, &t->warmup_steps)) ||
-	    (rc = yaml_get_int(y, v, "seed", 0, INT64_MAX, &seed)))
-		return rc;
-	t->seed = (uint64_t)seed;
-	if (strcmp(method, "lora") == 0)
-		return yaml_error(y, v, "method", "method lora is not built yet; use method: full");
-	if (strcmp(method, "full") != 0)
-		return yaml_error(y, v, "method", "method %s is not known; known: full", method);
-	return 0;
-}
-
-static const char *const training_keys[] = { "data",         "method",       "epochs",        "max_steps",
-					     "batch_tokens", "micro_tokens", "learning_rate", "min_lr_ratio",
-					     "weight_decay", "beta1",        "beta2",         "clip",
-					     "schedule",     "warmup_ratio", "warmup_steps",  "seed" };
-
-static int parse_finetune(struct config_finetune *f, const struct yaml *y, json_t *root)
-{
-	static const char *const theirs[] = { "command", "inputs", "output", "env", "timeout" };
-	json_t *v = NULL;
-	int rc = yaml_get_object(y, root, "finetune", &v);
-
-	train_options_init(&f->train);
-	if (rc || !v)
-		return rc;
-	f->present = true;
-	if (json_object_get(v, "command")) {
-		rc = yaml_check_keys(y, v, "finetune with a command", theirs, ARRAY_LEN(theirs));
-		return rc ? rc : parse_command(f, y, v);
-	}
-	if ((rc = yaml_check_keys(y, v, "finetune", training_keys, ARRAY_LEN(training_keys))) ||
-	    (rc = get_texts(y, v, "data", &f->data)) || (rc = parse_train_options(&f->train, y, v)))
-		return rc;
-	return f->data.n ? 0 : yaml_error(y, v, NULL, "finetune needs data: a JSONL file or a list of them");
 }
 
 /* ---- the questions ------------------------------------------------------------------------------------------------------ */
@@ -368,8 +282,8 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = yaml_get_text(out->yaml, root, "model", &out->model)) ||
 	    (rc = check_model(out->yaml, root, out->model)) || (rc = parse_base(&out->base, out->yaml, root)) ||
 	    (rc = yaml_get_text(out->yaml, root, "prompt", &out->prompt)) ||
-	    (rc = parse_finetune(&out->finetune, out->yaml, root)) ||
-	    (rc = get_texts(out->yaml, root, "suites", &out->suites)) || (rc = parse_gate(out, out->yaml, root)) ||
+	    (rc = config_parse_finetune(&out->finetune, out->yaml, root)) ||
+	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) || (rc = parse_gate(out, out->yaml, root)) ||
 	    (rc = parse_promote(out, out->yaml, root)) || (rc = parse_profiles(out, out->yaml, root)) ||
 	    (rc = parse_sandbox(out, out->yaml, root)))
 		goto out;
@@ -389,13 +303,13 @@ void config_release(struct config *c)
 	free(c->base.model);
 	free(c->base.alias);
 	free(c->base.tokenizer_data.items);
-	free(c->finetune.data.items);
-	free(c->finetune.command.items);
-	free(c->finetune.inputs.items);
-	free(c->finetune.env.items);
+	config_finetune_release(&c->finetune);
 	free(c->suites.items);
 	free(c->promote);
 	free(c->profiles);
+	for (size_t i = 0; i < c->n_sets; i++)
+		yaml_free(c->sets[i]);
+	free(c->sets);
 	yaml_free(c->yaml);
 	memset(c, 0, sizeof(*c));
 }
@@ -414,24 +328,4 @@ const char *config_alias(const struct config *c, const char *branch)
 		if (strcmp(c->promote[i].branch, branch) == 0)
 			return c->promote[i].alias;
 	return NULL;
-}
-
-int config_set(struct config_finetune *f, const char *assignment)
-{
-	const char *eq = strchr(assignment, '=');
-	struct yaml *y = NULL;
-	char *text;
-	int rc;
-
-	if (!eq)
-		return err_set(ERR_USAGE, "--set %s: key=value is wanted", assignment);
-	text = mem_printf("%.*s: %s\n", (int)(eq - assignment), assignment, eq + 1);
-	rc = yaml_parse(&y, text, strlen(text), "--set");
-	if (rc == 0)
-		rc = yaml_check_keys(y, yaml_root(y), "--set", training_keys + 1, ARRAY_LEN(training_keys) - 1);
-	if (rc == 0)
-		rc = parse_train_options(&f->train, y, yaml_root(y));
-	yaml_free(y);
-	free(text);
-	return rc;
 }

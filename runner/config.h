@@ -34,10 +34,35 @@ struct config_base {
 	int64_t vocab_size;
 };
 
+enum finetune_method {
+	METHOD_AUTO, /* lora above a billion parameters, else full */
+	METHOD_FULL,
+	METHOD_LORA,
+};
+
 struct config_finetune {
 	bool present;
 	struct texts data;
+	double *weights; /* of the data, one a file */
 	struct train_options train;
+
+	enum finetune_method method;
+	int rank; /* of LoRA, with all below */
+	double alpha, lora_dropout;
+	struct texts targets; /* names of modules, or "all-linear"; none: the engine's choice */
+	const char *adapter;  /* a PEFT folder that is merged into the base first, or NULL */
+	bool export_adapter;  /* keep the adapter beside the merged weights */
+
+	bool dpo; /* objective: preferences instead of texts */
+	double beta;
+	struct texts validation;
+	double validation_split; /* of the data, 0: none */
+	int64_t eval_every;      /* steps; 0: at the end of each epoch */
+	int patience;            /* early_stop; 0: never */
+	bool keep_best;
+	bool checkpointing, count_first;
+	int max_length; /* of an example, 0: the context */
+
 	struct texts command, inputs, env; /* a trainer of the team's own */
 	const char *output;
 	double timeout_s;
@@ -69,6 +94,8 @@ struct config {
 	struct config_profile *profiles;
 	size_t n_profiles;
 	enum sandbox sandbox;
+	struct yaml **sets; /* documents of config_set() */
+	size_t n_sets;
 };
 
 /* name: for errors ("assay.yaml", "assay.yaml of main"). ERR_INPUT with line, column and the nearest known key. */
@@ -77,6 +104,7 @@ void config_release(struct config *c);
 const struct config_profile *config_profile(const struct config *c, const char *name); /* NULL: none */
 const char *config_alias(const struct config *c, const char *branch);                  /* NULL: not promoted */
 /* One override "key=value" of finetune ("learning_rate=1e-3"), for `assay train --set`. */
-int config_set(struct config_finetune *f, const char *assignment);
+int config_set(struct config *c, const char *assignment);
+void config_finetune_init(struct config_finetune *f); /* the defaults */
 
 #endif

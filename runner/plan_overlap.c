@@ -24,6 +24,8 @@ static void plan_key(const struct run *run, char key[DIGEST_HEX])
 		digest_text(ctx, run->suites[i].questions);
 	digest_text(ctx, run->product->finetune.command.n ? "inputs" : "data");
 	for (size_t i = 0; i < run->n_data; i++) {
+		if (run->data[i].validation) /* nothing is learned from it */
+			continue;
 		digest_text(ctx, run->data[i].path); /* examples name it */
 		digest_text(ctx, run->data[i].oid);
 	}

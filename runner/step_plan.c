@@ -157,7 +157,7 @@ static int read_row(json_t *value, size_t line, void *arg)
 static int read_data(struct run *run, struct run_data *d, struct overlap *overlap)
 {
 	struct buf text = BUF_INIT(DATA_MAX);
-	struct reading r = { d, overlap };
+	struct reading r = { d, d->validation ? NULL : overlap };
 	int rc = tree_read(run->tree, d->path, &text);
 
 	d->bytes = (int64_t)text.len;
@@ -172,25 +172,37 @@ static int read_data(struct run *run, struct run_data *d, struct overlap *overla
 	return rc;
 }
 
-/* The files by name first: they may be known by them. Then each is read once, to be counted and compared. */
-static int plan_data(struct run *run)
+static int add_data(struct run *run, const char *path, double weight, bool validation)
+{
+	struct run_data *d = &run->data[run->n_data++];
+
+	*d = (struct run_data){ .path = mem_str(path), .rows = -1, .weight = weight, .validation = validation };
+	return tree_oid(run->tree, d->path, d->oid);
+}
+
+static int name_data(struct run *run)
 {
 	const struct config_finetune *f = &run->product->finetune;
 	const struct texts *paths = f->command.n ? &f->inputs : &f->data;
-	struct overlap *overlap = NULL;
 	int rc = 0;
 
-	run->data = mem_array(paths->n + 1, sizeof(*run->data));
-	for (size_t i = 0; rc == 0 && i < paths->n; i++) {
-		struct run_data *d = &run->data[run->n_data++];
+	run->data = mem_array(paths->n + f->validation.n + 1, sizeof(*run->data));
+	for (size_t i = 0; rc == 0 && i < paths->n; i++)
+		rc = add_data(run, paths->items[i], f->command.n ? 1 : f->weights[i], false);
+	for (size_t i = 0; rc == 0 && i < f->validation.n; i++)
+		rc = add_data(run, f->validation.items[i], 1, true);
+	return rc;
+}
 
-		d->path = mem_str(paths->items[i]);
-		d->rows = -1;
-		rc = tree_oid(run->tree, d->path, d->oid);
-	}
+/* The files by name first: they may be known by them. Then each is read once, to be counted and compared. */
+static int plan_data(struct run *run)
+{
+	struct overlap *overlap = NULL;
+	int rc = name_data(run);
+
 	if (rc == 0)
 		rc = plan_overlap_open(run, &overlap);
-	for (size_t i = 0; rc == 0 && i < run->n_data && !f->command.n; i++)
+	for (size_t i = 0; rc == 0 && i < run->n_data && !run->product->finetune.command.n; i++)
 		rc = read_data(run, &run->data[i], overlap);
 	if (rc == 0 && overlap)
 		return plan_overlap_close(run, overlap);
@@ -242,6 +254,20 @@ static int key_path(struct digest_ctx *ctx, struct run *run, const char *path)
 	return 0;
 }
 
+/* What is not as it always was gets a word in front, so that older keys stay what they are. */
+static void key_data(struct digest_ctx *ctx, const struct run_data *d)
+{
+	char weight[64];
+
+	if (d->validation)
+		digest_text(ctx, "validation");
+	if (d->weight != 1) {
+		snprintf(weight, sizeof(weight), "weight %.17g", d->weight);
+		digest_text(ctx, weight);
+	}
+	digest_text(ctx, d->oid);
+}
+
 /* What both keys hold: the statement of the product. */
 static int key_product(struct digest_ctx *ctx, struct run *run)
 {
@@ -262,12 +288,18 @@ static int key_product(struct digest_ctx *ctx, struct run *run)
 		json_t *copy = json_copy(finetune);
 
 		json_object_del(copy, "data");
+		json_object_del(copy, "validation");
+		json_object_del(copy, "adapter");
 		json_object_del(copy, "timeout");
 		key_json(ctx, copy);
 		json_decref(copy);
 	}
 	for (size_t i = 0; i < run->n_data; i++)
-		digest_text(ctx, run->data[i].oid);
+		key_data(ctx, &run->data[i]);
+	if (rc == 0 && c->finetune.adapter) {
+		digest_text(ctx, "adapter");
+		rc = key_path(ctx, run, c->finetune.adapter);
+	}
 	return rc;
 }
 

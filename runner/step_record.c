@@ -136,7 +136,7 @@ static json_t *edges_json(const struct run *run)
 	free(node);
 	for (size_t i = 0; i < run->n_data; i++) {
 		node = mem_printf("data:%s", run->data[i].oid);
-		add_edge(edges, node, model, "trained");
+		add_edge(edges, node, model, run->data[i].validation ? "validated" : "trained");
 		free(node);
 	}
 	if (*run->base_object) {
@@ -157,7 +157,8 @@ static json_t *datasets_json(const struct run *run)
 		json_array_append_new(
 			list, json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", run->data[i].path, "digest", run->data[i].oid,
 					"rows", run->data[i].rows < 0 ? json_null() : json_integer(run->data[i].rows),
-					"bytes", (json_int_t)run->data[i].bytes, "role", "train"));
+					"bytes", (json_int_t)run->data[i].bytes, "role",
+					run->data[i].validation ? "validation" : "train"));
 	return list;
 }
 

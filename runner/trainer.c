@@ -184,8 +184,13 @@ static int load_data(struct run *run, const struct model *model, const struct to
 		     struct train_data *data)
 {
 	struct chat *chat = NULL;
+	const struct config_finetune *f = &run->product->finetune;
+	int context = model_config(model)->context, longest = f->max_length ? f->max_length : context;
 	size_t cut = 0;
 	int rc = chat_open(&chat, dir); /* for {"messages"} data */
+
+	if (rc == 0 && longest > context)
+		rc = err_set(ERR_INPUT, "finetune.max_length is %d, and the model's context %d", longest, context);
 
 	for (size_t i = 0; rc == 0 && i < run->n_data; i++) {
 		struct buf text = BUF_INIT(DATA_MAX);
@@ -193,13 +198,13 @@ static int load_data(struct run *run, const struct model *model, const struct to
 		rc = tree_read(run->tree, run->data[i].path, &text);
 		if (rc == 0)
 			rc = train_data_add(data, tok, chat_source(chat), model_config(model)->eos_id, buf_str(&text),
-					    text.len, run->data[i].path, model_config(model)->context, &cut);
+					    text.len, run->data[i].path, longest, &cut);
 		buf_release(&text);
 	}
 	chat_free(chat);
 	if (cut)
-		run_note(run, "%zu training examples are longer than the context of %d tokens and were cut", cut,
-			 model_config(model)->context);
+		run_note(run, "%zu training examples are longer than %s of %d tokens and were cut", cut,
+			 f->max_length ? "max_length" : "the context", longest);
 	return rc;
 }
 

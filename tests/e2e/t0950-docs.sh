@@ -87,12 +87,14 @@ known_keys() {
 }
 {
 	known_keys "$ROOT/runner/config.c"
+	known_keys "$ROOT/runner/config_finetune.c"
 	known_keys "$ROOT/evals/gate_policy.c"
 } | while IFS=$(printf '\t') read -r where key; do
 	case $where in
 	assay.yaml) echo "$key" ;;
 	base | base.init | base.init.tokenizer | finetune | gate) echo "$where.$key" ;;
 	"finetune with a command") echo "finetune.$key" ;;
+	finetune.data | finetune.export) echo "$where.$key" ;;
 	"a profile") echo "profiles.NAME.$key" ;;
 	"a gate rule") echo "gate.require.RULE.$key" ;;
 	inconclusive) echo "gate.inconclusive.$key" ;;

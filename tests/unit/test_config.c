@@ -294,12 +294,36 @@ static void test_config_parse__finetune_is_checked(void **state)
 	static const struct wrong w[] = {
 		{ "finetune: full\n", "3:1", "finetune must be an object" },
 		{ "finetune: {}\n", "3:11", "finetune needs data" },
-		{ "finetune: {data: []}\n", "3:11", "finetune needs data" },
-		{ "finetune:\n  data: 7\n", "4:3", "data is a text or a list of texts" },
+		{ "finetune: {data: []}\n", "3:12", "finetune needs data" },
+		{ "finetune:\n  data: 7\n", "4:3", "data is a path, {path: …, weight: …}, or a list" },
 		{ "finetune:\n  data: a\n  epoch: 1\n", "5:3", "did you mean \"epochs\"?" },
-		{ "finetune:\n  data: a\n  rank: 4\n", "5:3", "unknown key \"rank\"" },
+		{ "finetune:\n  data: a\n  rank: 4\n", "5:3", "method lora is not built yet" },
 		{ "finetune:\n  data: a\n  method: lora\n", "5:3", "method lora is not built yet" },
-		{ "finetune:\n  data: a\n  method: dpo\n", "5:3", "method dpo is not known; known: full" },
+		{ "finetune:\n  data: a\n  method: dpo\n", "5:3", "method dpo is not known; known: auto, full, lora" },
+		{ "finetune:\n  data: a\n  rank: 0\n", "5:3", "rank" },
+		{ "finetune:\n  data: a\n  method: full\n  rank: 8\n", "6:3", "rank is a key of method: lora" },
+		{ "finetune:\n  data: a\n  method: full\n  export: {adapter: true}\n", "6:3",
+		  "export is a key of method: lora" },
+		{ "finetune:\n  data: a\n  method: lora\n  export: {gguf: true}\n", "6:12", "unknown key \"gguf\"" },
+		{ "finetune:\n  data: a\n  alpha: 0\n", "5:3", "alpha" },
+		{ "finetune:\n  data: a\n  lora_dropout: 1\n", "5:3", "lora_dropout" },
+		{ "finetune:\n  data: a\n  target_modules: []\n", "5:3", "nothing would be trained" },
+		{ "finetune:\n  data: a\n  target_modules: [Q*]\n", "5:3", "is no name of a module" },
+		{ "finetune:\n  data: a\n  target_modules: [all-linear, q_proj]\n", "5:3", "all-linear stands alone" },
+		{ "finetune:\n  data: a\n  objective: ppo\n", "5:3", "objective ppo is not known; known: sft, dpo" },
+		{ "finetune:\n  data: a\n  beta: 0.1\n", "5:3", "beta is a key of objective: dpo" },
+		{ "finetune:\n  data: a\n  objective: dpo\n  beta: 0\n", "6:3", "beta" },
+		{ "finetune:\n  data: a\n  count: all\n", "5:3", "count all is not known; known: assay, hf" },
+		{ "finetune:\n  data: a\n  validation_split: 0.6\n", "5:3", "validation_split" },
+		{ "finetune:\n  data: a\n  validation: v\n  validation_split: 0.1\n", "6:3", "exclude each other" },
+		{ "finetune:\n  data: a\n  early_stop: 3\n", "5:3", "early_stop needs validation data" },
+		{ "finetune:\n  data: a\n  eval_every: 3\n", "5:3", "eval_every needs validation data" },
+		{ "finetune:\n  data: a\n  validation: v\n  early_stop: 0\n", "6:3", "early_stop" },
+		{ "finetune:\n  data: a\n  max_length: 1\n", "5:3", "max_length" },
+		{ "finetune:\n  data: [{weight: 2}]\n", "4:10", "finetune.data needs the key path" },
+		{ "finetune:\n  data: [{path: a, weight: 0}]\n", "4:20", "weight" },
+		{ "finetune:\n  data: [{path: a, share: 1}]\n", "4:20", "unknown key \"share\"" },
+		{ "finetune:\n  data: [3]\n", "4:3", "data is a path, {path" },
 		{ "finetune:\n  data: a\n  epochs: -1\n", "5:3", "epochs is -1" },
 		{ "finetune:\n  data: a\n  epochs: many\n", "5:3", "epochs must be a number, not text" },
 		{ "finetune:\n  data: a\n  max_steps: 0\n", "5:3", "max_steps is 0, but must be at least 1" },
@@ -361,15 +385,15 @@ static void test_config_set__overrides_one_key(void **state)
 
 	(void)state;
 	good(&c, "models/smol", "finetune: {data: a.jsonl, epochs: 3}\n");
-	assert_int_equal(config_set(&c.finetune, "learning_rate=1e-3"), 0);
-	assert_int_equal(config_set(&c.finetune, "schedule=constant"), 0);
+	assert_int_equal(config_set(&c, "learning_rate=1e-3"), 0);
+	assert_int_equal(config_set(&c, "schedule=constant"), 0);
 	assert_true(c.finetune.train.learning_rate == 1e-3 && c.finetune.train.epochs == 3);
 	assert_string_equal(c.finetune.train.schedule, "constant");
-	assert_int_equal(config_set(&c.finetune, "epochs"), ERR_USAGE);
-	assert_int_equal(config_set(&c.finetune, "=3"), ERR_INPUT);
-	assert_int_equal(config_set(&c.finetune, "epochs=-2"), ERR_INPUT);
-	assert_int_equal(config_set(&c.finetune, "data=b.jsonl"), ERR_INPUT);
-	assert_int_equal(config_set(&c.finetune, "learningrate=1"), ERR_INPUT);
+	assert_int_equal(config_set(&c, "epochs"), ERR_USAGE);
+	assert_int_equal(config_set(&c, "=3"), ERR_INPUT);
+	assert_int_equal(config_set(&c, "epochs=-2"), ERR_INPUT);
+	assert_int_equal(config_set(&c, "data=b.jsonl"), ERR_INPUT);
+	assert_int_equal(config_set(&c, "learningrate=1"), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "did you mean \"learning_rate\"?"));
 	assert_true(c.finetune.train.epochs == 3);
 	config_release(&c);
