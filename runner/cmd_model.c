@@ -6,6 +6,7 @@
 #include "model/model.h"
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
+#include "runner/plan_memory.h"
 
 #include <unistd.h>
 
@@ -212,14 +213,14 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 
 /* ---- the commands ------------------------------------------------------------------------------------------------------------------ */
 
-static int on_model(const char *name, const char *device, int64_t threads, int64_t batch_tokens,
+static int on_model(const char *name, const char *device, int64_t threads, int64_t batch_tokens, const char *memory,
 		    const struct generation *generation)
 {
 	struct backend *be = NULL;
 	struct engine engine = { 0 };
 	struct source source;
 	struct lines lines = { 0 };
-	int rc;
+	int rc, batch = 0;
 
 	if (batch_tokens < 1 || batch_tokens > 1 << 24)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
@@ -227,7 +228,9 @@ static int on_model(const char *name, const char *device, int64_t threads, int64
 	if (rc == 0)
 		rc = backend_open(&be, device, (int)threads);
 	if (rc == 0)
-		rc = engine_open(&engine, source.dir.path, be, (int)batch_tokens, NULL);
+		rc = plan_batch(&batch, source.dir.path, (int)batch_tokens, memory);
+	if (rc == 0)
+		rc = engine_open(&engine, source.dir.path, be, batch, NULL);
 	if (rc == 0)
 		rc = read_lines(&lines);
 	if (rc == 0)
@@ -242,11 +245,13 @@ static int on_model(const char *name, const char *device, int64_t threads, int64
 int cmd_score(int argc, char **argv)
 {
 	const char *device = "auto";
+	const char *memory = NULL;
 	int64_t threads = 0, batch_tokens = 4096;
 	const struct opt opts[] = {
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -264,12 +269,13 @@ int cmd_score(int argc, char **argv)
 
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	return on_model(argv[0], device, threads, batch_tokens, NULL);
+	return on_model(argv[0], device, threads, batch_tokens, memory, NULL);
 }
 
 int cmd_generate(int argc, char **argv)
 {
 	const char *device = "auto";
+	const char *memory = NULL;
 	int64_t threads = 0, batch_tokens = 4096;
 	struct generation how = { .max_tokens = 128, .seed = 1234 };
 	const struct opt opts[] = {
@@ -280,6 +286,7 @@ int cmd_generate(int argc, char **argv)
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens at a time; changes no result"),
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -299,7 +306,7 @@ int cmd_generate(int argc, char **argv)
 	if (rc == 0 && how.temperature < 0)
 		rc = err_set(ERR_USAGE, "--temperature: 0 or more");
 	if (rc == 0)
-		rc = on_model(argv[0], device, threads, batch_tokens, &how);
+		rc = on_model(argv[0], device, threads, batch_tokens, memory, &how);
 	opt_list_release(&how.stops);
 	return rc == OPT_HELPED ? 0 : rc;
 }

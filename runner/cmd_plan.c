@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
+#include "runner/plan_memory.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 
@@ -49,15 +50,15 @@ json_t *plan_json(const struct run *run)
 		json_array_append_new(data, json_pack("{s:s,s:s,s:I,s:I}", "path", run->data[i].path, "digest",
 						      run->data[i].oid, "rows", (json_int_t)run->data[i].rows, "bytes",
 						      (json_int_t)run->data[i].bytes));
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O,s:O?}", "commit", run->commit.oid, "model",
-			 run->questions->model, "trust", trust_name(run->event.trust), "policy",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O,s:O?,s:o}", "commit", run->commit.oid,
+			 "model", run->questions->model, "trust", trust_name(run->event.trust), "policy",
 			 run->have_target_config ? run->target.oid : "candidate", "numerics", run->numerics,
 			 "train_key", run->train_key, "train", model_source(run), "baseline",
 			 run->baseline.found ? json_pack("{s:s,s:i,s:s}", "name", run->baseline.name, "version",
 							 run->baseline.version, "run", run->baseline.run)
 					     : json_null(),
 			 "suites", suites, "data", data, "alias", run->alias, "notes", run->notes, "overlap",
-			 run->overlap);
+			 run->overlap, "memory", plan_memory_json(run));
 }
 
 /* Only where there is any: "overlap   sums: 8 of 8 documents stand in the training data …". */
@@ -101,6 +102,7 @@ static void print_plan(const struct run *run, const json_t *plan)
 		       "proposes it\n",
 		       run->questions->model, run->alias, run->alias_version ? "v" : "nothing", run->alias_version);
 	printf("numerics  %s\n", run->numerics);
+	plan_memory_print(run);
 	print_overlap(run);
 	if (run->n_data) {
 		putchar('\n');
@@ -133,6 +135,7 @@ int cmd_plan(int argc, char **argv)
 		OPT_TEXT(0, "target", &o.target, "REV", "the commit whose questions decide"),
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task"),
+		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),
 		OPT_END,
 	};

@@ -1,6 +1,7 @@
 /* cmd_run.c: `assay run` and `assay plan`, the same steps to different ends. */
 #include "base/base.h"
 #include "ci/ci.h"
+#include "runner/budget.h"
 #include "runner/cmd.h"
 #include "runner/print.h"
 #include "runner/runner.h"
@@ -97,6 +98,9 @@ static bool is_step(const char *name)
 
 int check_run_options(const struct run_options *o)
 {
+	uint64_t bytes;
+	int rc;
+
 	if (o->until && !is_step(o->until))
 		return err_set(ERR_USAGE, "--until %s: read, plan, train, eval, gate, record or report", o->until);
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 24)
@@ -105,6 +109,8 @@ int check_run_options(const struct run_options *o)
 		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
 	if (o->threads < 0 || o->threads > 4096)
 		return err_set(ERR_USAGE, "--threads: 0 (all) to 4096");
+	if (o->memory && (rc = budget_parse(&bytes, o->memory)))
+		return rc;
 	return o->wait_s >= 0 ? 0 : err_set(ERR_USAGE, "--wait: 0 or more seconds");
 }
 
@@ -125,6 +131,7 @@ int cmd_run(int argc, char **argv)
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
+		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_REAL(0, "wait", &o.wait_s, "SECONDS", "how long to wait for another run of the same work"),
 		OPT_TEXT(0, "until", &o.until, "STEP", "stop behind a step: read plan train eval gate record"),
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),

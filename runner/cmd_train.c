@@ -3,6 +3,7 @@
 #include "model/model.h"
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
+#include "runner/plan_memory.h"
 #include "runner/runner.h"
 #include "runner/trainer.h"
 
@@ -93,7 +94,7 @@ static int open_base(struct run *run, const char *name, struct model_dir *dir, s
 
 int cmd_train(int argc, char **argv)
 {
-	const char *out = NULL, *device = "auto";
+	const char *out = NULL, *device = "auto", *memory = NULL;
 	struct opt_list data = { 0 }, set = { 0 };
 	int64_t threads = 0;
 	struct run_options o;
@@ -107,6 +108,7 @@ int cmd_train(int argc, char **argv)
 		OPT_LIST(0, "set", &set, "KEY=VALUE", "a key of the finetune section, such as learning_rate=1e-3"),
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -128,6 +130,7 @@ int cmd_train(int argc, char **argv)
 	run_options_init(&o);
 	o.device = device;
 	o.threads = threads;
+	o.memory = memory;
 	run.options = &o;
 	run.home = &place.home;
 	run.notes = json_array();
@@ -137,6 +140,8 @@ int cmd_train(int argc, char **argv)
 	run.config.finetune.present = true;
 	for (size_t i = 0; rc == 0 && i < set.n; i++)
 		rc = config_set(&run.config, set.items[i]);
+	if (rc == 0)
+		rc = plan_memory_train(&run);
 	if (rc == 0)
 		rc = set_data(&run, &data);
 	if (rc == 0)
@@ -172,8 +177,9 @@ static int write_samples(const struct suite_result *r, const char *path)
 
 int cmd_eval(int argc, char **argv)
 {
-	const char *device = "auto", *samples = NULL;
+	const char *device = "auto", *samples = NULL, *memory = NULL;
 	int64_t threads = 0, batch_tokens = 4096, limit = 0;
+	int batch = 0;
 	const struct eval_files files = { NULL, read_file };
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
@@ -189,6 +195,7 @@ int cmd_eval(int argc, char **argv)
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
+		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,
 	};
 	const struct opt_usage usage = { "eval",
@@ -216,7 +223,9 @@ int cmd_eval(int argc, char **argv)
 	if (rc == 0)
 		rc = backend_open(&be, device, (int)threads);
 	if (rc == 0)
-		rc = engine_open(&engine, dir.path, be, (int)batch_tokens, NULL);
+		rc = plan_batch(&batch, dir.path, (int)batch_tokens, memory);
+	if (rc == 0)
+		rc = engine_open(&engine, dir.path, be, batch, NULL);
 	if (rc == 0) {
 		const struct suite_options how = { limit, 1234 };
 

@@ -266,7 +266,8 @@ static int load(struct run *run, const char *object, const char *prompt)
 	if (rc == 0)
 		rc = run_backend(run);
 	if (rc == 0)
-		rc = engine_open(&l->engine, l->dir.path, run->backend, (int)run->options->batch_tokens, prompt);
+		rc = engine_open(&l->engine, l->dir.path, run->backend,
+				 run->batch_tokens ? run->batch_tokens : (int)run->options->batch_tokens, prompt);
 	if (rc == 0)
 		snprintf(l->object, sizeof(l->object), "%s", object);
 	return rc;

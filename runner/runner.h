@@ -25,7 +25,8 @@ struct run_options {
 	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
 	int64_t threads;        /* 0: all */
 	int64_t limit;          /* 0: whole suites */
-	int64_t batch_tokens;   /* of scoring */
+	int64_t batch_tokens;   /* of scoring, at most */
+	const char *memory;     /* "4G"; NULL: what there is */
 	double wait_s;          /* for another run's lease */
 };
 void run_options_init(struct run_options *o);
@@ -40,6 +41,11 @@ struct run_data { /* a data set of the training */
 	int64_t rows, bytes;
 	double weight;
 	bool validation; /* held out: judged by, not learned from */
+};
+
+struct run_memory { /* bytes that a piece of work needs */
+	bool known;
+	uint64_t weights, gradients, optimizer, activations, total;
 };
 
 struct run_baseline {
@@ -79,8 +85,12 @@ struct run {
 	bool may_train;
 	char numerics[128];
 	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
-	char base_object[DIGEST_HEX]; /* the stored base; "" for init, or a folder not stored yet */
-	const char *base_dir;         /* assay train: the base as a folder of the file system; else NULL */
+	char base_object[DIGEST_HEX];                /* the stored base; "" for init, or a folder not stored yet */
+	struct run_memory memory_train, memory_eval; /* plan_memory.c */
+	uint64_t memory_have;                        /* 0: not known */
+	const char *memory_what;                     /* what limits it; static */
+	int batch_tokens;                            /* of scoring, so that it fits; 0: as the options say */
+	const char *base_dir; /* assay train: the base as a folder of the file system; else NULL */
 	struct buf prompt;
 	struct run_data *data;
 	size_t n_data;

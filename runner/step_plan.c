@@ -10,10 +10,9 @@
  * would be another model, and is not what a change of the README asks for. What cannot fit is refused here. */
 #include "base/base.h"
 #include "runner/baseline.h"
+#include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
 #include "runner/runner.h"
-
-#include <sys/statvfs.h>
 
 #define DATA_MAX ((size_t)4 << 30)
 
@@ -345,46 +344,6 @@ static int plan_known(struct run *run)
 	return train_known(run);
 }
 
-static uint64_t memory_available(void)
-{
-	struct buf text = BUF_INIT(1 << 16);
-	unsigned long long kb = 0;
-	const char *at;
-
-	if (fs_read(&text, "/proc/meminfo", 1 << 16) == 0 && (at = strstr(buf_str(&text), "MemAvailable:")) != NULL)
-		kb = strtoull(at + 13, NULL, 10);
-	buf_release(&text);
-	err_clear();
-	return kb * 1024;
-}
-
-/* Weights, gradient and both moments in fp32, and what one micro-batch holds; weights are written twice. */
-static int plan_fits(struct run *run)
-{
-	const struct config_base *b = &run->product->base;
-	const struct train_options *t = &run->product->finetune.train;
-	const struct model_config *m = &b->init;
-	uint64_t params, need, have = memory_available();
-	struct statvfs disk;
-
-	if (b->kind != BASE_INIT || *run->object)
-		return 0;
-	params = model_config_params(m) + (uint64_t)m->hidden_size * (uint64_t)(b->tokenizer ? 0 : b->vocab_size);
-	need = params * 16 + (uint64_t)t->batch_tokens * (uint64_t)m->layers *
-				     ((uint64_t)m->hidden_size * 40 + (uint64_t)m->intermediate_size * 12);
-	if (have && need > have) {
-		err_set(ERR_UNAVAILABLE, "training needs about %.1f GB of memory, %.1f GB are free", (double)need / 1e9,
-			(double)have / 1e9);
-		return err_hint(ERR_UNAVAILABLE, "lower finetune.batch_tokens or the size under base.init");
-	}
-	if (statvfs(store_home(run->home->store), &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < params * 8) {
-		err_set(ERR_IO, "storing the model needs %.1f GB of disk at %s", (double)params * 8 / 1e9,
-			store_home(run->home->store));
-		return err_hint(ERR_IO, "free space there, or set ASSAY_HOME to another disk");
-	}
-	return 0;
-}
-
 int step_plan(struct run *run)
 {
 	int rc;
@@ -396,5 +355,5 @@ int step_plan(struct run *run)
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)))
 		return rc;
-	return plan_fits(run);
+	return plan_memory(run);
 }

@@ -1,0 +1,402 @@
+/* plan_memory.c: does it fit? Asked before anything begins, since hours of training must not end in the hands of the
+ * kernel's killer.
+ *
+ * The model's shape comes from its config.json: of the base in the commit, of the stored version, or of the section
+ * base.init. The sums are the engine's own (memory_of). The budget is the least of what is free, of what the cgroups
+ * leave, and of --memory (budget.c).
+ *
+ * Training that does not fit is refused: micro_tokens is part of the key, so it is the team's to choose and not the
+ * machine's. Scoring does not depend on the batch, so its batch is lowered until it fits, and only refused if not even
+ * the smallest does. */
+#include "base/base.h"
+#include "runner/evaluate.h"
+#include "runner/plan_memory.h"
+
+#include <sys/statvfs.h>
+
+#define CONFIG_MAX ((size_t)1 << 22)
+enum { BATCH_MIN = 64, LORA_FROM = 1000000000 };
+
+struct work {
+	struct model_config config;
+	const char *stored; /* "F32", "BF16", "F16" */
+	bool train, lora, checkpointing, dpo;
+	int rank, tokens; /* tokens: in one forward */
+};
+
+/* ---- the sums -------------------------------------------------------------------------------------------------------- */
+
+/* Weights are fp32 in memory, whatever they are stored in; training adds the gradient and both moments. */
+static struct run_memory memory_of(const struct work *w)
+{
+	const struct model_config *c = &w->config;
+	uint64_t params = model_config_params(c), hidden = (uint64_t)c->hidden_size, layers = (uint64_t)c->layers;
+	uint64_t row = hidden * 40 + (uint64_t)c->intermediate_size * 12, tokens = (uint64_t)w->tokens;
+	struct run_memory m = { .known = true, .weights = params * 4 };
+
+	m.activations = tokens * (row * (w->train ? layers : 1) + (uint64_t)c->vocab_size * (w->train ? 8 : 4));
+	if (w->train) {
+		m.gradients = params * 4;
+		m.optimizer = params * 8;
+	} else {
+		m.activations += (uint64_t)c->context * layers * (uint64_t)c->kv_heads * (uint64_t)c->head_dim * 8;
+	}
+	m.total = m.weights + m.gradients + m.optimizer + m.activations;
+	return m;
+}
+
+/* ---- whose shape ------------------------------------------------------------------------------------------------------- */
+
+static const char *stored_type(const json_t *config)
+{
+	const char *type = json_get_text(config, "torch_dtype", json_get_text(config, "dtype", "float32"));
+
+	return strcmp(type, "bfloat16") == 0 ? "BF16" : strcmp(type, "float16") == 0 ? "F16" : "F32";
+}
+
+static int parse_shape(struct work *w, const struct buf *text, const char *name)
+{
+	json_t *doc = NULL;
+	int rc = json_parse(&doc, buf_str(text), text->len, name);
+
+	if (rc == 0)
+		rc = model_config_parse(&w->config, doc, name);
+	if (rc == 0)
+		w->stored = stored_type(doc);
+	json_decref(doc);
+	return rc;
+}
+
+/* config.json of a stored model: the manifest names its object. */
+static int shape_of_object(struct work *w, struct store *store, const char *object)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	json_t *manifest = NULL, *file;
+	const char *hex = NULL;
+	size_t i;
+	int rc = store_get(store, object, &text, CONFIG_MAX);
+
+	if (rc == 0)
+		rc = json_parse(&manifest, buf_str(&text), text.len, object);
+	json_array_foreach(json_object_get(manifest, "files"), i,
+			   file) if (strcmp(json_get_text(file, "path", ""), "config.json") == 0) hex =
+		json_get_text(file, "object", NULL);
+	if (rc == 0 && !hex)
+		rc = err_set(ERR_INPUT, "the stored model %.12s has no config.json", object);
+	buf_clear(&text);
+	if (rc == 0)
+		rc = store_get(store, hex, &text, CONFIG_MAX);
+	if (rc == 0)
+		rc = parse_shape(w, &text, "config.json");
+	json_decref(manifest);
+	buf_release(&text);
+	return rc;
+}
+
+static int shape_of_folder(struct work *w, struct tree *t, const char *folder)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	char *path = path_join(folder, "config.json");
+	int rc = tree_read(t, path, &text);
+
+	if (rc == 0)
+		rc = parse_shape(w, &text, path);
+	else if (rc == ERR_NOTFOUND)
+		rc = err_hint(err_set(ERR_INPUT, "%s: base: %s has no config.json", CONFIG_FILE, folder),
+			      "a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
+	buf_release(&text);
+	free(path);
+	return rc;
+}
+
+static int shape_of_dir(struct work *w, const char *dir)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	char *path = path_join(dir, "config.json");
+	int rc = fs_read(&text, path, CONFIG_MAX);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s: no such file", path);
+	if (rc == 0)
+		rc = parse_shape(w, &text, path);
+	buf_release(&text);
+	free(path);
+	return rc;
+}
+
+/* The model that is trained, or judged as it is. *known false: only a trainer's own program can tell. */
+static int shape_of_run(struct work *w, const struct run *run, bool *known)
+{
+	const struct config_base *b = &run->product->base;
+
+	*known = true;
+	if (run->base_dir)
+		return shape_of_dir(w, run->base_dir);
+	if (*run->object)
+		return shape_of_object(w, run->home->store, run->object);
+	if (run->product->finetune.command.n) {
+		*known = false;
+		return 0;
+	}
+	if (b->kind == BASE_VERSION)
+		return shape_of_object(w, run->home->store, run->base_object);
+	if (b->kind == BASE_FOLDER)
+		return shape_of_folder(w, run->tree, b->text);
+	w->config = b->init;
+	w->stored = "F32";
+	if (!b->tokenizer)
+		w->config.vocab_size = (int)b->vocab_size;
+	return 0;
+}
+
+/* ---- the refusal ------------------------------------------------------------------------------------------------------- */
+
+struct way {
+	char text[80];
+	uint64_t total;
+};
+
+static void add_way(struct way *ways, size_t *n, const struct work *w, uint64_t now, const char *text)
+{
+	struct run_memory m = memory_of(w);
+	size_t at = *n;
+
+	if (m.total >= now)
+		return;
+	for (; at && ways[at - 1].total > m.total; at--)
+		ways[at] = ways[at - 1];
+	snprintf(ways[at].text, sizeof(ways[at].text), "%s", text);
+	ways[at].total = m.total;
+	++*n;
+}
+
+/* What would need less, with how much, the best first. */
+static void ways_out(struct buf *out, const struct work *w, uint64_t now)
+{
+	struct way ways[4];
+	struct work other = *w;
+	char text[80], size[16];
+	size_t n = 0;
+
+	other.tokens = w->tokens > 512 ? w->tokens / 8 : w->tokens > 64 ? 64 : w->tokens;
+	snprintf(text, sizeof(text), "finetune.micro_tokens: %d", other.tokens);
+	add_way(ways, &n, &other, now, text);
+	other = *w;
+	other.lora = true;
+	other.rank = w->rank ? w->rank : 16;
+	add_way(ways, &n, &other, now, "finetune.method: lora");
+	other = *w;
+	other.checkpointing = true;
+	add_way(ways, &n, &other, now, "finetune.gradient_checkpointing: true");
+	for (size_t i = 0; i < n; i++) {
+		budget_text(size, ways[i].total);
+		buf_addf(out, "%s%s (%s)", i ? ", or " : "", ways[i].text, size);
+	}
+	buf_adds(out, n ? ", or a smaller base" : "take a smaller base");
+}
+
+static int too_large(const struct work *w, const struct run_memory *m, const struct budget *b)
+{
+	char total[16], weights[16], gradients[16], optimizer[16], activations[16], have[16];
+	struct buf hint = BUF_INIT(1024);
+	int rc;
+
+	budget_text(total, m->total);
+	budget_text(weights, m->weights);
+	budget_text(activations, m->activations);
+	budget_text(have, b->bytes);
+	if (w->train) {
+		budget_text(gradients, m->gradients);
+		budget_text(optimizer, m->optimizer);
+		rc = err_set(
+			ERR_UNAVAILABLE,
+			"training needs about %s of memory (weights %s, gradients %s, optimizer %s, activations of %d "
+			"tokens %s), and there are %s (%s)",
+			total, weights, gradients, optimizer, w->tokens, activations, have, b->what);
+		ways_out(&hint, w, m->total);
+	} else {
+		rc = err_set(ERR_UNAVAILABLE,
+			     "the model needs about %s of memory (weights %s, activations of %d tokens %s), and there "
+			     "are %s "
+			     "(%s)",
+			     total, weights, w->tokens, activations, have, b->what);
+		buf_adds(&hint, "a smaller model, or a machine with more memory");
+	}
+	err_hint(rc, "%s", buf_str(&hint));
+	buf_release(&hint);
+	return rc;
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------------------------------- */
+
+static bool trains(const struct run *run)
+{
+	return !*run->object && run->may_train && run->product->finetune.present && !run->product->finetune.command.n;
+}
+
+static bool fits(const struct run_memory *m, const struct budget *b)
+{
+	return !b->bytes || m->total <= b->bytes;
+}
+
+/* Halves the tokens of a forward until it fits. */
+static int lower_batch(struct work *w, struct run_memory *m, const struct budget *b)
+{
+	for (;;) {
+		*m = memory_of(w);
+		if (fits(m, b))
+			return 0;
+		if (w->tokens <= BATCH_MIN)
+			return too_large(w, m, b);
+		w->tokens = w->tokens / 2 > BATCH_MIN ? w->tokens / 2 : BATCH_MIN;
+	}
+}
+
+/* Is there anything left to score? Not where all is known, nor where no model will be made. */
+static bool scores(const struct run *run)
+{
+	char key[DIGEST_HEX];
+	json_t *row = NULL;
+	bool known = true;
+
+	if (!*run->object)
+		return run->may_train || !run->product->finetune.present;
+	for (size_t i = 0; known && i < run->n_suites + run->n_proposed; i++) {
+		const struct run_suite *s = i < run->n_suites ? &run->suites[i] : &run->proposed[i - run->n_suites];
+
+		evaluate_key(run, s, run->object, run->prompt_oid, key);
+		known = registry_stage(run->home->registry, "eval", key, run->event.trust, &row) == 0;
+		json_decref(row);
+		row = NULL;
+	}
+	err_clear();
+	return !known;
+}
+
+/* What is made is written twice: in work/, and in the store. */
+static int fits_disk(const struct run *run, const struct work *w)
+{
+	const char *home = store_home(run->home->store);
+	uint64_t need = model_config_params(&w->config) * 8;
+	char text[16];
+	struct statvfs disk;
+
+	if (*run->object || statvfs(home, &disk) || (uint64_t)disk.f_bavail * disk.f_frsize >= need)
+		return 0;
+	budget_text(text, need);
+	err_set(ERR_IO, "storing the model needs %s of disk at %s", text, home);
+	return err_hint(ERR_IO, "free space there, or set ASSAY_HOME to another disk");
+}
+
+static int plan_training(struct run *run, struct work *w, const struct budget *budget)
+{
+	const struct config_finetune *f = &run->product->finetune;
+
+	w->train = true;
+	w->checkpointing = f->checkpointing;
+	w->dpo = f->dpo;
+	w->lora = f->method == METHOD_LORA || (f->method == METHOD_AUTO && model_config_params(&w->config) > LORA_FROM);
+	w->rank = f->rank;
+	w->tokens = f->train.micro_tokens ? f->train.micro_tokens : f->train.batch_tokens;
+	run->memory_train = memory_of(w);
+	return fits(&run->memory_train, budget) ? 0 : too_large(w, &run->memory_train, budget);
+}
+
+static int plan_open(struct run *run, struct work *w, struct budget *budget, bool *known)
+{
+	int rc = budget_open(budget, run->options->memory, "");
+
+	run->memory_have = budget->bytes;
+	run->memory_what = budget->what;
+	return rc ? rc : shape_of_run(w, run, known);
+}
+
+int plan_memory(struct run *run)
+{
+	struct budget budget = { 0 };
+	struct work w = { 0 };
+	bool known = false;
+	int rc = plan_open(run, &w, &budget, &known);
+
+	if (rc || !known)
+		return rc;
+	if (trains(run))
+		rc = plan_training(run, &w, &budget);
+	if (rc == 0)
+		rc = fits_disk(run, &w);
+	if (rc)
+		return rc;
+	w.train = false;
+	w.tokens = (int)run->options->batch_tokens;
+	rc = lower_batch(&w, &run->memory_eval, &budget);
+	run->batch_tokens = w.tokens;
+	if (rc == ERR_UNAVAILABLE && !scores(run)) {
+		err_clear();
+		rc = 0;
+	}
+	return rc;
+}
+
+int plan_memory_train(struct run *run)
+{
+	struct budget budget = { 0 };
+	struct work w = { 0 };
+	bool known = false;
+	int rc = plan_open(run, &w, &budget, &known);
+
+	return rc || !known ? rc : plan_training(run, &w, &budget);
+}
+
+int plan_batch(int *out, const char *dir, int most, const char *memory)
+{
+	struct budget budget;
+	struct work w = { .tokens = most };
+	struct run_memory m;
+	int rc = budget_open(&budget, memory, "");
+
+	if (rc == 0)
+		rc = shape_of_dir(&w, dir);
+	if (rc == 0)
+		rc = lower_batch(&w, &m, &budget);
+	if (rc == 0 && w.tokens < most)
+		log_info("%d tokens at a time, to fit the memory (%s)", w.tokens, budget.what);
+	*out = w.tokens;
+	return rc;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------------------------- */
+
+static json_t *memory_json(const struct run_memory *m)
+{
+	if (!m->known)
+		return json_null();
+	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "weights", (json_int_t)m->weights, "gradients",
+			 (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer, "activations",
+			 (json_int_t)m->activations, "total", (json_int_t)m->total);
+}
+
+json_t *plan_memory_json(const struct run *run)
+{
+	return json_pack("{s:o,s:o,s:o,s:s?}", "train", memory_json(&run->memory_train), "eval",
+			 memory_json(&run->memory_eval), "available",
+			 run->memory_have ? json_integer((json_int_t)run->memory_have) : json_null(), "limit",
+			 run->memory_what);
+}
+
+void plan_memory_print(const struct run *run)
+{
+	char train[16], eval[16], have[16];
+
+	if (!run->memory_eval.known)
+		return;
+	budget_text(train, run->memory_train.total);
+	budget_text(eval, run->memory_eval.total);
+	budget_text(have, run->memory_have);
+	fputs("memory    ", stdout);
+	if (run->memory_train.known)
+		printf("about %s to train, ", train);
+	printf("%s%s to evaluate", run->memory_train.known ? "" : "about ", eval);
+	if (run->memory_have)
+		printf(" (%s: %s)", run->memory_what, have);
+	putchar('\n');
+}
