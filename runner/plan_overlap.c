@@ -5,8 +5,8 @@
  * its output; nothing of the model. So a run whose training or scores are reused has its overlap all the same.
  *
  * The data are the files of finetune.data, and the inputs of a trainer's command: its .jsonl files line by line, other
- * texts whole, folders file by file. An input that is not a text (it has a NUL byte) cannot be compared: a weight file,
- * a packed data set. What was not compared is named, and a max_overlap rule does not pass on it. What the base was
+ * texts whole, folders file by file, weights (safetensors, GGUF) not at all. An input that is not a text (it has a NUL
+ * byte), a packed data set, cannot be compared. What was not compared is named, and a max_overlap rule does not pass on it. What the base was
  * trained on is nobody's to say here. */
 #include "base/base.h"
 #include "runner/plan_overlap.h"
@@ -98,6 +98,8 @@ static void scan_text(struct inputs *in, const struct buf *text, const char *nam
 {
 	struct line l = { in->overlap, name };
 
+	if (path_has_suffix(name, ".safetensors") || path_has_suffix(name, ".gguf")) /* weights: no data */
+		return;
 	if (text->len && memchr(text->data, 0, text->len)) {
 		json_array_append_new(in->missing, json_new_text(name, strlen(name)));
 		return;
