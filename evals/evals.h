@@ -215,6 +215,9 @@ struct gate_result {
 };
 /* Pure. ERR_INPUT if the policy names a task or metric that nobody measured. */
 int gate_decide(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in);
+/* Before there are scores: why the gate will fail whatever they are, since a task of in->overlap breaks its limit; yours.
+ * NULL: it may pass. */
+char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in);
 void gate_result_release(struct gate_result *r);
 /* The document of `assay gate --json` (docs/reference.md). */
 json_t *gate_result_json(const struct gate_result *r);

@@ -168,25 +168,47 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 	return rc;
 }
 
-/* One row a task: by the rules that name it, else by the limit for all. */
+/* The limit on a task's overlap: of the rules that name it the strictest, else the one for all. */
+static bool overlap_limit(const struct gate_policy *policy, const char *task, double *limit)
+{
+	bool has = policy->has_overlap, own = false;
+
+	*limit = policy->max_overlap;
+	for (size_t k = 0; k < policy->n; k++) {
+		const struct gate_rule *r = &policy->rules[k];
+
+		if (!r->has_overlap || strcmp(r->task, task))
+			continue;
+		*limit = own ? fmin(*limit, r->overlap) : r->overlap;
+		has = own = true;
+	}
+	return has;
+}
+
 static void judge_overlap(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in)
 {
-	for (size_t i = 0; i < in->n_candidate; i++) {
-		const char *task = in->candidate[i]->task;
-		bool has = policy->has_overlap, own = false;
-		double limit = policy->max_overlap;
+	double limit;
 
-		for (size_t k = 0; k < policy->n; k++) {
-			const struct gate_rule *r = &policy->rules[k];
+	for (size_t i = 0; i < in->n_candidate; i++)
+		if (overlap_limit(policy, in->candidate[i]->task, &limit))
+			gate_rule_overlap(row_add(out), in->candidate[i]->task, limit, in);
+}
 
-			if (!r->has_overlap || strcmp(r->task, task))
-				continue;
-			limit = own ? fmin(limit, r->overlap) : r->overlap;
-			has = own = true;
-		}
-		if (has)
-			gate_rule_overlap(row_add(out), task, limit, in);
+char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in)
+{
+	struct gate_result_rule row;
+	char *text = NULL;
+	double limit;
+
+	for (size_t i = 0; i < in->n_overlap && !text; i++) {
+		if (!overlap_limit(policy, in->overlap[i].task, &limit))
+			continue;
+		gate_rule_overlap(&row, in->overlap[i].task, limit, in);
+		if (row.verdict == VERDICT_FAIL)
+			text = mem_printf("%s.%s: %s", row.task, row.metric, row.explanation);
+		gate_rule_release(&row);
 	}
+	return text;
 }
 
 static int badness(enum verdict v)

@@ -217,3 +217,14 @@ char *overlap_missing(const json_t *overlap)
 	}
 	return buf_take(&text);
 }
+
+char *overlap_broken(const struct run *run)
+{
+	struct gate_input in = { 0 };
+	char *why;
+
+	in.n_overlap = overlap_gate_rows(run->overlap, &in.overlap);
+	why = gate_overlap_broken(&run->questions->gate, &in);
+	free((void *)(uintptr_t)in.overlap);
+	return why;
+}

@@ -14,4 +14,7 @@ int plan_overlap_close(struct run *run, struct overlap *o);
 size_t overlap_gate_rows(const json_t *overlap, const struct gate_overlap **out);
 char *overlap_missing(const json_t *overlap);
 
+/* Why the gate will fail whatever the scores are; NULL: it may pass. Yours. */
+char *overlap_broken(const struct run *run);
+
 #endif

@@ -130,9 +130,21 @@ static int decide(struct run *run, const char *incomparable)
 	return rc;
 }
 
-/* A profile that trains nothing met a commit whose model nobody made yet: checked, not judged. */
+/* A profile that trains nothing met a commit whose model nobody made yet: checked, not judged, unless it is lost
+ * already: training on the questions fails whatever the scores will be. */
 static void leave_to_ci(struct run *run)
 {
+	char *broken = overlap_broken(run);
+
+	if (broken) {
+		run->gate = (struct gate_result){ .verdict = VERDICT_FAIL,
+						  .blocks = true,
+						  .exit = 1,
+						  .confidence = run->questions->gate.confidence,
+						  .sentence = broken };
+		run->have_gate = true;
+		return;
+	}
 	run->gate =
 		(struct gate_result){ .verdict = VERDICT_INCONCLUSIVE,
 				      .confidence = run->questions->gate.confidence,

@@ -344,6 +344,16 @@ static int plan_known(struct run *run)
 	return train_known(run);
 }
 
+/* Said before hours of training, which the run does all the same: the scores may be wanted. */
+static void note_overlap(struct run *run)
+{
+	char *broken = overlap_broken(run);
+
+	if (broken)
+		run_note(run, "the gate will fail whatever the scores are: %s", broken);
+	free(broken);
+}
+
 int step_plan(struct run *run)
 {
 	int rc;
@@ -355,5 +365,6 @@ int step_plan(struct run *run)
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)))
 		return rc;
+	note_overlap(run);
 	return plan_memory(run);
 }

@@ -22,6 +22,13 @@ is "training was reused, the overlap is there all the same" "$(jq -r '.steps[] |
 check "the sentence has the numbers" 1 assay run
 has "sums.overlap: 8 of 8 documents stand in the training data (8 exact, 0 by a 13-gram); at most 1%"
 
+sed -i 's/max_steps: 250/max_steps: 251/; s/pre-push: {train: true}/quick: {train: false}/' assay.yaml && commit_all "another training"
+check "the plan knows it before training" 0 assay plan
+has "the gate will fail whatever the scores are: sums.overlap: 8 of 8 documents"
+check "so does a profile that trains nothing" 1 assay run --profile quick --json
+is "with a verdict" "$(jq -r .verdict "$OUT")" FAIL
+git reset -q --hard HEAD~1
+
 # none of the questions, in other words: punctuation and case do not hide one, a longer text is not the whole of it
 grep -v -e '"0+1=' -e '"1+2=' -e '"2+2=' -e '"3+1=' -e '"4+4=' -e '"0+0=' -e '"3+4=' -e '"2+1=' data/train.jsonl >clean
 echo '{"text":"2+1=3 and 1+2=3"}' >>clean && mv clean data/train.jsonl

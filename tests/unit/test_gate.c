@@ -809,6 +809,13 @@ static void test_gate__overlap_that_nobody_counted_is_not_passed(void **state)
 	assert_int_equal(gate_decide(&r, &p, &in), 0);
 	assert_int_equal(r.verdict, VERDICT_FAIL);
 	gate_result_release(&r);
+	char *broken = gate_overlap_broken(&p, &in); /* known before there are scores */
+	assert_string_equal(broken,
+			    "t.overlap: 1 of 10 documents stands in the training data (0 exact, 0 by a 13-gram); at "
+			    "most 0% allowed, which is 0");
+	free(broken);
+	p.max_overlap = 0.1;
+	assert_null(gate_overlap_broken(&p, &in));
 	p.max_overlap = 2;
 	assert_int_equal(gate_decide(&r, &p, &in), ERR_INPUT);
 	task_result_release(&base);
