@@ -27,6 +27,13 @@ void tokenizer_free(struct tokenizer *t);
 int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *text, size_t len, bool special);
 /* Adds the text to out; skip_special drops special tokens. Ids out of range are dropped, as the library does. */
 void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n, bool skip_special);
+/* The same, id by id: text comes as soon as no later id can change it, never half a character; finish gives the rest,
+ * and the stream may begin anew. All that is given is what tokenizer_decode gives. t must outlive the stream. */
+struct tokenizer_stream;
+struct tokenizer_stream *tokenizer_stream_new(const struct tokenizer *t, bool skip_special);
+void tokenizer_stream_add(struct tokenizer_stream *s, struct buf *out, int32_t id);
+void tokenizer_stream_finish(struct tokenizer_stream *s, struct buf *out);
+void tokenizer_stream_free(struct tokenizer_stream *s);
 int32_t tokenizer_size(const struct tokenizer *t);                    /* largest id + 1 */
 int32_t tokenizer_id(const struct tokenizer *t, const char *content); /* -1: none */
 const char *tokenizer_text(const struct tokenizer *t, int32_t id);    /* NULL: none; borrowed */

@@ -5,7 +5,9 @@
  * space is put in front. A piece that is empty is dropped. Each piece is searched as a text of its own: a look-ahead
  * does not see past its end, as in the tokenizers library.
  *
- * The last step must be ByteLevel: what follows (tokenizer_bpe.c) reads bytes. Its spelling of bytes as printable
+ * Metaspace is a step that changes its piece as well: spaces become U+2581 and one may be put in front.
+ *
+ * ByteLevel must be the last step: what follows (tokenizer_bpe.c) then reads bytes. Its spelling of bytes as printable
  * characters is never made; the piece stays the bytes it is. To add a pre-tokenizer: a row in kinds[]. */
 #include "base/base.h"
 
@@ -90,10 +92,76 @@ static int parse_digits(struct pre *p, const json_t *node, const char *field, co
 			   name);
 }
 
+int metaspace_parse(uint32_t *cp, enum metaspace_prepend *prepend, const json_t *node, const char *field,
+		    const char *name)
+{
+	static const char *const names[] = { "always", "first", "never" };
+	const char *text = json_get_text(node, "replacement", "\u2581"), *scheme;
+	size_t used = 0, len = strlen(text), i = 0;
+
+	/* add_prefix_space is the older key; false means never */
+	scheme = json_get_text(node, "prepend_scheme",
+			       json_get_flag(node, "add_prefix_space", true) ? "always" : "never");
+	if (json_is_false(json_object_get(node, "add_prefix_space")) && strcmp(scheme, "never") != 0)
+		return err_set(ERR_INPUT, "%s: %s: add_prefix_space false contradicts prepend_scheme \"%s\"", name,
+			       field, scheme);
+	*cp = len ? utf8_next(text, len, &used) : 0;
+	while (i < ARRAY_LEN(names) && strcmp(scheme, names[i]) != 0)
+		i++;
+	if (!len || used != len || i == ARRAY_LEN(names))
+		return err_set(ERR_INPUT,
+			       "%s: %s: Metaspace wants a replacement of one character, and prepend_scheme always, "
+			       "first or never",
+			       name, field);
+	*prepend = (enum metaspace_prepend)i;
+	return 0;
+}
+
+static int parse_metaspace(struct pre *p, const json_t *node, const char *field, const char *name)
+{
+	struct pre_step *s = NULL;
+	char space[5] = "";
+	int rc = add_step(p, &s, field, name);
+
+	if (!rc)
+		rc = metaspace_parse(&s->space, &s->prepend, node, field, name);
+	if (rc || !json_get_flag(node, "split", true))
+		return rc;
+	utf8_put(space, s->space);
+	s->behavior = SPLIT_NEXT;
+	return add_pattern(s, space, true, field, name);
+}
+
+/* \w+|[^\w\s]+ of the regex crate; what lies between is dropped. */
+static int parse_whitespace(struct pre *p, const json_t *node, const char *field, const char *name)
+{
+	struct pre_step *s = NULL;
+	int rc = add_step(p, &s, field, name);
+
+	(void)node;
+	if (rc)
+		return rc;
+	s->behavior = SPLIT_REMOVED;
+	s->invert = true;
+	return add_pattern(s, ONIG_WORD "+|[^\\s" ONIG_WORD_SET "]+", false, field, name);
+}
+
+static int parse_whitespace_split(struct pre *p, const json_t *node, const char *field, const char *name)
+{
+	struct pre_step *s = NULL;
+	int rc = add_step(p, &s, field, name);
+
+	(void)node;
+	if (rc)
+		return rc;
+	s->behavior = SPLIT_REMOVED;
+	return add_pattern(s, "\\s", false, field, name);
+}
+
 static const struct pre_kind kinds[] = {
-	{ "ByteLevel", parse_byte_level },
-	{ "Split", parse_split },
-	{ "Digits", parse_digits },
+	{ "ByteLevel", parse_byte_level },  { "Split", parse_split },
+	{ "Digits", parse_digits },         { "Metaspace", parse_metaspace },
+	{ "Whitespace", parse_whitespace }, { "WhitespaceSplit", parse_whitespace_split },
 };
 
 static int parse_sequence(struct pre *p, const json_t *node, const char *field, const char *name, int depth)
@@ -129,10 +197,9 @@ int pre_parse(struct pre *p, const json_t *pre_tokenizer, const char *name)
 {
 	int rc = 0;
 
+	p->n = 0;
 	if (pre_tokenizer && !json_is_null(pre_tokenizer))
 		rc = parse_node(p, pre_tokenizer, "pre_tokenizer", name, 0);
-	if (!rc && !p->byte_level)
-		return tokenizer_refuse(name, "pre_tokenizer", "a tokenizer without ByteLevel");
 	return rc;
 }
 
@@ -152,7 +219,7 @@ struct cutter {
 	void *arg;
 };
 
-static int cut(const struct cutter *c, int step, const char *text, size_t len);
+static int cut(const struct cutter *c, int step, const char *text, size_t len, bool at_start);
 
 struct span {
 	size_t start, end;
@@ -160,7 +227,7 @@ struct span {
 };
 
 /* Matches and what lies between them: the cases where each is a piece (or dropped) as it comes. */
-static int cut_plain(const struct cutter *c, int step, const char *text, size_t len)
+static int cut_plain(const struct cutter *c, int step, const char *text, size_t len, bool at_start)
 {
 	const struct pre_step *s = &c->pre->steps[step];
 	size_t at = 0, start = 0, end = 0;
@@ -173,9 +240,9 @@ static int cut_plain(const struct cutter *c, int step, const char *text, size_t 
 		if (!found)
 			start = end = len;
 		if (start > at && !(s->behavior == SPLIT_REMOVED && s->invert))
-			rc = cut(c, step + 1, text + at, start - at);
+			rc = cut(c, step + 1, text + at, start - at, at_start && at == 0);
 		if (!rc && end > start && !(s->behavior == SPLIT_REMOVED && !s->invert))
-			rc = cut(c, step + 1, text + start, end - start);
+			rc = cut(c, step + 1, text + start, end - start, at_start && start == 0);
 		at = end;
 	}
 	return rc;
@@ -229,7 +296,7 @@ static size_t join_spans(struct span *s, size_t n, enum split_behavior behavior)
 	return out;
 }
 
-static int cut_joined(const struct cutter *c, int step, const char *text, size_t len)
+static int cut_joined(const struct cutter *c, int step, const char *text, size_t len, bool at_start)
 {
 	const struct pre_step *s = &c->pre->steps[step];
 	struct span *spans = NULL;
@@ -248,13 +315,36 @@ static int cut_joined(const struct cutter *c, int step, const char *text, size_t
 	span_add(&spans, &n, &cap, at, len, s->invert);
 	n = join_spans(spans, n, s->behavior);
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = cut(c, step + 1, text + spans[i].start, spans[i].end - spans[i].start);
+		rc = cut(c, step + 1, text + spans[i].start, spans[i].end - spans[i].start,
+			 at_start && spans[i].start == 0);
 out:
 	free(spans);
 	return rc;
 }
 
-static int cut(const struct cutter *c, int step, const char *text, size_t len)
+/* Spaces to the character of Metaspace, and one in front. */
+static char *metaspace(const struct pre_step *s, const char *text, size_t *len, bool at_start)
+{
+	struct buf out = BUF_INIT(BUF_NOLIMIT);
+	char space[4];
+	size_t n = utf8_put(space, s->space), at = 0;
+
+	if ((s->prepend == METASPACE_ALWAYS || (s->prepend == METASPACE_FIRST && at_start)) && text[0] != ' ' &&
+	    (*len < n || memcmp(text, space, n) != 0))
+		buf_add(&out, space, n);
+	while (at < *len) {
+		const char *hit = memchr(text + at, ' ', *len - at);
+		size_t upto = hit ? (size_t)(hit - text) : *len;
+		buf_add(&out, text + at, upto - at);
+		if (hit)
+			buf_add(&out, space, n);
+		at = upto + 1;
+	}
+	*len = out.len;
+	return buf_take(&out);
+}
+
+static int cut(const struct cutter *c, int step, const char *text, size_t len, bool at_start)
 {
 	const struct pre_step *s = &c->pre->steps[step];
 	char *spaced = NULL;
@@ -270,19 +360,22 @@ static int cut(const struct cutter *c, int step, const char *text, size_t len)
 		memcpy(spaced + 1, text, len++);
 		text = spaced;
 	}
+	if (s->space)
+		text = spaced = metaspace(s, text, &len, at_start);
 	if (!s->pattern)
-		rc = cut(c, step + 1, text, len);
+		rc = cut(c, step + 1, text, len, at_start);
 	else if (s->behavior == SPLIT_ISOLATED || s->behavior == SPLIT_REMOVED)
-		rc = cut_plain(c, step, text, len);
+		rc = cut_plain(c, step, text, len, at_start);
 	else
-		rc = cut_joined(c, step, text, len);
+		rc = cut_joined(c, step, text, len, at_start);
 	free(spaced);
 	return rc;
 }
 
-int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, pre_piece_fn *piece, void *arg)
+int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, bool at_start,
+	      pre_piece_fn *piece, void *arg)
 {
 	const struct cutter c = { p, s, piece, arg };
 
-	return cut(&c, 0, text, len);
+	return cut(&c, 0, text, len, at_start);
 }

@@ -5,8 +5,9 @@
  *
  * The contract is the tokenizers library on the same file: the same ids for every text. Each stage of the file is an
  * object with a type; a type that is not built is refused when the file is read, by its field, so that no text is ever
- * tokenized by half of its rules. What is built is byte-level BPE (GPT-2, Llama 3, SmolLM2 and their kind). To add a
- * normalizer, a model, a decoder: a row in its table below.
+ * tokenized by half of its rules. What is built is BPE: of bytes (GPT-2, Llama 3, Qwen, SmolLM2 and their kind) and of
+ * characters with bytes to fall back to (Llama 2, Mistral). To add a normalizer, a model, a decoder: a row in the table
+ * of its file.
  *
  * truncation and padding are passed over: they are habits of a caller that the file happens to carry, and transformers
  * resets them. Added tokens match inside user text as well, as in the library.
@@ -21,10 +22,11 @@ struct tokenizer {
 	struct vocab vocab; /* of the model, and behind it the added tokens that the model does not know */
 	struct bpe bpe;
 	struct added added;
+	struct normalize normalize;
 	struct pre pre;
+	struct decoder decoder;
 	int32_t before[TOKENIZER_MAX_AROUND], after[TOKENIZER_MAX_AROUND]; /* what the post-processor adds */
 	int n_before, n_after;
-	bool byte_decoder; /* false: no decoder, tokens joined by spaces */
 };
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
@@ -47,7 +49,7 @@ int tokenizer_refuse(const char *name, const char *field, const char *what)
 {
 	int rc = err_set(ERR_INPUT, "%s: %s: %s is not supported yet", name, field, what);
 
-	return err_hint(rc, "byte-level BPE tokenizers (GPT-2, Llama 3, SmolLM2, or assay's own) are");
+	return err_hint(rc, "BPE tokenizers (GPT-2, Llama 2 and 3, Mistral, Qwen, SmolLM2, or assay's own) are");
 }
 
 int tokenizer_must_be_off(const json_t *obj, const char *key, const char *name, const char *field)
@@ -90,20 +92,9 @@ static int parse_stage(struct tokenizer *t, const json_t *node, const char *fiel
 	return rc;
 }
 
-static int parse_normalizer(struct tokenizer *t, const json_t *node, const char *name)
-{
-	const json_t *list = json_object_get(node, "normalizers");
-
-	if (!node || json_is_null(node))
-		return 0;
-	if (!strcmp(json_get_text(node, "type", ""), "Sequence") && json_is_array(list) && !json_array_size(list))
-		return 0;
-	return parse_stage(t, node, "normalizer", NULL, 0, name);
-}
-
 static int parse_bpe(struct tokenizer *t, const json_t *node, const char *name)
 {
-	return bpe_parse(&t->bpe, &t->vocab, node, name);
+	return bpe_parse(&t->bpe, &t->vocab, node, t->pre.byte_level, name);
 }
 
 static const struct stage_kind models[] = {
@@ -197,43 +188,28 @@ static int parse_post(struct tokenizer *t, const json_t *node, const char *name,
 	return rc;
 }
 
-/* ---- decoders ----------------------------------------------------------------------------------------------------- */
-
-static int decoder_byte_level(struct tokenizer *t, const json_t *node, const char *name)
-{
-	(void)node;
-	(void)name;
-	t->byte_decoder = true;
-	return 0;
-}
-
-static const struct stage_kind decoders[] = {
-	{ "ByteLevel", decoder_byte_level },
-};
-
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
 
 static int parse_file(struct tokenizer *t, const json_t *root, const char *name)
 {
 	const char *version = json_get_text(root, "version", "1.0");
-	const json_t *decoder = json_object_get(root, "decoder");
 	int rc;
 
 	if (!json_is_object(root))
 		return err_set(ERR_INPUT, "%s: an object is wanted", name);
 	if (strcmp(version, "1.0") != 0)
 		return tokenizer_refuse(name, "version", version);
-	rc = parse_stage(t, json_object_get(root, "model"), "model", models, ARRAY_LEN(models), name);
-	if (!rc)
-		rc = parse_normalizer(t, json_object_get(root, "normalizer"), name);
-	if (!rc)
-		rc = added_parse(&t->added, &t->vocab, json_object_get(root, "added_tokens"), name);
+	rc = normalize_parse(&t->normalize, json_object_get(root, "normalizer"), name, 0);
 	if (!rc)
 		rc = pre_parse(&t->pre, json_object_get(root, "pre_tokenizer"), name);
 	if (!rc)
+		rc = parse_stage(t, json_object_get(root, "model"), "model", models, ARRAY_LEN(models), name);
+	if (!rc)
+		rc = added_parse(&t->added, &t->vocab, json_object_get(root, "added_tokens"), &t->normalize, name);
+	if (!rc)
 		rc = parse_post(t, json_object_get(root, "post_processor"), name, 0);
-	if (!rc && decoder && !json_is_null(decoder))
-		rc = parse_stage(t, decoder, "decoder", decoders, ARRAY_LEN(decoders), name);
+	if (!rc)
+		rc = decoder_parse(&t->decoder, json_object_get(root, "decoder"), name, 0);
 	return rc;
 }
 
@@ -276,6 +252,8 @@ void tokenizer_free(struct tokenizer *t)
 	if (!t)
 		return;
 	added_release(&t->added);
+	normalize_release(&t->normalize);
+	decoder_release(&t->decoder);
 	pre_release(&t->pre);
 	bpe_release(&t->bpe);
 	vocab_release(&t->vocab);
@@ -298,6 +276,20 @@ const char *tokenizer_text(const struct tokenizer *t, int32_t id)
 	return id >= 0 && id < t->vocab.n ? t->vocab.texts[id] : NULL;
 }
 
+const struct decoder *tokenizer_decoder(const struct tokenizer *t)
+{
+	return &t->decoder;
+}
+
+const char *tokenizer_token(const struct tokenizer *t, int32_t id, bool skip_special)
+{
+	const char *text = tokenizer_text(t, id);
+
+	if (!text || (skip_special && t->added.special[id]))
+		return NULL;
+	return t->added.shown[id] ? t->added.shown[id] : text;
+}
+
 /* ---- encoding ----------------------------------------------------------------------------------------------------- */
 
 struct encoder {
@@ -305,6 +297,9 @@ struct encoder {
 	struct tokens *out;
 	struct onig_scratch *search;
 	struct bpe_scratch merge;
+	const char *start;  /* of the text: Metaspace's "first" */
+	const char *normal; /* of the normalized part of it, where that begins the text; else NULL */
+	struct buf normalized;
 };
 
 static int encode_piece(void *arg, const char *piece, size_t len)
@@ -327,7 +322,7 @@ static int encode_normalized(void *arg, const char *text, size_t len)
 {
 	struct encoder *e = arg;
 
-	return pre_split(&e->t->pre, e->search, text, len, encode_piece, e);
+	return pre_split(&e->t->pre, e->search, text, len, text == e->normal, encode_piece, e);
 }
 
 static int encode_raw(void *arg, const char *text, size_t len)
@@ -335,7 +330,15 @@ static int encode_raw(void *arg, const char *text, size_t len)
 	struct encoder *e = arg;
 	const struct added_sink sink = { encode_normalized, encode_token, e };
 
-	/* a normalizer would work on text here */
+	e->normal = text == e->start ? text : NULL;
+	if (e->t->normalize.n) {
+		int rc = normalize_run(&e->t->normalize, e->search, &e->normalized, text, len);
+		if (rc)
+			return rc;
+		text = buf_str(&e->normalized);
+		len = e->normalized.len;
+		e->normal = e->normal ? text : NULL;
+	}
 	return added_split(&e->t->added, &e->t->added.normal, e->search, text, len, &sink);
 }
 
@@ -355,6 +358,8 @@ int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *
 		text = buf_str(&repaired);
 		len = repaired.len;
 	}
+	buf_init(&e.normalized, 64 * len + (1 << 20)); /* NFKD: 11 times; what is left bounds a hostile Replace */
+	e.start = text;
 	e.search = onig_scratch_new();
 	for (int i = 0; special && i < t->n_before; i++)
 		tokens_add(out, t->before[i]);
@@ -365,29 +370,7 @@ int tokenizer_encode(const struct tokenizer *t, struct tokens *out, const char *
 		out->n = old;
 	onig_scratch_free(e.search);
 	bpe_scratch_release(&e.merge);
+	buf_release(&e.normalized);
 	buf_release(&repaired);
 	return rc;
-}
-
-/* ---- decoding ----------------------------------------------------------------------------------------------------- */
-
-void tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n, bool skip_special)
-{
-	struct buf bytes = BUF_INIT(BUF_NOLIMIT);
-	bool first = true;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *text = tokenizer_text(t, ids[i]);
-		if (!text || (skip_special && t->added.special[ids[i]]))
-			continue;
-		if (!t->byte_decoder && !first)
-			buf_addc(&bytes, ' ');
-		first = false;
-		/* A token that is not wholly of the byte alphabet (an added one with a space, say) stands for itself. */
-		if (!t->byte_decoder || !byte_alphabet_read(&bytes, text, strlen(text)))
-			buf_adds(&bytes, text);
-	}
-	if (bytes.len)
-		utf8_repair(out, bytes.data, bytes.len);
-	buf_release(&bytes);
 }

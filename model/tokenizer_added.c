@@ -6,14 +6,15 @@
  * token before. All as the tokenizers library does it, oddities included: what rstrip swallows may still hold the
  * beginning of the next match.
  *
+ * A normalized token is decoded as the normalizer makes it (the library since 0.23).
+ *
  * The id in the file is not used by the library: an id is that of the vocabulary, or the next free one in file order.
  * A file that says otherwise was made by something else, and is refused. */
 #include "base/base.h"
 
 #include "model/tokenizer_int.h"
 
-/* White_Space of Unicode; not Python's str.isspace (which has 1C..1F) and not C's. */
-static bool is_white_space(uint32_t c)
+bool is_white_space(uint32_t c)
 {
 	return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 ||
 	       (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
@@ -89,7 +90,24 @@ static int32_t trie_match(const struct added_trie *t, const char *text, size_t l
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
-static int parse_token(struct added *a, struct vocab *v, const json_t *node, size_t at, const char *name)
+/* The content as the normalizer makes it: what stands in the text that is searched. */
+static int add_normalized(struct added *a, char **shown, const struct normalize *n, const char *content, size_t len)
+{
+	struct onig_scratch *search = onig_scratch_new();
+	struct buf text = BUF_INIT(1 << 20);
+	int rc = normalize_run(n, search, &text, content, len);
+
+	if (!rc && text.len)
+		trie_add(&a->normal, text.data, text.len, (int32_t)a->n);
+	if (!rc)
+		*shown = mem_str(buf_str(&text));
+	buf_release(&text);
+	onig_scratch_free(search);
+	return rc;
+}
+
+static int parse_token(struct added *a, struct vocab *v, const json_t *node, size_t at, const struct normalize *n,
+		       const char *name)
 {
 	const char *content = json_get_text(node, "content", NULL);
 	size_t len = content ? strlen(content) : 0;
@@ -119,12 +137,18 @@ static int parse_token(struct added *a, struct vocab *v, const json_t *node, siz
 	t.rstrip = json_get_flag(node, "rstrip", false);
 	t.normalized = json_get_flag(node, "normalized", !t.special);
 	MEM_GROW(a->tokens, a->n, a->cap);
-	trie_add(t.normalized ? &a->normal : &a->raw, content, len, (int32_t)a->n);
+	if (t.normalized && n->n) {
+		int rc = add_normalized(a, &t.shown, n, content, len);
+		if (rc)
+			return rc;
+	} else {
+		trie_add(t.normalized ? &a->normal : &a->raw, content, len, (int32_t)a->n);
+	}
 	a->tokens[a->n++] = t;
 	return 0;
 }
 
-int added_parse(struct added *a, struct vocab *v, const json_t *list, const char *name)
+int added_parse(struct added *a, struct vocab *v, const json_t *list, const struct normalize *norm, const char *name)
 {
 	size_t n = json_array_size(list);
 	bool words = false;
@@ -136,12 +160,14 @@ int added_parse(struct added *a, struct vocab *v, const json_t *list, const char
 	if (n > TOKENIZER_MAX_ADDED)
 		return err_set(ERR_INPUT, "%s: added_tokens: more than %d", name, TOKENIZER_MAX_ADDED);
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = parse_token(a, v, json_array_get(list, i), i, name);
+		rc = parse_token(a, v, json_array_get(list, i), i, norm, name);
 	if (rc)
 		return rc;
 	a->special = mem_array((size_t)v->n + 1, sizeof(*a->special));
+	a->shown = mem_array((size_t)v->n + 1, sizeof(*a->shown));
 	for (size_t i = 0; i < a->n; i++) {
 		a->special[a->tokens[i].id] = a->tokens[i].special;
+		a->shown[a->tokens[i].id] = a->tokens[i].shown;
 		words |= a->tokens[i].single_word;
 	}
 	if (!words)
@@ -154,7 +180,10 @@ int added_parse(struct added *a, struct vocab *v, const json_t *list, const char
 
 void added_release(struct added *a)
 {
+	for (size_t i = 0; i < a->n; i++)
+		free(a->tokens[i].shown);
 	free(a->tokens);
+	free(a->shown);
 	free(a->raw.nodes);
 	free(a->normal.nodes);
 	free(a->special);

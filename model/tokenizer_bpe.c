@@ -1,6 +1,7 @@
 /* tokenizer_bpe.c: a piece of text to ids, by byte pair encoding.
  *
- * The piece begins as one symbol a byte. The pair of neighbours with the lowest rank, the leftmost of equals, becomes
+ * The piece begins as one symbol a byte (byte level), or a character (SentencePiece's kind: what the vocabulary lacks is
+ * spelt as <0xHH> tokens where it has them). The pair of neighbours with the lowest rank, the leftmost of equals, becomes
  * one symbol; again, until no pair of neighbours is a merge. One merge at a time: the new symbol's pairs compete at
  * once. (Replacing all occurrences of a pair together is not the same for vocabularies derived from tiktoken's, where
  * a pair's rank may be below those of its parts.) So the outcome is a function of the piece alone.
@@ -10,8 +11,12 @@
  * n log n; an entry whose pair no longer stands there is dropped when it comes up. Both ways give the same ids; the
  * tests compare them. Merges are found by one open-addressed table keyed by the two ids.
  *
- * Bytes that the vocabulary lacks become the unknown token, or are dropped where there is none, as the tokenizers
- * library does. */
+ * SentencePiece's kind has no pre-tokenizer: the piece is the whole text. Where no merge of the vocabulary joins a
+ * character with a U+2581 behind it, which is looked up once at load, the text is cut there into words: the same ids,
+ * from short pieces.
+ *
+ * What the vocabulary lacks becomes the unknown token, or is dropped where there is none, as the tokenizers library
+ * does. */
 #include "base/base.h"
 
 #include "model/tokenizer_int.h"
@@ -177,19 +182,37 @@ static bool merge_parts(const json_t *merge, const char **a, size_t *a_len, cons
 	return true;
 }
 
+#define SPACE "\u2581"
+
+static bool begins_with_space(const char *text)
+{
+	return !strncmp(text, SPACE, 3);
+}
+
+static bool ends_with_space(const char *text, size_t len)
+{
+	return len >= 3 && !memcmp(text + len - 3, SPACE, 3);
+}
+
 static int merge_add(struct bpe *b, const struct vocab *v, const json_t *merge, struct buf *joined, size_t at,
 		     const char *name)
 {
 	const char *left, *right;
-	size_t left_len;
+	size_t left_len, skip = b->prefix ? strlen(b->prefix) : 0;
 	int32_t l, r, id;
 	struct bpe_pair *slot;
 
 	if (!merge_parts(merge, &left, &left_len, &right))
 		return err_set(ERR_INPUT, "%s: model.merges[%zu]: two tokens are wanted", name, at);
+	if (skip > strlen(right)) /* cut at the length of the prefix, whatever stands there, as the library does */
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%s\" is without the prefix", name, at, right);
 	buf_clear(joined);
 	buf_add(joined, left, left_len);
-	buf_adds(joined, right);
+	buf_adds(joined, right + skip);
+	if (!utf8_valid(buf_str(joined), joined->len, NULL))
+		return err_set(ERR_INPUT, "%s: model.merges[%zu]: \"%s\" is without the prefix", name, at, right);
+	if (begins_with_space(right) && !ends_with_space(left, left_len))
+		b->split_space = false;
 	l = vocab_id(v, left, left_len);
 	r = vocab_id(v, right, strlen(right));
 	id = vocab_id(v, buf_str(joined), joined->len);
@@ -237,15 +260,16 @@ static int parse_options(struct bpe *b, const struct vocab *v, const json_t *mod
 {
 	const json_t *dropout = json_object_get(model, "dropout");
 	const char *unk = json_get_text(model, "unk_token", "");
-	int rc;
+	const char *prefix = json_get_text(model, "continuing_subword_prefix", "");
+	const char *suffix = json_get_text(model, "end_of_word_suffix", "");
 
 	if (json_is_number(dropout) && json_number_value(dropout) != 0)
 		return tokenizer_refuse(name, "model.dropout", "a random tokenization");
-	rc = tokenizer_must_be_off(model, "continuing_subword_prefix", name, "model");
-	if (!rc)
-		rc = tokenizer_must_be_off(model, "end_of_word_suffix", name, "model");
-	if (rc)
-		return rc;
+	if (strlen(prefix) + strlen(suffix) > 256)
+		return err_set(ERR_INPUT, "%s: model: a prefix or suffix of a word is longer than 256 bytes", name);
+	b->prefix = *prefix ? mem_str(prefix) : NULL;
+	b->suffix = *suffix ? mem_str(suffix) : NULL;
+	b->byte_fallback = json_get_flag(model, "byte_fallback", false);
 	b->ignore_merges = json_get_flag(model, "ignore_merges", false);
 	b->fuse_unk = json_get_flag(model, "fuse_unk", false);
 	b->unk = *unk ? vocab_id(v, unk, strlen(unk)) : -1;
@@ -254,28 +278,46 @@ static int parse_options(struct bpe *b, const struct vocab *v, const json_t *mod
 	return 0;
 }
 
-int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const char *name)
+/* Tables of what a piece begins with. */
+static void index_symbols(struct bpe *b, const struct vocab *v)
+{
+	bool complete = true, falls = b->byte_fallback;
+
+	for (int i = 0; i < 256; i++) {
+		char utf8[4], hex[8];
+		b->byte_id[i] = vocab_id(v, utf8, utf8_put(utf8, byte_alphabet_char((uint8_t)i)));
+		complete &= b->byte_id[i] >= 0;
+		snprintf(hex, sizeof(hex), "<0x%02X>", i);
+		b->fallback[i] = vocab_id(v, hex, 6);
+		falls &= b->fallback[i] >= 0;
+	}
+	for (uint32_t c = 0; c < ARRAY_LEN(b->char_id); c++) {
+		char utf8[4];
+		b->char_id[c] = vocab_id(v, utf8, utf8_put(utf8, c));
+	}
+	/* With every byte in the vocabulary there is nothing to fall back from. */
+	/* Where a character may be dropped, those around it become neighbours: such a text is not cut. */
+	b->split_space &= !b->ignore_merges && vocab_id(v, SPACE, 3) >= 0 && (b->unk >= 0 || falls);
+	b->bytes = b->byte_level && !b->prefix && !b->suffix && (!b->byte_fallback || complete);
+}
+
+int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, bool byte_level, const char *name)
 {
 	struct buf bytes = BUF_INIT(1 << 24);
-	bool complete = true;
 	int rc = vocab_parse(v, json_object_get(model, "vocab"), name);
 
 	map_init(&b->whole);
+	b->vocab = v;
+	b->byte_level = byte_level;
 	if (!rc)
 		rc = parse_options(b, v, model, name);
+	b->split_space = !byte_level && !b->prefix && !b->suffix;
 	if (!rc)
 		rc = merges_parse(b, v, json_object_get(model, "merges"), name);
 	if (rc)
 		return rc;
-	for (int i = 0; i < 256; i++) {
-		char utf8[4];
-		b->byte_id[i] = vocab_id(v, utf8, utf8_put(utf8, byte_alphabet_char((uint8_t)i)));
-		complete &= b->byte_id[i] >= 0;
-	}
-	/* With every byte in the vocabulary there is nothing to fall back from. */
-	if (json_get_flag(model, "byte_fallback", false) && !complete)
-		return tokenizer_refuse(name, "model.byte_fallback", "true with an incomplete byte alphabet");
-	for (int32_t i = 0; b->ignore_merges && i < v->n; i++) {
+	index_symbols(b, v);
+	for (int32_t i = 0; b->ignore_merges && byte_level && i < v->n; i++) {
 		buf_clear(&bytes);
 		if (byte_alphabet_read(&bytes, v->texts[i], strlen(v->texts[i])) && bytes.len)
 			map_put(&b->whole, bytes.data, bytes.len, i);
@@ -288,6 +330,8 @@ void bpe_release(struct bpe *b)
 {
 	free(b->pairs);
 	free(b->made);
+	free(b->prefix);
+	free(b->suffix);
 	map_release(&b->whole);
 	memset(b, 0, sizeof(*b));
 }
@@ -300,6 +344,7 @@ void bpe_scratch_release(struct bpe_scratch *s)
 	free(s->prev);
 	free(s->next);
 	free(s->heap);
+	buf_release(&s->spelt);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -313,8 +358,7 @@ static void scratch_reserve(struct bpe_scratch *s, size_t n)
 	s->next = mem_resize(s->next, mem_mul(s->cap, sizeof(*s->next)));
 }
 
-/* The symbols that the piece begins with; returns how many. */
-static size_t first_symbols(const struct bpe *b, int32_t *ids, const char *piece, size_t len)
+static size_t first_bytes(const struct bpe *b, int32_t *ids, const char *piece, size_t len)
 {
 	size_t n = 0;
 	bool unknown = false;
@@ -327,6 +371,63 @@ static size_t first_symbols(const struct bpe *b, int32_t *ids, const char *piece
 			ids[n++] = b->unk;
 		unknown = id < 0;
 	}
+	return n;
+}
+
+/* A character with what a word's inside or end puts around it; -1: not in the vocabulary. */
+static int32_t symbol_id(const struct bpe *b, const char *c, size_t len, bool first, bool last)
+{
+	const char *prefix = b->prefix && !first ? b->prefix : "", *suffix = b->suffix && last ? b->suffix : "";
+	char text[300];
+
+	if (!*prefix && !*suffix) {
+		size_t used;
+		uint32_t cp = utf8_next(c, len, &used);
+		return cp < ARRAY_LEN(b->char_id) ? b->char_id[cp] : vocab_id(b->vocab, c, len);
+	}
+	return vocab_id(b->vocab, text, (size_t)snprintf(text, sizeof(text), "%s%.*s%s", prefix, (int)len, c, suffix));
+}
+
+/* Adds the bytes of a text as <0xHH> if all are in the vocabulary; returns how many, 0: not all. */
+static size_t fall_back(const struct bpe *b, int32_t *ids, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		ids[i] = b->fallback[(uint8_t)text[i]];
+		if (ids[i] < 0)
+			return 0;
+	}
+	return len;
+}
+
+/* An unknown is held back until a known character comes, and bytes do not count as one: so the library has it. */
+static size_t first_chars(const struct bpe *b, int32_t *ids, const char *piece, size_t len)
+{
+	bool unknown = false;
+	size_t n = 0, used;
+
+	for (size_t i = 0; i < len; i += used) {
+		int32_t id;
+		size_t bytes = 0;
+		utf8_next(piece + i, len - i, &used);
+		id = symbol_id(b, piece + i, used, i == 0, i + used == len);
+		if (id >= 0) {
+			if (unknown)
+				ids[n++] = b->unk;
+			unknown = false;
+			ids[n++] = id;
+			continue;
+		}
+		if (b->byte_fallback)
+			bytes = fall_back(b, ids + n, piece + i, used);
+		n += bytes;
+		if (bytes || b->unk < 0)
+			continue;
+		if (unknown && !b->fuse_unk)
+			ids[n++] = b->unk;
+		unknown = true;
+	}
+	if (unknown)
+		ids[n++] = b->unk;
 	return n;
 }
 
@@ -425,19 +526,55 @@ static size_t merge_long(const struct bpe *b, struct bpe_scratch *s, size_t n)
 	return left;
 }
 
-void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len, bool heap)
+static void merge_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len,
+			bool heap)
 {
-	int64_t whole;
 	size_t n;
 
-	if (b->ignore_merges && map_get(&b->whole, piece, len, &whole)) {
-		tokens_add(out, (int32_t)whole);
-		return;
-	}
-	scratch_reserve(s, len);
-	n = first_symbols(b, s->ids, piece, len);
+	scratch_reserve(s, len + 4);
+	n = b->bytes ? first_bytes(b, s->ids, piece, len) : first_chars(b, s->ids, piece, len);
 	if (n > 1)
 		n = n > SHORT_PIECE || heap ? merge_long(b, s, n) : merge_short(b, s->ids, n);
 	for (size_t i = 0; i < n; i++)
 		tokens_add(out, s->ids[i]);
+}
+
+/* The next place behind at where a U+2581 stands behind another character; len: none. */
+static size_t next_word(const char *piece, size_t at, size_t len)
+{
+	for (size_t i = at + 1; i + 3 <= len; i++) {
+		const char *hit = memchr(piece + i, SPACE[0], len - i - 2);
+		if (!hit)
+			break;
+		i = (size_t)(hit - piece);
+		if (!memcmp(hit, SPACE, 3) && !ends_with_space(piece + at, i - at))
+			return i;
+	}
+	return len;
+}
+
+void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len, bool heap)
+{
+	int64_t whole;
+	size_t next;
+
+	if (b->ignore_merges && b->byte_level && map_get(&b->whole, piece, len, &whole)) {
+		tokens_add(out, (int32_t)whole);
+		return;
+	}
+	if (b->byte_level && !b->bytes) {
+		if (!s->spelt.max)
+			buf_init(&s->spelt, BUF_NOLIMIT);
+		buf_clear(&s->spelt);
+		byte_alphabet_spell(&s->spelt, piece, len);
+		piece = buf_str(&s->spelt);
+		len = s->spelt.len;
+	} else if (b->ignore_merges && !b->byte_level && (next = (size_t)vocab_id(b->vocab, piece, len)) <= INT32_MAX) {
+		tokens_add(out, (int32_t)next);
+		return;
+	}
+	for (size_t at = 0; at < len; at = next) {
+		next = b->split_space ? next_word(piece, at, len) : len;
+		merge_piece(b, s, out, piece + at, next - at, heap);
+	}
 }

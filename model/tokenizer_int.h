@@ -1,9 +1,11 @@
 /* tokenizer_int.h: what the files of the tokenizer share. Stays inside model/.
  *
- *	tokenizer.c        tokenizer.json -> struct tokenizer; the way of a text through it; decoding
+ *	tokenizer.c        tokenizer.json -> struct tokenizer; the way of a text through it
  *	tokenizer_added.c  added tokens: which they are, where they stand in a text
- *	pretokenize.c      pieces: ByteLevel, Split, Digits
+ *	normalize.c        the text that the vocabulary was made for: NFC and its kin, Prepend, Replace
+ *	pretokenize.c      pieces: ByteLevel, Split, Digits, Metaspace
  *	tokenizer_bpe.c    a piece -> ids: vocabulary, merges
+ *	tokenizer_decode.c ids -> text, also id by id
  *	onig.c             a pattern in Oniguruma's language, run by PCRE2 */
 #ifndef MODEL_TOKENIZER_INT_H
 #define MODEL_TOKENIZER_INT_H
@@ -35,7 +37,8 @@ bool byte_alphabet_read(struct buf *out, const char *token, size_t len);
 struct onig;
 struct onig_scratch; /* what a search needs to write to; one a thread of work */
 #define ONIG_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define ONIG_WORD "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\u200c\u200dⒶ-ⓩ🄰-🅉🅐-🅩🅰-🆉]" /* \w of the regex crate */
+#define ONIG_WORD_SET "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\u200c\u200dⒶ-ⓩ🄰-🅉🅐-🅩🅰-🆉"
+#define ONIG_WORD "[" ONIG_WORD_SET "]" /* \w of the regex crate */
 /* where names the field for errors. literal: the pattern is plain text. */
 int onig_new(struct onig **out, const char *pattern, size_t len, bool literal, const char *where);
 void onig_free(struct onig *o);
@@ -61,21 +64,30 @@ struct bpe_pair { /* a slot of the table of merges; rank -1: free */
 	int32_t rank, id;
 };
 struct bpe {
+	const struct vocab *vocab;
 	struct bpe_pair *pairs;
 	size_t mask;
 	int32_t *made; /* rank -> id */
 	int32_t n_merges;
 	int32_t byte_id[256]; /* -1: the byte is not in the vocabulary */
 	int32_t unk;          /* -1: what is not in the vocabulary is dropped */
-	bool fuse_unk, ignore_merges;
-	struct map whole; /* with ignore_merges: bytes of a token -> id */
+	bool fuse_unk, ignore_merges, byte_fallback;
+	bool bytes;             /* a piece begins as its bytes; else as its characters, spelt if byte_level */
+	bool byte_level;        /* the vocabulary spells bytes by the alphabet of GPT-2 */
+	bool split_space;       /* no merge reaches over a border before U+2581 that has another character before it */
+	char *prefix, *suffix;  /* of a character that is not the first; of the last one; NULL: none */
+	int32_t fallback[256];  /* ids of <0xHH> */
+	int32_t char_id[0x800]; /* ids of the first characters, -1: none */
+	struct map whole;       /* with ignore_merges: bytes of a token -> id */
 };
 struct bpe_scratch {
 	int32_t *ids, *prev, *next;
 	uint64_t *heap;
 	size_t cap, heap_n, heap_cap;
+	struct buf spelt;
 };
-int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const char *name);
+/* byte_level: pieces are bytes that the vocabulary spells. v must outlive b. */
+int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, bool byte_level, const char *name);
 void bpe_release(struct bpe *b);
 /* Adds the ids of one piece, given as its bytes. heap: use the heap however short the piece is (for the tests). */
 void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len,
@@ -87,6 +99,7 @@ void bpe_scratch_release(struct bpe_scratch *s);
 struct added_token {
 	int32_t id;
 	bool single_word, lstrip, rstrip, normalized, special;
+	char *shown;
 };
 struct added_node { /* of a trie over bytes; 0: none */
 	uint32_t child, sibling;
@@ -103,10 +116,14 @@ struct added {
 	size_t n, cap;
 	struct added_trie raw, normal; /* those searched before and behind the normalizer */
 	bool *special;                 /* by id; size of the vocabulary */
+	char **shown;                  /* by id: a normalized token as the normalizer makes it; NULL: as it is */
 	struct onig *word;             /* if a token asks for single_word */
 };
-/* Appends tokens that the model does not know to v. */
-int added_parse(struct added *a, struct vocab *v, const json_t *list, const char *name);
+/* White_Space of Unicode; not Python's str.isspace (which has 1C..1F) and not C's. */
+bool is_white_space(uint32_t cp);
+/* Appends tokens that the model does not know to v; n: what the content of normalized tokens goes through. */
+struct normalize;
+int added_parse(struct added *a, struct vocab *v, const json_t *list, const struct normalize *n, const char *name);
 void added_release(struct added *a);
 /* Calls text() for what is between tokens and token() for tokens, in order; stops at the first failure. */
 struct added_sink {
@@ -117,13 +134,54 @@ struct added_sink {
 int added_split(const struct added *a, const struct added_trie *trie, struct onig_scratch *s, const char *text,
 		size_t len, const struct added_sink *sink);
 
+/* ---- normalizers ------------------------------------------------------------------------------------------------- */
+
+struct replace {
+	struct onig *pattern; /* or */
+	char *literal, *content;
+};
+int replace_parse(struct replace *r, const json_t *node, const char *field, const char *name);
+void replace_release(struct replace *r);
+int replace_run(const struct replace *r, struct onig_scratch *search, struct buf *out, const char *text, size_t len);
+
+enum normalize_kind {
+	NORMALIZE_FORM,
+	NORMALIZE_PREPEND,
+	NORMALIZE_REPLACE,
+	NORMALIZE_LOWER,
+	NORMALIZE_STRIP,
+	NORMALIZE_ACCENTS
+};
+struct normalize_step {
+	enum normalize_kind kind;
+	struct form *form; /* the tables of NFC and its kin */
+	struct replace replace;
+	char *text;
+	bool left, right;
+};
+struct normalize {
+	struct normalize_step steps[TOKENIZER_MAX_STEPS];
+	int n;
+};
+int normalize_parse(struct normalize *n, const json_t *node, const char *name, int depth); /* depth: 0 */
+void normalize_release(struct normalize *n);
+/* Text, which is valid UTF-8, into out, which is cleared. Over the limit of out is ERR_INPUT. */
+int normalize_run(const struct normalize *n, struct onig_scratch *search, struct buf *out, const char *text,
+		  size_t len);
+
 /* ---- pieces ------------------------------------------------------------------------------------------------------- */
 
 enum split_behavior { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_PREVIOUS, SPLIT_NEXT, SPLIT_CONTIGUOUS };
+enum metaspace_prepend { METASPACE_ALWAYS, METASPACE_FIRST, METASPACE_NEVER };
+/* The character and the scheme of a Metaspace, pre-tokenizer or decoder. */
+int metaspace_parse(uint32_t *cp, enum metaspace_prepend *prepend, const json_t *node, const char *field,
+		    const char *name);
 struct pre_step {
 	struct onig *pattern; /* NULL: does not cut */
 	enum split_behavior behavior;
 	bool invert, prefix_space;
+	uint32_t space; /* Metaspace: the character that a space becomes; 0: none */
+	enum metaspace_prepend prepend;
 };
 struct pre {
 	struct pre_step steps[TOKENIZER_MAX_STEPS];
@@ -133,8 +191,37 @@ struct pre {
 int pre_parse(struct pre *p, const json_t *pre_tokenizer, const char *name);
 void pre_release(struct pre *p);
 typedef int pre_piece_fn(void *arg, const char *piece, size_t len);
-int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, pre_piece_fn *piece,
-	      void *arg);
+/* at_start: the text begins where the whole one does. */
+int pre_split(const struct pre *p, struct onig_scratch *s, const char *text, size_t len, bool at_start,
+	      pre_piece_fn *piece, void *arg);
+
+/* ---- decoders ----------------------------------------------------------------------------------------------------- */
+
+enum decoder_step_kind {
+	DECODER_BYTE_LEVEL,
+	DECODER_BYTE_FALLBACK,
+	DECODER_FUSE,
+	DECODER_STRIP,
+	DECODER_REPLACE,
+	DECODER_METASPACE
+};
+struct decoder_step {
+	enum decoder_step_kind kind;
+	bool whole, keep_first; /* behind a step that makes one token of all; Metaspace: never */
+	uint32_t cp;
+	int64_t start, stop;
+	struct replace replace;
+};
+struct decoder {
+	struct decoder_step steps[TOKENIZER_MAX_STEPS];
+	int n;
+	bool given; /* else: tokens joined by spaces */
+};
+int decoder_parse(struct decoder *d, const json_t *node, const char *name, int depth); /* depth: 0 */
+void decoder_release(struct decoder *d);
+const struct decoder *tokenizer_decoder(const struct tokenizer *t);
+/* What a decoder is given for an id; NULL: nothing. */
+const char *tokenizer_token(const struct tokenizer *t, int32_t id, bool skip_special);
 
 /* ---- errors ------------------------------------------------------------------------------------------------------- */
 

@@ -106,7 +106,7 @@ static int count_texts(struct train *t, const char *const *texts, const size_t *
 			text = buf_str(&repaired);
 			len = repaired.len;
 		}
-		rc = pre_split(&pre, search, text, len, count_piece, t);
+		rc = pre_split(&pre, search, text, len, true, count_piece, t);
 	}
 	buf_release(&repaired);
 	onig_scratch_free(search);

@@ -279,7 +279,7 @@ static void test_bpe_piece__heap_and_array_agree(void **state)
 
 	map_init(&v.ids);
 	rng_seed(&r, 11, 0);
-	assert_int_equal(bpe_parse(&b, &v, json_object_get(base, "model"), "x"), 0);
+	assert_int_equal(bpe_parse(&b, &v, json_object_get(base, "model"), true, "x"), 0);
 	for (int i = 0; i < 20000; i++) {
 		static const char letters[] = "aaabbcnntheio \xc3\xa9";
 		struct tokens with = { 0 }, without = { 0 };
@@ -298,6 +298,166 @@ static void test_bpe_piece__heap_and_array_agree(void **state)
 	bpe_release(&b);
 	vocab_release(&v);
 	json_decref(base);
+}
+
+/* ---- the kinds of kinds.json: SentencePiece, normalizers, decoders --------------------------------------------------- */
+
+static struct tokenizer *load_kind(const json_t *kind)
+{
+	json_t *root = read_golden(!strcmp(json_get_text(kind, "base", ""), "spm") ? GOLDEN "spm.json"
+										   : GOLDEN "trained.json");
+	struct tokenizer *t;
+
+	json_object_update(root, json_object_get(kind, "patch"));
+	json_object_update(json_object_get(root, "model"), json_object_get(kind, "model"));
+	t = load_json(root);
+	json_decref(root);
+	return t;
+}
+
+static void check_encoded(const struct tokenizer *t, const json_t *text, const json_t *want, bool special,
+			  const char *kind)
+{
+	struct tokens got = { 0 };
+	bool same;
+
+	assert_int_equal(tokenizer_encode(t, &got, json_string_value(text), json_string_length(text), special), 0);
+	same = got.n == json_array_size(want);
+	for (size_t k = 0; same && k < got.n; k++)
+		same = got.ids[k] == json_integer_value(json_array_get(want, k));
+	if (!same)
+		fail_msg("%s: other ids for \"%s\"", kind, json_string_value(text));
+	tokens_release(&got);
+}
+
+/* Whole, and id by id: what is given is never taken back, never half a character, and is the same in the end. */
+static void check_decoded(const struct tokenizer *t, const json_t *ids, const json_t *want, bool skip, const char *kind)
+{
+	struct tokenizer_stream *s = tokenizer_stream_new(t, skip);
+	struct buf whole = BUF_INIT(1 << 20), parts = BUF_INIT(1 << 20);
+	struct tokens list = { 0 };
+
+	for (size_t k = 0; k < json_array_size(ids); k++)
+		tokens_add(&list, (int32_t)json_integer_value(json_array_get(ids, k)));
+	tokenizer_decode(t, &whole, list.ids, list.n, skip);
+	if (whole.len != json_string_length(want) || memcmp(buf_str(&whole), json_string_value(want), whole.len) != 0)
+		fail_msg("%s: \"%s\" instead of \"%s\"", kind, buf_str(&whole), json_string_value(want));
+	for (int round = 0; round < 2; round++) { /* the stream begins anew behind finish */
+		buf_clear(&parts);
+		for (size_t k = 0; k < list.n; k++) {
+			tokenizer_stream_add(s, &parts, list.ids[k]);
+			assert_true(utf8_valid(buf_str(&parts), parts.len, NULL));
+			assert_true(parts.len <= whole.len && !memcmp(buf_str(&parts), buf_str(&whole), parts.len));
+		}
+		tokenizer_stream_finish(s, &parts);
+		assert_int_equal(parts.len, whole.len);
+		assert_memory_equal(buf_str(&parts), buf_str(&whole), whole.len);
+	}
+	tokenizer_stream_free(s);
+	tokens_release(&list);
+	buf_release(&whole);
+	buf_release(&parts);
+}
+
+static void test_tokenizer__golden_kinds(void **state)
+{
+	(void)state;
+	json_t *root = read_golden(GOLDEN "kinds.json"), *kind;
+	const json_t *texts = json_object_get(root, "texts");
+	size_t i, n = json_array_size(texts);
+
+	json_array_foreach(json_object_get(root, "kinds"), i, kind)
+	{
+		struct tokenizer *t = load_kind(kind);
+		const json_t *ids = json_object_get(kind, "ids"), *plain = json_object_get(kind, "plain");
+		const char *name = json_get_text(kind, "name", "");
+		for (size_t k = 0; k < n; k++)
+			check_encoded(t, json_array_get(texts, k), json_array_get(ids, k), true, name);
+		for (size_t k = n - json_array_size(plain); k < n; k++)
+			check_encoded(t, json_array_get(texts, k),
+				      json_array_get(plain, k + json_array_size(plain) - n), false, name);
+		for (size_t skip = 0; skip < 2; skip++) {
+			const json_t *decoded = json_array_get(json_object_get(kind, "decoded"), skip);
+			size_t from = n - json_array_size(decoded);
+			assert_true(from < n);
+			for (size_t k = from; k < n; k++)
+				check_decoded(t, json_array_get(ids, k), json_array_get(decoded, k - from), skip, name);
+		}
+		tokenizer_free(t);
+	}
+	assert_true(i >= 20 && n >= 30);
+	json_decref(root);
+}
+
+/* Text comes with the id that makes it certain: bytes of a character with the last one, <0xHH> when the run ends. */
+static void test_tokenizer_stream__gives_text_as_soon_as_it_is_certain(void **state)
+{
+	(void)state;
+	json_t *trained = read_golden(GOLDEN "trained.json"), *spm = read_golden(GOLDEN "spm.json");
+	struct tokenizer *t = load_json(trained), *l = load_json(spm);
+	struct tokenizer_stream *s = tokenizer_stream_new(t, true), *ls = tokenizer_stream_new(l, true);
+	struct buf out = BUF_INIT(100);
+	char spelt[3][8];
+	static const uint8_t bytes[] = { 0xe6, 0xa8, 0xa1 };
+
+	for (size_t i = 0; i < 3; i++) {
+		spelt[i][utf8_put(spelt[i], byte_alphabet_char(bytes[i]))] = '\0';
+		assert_int_equal(out.len, 0);
+		tokenizer_stream_add(s, &out, tokenizer_id(t, spelt[i]));
+	}
+	assert_string_equal(buf_str(&out), "\xe6\xa8\xa1");
+	tokenizer_stream_add(s, &out, tokenizer_id(t, spelt[0]));
+	assert_int_equal(out.len, 3);
+	tokenizer_stream_finish(s, &out);
+	assert_string_equal(buf_str(&out), "\xe6\xa8\xa1\ufffd");
+	buf_clear(&out);
+	tokenizer_stream_add(ls, &out, tokenizer_id(l, "<s>"));
+	tokenizer_stream_add(ls, &out, tokenizer_id(l, "\u2581"));
+	assert_string_equal(buf_str(&out), ""); /* the first space goes */
+	for (int i = 0; i < 3; i++)
+		tokenizer_stream_add(ls, &out, tokenizer_id(l, ((const char *[]){ "<0xE6>", "<0xA8>", "<0xA1>" })[i]));
+	assert_string_equal(buf_str(&out), ""); /* a further byte might still spoil the run */
+	tokenizer_stream_add(ls, &out, tokenizer_id(l, "a"));
+	assert_string_equal(buf_str(&out), "\xe6\xa8\xa1"
+					   "a");
+	buf_release(&out);
+	tokenizer_stream_free(s);
+	tokenizer_stream_free(ls);
+	tokenizer_free(t);
+	tokenizer_free(l);
+	json_decref(trained);
+	json_decref(spm);
+}
+
+/* A document is one word here: a megabyte, with and without places to cut it, and marks that have to be sorted. */
+static void test_tokenizer_encode__one_long_document(void **state)
+{
+	(void)state;
+	static const char *const what[] = { "a", " ", "the model ", "\xcc\x81\xcc\xa3", "\xe6\xa8\xa1" };
+	const size_t len = 1 << 20;
+	json_t *root = read_golden(GOLDEN "spm.json");
+	char *text = mem_alloc(len + 1);
+
+	for (int nfc = 0; nfc < 2; nfc++) {
+		struct tokenizer *t;
+		json_t *form = json_pack("{s:s}", "type", "NFC");
+		if (nfc)
+			json_object_set(root, "normalizer", form);
+		json_decref(form);
+		t = load_json(root);
+		for (size_t i = 0; i < ARRAY_LEN(what); i++) {
+			size_t n = len / strlen(what[i]) * strlen(what[i]);
+			struct tokens ids = { 0 };
+			for (size_t k = 0; k < n; k++)
+				text[k] = what[i][k % strlen(what[i])];
+			assert_int_equal(tokenizer_encode(t, &ids, text, n, true), 0);
+			assert_true(ids.n > 1 && ids.n <= n + 2);
+			tokens_release(&ids);
+		}
+		tokenizer_free(t);
+	}
+	free(text);
+	json_decref(root);
 }
 
 static void test_tokenizer__texts_and_ids(void **state)
@@ -348,10 +508,19 @@ static const struct refusal {
 	{ "{\"version\": \"2.0\"}", "version: 2.0 is not supported yet" },
 	{ "{\"model\": null}", "model: an object with a type" },
 	{ "{\"model\": {\"type\": \"Unigram\"}}", "model.type: Unigram is not supported yet" },
-	{ "{\"normalizer\": {\"type\": \"NFC\"}}", "normalizer.type: NFC is not supported yet" },
-	{ "{\"decoder\": {\"type\": \"Metaspace\"}}", "decoder.type: Metaspace is not supported yet" },
-	{ "{\"pre_tokenizer\": null}", "pre_tokenizer: a tokenizer without ByteLevel" },
-	{ "{\"pre_tokenizer\": {\"type\": \"Whitespace\"}}", "pre_tokenizer: Whitespace is not supported yet" },
+	{ "{\"normalizer\": {\"type\": \"Nmt\"}}", "normalizer.type: Nmt is not supported yet" },
+	{ "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Precompiled\"}]}}",
+	  "normalizer.type: Precompiled is not supported yet" },
+	{ "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [null]}}", "an object with a type" },
+	{ "{\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}}}", "Replace wants a pattern" },
+	{ "{\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": \"(a\"}, \"content\": \"\"}}",
+	  "normalizer: bad pattern" },
+	{ "{\"decoder\": {\"type\": \"WordPiece\"}}", "decoder.type: WordPiece is not supported yet" },
+	{ "{\"decoder\": {\"type\": \"Strip\", \"content\": \"ab\", \"start\": 1, \"stop\": 0}}", "one character" },
+	{ "{\"decoder\": {\"type\": \"Metaspace\", \"replacement\": \"__\"}}", "Metaspace wants" },
+	{ "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"often\"}}", "Metaspace wants" },
+	{ "{\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}}",
+	  "pre_tokenizer: BertPreTokenizer is not supported yet" },
 	{ "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": "
 	  "\"Digits\"}]}}",
 	  "pre_tokenizer[1]: a step behind ByteLevel" },
@@ -407,12 +576,11 @@ static const struct refusal {
 	{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}}}", "model.merges: a list" },
 	{ "{\"model\": {\"type\": \"BPE\", \"dropout\": 0.1, \"vocab\": {\"a\": 0}, \"merges\": []}}",
 	  "model.dropout" },
-	{ "{\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
-	  "end_of_word_suffix" },
+	{ "{\"model\": {\"type\": \"BPE\", \"continuing_subword_prefix\": \"####\", \"vocab\": {\"a\": 0}, \"merges\": "
+	  "[\"a a\"]}}",
+	  "without the prefix" },
 	{ "{\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
 	  "model.unk_token" },
-	{ "{\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}}",
-	  "model.byte_fallback" },
 };
 
 static void test_tokenizer_parse__refuses_by_field(void **state)
@@ -483,6 +651,9 @@ int main(void)
 		cmocka_unit_test(test_tokenizer_encode__null_bytes_and_round_trip),
 		cmocka_unit_test(test_tokenizer_encode__one_long_word),
 		cmocka_unit_test(test_bpe_piece__heap_and_array_agree),
+		cmocka_unit_test(test_tokenizer__golden_kinds),
+		cmocka_unit_test(test_tokenizer_stream__gives_text_as_soon_as_it_is_certain),
+		cmocka_unit_test(test_tokenizer_encode__one_long_document),
 		cmocka_unit_test(test_tokenizer__texts_and_ids),
 		cmocka_unit_test(test_tokenizer_load__folder_file_or_error),
 		cmocka_unit_test(test_tokenizer_parse__refuses_by_field),
