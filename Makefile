@@ -57,7 +57,7 @@ E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
 .PHONY: all test test-unit test-e2e demo bench lint format check-format check-style check-reference install uninstall \
-        dist clean help deps-check deps tests-build
+        dist clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
 deps-check:
@@ -131,6 +131,32 @@ $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 bench: all
 	$(Q)bash tests/bench/run $(BUILD)
 
+# Each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS, from the seeds in tests/fuzz/corpus/NAME; what is found stays in the build.
+FUZZ         := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN     := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(filter base/%.c model/%.c,$(SRC)))
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 20
+FUZZ_CFLAGS   = -std=c11 -g -O1 $(ARCH) -ffp-contract=off -fno-omit-frame-pointer -fsanitize=address,undefined \
+                -fno-sanitize-recover=all $(DEFINES) -I. $(DEP_CFLAGS) $(if $(BLIS_INC),-isystem $(BLIS_INC))
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(dir $@)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/libassay.a: $(FUZZ_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/fuzz/libassay.a $(LIB) # kernels, without OpenMP in clang: of the plain build
+	@echo "  FUZZ  $@"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS) $(wildcard $(shell gcc -print-file-name=libgomp.so))
+-include $(FUZZ_OBJ:%.o=%.d)
+fuzz: $(FUZZ_BIN)
+	$(Q)for f in $(FUZZ_BIN); do \
+		name=$${f##*/fuzz_}; mkdir -p $(BUILD)/fuzz/corpus/$$name; \
+		echo "fuzz $$name: $(FUZZ_SECONDS) s"; \
+		LSAN_OPTIONS=suppressions=tests/lsan.supp $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 \
+			-verbosity=0 -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/$$name- \
+			$(BUILD)/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
 check-reference: tests-build
 	$(Q)bash tests/reference/run $(BUILD)
 
@@ -162,4 +188,4 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e demo bench lint format check-style check-reference install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e demo bench fuzz lint format check-style check-reference install uninstall dist clean"

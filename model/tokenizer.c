@@ -19,7 +19,8 @@
 
 struct tokenizer {
 	char *name;
-	struct vocab vocab; /* of the model, and behind it the added tokens that the model does not know */
+	const struct bpe_lists *lists; /* while the file is read */
+	struct vocab vocab;            /* of the model, and behind it the added tokens that the model does not know */
 	struct bpe bpe;
 	struct added added;
 	struct normalize normalize;
@@ -94,7 +95,7 @@ static int parse_stage(struct tokenizer *t, const json_t *node, const char *fiel
 
 static int parse_bpe(struct tokenizer *t, const json_t *node, const char *name)
 {
-	return bpe_parse(&t->bpe, &t->vocab, node, t->pre.byte_level, name);
+	return bpe_parse(&t->bpe, &t->vocab, node, t->lists, t->pre.byte_level, name);
 }
 
 static const struct stage_kind models[] = {
@@ -217,13 +218,17 @@ int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const 
 {
 	struct tokenizer *t = mem_alloc(sizeof(*t));
 	json_t *root = NULL;
-	int rc = json_parse(&root, text, len, name);
+	struct bpe_lists lists;
+	int rc = tokenizer_json_read(&root, &lists, text, len, name);
 
 	map_init(&t->vocab.ids);
 	t->name = mem_str(name);
+	t->lists = &lists;
 	if (!rc)
 		rc = parse_file(t, root, name);
 	json_decref(root);
+	bpe_lists_release(&lists);
+	t->lists = NULL;
 	if (rc) {
 		tokenizer_free(t);
 		return rc;

@@ -30,27 +30,23 @@ static bool prints_itself(uint32_t c)
 	return (c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff);
 }
 
+/* The hidden bytes are 00-20, 7f-a0 and ad, in that order from U+0100. */
 uint32_t byte_alphabet_char(uint8_t byte)
 {
-	uint32_t hidden = 0;
-
 	if (prints_itself(byte))
 		return byte;
-	for (uint32_t b = 0; b < byte; b++)
-		hidden += !prints_itself(b);
-	return 0x100 + hidden;
+	return 0x100u + byte - (byte <= 0x20 ? 0 : byte <= 0xa0 ? 0x7f - 33 : 0xad - 67);
 }
 
 int byte_alphabet_byte(uint32_t cp)
 {
-	uint32_t hidden = 0x100;
+	uint32_t hidden = cp - 0x100;
 
 	if (prints_itself(cp))
 		return (int)cp;
-	for (uint32_t b = 0; b < 256; b++)
-		if (!prints_itself(b) && hidden++ == cp)
-			return (int)b;
-	return -1;
+	if (cp < 0x100 || hidden > 67)
+		return -1;
+	return (int)(hidden < 33 ? hidden : hidden < 67 ? hidden + 0x7f - 33 : 0xad);
 }
 
 void byte_alphabet_spell(struct buf *out, const char *text, size_t len)
@@ -106,30 +102,28 @@ void vocab_add(struct vocab *v, const char *text, size_t len)
 	v->texts[v->n++] = mem_strn(text, len);
 }
 
-static int vocab_parse(struct vocab *v, const json_t *list, const char *name)
+static int vocab_parse(struct vocab *v, const struct bpe_lists *lists, const char *name)
 {
-	size_t n = json_object_size(list);
-	const char *text;
-	json_t *value;
+	size_t n = lists->n_vocab;
 
-	if (!json_is_object(list) || !n || n > TOKENIZER_MAX_IDS)
+	if (!n || n > TOKENIZER_MAX_IDS)
 		return err_set(ERR_INPUT, "%s: model.vocab: an object with 1 to %d members is wanted", name,
 			       TOKENIZER_MAX_IDS);
 	v->texts = mem_array(n, sizeof(*v->texts));
 	v->n = v->cap = (int32_t)n;
-	json_object_foreach((json_t *)list, text, value)
-	{
-		json_int_t id = json_integer_value(value);
-		if (!json_is_integer(value) || id < 0 || id >= (json_int_t)n)
+	for (size_t i = 0; i < n; i++) {
+		const struct bpe_word *w = &lists->vocab[i];
+		if (w->id < 0 || w->id >= (int64_t)n)
 			return err_set(
 				ERR_INPUT,
 				"%s: model.vocab: the id of \"%s\" is not in 0..%zu (an id for each of %zu tokens)",
-				name, text, n - 1, n);
-		if (v->texts[id])
+				name, w->text, n - 1, n);
+		if (v->texts[w->id])
 			return err_set(ERR_INPUT, "%s: model.vocab: \"%s\" and \"%s\" have the same id %d", name,
-				       v->texts[id], text, (int)id);
-		v->texts[id] = mem_str(text);
-		map_put(&v->ids, text, strlen(text), id);
+				       v->texts[w->id], w->text, (int)w->id);
+		v->texts[w->id] = mem_strn(w->text, w->len);
+		if (!map_put(&v->ids, w->text, w->len, w->id))
+			return err_set(ERR_INPUT, "%s: model.vocab: \"%s\" is there twice", name, w->text);
 	}
 	return 0;
 }
@@ -161,19 +155,17 @@ static inline int32_t pair_rank(const struct bpe *b, int32_t left, int32_t right
 }
 
 /* The two parts of a merge: ["a","b"], or "a b" of older files. */
-static bool merge_parts(const json_t *merge, const char **a, size_t *a_len, const char **b)
+static bool merge_parts(const struct bpe_merge *merge, const char **a, size_t *a_len, const char **b)
 {
 	const char *space;
 
-	if (json_is_array(merge) && json_array_size(merge) == 2) {
-		*a = json_string_value(json_array_get(merge, 0));
-		*b = json_string_value(json_array_get(merge, 1));
-		if (!*a || !*b)
-			return false;
+	if (merge->left && merge->right) {
+		*a = merge->left;
+		*b = merge->right;
 		*a_len = strlen(*a);
 		return true;
 	}
-	*a = json_string_value(merge);
+	*a = merge->line;
 	space = *a ? strchr(*a, ' ') : NULL;
 	if (!space || strchr(space + 1, ' '))
 		return false;
@@ -194,7 +186,7 @@ static bool ends_with_space(const char *text, size_t len)
 	return len >= 3 && !memcmp(text + len - 3, SPACE, 3);
 }
 
-static int merge_add(struct bpe *b, const struct vocab *v, const json_t *merge, struct buf *joined, size_t at,
+static int merge_add(struct bpe *b, const struct vocab *v, const struct bpe_merge *merge, struct buf *joined, size_t at,
 		     const char *name)
 {
 	const char *left, *right;
@@ -228,13 +220,13 @@ static int merge_add(struct bpe *b, const struct vocab *v, const json_t *merge, 
 	return 0;
 }
 
-static int merges_parse(struct bpe *b, const struct vocab *v, const json_t *list, const char *name)
+static int merges_parse(struct bpe *b, const struct vocab *v, const struct bpe_lists *lists, const char *name)
 {
 	struct buf joined = BUF_INIT(1 << 24);
-	size_t n = json_array_size(list), slots = 16;
+	size_t n = lists->n_merges, slots = 16;
 	int rc = 0;
 
-	if (!json_is_array(list) || n > TOKENIZER_MAX_IDS)
+	if (lists->no_merges || n > TOKENIZER_MAX_IDS)
 		return err_set(ERR_INPUT, "%s: model.merges: a list of at most %d merges is wanted", name,
 			       TOKENIZER_MAX_IDS);
 	while (slots < 2 * n)
@@ -245,8 +237,8 @@ static int merges_parse(struct bpe *b, const struct vocab *v, const json_t *list
 		b->pairs[i].rank = -1;
 	b->made = mem_array(n + 1, sizeof(*b->made));
 	for (size_t i = 0; i < n && !rc; i++) {
-		const json_t *merge = json_array_get(list, i);
-		if (json_is_string(merge) && !strncmp(json_string_value(merge), "#version", 8))
+		const struct bpe_merge *merge = &lists->merges[i];
+		if (merge->line && !strncmp(merge->line, "#version", 8))
 			continue; /* the head line of an old merges.txt; takes no rank */
 		rc = merge_add(b, v, merge, &joined, i, name);
 	}
@@ -301,10 +293,11 @@ static void index_symbols(struct bpe *b, const struct vocab *v)
 	b->bytes = b->byte_level && !b->prefix && !b->suffix && (!b->byte_fallback || complete);
 }
 
-int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, bool byte_level, const char *name)
+int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const struct bpe_lists *lists, bool byte_level,
+	      const char *name)
 {
 	struct buf bytes = BUF_INIT(1 << 24);
-	int rc = vocab_parse(v, json_object_get(model, "vocab"), name);
+	int rc = vocab_parse(v, lists, name);
 
 	map_init(&b->whole);
 	b->vocab = v;
@@ -313,7 +306,7 @@ int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, bool byte_lev
 		rc = parse_options(b, v, model, name);
 	b->split_space = !byte_level && !b->prefix && !b->suffix;
 	if (!rc)
-		rc = merges_parse(b, v, json_object_get(model, "merges"), name);
+		rc = merges_parse(b, v, lists, name);
 	if (rc)
 		return rc;
 	index_symbols(b, v);

@@ -1,6 +1,7 @@
 /* tokenizer_int.h: what the files of the tokenizer share. Stays inside model/.
  *
  *	tokenizer.c        tokenizer.json -> struct tokenizer; the way of a text through it
+ *	tokenizer_json.c   the file: its two long lists, and the rest
  *	tokenizer_added.c  added tokens: which they are, where they stand in a text
  *	normalize.c        the text that the vocabulary was made for: NFC and its kin, Prepend, Replace
  *	pretokenize.c      pieces: ByteLevel, Split, Digits, Metaspace
@@ -80,6 +81,26 @@ struct bpe {
 	int32_t char_id[0x800]; /* ids of the first characters, -1: none */
 	struct map whole;       /* with ignore_merges: bytes of a token -> id */
 };
+/* model.vocab and model.merges as they stand in the file. */
+struct bpe_word {
+	const char *text;
+	size_t len;
+	int64_t id; /* -1: not an integer */
+};
+struct bpe_merge {
+	const char *line;         /* "a b" of older files, or */
+	const char *left, *right; /* ["a","b"]; all NULL: something else */
+};
+struct bpe_lists {
+	struct bpe_word *vocab;
+	struct bpe_merge *merges;
+	size_t n_vocab, cap_vocab, n_merges, cap_merges;
+	bool no_merges; /* not a list */
+	char *pool;
+};
+/* The file, in *root with or without the two lists; they are borrowed from *root or the lists. */
+int tokenizer_json_read(json_t **root, struct bpe_lists *lists, const char *text, size_t len, const char *name);
+void bpe_lists_release(struct bpe_lists *l);
 struct bpe_scratch {
 	int32_t *ids, *prev, *next;
 	uint64_t *heap;
@@ -87,7 +108,8 @@ struct bpe_scratch {
 	struct buf spelt;
 };
 /* byte_level: pieces are bytes that the vocabulary spells. v must outlive b. */
-int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, bool byte_level, const char *name);
+int bpe_parse(struct bpe *b, struct vocab *v, const json_t *model, const struct bpe_lists *lists, bool byte_level,
+	      const char *name);
 void bpe_release(struct bpe *b);
 /* Adds the ids of one piece, given as its bytes. heap: use the heap however short the piece is (for the tests). */
 void bpe_piece(const struct bpe *b, struct bpe_scratch *s, struct tokens *out, const char *piece, size_t len,

@@ -274,12 +274,17 @@ static void test_bpe_piece__heap_and_array_agree(void **state)
 	json_t *base = read_golden(GOLDEN "trained.json");
 	struct vocab v = { 0 };
 	struct bpe b = { 0 };
+	struct bpe_lists lists;
+	struct buf text = BUF_INIT(1 << 20);
+	json_t *root = NULL;
 	struct bpe_scratch s = { 0 };
 	struct rng r;
 
 	map_init(&v.ids);
 	rng_seed(&r, 11, 0);
-	assert_int_equal(bpe_parse(&b, &v, json_object_get(base, "model"), true, "x"), 0);
+	json_add(&text, base);
+	assert_int_equal(tokenizer_json_read(&root, &lists, buf_str(&text), text.len, "x"), 0);
+	assert_int_equal(bpe_parse(&b, &v, json_object_get(root, "model"), &lists, true, "x"), 0);
 	for (int i = 0; i < 20000; i++) {
 		static const char letters[] = "aaabbcnntheio \xc3\xa9";
 		struct tokens with = { 0 }, without = { 0 };
@@ -297,6 +302,9 @@ static void test_bpe_piece__heap_and_array_agree(void **state)
 	bpe_scratch_release(&s);
 	bpe_release(&b);
 	vocab_release(&v);
+	bpe_lists_release(&lists);
+	buf_release(&text);
+	json_decref(root);
 	json_decref(base);
 }
 
@@ -501,10 +509,76 @@ static void test_tokenizer_load__folder_file_or_error(void **state)
 	free(dir);
 }
 
-/* What a hostile or foreign file gets: the error, with the field. */
-static const struct refusal {
+struct refusal {
 	const char *patch, *says;
-} refusals[] = {
+};
+
+/* The two long lists of the file are read by hand where they are plain, else by the general reader: the same. */
+static void test_tokenizer_json_read__both_readers_agree(void **state)
+{
+	(void)state;
+	static const char file[] =
+		"{ \"model\" : {\"type\":\"BPE\",\n \"vocab\": {\"a\":0 ,\"\\u00e9\\n\\\"\\\\\\/\" : 1, \"]}\":2,"
+		"\"\u2581\": 3%s}, \"x\":[{\"vocab\":{\"b\":0}},\"}\\\"\"], \"merges\": [\"a b\", "
+		"[\"\\t\",\"\\b\"] , [\"c\", \"\"]]}, \"y\": -1e3 }";
+	struct bpe_lists l[2];
+	json_t *root[2] = { NULL, NULL };
+
+	for (int i = 0; i < 2; i++) {
+		char *text = mem_printf(file, i ? ",\"\\ud83d\\ude00\":4" : "");
+		assert_int_equal(tokenizer_json_read(&root[i], &l[i], text, strlen(text), "x"), 0);
+		assert_int_equal(l[i].pool != NULL, !i);
+		assert_int_equal(l[i].n_vocab, 4 + i);
+		assert_int_equal(l[i].n_merges, 3);
+		assert_int_equal(json_get_int(root[i], "y", 0), 0);
+		assert_int_equal(json_object_size(json_object_get(root[i], "model")), 4);
+		free(text);
+	}
+	for (size_t k = 0; k < 4; k++) {
+		assert_string_equal(l[0].vocab[k].text, l[1].vocab[k].text);
+		assert_int_equal(l[0].vocab[k].id, l[1].vocab[k].id);
+		assert_int_equal(l[0].vocab[k].len, strlen(l[1].vocab[k].text));
+	}
+	assert_string_equal(l[0].vocab[1].text, "\xc3\xa9\n\"\\/");
+	assert_string_equal(l[0].merges[0].line, l[1].merges[0].line);
+	for (size_t k = 1; k < 3; k++) {
+		assert_string_equal(l[0].merges[k].left, l[1].merges[k].left);
+		assert_string_equal(l[0].merges[k].right, l[1].merges[k].right);
+	}
+	for (int i = 0; i < 2; i++) {
+		bpe_lists_release(&l[i]);
+		json_decref(root[i]);
+	}
+}
+
+/* What is not JSON is said with its place in the whole file, wherever it stands. */
+static void test_tokenizer_parse__not_json(void **state)
+{
+	(void)state;
+	static const struct refusal cases[] = {
+		{ "", "x:1:" },
+		{ "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"a\": 1}, \"merges\": [\"a a\"]}}",
+		  "x: model.vocab: \"a\" is there twice" },
+		{ "{\"model\": {\"vocab\": {\"a\": 00}, \"merges\": [\"a a\"]}}", "x:1:27: not JSON" },
+		{ "{\"model\": {\"vocab\": {\"a\xff\": 0}, \"merges\": [\"a a\"]}}", "not JSON" },
+		{ "{\"model\": {\"vocab\": {\"a\": 0},\n \"merges\": [\"a a\"]}, \"y\": tru}", "x:2:" },
+		{ "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a a\"]}, \"model\": {}}", "duplicate" },
+		{ "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a a\"", "not JSON" },
+		{ "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a a\"]}} x", "not JSON" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct tokenizer *t = NULL;
+		char *typed = mem_str(cases[i].patch);
+		assert_int_equal(tokenizer_parse(&t, typed, strlen(typed), "x"), ERR_INPUT);
+		if (!strstr(err_text(), cases[i].says))
+			fail_msg("\"%s\" instead of \"%s\"", err_text(), cases[i].says);
+		free(typed);
+	}
+}
+
+/* What a hostile or foreign file gets: the error, with the field. */
+static const struct refusal refusals[] = {
 	{ "{\"version\": \"2.0\"}", "version: 2.0 is not supported yet" },
 	{ "{\"model\": null}", "model: an object with a type" },
 	{ "{\"model\": {\"type\": \"Unigram\"}}", "model.type: Unigram is not supported yet" },
@@ -656,6 +730,8 @@ int main(void)
 		cmocka_unit_test(test_tokenizer_encode__one_long_document),
 		cmocka_unit_test(test_tokenizer__texts_and_ids),
 		cmocka_unit_test(test_tokenizer_load__folder_file_or_error),
+		cmocka_unit_test(test_tokenizer_json_read__both_readers_agree),
+		cmocka_unit_test(test_tokenizer_parse__not_json),
 		cmocka_unit_test(test_tokenizer_parse__refuses_by_field),
 		cmocka_unit_test(test_tokenizer_encode__unknown_bytes),
 	};
