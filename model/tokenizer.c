@@ -168,7 +168,38 @@ static int post_template(struct tokenizer *t, const json_t *node, const char *na
 	return 0;
 }
 
+/* One of the pairs ["</s>", 2] of BertProcessing and RobertaProcessing. */
+static int pair_id(const struct tokenizer *t, const json_t *node, const char *key, int32_t *id, const char *name)
+{
+	const json_t *value = json_array_get(json_object_get(node, key), 1);
+
+	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) >= t->vocab.n)
+		return err_set(ERR_INPUT, "%s: post_processor.%s: a token and its id are wanted", name, key);
+	*id = (int32_t)json_integer_value(value);
+	return 0;
+}
+
+static int post_pair(struct tokenizer *t, const json_t *node, const char *name)
+{
+	int32_t cls = 0, sep = 0;
+	int rc = pair_id(t, node, "cls", &cls, name);
+
+	if (!rc)
+		rc = pair_id(t, node, "sep", &sep, name);
+	if (rc)
+		return rc;
+	if (t->n_before == TOKENIZER_MAX_AROUND || t->n_after == TOKENIZER_MAX_AROUND)
+		return err_set(ERR_INPUT, "%s: post_processor: more than %d tokens on one side", name,
+			       TOKENIZER_MAX_AROUND);
+	memmove(t->before + 1, t->before, (size_t)t->n_before++ * sizeof(*t->before));
+	t->before[0] = cls;
+	t->after[t->n_after++] = sep;
+	return 0;
+}
+
 static const struct stage_kind posts[] = {
+	{ "BertProcessing", post_pair },
+	{ "RobertaProcessing", post_pair },
 	{ "ByteLevel", post_byte_level },
 	{ "TemplateProcessing", post_template },
 };

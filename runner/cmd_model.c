@@ -313,71 +313,86 @@ int cmd_generate(int argc, char **argv)
 
 /* ---- tokenize --------------------------------------------------------------------------------------------------------------------- */
 
-static int print_ids(const struct tokenizer *t, const char *text, size_t len, bool special)
+/* One input, or one line of it (line from 1; 0: all of it). Nothing is printed of one that fails. */
+typedef int tokenize_fn(const struct tokenizer *t, const char *text, size_t len, bool special, size_t line);
+
+static int tokenize_encode(const struct tokenizer *t, const char *text, size_t len, bool special, size_t line)
 {
 	struct tokens ids = { 0 };
 	int rc = tokenizer_encode(t, &ids, text, len, special);
 
-	putchar('[');
-	for (size_t i = 0; rc == 0 && i < ids.n; i++)
-		printf("%s%d", i ? "," : "", ids.ids[i]);
-	puts("]");
+	if (rc == 0) {
+		putchar_unlocked('[');
+		for (size_t i = 0; i < ids.n; i++) {
+			char digits[12];
+			int n = 0;
+
+			if (i > 0)
+				putchar_unlocked(',');
+			for (int32_t id = ids.ids[i]; id || !n; id /= 10)
+				digits[n++] = (char)('0' + id % 10);
+			while (n > 0)
+				putchar_unlocked(digits[--n]);
+		}
+		puts("]");
+	} else if (line) {
+		rc = err_context(rc, "standard input:%zu", line);
+	}
 	tokens_release(&ids);
 	return rc;
 }
 
-static int each_line(const struct buf *text, int (*each)(const struct tokenizer *, const char *, size_t, bool),
-		     const struct tokenizer *t, bool special)
+static int tokenize_ids(struct tokens *ids, const json_t *list, const char *where)
 {
-	size_t at = 0;
+	if (!json_is_array(list))
+		return err_set(ERR_INPUT, "%s: an array of ids is wanted", where);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i);
+		json_int_t id = json_integer_value(v);
+
+		if (!json_is_integer(v) || id < 0 || id > INT32_MAX)
+			return err_set(ERR_INPUT, "%s: item %zu is not an id", where, i + 1);
+		tokens_add(ids, (int32_t)id);
+	}
+	return 0;
+}
+
+static int tokenize_decode(const struct tokenizer *t, const char *text, size_t len, bool special, size_t line)
+{
+	char *where = line ? mem_printf("standard input:%zu", line) : mem_str("standard input");
+	struct buf out = BUF_INIT(BUF_NOLIMIT);
+	struct tokens ids = { 0 };
+	json_t *list = NULL;
+	int rc = line ? json_parse_line(&list, text, len, "standard input", line)
+		      : json_parse(&list, text, len, "standard input");
+
+	if (rc == 0)
+		rc = tokenize_ids(&ids, list, where);
+	if (rc == 0) {
+		tokenizer_decode(t, &out, ids.ids, ids.n, !special);
+		fwrite(buf_str(&out), 1, out.len, stdout);
+		if (line)
+			putchar('\n');
+	}
+	json_decref(list);
+	tokens_release(&ids);
+	buf_release(&out);
+	free(where);
+	return rc;
+}
+
+static int tokenize_lines(const struct buf *text, tokenize_fn *each, const struct tokenizer *t, bool special)
+{
+	size_t at = 0, line = 0;
 	int rc = 0;
 
 	while (rc == 0 && at < text->len) {
 		const char *nl = memchr(text->data + at, '\n', text->len - at);
 		size_t n = nl ? (size_t)(nl - (text->data + at)) : text->len - at;
 
-		rc = each(t, text->data + at, n, special);
+		rc = each(t, text->data + at, n, special, ++line);
 		at += n + 1;
 	}
-	return rc;
-}
-
-static int decode_line(const struct tokenizer *t, const char *text, size_t len, bool special)
-{
-	struct buf out = BUF_INIT(BUF_NOLIMIT);
-	struct tokens ids = { 0 };
-	json_t *list = NULL, *v;
-	size_t i;
-	int rc = json_parse(&list, text, len, "standard input");
-
-	if (rc == 0 && !json_is_array(list))
-		rc = err_set(ERR_INPUT, "standard input: an array of ids is wanted");
-	if (rc == 0)
-		json_array_foreach(list, i, v)
-		{
-			json_int_t id = json_integer_value(v);
-
-			if (!json_is_integer(v) || id < 0 || id > INT32_MAX) {
-				rc = err_set(ERR_INPUT, "standard input: item %zu is not an id", i + 1);
-				break;
-			}
-			tokens_add(&ids, (int32_t)id);
-		}
-	if (rc == 0) {
-		tokenizer_decode(t, &out, ids.ids, ids.n, !special);
-		fwrite(buf_str(&out), 1, out.len, stdout);
-	}
-	json_decref(list);
-	tokens_release(&ids);
-	buf_release(&out);
-	return rc;
-}
-
-static int decode_and_break(const struct tokenizer *t, const char *text, size_t len, bool special)
-{
-	int rc = decode_line(t, text, len, special);
-
-	putchar('\n');
 	return rc;
 }
 
@@ -416,12 +431,12 @@ int cmd_tokenize(int argc, char **argv)
 		rc = read_input(&text);
 	if (rc == 0 && strict && !utf8_valid(buf_str(&text), text.len, &bad))
 		rc = err_set(ERR_INPUT, "standard input: invalid UTF-8 at byte %zu", bad);
-	if (rc == 0 && decode)
-		rc = lines ? each_line(&text, decode_and_break, t, no_special)
-			   : decode_line(t, buf_str(&text), text.len, no_special);
-	else if (rc == 0)
-		rc = lines ? each_line(&text, print_ids, t, !no_special)
-			   : print_ids(t, buf_str(&text), text.len, !no_special);
+	if (rc == 0) {
+		tokenize_fn *each = decode ? tokenize_decode : tokenize_encode;
+		bool special = decode ? no_special : !no_special; /* --decode --no-special shows them */
+
+		rc = lines ? tokenize_lines(&text, each, t, special) : each(t, buf_str(&text), text.len, special, 0);
+	}
 	tokenizer_free(t);
 	buf_release(&text);
 	source_close(&source);

@@ -11,6 +11,10 @@ printf 'a\xffb' | assay tokenize $M >/dev/null 2>&1 && ok "invalid UTF-8 is read
 printf 'ab\xffb' >bad
 check "--strict refuses it" 65 bash -c '"$ASSAY_TEST_BIN" tokenize sums@v1 --strict <bad'
 has "byte 2"
+is "an empty input is an empty array" "$(assay tokenize $M --no-special </dev/null)" "[]"
+is "--lines: an empty line is an empty array" "$(printf '\n\n' | assay tokenize $M --no-special --lines | tr -d '\n')" "[][]"
+is "--decode --lines: what is no array is named by its line" \
+	"$(printf '[1]\n[x]\n' | assay tokenize $M --decode --lines 2>&1 >/dev/null | grep -o 'standard input:2:')" "standard input:2:"
 is "--lines: one array a line" "$(printf 'a\nb\n' | assay tokenize $M --lines | wc -l)" 2
 
 for i in $(seq 1 30); do echo "{\"id\":$i,\"context\":\"$((i % 5))+$((i % 3))=\",\"continuation\":\"$((i % 7))\"}"; done >reqs

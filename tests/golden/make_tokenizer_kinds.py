@@ -29,8 +29,9 @@ def spm():
     """The tokens of Llama 2's file in small: specials, bytes, a few characters, merges, runs of spaces."""
     t = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    t.train_from_iterator(byte_level.CORPUS.splitlines(), trainers.BpeTrainer(
-        vocab_size=760, show_progress=False, special_tokens=["<unk>", "<s>", "</s>"] + BYTES, limit_alphabet=90))
+    text = "".join(c for c in byte_level.CORPUS if byte_level.CORPUS.count(c) > 5)  # limit_alphabet would break ties by chance
+    t.train_from_iterator(text.splitlines(), trainers.BpeTrainer(
+        vocab_size=760, show_progress=False, special_tokens=["<unk>", "<s>", "</s>"] + BYTES))
     full = json.loads(t.to_str())
     full["added_tokens"] = full["added_tokens"][:3]
     vocab, merges = full["model"]["vocab"], full["model"]["merges"]
@@ -71,6 +72,10 @@ def kinds(base, trained):
     for scheme in ("always", "first", "never"):
         for split in (True, False) if scheme == "first" else (True,):
             yield f"metaspace {scheme} {split}", "spm", meta(prepend_scheme=scheme, split=split), {}
+    yield "roberta", "spm", {"post_processor": state(processors.RobertaProcessing(("</s>", 2), ("<s>", 1)))}, {}
+    yield "bert within", "spm", {"post_processor": state(processors.Sequence([
+        processors.BertProcessing(("</s>", 2), ("<unk>", 0)), processors.TemplateProcessing(
+            single="<s> $A", pair="$A $B", special_tokens=[("<s>", 1)])]))}, {}
     yield "added tokens, normalized", "spm", {"added_tokens": own + [
         added("<x y>", size, normalized=True, special=False), added("Ab", size + 1, normalized=True, special=False)]}, {}
     yield "lower case added tokens", "spm", {"normalizer": state(n.Lowercase()), "added_tokens": own + [

@@ -617,7 +617,7 @@ static const struct refusal refusals[] = {
 	  "1 to" },
 	{ "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"Odd\"}}",
 	  "behavior: \"Odd\"" },
-	{ "{\"post_processor\": {\"type\": \"BertProcessing\"}}", "post_processor.type: BertProcessing" },
+	{ "{\"post_processor\": {\"type\": \"BertProcessing\"}}", "post_processor.cls: a token and its id" },
 	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}}", "the Sequence A is wanted once" },
 	{ "{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}]}}",
 	  "no ids for \"x\"" },
