@@ -79,6 +79,31 @@ def check(binary, path, full, n, rng):
     return None
 
 
+def every_code_point(binary, path):
+    """Each character, alone between letters and behind a mark, through the steps that look at one; ids are its bytes."""
+    n, p = spm.normalizers, spm.pre_tokenizers
+    steps = [("normalizer", k, getattr(n, k)()) for k in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip")]
+    steps += [("pre_tokenizer", k, getattr(p, k)()) for k in ("Whitespace", "WhitespaceSplit")]
+    chars = [chr(c) for c in range(1, 0x110000) if c != 10 and not (
+        0xD800 <= c < 0xE000 or 0x4F00 < c < 0x9F00 or 0xAD00 < c < 0xD700 or 0x20000 < c < 0x2F700 or 0xE0200 < c < 0x10FFF0)]
+    lines = ["".join(f"a{c}\u0301\u0323{c}{c}" for c in chars[i:i + 100]) for i in range(0, len(chars), 100)]
+    lines += [c for c in chars if ord(c) < 0x3100]
+    for where, name, step in steps:
+        full = {"version": "1.0", "added_tokens": [], where: spm.state(step), "model": {
+            "type": "BPE", "byte_fallback": True, "vocab": {b: i for i, b in enumerate(spm.BYTES)}, "merges": []}}
+        for k in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+            full.setdefault(k, None)
+        # two letters and a merge: where a word is cut shows
+        full["model"]["vocab"].update({"a": 256, "aa": 257})
+        full["model"]["merges"] = [["a", "a"]]
+        t = spm.load(full)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(full, f)
+        got = assay(binary, path, ["--lines"], ("\n".join(lines) + "\n").encode()).decode().splitlines()
+        wrong = [x for x, g in zip(lines, got, strict=True) if json.loads(g) != t.encode(x).ids]
+        yield name, f"{len(wrong)} lines, first {wrong[0]!r}" if wrong else None
+
+
 def main():
     binary, work, n = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 2000
     os.makedirs(work, exist_ok=True)
@@ -86,6 +111,9 @@ def main():
     for name, full in all_kinds():
         wrong = check(binary, os.path.join(work, "tokenizer.json"), full, n, random.Random(name))
         print(f"{'FAIL' if wrong else 'ok  '} {name}" + (f": {wrong[:1500]}" if wrong else ""), flush=True)
+        failed += wrong is not None
+    for name, wrong in every_code_point(binary, os.path.join(work, "tokenizer.json")):
+        print(f"{'FAIL' if wrong else 'ok  '} every code point, {name}" + (f": {wrong[:600]}" if wrong else ""), flush=True)
         failed += wrong is not None
     sys.exit(failed > 0)
 
