@@ -20,22 +20,50 @@
 extern "C" {
 #endif
 
-/* Which sequences a packed batch holds. Sequence s has query rows q_start[s]..q_start[s+1] of q, and key rows
- * k_start[s]..k_start[s+1] of k and v. It has at least as many keys as queries; the last query sees every key, the one
- * before it all but the last, and so on (causal, aligned at the end): equal counts are a whole sequence, fewer queries
- * are a continuation behind a cache. All arrays are host memory. */
+enum kernels_type { KERNELS_F32, KERNELS_BF16, KERNELS_F16 };
+
+/* A weight W[N,K] of a linear layer, as it is multiplied by. Two forms:
+ *	rows      row-major fp32 in device memory: what is trained
+ *	packed    in the back end's own order, made by pack() from rows of any type; the elements keep that type and are
+ *		  widened, exactly, when they are read: a bf16 weight gives the bits of the same weight in fp32 */
+struct kernels_weight {
+	const void *data;
+	int32_t N, K;
+	int32_t type;   /* enum kernels_type */
+	int32_t packed; /* 0 or 1 */
+};
+
+/* What a linear layer reads and writes. Strides are floats from one row to the next, so that x and y may be columns of
+ * something wider. */
+struct kernels_linear {
+	int M; /* rows of x and y */
+	int x_stride, y_stride;
+	const float *bias; /* [N], or NULL; only with beta 0 */
+	float beta;        /* 0 or 1: y = or y += */
+};
+
+/* Which sequences a packed batch holds. Sequence s has query rows q_start[s]..q_start[s+1] of q. It has at least as many
+ * keys as queries; the last query sees every key, the one before it all but the last, and so on (causal, aligned at the
+ * end): equal counts are a whole sequence, fewer queries are a continuation of something computed before. All arrays
+ * are host memory.
+ *
+ * Without k_rows, the keys of s are rows k_start[s]..k_start[s+1] of k and v. With it, key j of s, which is the key at
+ * position j, is row r = k_rows[k_start[s] + j]: of k and v if r >= 0, of the cache's at row -1 - r if r < 0. So
+ * sequences may share a prefix, in this batch or from one before. Forward only. */
 struct kernels_seqs {
 	int n;
 	const int32_t *q_start; /* n + 1 */
-	const int32_t *k_start; /* n + 1; with k_len: n */
-	const int32_t *k_len; /* NULL, or n: then the keys of s are rows k_start[s] .. k_start[s] + k_len[s] of k and v,
-				 * in any order and with gaps between sequences (caches in fixed regions). Forward only. */
+	const int32_t *k_start; /* n + 1 */
+	const int32_t *k_rows;  /* NULL, or k_start[n] of them */
+	const float *cache_k, *cache_v; /* device memory; NULL: no negative row */
+	int cache_stride;
 };
 
 struct kernels_attn {
 	int heads, kv_heads, head_dim; /* heads % kv_heads == 0; query head h reads key head h / (heads / kv_heads) */
 	int q_stride, kv_stride, o_stride; /* floats from one row to the next: q, k and v may be parts of one buffer */
 	float scale;                       /* usually 1 / sqrt(head_dim) */
+	int window; /* 0: all keys; else the last `window` keys up to the query's own, that one counted */
 };
 
 struct kernels_adamw {
@@ -58,14 +86,30 @@ struct backend {
 	void (*zero)(struct backend *be, void *dst, size_t bytes);
 	int (*sync)(struct backend *be); /* waits; gives the first error since the last sync */
 
-	/* c[M,N] = a b + beta c, beta 0 or 1.  nt: a[M,K], b[N,K] transposed (forward: y = x W^T)
-	 * nn: a[M,K], b[K,N] (dx = dy W)       tn: a[K,M] transposed, b[K,N] (dW += dy^T x) */
-	void (*gemm_nt)(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-	void (*gemm_nn)(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-	void (*gemm_tn)(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+	/* ---- linear layers: y[M,N] = x[M,K] W^T + bias, and its three gradients */
 
-	/* out[T,C] = table[ids[t]]; ids are device memory. Backward adds to dtable in row order. */
-	void (*embed)(struct backend *be, float *out, const float *table, const int32_t *ids, int T, int C);
+	/* Bytes of a packed weight; 0: this back end does not pack that type. */
+	size_t (*packed_bytes)(struct backend *be, int type, int N, int K);
+	/* Rows row0 .. row0 + rows of W, host memory of w->type at any alignment, into w->data; and back, bit for bit. */
+	void (*pack)(struct backend *be, const struct kernels_weight *w, const void *host_rows, int row0, int rows);
+	void (*unpack)(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows);
+
+	void (*linear)(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		       const struct kernels_linear *how);
+	/* dx[M,K] = dy[M,N] W (how: y is dy, x is dx; beta is dx's; no bias) */
+	void (*linear_dx)(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+			  const struct kernels_linear *how);
+	/* dw[N,K] = dy^T x + beta dw; dw is dense fp32 rows */
+	void (*linear_dw)(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+			  const struct kernels_linear *how);
+	/* db[N] += sum over the M rows of dy, in blocks of rows of a fixed size */
+	void (*linear_db)(struct backend *be, float *db, const float *dy, int dy_stride, int M, int N);
+
+	/* ---- embedding, norms, positions */
+
+	/* out[T,C] = table[ids[t]], or added to out; ids are device memory. Backward adds to dtable in row order. */
+	void (*embed)(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T,
+		      bool add);
 	void (*embed_back)(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C,
 			   int V);
 
@@ -75,16 +119,30 @@ struct backend {
 	void (*rmsnorm_back)(struct backend *be, float *dx, float *dw, const float *dout, const float *x,
 			     const float *w, const float *rstd, int T, int C);
 
+	/* out = w (x - mean) rstd + b, rstd = 1 / sqrt(biased variance + eps); mean and rstd are [T]. Backward ADDS to dx,
+	 * dw and db. */
+	void (*layernorm)(struct backend *be, float *out, float *mean, float *rstd, const float *x, const float *w,
+			  const float *b, int T, int C, float eps);
+	void (*layernorm_back)(struct backend *be, float *dx, float *dw, float *db, const float *dout, const float *x,
+			       const float *w, const float *mean, const float *rstd, int T, int C);
+
+	/* RMS norm of every head by itself, w[D] shared by the heads: H heads of D in rows of `stride` floats; rstd[T,H].
+	 * out may be x. Backward OVERWRITES dx, may be in place on dout, and adds to dw; all have the same stride. */
+	void (*headnorm)(struct backend *be, float *out, float *rstd, const float *x, const float *w, int stride, int T,
+			 int H, int D, float eps);
+	void (*headnorm_back)(struct backend *be, float *dx, float *dw, const float *dout, const float *x,
+			      const float *w, const float *rstd, int stride, int T, int H, int D);
+
 	/* In place on x[T] rows of `stride` floats, H heads of D: pair (i, i + D/2) turns by the angle of its row's
 	 * position: cos_sin[pos][D] holds D/2 cosines, then D/2 sines. back turns the other way. pos is device memory. */
 	void (*rope)(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H,
 		     int D, bool back);
 
 	/* out = softmax(scale q k^T) v per sequence, causal; lse[T,H] = log sum exp of the scaled scores (may be NULL).
-	 * Keys are walked in tiles aligned to the position in the sequence, so a cache changes no bit. */
+	 * Keys are walked in tiles aligned to the position in the sequence, so a cache or a shared prefix changes no bit. */
 	void (*attn)(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 		     const struct kernels_seqs *seqs, const struct kernels_attn *shape);
-	/* Whole sequences only (as many keys as queries). Overwrites dq, dk, dv, which have the strides of q, k and v; dout
+	/* Whole sequences only (as many keys as queries, no k_rows). Overwrites dq, dk, dv, which have the strides of q, k and v; dout
 	 * and out have o_stride. */
 	void (*attn_back)(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
 			  const float *lse, const float *q, const float *k, const float *v,
@@ -95,19 +153,35 @@ struct backend {
 	void (*swiglu_back)(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
 			    const float *up, size_t n);
 
+	/* out[n] = gelu(x), the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward overwrites dx, may be in
+	 * place on dout. */
+	void (*gelu)(struct backend *be, float *out, const float *x, size_t n);
+	void (*gelu_back)(struct backend *be, float *dx, const float *dout, const float *x, size_t n);
+
+	/* out[n] = x keep / (1 - p), keep[i] drawn by a counter: element i of stream `key` is dropped where the upper 24
+	 * bits of splitmix64(key + i * 0x9e3779b97f4a7c15) are below p 2^24. Its own backward. out may be x. */
+	void (*dropout)(struct backend *be, float *out, const float *x, size_t n, uint64_t key, float p);
+
+	/* x[n] *= s */
+	void (*scale)(struct backend *be, float *x, size_t n, float s);
 	/* x[n] += y[n] */
 	void (*add)(struct backend *be, float *x, const float *y, size_t n);
 	/* rows of src[.,C] picked into out[n,C], and added back: dsrc[rows[i]] += dout[i]; rows are device memory, unique */
 	void (*gather)(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C);
 	void (*scatter_add)(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C);
 
+	/* dst[rows[i]] = src[i] where rows[i] >= 0, `width` floats each; rows are device memory, unique */
+	void (*put_rows)(struct backend *be, float *dst, int dst_stride, const float *src, int src_stride,
+			 const int32_t *rows, int n, int width);
+
 	/* Per row of logits[T,V]: logprob[t] = logits[t][target] - log sum exp, summed in double; argmax[t] is the first
 	 * largest. target[t] < 0 skips a row (logprob 0; its argmax is found all the same). argmax may be NULL. targets
 	 * and outputs are device memory. */
 	void (*logprob)(struct backend *be, double *logprob, int32_t *argmax, const float *logits,
 			const int32_t *target, int T, int V);
-	/* In place: logits become dlogits = scale * (softmax - onehot(target)); rows with target < 0 become 0. */
-	void (*xent_back)(struct backend *be, float *logits, const int32_t *target, int T, int V, float scale);
+	/* In place: logits become dlogits = scale[t] * (softmax - onehot(target)); rows with target < 0 become 0. scale is
+	 * device memory. */
+	void (*xent_back)(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
 
 	/* Optimizer. sumsq gives the sum of squares of n floats, in double and in a fixed order (host result). */
 	double (*sumsq)(struct backend *be, const float *x, size_t n);
@@ -125,7 +199,7 @@ struct backend {
  *	int assay_cuda_open(struct backend **out, int device);   0, or an enum err
  *	const char *assay_cuda_error(void);                      why; may be absent
  *	const int assay_cuda_abi = KERNELS_ABI;                  the table it was built with */
-#define KERNELS_ABI 1
+#define KERNELS_ABI 2
 int backend_open(struct backend **out, const char *spec, int threads);
 void backend_close(struct backend *be);
 
