@@ -62,27 +62,72 @@ void template_free(struct template *t);
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
+enum model_rope_kind { MODEL_ROPE_DEFAULT, MODEL_ROPE_LINEAR, MODEL_ROPE_LLAMA3, MODEL_ROPE_YARN };
+struct model_rope { /* rope_scaling: how the frequencies of rope_theta are changed */
+	enum model_rope_kind kind;
+	float factor, low_freq_factor, high_freq_factor, beta_fast, beta_slow, attention_factor;
+	int original; /* original_max_position_embeddings */
+	bool truncate;
+};
+
 struct model_config {          /* the members of config.json that the arithmetic needs */
-	char architecture[32]; /* model_type: "llama" */
+	char architecture[32]; /* model_type: "llama", "mistral", "qwen2", "qwen3", "gpt2" */
 	int vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads, head_dim, context;
-	float rms_eps, rope_theta, init_range;
-	bool tied;
+	float norm_eps, rope_theta, init_range;
+	struct model_rope rope;
+	int window;      /* sliding window of keys, 0: none … */
+	int window_from; /* … from this layer on */
+	bool tied, qkv_bias, o_bias, mlp_bias;
 	int bos_id, eos_id; /* -1: none */
 };
+/* ERR_INPUT names the key that is wrong or that asks for arithmetic which is not built. */
 int model_config_parse(struct model_config *out, const json_t *config, const char *name);
 uint64_t model_config_params(const struct model_config *c);
 
 struct model;
+struct model_load {
+	bool train;          /* fp32 rows that can be trained; else frozen: packed, in the type they are stored in */
+	const char *adapter; /* a PEFT folder that is merged into the weights while they are read; NULL: none */
+};
 /* Loads a Hugging Face folder (config.json, model.safetensors or its shards in F32, F16 or BF16); be must outlive the
- * model. Weights are fp32 from then on. */
-int model_load(struct model **out, const char *dir, struct backend *be);
-/* Fresh weights: normal with init_range, norms 1; by seed alone. */
+ * model. how may be NULL: frozen. */
+int model_load(struct model **out, const char *dir, struct backend *be, const struct model_load *how);
+/* Fresh weights, trainable: normal with init_range, norms 1, biases 0; by seed alone. */
 int model_init(struct model **out, const struct model_config *config, uint64_t seed, struct backend *be);
-/* Writes config.json, model.safetensors and generation_config.json into dir (made if needed); same bytes for the same
- * weights. Tokenizer files are the caller's to copy. */
+/* Writes config.json, model.safetensors (or shards of at most 5 GB) and generation_config.json into dir (made if needed);
+ * same bytes for the same weights. Trained weights are F32, frozen ones keep their type, an adapter is merged into them.
+ * Tokenizer files are the caller's to copy. */
 int model_save(const struct model *m, const char *dir);
 void model_free(struct model *m);
 const struct model_config *model_config(const struct model *m);
+
+/* LoRA: a frozen model gets trainable factors, y += alpha / rank B (A x). */
+struct lora_options {
+	int rank;
+	double alpha, dropout;
+	const char *const *targets; /* names of modules ("q_proj"), NULL at the end; or one "all-linear"; NULL: q and v */
+};
+/* A is uniform by seed, B is 0. The model must be frozen. */
+int model_add_lora(struct model *m, const struct lora_options *o, uint64_t seed);
+/* The factors alone, as PEFT reads them: adapter_config.json and adapter_model.safetensors. base: what is written as
+ * base_model_name_or_path. */
+int model_save_adapter(const struct model *m, const char *dir, const char *base);
+/* One GGUF file for llama.cpp from a Hugging Face folder: type "f32", "f16", "bf16", "q8_0" or "auto" (as stored). */
+int model_export_gguf(const char *dir, const char *path, const char *type);
+
+/* What a piece of work needs, before any of it is begun; bytes of device memory, from the same sums as the work itself. */
+struct model_plan {
+	const struct model_config *config;
+	const char *stored; /* "F32", "BF16", "F16" */
+	bool train;         /* else scoring and generation */
+	bool full, checkpointing, dpo;
+	struct lora_options lora; /* rank 0: none */
+	int micro_tokens;
+};
+struct model_memory {
+	uint64_t weights, gradients, optimizer, activations, total;
+};
+int model_plan_memory(struct model_memory *out, const struct model_plan *plan);
 
 /* - training ------------------------------------------------------------------------------------------------------ */
 
@@ -91,13 +136,19 @@ struct train_example {
 	int32_t *ids;
 	uint8_t *counts;
 	int n;
+	int source; /* which of the data's sources it came from */
+	bool pair;  /* the chosen answer of a preference; the example behind it is the rejected one */
 };
 struct train_data {
 	struct train_example *examples;
 	size_t n, cap;
+	double *weights; /* of the sources: an epoch takes each example of a source so many times, on average */
+	size_t n_sources, cap_sources;
 };
+/* What is added from now on is a source of its own. Without a call there is one source of weight 1. */
+void train_data_source(struct train_data *d, double weight);
 /* Adds the examples of a JSONL text: {"text"} | {"prompt","completion"} | {"messages":[…]} (with chat_template, may be
- * NULL). The end-of-text token is appended and trained on (to messages only if the template has not written it). Errors
+ * NULL) | {"prompt","chosen","rejected"} (two examples, a pair). The end-of-text token is appended and trained on (to messages only if the template has not written it). Errors
  * are "name:line: …". Longer examples than max_len (0: any length) are cut at the end, and counted in *cut if that is
  * not NULL. */
 int train_data_add(struct train_data *d, const struct tokenizer *tok, const char *chat_template, int eos_id,
@@ -114,15 +165,26 @@ struct train_options {
 	int batch_tokens;  /* at most so many tokens a step, all micro-batches together */
 	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens */
 	uint64_t seed;
+	bool checkpointing; /* keep one array a layer and compute the rest twice */
+	struct lora_options lora; /* rank 0: all weights are trained */
+	bool dpo;                 /* examples are pairs (struct train_example.pair) */
+	double dpo_beta;
+	bool count_first;   /* divide the loss as transformers' Trainer does: the first token of a text counts as one */
+	int64_t eval_every; /* steps between losses of the validation data; 0: at the end of each epoch */
+	int patience;       /* evaluations without a new best before it ends early; 0: never */
+	bool keep_last;     /* with validation data: end with the last weights, not the best */
+	const struct train_data *validation; /* NULL: none; borrowed */
 };
 /* learning_rate 3e-4, min_lr_ratio 0, weight_decay 0.01 (matrices only), betas 0.9 and 0.95, eps 1e-8, clip 1 (0:
- * none), cosine, warmup_ratio 0.03, epochs 1, batch_tokens 4096, seed 1234. Of n tokens of an example n - 1 are rows
- * of a batch: these are what batch_tokens, micro_tokens and struct train_step count. */
+ * none), cosine, warmup_ratio 0.03, epochs 1, batch_tokens 4096, seed 1234, dpo_beta 0.1; of LoRA alpha 16 and dropout 0
+ * where its rank is set. Of n tokens of an example n - 1 are rows of a batch: these are what batch_tokens, micro_tokens
+ * and struct train_step count. */
 void train_options_init(struct train_options *o);
 
 struct train_step { /* what the caller sees after each step */
 	int64_t step, steps;
 	double loss, lr, grad_norm; /* loss: mean over the counted tokens of the step */
+	double validation;          /* mean loss of the validation data behind this step; NaN: not measured */
 	int64_t tokens, tokens_total;
 	double seconds; /* of this step */
 };
@@ -137,7 +199,9 @@ struct train_hooks {
 struct train_result {
 	int64_t steps, tokens;
 	double first_loss, last_loss, seconds;
-	bool resumed;
+	double best_validation; /* NaN: there was none */
+	int64_t best_step;      /* whose weights the model has, with validation data */
+	bool resumed, stopped_early;
 };
 /* Trains in place. A loss or a gradient that is not finite is ERR_INPUT with the step and what to lower. SIGTERM (see
  * train_stop) writes a checkpoint and gives ERR_INTERRUPTED. */

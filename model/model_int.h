@@ -37,60 +37,152 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key); 
 /* F32, F16 and BF16 to float, count elements. */
 int safetensors_floats(const struct safetensors *s, const struct safetensors_entry *e, float *out);
 
-struct safetensors_out { /* one F32 tensor to be written */
+struct safetensors_out { /* one tensor to be written */
 	const char *name;
 	int n_dims;
 	int64_t dims[2];
+	const char *dtype; /* NULL: F32 */
 };
-/* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the floats of
- * list[i], borrowed until the next call. One metadata pair: a second would have no fixed order. */
+/* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the elements of
+ * list[i], borrowed until the next call; NULL: it failed and has set the error. One metadata pair: a second would have no
+ * fixed order. */
 int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
-		      const char *value, const float *(*data)(size_t i, void *arg), void *arg);
+		      const char *value, const void *(*data)(size_t i, void *arg), void *arg);
+
+/* ---- arch.c: the families ---------------------------------------------------------------------------------------- */
+
+enum role { /* what a tensor is for */
+	ROLE_EMBED,
+	ROLE_POSITIONS,
+	ROLE_NORM,
+	ROLE_HEAD,
+	ROLE_NORM1, /* from here on: of a layer */
+	ROLE_Q,
+	ROLE_K,
+	ROLE_V,
+	ROLE_QKV, /* the three as one tensor */
+	ROLE_Q_NORM,
+	ROLE_K_NORM,
+	ROLE_O,
+	ROLE_NORM2,
+	ROLE_GATE,
+	ROLE_UP,
+	ROLE_DOWN,
+	ROLES
+};
+struct arch { /* a family: a row of the table in arch.c */
+	const char *model_type, *class_name, *gguf;
+	bool layernorm;           /* with mean and bias; else RMS norm */
+	bool learned_positions;   /* a table; else rotary */
+	bool gated;               /* silu(gate) * up; else gelu(up) */
+	bool conv1d;              /* matrices of layers are stored [in, out] */
+	const char *layers;       /* "model.layers": a layer's tensors are LAYERS.N.NAME */
+	const char *prefix;       /* may be absent from all names of a file: "transformer."; NULL */
+	const char *names[ROLES]; /* NULL: the family has no such tensor */
+	int (*parse)(struct model_config *out, const json_t *config, const char *name);
+};
+const struct arch *arch_find(const char *model_type); /* NULL: none */
+const char *arch_known(void);                         /* "gpt2, llama, …" for messages */
 
 /* ---- transformer.c: parameters ----------------------------------------------------------------------------------- */
 
-/* Where a layer's parameters begin in the one buffer; the same offsets hold for gradients and Adam states. q, k and v
- * lie behind one another, so that they are one matrix [(H + 2K) D, C]. */
-struct layer_at {
-	size_t qkv, o, gate, up, down, norm1, norm2;
-};
 struct tensor { /* as the folder names it */
-	char name[80];
+	char name[96];
+	enum role role;
+	int layer; /* -1: of no layer */
+	bool bias;
+	bool transposed; /* the folder has [cols, rows] */
+	int rows, cols;  /* ours: rows is outputs; a vector has one row */
 	int n_dims;
-	int64_t dims[2];
-	size_t at, count;
+	int64_t dims[2]; /* the folder's */
+	size_t at, count; /* place among all parameters, in floats */
+	const char *dtype; /* what it was stored as: "F32", "BF16", "F16" */
+};
+#define NO_VECTOR SIZE_MAX
+struct lora_part;
+struct matrix { /* a weight of a linear layer, or a table of embeddings */
+	struct kernels_weight w;
+	size_t at;   /* of its first row among the parameters */
+	size_t bias; /* place of its bias, or NO_VECTOR */
+	const struct lora_part *lora;
+	int n_lora;
+};
+/* q, k and v lie behind one another, so that they are one matrix [(H + 2K) D, C]. Vectors are places, or NO_VECTOR. */
+struct layer {
+	struct matrix qkv, o, gate, up, down;
+	size_t norm1, norm1_bias, norm2, norm2_bias, q_norm, k_norm;
+	int window;
 };
 struct model {
 	struct model_config config;
+	const struct arch *arch;
 	struct backend *be;
 	struct tensor *tensors;
 	size_t n_tensors;
-	struct layer_at *layers;
-	size_t embed, head, norm;   /* offsets; head == embed where tied */
+	struct layer *layers;
+	struct matrix embed, positions, head; /* head.w is embed.w where tied */
+	size_t norm, norm_bias;
 	size_t n_params, n_decayed; /* matrices come first: those decay */
-	float *params;
-	float *rope; /* cos_sin of positions 0 .. rope_rows */
+	float *params;              /* all of them, in rows; NULL: frozen */
+	float *vectors;             /* those behind n_decayed; part of params, or of their own */
+	void **panels;              /* of a frozen model: what its matrices point into */
+	size_t n_panels;
+	struct lora *lora; /* NULL: none */
+	float *rope;       /* cos_sin of positions 0 .. rope_rows */
 	int rope_rows;
 	int32_t eos[16]; /* all ids that end a generation */
 	int n_eos;
 	json_t *source, *generation; /* config.json and generation_config.json as loaded; NULL for a fresh model */
 };
 struct model *model_new(const struct model_config *config, struct backend *be); /* shapes, no memory for them yet */
-int model_alloc(struct model *m);                                               /* parameters, all zero */
+int model_alloc(struct model *m);        /* trainable parameters, all zero */
+int model_alloc_frozen(struct model *m); /* packed matrices by each tensor's dtype, vectors; contents undefined */
+/* The matrix that tensor t is a part of, and its first row there. NULL: t is a vector. */
+struct matrix *model_matrix(struct model *m, const struct tensor *t, int *row0);
+const float *model_vector(const struct model *m, size_t at); /* NULL for NO_VECTOR */
 int model_need_rope(struct model *m, int rows);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
 int model_check_ids(const struct model *m, const int32_t *ids, int n, const char *what, size_t which);
 
-/* ---- pass.c: the memory of a forward, and the packed batch in it ------------------------------------------------- */
+/* ---- lora.c: trainable factors beside frozen matrices ------------------------------------------------------------ */
 
-struct layer_acts { /* [T, .] each; without `keep` all layers share one set and x, mid are the same */
-	float *x, *h1, *rstd1, *qkv, *att, *lse, *mid, *h2, *rstd2, *gate, *up, *act;
+struct lora_part {
+	enum role role;
+	int layer, row0, N, K; /* rows row0 .. row0 + N of the matrix */
+	size_t a, b;           /* places of A[rank,K] and B[N,rank] in lora->params */
 };
+struct lora {
+	int rank;
+	float scale, dropout; /* scale: alpha / rank */
+	double alpha;
+	struct lora_part *parts; /* by layer, by role */
+	size_t n;
+	char **targets; /* the modules' last names */
+	size_t n_targets;
+	float *params;
+	size_t n_params;
+};
+void lora_free(struct lora *l, struct backend *be);
+/* delta[N,K] = scale B A of part i, on the host. */
+void lora_delta(const struct model *m, size_t i, float *delta);
+
+/* ---- acts.c: what a forward computes, and what a backward needs of it -------------------------------------------- */
+
+/* [T, .] each. Kept for the backward pass: all but h and act, which are computed again from what is kept. Without
+ * `keep` all layers share one set, and mid is x. */
+struct layer_acts {
+	float *x, *mean1, *rstd1, *raw, *qkv, *rstd_q, *rstd_k, *att, *lse, *mid, *mean2, *rstd2, *gate, *up;
+};
+
+/* ---- pass.c: the packed batch, and the memory of a forward ------------------------------------------------------- */
+
 struct pass_size {
 	int tokens, rows, seqs; /* at most, in one forward: tokens, rows through the head, sequences */
 	int positions;          /* positions are below this */
-	bool keep;              /* keep what the backward pass needs */
-	struct kvcache *cache;  /* keys and values go through it; NULL: they come from the batch itself */
+	int keys;               /* places for the keys of all sequences; 0: every sequence is whole */
+	bool keep;              /* keep what the backward pass needs … */
+	bool checkpointing;     /* … or only x of each layer, the rest is computed again */
+	struct kvcache *cache;  /* where keys and values of earlier batches are; may be NULL */
 };
 struct pass {
 	struct model *m;
@@ -101,27 +193,40 @@ struct pass {
 	/* the batch, on the host */
 	int T, n_seqs, n_rows;
 	int32_t *ids, *pos, *rows, *targets, *argmax;
-	int32_t *q_start, *k_start, *k_len;
+	int32_t *q_start, *k_start, *k_rows; /* k_rows: NULL without size.keys */
+	int32_t *kept;                       /* cache row of each token, -1: not kept */
+	float *scales;                       /* of the wanted rows: weight of each in the loss */
 	double *logprob;
 
 	/* on the device */
-	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_targets, *d_argmax;
+	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_targets, *d_argmax, *d_kept;
 	double *d_logprob;
 	float *floats; /* all that follows */
+	float *d_scales;
 	struct layer_acts *acts;
-	float *last;                            /* [T,C] behind the last layer */
-	float *picked, *hidden, *rstd, *logits; /* [rows,C] [rows,C] [rows] [chunk,V] */
+	float *h, *act;                                /* [T, C or H D], [T, F]: shared by the layers */
+	float *lora_x, *lora_t;                        /* [T, widest], [T, rank] */
+	float *last;                                   /* [T,C] behind the last layer */
+	float *picked, *hidden, *mean, *rstd, *logits; /* [rows,C] [rows,C] [rows] [rows] [chunk,V] */
+	uint64_t dropout_key;                          /* of this forward and its backward; 0: no dropout */
 };
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size);
 void pass_close(struct pass *p);
-void pass_clear(struct pass *p); /* an empty batch */
+uint64_t pass_bytes(const struct model *m, const struct pass_size *size); /* device memory that pass_open takes */
+void pass_clear(struct pass *p);                                          /* an empty batch */
 bool pass_fits(const struct pass *p, int tokens, int rows);
-/* Adds a sequence of n tokens from position first_pos on; slot is its region of the cache. Gives its first row. */
-int pass_add(struct pass *p, const int32_t *ids, int n, int first_pos, int slot);
+/* Adds a whole sequence. Gives its first row. */
+int pass_add(struct pass *p, const int32_t *ids, int n);
+/* Adds n tokens at positions first_pos … behind a prefix, whose keys are the first_pos rows `prefix`: a row of this
+ * batch, or -1 - r for row r of the cache. kept: the cache rows that take the keys and values of the n tokens (NULL:
+ * none). */
+int pass_add_behind(struct pass *p, const int32_t *ids, int n, const int32_t *prefix, int first_pos,
+		    const int32_t *kept);
 /* Sends a row through the head; target is the id whose log-probability is wanted. Gives its index in logprob. */
 int pass_want(struct pass *p, int row, int32_t target);
-void pass_upload(struct pass *p); /* the batch to the device */
-struct kernels_seqs pass_seqs(const struct pass *p);
+void pass_upload(struct pass *p);        /* the batch to the device */
+void pass_upload_scales(struct pass *p); /* the weights of the rows alone */
+struct kernels_seqs pass_seqs(const struct pass *p, int layer);
 
 /* One allocation for many arrays: every *where gets its part, 64-byte aligned. */
 struct pass_part {
@@ -130,18 +235,21 @@ struct pass_part {
 };
 int pass_carve(struct backend *be, float **whole, const struct pass_part *parts, size_t n, const char *what);
 
-/* ---- kvcache.c: keys and values of sequences that go on ---------------------------------------------------------- */
+/* ---- kvcache.c: keys and values that outlive their batch ---------------------------------------------------------- */
 
 struct kvcache {
 	struct backend *be;
-	int layers, slots, rows, width; /* rows a slot; width: floats of keys and values of a row */
-	float *data;                    /* [layer][slot][row][width] */
+	int layers, rows, width; /* width: floats of keys and values of a row */
+	float *data;             /* [layer][row][width] */
+	int32_t *free_rows;      /* a stack */
+	int n_free;
 };
-int kvcache_open(struct kvcache *c, struct model *m, int slots, int rows);
+int kvcache_open(struct kvcache *c, struct model *m, int rows);
 void kvcache_close(struct kvcache *c);
 float *kvcache_layer(const struct kvcache *c, int layer);
-/* Copies the keys and values of a packed batch (rows of stride floats) to their slots. */
-void kvcache_put(struct kvcache *c, int layer, const struct pass *p, const float *kv, int stride);
+/* Takes n free rows, or none of them (false). */
+bool kvcache_take(struct kvcache *c, int32_t *rows, int n);
+void kvcache_give(struct kvcache *c, const int32_t *rows, int n);
 
 /* ---- transformer.c, transformer_back.c --------------------------------------------------------------------------- */
 
@@ -150,15 +258,22 @@ void transformer_forward(struct pass *p); /* up to p->last */
  * of logits on the device; NULL: nobody. */
 int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
 
+/* What the backward pass and transformer.c share: one layer, the norm of either kind. */
+void transformer_layer(struct pass *p, int layer, float *next);
+void transformer_norm(struct pass *p, float *out, float *mean, float *rstd, const float *x, size_t w, size_t b, int T);
+
 struct back {
-	float *grads; /* laid out as the parameters */
-	float *floats, *dx, *dh, *dqkv, *datt, *dgate, *dup, *dact, *dpicked, *dhidden;
+	float *grads;    /* laid out as what is trained: all parameters, or the factors of LoRA */
+	size_t n_grads;
+	bool fresh;      /* no gradient in it yet: the next backward pass overwrites instead of adding */
+	float *floats, *dx, *dh, *dqkv, *datt, *dgate, *dup, *dpicked, *dhidden, *dlora_x, *dlora_t, *sink;
 };
 int back_open(struct back *b, struct pass *p);
 void back_close(struct back *b, struct backend *be);
-/* Head forward and all of the backward pass, after transformer_forward. Adds to the gradients of scale * sum of NLL;
- * fills p->logprob. */
-int transformer_back(struct pass *p, struct back *b, float scale);
+uint64_t back_bytes(const struct model *m, const struct pass_size *size);
+/* Head forward and all of the backward pass, after transformer_forward. Adds to the gradients of the sum over the
+ * wanted rows of scales[i] * NLL; fills p->logprob. b->fresh must be set before the first one of a step. */
+int transformer_back(struct pass *p, struct back *b);
 
 /* ---- checkpoint.c: the state of a training ----------------------------------------------------------------------- */
 
