@@ -38,7 +38,7 @@ struct kernels_weight {
 struct kernels_linear {
 	int M; /* rows of x and y */
 	int x_stride, y_stride;
-	const float *bias; /* [N], or NULL; only with beta 0 */
+	const float *bias; /* [N], added to every row, or NULL */
 	float beta;        /* 0 or 1: y = or y += */
 };
 
@@ -148,13 +148,13 @@ struct backend {
 			  const float *lse, const float *q, const float *k, const float *v,
 			  const struct kernels_seqs *seqs, const struct kernels_attn *shape);
 
-	/* out[n] = silu(gate) * up. Backward overwrites dgate and dup. */
+	/* out[n] = silu(gate) * up; out may be up. Backward overwrites dgate and dup; dup may be dout. */
 	void (*swiglu)(struct backend *be, float *out, const float *gate, const float *up, size_t n);
 	void (*swiglu_back)(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
 			    const float *up, size_t n);
 
-	/* out[n] = gelu(x), the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Backward overwrites dx, may be in
-	 * place on dout. */
+	/* out[n] = gelu(x), the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); out may be x. Backward overwrites
+	 * dx, which may be dout. */
 	void (*gelu)(struct backend *be, float *out, const float *x, size_t n);
 	void (*gelu_back)(struct backend *be, float *dx, const float *dout, const float *x, size_t n);
 

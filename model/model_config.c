@@ -1,12 +1,12 @@
 /* model_config.c: config.json to the numbers that the arithmetic needs.
  *
- * A key that is absent or null takes the default of the model's class in transformers. A key that would change the
+ * A key that is absent or null takes the default of the model's class in transformers (defaults[] below; sizes differ by
+ * family, GPT-2 names them otherwise). A key that would change the
  * arithmetic in a way that is not built here is refused by its name: a model computed almost as it should be is worse
  * than none. Everything is bounded, since the file may come from a stranger's commit. */
 #include "base/base.h"
 
-#include <math.h>
-
+#include "kernels/vmath.h"
 #include "model/model_int.h"
 
 #define MAX_PARAMS ((uint64_t)1 << 40)
@@ -83,29 +83,71 @@ static int read_id(const json_t *c, const char *name, const char *key, int other
 	return 0;
 }
 
+/* ---- what a family is when its config.json does not say ------------------------------------------------------------ */
+
+/* Of configuration_<family>.py in transformers 4.44 to 5. kv_heads 0: as many as heads; head_dim 0: hidden / heads;
+ * intermediate_size 0: four times the hidden size; window -1: off unless use_sliding_window. */
+static const struct defaults {
+	const char *family;
+	int vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads, head_dim, context, window, bos, eos;
+	bool tied;
+} defaults[] = {
+	{ "llama", 32000, 4096, 11008, 32, 32, 0, 0, 2048, 0, 1, 2, false },
+	{ "mistral", 32000, 4096, 14336, 32, 32, 8, 0, 131072, 4096, 1, 2, false },
+	{ "qwen2", 151936, 4096, 22016, 32, 32, 32, 0, 32768, -1, -1, -1, false },
+	{ "qwen3", 151936, 4096, 22016, 32, 32, 32, 128, 32768, -1, -1, -1, false },
+	{ "gpt2", 50257, 768, 0, 12, 12, 0, 0, 1024, 0, 50256, 50256, true },
+};
+
+static const struct keys { /* what the sizes are called */
+	const char *hidden_size, *intermediate_size, *layers, *heads, *context, *eps;
+} usual = { "hidden_size",         "intermediate_size",       "num_hidden_layers",
+	    "num_attention_heads", "max_position_embeddings", "rms_norm_eps" },
+  of_gpt2 = { "n_embd", "n_inner", "n_layer", "n_head", "n_positions", "layer_norm_epsilon" };
+
+static const struct defaults *find_defaults(const char *family)
+{
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+		if (!strcmp(defaults[i].family, family))
+			return &defaults[i];
+	return NULL;
+}
+
 /* ---- what is not built ------------------------------------------------------------------------------------------- */
 
-/* Each may be absent, null, or have the harmless value (a JSON text). */
+/* Each may be absent, null, or have one of the harmless values (JSON texts). */
 static const struct {
-	const char *key, *harmless;
+	const char *key, *harmless, *or_else;
 } fixed[] = {
-	{ "hidden_act", "\"silu\"" },      { "attention_bias", "false" },     { "mlp_bias", "false" },
-	{ "sliding_window", "null" },      { "use_sliding_window", "false" }, { "partial_rotary_factor", "1.0" },
-	{ "quantization_config", "null" }, { "is_encoder_decoder", "false" },
+	{ "hidden_act", "\"silu\"", "\"swish\"" },
+	{ "activation_function", "\"gelu_new\"", "\"gelu_pytorch_tanh\"" },
+	{ "partial_rotary_factor", "1.0", NULL },
+	{ "quantization_config", "null", NULL },
+	{ "is_encoder_decoder", "false", NULL },
+	{ "add_cross_attention", "false", NULL },
+	{ "scale_attn_weights", "true", NULL },
+	{ "scale_attn_by_inverse_layer_idx", "false", NULL },
 };
+
+static bool is_value(const json_t *v, const char *text)
+{
+	json_t *want = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+	bool same = json_equal(v, want) || (json_is_number(v) && json_is_number(want) &&
+					    !(json_number_value(v) < json_number_value(want)) &&
+					    !(json_number_value(v) > json_number_value(want)));
+
+	json_decref(want);
+	return same;
+}
 
 static int check_fixed(const json_t *c, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		const json_t *v = json_object_get(c, fixed[i].key);
-		json_t *ok = json_loads(fixed[i].harmless, JSON_DECODE_ANY, NULL);
-		bool same = !v || json_is_null(v) || json_equal(v, ok) ||
-			    (json_is_number(v) && json_is_number(ok) && !(json_number_value(v) < 1) &&
-			     !(json_number_value(v) > 1));
 		struct buf text = BUF_INIT(256);
 
-		json_decref(ok);
-		if (same)
+		if (!v || json_is_null(v) || is_value(v, fixed[i].harmless) ||
+		    (fixed[i].or_else && is_value(v, fixed[i].or_else)))
 			continue;
 		json_add(&text, v);
 		int rc = err_set(ERR_INPUT, "%s: %s: %s is not supported for a %s model (only %s)", name, fixed[i].key,
@@ -116,104 +158,267 @@ static int check_fixed(const json_t *c, const char *name)
 	return 0;
 }
 
-/* rope_scaling, if it is there, replaces rope_parameters; a theta inside wins over the one at the top. */
-static int read_rope(const json_t *c, const char *name, float *theta)
-{
-	const char *key = "rope_scaling";
-	const json_t *r = json_object_get(c, key);
-	int rc = read_real(c, name, "rope_theta", 10000.0, 1e12, theta);
+/* ---- rotary positions -------------------------------------------------------------------------------------------- */
 
+static int read_llama3(struct model_config *m, const json_t *r, const char *name)
+{
+	struct model_rope *o = &m->rope;
+	int rc = read_real(r, name, "low_freq_factor", 1, 1e6, &o->low_freq_factor);
+
+	if (!rc)
+		rc = read_real(r, name, "high_freq_factor", 4, 1e6, &o->high_freq_factor);
+	if (!rc && !(o->high_freq_factor > o->low_freq_factor))
+		rc = err_set(ERR_INPUT, "%s: rope: high_freq_factor must be above low_freq_factor", name);
+	return rc;
+}
+
+static float yarn_scale(float factor, float by)
+{
+	return factor <= 1 ? 1.0f : (float)(0.1 * (double)by * vm_log((double)factor) + 1.0);
+}
+
+/* The attention factor multiplies sine and cosine: given, or from the two mscales, or from the factor alone. */
+static int read_yarn(struct model_config *m, const json_t *r, const char *name)
+{
+	struct model_rope *o = &m->rope;
+	float mscale = 0, all = 0, given = 0;
+	int rc = read_real(r, name, "beta_fast", 32, 1e6, &o->beta_fast);
+
+	if (!rc)
+		rc = read_real(r, name, "beta_slow", 1, 1e6, &o->beta_slow);
+	if (!rc)
+		rc = read_real(r, name, "mscale", 0, 1e6, &mscale);
+	if (!rc)
+		rc = read_real(r, name, "mscale_all_dim", 0, 1e6, &all);
+	if (!rc)
+		rc = read_real(r, name, "attention_factor", 0, 1e6, &given);
+	if (!rc)
+		rc = read_flag(r, name, "truncate", true, &o->truncate);
+	if (given > 0)
+		o->attention_factor = given;
+	else if (mscale > 0 && all > 0)
+		o->attention_factor = yarn_scale(o->factor, mscale) / yarn_scale(o->factor, all);
+	else
+		o->attention_factor = yarn_scale(o->factor, 1);
+	return rc;
+}
+
+static int read_scaling(struct model_config *m, const json_t *c, const json_t *r, const char *name, const char *key)
+{
+	static const char *const kinds[] = { "default", "linear", "llama3", "yarn" };
+	const char *type = json_get_text(r, "rope_type", json_get_text(r, "type", "default"));
+	struct model_rope *o = &m->rope;
+	size_t kind = 0;
+	int rc, original = m->context;
+
+	while (kind < ARRAY_LEN(kinds) && strcmp(type, kinds[kind]) != 0)
+		kind++;
+	if (kind == ARRAY_LEN(kinds))
+		return err_set(ERR_INPUT,
+			       "%s: %s: rope_type \"%s\" is not supported (only default, linear, llama3 and yarn)", name,
+			       key, type);
+	o->kind = (enum model_rope_kind)kind;
+	if (kind == MODEL_ROPE_DEFAULT)
+		return 0;
+	rc = read_real(r, name, "factor", 1, 1e6, &o->factor);
+	if (!rc && !(o->factor > 0))
+		rc = err_set(ERR_INPUT, "%s: %s: factor must be above 0", name, key);
+	if (!rc)
+		rc = read_int(r, name, "original_max_position_embeddings", original, 1, 1 << 24, &original);
+	if (!rc) /* one at the top wins */
+		rc = read_int(c, name, "original_max_position_embeddings", original, 1, 1 << 24, &o->original);
+	if (!rc && kind == MODEL_ROPE_LLAMA3)
+		rc = read_llama3(m, r, name);
+	if (!rc && kind == MODEL_ROPE_YARN)
+		rc = read_yarn(m, r, name);
+	return rc;
+}
+
+/* rope_scaling, if it is there, replaces rope_parameters; a theta inside wins over the one at the top. */
+static int read_rope(struct model_config *m, const json_t *c, const char *name)
+{
+	const char *key = "rope_scaling", *inner;
+	const json_t *r = json_object_get(c, key);
+	json_t *v;
+	int rc = read_real(c, name, "rope_theta", 10000.0, 1e12, &m->rope_theta);
+
+	m->rope = (struct model_rope){ .factor = 1, .attention_factor = 1 };
 	if (rc)
 		return rc;
 	if (!r || json_is_null(r)) {
 		key = "rope_parameters";
 		r = json_object_get(c, key);
 	}
-	if (!r || json_is_null(r))
-		return 0;
-	if (!json_is_object(r))
-		return wrong_type(name, key, "an object");
-	const char *type = json_get_text(r, "rope_type", json_get_text(r, "type", "default"));
-	if (strcmp(type, "default") != 0)
-		return err_set(ERR_INPUT, "%s: %s: rope_type \"%s\" is not supported (only \"default\")", name, key,
-			       type);
-	const char *inner;
-	json_t *v;
-	json_object_foreach((json_t *)r, inner, v)
-	{
-		if (json_is_object(v))
-			return err_set(ERR_INPUT, "%s: %s: a rope per layer type (\"%s\") is not supported", name, key,
-				       inner);
+	if (r && !json_is_null(r)) {
+		if (!json_is_object(r))
+			return wrong_type(name, key, "an object");
+		json_object_foreach((json_t *)r, inner, v)
+		{
+			if (json_is_object(v))
+				return err_set(ERR_INPUT, "%s: %s: a rope per layer type (\"%s\") is not supported",
+					       name, key, inner);
+		}
+		rc = read_real(r, name, "rope_theta", m->rope_theta, 1e12, &m->rope_theta);
+		if (!rc)
+			rc = read_scaling(m, c, r, name, key);
 	}
-	return read_real(r, name, "rope_theta", *theta, 1e12, theta);
+	if (!rc && !(m->rope_theta > 0))
+		rc = err_set(ERR_INPUT, "%s: rope_theta must be above 0", name);
+	return rc;
+}
+
+/* ---- sliding windows --------------------------------------------------------------------------------------------- */
+
+/* layer_types, where it is given, says it layer by layer: full ones first, sliding ones behind them, is what is built. */
+static int read_layer_types(struct model_config *m, const json_t *list, const char *name)
+{
+	int sliding = 0;
+
+	if (!json_is_array(list) || json_array_size(list) != (size_t)m->layers)
+		return err_set(ERR_INPUT, "%s: layer_types: expected a list of %d names", name, m->layers);
+	for (int l = 0; l < m->layers; l++) {
+		const char *type = json_string_value(json_array_get(list, (size_t)l));
+		bool slides = type && !strcmp(type, "sliding_attention");
+		if (!slides && (!type || strcmp(type, "full_attention") != 0 || sliding))
+			return err_set(ERR_INPUT,
+				       "%s: layer_types[%d]: \"%s\" is not supported here (only full_attention, then "
+				       "sliding_attention to the last layer)",
+				       name, l, type ? type : "");
+		sliding += slides;
+	}
+	m->window_from = m->layers - sliding;
+	return 0;
+}
+
+static int read_window(struct model_config *m, const json_t *c, const char *name, const struct defaults *d)
+{
+	const json_t *v = json_object_get(c, "sliding_window"), *types = json_object_get(c, "layer_types");
+	bool qwen = d->window < 0, use = !qwen;
+	int rc = 0;
+
+	m->window = m->window_from = 0;
+	if (!strcmp(d->family, "llama") || !strcmp(d->family, "gpt2")) {
+		if (v && !json_is_null(v))
+			return err_set(ERR_INPUT, "%s: sliding_window is not supported for a %s model", name, d->family);
+		return 0;
+	}
+	if (qwen)
+		rc = read_flag(c, name, "use_sliding_window", false, &use);
+	if (rc || !use || (v && json_is_null(v)))
+		return rc;
+	rc = read_int(c, name, "sliding_window", 4096, 1, 1 << 24, &m->window);
+	if (!rc && types && !json_is_null(types))
+		rc = read_layer_types(m, types, name);
+	else if (!rc && qwen)
+		rc = read_int(c, name, "max_window_layers", 28, 0, 1024, &m->window_from);
+	if (m->window >= m->context || m->window_from >= m->layers)
+		m->window = 0; /* it never hides a key */
+	return rc;
 }
 
 /* ---- whole ------------------------------------------------------------------------------------------------------- */
 
-static int read_sizes(struct model_config *m, const json_t *c, const char *name)
+static int read_sizes(struct model_config *m, const json_t *c, const char *name, const struct defaults *d,
+		      const struct keys *k)
 {
-	int rc = read_int(c, name, "vocab_size", 32000, 1, 1 << 24, &m->vocab_size);
+	int rc = read_int(c, name, "vocab_size", d->vocab_size, 1, 1 << 24, &m->vocab_size), inner, dim;
 
 	if (!rc)
-		rc = read_int(c, name, "hidden_size", 4096, 1, 1 << 16, &m->hidden_size);
+		rc = read_int(c, name, k->hidden_size, d->hidden_size, 1, 1 << 16, &m->hidden_size);
+	inner = d->intermediate_size ? d->intermediate_size : 4 * m->hidden_size;
 	if (!rc)
-		rc = read_int(c, name, "intermediate_size", 11008, 1, 1 << 20, &m->intermediate_size);
+		rc = read_int(c, name, k->intermediate_size, inner, 1, 1 << 20, &m->intermediate_size);
 	if (!rc)
-		rc = read_int(c, name, "num_hidden_layers", 32, 1, 1024, &m->layers);
+		rc = read_int(c, name, k->layers, d->layers, 1, 1024, &m->layers);
 	if (!rc)
-		rc = read_int(c, name, "num_attention_heads", 32, 1, 4096, &m->heads);
+		rc = read_int(c, name, k->heads, d->heads, 1, 4096, &m->heads);
+	m->kv_heads = m->heads;
+	if (!rc && k == &usual)
+		rc = read_int(c, name, "num_key_value_heads", d->kv_heads ? d->kv_heads : m->heads, 1, 4096,
+			      &m->kv_heads);
 	if (!rc)
-		rc = read_int(c, name, "num_key_value_heads", m->heads, 1, 4096, &m->kv_heads);
-	if (!rc)
-		rc = read_int(c, name, "head_dim", m->hidden_size / m->heads, 2, 1024, &m->head_dim);
-	if (!rc)
-		rc = read_int(c, name, "max_position_embeddings", 2048, 1, 1 << 24, &m->context);
+		rc = read_int(c, name, k->context, d->context, 1, 1 << 24, &m->context);
+	if (rc)
+		return rc;
+	dim = d->head_dim ? d->head_dim : m->hidden_size / m->heads;
+	m->head_dim = dim;
+	if (k == &usual)
+		rc = read_int(c, name, "head_dim", dim, 2, 1024, &m->head_dim);
 	if (rc)
 		return rc;
 	if (m->heads % m->kv_heads)
 		return err_set(ERR_INPUT, "%s: num_attention_heads %d is not a multiple of num_key_value_heads %d",
 			       name, m->heads, m->kv_heads);
-	const json_t *dim = json_object_get(c, "head_dim");
-	if ((!dim || json_is_null(dim)) && m->hidden_size % m->heads)
-		return err_set(ERR_INPUT, "%s: hidden_size %d is not a multiple of num_attention_heads %d", name,
-			       m->hidden_size, m->heads);
+	const json_t *given = json_object_get(c, "head_dim");
+	if (!d->head_dim && (!given || json_is_null(given)) && m->hidden_size % m->heads)
+		return err_set(ERR_INPUT, "%s: %s %d is not a multiple of %s %d", name, k->hidden_size, m->hidden_size,
+			       k->heads, m->heads);
 	if (m->head_dim % 2)
 		return err_set(ERR_INPUT, "%s: head_dim %d is odd; rotary positions need pairs", name, m->head_dim);
-	if (model_config_params(m) > MAX_PARAMS)
-		return err_set(ERR_INPUT, "%s: the sizes make more than 2^40 parameters", name);
 	return 0;
+}
+
+static int read_biases(struct model_config *m, const json_t *c, const char *name)
+{
+	bool attention = false;
+	int rc = 0;
+
+	if (!strcmp(m->architecture, "gpt2")) {
+		m->qkv_bias = m->o_bias = m->mlp_bias = true;
+		return 0;
+	}
+	if (strcmp(m->architecture, "mistral") != 0 && strcmp(m->architecture, "qwen2") != 0)
+		rc = read_flag(c, name, "attention_bias", false, &attention);
+	m->qkv_bias = attention || !strcmp(m->architecture, "qwen2");
+	m->o_bias = attention;
+	if (!rc && !strcmp(m->architecture, "llama"))
+		rc = read_flag(c, name, "mlp_bias", false, &m->mlp_bias);
+	return rc;
+}
+
+static int unknown_family(const char *name, const char *type)
+{
+	int rc = err_set(ERR_INPUT, "%s: model_type \"%s\" is not supported (only %s)", name, type, arch_known());
+
+	return err_hint(rc, "a family is one row of model/arch.c, if its layers make no new choice");
 }
 
 int model_config_parse(struct model_config *out, const json_t *config, const char *name)
 {
 	struct model_config m = { .bos_id = -1, .eos_id = -1 };
+	const char *type = json_get_text(config, "model_type", NULL);
 	int rc;
 
 	if (!json_is_object(config))
 		return err_set(ERR_INPUT, "%s: expected an object", name);
-	const char *type = json_get_text(config, "model_type", NULL);
 	if (!type)
 		return err_set(ERR_INPUT, "%s: model_type is missing", name);
-	if (strcmp(type, "llama") != 0)
-		return err_set(ERR_INPUT, "%s: model_type \"%s\" is not supported (only \"llama\")", name, type);
+	const struct defaults *d = find_defaults(type);
+	const struct keys *k = !strcmp(type, "gpt2") ? &of_gpt2 : &usual;
+	if (!d || !arch_find(type))
+		return unknown_family(name, type);
 	snprintf(m.architecture, sizeof(m.architecture), "%s", type);
 	rc = check_fixed(config, name);
 	if (!rc)
-		rc = read_sizes(&m, config, name);
+		rc = read_sizes(&m, config, name, d, k);
 	if (!rc)
-		rc = read_real(config, name, "rms_norm_eps", 1e-6, 1, &m.rms_eps);
+		rc = read_real(config, name, k->eps, k == &usual ? 1e-6 : 1e-5, 1, &m.norm_eps);
 	if (!rc)
 		rc = read_real(config, name, "initializer_range", 0.02, 100, &m.init_range);
 	if (!rc)
-		rc = read_rope(config, name, &m.rope_theta);
-	if (!rc && !(m.rope_theta > 0))
-		rc = err_set(ERR_INPUT, "%s: rope_theta must be above 0", name);
+		rc = read_rope(&m, config, name);
 	if (!rc)
-		rc = read_flag(config, name, "tie_word_embeddings", false, &m.tied);
+		rc = read_window(&m, config, name, d);
 	if (!rc)
-		rc = read_id(config, name, "bos_token_id", 1, m.vocab_size, &m.bos_id);
+		rc = read_biases(&m, config, name);
+	if (!rc && model_config_params(&m) > MAX_PARAMS)
+		rc = err_set(ERR_INPUT, "%s: the sizes make more than 2^40 parameters", name);
 	if (!rc)
-		rc = read_id(config, name, "eos_token_id", 2, m.vocab_size, &m.eos_id);
+		rc = read_flag(config, name, "tie_word_embeddings", d->tied, &m.tied);
+	if (!rc)
+		rc = read_id(config, name, "bos_token_id", d->bos, m.vocab_size, &m.bos_id);
+	if (!rc)
+		rc = read_id(config, name, "eos_token_id", d->eos, m.vocab_size, &m.eos_id);
 	if (!rc)
 		*out = m;
 	return rc;
@@ -221,9 +426,13 @@ int model_config_parse(struct model_config *out, const json_t *config, const cha
 
 uint64_t model_config_params(const struct model_config *c)
 {
+	const struct arch *a = arch_find(c->architecture);
 	uint64_t C = (uint64_t)c->hidden_size, F = (uint64_t)c->intermediate_size, V = (uint64_t)c->vocab_size;
-	uint64_t HD = (uint64_t)c->heads * (uint64_t)c->head_dim, KD = (uint64_t)c->kv_heads * (uint64_t)c->head_dim;
-	uint64_t layer = C * (HD + 2 * KD) + HD * C + 3 * C * F + 2 * C;
+	uint64_t D = (uint64_t)c->head_dim, HD = (uint64_t)c->heads * D, KD = (uint64_t)c->kv_heads * D;
+	uint64_t norm = C * (a->layernorm ? 2 : 1), up = a->gated ? 2 : 1;
+	uint64_t layer = (C + (c->qkv_bias ? 1 : 0)) * (HD + 2 * KD) + HD * C + (c->o_bias ? C : 0) + 2 * norm +
+			 (up + 1) * C * F + (c->mlp_bias ? up * F + C : 0) + (a->names[ROLE_Q_NORM] ? 2 * D : 0);
 
-	return V * C * (c->tied ? 1 : 2) + (uint64_t)c->layers * layer + C;
+	return V * C * (c->tied ? 1 : 2) + (uint64_t)c->layers * layer + norm +
+	       (a->learned_positions ? (uint64_t)c->context * C : 0);
 }

@@ -79,10 +79,10 @@ struct arch { /* a family: a row of the table in arch.c */
 	const char *layers;       /* "model.layers": a layer's tensors are LAYERS.N.NAME */
 	const char *prefix;       /* may be absent from all names of a file: "transformer."; NULL */
 	const char *names[ROLES]; /* NULL: the family has no such tensor */
-	int (*parse)(struct model_config *out, const json_t *config, const char *name);
 };
 const struct arch *arch_find(const char *model_type); /* NULL: none */
-const char *arch_known(void);                         /* "gpt2, llama, …" for messages */
+const struct arch *arch_at(size_t i);                 /* the rows in order; NULL behind the last */
+const char *arch_known(void);                         /* "llama, mistral, …" for messages */
 
 /* ---- transformer.c: parameters ----------------------------------------------------------------------------------- */
 
@@ -163,6 +163,12 @@ struct lora {
 	size_t n_params;
 };
 void lora_free(struct lora *l, struct backend *be);
+struct pass;
+struct back;
+/* y += scale B (A dropout(x)) for the parts of w. */
+void lora_forward(struct pass *p, float *y, const float *x, const struct matrix *w);
+/* Adds to the factors' gradients, and to dx. */
+void lora_back(struct pass *p, struct back *b, float *dx, const float *dy, const float *x, const struct matrix *w);
 /* delta[N,K] = scale B A of part i, on the host. */
 void lora_delta(const struct model *m, size_t i, float *delta);
 
@@ -210,6 +216,9 @@ struct pass {
 	float *picked, *hidden, *mean, *rstd, *logits; /* [rows,C] [rows,C] [rows] [rows] [chunk,V] */
 	uint64_t dropout_key;                          /* of this forward and its backward; 0: no dropout */
 };
+int acts_open(struct pass *p); /* p->floats and all that lies in it */
+void acts_close(struct pass *p);
+uint64_t acts_bytes(const struct model *m, const struct pass_size *size, int chunk);
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size);
 void pass_close(struct pass *p);
 uint64_t pass_bytes(const struct model *m, const struct pass_size *size); /* device memory that pass_open takes */
@@ -233,6 +242,7 @@ struct pass_part {
 	float **where;
 	size_t count;
 };
+uint64_t pass_carve_bytes(const struct pass_part *parts, size_t n);
 int pass_carve(struct backend *be, float **whole, const struct pass_part *parts, size_t n, const char *what);
 
 /* ---- kvcache.c: keys and values that outlive their batch ---------------------------------------------------------- */
@@ -258,9 +268,11 @@ void transformer_forward(struct pass *p); /* up to p->last */
  * of logits on the device; NULL: nobody. */
 int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
 
-/* What the backward pass and transformer.c share: one layer, the norm of either kind. */
+/* What the backward pass computes again: a layer (next: the x behind it), a norm, p->act, some rows of logits. */
 void transformer_layer(struct pass *p, int layer, float *next);
 void transformer_norm(struct pass *p, float *out, float *mean, float *rstd, const float *x, size_t w, size_t b, int T);
+void transformer_act(struct pass *p, const struct layer_acts *a);
+void transformer_logits(struct pass *p, int first, int n);
 
 struct back {
 	float *grads;    /* laid out as what is trained: all parameters, or the factors of LoRA */

@@ -1,34 +1,69 @@
 /* transformer_back.c: the backward pass; transformer.c read from its end to its beginning.
  *
- * Gradients of parameters add up (micro-batches of one step), gradients of activations are overwritten, but for dx, the
+ * Gradients of parameters add up (micro-batches of one step; the first one overwrites, so that nothing needs to be
+ * cleared but what rows of the batch are scattered into), gradients of activations are overwritten, but for dx, the
  * gradient along the residual stream: every branch adds its part to it. The head runs forward and backward chunk by
- * chunk in one go, so that logits turn into their gradient in place and are never kept. */
+ * chunk in one go, so that logits turn into their gradient in place and are never kept.
+ *
+ * What is cheap is computed again instead of kept: norms and activations, a few per cent of the time for a third of the
+ * memory. With checkpointing, everything but a layer's input is: its forward runs once more before its backward.
+ *
+ * A frozen model has no gradients of its own; it passes dx on, and the factors of LoRA take theirs. */
 #include "base/base.h"
 
 #include <math.h>
 
 #include "model/model_int.h"
 
-int back_open(struct back *b, struct pass *p)
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+#define PARTS 14
+
+static size_t grads_of(const struct model *m)
 {
-	const struct model_config *c = &p->m->config;
-	size_t T = (size_t)p->size.tokens, R = (size_t)p->size.rows, C = (size_t)c->hidden_size;
+	return m->lora ? m->lora->n_params : m->params ? m->n_params : 0;
+}
+
+static size_t list_parts(struct pass_part *parts, struct back *b, const struct model *m, const struct pass_size *size)
+{
+	const struct model_config *c = &m->config;
+	size_t T = (size_t)size->tokens, R = (size_t)size->rows, C = (size_t)c->hidden_size;
 	size_t F = (size_t)c->intermediate_size, D = (size_t)c->head_dim, H = (size_t)c->heads, K = (size_t)c->kv_heads;
-	const struct pass_part parts[] = {
-		{ &b->grads, p->m->n_params },
+	size_t wide = C > F ? C : F;
+	const struct pass_part all[] = {
+		{ &b->grads, grads_of(m) },
 		{ &b->dx, T * C },
-		{ &b->dh, T * C },
+		{ &b->dh, T * (C > H * D ? C : H * D) },
 		{ &b->dqkv, T * (H + 2 * K) * D },
 		{ &b->datt, T * H * D },
-		{ &b->dgate, T * F },
 		{ &b->dup, T * F },
-		{ &b->dact, T * F },
 		{ &b->dpicked, R * C },
 		{ &b->dhidden, R * C },
+		{ &b->sink, 2 * C + 2 * D },
+		{ &b->dgate, m->arch->gated ? T * F : 0 },
+		{ &b->dlora_x, m->lora ? T * (wide > H * D ? wide : H * D) : 0 },
+		{ &b->dlora_t, m->lora ? T * (size_t)m->lora->rank : 0 },
 	};
 
-	*b = (struct back){ 0 };
-	return pass_carve(p->be, &b->floats, parts, ARRAY_LEN(parts), "memory for gradients");
+	memcpy(parts, all, sizeof(all));
+	return ARRAY_LEN(all);
+}
+
+int back_open(struct back *b, struct pass *p)
+{
+	struct pass_part parts[PARTS];
+
+	*b = (struct back){ .n_grads = grads_of(p->m), .fresh = true };
+	size_t n = list_parts(parts, b, p->m, &p->size);
+	return pass_carve(p->be, &b->floats, parts, n, "memory for gradients");
+}
+
+uint64_t back_bytes(const struct model *m, const struct pass_size *size)
+{
+	struct pass_part parts[PARTS];
+	struct back b;
+
+	return pass_carve_bytes(parts, list_parts(parts, &b, m, size));
 }
 
 void back_close(struct back *b, struct backend *be)
@@ -38,82 +73,191 @@ void back_close(struct back *b, struct backend *be)
 	*b = (struct back){ 0 };
 }
 
-/* ---- head -------------------------------------------------------------------------------------------------------- */
+/* ---- gradients of parameters ------------------------------------------------------------------------------------- */
 
-static void head_back(struct pass *p, struct back *b, float scale)
+static bool trains(const struct pass *p)
+{
+	return p->m->params != NULL;
+}
+
+/* Where the gradient of a vector goes; that of a frozen one to the sink. */
+static float *vector_grad(const struct pass *p, const struct back *b, size_t at, size_t in_sink)
+{
+	return at == NO_VECTOR ? NULL : trains(p) ? b->grads + at : b->sink + in_sink;
+}
+
+/* dx = dy W (add: +=), and the gradients of W, of its bias and of its factors; x is what W was multiplied with */
+static void linear_back(struct pass *p, struct back *b, float *dx, bool add, const float *dy, const float *x,
+			const struct matrix *w)
+{
+	struct backend *be = p->be;
+	struct kernels_linear how = { p->T, w->w.K, w->w.N, NULL, add ? 1.0f : 0.0f };
+
+	be->linear_dx(be, dx, dy, &w->w, &how);
+	if (w->n_lora)
+		lora_back(p, b, dx, dy, x, w);
+	if (!trains(p))
+		return;
+	how.beta = b->fresh ? 0.0f : 1.0f;
+	be->linear_dw(be, b->grads + w->at, dy, x, w->w.N, w->w.K, &how);
+	if (w->bias != NO_VECTOR)
+		be->linear_db(be, b->grads + w->bias, dy, w->w.N, p->T, w->w.N);
+}
+
+static void norm_back(struct pass *p, const struct back *b, float *dx, const float *dout, const float *x,
+		      const float *mean, const float *rstd, size_t w, size_t bias, int T)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
-	int C = m->config.hidden_size, V = m->config.vocab_size, R = p->n_rows;
+	int C = m->config.hidden_size;
+	float *dw = vector_grad(p, b, w, 0), *db = vector_grad(p, b, bias, (size_t)C);
+
+	if (m->arch->layernorm)
+		be->layernorm_back(be, dx, dw, db, dout, x, model_vector(m, w), mean, rstd, T, C);
+	else
+		be->rmsnorm_back(be, dx, dw, dout, x, model_vector(m, w), rstd, T, C);
+}
+
+/* Before the first micro-batch: what is only ever added to. Matrices of layers overwrite. */
+static void begin_fresh(struct pass *p, struct back *b)
+{
+	const struct model *m = p->m;
+	struct backend *be = p->be;
+
+	if (!b->fresh)
+		return;
+	if (m->lora) {
+		be->zero(be, b->grads, m->lora->n_params * sizeof(float));
+		return;
+	}
+	if (!trains(p))
+		return;
+	be->zero(be, b->grads + m->n_decayed, (m->n_params - m->n_decayed) * sizeof(float));
+	if (!m->config.tied)
+		be->zero(be, b->grads + m->embed.at, (size_t)m->embed.w.N * (size_t)m->embed.w.K * sizeof(float));
+	if (m->arch->learned_positions)
+		be->zero(be, b->grads + m->positions.at,
+			 (size_t)m->positions.w.N * (size_t)m->positions.w.K * sizeof(float));
+}
+
+/* ---- head -------------------------------------------------------------------------------------------------------- */
+
+static void head_chunk(struct pass *p, struct back *b, int at, int n)
+{
+	const struct model *m = p->m;
+	struct backend *be = p->be;
+	int C = m->config.hidden_size, V = m->config.vocab_size;
+	struct kernels_linear how = { n, C, V, NULL, 0 };
+
+	transformer_logits(p, at, n);
+	be->logprob(be, p->d_logprob + at, NULL, p->logits, p->d_targets + at, n, V);
+	be->xent_back(be, p->logits, p->d_targets + at, p->d_scales + at, n, V);
+	be->linear_dx(be, b->dhidden + (size_t)at * (size_t)C, p->logits, &m->head.w, &how);
+	if (!trains(p))
+		return;
+	how.beta = b->fresh && !at ? 0.0f : 1.0f;
+	be->linear_dw(be, b->grads + m->head.at, p->logits, p->hidden + (size_t)at * (size_t)C, V, C, &how);
+}
+
+static void head_back(struct pass *p, struct back *b)
+{
+	const struct model *m = p->m;
+	struct backend *be = p->be;
+	int C = m->config.hidden_size, R = p->n_rows;
 
 	be->gather(be, p->picked, p->last, p->d_rows, R, C);
-	be->rmsnorm(be, p->hidden, p->rstd, p->picked, m->params + m->norm, R, C, m->config.rms_eps);
-	for (int at = 0; at < R; at += p->chunk) {
-		int n = R - at < p->chunk ? R - at : p->chunk;
-		const float *h = p->hidden + (size_t)at * (size_t)C;
-		be->gemm_nt(be, p->logits, h, m->params + m->head, n, V, C, 0);
-		be->logprob(be, p->d_logprob + at, NULL, p->logits, p->d_targets + at, n, V);
-		be->xent_back(be, p->logits, p->d_targets + at, n, V, scale);
-		be->gemm_nn(be, b->dhidden + (size_t)at * (size_t)C, p->logits, m->params + m->head, n, C, V, 0);
-		be->gemm_tn(be, b->grads + m->head, p->logits, h, V, C, n, 1);
-	}
+	transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
+	for (int at = 0; at < R; at += p->chunk)
+		head_chunk(p, b, at, R - at < p->chunk ? R - at : p->chunk);
 	be->zero(be, b->dpicked, (size_t)R * (size_t)C * sizeof(float));
-	be->rmsnorm_back(be, b->dpicked, b->grads + m->norm, b->dhidden, p->picked, m->params + m->norm, p->rstd, R, C);
+	norm_back(p, b, b->dpicked, b->dhidden, p->picked, p->mean, p->rstd, m->norm, m->norm_bias, R);
 	be->zero(be, b->dx, (size_t)p->T * (size_t)C * sizeof(float));
 	be->scatter_add(be, b->dx, b->dpicked, p->d_rows, R, C);
 }
 
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
-static void mlp_back(struct pass *p, struct back *b, const struct layer_at *at, const struct layer_acts *a)
+static void mlp_back(struct pass *p, struct back *b, const struct layer *l, const struct layer_acts *a)
 {
-	const struct model_config *c = &p->m->config;
-	const float *w = p->m->params;
 	struct backend *be = p->be;
-	int T = p->T, C = c->hidden_size, F = c->intermediate_size;
+	int T = p->T;
+	size_t n = (size_t)T * (size_t)p->m->config.intermediate_size;
+	bool gated = p->m->arch->gated;
 
-	be->gemm_nn(be, b->dact, b->dx, w + at->down, T, F, C, 0);
-	be->gemm_tn(be, b->grads + at->down, b->dx, a->act, C, F, T, 1);
-	be->swiglu_back(be, b->dgate, b->dup, b->dact, a->gate, a->up, (size_t)T * (size_t)F);
-	be->gemm_tn(be, b->grads + at->gate, b->dgate, a->h2, F, C, T, 1);
-	be->gemm_tn(be, b->grads + at->up, b->dup, a->h2, F, C, T, 1);
-	be->gemm_nn(be, b->dh, b->dgate, w + at->gate, T, C, F, 0);
-	be->gemm_nn(be, b->dh, b->dup, w + at->up, T, C, F, 1);
-	be->rmsnorm_back(be, b->dx, b->grads + at->norm2, b->dh, a->mid, w + at->norm2, a->rstd2, T, C);
+	transformer_act(p, a);
+	linear_back(p, b, b->dup, false, b->dx, p->act, &l->down);
+	if (gated)
+		be->swiglu_back(be, b->dgate, b->dup, b->dup, a->gate, a->up, n);
+	else
+		be->gelu_back(be, b->dup, b->dup, a->up, n);
+	transformer_norm(p, p->h, a->mean2, a->rstd2, a->mid, l->norm2, l->norm2_bias, T);
+	linear_back(p, b, b->dh, false, b->dup, p->h, &l->up);
+	if (gated)
+		linear_back(p, b, b->dh, true, b->dgate, p->h, &l->gate);
+	norm_back(p, b, b->dx, b->dh, a->mid, a->mean2, a->rstd2, l->norm2, l->norm2_bias, T);
 }
 
-static void attn_back(struct pass *p, struct back *b, const struct layer_at *at, const struct layer_acts *a)
+/* Through positions and the norms of the heads, in place on dqkv. */
+static void heads_back(struct pass *p, struct back *b, const struct layer *l, const struct layer_acts *a)
+{
+	const struct model *m = p->m;
+	const struct model_config *c = &m->config;
+	struct backend *be = p->be;
+	int T = p->T, D = c->head_dim, H = c->heads, K = c->kv_heads, stride = (H + 2 * K) * D;
+	float *dq = b->dqkv, *dk = b->dqkv + H * D;
+
+	if (!m->arch->learned_positions)
+		be->rope(be, b->dqkv, stride, p->d_pos, m->rope, T, H + K, D, true);
+	if (l->q_norm == NO_VECTOR)
+		return;
+	be->headnorm_back(be, dq, vector_grad(p, b, l->q_norm, 0), dq, a->raw, model_vector(m, l->q_norm), a->rstd_q,
+			  stride, T, H, D);
+	be->headnorm_back(be, dk, vector_grad(p, b, l->k_norm, (size_t)D), dk, a->raw + H * D,
+			  model_vector(m, l->k_norm), a->rstd_k, stride, T, K, D);
+}
+
+static void attn_back(struct pass *p, struct back *b, int layer, const struct layer_acts *a)
 {
 	const struct model_config *c = &p->m->config;
-	const float *w = p->m->params;
+	const struct layer *l = &p->m->layers[layer];
 	struct backend *be = p->be;
-	int T = p->T, C = c->hidden_size, D = c->head_dim, HD = c->heads * D, KD = c->kv_heads * D, qkv = HD + 2 * KD;
-	struct kernels_attn shape = { c->heads, c->kv_heads, D, qkv, qkv, HD, 1.0f / sqrtf((float)D) };
-	struct kernels_seqs seqs = pass_seqs(p);
+	int T = p->T, D = c->head_dim, HD = c->heads * D, KD = c->kv_heads * D, qkv = HD + 2 * KD;
+	struct kernels_attn shape = { c->heads, c->kv_heads, D, qkv, qkv, HD, 1.0f / sqrtf((float)D), l->window };
+	struct kernels_seqs seqs = pass_seqs(p, layer);
 	const float *q = a->qkv, *k = q + HD, *v = k + KD;
 
-	be->gemm_nn(be, b->datt, b->dx, w + at->o, T, HD, C, 0);
-	be->gemm_tn(be, b->grads + at->o, b->dx, a->att, C, HD, T, 1);
+	linear_back(p, b, b->datt, false, b->dx, a->att, &l->o);
 	be->attn_back(be, b->dqkv, b->dqkv + HD, b->dqkv + HD + KD, b->datt, a->att, a->lse, q, k, v, &seqs, &shape);
-	be->rope(be, b->dqkv, qkv, p->d_pos, p->m->rope, T, c->heads + c->kv_heads, D, true);
-	be->gemm_tn(be, b->grads + at->qkv, b->dqkv, a->h1, qkv, C, T, 1);
-	be->gemm_nn(be, b->dh, b->dqkv, w + at->qkv, T, C, qkv, 0);
-	be->rmsnorm_back(be, b->dx, b->grads + at->norm1, b->dh, a->x, w + at->norm1, a->rstd1, T, C);
+	heads_back(p, b, l, a);
+	transformer_norm(p, p->h, a->mean1, a->rstd1, a->x, l->norm1, l->norm1_bias, T);
+	linear_back(p, b, b->dh, false, b->dqkv, p->h, &l->qkv);
+	norm_back(p, b, b->dx, b->dh, a->x, a->mean1, a->rstd1, l->norm1, l->norm1_bias, T);
 }
 
-int transformer_back(struct pass *p, struct back *b, float scale)
+int transformer_back(struct pass *p, struct back *b)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
 
-	if (!p->n_rows)
-		return 0;
-	head_back(p, b, scale);
-	for (int l = m->config.layers - 1; l >= 0; l--) {
+	begin_fresh(p, b);
+	if (p->n_rows)
+		head_back(p, b);
+	for (int l = m->config.layers - 1; p->n_rows && l >= 0; l--) {
+		if (p->size.checkpointing)
+			transformer_layer(p, l, p->last);
 		mlp_back(p, b, &m->layers[l], &p->acts[l]);
-		attn_back(p, b, &m->layers[l], &p->acts[l]);
+		attn_back(p, b, l, &p->acts[l]);
 	}
-	be->embed_back(be, b->grads + m->embed, b->dx, p->d_ids, p->T, m->config.hidden_size, m->config.vocab_size);
+	if (p->n_rows && trains(p)) {
+		be->embed_back(be, b->grads + m->embed.at, b->dx, p->d_ids, p->T, m->config.hidden_size,
+			       m->config.vocab_size);
+		if (m->arch->learned_positions)
+			be->embed_back(be, b->grads + m->positions.at, b->dx, p->d_pos, p->T, m->config.hidden_size,
+				       m->config.context);
+		b->fresh = false;
+	}
+	if (m->lora)
+		b->fresh = false;
 	be->download(be, p->logprob, p->d_logprob, (size_t)p->n_rows * sizeof(double));
 	return be->sync(be);
 }

@@ -124,7 +124,7 @@ static int parse_init(struct config_base *b, const struct yaml *y, const json_t 
 			m->head_dim);
 	snprintf(m->architecture, sizeof(m->architecture), "%s", architecture);
 	m->rope_theta = (float)theta;
-	m->rms_eps = (float)eps;
+	m->norm_eps = (float)eps;
 	m->init_range = (float)range;
 	b->init_seed = (uint64_t)seed;
 	return parse_tokenizer(b, y, init);

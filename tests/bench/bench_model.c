@@ -93,7 +93,7 @@ static int bench(const struct shape *s)
 				  .kv_heads = (int)s->kv_heads,
 				  .head_dim = (int)(s->hidden / s->heads),
 				  .context = (int)(2 * s->length),
-				  .rms_eps = 1e-5f,
+				  .norm_eps = 1e-5f,
 				  .rope_theta = 10000,
 				  .init_range = 0.02f,
 				  .tied = true,

@@ -234,7 +234,7 @@ static void test_config_parse__base_init(void **state)
 	assert_int_equal(c.base.init.intermediate_size, 128);
 	assert_int_equal(c.base.init.context, 256);
 	assert_false(c.base.init.tied);
-	assert_true(c.base.init.rope_theta == 5e5f && c.base.init.rms_eps == 1e-6f && c.base.init.init_range == 0.1f);
+	assert_true(c.base.init.rope_theta == 5e5f && c.base.init.norm_eps == 1e-6f && c.base.init.init_range == 0.1f);
 	assert_int_equal(c.base.init_seed, 3);
 	assert_null(c.base.tokenizer);
 	assert_int_equal(c.base.tokenizer_data.n, 2);

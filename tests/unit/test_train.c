@@ -141,7 +141,7 @@ static struct model *fresh(struct backend *b)
 				  .kv_heads = 1,
 				  .head_dim = 8,
 				  .context = 16,
-				  .rms_eps = 1e-5f,
+				  .norm_eps = 1e-5f,
 				  .rope_theta = 100,
 				  .init_range = 0.1f,
 				  .tied = true,

@@ -48,7 +48,7 @@ static struct model_config tiny(bool tied)
 				  .kv_heads = 2,
 				  .head_dim = 4,
 				  .context = 16,
-				  .rms_eps = 1e-5f,
+				  .norm_eps = 1e-5f,
 				  .rope_theta = 100,
 				  .init_range = 0.3f,
 				  .tied = tied,
