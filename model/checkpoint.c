@@ -127,6 +127,17 @@ static int open_shards(struct shards *s, const char *dir)
 
 /* ---- reading: tensors -------------------------------------------------------------------------------------------- */
 
+/* A file may leave the family's prefix out of every name, as the hub's gpt2 does. */
+static const struct safetensors_entry *find_tensor(const struct model *m, const struct shards *s, const char *name,
+						   const struct safetensors **in)
+{
+	const struct safetensors_entry *e = shards_find(s, name, in);
+	const char *prefix = m->arch->prefix;
+	size_t n = prefix ? strlen(prefix) : 0;
+
+	return !e && n && !strncmp(name, prefix, n) ? shards_find(s, name + n, in) : e;
+}
+
 static int check_shape(const struct safetensors *in, const struct safetensors_entry *e, const struct tensor *t)
 {
 	bool same = e->n_dims == t->n_dims;
@@ -135,13 +146,15 @@ static int check_shape(const struct safetensors *in, const struct safetensors_en
 		same = e->dims[i] == (uint64_t)t->dims[i];
 	if (same)
 		return 0;
-	struct buf has = BUF_INIT(256);
+	struct buf has = BUF_INIT(256), want = BUF_INIT(256);
 	for (int i = 0; i < e->n_dims; i++)
 		buf_addf(&has, "%s%llu", i ? "," : "", (unsigned long long)e->dims[i]);
-	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" has shape [%s], but config.json makes it [%lld%s%.0lld]",
-			 in->path, t->name, buf_str(&has), (long long)t->dims[0], t->n_dims > 1 ? "," : "",
-			 (long long)t->dims[1]);
+	for (int i = 0; i < t->n_dims; i++)
+		buf_addf(&want, "%s%lld", i ? "," : "", (long long)t->dims[i]);
+	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" has shape [%s], but config.json makes it [%s]", in->path,
+			 e->name, buf_str(&has), buf_str(&want));
 	buf_release(&has);
+	buf_release(&want);
 	return rc;
 }
 
@@ -149,9 +162,22 @@ static int missing(const struct model *m, const char *dir, const struct tensor *
 {
 	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is missing", dir, t->name);
 
-	if (!m->config.tied && t->at == m->head)
+	if (!m->config.tied && t->role == ROLE_HEAD)
 		err_hint(rc, "if head and embedding are one matrix, set tie_word_embeddings to true in config.json");
 	return rc;
+}
+
+static int check_dtype(const struct safetensors *in, const struct safetensors_entry *e, struct tensor *t)
+{
+	static const char *const known[] = { "F32", "BF16", "F16" };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (!strcmp(e->dtype, known[i])) {
+			t->dtype = known[i];
+			return 0;
+		}
+	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", in->path, e->name,
+		       e->dtype);
 }
 
 /* Before any memory is asked for: a config.json may claim any size, the files show what there is. */
@@ -161,41 +187,112 @@ static int check_tensors(const struct model *m, const struct shards *s, const ch
 
 	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
 		const struct safetensors *in = NULL;
-		const struct safetensors_entry *e = shards_find(s, m->tensors[i].name, &in);
+		const struct safetensors_entry *e = find_tensor(m, s, m->tensors[i].name, &in);
 		rc = e ? check_shape(in, e, &m->tensors[i]) : missing(m, dir, &m->tensors[i]);
+		if (!rc)
+			rc = check_dtype(in, e, &m->tensors[i]);
 	}
 	return rc;
 }
 
-static int load_tensors(struct model *m, const struct shards *s)
+/* out[cols,rows] = in[rows,cols], elements of `size` bytes */
+static void transpose(void *out, const void *in, int rows, int cols, size_t size)
 {
-	size_t largest = 0;
-	int rc = model_alloc(m);
+	enum { SIDE = 32 };
+
+	for (int i0 = 0; i0 < rows; i0 += SIDE)
+		for (int j0 = 0; j0 < cols; j0 += SIDE)
+			for (int i = i0; i < rows && i < i0 + SIDE; i++)
+				for (int j = j0; j < cols && j < j0 + SIDE; j++)
+					memcpy((char *)out + ((size_t)j * (size_t)rows + (size_t)i) * size,
+					       (const char *)in + ((size_t)i * (size_t)cols + (size_t)j) * size, size);
+}
+
+static size_t dtype_size(const char *dtype)
+{
+	return !strcmp(dtype, "F32") ? sizeof(float) : sizeof(uint16_t);
+}
+
+struct loader {
+	struct model *m;
+	const struct shards *shards;
+	void *a, *b; /* room for the largest tensor as floats, twice */
+};
+
+/* What the type of the matrix calls for: its stored elements, or floats. */
+static int load_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
+{
+	const struct safetensors *in = NULL;
+	const struct safetensors_entry *e = find_tensor(l->m, l->shards, t->name, &in);
+	size_t size = floats ? sizeof(float) : dtype_size(t->dtype);
+	int rc = 0;
+
+	*rows = e->data;
+	if (floats) {
+		rc = safetensors_floats(in, e, l->a);
+		*rows = l->a;
+	}
+	if (!rc && t->transposed) {
+		transpose(l->b, *rows, (int)t->dims[0], (int)t->dims[1], size);
+		*rows = l->b;
+	}
+	return rc;
+}
+
+static int load_tensor(struct loader *l, const struct tensor *t)
+{
+	struct model *m = l->m;
+	struct backend *be = m->be;
+	const void *rows;
+	int row0, rc;
+	struct matrix *x = model_matrix(m, t, &row0);
+
+	if (m->params || !x) {
+		float *to = m->params ? m->params + t->at : m->vectors + (t->at - m->n_decayed);
+		rc = load_rows(l, t, true, &rows);
+		if (!rc)
+			be->upload(be, to, rows, t->count * sizeof(float));
+		return rc;
+	}
+	rc = load_rows(l, t, x->w.type == KERNELS_F32, &rows);
+	if (!rc)
+		be->pack(be, &x->w, rows, row0, t->rows);
+	return rc;
+}
+
+static int load_tensors(struct model *m, const struct shards *s, bool train)
+{
+	struct loader l = { .m = m, .shards = s };
+	size_t floats = 0, turned = 0;
+	int rc = train ? model_alloc(m) : model_alloc_frozen(m);
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < m->n_tensors; i++)
-		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
-	float *host = mem_try_aligned(mem_mul(largest, sizeof(float)));
-	if (!host)
-		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
-	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
+	for (size_t i = 0; i < m->n_tensors; i++) {
 		const struct tensor *t = &m->tensors[i];
-		const struct safetensors *in = NULL;
-		const struct safetensors_entry *e = shards_find(s, t->name, &in);
-		rc = safetensors_floats(in, e, host);
-		if (!rc)
-			m->be->upload(m->be, m->params + t->at, host, t->count * sizeof(float));
+		bool as_stored = !train && t->n_dims == 2;
+		if (!as_stored || strcmp(t->dtype, "F32") != 0)
+			floats = t->count > floats ? t->count : floats;
+		if (t->transposed)
+			turned = t->count > turned ? t->count : turned;
 	}
-	free(host);
+	l.a = mem_try_aligned(mem_mul(floats + 1, sizeof(float)));
+	l.b = mem_try_aligned(mem_mul(turned + 1, sizeof(float)));
+	if (!l.a || !l.b)
+		rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", floats + turned);
+	for (size_t i = 0; !rc && i < m->n_tensors; i++)
+		rc = load_tensor(&l, &m->tensors[i]);
+	free(l.a);
+	free(l.b);
 	return rc ? rc : m->be->sync(m->be);
 }
 
 /* A file of a tied model may hold the head once more; then it must be the embedding. */
-static int check_tied_head(const struct shards *s, const struct safetensors *in, const struct safetensors_entry *e)
+static int check_tied_head(const struct model *m, const struct shards *s, const struct safetensors *in,
+			   const struct safetensors_entry *e)
 {
 	const struct safetensors *other = NULL;
-	const struct safetensors_entry *embed = shards_find(s, "model.embed_tokens.weight", &other);
+	const struct safetensors_entry *embed = find_tensor(m, s, m->tensors[0].name, &other);
 
 	if (embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
 	    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin)))
@@ -206,6 +303,35 @@ static int check_tied_head(const struct shards *s, const struct safetensors *in,
 	return err_hint(rc, "set tie_word_embeddings to false in config.json");
 }
 
+/* Buffers that are computed again and that old files carry. */
+static bool is_buffer(const struct model *m, const char *name)
+{
+	return path_has_suffix(name, ".rotary_emb.inv_freq") ||
+	       (m->arch->conv1d && (path_has_suffix(name, ".attn.bias") || path_has_suffix(name, ".attn.masked_bias")));
+}
+
+static int check_entry(const struct model *m, const struct shards *s, const struct map *known, size_t f,
+		       const struct safetensors_entry *e)
+{
+	const struct safetensors *in = &s->files[f];
+	const char *prefix = m->arch->prefix ? m->arch->prefix : "";
+	char *full = mem_printf("%s%s", prefix, e->name);
+	bool is_known = map_has(known, e->name) || map_has(known, full);
+	int rc = 0;
+
+	free(full);
+	if (!is_known && m->config.tied && !strcmp(e->name, "lm_head.weight"))
+		rc = check_tied_head(m, s, in, e);
+	else if (!is_known && !is_buffer(m, e->name))
+		rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model", in->path, e->name,
+			     m->config.architecture);
+	/* the same name in two shards: which one counts would be a matter of order */
+	for (size_t g = 0; !rc && g < f; g++)
+		if (safetensors_find(&s->files[g], e->name))
+			rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", in->path, e->name, s->files[g].path);
+	return rc;
+}
+
 static int check_unknown(const struct model *m, const struct shards *s)
 {
 	struct map known;
@@ -214,23 +340,9 @@ static int check_unknown(const struct model *m, const struct shards *s)
 	map_init(&known);
 	for (size_t i = 0; i < m->n_tensors; i++)
 		map_put(&known, m->tensors[i].name, strlen(m->tensors[i].name), 0);
-	for (size_t f = 0; !rc && f < s->n; f++) {
-		for (size_t i = 0; !rc && i < s->files[f].n; i++) {
-			const struct safetensors_entry *e = &s->files[f].entries[i];
-			if (!map_has(&known, e->name)) {
-				if (m->config.tied && !strcmp(e->name, "lm_head.weight"))
-					rc = check_tied_head(s, &s->files[f], e);
-				else if (!path_has_suffix(e->name, ".rotary_emb.inv_freq"))
-					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model",
-						     s->files[f].path, e->name, m->config.architecture);
-			}
-			/* the same name in two shards: which one counts would be a matter of order */
-			for (size_t g = 0; !rc && g < f; g++)
-				if (safetensors_find(&s->files[g], e->name))
-					rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", s->files[f].path,
-						     e->name, s->files[g].path);
-		}
-	}
+	for (size_t f = 0; !rc && f < s->n; f++)
+		for (size_t i = 0; !rc && i < s->files[f].n; i++)
+			rc = check_entry(m, s, &known, f, &s->files[f].entries[i]);
 	map_release(&known);
 	return rc;
 }
@@ -271,8 +383,9 @@ static int read_eos(struct model *m)
 	return 0;
 }
 
-int model_load(struct model **out, const char *dir, struct backend *be)
+int model_load(struct model **out, const char *dir, struct backend *be, const struct model_load *how)
 {
+	bool train = how && how->train;
 	struct shards shards = { NULL, 0 };
 	struct model_config config;
 	struct model *m = NULL;
@@ -294,7 +407,7 @@ int model_load(struct model **out, const char *dir, struct backend *be)
 	if (!rc)
 		rc = check_unknown(m, &shards);
 	if (!rc)
-		rc = load_tensors(m, &shards);
+		rc = load_tensors(m, &shards, train);
 	if (!rc) {
 		rc = read_member(&m->generation, dir, "generation_config.json");
 		if (rc == ERR_NOTFOUND)
@@ -338,21 +451,55 @@ static json_t *json_id(int id)
 	return id < 0 ? json_null() : json_integer(id);
 }
 
-static void set_if_absent(json_t *o, const char *key, json_t *value)
+/* "F32", or the type that most weights of a frozen model have */
+static const char *saved_type(const struct model *m)
 {
-	if (json_object_get(o, key))
-		json_decref(value);
-	else
-		set(o, key, value);
+	return m->params ? "F32" : m->tensors[0].dtype;
 }
 
-/* The keys of the source stay where they are; ours are the truth about what is in the file. */
-static json_t *config_json(const struct model *m)
+static void set_dtype(json_t *o, const char *type)
+{
+	const char *name = !strcmp(type, "BF16") ? "bfloat16" : !strcmp(type, "F16") ? "float16" : "float32";
+
+	set(o, "torch_dtype", json_string(name));
+	set(o, "dtype", json_string(name));
+}
+
+/* Old readers look for theta and scaling at the top, new ones find them there, too. */
+static void set_rope(json_t *o, const struct model *m)
+{
+	json_t *scaling = json_object_get(o, "rope_scaling"), *params = json_object_get(o, "rope_parameters");
+	json_t *from = json_is_object(scaling) ? scaling : params;
+
+	if (m->arch->learned_positions)
+		return;
+	set(o, "rope_theta", json_float(m->config.rope_theta));
+	if (m->config.rope.kind == MODEL_ROPE_DEFAULT)
+		set(o, "rope_scaling", json_null());
+	else
+		set(o, "rope_scaling", json_deep_copy(from));
+	json_object_del(o, "rope_parameters");
+}
+
+/* Of a loaded model: what it came with, but for what we have changed. */
+static json_t *config_json_loaded(const struct model *m)
+{
+	json_t *o = json_deep_copy(m->source);
+
+	set(o, "architectures", json_pack("[s]", m->arch->class_name));
+	set_rope(o, m);
+	set(o, "tie_word_embeddings", json_boolean(m->config.tied));
+	set_dtype(o, saved_type(m));
+	return o;
+}
+
+/* Of a fresh model, which is a Llama. */
+static json_t *config_json_fresh(const struct model *m)
 {
 	const struct model_config *c = &m->config;
-	json_t *o = m->source ? json_deep_copy(m->source) : json_object();
+	json_t *o = json_object();
 
-	set(o, "architectures", json_pack("[s]", "LlamaForCausalLM"));
+	set(o, "architectures", json_pack("[s]", m->arch->class_name));
 	set(o, "model_type", json_string(c->architecture));
 	set(o, "vocab_size", json_integer(c->vocab_size));
 	set(o, "hidden_size", json_integer(c->hidden_size));
@@ -363,21 +510,17 @@ static json_t *config_json(const struct model *m)
 	set(o, "head_dim", json_integer(c->head_dim));
 	set(o, "max_position_embeddings", json_integer(c->context));
 	set(o, "hidden_act", json_string("silu"));
-	set(o, "rms_norm_eps", json_float(c->rms_eps));
-	/* at the top, where old and new readers look; a reader of the new form finds it there, too */
-	set(o, "rope_theta", json_float(c->rope_theta));
-	json_object_del(o, "rope_parameters");
-	set(o, "rope_scaling", json_null());
+	set(o, "rms_norm_eps", json_float(c->norm_eps));
+	set_rope(o, m);
 	set(o, "initializer_range", json_float(c->init_range));
 	set(o, "tie_word_embeddings", json_boolean(c->tied));
 	set(o, "attention_bias", json_false());
 	set(o, "mlp_bias", json_false());
-	set_if_absent(o, "attention_dropout", json_real(0.0));
-	set_if_absent(o, "bos_token_id", json_id(c->bos_id));
-	set_if_absent(o, "eos_token_id", json_id(c->eos_id));
-	set_if_absent(o, "use_cache", json_true());
-	set(o, "torch_dtype", json_string("float32"));
-	set(o, "dtype", json_string("float32"));
+	set(o, "attention_dropout", json_real(0.0));
+	set(o, "bos_token_id", json_id(c->bos_id));
+	set(o, "eos_token_id", json_id(c->eos_id));
+	set(o, "use_cache", json_true());
+	set_dtype(o, saved_type(m));
 	return o;
 }
 
@@ -415,7 +558,7 @@ struct source { /* gives tensors from the device, one at a time */
 	float *host;
 };
 
-static const float *next_part(size_t i, void *arg)
+static const void *next_part(size_t i, void *arg)
 {
 	struct source *s = arg;
 
@@ -439,23 +582,154 @@ static int write_parts(const char *path, struct backend *be, const struct safete
 	return rc ? rc : be->sync(be);
 }
 
+int model_read_tensor(const struct model *m, const struct tensor *t, void *rows, size_t *bytes)
+{
+	struct backend *be = m->be;
+	int row0;
+	const struct matrix *x = model_matrix((struct model *)(uintptr_t)m, t, &row0);
+
+	*bytes = t->count * sizeof(float);
+	if (m->params) {
+		be->download(be, rows, m->params + t->at, *bytes);
+	} else if (!x) {
+		be->download(be, rows, m->vectors + (t->at - m->n_decayed), *bytes);
+	} else {
+		*bytes = t->count * (x->w.type == KERNELS_F32 ? sizeof(float) : sizeof(uint16_t));
+		be->unpack(be, rows, &x->w, row0, t->rows);
+	}
+	return be->sync(be);
+}
+
+/* ---- writing: weights ------------------------------------------------------------------------------------------- */
+
+/* Round to nearest, ties to even; NaN stays one. */
+static uint16_t bf16_of(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, 4);
+	if ((bits & 0x7fffffffu) > 0x7f800000u)
+		return (uint16_t)(bits >> 16 | 0x40);
+	return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static uint16_t half_of(float x)
+{
+	_Float16 h = (_Float16)x;
+	uint16_t bits;
+
+	memcpy(&bits, &h, 2);
+	return bits;
+}
+
+static float half_to_float(uint16_t bits)
+{
+	_Float16 h;
+
+	memcpy(&h, &bits, 2);
+	return (float)h;
+}
+
+static void widen(float *out, const void *in, const char *dtype, size_t n)
+{
+	const uint16_t *h = in;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits = (uint32_t)h[i] << 16;
+		if (dtype[0] == 'B')
+			memcpy(&out[i], &bits, 4);
+		else
+			out[i] = half_to_float(h[i]);
+	}
+}
+
+static void narrow(void *out, const float *in, const char *dtype, size_t n)
+{
+	uint16_t *h = out;
+
+	for (size_t i = 0; i < n; i++)
+		h[i] = dtype[0] == 'B' ? bf16_of(in[i]) : half_of(in[i]);
+}
+
+struct weights_out {
+	const struct model *m;
+	const struct safetensors_out *list;
+	void *a, *b; /* room for the largest tensor as floats, twice */
+};
+
+static const struct lora_part *part_of(const struct model *m, const struct tensor *t, size_t *i)
+{
+	for (*i = 0; m->lora && t->n_dims == 2 && *i < m->lora->n; ++*i)
+		if (m->lora->parts[*i].layer == t->layer && m->lora->parts[*i].role == t->role)
+			return &m->lora->parts[*i];
+	return NULL;
+}
+
+/* w->a: our rows as `now`; becomes floats */
+static void merge(struct weights_out *w, const struct tensor *t, const char *now, size_t part)
+{
+	float *sum = w->a, *delta = w->b;
+
+	if (strcmp(now, "F32") != 0) {
+		memcpy(w->b, w->a, t->count * sizeof(uint16_t));
+		widen(sum, w->b, now, t->count);
+	}
+	lora_delta(w->m, part, delta);
+	for (size_t j = 0; j < t->count; j++)
+		sum[j] += delta[j];
+}
+
+/* A tensor as the folder has it: merged, in its stored type, turned back. */
+static const void *next_weight(size_t i, void *arg)
+{
+	struct weights_out *w = arg;
+	const struct tensor *t = &w->m->tensors[i];
+	const char *type = w->list[i].dtype, *now;
+	size_t bytes = 0, part;
+	void *swap;
+
+	if (model_read_tensor(w->m, t, w->a, &bytes))
+		return NULL;
+	now = bytes == t->count * sizeof(float) ? "F32" : type;
+	if (part_of(w->m, t, &part)) {
+		merge(w, t, now, part);
+		now = "F32";
+	}
+	if (strcmp(now, type) != 0) {
+		narrow(w->b, w->a, type, t->count);
+		swap = w->a, w->a = w->b, w->b = swap;
+	}
+	if (t->transposed) {
+		transpose(w->b, w->a, t->rows, t->cols, dtype_size(type));
+		return w->b;
+	}
+	return w->a;
+}
+
 static int write_weights(const struct model *m, const char *dir)
 {
 	struct safetensors_out *list = mem_array(m->n_tensors, sizeof(*list));
-	const float **parts = mem_array(m->n_tensors, sizeof(*parts));
-	size_t *counts = mem_array(m->n_tensors, sizeof(*counts));
 	char *path = path_join(dir, "model.safetensors");
+	struct weights_out w = { .m = m, .list = list };
+	size_t largest = 0;
+	int rc = 0;
 
 	for (size_t i = 0; i < m->n_tensors; i++) {
 		const struct tensor *t = &m->tensors[i];
-		list[i] = (struct safetensors_out){ t->name, t->n_dims, { t->dims[0], t->dims[1] } };
-		parts[i] = m->params + t->at;
-		counts[i] = t->count;
+		list[i] = (struct safetensors_out){
+			t->name, t->n_dims, { t->dims[0], t->dims[1] }, m->params ? "F32" : t->dtype
+		};
+		largest = t->count > largest ? t->count : largest;
 	}
-	int rc = write_parts(path, m->be, list, parts, counts, m->n_tensors, "format", "pt");
+	w.a = mem_try_aligned(mem_mul(largest, sizeof(float)));
+	w.b = mem_try_aligned(mem_mul(largest, sizeof(float)));
+	if (!w.a || !w.b)
+		rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
+	if (!rc)
+		rc = safetensors_write(path, list, m->n_tensors, "format", "pt", next_weight, &w);
+	free(w.a);
+	free(w.b);
 	free(list);
-	free(parts);
-	free(counts);
 	free(path);
 	return rc;
 }
@@ -465,7 +739,7 @@ int model_save(const struct model *m, const char *dir)
 	int rc = fs_mkdirs(dir);
 
 	if (!rc)
-		rc = write_json(dir, "config.json", config_json(m));
+		rc = write_json(dir, "config.json", m->source ? config_json_loaded(m) : config_json_fresh(m));
 	if (!rc)
 		rc = write_json(dir, "generation_config.json", generation_json(m));
 	if (!rc)
@@ -577,9 +851,9 @@ int checkpoint_write(const char *dir, const struct train_state *s, struct backen
 {
 	const float *const parts[] = { s->m, s->v, s->params };
 	const size_t counts[] = { s->n, s->n, s->n };
-	const struct safetensors_out list[] = { { "m", 1, { (int64_t)s->n, 0 } },
-						{ "v", 1, { (int64_t)s->n, 0 } },
-						{ "weights", 1, { (int64_t)s->n, 0 } } };
+	const struct safetensors_out list[] = { { "m", 1, { (int64_t)s->n, 0 }, NULL },
+						{ "v", 1, { (int64_t)s->n, 0 }, NULL },
+						{ "weights", 1, { (int64_t)s->n, 0 }, NULL } };
 	char *prefix = state_prefix(s->fingerprint), *text = NULL;
 	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step),
 	     *path = path_join(dir, name);

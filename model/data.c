@@ -54,7 +54,9 @@ static void finish(struct reader *r)
 	}
 	MEM_GROW(d->examples, d->n, d->cap);
 	struct train_example *e = &d->examples[d->n++];
-	*e = (struct train_example){ mem_copy(r->ids.ids, n * sizeof(int32_t)), mem_copy(r->counts.data, n), (int)n };
+	*e = (struct train_example){ .ids = mem_copy(r->ids.ids, n * sizeof(int32_t)),
+				     .counts = mem_copy(r->counts.data, n),
+				     .n = (int)n };
 	e->counts[0] = 0; /* nothing comes before it to predict it from */
 	r->n++;
 }
@@ -270,5 +272,6 @@ void train_data_release(struct train_data *d)
 		free(d->examples[i].counts);
 	}
 	free(d->examples);
-	*d = (struct train_data){ NULL, 0, 0 };
+	free(d->weights);
+	*d = (struct train_data){ 0 };
 }

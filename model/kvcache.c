@@ -1,26 +1,35 @@
-/* kvcache.c: the keys and values of sequences that go on.
+/* kvcache.c: keys and values that outlive the batch they were computed in.
  *
- * One array, [layer][slot][row][width]: every sequence that is being generated owns a slot, a fixed region of rows; row
- * i holds the rotated keys and the values of position i, all heads, keys first. kernels_seqs points attention at the
- * region (k_start, k_len). A slot needs no cleaning between owners: rows beyond k_len are never read. */
+ * One array, [layer][row][width]: a row holds the rotated keys and the values of one token, all heads, keys first. Rows
+ * are handed out one by one from a stack and belong to whoever took them: a sequence that is being generated, or a prefix
+ * that many share. Which rows they are changes no bit: attention is told the row of every key (kernels_seqs.k_rows). A
+ * row needs no cleaning between owners. */
 #include "base/base.h"
 
 #include "model/model_int.h"
 
-int kvcache_open(struct kvcache *c, struct model *m, int slots, int rows)
+uint64_t kvcache_bytes(const struct model *m, int rows)
 {
 	const struct model_config *k = &m->config;
-	int width = 2 * k->kv_heads * k->head_dim;
-	size_t floats = mem_mul(mem_mul((size_t)k->layers, (size_t)slots), mem_mul((size_t)rows, (size_t)width));
+
+	return (uint64_t)k->layers * (uint64_t)rows * 2 * (uint64_t)k->kv_heads * (uint64_t)k->head_dim * sizeof(float);
+}
+
+int kvcache_open(struct kvcache *c, struct model *m, int rows)
+{
+	const struct model_config *k = &m->config;
+	uint64_t bytes = kvcache_bytes(m, rows);
 	void *data = NULL;
 
-	if ((int64_t)slots * rows > INT32_MAX || mem_mul(floats, sizeof(float)) == SIZE_MAX)
-		return err_set(ERR_UNAVAILABLE, "a cache of %d sequences of %d tokens does not fit in memory", slots,
-			       rows);
-	int rc = m->be->alloc(m->be, &data, floats * sizeof(float));
+	if (rows < 1 || bytes > SIZE_MAX / 2)
+		return err_set(ERR_UNAVAILABLE, "a cache of %d tokens does not fit in memory", rows);
+	int rc = m->be->alloc(m->be, &data, (size_t)bytes);
 	if (rc)
-		return err_context(rc, "cache of keys and values for %d sequences of %d tokens", slots, rows);
-	*c = (struct kvcache){ m->be, k->layers, slots, rows, width, data };
+		return err_context(rc, "cache of keys and values for %d tokens", rows);
+	*c = (struct kvcache){ m->be, k->layers, rows, 2 * k->kv_heads * k->head_dim, data,
+			       mem_array((size_t)rows, sizeof(int32_t)), rows };
+	for (int i = 0; i < rows; i++) /* the lowest first */
+		c->free_rows[i] = rows - 1 - i;
 	return 0;
 }
 
@@ -28,21 +37,26 @@ void kvcache_close(struct kvcache *c)
 {
 	if (c->be)
 		c->be->free(c->be, c->data);
+	free(c->free_rows);
 	*c = (struct kvcache){ 0 };
 }
 
 float *kvcache_layer(const struct kvcache *c, int layer)
 {
-	return c->data + (size_t)layer * (size_t)c->slots * (size_t)c->rows * (size_t)c->width;
+	return c->data + (size_t)layer * (size_t)c->rows * (size_t)c->width;
 }
 
-void kvcache_put(struct kvcache *c, int layer, const struct pass *p, const float *kv, int stride)
+bool kvcache_take(struct kvcache *c, int32_t *rows, int n)
 {
-	float *to = kvcache_layer(c, layer);
-	size_t bytes = (size_t)c->width * sizeof(float);
+	if (n > c->n_free)
+		return false;
+	for (int i = 0; i < n; i++)
+		rows[i] = c->free_rows[--c->n_free];
+	return true;
+}
 
-	for (int s = 0; s < p->n_seqs; s++)
-		for (int row = p->q_start[s]; row < p->q_start[s + 1]; row++)
-			c->be->copy(c->be, to + ((size_t)p->k_start[s] + (size_t)p->pos[row]) * (size_t)c->width,
-				    kv + (size_t)row * (size_t)stride, bytes);
+void kvcache_give(struct kvcache *c, const int32_t *rows, int n)
+{
+	for (int i = n; i-- > 0;)
+		c->free_rows[c->n_free++] = rows[i];
 }

@@ -44,7 +44,7 @@ struct safetensors_out { /* one tensor to be written */
 	const char *dtype; /* NULL: F32 */
 };
 /* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the elements of
- * list[i], borrowed until the next call; NULL: it failed and has set the error. One metadata pair: a second would have no
+ * list[i], borrowed until the next call; NULL: it failed and has set the error (reported as ERR_IO). One metadata pair: a second would have no
  * fixed order. */
 int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
 		      const char *value, const void *(*data)(size_t i, void *arg), void *arg);
@@ -140,6 +140,8 @@ int model_alloc_frozen(struct model *m); /* packed matrices by each tensor's dty
 /* The matrix that tensor t is a part of, and its first row there. NULL: t is a vector. */
 struct matrix *model_matrix(struct model *m, const struct tensor *t, int *row0);
 const float *model_vector(const struct model *m, size_t at); /* NULL for NO_VECTOR */
+/* Tensor t as our rows, on the host, in the type its weights have now (fp32 if trained); and its size. */
+int model_read_tensor(const struct model *m, const struct tensor *t, void *rows, size_t *bytes);
 int model_need_rope(struct model *m, int rows);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
 int model_check_ids(const struct model *m, const int32_t *ids, int n, const char *what, size_t which);
@@ -224,6 +226,7 @@ void pass_close(struct pass *p);
 uint64_t pass_bytes(const struct model *m, const struct pass_size *size); /* device memory that pass_open takes */
 void pass_clear(struct pass *p);                                          /* an empty batch */
 bool pass_fits(const struct pass *p, int tokens, int rows);
+bool pass_fits_behind(const struct pass *p, int tokens, int rows, int first_pos); /* the keys, too */
 /* Adds a whole sequence. Gives its first row. */
 int pass_add(struct pass *p, const int32_t *ids, int n);
 /* Adds n tokens at positions first_pos … behind a prefix, whose keys are the first_pos rows `prefix`: a row of this
@@ -254,6 +257,7 @@ struct kvcache {
 	int32_t *free_rows;      /* a stack */
 	int n_free;
 };
+uint64_t kvcache_bytes(const struct model *m, int rows);
 int kvcache_open(struct kvcache *c, struct model *m, int rows);
 void kvcache_close(struct kvcache *c);
 float *kvcache_layer(const struct kvcache *c, int layer);

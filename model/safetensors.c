@@ -8,8 +8,8 @@
  * section without hole, overlap or remainder, and a name may occur once (the JSON reader refuses duplicates). Only
  * after that is a pointer handed out. Old files are not aligned, so elements are copied, never cast.
  *
- * Writing follows the reference writer, so that equal weights are equal bytes: types by size of their code (here all
- * F32), then names in byte order, offsets packed, compact JSON with the metadata first, spaces up to a multiple of 8. */
+ * Writing follows the reference writer, so that equal weights are equal bytes: types by their place in the
+ * list below, the last first; then names in byte order, offsets packed, compact JSON with the metadata first, spaces up to a multiple of 8. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -266,21 +266,27 @@ static float float_of_half(uint16_t h)
 	return sign ? -tiny : tiny;
 }
 
+/* Elements as they lie in the file: every machine we build for is little-endian, as the format is. */
 int safetensors_floats(const struct safetensors *s, const struct safetensors_entry *e, float *out)
 {
+	uint16_t h;
+
 	if (!strcmp(e->dtype, "F32")) {
+		if (e->count)
+			memcpy(out, e->data, (size_t)e->count * sizeof(float));
+		return 0;
+	}
+	if (!strcmp(e->dtype, "BF16")) {
 		for (uint64_t i = 0; i < e->count; i++) {
-			const uint8_t *b = e->data + 4 * i;
-			out[i] = float_of_bits((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
-					       (uint32_t)b[3] << 24);
+			memcpy(&h, e->data + 2 * i, 2);
+			out[i] = float_of_bits((uint32_t)h << 16);
 		}
 		return 0;
 	}
-	if (!strcmp(e->dtype, "F16") || !strcmp(e->dtype, "BF16")) {
-		bool half = e->dtype[0] == 'F';
+	if (!strcmp(e->dtype, "F16")) {
 		for (uint64_t i = 0; i < e->count; i++) {
-			uint16_t h = (uint16_t)(e->data[2 * i] | e->data[2 * i + 1] << 8);
-			out[i] = half ? float_of_half(h) : float_of_bits((uint32_t)h << 16);
+			memcpy(&h, e->data + 2 * i, 2);
+			out[i] = float_of_half(h);
 		}
 		return 0;
 	}
@@ -290,16 +296,32 @@ int safetensors_floats(const struct safetensors *s, const struct safetensors_ent
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b, void *list)
+static const char *dtype_of(const struct safetensors_out *t)
 {
-	const struct safetensors_out *l = list;
+	return t->dtype ? t->dtype : "F32";
+}
 
-	return strcmp(l[*(const size_t *)a].name, l[*(const size_t *)b].name);
+static size_t dtype_rank(const char *name)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(dtypes) && strcmp(dtypes[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+/* Wider types first (dtypes[] has the reference's order), then by name. */
+static int in_order(const void *a, const void *b, void *list)
+{
+	const struct safetensors_out *l = list, *x = &l[*(const size_t *)a], *y = &l[*(const size_t *)b];
+	size_t i = dtype_rank(dtype_of(x)), j = dtype_rank(dtype_of(y));
+
+	return i != j ? (i > j ? -1 : 1) : strcmp(x->name, y->name);
 }
 
 static uint64_t bytes_of(const struct safetensors_out *t)
 {
-	uint64_t n = 4;
+	uint64_t n = (uint64_t)dtype_bits(dtype_of(t)) / 8;
 
 	for (int i = 0; i < t->n_dims; i++)
 		n *= (uint64_t)t->dims[i];
@@ -320,7 +342,7 @@ static void add_header(struct buf *b, const struct safetensors_out *list, const 
 		const struct safetensors_out *t = &list[order[i]];
 		buf_addc(b, ',');
 		json_add_text(b, t->name, strlen(t->name));
-		buf_adds(b, ":{\"dtype\":\"F32\",\"shape\":[");
+		buf_addf(b, ":{\"dtype\":\"%s\",\"shape\":[", dtype_of(t));
 		for (int d = 0; d < t->n_dims; d++)
 			buf_addf(b, "%s%lld", d ? "," : "", (long long)t->dims[d]);
 		buf_addf(b, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
@@ -333,7 +355,7 @@ static void add_header(struct buf *b, const struct safetensors_out *list, const 
 }
 
 static int write_file(struct fs_temp *f, const struct safetensors_out *list, const size_t *order, size_t n,
-		      const struct buf *header, const float *(*data)(size_t i, void *arg), void *arg)
+		      const struct buf *header, const void *(*data)(size_t i, void *arg), void *arg)
 {
 	uint8_t len[8];
 	int rc;
@@ -343,14 +365,15 @@ static int write_file(struct fs_temp *f, const struct safetensors_out *list, con
 	rc = fs_temp_write(f, len, 8);
 	if (!rc)
 		rc = fs_temp_write(f, header->data, header->len);
-	/* floats as they lie in memory: every machine we build for is little-endian */
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = fs_temp_write(f, data(order[i], arg), (size_t)bytes_of(&list[order[i]]));
+	for (size_t i = 0; !rc && i < n; i++) { /* as they lie in memory, see above */
+		const void *p = data(order[i], arg);
+		rc = p ? fs_temp_write(f, p, (size_t)bytes_of(&list[order[i]])) : ERR_IO;
+	}
 	return rc;
 }
 
 int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
-		      const char *value, const float *(*data)(size_t i, void *arg), void *arg)
+		      const char *value, const void *(*data)(size_t i, void *arg), void *arg)
 {
 	struct buf header = BUF_INIT(MAX_HEADER);
 	size_t *order = mem_array(n + 1, sizeof(*order));
@@ -360,7 +383,7 @@ int safetensors_write(const char *path, const struct safetensors_out *list, size
 
 	for (size_t i = 0; i < n; i++)
 		order[i] = i;
-	qsort_r(order, n, sizeof(*order), by_name, (void *)list);
+	qsort_r(order, n, sizeof(*order), in_order, (void *)list);
 	add_header(&header, list, order, n, key, value);
 	rc = fs_temp_open(&f, dir);
 	if (!rc) {

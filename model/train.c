@@ -46,6 +46,8 @@ void train_options_init(struct train_options *o)
 		.batch_tokens = 4096,
 		.micro_tokens = 0,
 		.seed = 1234,
+		.dpo_beta = 0.1,
+		.lora = { .alpha = 16 },
 	};
 }
 
@@ -65,6 +67,8 @@ struct training {
 	int64_t batch_rows, batch_counted;
 	int64_t steps, warmup;
 
+	float *trained; /* all parameters, or the factors of LoRA */
+	size_t n_trained, n_decayed;
 	struct pass pass;
 	struct back back;
 	float *states; /* both Adam states */
@@ -255,7 +259,7 @@ static double schedule_at(const struct training *t, int64_t k)
 
 static void add_example(struct pass *p, const struct train_example *e)
 {
-	int row = pass_add(p, e->ids, rows_of(e), 0, 0);
+	int row = pass_add(p, e->ids, rows_of(e));
 
 	for (int i = 1; i < e->n; i++)
 		if (e->counts[i])
@@ -275,8 +279,10 @@ static int micro_batch(struct training *t, size_t at, size_t *behind, double *nl
 			break;
 		add_example(p, e);
 	}
+	for (int i = 0; i < p->n_rows; i++)
+		p->scales[i] = (float)(1.0 / (double)t->batch_counted);
 	transformer_forward(p);
-	rc = transformer_back(p, &t->back, (float)(1.0 / (double)t->batch_counted));
+	rc = transformer_back(p, &t->back);
 	for (int i = 0; i < p->n_rows; i++)
 		*nll -= p->logprob[i];
 	*behind = at;
@@ -296,17 +302,24 @@ static int not_finite(const struct training *t, const char *what, double lr)
 static void update(struct training *t, double lr, double norm)
 {
 	const struct train_options *o = t->o;
-	struct model *m = t->m;
-	struct backend *be = m->be;
-	size_t n = m->n_decayed;
+	struct backend *be = t->m->be;
+	size_t n = t->n_decayed;
 	double c = o->clip > 0 ? o->clip / (norm + 1e-6) : 1;
 	struct kernels_adamw how = { (float)lr,           (float)o->beta1,        (float)o->beta2,
 				     (float)o->eps,       (float)o->weight_decay, (float)(c < 1 ? c : 1),
 				     t->state.cursor.step };
 
-	be->adamw(be, m->params, t->back.grads, t->state.m, t->state.v, n, &how);
+	be->adamw(be, t->trained, t->back.grads, t->state.m, t->state.v, n, &how);
 	how.decay = 0;
-	be->adamw(be, m->params + n, t->back.grads + n, t->state.m + n, t->state.v + n, m->n_params - n, &how);
+	be->adamw(be, t->trained + n, t->back.grads + n, t->state.m + n, t->state.v + n, t->n_trained - n, &how);
+}
+
+/* Of the masks of one micro-batch; never 0. */
+static uint64_t dropout_key(const struct training *t, int64_t step, size_t micro)
+{
+	const uint64_t id[3] = { t->o->seed, (uint64_t)step, (uint64_t)micro };
+
+	return checkpoint_hash(2, id, sizeof(id)) | 1;
 }
 
 /* The cursor stands behind the step already; its examples are in t->batch. */
@@ -318,15 +331,17 @@ static int train_one_step(struct training *t, struct train_step *s)
 
 	*s = (struct train_step){ .step = t->state.cursor.step, .steps = t->steps, .tokens = t->batch_rows };
 	s->lr = t->o->learning_rate * schedule_at(t, s->step - 1);
-	be->zero(be, t->back.grads, t->m->n_params * sizeof(float));
-	for (size_t at = 0; !rc && at < t->n_batch;)
+	t->back.fresh = true;
+	for (size_t at = 0, micro = 0; !rc && at < t->n_batch; micro++) {
+		t->pass.dropout_key = dropout_key(t, s->step, micro);
 		rc = micro_batch(t, at, &at, &nll);
+	}
 	if (rc)
 		return rc;
 	s->loss = nll / (double)t->batch_counted;
 	if (!isfinite(s->loss))
 		return not_finite(t, "the loss", s->lr);
-	s->grad_norm = sqrt(be->sumsq(be, t->back.grads, t->m->n_params));
+	s->grad_norm = sqrt(be->sumsq(be, t->back.grads, t->n_trained));
 	if (!isfinite(s->grad_norm))
 		return not_finite(t, "the gradient", s->lr);
 	update(t, s->lr, s->grad_norm);
@@ -339,6 +354,31 @@ static int train_one_step(struct training *t, struct train_step *s)
 /* ---- state ------------------------------------------------------------------------------------------------------- */
 
 #define HASH_FIELD(h, x) checkpoint_hash((h), &(x), sizeof(x))
+
+static int hash_weights(const struct model *m, uint64_t h, uint64_t *out)
+{
+	size_t largest = m->lora ? m->lora->n_params : 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < m->n_tensors; i++)
+		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
+	float *host = mem_try_aligned(mem_mul(largest, sizeof(float)));
+	if (!host)
+		return err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", largest);
+	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
+		size_t bytes = 0;
+		rc = model_read_tensor(m, &m->tensors[i], host, &bytes);
+		h = checkpoint_hash(h, host, bytes);
+	}
+	if (m->lora) {
+		m->be->download(m->be, host, m->lora->params, m->lora->n_params * sizeof(float));
+		rc = m->be->sync(m->be);
+		h = checkpoint_hash(h, host, m->lora->n_params * sizeof(float));
+	}
+	free(host);
+	*out = h;
+	return rc;
+}
 
 /* Of everything the result depends on, the weights we begin with included. */
 static int fingerprint(const struct training *t, uint64_t *out)
@@ -356,8 +396,16 @@ static int fingerprint(const struct training *t, uint64_t *out)
 	h = HASH_FIELD(h, ints);
 	h = HASH_FIELD(h, o->seed);
 	h = checkpoint_hash(h, o->schedule, strlen(o->schedule));
-	h = HASH_FIELD(h, m->config.rms_eps);
+	if (m->lora) {
+		h = HASH_FIELD(h, m->lora->scale);
+		h = HASH_FIELD(h, m->lora->dropout);
+		h = checkpoint_hash(h, m->lora->parts, m->lora->n * sizeof(*m->lora->parts));
+	}
+	h = checkpoint_hash(h, m->config.architecture, strlen(m->config.architecture));
+	h = HASH_FIELD(h, m->config.norm_eps);
 	h = HASH_FIELD(h, m->config.rope_theta);
+	h = HASH_FIELD(h, m->config.rope.kind);
+	h = HASH_FIELD(h, m->config.window);
 	h = HASH_FIELD(h, m->config.heads);
 	h = HASH_FIELD(h, m->config.kv_heads);
 	for (size_t i = 0; i < m->n_tensors; i++)
@@ -367,14 +415,7 @@ static int fingerprint(const struct training *t, uint64_t *out)
 		h = checkpoint_hash(h, e->ids, (size_t)e->n * sizeof(int32_t));
 		h = checkpoint_hash(h, e->counts, (size_t)e->n);
 	}
-	float *host = mem_try_aligned(m->n_params * sizeof(float));
-	if (!host)
-		return err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", m->n_params);
-	m->be->download(m->be, host, m->params, m->n_params * sizeof(float));
-	int rc = m->be->sync(m->be);
-	*out = checkpoint_hash(h, host, m->n_params * sizeof(float));
-	free(host);
-	return rc;
+	return hash_weights(m, h, out);
 }
 
 static int resume(struct training *t, bool *resumed)
@@ -404,16 +445,21 @@ static int open_training(struct training *t)
 					.seqs = t->micro_tokens,
 					.positions = t->m->config.context < t->micro_tokens ? t->m->config.context
 											    : t->micro_tokens,
-					.keep = true };
-	const struct pass_part states[] = { { &t->state.m, t->m->n_params }, { &t->state.v, t->m->n_params } };
+					.keep = true,
+					.checkpointing = t->o->checkpointing };
+	const struct pass_part states[] = { { &t->state.m, t->n_trained }, { &t->state.v, t->n_trained } };
 	int rc = pass_open(&t->pass, t->m, &size);
 
 	if (!rc)
 		rc = back_open(&t->back, &t->pass);
 	if (!rc)
 		rc = pass_carve(t->m->be, &t->states, states, ARRAY_LEN(states), "memory for the optimizer");
-	t->state.params = t->m->params;
-	t->state.n = t->m->n_params;
+	if (!rc) { /* whatever memory they lie in */
+		t->m->be->zero(t->m->be, t->state.m, t->n_trained * sizeof(float));
+		t->m->be->zero(t->m->be, t->state.v, t->n_trained * sizeof(float));
+	}
+	t->state.params = t->trained;
+	t->state.n = t->n_trained;
 	return rc;
 }
 
@@ -483,10 +529,25 @@ static int train_loop(struct training *t, struct train_result *out)
 	return rc;
 }
 
+/* The factors of LoRA, else all parameters: matrices first, which decay. Factors are matrices. */
+static int choose_trained(struct training *t)
+{
+	const struct model *m = t->m;
+
+	if (!m->lora && !m->params)
+		return err_set(ERR_BUG, "the model is frozen and has no factors to train");
+	t->trained = m->lora ? m->lora->params : m->params;
+	t->n_trained = m->lora ? m->lora->n_params : m->n_params;
+	t->n_decayed = m->lora ? t->n_trained : m->n_decayed;
+	return 0;
+}
+
 static int prepare(struct training *t)
 {
 	int rc = check_options(t->o);
 
+	if (!rc)
+		rc = choose_trained(t);
 	if (rc)
 		return rc;
 	t->batch_tokens = t->o->batch_tokens;

@@ -23,7 +23,7 @@ int engine_open(struct engine *e, const char *dir, struct backend *be, int batch
 	if (rc == 0)
 		rc = chat_open(&e->chat, dir);
 	if (rc == 0)
-		rc = model_load(&e->model, dir, be);
+		rc = model_load(&e->model, dir, be, NULL);
 	if (rc == 0 && tokenizer_size(e->tokenizer) > model_config(e->model)->vocab_size)
 		rc = err_set(ERR_INPUT, "%s: the tokenizer has %d ids, the model's vocabulary %d", dir,
 			     tokenizer_size(e->tokenizer), model_config(e->model)->vocab_size);

@@ -167,7 +167,7 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	if (rc == 0)
 		rc = tokenizer_load(tok, base);
 	if (rc == 0)
-		rc = model_load(model, base, run->backend);
+		rc = model_load(model, base, run->backend, &(struct model_load){ .train = true });
 	if (rc == 0 && tokenizer_size(*tok) > model_config(*model)->vocab_size)
 		rc = err_set(ERR_INPUT,
 			     "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",

@@ -61,7 +61,7 @@ static struct model *open_model(struct backend **be, const char *spec, int threa
 	struct model *m;
 
 	assert_int_equal(backend_open(be, spec, threads), 0);
-	assert_int_equal(model_load(&m, GOLDEN, *be), 0);
+	assert_int_equal(model_load(&m, GOLDEN, *be, &(struct model_load){ .train = true }), 0);
 	return m;
 }
 

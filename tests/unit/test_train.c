@@ -87,7 +87,7 @@ static void golden_steps(const char *spec, int micro_tokens)
 
 	assert_int_equal(backend_open(&b, spec, 2), 0);
 	assert_int_equal(json_read(&g, GOLDEN "/golden.json", 1 << 20), 0);
-	assert_int_equal(model_load(&m, GOLDEN, b), 0);
+	assert_int_equal(model_load(&m, GOLDEN, b, &(struct model_load){ .train = true }), 0);
 	golden_data(g, &data);
 	const json_t *t = json_object_get(g, "train");
 	train_options_init(&o);

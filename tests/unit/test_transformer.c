@@ -122,7 +122,7 @@ static void check_logits(const char *spec)
 
 	assert_int_equal(backend_open(&b, spec, 2), 0);
 	golden_open(&g);
-	assert_int_equal(model_load(&m, GOLDEN, b), 0);
+	assert_int_equal(model_load(&m, GOLDEN, b, &(struct model_load){ .train = true }), 0);
 	assert_int_equal(pass_open(&p, m, &size), 0);
 	int rows = golden_batch(&g, &p, true);
 	const struct safetensors_entry *e = safetensors_find(&g.tensors, "logits");
@@ -161,7 +161,7 @@ static void check_gradients(const char *spec)
 
 	assert_int_equal(backend_open(&b, spec, 2), 0);
 	golden_open(&g);
-	assert_int_equal(model_load(&m, GOLDEN, b), 0);
+	assert_int_equal(model_load(&m, GOLDEN, b, &(struct model_load){ .train = true }), 0);
 	assert_int_equal(pass_open(&p, m, &size), 0);
 	assert_int_equal(back_open(&back, &p), 0);
 	int n = golden_batch(&g, &p, false);
@@ -383,7 +383,7 @@ static void test_model_save__same_bytes_and_loads_again(void **state)
 		struct model_config c = tiny(tied);
 		assert_int_equal(model_init(&m, &c, 3, be), 0);
 		assert_int_equal(model_save(m, a), 0);
-		assert_int_equal(model_load(&again, a, be), 0);
+		assert_int_equal(model_load(&again, a, be, &(struct model_load){ .train = true }), 0);
 		assert_int_equal(again->config.tied, tied);
 		assert_memory_equal(again->params, m->params, m->n_params * sizeof(float));
 		assert_int_equal(model_save(again, b), 0);
@@ -394,7 +394,7 @@ static void test_model_save__same_bytes_and_loads_again(void **state)
 		model_free(again);
 	}
 	/* the reference writer's own file comes out again, byte for byte */
-	assert_int_equal(model_load(&m, GOLDEN, be), 0);
+	assert_int_equal(model_load(&m, GOLDEN, be, &(struct model_load){ .train = true }), 0);
 	assert_int_equal(model_save(m, a), 0);
 	read_both(a, GOLDEN, "model.safetensors", true);
 	model_free(m);
@@ -502,7 +502,7 @@ static void refuse_folder(const char *in, const char *why)
 {
 	struct model *m = NULL;
 
-	assert_int_equal(model_load(&m, in, be), ERR_INPUT);
+	assert_int_equal(model_load(&m, in, be, &(struct model_load){ .train = true }), ERR_INPUT);
 	if (!strstr(err_text(), why))
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
 }
@@ -569,10 +569,10 @@ static void test_model_load__refuses_folders(void **state)
 	write_folder(in, NULL, NULL, true);
 	refuse_folder(in, "has shape [8,19], but config.json makes it [19,8]");
 	write_folder(in, NULL, "lm_head.weight", false); /* tied, and the same zeros: fine */
-	assert_int_equal(model_load(&m, in, be), 0);
+	assert_int_equal(model_load(&m, in, be, &(struct model_load){ .train = true }), 0);
 	model_free(m);
 	write_folder(in, NULL, "model.rotary_emb.inv_freq", false); /* a buffer: computed anew */
-	assert_int_equal(model_load(&m, in, be), 0);
+	assert_int_equal(model_load(&m, in, be, &(struct model_load){ .train = true }), 0);
 	model_free(m);
 	/* a config that claims a terabyte is refused by what the file has, before memory is asked for */
 	put(in, "config.json",
@@ -629,8 +629,8 @@ static void test_model_load__shards(void **state)
 	}
 	json_add(&text, index);
 	put(in, "model.safetensors.index.json", buf_str(&text));
-	assert_int_equal(model_load(&a, GOLDEN, be), 0);
-	assert_int_equal(model_load(&b, in, be), 0);
+	assert_int_equal(model_load(&a, GOLDEN, be, &(struct model_load){ .train = true }), 0);
+	assert_int_equal(model_load(&b, in, be, &(struct model_load){ .train = true }), 0);
 	assert_memory_equal(a->params, b->params, a->n_params * sizeof(float));
 	model_free(a);
 	model_free(b);
