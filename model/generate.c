@@ -1,6 +1,6 @@
 /* generate.c: text behind a prompt, many prompts at once.
  *
- * A request lives in a slot: a region of the cache of keys and values. Every round is one packed forward: one row for
+ * A request lives in a slot, which owns rows of the cache of keys and values. Every round is one packed forward: one row for
  * each sequence that goes on, and the whole prompts of requests that take a slot which has become free. So a batch
  * stays full however unequal the lengths are. What a row computes depends on its own sequence alone (kernels.h), the
  * choice of a token on the row and on the request's own random stream: the result is the same in any company.
@@ -21,7 +21,9 @@
 struct slot {
 	bool busy;
 	size_t req;
-	int pos; /* rows that are in the cache */
+	int pos;       /* tokens whose keys and values are in the cache */
+	int32_t *rows; /* of the cache, by position; the slot's for good */
+	int32_t *keys; /* the same as kernels_seqs names them */
 	struct tokens out;
 	struct rng rng;
 };
@@ -75,6 +77,15 @@ static int check_requests(const struct job *j, int *longest, int *rows, int64_t 
 	return 0;
 }
 
+static void open_slot(struct job *j, struct slot *s, int rows)
+{
+	s->rows = mem_array((size_t)rows, sizeof(*s->rows));
+	s->keys = mem_array((size_t)rows, sizeof(*s->keys));
+	kvcache_take(&j->cache, s->rows, rows); /* it was made for all of them */
+	for (int i = 0; i < rows; i++)
+		s->keys[i] = -1 - s->rows[i];
+}
+
 static int open_job(struct job *j, int batch_tokens)
 {
 	int longest, rows;
@@ -95,12 +106,20 @@ static int open_job(struct job *j, int batch_tokens)
 	j->slot_of = mem_array((size_t)j->n_slots, sizeof(*j->slot_of));
 	j->sampled = mem_array((size_t)j->n_slots, sizeof(*j->sampled));
 	j->row = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->row));
-	rc = kvcache_open(&j->cache, j->m, j->n_slots, rows);
+	if ((int64_t)j->n_slots * rows > INT32_MAX)
+		return err_set(ERR_UNAVAILABLE, "a cache of %d sequences of %d tokens does not fit in memory",
+			       j->n_slots, rows);
+	rc = kvcache_open(&j->cache, j->m, j->n_slots * rows);
 	if (rc)
 		return rc;
-	const struct pass_size size = {
-		.tokens = tokens, .rows = j->n_slots, .seqs = j->n_slots, .positions = rows, .cache = &j->cache
-	};
+	for (int i = 0; i < j->n_slots; i++)
+		open_slot(j, &j->slots[i], rows);
+	const struct pass_size size = { .tokens = tokens,
+					.rows = j->n_slots,
+					.seqs = j->n_slots,
+					.positions = rows,
+					.keys = j->n_slots * rows,
+					.cache = &j->cache };
 	return pass_open(&j->pass, j->m, &size);
 }
 
@@ -108,8 +127,11 @@ static void close_job(struct job *j)
 {
 	pass_close(&j->pass);
 	kvcache_close(&j->cache);
-	for (int i = 0; j->slots && i < j->n_slots; i++)
+	for (int i = 0; j->slots && i < j->n_slots; i++) {
 		tokens_release(&j->slots[i].out);
+		free(j->slots[i].rows);
+		free(j->slots[i].keys);
+	}
 	free(j->slots);
 	free(j->slot_of);
 	free(j->sampled);
@@ -228,7 +250,7 @@ static void take_token(struct job *j, struct slot *s, int32_t id)
 static void add_rows(struct job *j, int slot, const int32_t *ids, int n)
 {
 	struct slot *s = &j->slots[slot];
-	int row = pass_add(&j->pass, ids, n, s->pos, slot);
+	int row = pass_add_behind(&j->pass, ids, n, s->keys, s->pos, s->rows + s->pos);
 
 	j->slot_of[pass_want(&j->pass, row + n - 1, 0)] = slot;
 	s->pos += n;

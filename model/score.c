@@ -55,7 +55,7 @@ static size_t pack(struct pass *p, const struct score_request *reqs, size_t firs
 		const struct score_request *r = &reqs[i];
 		if (p->n_seqs && !pass_fits(p, r->n - 1, r->n_scored))
 			break;
-		int row = pass_add(p, r->ids, r->n - 1, 0, 0);
+		int row = pass_add(p, r->ids, r->n - 1);
 		for (int t = r->n - r->n_scored; t < r->n; t++)
 			pass_want(p, row + t - 1, r->ids[t]);
 	}
