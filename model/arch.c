@@ -82,7 +82,7 @@ const struct arch *arch_find(const char *model_type)
 
 const char *arch_known(void)
 {
-	return "llama, mistral, qwen2, qwen3, gpt2"; /* tests/unit/test_arch.c holds it to the table */
+	return "llama, mistral, qwen2, qwen3, gpt2"; /* tests/unit/test_families.c holds it to the table */
 }
 
 const struct arch *arch_at(size_t i)

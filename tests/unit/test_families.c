@@ -1,0 +1,365 @@
+/* test_families.c: every family of arch.c against PyTorch: logits, gradients, ten losses, and folders in and out.
+ *
+ * tests/golden/make_families.py made the folders with transformers. */
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "model/model_int.h"
+
+#define GOLDEN "tests/golden/families/"
+
+static const char *const families[] = { "llama3",  "linear", "yarn",         "smollm2", "mistral",
+					"qwen2",   "qwen2-window", "qwen3", "gpt2" };
+static const char *const devices[] = { "cpu", "cpu_ref" };
+static const struct model_load to_train = { .train = true };
+
+struct golden {
+	char *dir;
+	struct safetensors file;
+	const int32_t *ids, *counts, *lengths;
+	int n;
+};
+
+static const void *array(const struct golden *g, const char *name, size_t *n)
+{
+	const struct safetensors_entry *e = safetensors_find(&g->file, name);
+
+	assert_non_null(e);
+	if (n)
+		*n = (size_t)e->count;
+	void *copy = malloc((size_t)(e->end - e->begin) + 1);
+	assert_non_null(copy);
+	memcpy(copy, e->data, (size_t)(e->end - e->begin));
+	return copy;
+}
+
+static void golden_open(struct golden *g, const char *family)
+{
+	size_t n = 0;
+
+	g->dir = mem_printf(GOLDEN "%s", family);
+	char *path = path_join(g->dir, "golden.safetensors");
+	assert_int_equal(safetensors_open(&g->file, path), 0);
+	free(path);
+	g->lengths = array(g, "lengths", &n);
+	g->ids = array(g, "ids", NULL);
+	g->counts = array(g, "counts", NULL);
+	g->n = (int)n;
+}
+
+static void golden_close(struct golden *g)
+{
+	safetensors_close(&g->file);
+	free((void *)(uintptr_t)g->ids);
+	free((void *)(uintptr_t)g->counts);
+	free((void *)(uintptr_t)g->lengths);
+	free(g->dir);
+}
+
+/* The golden sequences as a batch; every_row: all rows are wanted, else those that count. Gives how many count. */
+static int fill(struct pass *p, const struct golden *g, bool every_row)
+{
+	int at = 0, counted = 0;
+
+	pass_clear(p);
+	for (int s = 0; s < g->n; at += g->lengths[s++]) {
+		int row = pass_add(p, g->ids + at, g->lengths[s] - 1);
+		for (int i = 1; i < g->lengths[s]; i++) {
+			counted += g->counts[at + i];
+			if (every_row || g->counts[at + i])
+				pass_want(p, row + i - 1, g->ids[at + i]);
+		}
+	}
+	return counted;
+}
+
+struct seen {
+	float *logits;
+	int V;
+};
+
+static void keep_logits(struct pass *p, int first, int n, void *arg)
+{
+	const struct seen *s = arg;
+
+	p->be->download(p->be, s->logits + (size_t)first * (size_t)s->V, p->logits,
+			(size_t)n * (size_t)s->V * sizeof(float));
+}
+
+static void check_logits(const struct golden *g, struct model *m)
+{
+	const struct pass_size size = { .tokens = 128, .rows = 128, .seqs = 8, .positions = m->config.context };
+	struct seen s = { .V = m->config.vocab_size };
+	struct pass p;
+	size_t n = 0;
+	const float *want = array(g, "logits", &n);
+
+	s.logits = malloc(n * sizeof(float));
+	assert_non_null(s.logits);
+	assert_int_equal(pass_open(&p, m, &size), 0);
+	fill(&p, g, true);
+	assert_int_equal(p.n_rows * s.V, n);
+	transformer_forward(&p);
+	assert_int_equal(transformer_head(&p, keep_logits, &s), 0);
+	for (size_t i = 0; i < n; i++)
+		if (!(fabs((double)s.logits[i] - (double)want[i]) < 1e-4))
+			fail_msg("%s on %s: logit %zu is %.7g, PyTorch has %.7g", g->dir, m->be->name, i,
+				 (double)s.logits[i], (double)want[i]);
+	pass_close(&p);
+	free(s.logits);
+	free((void *)(uintptr_t)want);
+}
+
+static void test_families__logits_as_pytorch(void **state)
+{
+	(void)state;
+	for (size_t f = 0; f < ARRAY_LEN(families) * ARRAY_LEN(devices) * 2; f++) {
+		struct golden g;
+		struct backend *be;
+		struct model *m;
+		bool train = f % 2;
+
+		golden_open(&g, families[f / 4]);
+		assert_int_equal(backend_open(&be, devices[f / 2 % 2], 2), 0);
+		if (model_load(&m, g.dir, be, train ? &to_train : NULL))
+			fail_msg("%s: %s", g.dir, err_text());
+		assert_true((m->params != NULL) == train);
+		check_logits(&g, m);
+		model_free(m);
+		backend_close(be);
+		golden_close(&g);
+	}
+}
+
+static const char *stored_name(const struct golden *g, const struct tensor *t)
+{
+	char *name = mem_printf("grad.%s", t->name);
+	const struct safetensors_entry *e = safetensors_find(&g->file, name);
+
+	if (!e)
+		fail_msg("%s: no %s", g->dir, name);
+	free(name);
+	return e->name;
+}
+
+/* Largest difference over the largest gradient of the tensor. */
+static void check_gradient(const struct golden *g, const struct tensor *t, const float *got)
+{
+	size_t n = 0;
+	const float *want = array(g, stored_name(g, t), &n);
+	double worst = 0, largest = 1e-6;
+
+	assert_int_equal(n, t->count);
+	for (size_t i = 0; i < n; i++) {
+		size_t r = i / (size_t)t->cols, c = i % (size_t)t->cols;
+		double w = (double)want[t->transposed ? c * (size_t)t->rows + r : i];
+		worst = fmax(worst, fabs((double)got[i] - w));
+		largest = fmax(largest, fabs(w));
+	}
+	if (!(worst <= 2e-4 * largest))
+		fail_msg("%s: gradient of %s is off by %.3g of %.3g", g->dir, t->name, worst, largest);
+	free((void *)(uintptr_t)want);
+}
+
+static void check_gradients(const char *family, const char *device, bool checkpointing)
+{
+	struct golden g;
+	struct backend *be;
+	struct model *m;
+	struct pass p;
+	struct back b;
+
+	golden_open(&g, family);
+	assert_int_equal(backend_open(&be, device, 2), 0);
+	assert_int_equal(model_load(&m, g.dir, be, &to_train), 0);
+	const struct pass_size size = { .tokens = 128,
+					.rows = 128,
+					.seqs = 8,
+					.positions = m->config.context,
+					.keep = true,
+					.checkpointing = checkpointing };
+	assert_int_equal(pass_open(&p, m, &size), 0);
+	assert_int_equal(back_open(&b, &p), 0);
+	memset(b.grads, 0xff, b.n_grads * sizeof(float)); /* a fresh backward pass clears or overwrites them */
+	int counted = fill(&p, &g, false);
+	for (int i = 0; i < p.n_rows; i++)
+		p.scales[i] = 1.0f / (float)counted;
+	transformer_forward(&p);
+	assert_int_equal(transformer_back(&p, &b), 0);
+	for (size_t i = 0; i < m->n_tensors; i++)
+		check_gradient(&g, &m->tensors[i], b.grads + m->tensors[i].at);
+	back_close(&b, be);
+	pass_close(&p);
+	model_free(m);
+	backend_close(be);
+	golden_close(&g);
+}
+
+static void test_families__gradients_as_pytorch(void **state)
+{
+	(void)state;
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		check_gradients(families[f], "cpu", false);
+		check_gradients(families[f], "cpu", true);
+		check_gradients(families[f], "cpu_ref", false);
+	}
+}
+
+/* ---- training ------------------------------------------------------------------------------------------------------ */
+
+static void add_examples(struct train_data *d, const struct golden *g)
+{
+	for (int s = 0, at = 0; s < g->n; at += g->lengths[s++]) {
+		int n = g->lengths[s];
+		MEM_GROW(d->examples, d->n, d->cap);
+		struct train_example *e = &d->examples[d->n++];
+		*e = (struct train_example){ .ids = mem_copy(g->ids + at, (size_t)n * sizeof(int32_t)),
+					     .counts = mem_alloc((size_t)n),
+					     .n = n };
+		for (int i = 0; i < n; i++)
+			e->counts[i] = (uint8_t)g->counts[at + i];
+	}
+}
+
+struct losses {
+	double at[10];
+	int n;
+};
+
+static int on_step(const struct train_step *s, void *arg)
+{
+	struct losses *l = arg;
+
+	l->at[l->n++] = s->loss;
+	return 0;
+}
+
+static void test_families__ten_losses_as_pytorch(void **state)
+{
+	(void)state;
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		struct golden g;
+		struct backend *be;
+		struct model *m;
+		struct train_data data = { 0 };
+		struct train_options o;
+		struct losses l = { .n = 0 };
+		const struct train_hooks hooks = { .step = on_step, .arg = &l };
+
+		golden_open(&g, families[f]);
+		assert_int_equal(backend_open(&be, "cpu", 2), 0);
+		assert_int_equal(model_load(&m, g.dir, be, &to_train), 0);
+		add_examples(&data, &g);
+		train_options_init(&o);
+		o.learning_rate = 0.01;
+		o.weight_decay = 0.1;
+		o.schedule = "constant";
+		o.warmup_steps = 0;
+		o.max_steps = 10;
+		o.batch_tokens = 53; /* the rows of all three: each step takes them all */
+		assert_int_equal(train_run(m, &data, &o, &hooks, NULL), 0);
+		const double *want = array(&g, "losses", NULL);
+		for (int i = 0; i < 10; i++)
+			if (!(fabs(l.at[i] - want[i]) < 2e-3 * want[i]))
+				fail_msg("%s: loss %d is %.6f, PyTorch has %.6f", g.dir, i, l.at[i], want[i]);
+		free((void *)(uintptr_t)want);
+		train_data_release(&data);
+		model_free(m);
+		backend_close(be);
+		golden_close(&g);
+	}
+}
+
+/* ---- folders --------------------------------------------------------------------------------------------------------- */
+
+static char *read_file(const char *dir, const char *name, size_t *len)
+{
+	struct buf b = BUF_INIT(1 << 24);
+	char *path = path_join(dir, name);
+
+	assert_int_equal(fs_read(&b, path, 1 << 24), 0);
+	free(path);
+	*len = b.len;
+	return buf_take(&b);
+}
+
+/* What a folder holds comes out again: frozen, in the types it is stored in; as bytes, on the second time. */
+static void test_families__save_keeps_weights_and_types(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *dir;
+
+	(void)state;
+	assert_int_equal(fs_temp_dir(&dir, tmp ? tmp : "/tmp", "families"), 0);
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		struct golden g;
+		struct backend *be;
+		struct model *m;
+		size_t len[2];
+		char *bytes[2], *first = path_join(dir, "a"), *second = path_join(dir, "b");
+
+		golden_open(&g, families[f]);
+		assert_int_equal(backend_open(&be, "cpu", 2), 0);
+		assert_int_equal(model_load(&m, g.dir, be, NULL), 0);
+		assert_int_equal(model_save(m, first), 0);
+		model_free(m);
+		assert_int_equal(model_load(&m, first, be, NULL), 0);
+		check_logits(&g, m);
+		assert_int_equal(model_save(m, second), 0);
+		bytes[0] = read_file(first, "model.safetensors", &len[0]);
+		bytes[1] = read_file(second, "model.safetensors", &len[1]);
+		assert_int_equal(len[0], len[1]);
+		assert_memory_equal(bytes[0], bytes[1], len[0]);
+		if (!strcmp(families[f], "smollm2")) { /* nothing but the metadata of transformers differs: the same bytes */
+			free(bytes[1]);
+			bytes[1] = read_file(g.dir, "model.safetensors", &len[1]);
+			assert_int_equal(len[0], len[1]);
+			assert_memory_equal(bytes[0], bytes[1], len[0]);
+		}
+		free(bytes[0]);
+		free(bytes[1]);
+		free(first);
+		free(second);
+		model_free(m);
+		backend_close(be);
+		golden_close(&g);
+	}
+	fs_remove_tree(dir);
+	free(dir);
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------------- */
+
+static void test_arch__known_names_are_the_rows(void **state)
+{
+	struct buf names = BUF_INIT(1024);
+
+	(void)state;
+	for (size_t i = 0; arch_at(i); i++) {
+		buf_addf(&names, "%s%s", i ? ", " : "", arch_at(i)->model_type);
+		assert_ptr_equal(arch_find(arch_at(i)->model_type), arch_at(i));
+	}
+	assert_string_equal(buf_str(&names), arch_known());
+	assert_null(arch_find("bert"));
+	buf_release(&names);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_families__logits_as_pytorch),
+		cmocka_unit_test(test_families__gradients_as_pytorch),
+		cmocka_unit_test(test_families__ten_losses_as_pytorch),
+		cmocka_unit_test(test_families__save_keeps_weights_and_types),
+		cmocka_unit_test(test_arch__known_names_are_the_rows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
