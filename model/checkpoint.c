@@ -213,11 +213,98 @@ static size_t dtype_size(const char *dtype)
 	return !strcmp(dtype, "F32") ? sizeof(float) : sizeof(uint16_t);
 }
 
+/* - element types - */
+
+/* Round to nearest, ties to even; NaN stays one. */
+static uint16_t bf16_of(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, 4);
+	if ((bits & 0x7fffffffu) > 0x7f800000u)
+		return (uint16_t)(bits >> 16 | 0x40);
+	return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static uint16_t half_of(float x)
+{
+	_Float16 h = (_Float16)x;
+	uint16_t bits;
+
+	memcpy(&bits, &h, 2);
+	return bits;
+}
+
+static float half_to_float(uint16_t bits)
+{
+	_Float16 h;
+
+	memcpy(&h, &bits, 2);
+	return (float)h;
+}
+
+static void widen(float *out, const void *in, const char *dtype, size_t n)
+{
+	const uint16_t *h = in;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits = (uint32_t)h[i] << 16;
+		if (dtype[0] == 'B')
+			memcpy(&out[i], &bits, 4);
+		else
+			out[i] = half_to_float(h[i]);
+	}
+}
+
+static void narrow(void *out, const float *in, const char *dtype, size_t n)
+{
+	uint16_t *h = out;
+
+	for (size_t i = 0; i < n; i++)
+		h[i] = dtype[0] == 'B' ? bf16_of(in[i]) : half_of(in[i]);
+}
+
 struct loader {
 	struct model *m;
 	const struct shards *shards;
-	void *a, *b; /* room for the largest tensor as floats, twice */
+	struct peft *adapter; /* NULL: none */
+	void *a, *b;   /* room for the largest tensor as floats, twice */
+	void *merged;  /* the last tensor that the adapter changed */
 };
+
+/* The rows with the adapter's factors in them; in the type they are stored in again, unless floats are wanted. */
+static int merge_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
+{
+	bool changed = false;
+	int rc = 0;
+
+	if (t->n_dims != 2)
+		return 0;
+	float *sum = mem_try_aligned(mem_mul(t->count, sizeof(float)));
+	if (!sum)
+		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
+	if (floats || !strcmp(t->dtype, "F32"))
+		memcpy(sum, *rows, t->count * sizeof(float));
+	else
+		widen(sum, *rows, t->dtype, t->count);
+	rc = peft_merge(l->adapter, t, sum, &changed);
+	if (!rc && changed) {
+		uint16_t *stored = l->merged;
+		l->merged = mem_try_aligned(mem_mul(t->count, sizeof(float)));
+		free(stored);
+		if (!l->merged)
+			rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
+		else if (strcmp(t->dtype, "F32") != 0)
+			narrow(l->merged, sum, t->dtype, t->count);
+		if (!rc && strcmp(t->dtype, "F32") != 0 && floats)
+			widen(sum, l->merged, t->dtype, t->count);
+		if (!rc && (floats || !strcmp(t->dtype, "F32")))
+			memcpy(l->merged, sum, t->count * sizeof(float));
+		*rows = l->merged;
+	}
+	free(sum);
+	return rc;
+}
 
 /* What the type of the matrix calls for: its stored elements, or floats. */
 static int load_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
@@ -236,7 +323,7 @@ static int load_rows(struct loader *l, const struct tensor *t, bool floats, cons
 		transpose(l->b, *rows, (int)t->dims[0], (int)t->dims[1], size);
 		*rows = l->b;
 	}
-	return rc;
+	return !rc && l->adapter ? merge_rows(l, t, floats, rows) : rc;
 }
 
 static int load_tensor(struct loader *l, const struct tensor *t)
@@ -260,9 +347,9 @@ static int load_tensor(struct loader *l, const struct tensor *t)
 	return rc;
 }
 
-static int load_tensors(struct model *m, const struct shards *s, bool train)
+static int load_tensors(struct model *m, const struct shards *s, bool train, struct peft *adapter)
 {
-	struct loader l = { .m = m, .shards = s };
+	struct loader l = { .m = m, .shards = s, .adapter = adapter };
 	size_t floats = 0, turned = 0;
 	int rc = train ? model_alloc(m) : model_alloc_frozen(m);
 
@@ -282,8 +369,11 @@ static int load_tensors(struct model *m, const struct shards *s, bool train)
 		rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", floats + turned);
 	for (size_t i = 0; !rc && i < m->n_tensors; i++)
 		rc = load_tensor(&l, &m->tensors[i]);
+	if (!rc && adapter)
+		rc = peft_check_used(adapter);
 	free(l.a);
 	free(l.b);
+	free(l.merged);
 	return rc ? rc : m->be->sync(m->be);
 }
 
@@ -389,6 +479,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	struct shards shards = { NULL, 0 };
 	struct model_config config;
 	struct model *m = NULL;
+	struct peft *adapter = NULL;
 	json_t *source = NULL;
 	char *name = path_join(dir, "config.json");
 	int rc = read_member(&source, dir, "config.json");
@@ -399,6 +490,8 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 		rc = model_config_parse(&config, source, name);
 	if (!rc)
 		rc = open_shards(&shards, dir);
+	if (!rc && how && how->adapter)
+		rc = peft_open(&adapter, how->adapter);
 	if (rc)
 		goto out;
 	m = model_new(&config, be);
@@ -407,7 +500,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	if (!rc)
 		rc = check_unknown(m, &shards);
 	if (!rc)
-		rc = load_tensors(m, &shards, train);
+		rc = load_tensors(m, &shards, train, adapter);
 	if (!rc) {
 		rc = read_member(&m->generation, dir, "generation_config.json");
 		if (rc == ERR_NOTFOUND)
@@ -416,6 +509,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	if (!rc)
 		rc = read_eos(m) ? err_context(ERR_INPUT, "%s", dir) : 0;
 out:
+	peft_free(adapter);
 	shards_release(&shards);
 	json_decref(source);
 	free(name);
@@ -601,55 +695,6 @@ int model_read_tensor(const struct model *m, const struct tensor *t, void *rows,
 }
 
 /* ---- writing: weights ------------------------------------------------------------------------------------------- */
-
-/* Round to nearest, ties to even; NaN stays one. */
-static uint16_t bf16_of(float x)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &x, 4);
-	if ((bits & 0x7fffffffu) > 0x7f800000u)
-		return (uint16_t)(bits >> 16 | 0x40);
-	return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-static uint16_t half_of(float x)
-{
-	_Float16 h = (_Float16)x;
-	uint16_t bits;
-
-	memcpy(&bits, &h, 2);
-	return bits;
-}
-
-static float half_to_float(uint16_t bits)
-{
-	_Float16 h;
-
-	memcpy(&h, &bits, 2);
-	return (float)h;
-}
-
-static void widen(float *out, const void *in, const char *dtype, size_t n)
-{
-	const uint16_t *h = in;
-
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits = (uint32_t)h[i] << 16;
-		if (dtype[0] == 'B')
-			memcpy(&out[i], &bits, 4);
-		else
-			out[i] = half_to_float(h[i]);
-	}
-}
-
-static void narrow(void *out, const float *in, const char *dtype, size_t n)
-{
-	uint16_t *h = out;
-
-	for (size_t i = 0; i < n; i++)
-		h[i] = dtype[0] == 'B' ? bf16_of(in[i]) : half_of(in[i]);
-}
 
 struct weights_out {
 	const struct model *m;

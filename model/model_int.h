@@ -174,6 +174,15 @@ void lora_back(struct pass *p, struct back *b, float *dx, const float *dy, const
 /* delta[N,K] = scale B A of part i, on the host. */
 void lora_delta(const struct model *m, size_t i, float *delta);
 
+/* ---- peft.c: an adapter that is merged while weights are read ----------------------------------------------------- */
+
+struct peft;
+int peft_open(struct peft **out, const char *dir); /* ERR_INPUT names what is wrong or not built */
+void peft_free(struct peft *p);
+/* Adds scale B A to the tensor's rows (ours: outputs first), if the adapter has factors for its module. */
+int peft_merge(struct peft *p, const struct tensor *t, float *rows, bool *changed);
+int peft_check_used(const struct peft *p); /* every tensor of the adapter has found its place */
+
 /* ---- acts.c: what a forward computes, and what a backward needs of it -------------------------------------------- */
 
 /* [T, .] each. Kept for the backward pass: all but h and act, which are computed again from what is kept. Without
