@@ -17,126 +17,7 @@
 #define MAX_JSON ((size_t)64 << 20)
 #define KEPT 2
 
-/* ---- reading: files ---------------------------------------------------------------------------------------------- */
-
-struct shards {
-	struct safetensors *files;
-	size_t n;
-};
-
-static void shards_release(struct shards *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		safetensors_close(&s->files[i]);
-	free(s->files);
-}
-
-static const struct safetensors_entry *shards_find(const struct shards *s, const char *name,
-						   const struct safetensors **in)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct safetensors_entry *e = safetensors_find(&s->files[i], name);
-		*in = &s->files[i];
-		if (e)
-			return e;
-	}
-	return NULL;
-}
-
-static int open_shard(struct shards *s, const char *dir, const char *name)
-{
-	if (strchr(name, '/') || !path_has_suffix(name, ".safetensors"))
-		return err_set(ERR_INPUT, "%s: the index names \"%s\", which is no safetensors file beside it", dir,
-			       name);
-	char *path = path_join(dir, name);
-	int rc = safetensors_open(&s->files[s->n], path);
-	free(path);
-	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_INPUT, "%s: the index names %s, which is not there", dir, name);
-	if (!rc)
-		s->n++;
-	return rc;
-}
-
-static int open_index(struct shards *s, const char *dir, const char *path)
-{
-	json_t *index = NULL, *file;
-	const char *tensor;
-	struct map seen;
-	int rc = json_read(&index, path, MAX_JSON);
-
-	if (rc)
-		return rc;
-	map_init(&seen);
-	json_t *weights = json_object_get(index, "weight_map");
-	if (!json_object_size(weights))
-		rc = err_set(ERR_INPUT, "%s: weight_map is missing or empty", path);
-	s->files = mem_array(json_object_size(weights) + 1, sizeof(*s->files));
-	json_object_foreach(weights, tensor, file)
-	{
-		const char *name = json_string_value(file);
-		if (!name)
-			rc = err_set(ERR_INPUT, "%s: weight_map: \"%s\" names no file", path, tensor);
-		else if (map_put(&seen, name, strlen(name), 0))
-			rc = open_shard(s, dir, name);
-		if (rc)
-			break;
-	}
-	map_release(&seen);
-	json_decref(index);
-	return rc;
-}
-
-static int no_weights(const char *dir)
-{
-	static const char *const pickles[] = { "pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt" };
-	int rc = err_set(ERR_INPUT, "%s: no model.safetensors", dir);
-
-	for (size_t i = 0; i < ARRAY_LEN(pickles); i++) {
-		char *path = path_join(dir, pickles[i]);
-		bool there = fs_exists(path);
-		free(path);
-		if (!there)
-			continue;
-		rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened",
-			     dir, pickles[i]);
-		return err_hint(rc, "save it as safetensors where you trust it: "
-				    "AutoModelForCausalLM.from_pretrained(dir).save_pretrained(dir)");
-	}
-	return err_hint(rc, "name a Hugging Face folder with config.json and model.safetensors");
-}
-
-static int open_shards(struct shards *s, const char *dir)
-{
-	char *single = path_join(dir, "model.safetensors"), *index = path_join(dir, "model.safetensors.index.json");
-	int rc;
-
-	if (fs_exists(single)) {
-		s->files = mem_array(1, sizeof(*s->files));
-		rc = safetensors_open(&s->files[0], single);
-		s->n = rc ? 0 : 1;
-	} else if (fs_exists(index)) {
-		rc = open_index(s, dir, index);
-	} else {
-		rc = no_weights(dir);
-	}
-	free(single);
-	free(index);
-	return rc;
-}
-
 /* ---- reading: tensors -------------------------------------------------------------------------------------------- */
-
-/* A file may leave the family's prefix out of every name, as the hub's gpt2 does. */
-static const struct safetensors_entry *find_tensor(const struct model *m, const struct shards *s, const char *name,
-						   const struct safetensors **in)
-{
-	const struct safetensors_entry *e = shards_find(s, name, in);
-	const char *prefix = m->arch->prefix;
-	size_t n = prefix ? strlen(prefix) : 0;
-
-	return !e && n && !strncmp(name, prefix, n) ? shards_find(s, name + n, in) : e;
-}
 
 static int check_shape(const struct safetensors *in, const struct safetensors_entry *e, const struct tensor *t)
 {
@@ -187,7 +68,7 @@ static int check_tensors(const struct model *m, const struct shards *s, const ch
 
 	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
 		const struct safetensors *in = NULL;
-		const struct safetensors_entry *e = find_tensor(m, s, m->tensors[i].name, &in);
+		const struct safetensors_entry *e = shards_tensor(m, s, m->tensors[i].name, &in);
 		rc = e ? check_shape(in, e, &m->tensors[i]) : missing(m, dir, &m->tensors[i]);
 		if (!rc)
 			rc = check_dtype(in, e, &m->tensors[i]);
@@ -195,73 +76,9 @@ static int check_tensors(const struct model *m, const struct shards *s, const ch
 	return rc;
 }
 
-/* out[cols,rows] = in[rows,cols], elements of `size` bytes */
-static void transpose(void *out, const void *in, int rows, int cols, size_t size)
-{
-	enum { SIDE = 32 };
-
-	for (int i0 = 0; i0 < rows; i0 += SIDE)
-		for (int j0 = 0; j0 < cols; j0 += SIDE)
-			for (int i = i0; i < rows && i < i0 + SIDE; i++)
-				for (int j = j0; j < cols && j < j0 + SIDE; j++)
-					memcpy((char *)out + ((size_t)j * (size_t)rows + (size_t)i) * size,
-					       (const char *)in + ((size_t)i * (size_t)cols + (size_t)j) * size, size);
-}
-
 static size_t dtype_size(const char *dtype)
 {
 	return !strcmp(dtype, "F32") ? sizeof(float) : sizeof(uint16_t);
-}
-
-/* - element types - */
-
-/* Round to nearest, ties to even; NaN stays one. */
-static uint16_t bf16_of(float x)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &x, 4);
-	if ((bits & 0x7fffffffu) > 0x7f800000u)
-		return (uint16_t)(bits >> 16 | 0x40);
-	return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-static uint16_t half_of(float x)
-{
-	_Float16 h = (_Float16)x;
-	uint16_t bits;
-
-	memcpy(&bits, &h, 2);
-	return bits;
-}
-
-static float half_to_float(uint16_t bits)
-{
-	_Float16 h;
-
-	memcpy(&h, &bits, 2);
-	return (float)h;
-}
-
-static void widen(float *out, const void *in, const char *dtype, size_t n)
-{
-	const uint16_t *h = in;
-
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits = (uint32_t)h[i] << 16;
-		if (dtype[0] == 'B')
-			memcpy(&out[i], &bits, 4);
-		else
-			out[i] = half_to_float(h[i]);
-	}
-}
-
-static void narrow(void *out, const float *in, const char *dtype, size_t n)
-{
-	uint16_t *h = out;
-
-	for (size_t i = 0; i < n; i++)
-		h[i] = dtype[0] == 'B' ? bf16_of(in[i]) : half_of(in[i]);
 }
 
 struct loader {
@@ -286,7 +103,7 @@ static int merge_rows(struct loader *l, const struct tensor *t, bool floats, con
 	if (floats || !strcmp(t->dtype, "F32"))
 		memcpy(sum, *rows, t->count * sizeof(float));
 	else
-		widen(sum, *rows, t->dtype, t->count);
+		elements_widen(sum, *rows, t->dtype, t->count);
 	rc = peft_merge(l->adapter, t, sum, &changed);
 	if (!rc && changed) {
 		uint16_t *stored = l->merged;
@@ -295,9 +112,9 @@ static int merge_rows(struct loader *l, const struct tensor *t, bool floats, con
 		if (!l->merged)
 			rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
 		else if (strcmp(t->dtype, "F32") != 0)
-			narrow(l->merged, sum, t->dtype, t->count);
+			elements_narrow(l->merged, sum, t->dtype, t->count);
 		if (!rc && strcmp(t->dtype, "F32") != 0 && floats)
-			widen(sum, l->merged, t->dtype, t->count);
+			elements_widen(sum, l->merged, t->dtype, t->count);
 		if (!rc && (floats || !strcmp(t->dtype, "F32")))
 			memcpy(l->merged, sum, t->count * sizeof(float));
 		*rows = l->merged;
@@ -310,7 +127,7 @@ static int merge_rows(struct loader *l, const struct tensor *t, bool floats, con
 static int load_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
 {
 	const struct safetensors *in = NULL;
-	const struct safetensors_entry *e = find_tensor(l->m, l->shards, t->name, &in);
+	const struct safetensors_entry *e = shards_tensor(l->m, l->shards, t->name, &in);
 	size_t size = floats ? sizeof(float) : dtype_size(t->dtype);
 	int rc = 0;
 
@@ -320,7 +137,7 @@ static int load_rows(struct loader *l, const struct tensor *t, bool floats, cons
 		*rows = l->a;
 	}
 	if (!rc && t->transposed) {
-		transpose(l->b, *rows, (int)t->dims[0], (int)t->dims[1], size);
+		elements_transpose(l->b, *rows, (int)t->dims[0], (int)t->dims[1], size);
 		*rows = l->b;
 	}
 	return !rc && l->adapter ? merge_rows(l, t, floats, rows) : rc;
@@ -382,7 +199,7 @@ static int check_tied_head(const struct model *m, const struct shards *s, const 
 			   const struct safetensors_entry *e)
 {
 	const struct safetensors *other = NULL;
-	const struct safetensors_entry *embed = find_tensor(m, s, m->tensors[0].name, &other);
+	const struct safetensors_entry *embed = shards_tensor(m, s, m->tensors[0].name, &other);
 
 	if (embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
 	    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin)))
@@ -489,7 +306,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	if (!rc)
 		rc = model_config_parse(&config, source, name);
 	if (!rc)
-		rc = open_shards(&shards, dir);
+		rc = shards_open(&shards, dir);
 	if (!rc && how && how->adapter)
 		rc = peft_open(&adapter, how->adapter);
 	if (rc)
@@ -717,7 +534,7 @@ static void merge(struct weights_out *w, const struct tensor *t, const char *now
 
 	if (strcmp(now, "F32") != 0) {
 		memcpy(w->b, w->a, t->count * sizeof(uint16_t));
-		widen(sum, w->b, now, t->count);
+		elements_widen(sum, w->b, now, t->count);
 	}
 	lora_delta(w->m, part, delta);
 	for (size_t j = 0; j < t->count; j++)
@@ -741,11 +558,11 @@ static const void *next_weight(size_t i, void *arg)
 		now = "F32";
 	}
 	if (strcmp(now, type) != 0) {
-		narrow(w->b, w->a, type, t->count);
+		elements_narrow(w->b, w->a, type, t->count);
 		swap = w->a, w->a = w->b, w->b = swap;
 	}
 	if (t->transposed) {
-		transpose(w->b, w->a, t->rows, t->cols, dtype_size(type));
+		elements_transpose(w->b, w->a, t->rows, t->cols, dtype_size(type));
 		return w->b;
 	}
 	return w->a;

@@ -84,6 +84,26 @@ const struct arch *arch_find(const char *model_type); /* NULL: none */
 const struct arch *arch_at(size_t i);                 /* the rows in order; NULL behind the last */
 const char *arch_known(void);                         /* "llama, mistral, …" for messages */
 
+/* ---- shards.c, elements.c: weights as a folder stores them --------------------------------------------------------- */
+
+struct shards {
+	struct safetensors *files;
+	size_t n;
+};
+struct model;
+int shards_open(struct shards *s, const char *dir); /* ERR_INPUT; release it either way */
+void shards_release(struct shards *s);
+/* The tensor of that name, in *in; NULL: none. */
+const struct safetensors_entry *shards_tensor(const struct model *m, const struct shards *s, const char *name,
+					      const struct safetensors **in);
+/* out[cols,rows] = in[rows,cols], elements of `size` bytes */
+void elements_transpose(void *out, const void *in, int rows, int cols, size_t size);
+/* dtype: "BF16" or "F16". Narrowing rounds to nearest, ties to even; NaN stays one. */
+void elements_widen(float *out, const void *in, const char *dtype, size_t n);
+void elements_narrow(void *out, const float *in, const char *dtype, size_t n);
+uint16_t elements_bf16(float x);
+uint16_t elements_half(float x);
+
 /* ---- transformer.c: parameters ----------------------------------------------------------------------------------- */
 
 struct tensor { /* as the folder names it */
@@ -134,7 +154,8 @@ struct model {
 	int n_eos;
 	json_t *source, *generation; /* config.json and generation_config.json as loaded; NULL for a fresh model */
 };
-struct model *model_new(const struct model_config *config, struct backend *be); /* shapes, no memory for them yet */
+/* Shapes, no memory for them yet; be NULL: there never will be. */
+struct model *model_new(const struct model_config *config, struct backend *be);
 int model_alloc(struct model *m);        /* trainable parameters, all zero */
 int model_alloc_frozen(struct model *m); /* packed matrices by each tensor's dtype, vectors; contents undefined */
 /* The matrix that tensor t is a part of, and its first row there. NULL: t is a vector. */
