@@ -290,13 +290,10 @@ static int read_eos(struct model *m)
 	return 0;
 }
 
-int model_load(struct model **out, const char *dir, struct backend *be, const struct model_load *how)
+int model_open_folder(struct model **out, struct shards *shards, const char *dir)
 {
-	bool train = how && how->train;
-	struct shards shards = { NULL, 0 };
 	struct model_config config;
 	struct model *m = NULL;
-	struct peft *adapter = NULL;
 	json_t *source = NULL;
 	char *name = path_join(dir, "config.json");
 	int rc = read_member(&source, dir, "config.json");
@@ -306,18 +303,14 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	if (!rc)
 		rc = model_config_parse(&config, source, name);
 	if (!rc)
-		rc = shards_open(&shards, dir);
-	if (!rc && how && how->adapter)
-		rc = peft_open(&adapter, how->adapter);
-	if (rc)
-		goto out;
-	m = model_new(&config, be);
-	m->source = json_incref(source);
-	rc = check_tensors(m, &shards, dir);
+		rc = shards_open(shards, dir);
+	if (!rc) {
+		m = model_new(&config, NULL);
+		m->source = json_incref(source);
+		rc = check_tensors(m, shards, dir);
+	}
 	if (!rc)
-		rc = check_unknown(m, &shards);
-	if (!rc)
-		rc = load_tensors(m, &shards, train, adapter);
+		rc = check_unknown(m, shards);
 	if (!rc) {
 		rc = read_member(&m->generation, dir, "generation_config.json");
 		if (rc == ERR_NOTFOUND)
@@ -325,11 +318,30 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	}
 	if (!rc)
 		rc = read_eos(m) ? err_context(ERR_INPUT, "%s", dir) : 0;
-out:
-	peft_free(adapter);
-	shards_release(&shards);
 	json_decref(source);
 	free(name);
+	if (rc)
+		model_free(m);
+	else
+		*out = m;
+	return rc;
+}
+
+int model_load(struct model **out, const char *dir, struct backend *be, const struct model_load *how)
+{
+	struct shards shards = { NULL, 0 };
+	struct model *m = NULL;
+	struct peft *adapter = NULL;
+	int rc = model_open_folder(&m, &shards, dir);
+
+	if (!rc && how && how->adapter)
+		rc = peft_open(&adapter, how->adapter);
+	if (!rc) {
+		m->be = be;
+		rc = load_tensors(m, &shards, how && how->train, adapter);
+	}
+	peft_free(adapter);
+	shards_release(&shards);
 	if (rc)
 		model_free(m);
 	else

@@ -164,6 +164,9 @@ const float *model_vector(const struct model *m, size_t at); /* NULL for NO_VECT
 /* Tensor t as our rows, on the host, in the type its weights have now (fp32 if trained); and its size. */
 int model_read_tensor(const struct model *m, const struct tensor *t, void *rows, size_t *bytes);
 int model_need_rope(struct model *m, int rows);
+void transformer_rope_divisors(const struct model_config *c, float *out); /* [D/2]: what scaling divides frequencies by */
+/* A folder's shapes and files, all checked, and no memory for weights: m->be is NULL. Release the shards either way. */
+int model_open_folder(struct model **out, struct shards *shards, const char *dir);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
 int model_check_ids(const struct model *m, const int32_t *ids, int n, const char *what, size_t which);
 

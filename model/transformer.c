@@ -418,6 +418,15 @@ static float rope_freq(const struct model_config *c, int i)
 	}
 }
 
+void transformer_rope_divisors(const struct model_config *c, float *out)
+{
+	struct model_config plain = *c;
+
+	plain.rope.kind = MODEL_ROPE_DEFAULT;
+	for (int i = 0; i < c->head_dim / 2; i++)
+		out[i] = rope_freq(&plain, i) / rope_freq(c, i);
+}
+
 /* As the reference: frequencies and angles are rounded to float at every step; only the sine and cosine of a given
  * float angle are exact. An angle kept in double would differ from what the weights were trained with. */
 static void fill_rope(float *table, int rows, const struct model_config *c)
