@@ -5,8 +5,9 @@
  * that are known to be recomputed. A pickle is never opened: it is a program. Saving writes the same bytes for the
  * same weights; keys of the loaded config.json that we do not read are kept.
  *
- * State of a training: checkpoint-<fingerprint>-<step>.safetensors with three arrays "m", "v", "weights" as they lie in
- * memory, and one metadata pair "assay" -> {"at","epoch","first_loss","hash","last_loss","seen","step","tokens"}. The
+ * State of a training: checkpoint-<fingerprint>-<step>.safetensors with the arrays "m", "v", "weights" and, with validation
+ * data, "best", as they lie in memory, and one metadata pair "assay" -> {"at","best_loss","best_step","epoch","first_loss",
+ * "hash","last_loss","seen","step","tokens","worse"}. The
  * fingerprint is of all that the result depends on, so a state is never taken for that of another training. It is
  * written under a temporary name, synced and renamed; the two newest are kept, and one whose hash is wrong is passed
  * over. */
@@ -646,14 +647,14 @@ static char *state_prefix(uint64_t fingerprint)
 	return mem_printf("checkpoint-%016llx-", (unsigned long long)fingerprint);
 }
 
-static int hash_state(uint64_t *out, const float *const *parts, size_t n, struct backend *be)
+static int hash_state(uint64_t *out, const float *const *parts, size_t n_parts, size_t n, struct backend *be)
 {
 	float *host = mem_try_aligned(mem_mul(n, sizeof(float)));
 	uint64_t h = 0;
 
 	if (!host)
 		return err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", n);
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < n_parts; i++) {
 		be->download(be, host, parts[i], n * sizeof(float));
 		h = checkpoint_hash(h, host, n * sizeof(float));
 	}
@@ -678,6 +679,9 @@ static char *state_text(const struct train_state *s, uint64_t hash)
 	set(o, "tokens", json_integer(c->tokens));
 	set(o, "first_loss", json_real(s->first_loss));
 	set(o, "last_loss", json_real(s->last_loss));
+	set(o, "best_loss", json_real(s->best_loss));
+	set(o, "best_step", json_integer(s->best_step));
+	set(o, "worse", json_integer(s->worse));
 	json_add(&text, o);
 	json_decref(o);
 	return buf_take(&text);
@@ -723,11 +727,12 @@ static int drop_old(const char *dir, const char *prefix)
 
 int checkpoint_write(const char *dir, const struct train_state *s, struct backend *be)
 {
-	const float *const parts[] = { s->m, s->v, s->params };
-	const size_t counts[] = { s->n, s->n, s->n };
+	const float *const parts[] = { s->m, s->v, s->params, s->best };
+	const size_t counts[] = { s->n, s->n, s->n, s->n }, n_parts = s->best ? 4 : 3;
 	const struct safetensors_out list[] = { { "m", 1, { (int64_t)s->n, 0 }, NULL },
 						{ "v", 1, { (int64_t)s->n, 0 }, NULL },
-						{ "weights", 1, { (int64_t)s->n, 0 }, NULL } };
+						{ "weights", 1, { (int64_t)s->n, 0 }, NULL },
+						{ "best", 1, { (int64_t)s->n, 0 }, NULL } };
 	char *prefix = state_prefix(s->fingerprint), *text = NULL;
 	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step),
 	     *path = path_join(dir, name);
@@ -735,10 +740,10 @@ int checkpoint_write(const char *dir, const struct train_state *s, struct backen
 	int rc = fs_mkdirs(dir);
 
 	if (!rc)
-		rc = hash_state(&hash, parts, s->n, be);
+		rc = hash_state(&hash, parts, n_parts, s->n, be);
 	if (!rc) {
 		text = state_text(s, hash);
-		rc = write_parts(path, be, list, parts, counts, 3, "assay", text);
+		rc = write_parts(path, be, list, parts, counts, n_parts, "assay", text);
 	}
 	if (!rc)
 		rc = drop_old(dir, prefix);
@@ -767,6 +772,9 @@ static int read_state_json(struct train_state *s, const struct safetensors *f, u
 	s->cursor.tokens = json_get_int(o, "tokens", -1);
 	s->first_loss = json_get_real(o, "first_loss", 0);
 	s->last_loss = json_get_real(o, "last_loss", 0);
+	s->best_loss = json_get_real(o, "best_loss", 0);
+	s->best_step = json_get_int(o, "best_step", 0);
+	s->worse = (int)json_get_int(o, "worse", 0);
 	*hash = strtoull(json_get_text(o, "hash", "0"), NULL, 16);
 	json_decref(o);
 	if (s->cursor.step < 1 || s->cursor.epoch < 0 || s->cursor.at < 0 || s->cursor.seen < 0 || s->cursor.tokens < 0)
@@ -776,8 +784,9 @@ static int read_state_json(struct train_state *s, const struct safetensors *f, u
 
 static int read_state(struct train_state *s, const char *path, struct backend *be)
 {
-	static const char *const names[] = { "m", "v", "weights" };
-	float *const to[] = { s->m, s->v, s->params };
+	static const char *const names[] = { "m", "v", "weights", "best" };
+	float *const to[] = { s->m, s->v, s->params, s->best };
+	const size_t n_parts = s->best ? 4 : 3;
 	struct train_state state = *s;
 	struct safetensors f = { 0 };
 	uint64_t want = 0, hash = 0;
@@ -786,9 +795,9 @@ static int read_state(struct train_state *s, const char *path, struct backend *b
 
 	if (!rc)
 		rc = read_state_json(&state, &f, &want);
-	if (!rc && !(host = mem_try_aligned(mem_mul(3 * s->n, sizeof(float)))))
-		rc = err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", 3 * s->n);
-	for (size_t i = 0; !rc && i < 3; i++) {
+	if (!rc && !(host = mem_try_aligned(mem_mul(n_parts * s->n, sizeof(float)))))
+		rc = err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", n_parts * s->n);
+	for (size_t i = 0; !rc && i < n_parts; i++) {
 		const struct safetensors_entry *e = safetensors_find(&f, names[i]);
 		if (!e || e->count != s->n)
 			rc = err_set(ERR_INPUT, "%s: \"%s\" is missing or has the wrong size", path, names[i]);
@@ -799,7 +808,7 @@ static int read_state(struct train_state *s, const char *path, struct backend *b
 	}
 	if (!rc && hash != want)
 		rc = err_set(ERR_INPUT, "%s: its bytes have changed since it was written", path);
-	for (size_t i = 0; !rc && i < 3; i++) /* nothing is touched before all of it is known to be good */
+	for (size_t i = 0; !rc && i < n_parts; i++) /* nothing is touched before all of it is known to be good */
 		be->upload(be, to[i], host + i * s->n, s->n * sizeof(float));
 	if (!rc)
 		rc = be->sync(be);

@@ -1,6 +1,7 @@
 /* data.c: training examples from JSONL.
  *
- * A line is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}; other keys are let be. What
+ * A line is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}, or {"prompt","chosen","rejected"},
+ * which gives two examples; other keys are let be. What
  * counts in the loss: of a text every token that has one before it; of a pair the completion; of messages the words of
  * the assistant; and the end-of-text token, which is appended.
  *
@@ -19,9 +20,16 @@ struct reader {
 	const char *name;
 	int eos_id, max_len;
 	size_t *cut, n;
+	bool pair; /* what is finished next is the chosen answer of two */
 	struct tokens ids;
 	struct buf counts; /* one byte an id */
 };
+
+void train_data_source(struct train_data *d, double weight)
+{
+	MEM_GROW(d->weights, d->n_sources, d->cap_sources);
+	d->weights[d->n_sources++] = weight;
+}
 
 /* ---- one example ------------------------------------------------------------------------------------------------- */
 
@@ -56,7 +64,10 @@ static void finish(struct reader *r)
 	struct train_example *e = &d->examples[d->n++];
 	*e = (struct train_example){ .ids = mem_copy(r->ids.ids, n * sizeof(int32_t)),
 				     .counts = mem_copy(r->counts.data, n),
-				     .n = (int)n };
+				     .n = (int)n,
+				     .counts_first = n && r->counts.data[0],
+				     .source = d->n_sources ? (int)d->n_sources - 1 : 0,
+				     .pair = r->pair };
 	e->counts[0] = 0; /* nothing comes before it to predict it from */
 	r->n++;
 }
@@ -90,6 +101,23 @@ static int read_pair(struct reader *r, const json_t *prompt, const json_t *compl
 		rc = add_part(r, json_string_value(completion), json_string_length(completion), false, true);
 	add_eos(r);
 	return rc;
+}
+
+/* Two examples behind one another, of which the first one says so. */
+static int read_preference(struct reader *r, const json_t *prompt, const json_t *chosen, const json_t *rejected,
+			   size_t line)
+{
+	int rc = read_pair(r, prompt, chosen, line);
+
+	if (rc)
+		return rc;
+	r->pair = true;
+	finish(r);
+	r->pair = false;
+	r->n--; /* a line is one */
+	r->ids.n = 0;
+	buf_clear(&r->counts);
+	return read_pair(r, prompt, rejected, line);
 }
 
 /* The first n messages as the template writes them. */
@@ -219,21 +247,25 @@ static int read_line(json_t *v, size_t line, void *arg)
 	struct reader *r = arg;
 	const json_t *text = json_object_get(v, "text"), *messages = json_object_get(v, "messages");
 	const json_t *prompt = json_object_get(v, "prompt"), *completion = json_object_get(v, "completion");
-	bool pair = prompt && completion;
+	const json_t *chosen = json_object_get(v, "chosen"), *rejected = json_object_get(v, "rejected");
+	bool pair = prompt && completion, preference = prompt && chosen && rejected;
 	int rc;
 
 	if (!json_is_object(v))
 		return wrong(r, line, "expected an object");
-	if ((text != NULL) + (messages != NULL) + pair > 1)
+	if ((text != NULL) + (messages != NULL) + pair + preference > 1)
 		return wrong(
 			r, line,
-			"keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\"): keep one");
+			"keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\", \"prompt\", "
+			"\"chosen\" and \"rejected\"): keep one");
 	r->ids.n = 0;
 	buf_clear(&r->counts);
 	if (messages)
 		rc = read_messages(r, messages, line);
 	else if (pair)
 		rc = read_pair(r, prompt, completion, line);
+	else if (preference)
+		rc = read_preference(r, prompt, chosen, rejected, line);
 	else if (text)
 		rc = read_text(r, text, line);
 	else

@@ -136,8 +136,9 @@ struct train_example {
 	int32_t *ids;
 	uint8_t *counts;
 	int n;
-	int source; /* which of the data's sources it came from */
-	bool pair;  /* the chosen answer of a preference; the example behind it is the rejected one */
+	int source;        /* which of the data's sources it came from */
+	bool counts_first; /* its first token is a part of what is learned, though nothing predicts it */
+	bool pair;         /* the chosen answer of a preference; the example behind it is the rejected one */
 };
 struct train_data {
 	struct train_example *examples;

@@ -332,8 +332,10 @@ struct train_cursor { /* what comes next */
 struct train_state {
 	uint64_t fingerprint; /* of everything the result depends on */
 	struct train_cursor cursor;
-	double first_loss, last_loss;
-	float *params, *m, *v; /* device */
+	double first_loss, last_loss, best_loss;
+	int64_t best_step; /* 0: none yet */
+	int worse;         /* evaluations since */
+	float *params, *m, *v, *best; /* device; best: NULL where nothing is put aside */
 	size_t n;
 };
 int checkpoint_write(const char *dir, const struct train_state *s, struct backend *be);

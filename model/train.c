@@ -8,7 +8,8 @@
  * their number. The number is known before the first forward, so gradients add up to the right mean whatever the cut.
  *
  * The optimizer is AdamW with decoupled decay, on matrices only; the gradient is scaled by min(1, clip / (norm + 1e-6))
- * of the norm over everything. Learning rates follow the schedules of transformers: step k (from 0) of a warm-up of w
+ * of the norm over everything that is trained: all parameters, or the factors of LoRA. With validation data, the weights
+ * of the best evaluation are put aside and are what the training ends with. Learning rates follow the schedules of transformers: step k (from 0) of a warm-up of w
  * has the factor k / w, so the first step of a warm-up does not move.
  *
  * A training that was interrupted ends with the same bytes as one that was not: state and cursor are saved together,
@@ -19,7 +20,7 @@
 #include <signal.h>
 
 #include "kernels/vmath.h"
-#include "model/model_int.h"
+#include "model/train_int.h"
 
 static volatile sig_atomic_t stop_asked; /* the one global: a signal handler has no other way to reach us */
 
@@ -51,38 +52,7 @@ void train_options_init(struct train_options *o)
 	};
 }
 
-struct training {
-	struct model *m;
-	const struct train_data *data;
-	const struct train_options *o;
-	const struct train_hooks *hooks;
-	int batch_tokens, micro_tokens;
-
-	uint32_t *useful; /* examples with something that counts */
-	uint32_t *order;  /* of this epoch: places in useful */
-	size_t n;
-	int64_t order_epoch, total; /* total: examples to see, over all epochs */
-	uint32_t *batch;            /* examples of this step */
-	size_t n_batch;
-	int64_t batch_rows, batch_counted;
-	int64_t steps, warmup;
-
-	float *trained; /* all parameters, or the factors of LoRA */
-	size_t n_trained, n_decayed;
-	struct pass pass;
-	struct back back;
-	float *states; /* both Adam states */
-	struct train_state state;
-	double started, saved;
-};
-
 /* ---- what is trained on ------------------------------------------------------------------------------------------ */
-
-/* An example of n tokens is n - 1 rows: the last token is only predicted. */
-static int rows_of(const struct train_example *e)
-{
-	return e->n - 1;
-}
 
 static int counted_in(const struct train_example *e)
 {
@@ -93,20 +63,49 @@ static int counted_in(const struct train_example *e)
 	return n;
 }
 
+/* Rows of a unit, and what the loss of a step is divided by: tokens that count, or pairs. */
+static int unit_rows(const struct train_example *e)
+{
+	return train_rows(e) + (e->pair ? train_rows(e + 1) : 0);
+}
+
+static int unit_counted(const struct training *t, const struct train_example *e)
+{
+	return e->pair ? 1 : counted_in(e) + (t->o && t->o->count_first && e->counts_first);
+}
+
 static int check_example(const struct training *t, size_t i)
 {
 	const struct train_example *e = &t->data->examples[i];
 	int rc = 0;
 
-	if (rows_of(e) > t->m->config.context)
+	if (train_rows(e) > t->m->config.context)
 		rc = err_hint(err_set(ERR_INPUT, "training example %zu has %d tokens, the model takes %d", i + 1, e->n,
 				      t->m->config.context + 1),
 			      "shorten it, or set a maximal length for examples");
-	else if (rows_of(e) > t->batch_tokens)
+	else if (train_rows(e) > t->batch_tokens)
 		rc = err_hint(err_set(ERR_INPUT, "training example %zu has %d tokens, a step at most %d", i + 1, e->n,
 				      t->batch_tokens),
-			      "raise batch_tokens to %d or more, or shorten the example", rows_of(e));
+			      "raise batch_tokens to %d or more, or shorten the example", train_rows(e));
 	return rc ? rc : model_check_ids(t->m, e->ids, e->n, "training example", i + 1);
+}
+
+static int check_form(const struct training *t, size_t i)
+{
+	const struct train_example *e = &t->data->examples[i];
+	bool pairs = t->o && t->o->dpo;
+
+	if (pairs && !e->pair)
+		return err_hint(err_set(ERR_INPUT, "training example %zu is no preference", i + 1),
+				"objective: dpo learns from {\"prompt\",\"chosen\",\"rejected\"} lines only");
+	if (!pairs && e->pair)
+		return err_hint(err_set(ERR_INPUT, "training example %zu is a preference", i + 1),
+				"set objective: dpo, or give {\"prompt\",\"completion\"} lines");
+	if (e->pair && unit_rows(e) > t->batch_tokens)
+		return err_hint(err_set(ERR_INPUT, "both answers of training example %zu have %d tokens, a step at most %d",
+					i + 1, unit_rows(e), t->batch_tokens),
+				"raise batch_tokens to %d or more", unit_rows(e));
+	return 0;
 }
 
 static int choose_examples(struct training *t)
@@ -118,37 +117,98 @@ static int choose_examples(struct training *t)
 	t->useful = mem_array(t->data->n + 1, sizeof(*t->useful));
 	for (size_t i = 0; i < t->data->n; i++) {
 		const struct train_example *e = &t->data->examples[i];
-		if (!counted_in(e))
-			continue;
-		int rc = check_example(t, i);
+		int rc = check_form(t, i);
+		if (!rc && counted_in(e))
+			rc = check_example(t, i);
+		if (!rc && e->pair)
+			rc = check_example(t, i + 1);
 		if (rc)
 			return rc;
-		longest = rows_of(e) > longest ? rows_of(e) : longest;
-		t->useful[t->n++] = (uint32_t)i;
+		if (counted_in(e) && (!e->pair || counted_in(e + 1))) {
+			longest = unit_rows(e) > longest ? unit_rows(e) : longest;
+			t->useful[t->n_useful++] = (uint32_t)i;
+		}
+		i += e->pair;
 	}
-	if (!t->n)
+	if (!t->n_useful)
 		return err_hint(err_set(ERR_INPUT, "no training example has a token to learn"),
 				"examples may have been cut before their completion: raise the maximal length");
 	if (t->micro_tokens < longest)
 		t->micro_tokens = longest;
-	t->order = mem_array(t->n, sizeof(*t->order));
-	t->order_epoch = -1;
 	return 0;
 }
 
 /* ---- the order of steps ------------------------------------------------------------------------------------------ */
 
+static double weight_of(const struct training *t, int source)
+{
+	return t->data->n_sources ? t->data->weights[source] : 1;
+}
+
+/* Units of a source, and how many of them an epoch takes: weight times as many, rounded. */
+static size_t source_units(const struct training *t, int source, size_t *first, size_t *takes)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_useful; i++)
+		if (t->data->examples[t->useful[i]].source == source) {
+			*first = n++ ? *first : i;
+		}
+	*takes = (size_t)(weight_of(t, source) * (double)n + 0.5);
+	return n;
+}
+
+static int sources_of(const struct training *t)
+{
+	return t->data->n_sources ? (int)t->data->n_sources : 1;
+}
+
+/* A source comes whole as often as its weight is whole; of the rest, some units by a draw of their own. Units of a source
+ * lie behind one another. */
+static size_t order_source(struct training *t, int source, int64_t epoch, size_t at)
+{
+	size_t first = 0, takes, n = source_units(t, source, &first, &takes);
+	uint32_t *draw = mem_array(n + 1, sizeof(*draw));
+	struct rng r;
+
+	for (size_t i = 0; i < n; i++)
+		draw[i] = (uint32_t)(first + i);
+	if (n && takes % n) {
+		rng_seed(&r, t->o->seed + 1 + (uint64_t)source, (uint64_t)epoch);
+		rng_shuffle(&r, draw, n);
+	}
+	for (size_t i = 0; i < takes; i++)
+		t->order[at + i] = i < takes - takes % n ? (uint32_t)(first + i % n) : draw[i % n];
+	free(draw);
+	return takes;
+}
+
 static void shuffle_epoch(struct training *t, int64_t epoch)
 {
 	struct rng r;
+	size_t at = 0;
 
 	if (t->order_epoch == epoch)
 		return;
-	for (size_t i = 0; i < t->n; i++)
-		t->order[i] = (uint32_t)i;
+	for (int s = 0; s < sources_of(t); s++)
+		at += order_source(t, s, epoch, at);
 	rng_seed(&r, t->o->seed, (uint64_t)epoch);
 	rng_shuffle(&r, t->order, t->n);
 	t->order_epoch = epoch;
+}
+
+static int open_order(struct training *t)
+{
+	for (int s = 0; s < sources_of(t); s++) {
+		size_t first, takes;
+		source_units(t, s, &first, &takes);
+		t->n += takes;
+	}
+	if (!t->n || t->n > UINT32_MAX)
+		return err_set(ERR_INPUT, "data: weights that make %zu examples an epoch", t->n);
+	t->order = mem_array(t->n, sizeof(*t->order));
+	t->order_epoch = -1;
+	return 0;
 }
 
 /* Takes the examples of the next step and moves the cursor behind them; false: there are no more. */
@@ -164,11 +224,11 @@ static bool next_batch(struct training *t, struct train_cursor *c)
 		shuffle_epoch(t, c->epoch);
 		uint32_t i = t->useful[t->order[c->at]];
 		const struct train_example *e = &t->data->examples[i];
-		if (t->n_batch && t->batch_rows + rows_of(e) > t->batch_tokens)
+		if (t->n_batch && t->batch_rows + unit_rows(e) > t->batch_tokens)
 			break;
 		t->batch[t->n_batch++] = i;
-		t->batch_rows += rows_of(e);
-		t->batch_counted += counted_in(e);
+		t->batch_rows += unit_rows(e);
+		t->batch_counted += unit_counted(t, e);
 		c->at++;
 		c->seen++;
 	}
@@ -227,6 +287,15 @@ static int check_options(const struct train_options *o)
 		return bad_option("batch_tokens", o->batch_tokens, "in 1..4194304");
 	if (o->micro_tokens < 0)
 		return bad_option("micro_tokens", o->micro_tokens, "0 (batch_tokens) or above");
+	if (o->eval_every < 0)
+		return bad_option("eval_every", (double)o->eval_every, "0 (each epoch) or above");
+	if (o->patience < 0)
+		return bad_option("early_stop", o->patience, "0 (never) or above");
+	if (o->dpo && !(o->dpo_beta > 0 && o->dpo_beta <= 100))
+		return bad_option("beta", o->dpo_beta, "above 0 and at most 100");
+	if (o->dpo && o->validation)
+		return err_hint(err_set(ERR_INPUT, "validation data for objective: dpo are not supported yet"),
+				"leave validation out, and judge the model by its suites");
 	if (!o->schedule ||
 	    (strcmp(o->schedule, "constant") && strcmp(o->schedule, "linear") && strcmp(o->schedule, "cosine")))
 		return err_set(ERR_INPUT, "schedule: \"%s\"; it must be constant, linear or cosine",
@@ -257,35 +326,47 @@ static double schedule_at(const struct training *t, int64_t k)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
-static void add_example(struct pass *p, const struct train_example *e)
+void train_add_example(struct pass *p, const struct train_example *e)
 {
-	int row = pass_add(p, e->ids, rows_of(e));
+	int row = pass_add(p, e->ids, train_rows(e));
 
 	for (int i = 1; i < e->n; i++)
 		if (e->counts[i])
 			pass_want(p, row + i - 1, e->ids[i]);
 }
 
-/* Forward and backward of one micro-batch, which begins at example `at` of the step; gives the example behind it. */
+size_t train_fill(struct training *t, const uint32_t *units, size_t at, size_t n)
+{
+	struct pass *p = &t->pass;
+
+	pass_clear(p);
+	for (; at < n; at++) {
+		const struct train_example *e = &t->data->examples[units[at]];
+		int rows = unit_rows(e);
+		if (p->T && (!pass_fits(p, rows, rows) || (e->pair && p->n_seqs + 2 > p->size.seqs)))
+			break;
+		train_add_example(p, e);
+		if (e->pair)
+			train_add_example(p, e + 1);
+	}
+	return at;
+}
+
+/* Forward and backward of the micro-batch that begins at unit `at` of the step; gives the one behind it. */
 static int micro_batch(struct training *t, size_t at, size_t *behind, double *nll)
 {
 	struct pass *p = &t->pass;
 	int rc;
 
-	pass_clear(p);
-	for (; at < t->n_batch; at++) {
-		const struct train_example *e = &t->data->examples[t->batch[at]];
-		if (p->T && !pass_fits(p, rows_of(e), rows_of(e)))
-			break;
-		add_example(p, e);
-	}
+	*behind = train_fill(t, t->batch, at, t->n_batch);
+	if (t->o->dpo)
+		return train_dpo_batch(t, at, *behind, nll);
 	for (int i = 0; i < p->n_rows; i++)
 		p->scales[i] = (float)(1.0 / (double)t->batch_counted);
 	transformer_forward(p);
 	rc = transformer_back(p, &t->back);
 	for (int i = 0; i < p->n_rows; i++)
 		*nll -= p->logprob[i];
-	*behind = at;
 	return rc;
 }
 
@@ -333,7 +414,7 @@ static int train_one_step(struct training *t, struct train_step *s)
 	s->lr = t->o->learning_rate * schedule_at(t, s->step - 1);
 	t->back.fresh = true;
 	for (size_t at = 0, micro = 0; !rc && at < t->n_batch; micro++) {
-		t->pass.dropout_key = dropout_key(t, s->step, micro);
+		t->pass.dropout_key = t->o->dpo ? 0 : dropout_key(t, s->step, micro);
 		rc = micro_batch(t, at, &at, &nll);
 	}
 	if (rc)
@@ -354,6 +435,17 @@ static int train_one_step(struct training *t, struct train_step *s)
 /* ---- state ------------------------------------------------------------------------------------------------------- */
 
 #define HASH_FIELD(h, x) checkpoint_hash((h), &(x), sizeof(x))
+
+static uint64_t hash_data(uint64_t h, const struct train_data *data)
+{
+	for (size_t i = 0; i < data->n; i++) {
+		const struct train_example *e = &data->examples[i];
+		h = checkpoint_hash(h, e->ids, (size_t)e->n * sizeof(int32_t));
+		h = checkpoint_hash(h, e->counts, (size_t)e->n);
+		h = HASH_FIELD(h, e->source);
+	}
+	return checkpoint_hash(h, data->weights, data->n_sources * sizeof(*data->weights));
+}
 
 static int hash_weights(const struct model *m, uint64_t h, uint64_t *out)
 {
@@ -386,9 +478,11 @@ static int fingerprint(const struct training *t, uint64_t *out)
 	const struct train_options *o = t->o;
 	const struct model *m = t->m;
 	const double reals[] = { o->learning_rate, o->min_lr_ratio, o->weight_decay, o->beta1, o->beta2,
-				 o->eps,           o->clip,         o->warmup_ratio, o->epochs };
+				 o->eps,           o->clip,         o->warmup_ratio, o->epochs,
+				 o->dpo_beta };
 	const int64_t ints[] = {
-		t->steps, t->warmup, t->batch_tokens, t->micro_tokens, o->max_steps > 0, m->config.tied
+		t->steps, t->warmup, t->batch_tokens, t->micro_tokens, o->max_steps > 0, m->config.tied, o->dpo,
+		o->count_first
 	};
 	uint64_t h = checkpoint_hash(1, m->be->numerics, strlen(m->be->numerics));
 
@@ -410,10 +504,10 @@ static int fingerprint(const struct training *t, uint64_t *out)
 	h = HASH_FIELD(h, m->config.kv_heads);
 	for (size_t i = 0; i < m->n_tensors; i++)
 		h = checkpoint_hash(h, m->tensors[i].dims, sizeof(m->tensors[i].dims));
-	for (size_t i = 0; i < t->data->n; i++) {
-		const struct train_example *e = &t->data->examples[i];
-		h = checkpoint_hash(h, e->ids, (size_t)e->n * sizeof(int32_t));
-		h = checkpoint_hash(h, e->counts, (size_t)e->n);
+	h = hash_data(h, t->data);
+	if (o->validation) {
+		const int64_t how[] = { o->eval_every, o->patience, o->keep_last };
+		h = hash_data(HASH_FIELD(h, how), o->validation);
 	}
 	return hash_weights(m, h, out);
 }
@@ -447,7 +541,10 @@ static int open_training(struct training *t)
 											    : t->micro_tokens,
 					.keep = true,
 					.checkpointing = t->o->checkpointing };
-	const struct pass_part states[] = { { &t->state.m, t->n_trained }, { &t->state.v, t->n_trained } };
+	size_t best = t->o->validation && !t->o->keep_last ? t->n_trained : 0;
+	const struct pass_part states[] = { { &t->state.m, t->n_trained },
+					    { &t->state.v, t->n_trained },
+					    { &t->state.best, best } };
 	int rc = pass_open(&t->pass, t->m, &size);
 
 	if (!rc)
@@ -472,6 +569,7 @@ static void close_training(struct training *t)
 	free(t->useful);
 	free(t->order);
 	free(t->batch);
+	free(t->reference);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -506,14 +604,66 @@ static int after_step(struct training *t, const struct train_step *s)
 	return rc;
 }
 
+/* ---- validation ---------------------------------------------------------------------------------------------------- */
+
+static bool time_to_validate(const struct training *t, const struct train_step *s)
+{
+	if (!t->o->validation)
+		return false;
+	if (s->step == t->steps || t->state.cursor.seen == t->total)
+		return true;
+	return t->o->eval_every > 0 ? s->step % t->o->eval_every == 0 : t->state.cursor.at == (int64_t)t->n;
+}
+
+/* The loss of the validation data, if it is time; the best weights so far are put aside. */
+static int validate(struct training *t, struct train_step *s)
+{
+	struct train_state *best = &t->state;
+	int rc;
+
+	s->validation = NAN;
+	if (!time_to_validate(t, s))
+		return 0;
+	rc = train_loss(t->m, t->o->validation, t->micro_tokens, &s->validation, NULL);
+	if (rc)
+		return err_context(rc, "validation behind step %lld", (long long)s->step);
+	if (best->best_step && s->validation >= best->best_loss) {
+		best->worse++;
+		return 0;
+	}
+	best->best_step = s->step;
+	best->best_loss = s->validation;
+	best->worse = 0;
+	if (best->best)
+		t->m->be->copy(t->m->be, best->best, t->trained, t->n_trained * sizeof(float));
+	return t->m->be->sync(t->m->be);
+}
+
+static bool out_of_patience(const struct training *t)
+{
+	return t->o->patience > 0 && t->state.worse >= t->o->patience;
+}
+
+static int restore_best(struct training *t)
+{
+	if (!t->state.best || !t->state.best_step)
+		return 0;
+	t->m->be->copy(t->m->be, t->trained, t->state.best, t->n_trained * sizeof(float));
+	return t->m->be->sync(t->m->be);
+}
+
+/* ---- the loop itself ----------------------------------------------------------------------------------------------- */
+
 static int train_loop(struct training *t, struct train_result *out)
 {
 	struct train_step s = { 0 };
 	int rc = 0;
 
 	t->started = t->saved = clock_seconds();
-	while (!rc && t->state.cursor.step < t->steps && next_batch(t, &t->state.cursor)) {
+	while (!rc && !out_of_patience(t) && t->state.cursor.step < t->steps && next_batch(t, &t->state.cursor)) {
 		rc = train_one_step(t, &s);
+		if (!rc)
+			rc = validate(t, &s);
 		if (rc)
 			break;
 		if (s.step == 1)
@@ -521,7 +671,12 @@ static int train_loop(struct training *t, struct train_result *out)
 		t->state.last_loss = s.loss;
 		rc = after_step(t, &s);
 	}
+	if (!rc)
+		rc = restore_best(t);
 	out->steps = t->state.cursor.step;
+	out->best_step = t->state.best_step;
+	out->best_validation = t->state.best_step ? t->state.best_loss : NAN;
+	out->stopped_early = out_of_patience(t);
 	out->tokens = t->state.cursor.tokens;
 	out->first_loss = t->state.first_loss;
 	out->last_loss = t->state.last_loss;
@@ -556,6 +711,9 @@ static int prepare(struct training *t)
 	rc = choose_examples(t);
 	if (rc)
 		return rc;
+	rc = open_order(t);
+	if (rc)
+		return rc;
 	t->batch = mem_array((size_t)t->batch_tokens, sizeof(*t->batch)); /* each example has a row at least */
 	return plan_steps(t);
 }
@@ -569,6 +727,8 @@ int train_run(struct model *m, const struct train_data *data, const struct train
 
 	if (!rc)
 		rc = open_training(&t);
+	if (!rc && o->dpo) /* before a resume changes the weights */
+		rc = train_dpo_reference(&t);
 	if (!rc)
 		rc = resume(&t, &result.resumed);
 	if (!rc)
@@ -599,11 +759,11 @@ static int loss_of_data(struct training *t, double *nll, int64_t *counted)
 	int rc = 0;
 
 	pass_clear(p);
-	for (size_t i = 0; !rc && i < t->n; i++) {
+	for (size_t i = 0; !rc && i < t->n_useful; i++) {
 		const struct train_example *e = &t->data->examples[t->useful[i]];
-		if (p->T && !pass_fits(p, rows_of(e), rows_of(e)))
+		if (p->T && !pass_fits(p, train_rows(e), train_rows(e)))
 			rc = loss_of_batch(p, nll, counted);
-		add_example(p, e);
+		train_add_example(p, e);
 	}
 	return rc ? rc : loss_of_batch(p, nll, counted);
 }
