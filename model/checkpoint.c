@@ -291,18 +291,38 @@ static int read_eos(struct model *m)
 	return 0;
 }
 
+static int read_config(struct model_config *config, json_t **source, const char *dir)
+{
+	char *name = path_join(dir, "config.json");
+	int rc = read_member(source, dir, "config.json");
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_hint(err_set(ERR_INPUT, "%s: no config.json", dir), "name a Hugging Face folder");
+	if (!rc)
+		rc = model_config_parse(config, *source, name);
+	free(name);
+	return rc;
+}
+
+int model_folder_params(const char *dir, uint64_t *params)
+{
+	struct model_config config;
+	json_t *source = NULL;
+	int rc = read_config(&config, &source, dir);
+
+	if (!rc)
+		*params = model_config_params(&config);
+	json_decref(source);
+	return rc;
+}
+
 int model_open_folder(struct model **out, struct shards *shards, const char *dir)
 {
 	struct model_config config;
 	struct model *m = NULL;
 	json_t *source = NULL;
-	char *name = path_join(dir, "config.json");
-	int rc = read_member(&source, dir, "config.json");
+	int rc = read_config(&config, &source, dir);
 
-	if (rc == ERR_NOTFOUND)
-		rc = err_hint(err_set(ERR_INPUT, "%s: no config.json", dir), "name a Hugging Face folder");
-	if (!rc)
-		rc = model_config_parse(&config, source, name);
 	if (!rc)
 		rc = shards_open(shards, dir);
 	if (!rc) {
@@ -320,7 +340,6 @@ int model_open_folder(struct model **out, struct shards *shards, const char *dir
 	if (!rc)
 		rc = read_eos(m) ? err_context(ERR_INPUT, "%s", dir) : 0;
 	json_decref(source);
-	free(name);
 	if (rc)
 		model_free(m);
 	else

@@ -297,6 +297,41 @@ int train_data_add(struct train_data *d, const struct tokenizer *tok, const char
 	return rc;
 }
 
+static void move_example(struct train_data *to, struct train_example *e, int source)
+{
+	MEM_GROW(to->examples, to->n, to->cap);
+	to->examples[to->n] = *e;
+	to->examples[to->n++].source = source;
+	e->ids = NULL;
+}
+
+/* Units that are drawn leave a gap, which is closed behind. */
+void train_data_split(struct train_data *d, struct train_data *held, double share, uint64_t seed)
+{
+	size_t units = 0, kept = 0, take;
+	uint32_t *order = mem_array(d->n + 1, sizeof(*order));
+	struct rng r;
+
+	for (size_t i = 0; i < d->n; i += d->examples[i].pair ? 2 : 1)
+		order[units++] = (uint32_t)i;
+	take = (size_t)(share * (double)units + 0.5);
+	take = take < 1 && units > 1 ? 1 : take;
+	rng_seed(&r, seed, 0x5b1e);
+	rng_shuffle(&r, order, units);
+	for (size_t u = 0; u < take; u++) {
+		struct train_example *e = &d->examples[order[u]];
+		bool pair = e->pair;
+		move_example(held, e, 0);
+		if (pair)
+			move_example(held, e + 1, 0);
+	}
+	for (size_t i = 0; i < d->n; i++)
+		if (d->examples[i].ids)
+			d->examples[kept++] = d->examples[i];
+	d->n = kept;
+	free(order);
+}
+
 void train_data_release(struct train_data *d)
 {
 	for (size_t i = 0; i < d->n; i++) {

@@ -83,6 +83,7 @@ struct model_config {          /* the members of config.json that the arithmetic
 /* ERR_INPUT names the key that is wrong or that asks for arithmetic which is not built. */
 int model_config_parse(struct model_config *out, const json_t *config, const char *name);
 uint64_t model_config_params(const struct model_config *c);
+int model_folder_params(const char *dir, uint64_t *params); /* of its config.json */
 
 struct model;
 struct model_load {
@@ -154,6 +155,8 @@ void train_data_source(struct train_data *d, double weight);
  * not NULL. */
 int train_data_add(struct train_data *d, const struct tokenizer *tok, const char *chat_template, int eos_id,
 		   const char *text, size_t len, const char *name, int max_len, size_t *cut);
+/* Moves a share of the units (examples, or pairs) of each source to `held`, by seed; at least one of two. */
+void train_data_split(struct train_data *d, struct train_data *held, double share, uint64_t seed);
 void train_data_release(struct train_data *d);
 
 struct train_options {

@@ -233,20 +233,8 @@ static const char *const training_keys[] = {
 /* What the configuration can say and this version's training cannot do. */
 static int refuse_unbuilt(const struct config_finetune *f, const struct yaml *y, const json_t *v)
 {
-	static const char *const keys[] = { "validation", "validation_split", "gradient_checkpointing", "adapter",
-					    "count" };
-
-	if (f->method == METHOD_LORA)
-		return yaml_error(y, v, json_object_get(v, "method") ? "method" : "rank",
-				  "method lora is not built yet; use method: full");
-	if (f->dpo)
-		return yaml_error(y, v, "objective", "objective dpo is not built yet");
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (json_object_get(v, keys[i]))
-			return yaml_error(y, v, keys[i], "%s is not built yet", keys[i]);
-	for (size_t i = 0; i < f->data.n; i++)
-		if (f->weights[i] != 1)
-			return yaml_error(y, v, "data", "weights of data are not built yet");
+	if (f->dpo && (f->validation.n || f->validation_split > 0))
+		return yaml_error(y, v, "objective", "validation data for objective: dpo are not built yet");
 	return 0;
 }
 

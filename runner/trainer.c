@@ -18,6 +18,7 @@
 
 struct curve {
 	json_t *points; /* [step, loss, lr, grad_norm, tokens per second] */
+	json_t *validation; /* [step, loss] */
 	int64_t every, n, tokens;
 	double sum, seconds;
 };
@@ -48,12 +49,47 @@ static void curve_add(struct curve *c, const struct train_step *s)
 
 static int on_step(const struct train_step *s, void *arg)
 {
-	curve_add(arg, s);
+	struct curve *c = arg;
+
+	curve_add(c, s);
+	if (isfinite(s->validation))
+		json_array_append_new(c->validation,
+				      json_pack("[I,o]", (json_int_t)s->step, point_number(s->validation)));
 	if (s->step == 1)
 		progress_begin("train", (uint64_t)s->steps, "step");
 	progress_at((uint64_t)s->step, "loss %.3f  %.0f tokens/s", s->loss,
 		    s->seconds > 0 ? (double)s->tokens / s->seconds : 0);
 	return 0;
+}
+
+/* ---- options ---------------------------------------------------------------------------------------------------------------- */
+
+#define LORA_FROM 1000000000u /* parameters above which all of them are not trained unless that is asked for */
+
+static bool wants_lora(const struct config_finetune *f, uint64_t params)
+{
+	return f->present && (f->method == METHOD_LORA || (f->method == METHOD_AUTO && params > LORA_FROM));
+}
+
+/* The configuration's words as the engine's options; targets end in NULL and are the caller's to free. */
+static struct train_options train_options_of(const struct config_finetune *f, const char ***targets)
+{
+	struct train_options o = f->train;
+
+	*targets = NULL;
+	if (f->targets.n) {
+		*targets = mem_array(f->targets.n + 1, sizeof(**targets));
+		memcpy(*targets, f->targets.items, f->targets.n * sizeof(**targets));
+	}
+	o.lora = (struct lora_options){ f->rank, f->alpha, f->lora_dropout, *targets };
+	o.checkpointing = f->checkpointing;
+	o.dpo = f->dpo;
+	o.dpo_beta = f->beta;
+	o.count_first = f->count_first;
+	o.eval_every = f->eval_every;
+	o.patience = f->patience;
+	o.keep_last = !f->keep_best;
+	return o;
 }
 
 /* ---- the start: fresh or loaded ---------------------------------------------------------------------------------------------- */
@@ -154,6 +190,35 @@ static int copy_side_file(const char *name, void *arg)
 	return rc;
 }
 
+/* The adapter's folder, out of the commit; *out is NULL if there is none to merge. */
+static int export_adapter(struct run *run, const char *work, char **out)
+{
+	const char *path = run->product->finetune.adapter;
+
+	*out = NULL;
+	if (!path)
+		return 0;
+	*out = path_join(work, "adapter");
+	int rc = fs_remove_tree(*out);
+	return rc ? rc : tree_export(run->tree, path, *out);
+}
+
+static int load_base(struct run *run, const char *base, const char *work, struct model **model)
+{
+	const struct config_finetune *f = &run->product->finetune;
+	char *adapter = NULL;
+	uint64_t params = 0;
+	int rc = export_adapter(run, work, &adapter);
+
+	if (rc == 0)
+		rc = model_folder_params(base, &params);
+	if (rc == 0)
+		rc = model_load(model, base, run->backend,
+				&(struct model_load){ .train = !wants_lora(f, params), .adapter = adapter });
+	free(adapter);
+	return rc;
+}
+
 static int start_loaded(struct run *run, const char *work, const char *out, struct model **model,
 			struct tokenizer **tok)
 {
@@ -167,7 +232,7 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	if (rc == 0)
 		rc = tokenizer_load(tok, base);
 	if (rc == 0)
-		rc = model_load(model, base, run->backend, &(struct model_load){ .train = true });
+		rc = load_base(run, base, work, model);
 	if (rc == 0 && tokenizer_size(*tok) > model_config(*model)->vocab_size)
 		rc = err_set(ERR_INPUT,
 			     "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",
@@ -180,8 +245,23 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 
 /* ---- training ------------------------------------------------------------------------------------------------------------- */
 
+/* Held-out files go to `held`, the others to `data`, each a source with its weight. */
+static int load_file(struct run *run, const struct run_data *file, struct train_data *to, const struct tokenizer *tok,
+		     const struct chat *chat, int eos_id, int longest, size_t *cut)
+{
+	struct buf text = BUF_INIT(DATA_MAX);
+	int rc = tree_read(run->tree, file->path, &text);
+
+	train_data_source(to, file->validation || !(file->weight > 0) ? 1 : file->weight);
+	if (rc == 0)
+		rc = train_data_add(to, tok, chat_source(chat), eos_id, buf_str(&text), text.len, file->path, longest,
+				    cut);
+	buf_release(&text);
+	return rc;
+}
+
 static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, const char *dir,
-		     struct train_data *data)
+		     struct train_data *data, struct train_data *held)
 {
 	struct chat *chat = NULL;
 	const struct config_finetune *f = &run->product->finetune;
@@ -191,16 +271,11 @@ static int load_data(struct run *run, const struct model *model, const struct to
 
 	if (rc == 0 && longest > context)
 		rc = err_set(ERR_INPUT, "finetune.max_length is %d, and the model's context %d", longest, context);
-
-	for (size_t i = 0; rc == 0 && i < run->n_data; i++) {
-		struct buf text = BUF_INIT(DATA_MAX);
-
-		rc = tree_read(run->tree, run->data[i].path, &text);
-		if (rc == 0)
-			rc = train_data_add(data, tok, chat_source(chat), model_config(model)->eos_id, buf_str(&text),
-					    text.len, run->data[i].path, longest, &cut);
-		buf_release(&text);
-	}
+	for (size_t i = 0; rc == 0 && i < run->n_data; i++)
+		rc = load_file(run, &run->data[i], run->data[i].validation ? held : data, tok, chat,
+			       model_config(model)->eos_id, longest, &cut);
+	if (rc == 0 && f->validation_split > 0)
+		train_data_split(data, held, f->validation_split, f->train.seed);
 	chat_free(chat);
 	if (cut)
 		run_note(run, "%zu training examples are longer than %s of %d tokens and were cut", cut,
@@ -208,28 +283,75 @@ static int load_data(struct run *run, const struct model *model, const struct to
 	return rc;
 }
 
-static int train(struct run *run, struct model *model, const struct tokenizer *tok, const char *work, const char *out)
+static void tell(struct run *run, const struct train_result *r, const struct curve *c, bool lora)
 {
-	struct train_data data = { 0 };
+	run->training = json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", lora ? "lora" : "full", "steps",
+				  (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "first_loss", r->first_loss,
+				  "last_loss", r->last_loss, "seconds", r->seconds, "resumed", r->resumed, "curve",
+				  c->points);
+	if (!r->best_step)
+		return;
+	json_object_set(run->training, "validation", c->validation);
+	json_object_set_new(run->training, "best_step", json_integer(r->best_step));
+	json_object_set_new(run->training, "best_validation", point_number(r->best_validation));
+	json_object_set_new(run->training, "stopped_early", json_boolean(r->stopped_early));
+}
+
+static int train(struct run *run, struct model *model, const struct tokenizer *tok, const struct train_options *how,
+		 bool lora, const char *work, const char *out)
+{
+	struct train_data data = { 0 }, held = { 0 };
+	struct train_options o = *how;
 	struct train_result result;
-	struct curve curve = { .points = json_array() };
+	struct curve curve = { .points = json_array(), .validation = json_array() };
 	char *checkpoints = path_join(work, "checkpoints");
 	const struct train_hooks hooks = { on_step, &curve, checkpoints, 30 };
-	int rc = load_data(run, model, tok, out, &data);
+	int rc = load_data(run, model, tok, out, &data, &held);
 
+	o.validation = held.n ? &held : NULL;
 	if (rc == 0)
 		rc = fs_mkdirs(checkpoints);
 	if (rc == 0)
-		rc = train_run(model, &data, &run->product->finetune.train, &hooks, &result);
+		rc = train_run(model, &data, &o, &hooks, &result);
 	progress_end();
 	if (rc == 0)
-		run->training = json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", "full", "steps",
-					  (json_int_t)result.steps, "tokens", (json_int_t)result.tokens, "first_loss",
-					  result.first_loss, "last_loss", result.last_loss, "seconds", result.seconds,
-					  "resumed", result.resumed, "curve", curve.points);
+		tell(run, &result, &curve, lora);
 	json_decref(curve.points);
+	json_decref(curve.validation);
 	train_data_release(&data);
+	train_data_release(&held);
 	free(checkpoints);
+	return rc;
+}
+
+/* The factors of LoRA beside the merged weights, in a folder that transformers does not look into. */
+static int save_adapter(struct run *run, const struct model *model, const char *out)
+{
+	char *dir = path_join(out, "adapter");
+	int rc = model_save_adapter(model, dir, run->product->base.text);
+
+	free(dir);
+	return rc;
+}
+
+static int finetune(struct run *run, struct model *model, const struct tokenizer *tok, const char *work, const char *out)
+{
+	const struct config_finetune *f = &run->product->finetune;
+	bool lora = wants_lora(f, model_config_params(model_config(model)));
+	const char **targets;
+	struct train_options o = train_options_of(f, &targets);
+	int rc = 0;
+
+	if (lora && run->product->base.kind == BASE_INIT)
+		rc = err_hint(err_set(ERR_INPUT, "finetune.method: lora needs a trained base, and base.init is fresh"),
+			      "use method: full");
+	if (rc == 0 && lora)
+		rc = model_add_lora(model, &o.lora, o.seed);
+	if (rc == 0)
+		rc = train(run, model, tok, &o, lora, work, out);
+	if (rc == 0 && lora && f->export_adapter)
+		rc = save_adapter(run, model, out);
+	free(targets);
 	return rc;
 }
 
@@ -243,7 +365,7 @@ int trainer_own(struct run *run, const char *work, const char *out)
 		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &model, &tok)
 							  : start_loaded(run, work, out, &model, &tok);
 	if (rc == 0 && run->product->finetune.present)
-		rc = train(run, model, tok, work, out);
+		rc = finetune(run, model, tok, work, out);
 	if (rc == 0)
 		rc = model_save(model, out);
 	model_free(model);
