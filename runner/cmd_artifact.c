@@ -1,5 +1,6 @@
 /* cmd_artifact.c: `assay artifact export|verify`: what the store holds, taken out and checked. */
 #include "base/base.h"
+#include "model/model.h"
 #include "runner/cmd.h"
 
 #include <sys/stat.h>
@@ -44,6 +45,22 @@ static int export(struct place *place, const char *name, char *out)
 	return rc;
 }
 
+/* One GGUF file, out of a stored version or of a folder. */
+static int export_gguf(struct place *place, const char *name, const char *out, const char *type)
+{
+	struct model_dir dir = { 0 };
+	int rc = fs_exists(out) ? err_set(ERR_INPUT, "%s exists already", out) : 0;
+
+	if (rc == 0)
+		rc = model_dir_open(&dir, &place->home, name);
+	if (rc == 0)
+		rc = model_export_gguf(dir.path, out, type);
+	if (rc == 0)
+		printf("%s: a GGUF file that llama.cpp loads\n", out);
+	model_dir_close(&dir);
+	return rc;
+}
+
 static int print_bad(const char *hex, const char *why, void *arg)
 {
 	int64_t *n = arg;
@@ -69,12 +86,19 @@ static int verify(struct place *place)
 
 int cmd_artifact(int argc, char **argv)
 {
-	const struct opt opts[] = { OPT_END };
+	const char *type = "auto";
+	const struct opt opts[] = {
+		OPT_TEXT(0, "type", &type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
+		OPT_END,
+	};
 	const struct opt_usage usage = { "artifact",
-					 "export MODEL@VERSION DIR | verify",
+					 "export MODEL@VERSION DIR|FILE.gguf | verify",
 					 "take a stored model out, or check every object",
-					 "export writes a Hugging Face folder that transformers loads as it is.\n\n"
-					 "  assay artifact export dates@production out/\n  assay artifact verify",
+					 "export writes a Hugging Face folder that transformers loads as it is, or one GGUF "
+					 "file for llama.cpp (then MODEL may be a folder, too).\n\n"
+					 "  assay artifact export dates@production out/\n"
+					 "  assay artifact export dates@production dates.gguf --type q8_0\n"
+					 "  assay artifact verify",
 					 1,
 					 3 };
 	struct place place;
@@ -83,12 +107,14 @@ int cmd_artifact(int argc, char **argv)
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
 	rc = place_open(&place);
-	if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3)
+	if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3 && path_has_suffix(argv[2], ".gguf"))
+		rc = export_gguf(&place, argv[1], argv[2], type);
+	else if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3)
 		rc = export(&place, argv[1], argv[2]);
 	else if (rc == 0 && strcmp(argv[0], "verify") == 0 && argc == 1)
 		rc = verify(&place);
 	else if (rc == 0)
-		rc = err_set(ERR_USAGE, "assay artifact: export MODEL@VERSION DIR, or verify");
+		rc = err_set(ERR_USAGE, "assay artifact: export MODEL@VERSION DIR, export MODEL FILE.gguf, or verify");
 	place_close(&place);
 	return rc;
 }

@@ -297,8 +297,6 @@ static void test_config_parse__finetune_is_checked(void **state)
 		{ "finetune: {data: []}\n", "3:12", "finetune needs data" },
 		{ "finetune:\n  data: 7\n", "4:3", "data is a path, {path: …, weight: …}, or a list" },
 		{ "finetune:\n  data: a\n  epoch: 1\n", "5:3", "did you mean \"epochs\"?" },
-		{ "finetune:\n  data: a\n  rank: 4\n", "5:3", "method lora is not built yet" },
-		{ "finetune:\n  data: a\n  method: lora\n", "5:3", "method lora is not built yet" },
 		{ "finetune:\n  data: a\n  method: dpo\n", "5:3", "method dpo is not known; known: auto, full, lora" },
 		{ "finetune:\n  data: a\n  rank: 0\n", "5:3", "rank" },
 		{ "finetune:\n  data: a\n  method: full\n  rank: 8\n", "6:3", "rank is a key of method: lora" },
