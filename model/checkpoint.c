@@ -159,7 +159,7 @@ static int load_tensor(struct loader *l, const struct tensor *t)
 			be->upload(be, to, rows, t->count * sizeof(float));
 		return rc;
 	}
-	rc = load_rows(l, t, x->w.type == KERNELS_F32, &rows);
+	rc = load_rows(l, t, x->w.type == KERNELS_F32 && strcmp(t->dtype, "F32") != 0, &rows);
 	if (!rc)
 		be->pack(be, &x->w, rows, row0, t->rows);
 	return rc;

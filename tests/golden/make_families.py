@@ -95,7 +95,8 @@ for seed, (name, config) in enumerate(families.items()):
     if name == "gpt2":  # the hub's gpt2 leaves the prefix out
         path = os.path.join(folder, "model.safetensors")
         save_file({k.removeprefix("transformer."): v for k, v in load_file(path).items()}, path, {"format": "pt"})
-    model = model.float().train()
+    # read again, not cast: a cast to bf16 and back would round the frequencies of the positions, too
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").train()
     loss, rows = loss_of(model)
     loss.backward()
     out = {"logits": torch.cat(rows).contiguous(), "loss": loss.detach().reshape(1),
