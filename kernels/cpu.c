@@ -1,6 +1,6 @@
 /* cpu.c: the fast CPU back end: its memory, its threads, its table.
  *
- * The operations stand in cpu_gemm.c, cpu_attn.c, cpu_norm.c, cpu_pointwise.c, cpu_loss.c and cpu_optim.c; cpu_ref.c says
+ * The operations stand in cpu_gemm.c, cpu_pack.c, cpu_attn.c, cpu_norm.c, cpu_pointwise.c, cpu_loss.c and cpu_optim.c; cpu_ref.c says
  * what each must give. Laws for all of them:
  *   - Threads divide rows, columns or blocks of a size that is fixed; they never divide a sum, unless its parts are
  *     fixed blocks that are added in order. So the number of threads changes no bit.
@@ -17,16 +17,16 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 #define CPU_ISA "x86-64-v3"
-#define GEMM(form) cpu_gemm_##form
+#define LINEAR(form) cpu_##form
 #elif defined(__x86_64__)
 #define CPU_ISA "x86-64-blis"
-#define GEMM(form) cpu_blis_##form
+#define LINEAR(form) cpu_blis_##form
 #elif defined(__aarch64__)
 #define CPU_ISA "armv8-blis"
-#define GEMM(form) cpu_blis_##form
+#define LINEAR(form) cpu_blis_##form
 #else
 #define CPU_ISA "generic-blis"
-#define GEMM(form) cpu_blis_##form
+#define LINEAR(form) cpu_blis_##form
 #endif
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
@@ -145,7 +145,7 @@ void cpu_close(struct backend *be)
 
 static const struct backend cpu_table = {
 	.name = "cpu",
-	.numerics = "cpu-1/f32/" CPU_ISA,
+	.numerics = "cpu-2/f32/" CPU_ISA,
 	.alloc = cpu_alloc,
 	.free = cpu_free,
 	.upload = cpu_copy,
@@ -153,21 +153,34 @@ static const struct backend cpu_table = {
 	.copy = cpu_copy,
 	.zero = cpu_zero,
 	.sync = cpu_sync,
-	.gemm_nt = GEMM(nt),
-	.gemm_nn = GEMM(nn),
-	.gemm_tn = GEMM(tn),
+	.packed_bytes = cpu_packed_bytes,
+	.pack = cpu_pack,
+	.unpack = cpu_unpack,
+	.linear = LINEAR(linear),
+	.linear_dx = LINEAR(linear_dx),
+	.linear_dw = LINEAR(linear_dw),
+	.linear_db = cpu_linear_db,
 	.embed = cpu_embed,
 	.embed_back = cpu_embed_back,
 	.rmsnorm = cpu_rmsnorm,
 	.rmsnorm_back = cpu_rmsnorm_back,
+	.layernorm = cpu_layernorm,
+	.layernorm_back = cpu_layernorm_back,
+	.headnorm = cpu_headnorm,
+	.headnorm_back = cpu_headnorm_back,
 	.rope = cpu_rope,
 	.attn = cpu_attn,
 	.attn_back = cpu_attn_back,
 	.swiglu = cpu_swiglu,
 	.swiglu_back = cpu_swiglu_back,
+	.gelu = cpu_gelu,
+	.gelu_back = cpu_gelu_back,
+	.dropout = cpu_dropout,
+	.scale = cpu_scale,
 	.add = cpu_add,
 	.gather = cpu_gather,
 	.scatter_add = cpu_scatter_add,
+	.put_rows = cpu_put_rows,
 	.logprob = cpu_logprob,
 	.xent_back = cpu_xent_back,
 	.sumsq = cpu_sumsq,
@@ -178,8 +191,8 @@ static const struct backend cpu_table = {
 int cpu_open(struct backend **out, int threads)
 {
 #if defined(__x86_64__) && defined(__AVX2__)
-	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-		return err_set(ERR_ENV, "cpu: this build needs a processor of level x86-64-v3 (AVX2 and FMA)");
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+		return err_set(ERR_ENV, "cpu: this build needs a processor of level x86-64-v3 (AVX2, FMA and F16C)");
 #endif
 	struct backend *be = mem_copy(&cpu_table, sizeof(cpu_table));
 	be->threads = threads;

@@ -43,6 +43,13 @@ static size_t padded(int head_dim)
 	return ((size_t)head_dim + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
 }
 
+/* out[panel of 16 keys][D][16] = the keys, transposed; row j of the tile stands at rows[j] */
+static void pack_key_rows(float *out, const float *const *rows, int n, int D)
+{
+	for (int j = 0; j < n; j += TILE_COLS, out += (size_t)D * TILE_COLS)
+		pack_pointers(out, rows + j, min_int(TILE_COLS, n - j), D);
+}
+
 /* out[panel of 16 keys][D][16] = the keys, transposed */
 static void pack_keys(float *out, const float *k, size_t stride, int n, int D)
 {
@@ -92,11 +99,13 @@ static size_t rows_floats(int n, int D)
 	return (size_t)KEYS * 2 * padded(D) + (size_t)n * (2 * padded(D) + KEYS + 2);
 }
 
-/* One row meets n keys of a tile: scores become weights, what was gathered is scaled to the new maximum */
-static void softmax_step(float *s, int n, float *top, float *sum, float *acc, size_t Dp)
+/* One row meets keys from..n of a tile: scores become weights, what was gathered is scaled to the new maximum */
+static void softmax_step(float *s, int from, int n, float *top, float *sum, float *acc, size_t Dp)
 {
 	const float none = -__builtin_inff();
 	int whole = (n + 7) / 8 * 8;
+	for (int j = 0; j < from; j++)
+		s[j] = none;
 	for (int j = n; j < whole; j++)
 		s[j] = none;
 	v8f m = v8f_all(none);
@@ -119,15 +128,30 @@ static void softmax_step(float *s, int n, float *top, float *sum, float *acc, si
 			v8f_store(acc + d, v8f_load(acc + d) * v8f_all(keep));
 }
 
-/* Rows r..r+rows of the task meet the packed tile of keys; row i may see seen[i] > 0 of them, ascending */
-static void rows_step(struct attn_rows *w, int r, int rows, const int *seen)
+/* Weighted values of one row: keys from..to, ascending, as one chain */
+static void add_values(struct attn_rows *w, const float *s, float *acc, int from, int to)
+{
+	for (size_t d = 0; from < to && d < w->Dp; d += TILE_COLS)
+		tile(1, s + from, KEYS, 1, w->values + (size_t)from * w->Dp + d, w->Dp, acc + d, w->Dp, TILE_COLS,
+		     to - from, TILE_CHAIN);
+}
+
+/* Rows r..r+rows of the task meet the packed tile of keys; row i sees keys from[i] .. seen[i], both ascending with i */
+static void rows_step(struct attn_rows *w, int r, int rows, const int *from, const int *seen)
 {
 	float *s = w->scores + (size_t)r * KEYS, *acc = w->acc + (size_t)r * w->Dp;
-	for (int j = 0; j < seen[rows - 1]; j += TILE_COLS)
+	for (int j = from[0] / TILE_COLS * TILE_COLS; j < seen[rows - 1]; j += TILE_COLS)
 		tile(rows, w->q + (size_t)r * w->D, w->D, 1, w->keys + (size_t)j * w->D, TILE_COLS, s + j, KEYS,
 		     TILE_COLS, (int)w->D, TILE_SET);
 	for (int i = 0; i < rows; i++)
-		softmax_step(s + i * KEYS, seen[i], &w->top[r + i], &w->sum[r + i], acc + (size_t)i * w->Dp, w->Dp);
+		if (from[i] < seen[i])
+			softmax_step(s + i * KEYS, from[i], seen[i], &w->top[r + i], &w->sum[r + i],
+				     acc + (size_t)i * w->Dp, w->Dp);
+	if (from[rows - 1] > 0) { /* a window ends in this tile */
+		for (int i = 0; i < rows; i++)
+			add_values(w, s + i * KEYS, acc + (size_t)i * w->Dp, from[i], seen[i]);
+		return;
+	}
 	for (size_t d = 0; d < w->Dp; d += TILE_COLS) {
 		int all = seen[0]; /* what all rows see goes together, the rest row by row: the same chain */
 		tile(rows, s, KEYS, 1, w->values + d, w->Dp, acc + d, w->Dp, TILE_COLS, all, TILE_CHAIN);
@@ -165,7 +189,37 @@ static void rows_end(const struct attn *a, struct attn_rows *w, size_t row, int 
 
 static int seq_keys(const struct kernels_seqs *seqs, int s)
 {
-	return seqs->k_len ? seqs->k_len[s] : seqs->k_start[s + 1] - seqs->k_start[s];
+	return seqs->k_start[s + 1] - seqs->k_start[s];
+}
+
+/* Where keys j.. of a sequence, and their values, stand: in this batch, or in the cache */
+static void find_keys(const struct attn *a, int seq, int j, int n, size_t head, const float **keys, const float **values)
+{
+	const struct kernels_seqs *seqs = a->seqs;
+	const struct kernels_attn *shape = a->shape;
+	for (int i = 0; i < n; i++) {
+		int at = seqs->k_start[seq] + j + i, row = seqs->k_rows ? seqs->k_rows[at] : at;
+		bool cached = row < 0;
+		size_t off = cached ? (size_t)(-1 - row) * (size_t)seqs->cache_stride
+				    : (size_t)row * (size_t)shape->kv_stride;
+		keys[i] = (cached ? seqs->cache_k : a->k) + off + head;
+		values[i] = (cached ? seqs->cache_v : a->v) + off + head;
+	}
+}
+
+static void load_tile(const struct attn *a, struct attn_rows *w, int seq, int j, int n, int kv_head)
+{
+	const float *keys[KEYS], *values[KEYS];
+	find_keys(a, seq, j, n, (size_t)kv_head * w->D, keys, values);
+	pack_key_rows(w->keys, keys, n, (int)w->D);
+	for (int i = 0; i < n; i++)
+		pack_rows(w->values + (size_t)i * w->Dp, w->Dp, values[i], 0, 1, (int)w->D, 1.0f);
+}
+
+/* The first key that position p sees */
+static int window_start(const struct kernels_attn *shape, int p)
+{
+	return shape->window > 0 ? max_int(0, p + 1 - shape->window) : 0;
 }
 
 static void attn_task(const struct attn *a, const struct attn_block *b, int kv_head, float *scratch)
@@ -179,20 +233,20 @@ static void attn_task(const struct attn *a, const struct attn_block *b, int kv_h
 	int first = seq_keys(seqs, b->seq) - (seqs->q_start[b->seq + 1] - seqs->q_start[b->seq]) + b->first;
 	int end = first + b->n; /* keys that the last query sees */
 	rows_begin(a, &w, row, kv_head);
-	for (int j = 0; j < end; j += KEYS) {
+	for (int j = window_start(shape, first) / KEYS * KEYS; j < end; j += KEYS) {
 		int n = min_int(KEYS, end - j);
-		size_t stride = (size_t)shape->kv_stride;
-		size_t at = (size_t)(seqs->k_start[b->seq] + j) * stride + (size_t)kv_head * w.D;
-		pack_keys(w.keys, a->k + at, stride, n, shape->head_dim);
-		pack_rows(w.values, w.Dp, a->v + at, stride, n, shape->head_dim, 1.0f);
+		load_tile(a, &w, b->seq, j, n, kv_head);
 		/* rows whose position lies before this tile are done */
 		int r = max_int(0, j - first) * a->group;
 		for (int rows; r < w.n; r += rows) {
-			int seen[TILE_ROWS];
+			int seen[TILE_ROWS], from[TILE_ROWS];
 			rows = min_int(TILE_ROWS, w.n - r);
-			for (int i = 0; i < rows; i++)
-				seen[i] = min_int(n, first + (r + i) / a->group + 1 - j);
-			rows_step(&w, r, rows, seen);
+			for (int i = 0; i < rows; i++) {
+				int p = first + (r + i) / a->group;
+				seen[i] = min_int(n, p + 1 - j);
+				from[i] = min_int(seen[i], max_int(0, window_start(shape, p) - j));
+			}
+			rows_step(&w, r, rows, from, seen);
 		}
 	}
 	rows_end(a, &w, row, kv_head);
@@ -285,22 +339,27 @@ static float dot(const float *a, const float *b, int n)
 	return v8f_sum(s);
 }
 
-/* p = e^(s - lse) and ds = p (dp - delta) of one query row, of which the first `seen` keys count. ds holds dp. */
-static void back_row(float *p, float *ds, int n, int seen, float lse, float delta)
+/* p = e^(s - lse) and ds = p (dp - delta) of one query row, of which keys from..seen count. ds holds dp. */
+static void back_row(float *p, float *ds, int n, int from, int seen, float lse, float delta)
 {
 	const v8f l = v8f_all(lse), e = v8f_all(delta);
 	int j = 0;
-	for (; j < seen; j += 8) {
+	for (; j < from; j++)
+		p[j] = ds[j] = 0;
+	for (j = from / 8 * 8; j < seen; j += 8) {
 		v8f w = v8f_exp(v8f_load(p + j) - l);
 		v8f_store(p + j, w);
 		v8f_store(ds + j, w * (v8f_load(ds + j) - e));
 	}
+	for (j = from / 8 * 8; j < from; j++)
+		p[j] = ds[j] = 0;
 	for (j = seen; j < n; j++)
 		p[j] = ds[j] = 0;
 }
 
-/* p and ds of a tile of queries and a tile of keys; on the diagonal, query i sees keys 0..i */
-static void back_scores(struct back_tiles *w, int n_queries, int n_keys, bool diagonal, const float *lse,
+/* p and ds of a tile of queries and a tile of keys; on the diagonal, query i sees keys 0..i; beyond it, keys from
+ * hidden + i on, where a window ends in this tile (hidden <= -64: it does not) */
+static void back_scores(struct back_tiles *w, int n_queries, int n_keys, bool diagonal, int hidden, const float *lse,
 			size_t lse_stride, const float *delta)
 {
 	int width = (n_keys + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
@@ -316,6 +375,7 @@ static void back_scores(struct back_tiles *w, int n_queries, int n_keys, bool di
 		}
 		for (int r = 0; r < rows; r++)
 			back_row(w->p + to + r * KEYS, w->ds + to + r * KEYS, width,
+				 min_int(n_keys, max_int(0, hidden + i + r)),
 				 diagonal ? min_int(n_keys, i + r + 1) : n_keys, lse[(size_t)(i + r) * lse_stride],
 				 delta[i + r]);
 	}
@@ -362,9 +422,13 @@ static void back_keys(const struct attn_back *a, struct back_tiles *w, size_t t0
 		for (int i = j; i < n; i += KEYS) {
 			int n_queries = min_int(KEYS, n - i);
 			size_t t = t0 + (size_t)i;
+			/* query i + r sees keys from i + r + 1 - window on */
+			int hidden = shape->window > 0 ? i + 1 - shape->window - j : -KEYS;
+			if (hidden >= n_keys)
+				break;
 			pack_rows(w->q, w->Dp, a->q + t * qs + h * w->D, qs, n_queries, D, shape->scale);
 			pack_rows(w->dout, w->Dp, a->dout + t * os + h * w->D, os, n_queries, D, 1.0f);
-			back_scores(w, n_queries, n_keys, i == j, a->lse + t * (size_t)shape->heads + h,
+			back_scores(w, n_queries, n_keys, i == j, hidden, a->lse + t * (size_t)shape->heads + h,
 				    (size_t)shape->heads, w->delta + (size_t)g * (size_t)n + (size_t)i);
 			back_products(w, n_queries, n_keys, i == j, a->dq + t * qs + h * w->D, qs);
 		}

@@ -1,21 +1,26 @@
-/* cpu_gemm.c: the three matrix products, by the tile of tile_int.h.
+/* cpu_gemm.c: the three matrix products of a linear layer, by the tile of tile_int.h.
  *
  * The one idea: every element of c is made the same way whatever surrounds it. K is cut into blocks of 256; within a
- * block the element is one chain of fused multiply-adds from 0, and the blocks are added to c in ascending order. M, N, the
- * cut into tasks and the number of threads decide only when an element is computed. So a row of a product with one row
- * has the bits of the same row among thousands; tests/unit/test_cpu_gemm.c holds that down.
+ * block the element is one chain of fused multiply-adds from 0, and the blocks are added to c in ascending order, the bias
+ * with the first. M, N, the cut into tasks and the number of threads decide only when an element is computed. So a row of
+ * a product with one row has the bits of the same row among thousands, and a packed weight those of the same weight in
+ * rows; tests/unit/test_cpu_gemm.c holds that down.
  *
  * The path of the data: c is cut into tasks (a range of rows by a range of 16-column panels), taken by the threads as
- * they come. A task packs its panels of b for one block of K into its own scratch, [panel][k][16], which fits half of
- * a level-2 cache; then it walks its rows 96 at a time, all panels for each, so that those rows of a stay close too.
- * Nothing is shared between threads but reading, and there is no barrier inside. a is read in place, six rows at a
- * time, but in the form tn, where it is copied to [6 rows][k][6]. For few rows a task packs one panel at a time, into
- * level 1: then the product runs at the speed at which the weights arrive.
+ * they come. b is wanted in panels [k][16]. Packed fp32 weights are that already and are read where they lie. Of anything
+ * else a task packs its panels for one block of K into its own scratch, [panel][k][16], which fits half of a level-2
+ * cache: rows are transposed or copied, 16-bit elements widened. Then it walks its rows 96 at a time, all panels for each,
+ * so that those rows of a stay close too. Nothing is shared between threads but reading, and there is no barrier inside.
+ * a is read in place, six rows at a time, but in the form tn, where it is copied to [6 rows][k][6].
+ *
+ * Few rows (decoding) are another matter: the weights are read once and the product runs at the speed at which they
+ * arrive, so 16-bit panels are widened in registers, and nothing is written but c.
  *
  * Measured beside BLIS: tests/bench/bench_kernels.c. */
 #include "base/base.h"
 #include "kernels/kernels_int.h"
 #include "kernels/tile_int.h"
+#include "kernels/widen_int.h"
 
 enum {
 	K_BLOCK = 256, /* part of the numerics: another value is another class */
@@ -23,17 +28,29 @@ enum {
 	PANELS_MAX = 12, /* 12 x 16 columns x 256 x 4 bytes = 192 KiB */
 	TASK_ROWS = 480, /* rows that share one packing of b */
 	FEW_ROWS = 24,
+	SKINNY_ROWS = 12, /* up to here, packed weights are read once and widened in registers */
 	A_SCRATCH = ROW_BLOCK * K_BLOCK,
 	B_SCRATCH = PANELS_MAX * TILE_COLS * K_BLOCK,
 };
 
+enum b_form {
+	B_ROWS,      /* b[N,K], fp32: transposed into panels */
+	B_COLUMNS,   /* b[K,N], fp32: copied into panels */
+	B_PACKED,    /* panels of any type, read forward: N is theirs */
+	B_PACKED_DX, /* panels of any type, read across: K is theirs */
+};
+
 struct gemm {
 	float *c;
-	const float *a, *b;
+	const float *a;
+	const void *b;
 	int M, N, K;
-	bool a_by_column; /* a[K,M]: form tn */
-	bool b_by_row;    /* b[N,K]: form nt; else b[K,N] */
-	bool add;         /* to c */
+	size_t lda, ldb, ldc;
+	enum b_form form;
+	int type;          /* of packed elements */
+	const float *bias; /* [N] or NULL */
+	bool a_by_column;  /* a[K,M]: form tn */
+	bool add;          /* to c */
 };
 
 static int min_int(int a, int b)
@@ -41,23 +58,56 @@ static int min_int(int a, int b)
 	return a < b ? a : b;
 }
 
+/* One element row of a panel, 16 wide, to floats */
+static inline void widen_16(float *out, int type, const void *b, size_t at)
+{
+	v8f_store(out, v8f_load_as(type, b, at));
+	v8f_store(out + 8, v8f_load_as(type, b, at + 8));
+}
+
+/* Rows k0.. of the reduction, which are rows of W here, and columns j.. of b, which are W's K: 16 x 16 corners turn */
+static void pack_across(float *out, const struct gemm *g, int j, int k0, int kn)
+{
+	int n = min_int(TILE_COLS, g->N - j);
+	for (int k = 0; k < kn;) { /* within one panel of W at a time */
+		int row = k0 + k, lane = row % TILE_COLS, lanes = min_int(TILE_COLS - lane, kn - k);
+		size_t at = ((size_t)(row / TILE_COLS) * g->ldb + (size_t)j) * TILE_COLS;
+		float t[TILE_COLS][TILE_COLS];
+		for (int i = 0; i < n; i++)
+			widen_16(t[i], g->type, g->b, at + (size_t)i * TILE_COLS);
+		for (int l = 0; l < lanes; l++, out += TILE_COLS)
+			for (int i = 0; i < TILE_COLS; i++)
+				out[i] = i < n ? t[i][lane + l] : 0.0f;
+		k += lanes;
+	}
+}
+
 /* out[k, 16] = columns j.. of b, rows k0..k0+kn of K */
 static void pack_panel(float *out, const struct gemm *g, int j, int k0, int kn)
 {
 	int n = min_int(TILE_COLS, g->N - j);
-	if (g->b_by_row) {
-		pack_transposed(out, g->b + (size_t)j * (size_t)g->K + (size_t)k0, (size_t)g->K, n, kn);
+	const float *b = g->b;
+	switch (g->form) {
+	case B_ROWS:
+		pack_transposed(out, b + (size_t)j * g->ldb + (size_t)k0, g->ldb, n, kn);
 		return;
-	}
-	const float *b = g->b + (size_t)k0 * (size_t)g->N + (size_t)j;
-	for (int k = 0; k < kn; k++, out += TILE_COLS, b += g->N) {
-		if (n == TILE_COLS) {
-			v8f_store(out, v8f_load(b));
-			v8f_store(out + 8, v8f_load(b + 8));
-			continue;
+	case B_COLUMNS:
+		b += (size_t)k0 * g->ldb + (size_t)j;
+		for (int k = 0; k < kn; k++, out += TILE_COLS, b += g->ldb) {
+			if (n == TILE_COLS)
+				widen_16(out, KERNELS_F32, b, 0);
+			else
+				for (int i = 0; i < TILE_COLS; i++)
+					out[i] = i < n ? b[i] : 0.0f;
 		}
-		for (int i = 0; i < TILE_COLS; i++)
-			out[i] = i < n ? b[i] : 0.0f;
+		return;
+	case B_PACKED:
+		for (size_t k = 0, at = (size_t)j * g->ldb + (size_t)k0 * TILE_COLS; k < (size_t)kn; k++)
+			widen_16(out + k * TILE_COLS, g->type, g->b, at + k * TILE_COLS);
+		return;
+	case B_PACKED_DX:
+		pack_across(out, g, j, k0, kn);
+		return;
 	}
 }
 
@@ -65,9 +115,9 @@ static void pack_panel(float *out, const struct gemm *g, int j, int k0, int kn)
 static void pack_a(float *out, const struct gemm *g, int i, int m, int k0, int kn)
 {
 	for (int r = 0; r < m; r += TILE_ROWS) {
-		const float *a = g->a + (size_t)k0 * (size_t)g->M + (size_t)(i + r);
+		const float *a = g->a + (size_t)k0 * g->lda + (size_t)(i + r);
 		int n = min_int(TILE_ROWS, m - r);
-		for (int k = 0; k < kn; k++, out += TILE_ROWS, a += g->M) {
+		for (int k = 0; k < kn; k++, out += TILE_ROWS, a += g->lda) {
 			if (n == TILE_ROWS)
 				memcpy(out, a, TILE_ROWS * sizeof(float));
 			else
@@ -76,46 +126,162 @@ static void pack_a(float *out, const struct gemm *g, int i, int m, int k0, int k
 	}
 }
 
-/* rows i..i+m by n_panels packed panels from column j, for one block of K */
-static void row_block(const struct gemm *g, const float *ap, const float *bp, int i, int m, int j, int n_panels, int k0,
-		      int kn)
+static enum tile_mode mode_of(const struct gemm *g, int k0)
 {
-	enum tile_mode mode = k0 == 0 && !g->add ? TILE_SET : TILE_ADD;
-	size_t lda = (size_t)g->K, ldc = (size_t)g->N;
-	for (int p = 0; p < n_panels; p++, j += TILE_COLS, bp += (size_t)kn * TILE_COLS) {
+	return k0 == 0 && !g->add && !g->bias ? TILE_SET : TILE_ADD;
+}
+
+/* Before the first block: c where the sums are added, with the bias in it */
+static void begin_rows(const struct gemm *g, int i, int m, int j, int cols)
+{
+	for (int r = 0; g->bias && r < m; r++) {
+		float *c = g->c + (size_t)(i + r) * g->ldc + (size_t)j;
+		for (int n = 0; n < cols; n++)
+			c[n] = g->add ? c[n] + g->bias[j + n] : g->bias[j + n];
+	}
+}
+
+/* rows i..i+m by n_panels panels from column j, for one block of K; panel p begins at bp + p * step */
+static void row_block(const struct gemm *g, const float *ap, const float *bp, size_t step, int i, int m, int j,
+		      int n_panels, int k0, int kn)
+{
+	enum tile_mode mode = mode_of(g, k0);
+	for (int p = 0; p < n_panels; p++, j += TILE_COLS, bp += step) {
 		int cols = min_int(TILE_COLS, g->N - j);
 		for (int r = 0; r < m; r += TILE_ROWS) {
-			float *c = g->c + (size_t)(i + r) * ldc + (size_t)j;
+			float *c = g->c + (size_t)(i + r) * g->ldc + (size_t)j;
 			int rows = min_int(TILE_ROWS, m - r);
 			if (g->a_by_column)
-				tile(rows, ap + (size_t)r * (size_t)kn, 1, TILE_ROWS, bp, TILE_COLS, c, ldc, cols, kn,
-				     mode);
+				tile(rows, ap + (size_t)r * (size_t)kn, 1, TILE_ROWS, bp, TILE_COLS, c, g->ldc, cols,
+				     kn, mode);
 			else
-				tile(rows, g->a + (size_t)(i + r) * lda + (size_t)k0, lda, 1, bp, TILE_COLS, c, ldc,
-				     cols, kn, mode);
+				tile(rows, g->a + (size_t)(i + r) * g->lda + (size_t)k0, g->lda, 1, bp, TILE_COLS, c,
+				     g->ldc, cols, kn, mode);
 		}
 	}
+}
+
+/* Packed fp32 weights are panels already */
+static bool in_place(const struct gemm *g)
+{
+	return g->form == B_PACKED && g->type == KERNELS_F32;
 }
 
 /* rows i0..i1 by panels p0..p1 of c, all of K; at most `width` panels are packed at a time */
 static void gemm_task(const struct gemm *g, float *scratch, int i0, int i1, int p0, int p1, int width)
 {
 	float *bp = scratch, *ap = scratch + B_SCRATCH;
+	begin_rows(g, i0, i1 - i0, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
 	for (int p = p0; p < p1; p += width) {
 		int n_panels = min_int(width, p1 - p);
 		for (int k0 = 0; k0 < g->K; k0 += K_BLOCK) {
 			int kn = min_int(K_BLOCK, g->K - k0);
-			for (int i = 0; i < n_panels; i++)
-				pack_panel(bp + (size_t)i * (size_t)kn * TILE_COLS, g, (p + i) * TILE_COLS, k0, kn);
+			const float *panels = bp;
+			size_t step = (size_t)kn * TILE_COLS;
+			if (in_place(g)) {
+				step = g->ldb * TILE_COLS;
+				panels = (const float *)g->b + (size_t)p * step + (size_t)k0 * TILE_COLS;
+			} else {
+				for (int i = 0; i < n_panels; i++)
+					pack_panel(bp + (size_t)i * step, g, (p + i) * TILE_COLS, k0, kn);
+			}
 			for (int i = i0; i < i1; i += ROW_BLOCK) {
 				int m = min_int(ROW_BLOCK, i1 - i);
 				if (g->a_by_column)
 					pack_a(ap, g, i, m, k0, kn);
-				row_block(g, ap, bp, i, m, p * TILE_COLS, n_panels, k0, kn);
+				row_block(g, ap, panels, step, i, m, p * TILE_COLS, n_panels, k0, kn);
 			}
 		}
 	}
 }
+
+/* ---- few rows on packed weights ---------------------------------------------------------------------------------------- */
+
+/* `rows` rows by one panel, all of K: the tile's own chains, with b widened in registers, and the block's sum added to the
+ * total as the tile adds it to c. */
+VEC_INLINE void skinny_panel(const int rows, const int type, const struct gemm *g, int i, int p)
+{
+	v8f total[TILE_ROWS][2], acc[TILE_ROWS][2];
+	float edge[TILE_ROWS][TILE_COLS];
+	int j = p * TILE_COLS, cols = min_int(TILE_COLS, g->N - j);
+	const float *a = g->a + (size_t)i * g->lda;
+	float *c = g->c + (size_t)i * g->ldc + (size_t)j;
+	size_t at = (size_t)p * g->ldb * TILE_COLS;
+	bool from_c = mode_of(g, 0) == TILE_ADD;
+	for (int r = 0; r < rows; r++)
+		for (int n = 0; n < TILE_COLS; n++)
+			edge[r][n] = from_c && n < cols ? c[(size_t)r * g->ldc + (size_t)n] : 0.0f;
+	for (int k0 = 0; k0 < g->K; k0 += K_BLOCK) {
+		int end = min_int(g->K, k0 + K_BLOCK);
+#pragma GCC unroll 6
+		for (int r = 0; r < rows; r++)
+			acc[r][0] = acc[r][1] = v8f_all(0);
+		for (int k = k0; k < end; k++, at += TILE_COLS) {
+			v8f b0 = v8f_load_as(type, g->b, at), b1 = v8f_load_as(type, g->b, at + 8);
+			__builtin_prefetch((const char *)g->b + (at + 512) * (type == KERNELS_F32 ? 4 : 2));
+#pragma GCC unroll 6
+			for (int r = 0; r < rows; r++) {
+				v8f x = v8f_all(a[(size_t)r * g->lda + (size_t)k]);
+				acc[r][0] = v8f_fma(x, b0, acc[r][0]);
+				acc[r][1] = v8f_fma(x, b1, acc[r][1]);
+			}
+		}
+#pragma GCC unroll 6
+		for (int r = 0; r < rows; r++) {
+			bool set = k0 == 0 && !from_c;
+			total[r][0] = set ? acc[r][0] : v8f_load(edge[r]) + acc[r][0];
+			total[r][1] = set ? acc[r][1] : v8f_load(edge[r] + 8) + acc[r][1];
+			v8f_store(edge[r], total[r][0]);
+			v8f_store(edge[r] + 8, total[r][1]);
+		}
+	}
+	for (int r = 0; r < rows; r++)
+		memcpy(c + (size_t)r * g->ldc, edge[r], (size_t)cols * sizeof(float));
+}
+
+#define SKINNY(type)                                                                                                   \
+	static void skinny_##type(const struct gemm *g, int rows, int i, int p)                                        \
+	{                                                                                                              \
+		switch (rows) {                                                                                        \
+		case 6:                                                                                                \
+			skinny_panel(6, type, g, i, p);                                                                \
+			break;                                                                                         \
+		case 5:                                                                                                \
+			skinny_panel(5, type, g, i, p);                                                                \
+			break;                                                                                         \
+		case 4:                                                                                                \
+			skinny_panel(4, type, g, i, p);                                                                \
+			break;                                                                                         \
+		case 3:                                                                                                \
+			skinny_panel(3, type, g, i, p);                                                                \
+			break;                                                                                         \
+		case 2:                                                                                                \
+			skinny_panel(2, type, g, i, p);                                                                \
+			break;                                                                                         \
+		default:                                                                                               \
+			skinny_panel(1, type, g, i, p);                                                                \
+		}                                                                                                      \
+	}
+SKINNY(KERNELS_F32)
+SKINNY(KERNELS_BF16)
+SKINNY(KERNELS_F16)
+
+static void skinny_task(const struct gemm *g, int p0, int p1)
+{
+	begin_rows(g, 0, g->M, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
+	for (int p = p0; p < p1; p++)
+		for (int i = 0; i < g->M; i += TILE_ROWS) {
+			int rows = min_int(TILE_ROWS, g->M - i);
+			if (g->type == KERNELS_F32)
+				skinny_KERNELS_F32(g, rows, i, p);
+			else if (g->type == KERNELS_BF16)
+				skinny_KERNELS_BF16(g, rows, i, p);
+			else
+				skinny_KERNELS_F16(g, rows, i, p);
+		}
+}
+
+/* ---- the cut into tasks ------------------------------------------------------------------------------------------------ */
 
 /* n things in parts of equal size, a multiple of unit */
 static int part_size(int n, int parts, int unit)
@@ -124,19 +290,40 @@ static int part_size(int n, int parts, int unit)
 	return (each + unit - 1) / unit * unit;
 }
 
+static void nothing_to_add(const struct gemm *g)
+{
+	for (int i = 0; i < g->M; i++) {
+		if (!g->add)
+			memset(g->c + (size_t)i * g->ldc, 0, (size_t)g->N * sizeof(float));
+		for (int n = 0; g->bias && n < g->N; n++)
+			g->c[(size_t)i * g->ldc + (size_t)n] += g->bias[n];
+	}
+}
+
+static void skinny_run(const struct gemm *g, int threads, int panels)
+{
+	int each = part_size(panels, threads == 1 ? 1 : 4 * threads, 1), tasks = (panels + each - 1) / each;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+	for (int t = 0; t < tasks; t++)
+		skinny_task(g, t * each, min_int(panels, t * each + each));
+}
+
 static void gemm_run(struct backend *be, const struct gemm *g)
 {
 	if (g->M <= 0 || g->N <= 0)
 		return;
 	if (g->K <= 0) {
-		if (!g->add)
-			memset(g->c, 0, (size_t)g->M * (size_t)g->N * sizeof(float));
+		nothing_to_add(g);
 		return;
 	}
 	/* 32 multiply-adds a nanosecond; and each weight must be read and packed, at 2 a nanosecond */
 	size_t weights = (size_t)g->N * (size_t)g->K;
-	int threads = cpu_threads(be, (size_t)g->M * weights / 32 + weights / 2);
+	int threads = cpu_threads(be, (size_t)g->M * weights / 32 + weights / 4);
 	int panels = (g->N + TILE_COLS - 1) / TILE_COLS;
+	if (g->form == B_PACKED && g->M <= SKINNY_ROWS) {
+		skinny_run(g, threads, panels);
+		return;
+	}
 	int n_rows = (g->M + TASK_ROWS - 1) / TASK_ROWS;
 	int want = threads == 1 ? 1 : 4 * threads; /* tasks, so that a thread that comes late costs little */
 	int n_cols = min_int(panels, (want + n_rows - 1) / n_rows);
@@ -158,19 +345,56 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 	}
 }
 
-void cpu_gemm_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+/* ---- the table's operations -------------------------------------------------------------------------------------------- */
+
+void cpu_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		const struct kernels_linear *how)
 {
-	gemm_run(be,
-		 &(struct gemm){ .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .b_by_row = true, .add = beta != 0 });
+	gemm_run(be, &(struct gemm){ .c = y,
+				     .a = x,
+				     .b = w->data,
+				     .M = how->M,
+				     .N = w->N,
+				     .K = w->K,
+				     .lda = (size_t)how->x_stride,
+				     .ldb = (size_t)w->K,
+				     .ldc = (size_t)how->y_stride,
+				     .form = w->packed ? B_PACKED : B_ROWS,
+				     .type = w->type,
+				     .bias = how->bias,
+				     .add = how->beta != 0 });
 }
 
-void cpu_gemm_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+void cpu_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+		   const struct kernels_linear *how)
 {
-	gemm_run(be, &(struct gemm){ .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .add = beta != 0 });
+	gemm_run(be, &(struct gemm){ .c = dx,
+				     .a = dy,
+				     .b = w->data,
+				     .M = how->M,
+				     .N = w->K,
+				     .K = w->N,
+				     .lda = (size_t)how->y_stride,
+				     .ldb = (size_t)w->K,
+				     .ldc = (size_t)how->x_stride,
+				     .form = w->packed ? B_PACKED_DX : B_COLUMNS,
+				     .type = w->type,
+				     .add = how->beta != 0 });
 }
 
-void cpu_gemm_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+void cpu_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+		   const struct kernels_linear *how)
 {
-	gemm_run(be, &(struct gemm){
-			     .c = c, .a = a, .b = b, .M = M, .N = N, .K = K, .a_by_column = true, .add = beta != 0 });
+	gemm_run(be, &(struct gemm){ .c = dw,
+				     .a = dy,
+				     .b = x,
+				     .M = N,
+				     .N = K,
+				     .K = how->M,
+				     .lda = (size_t)how->y_stride,
+				     .ldb = (size_t)how->x_stride,
+				     .ldc = (size_t)K,
+				     .form = B_COLUMNS,
+				     .a_by_column = true,
+				     .add = how->beta != 0 });
 }

@@ -96,7 +96,7 @@ static void row_xent_back(float *x, int target, int V, float scale)
 	x[target] = at_target;
 }
 
-void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, int T, int V, float scale)
+void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V)
 {
 	int threads = cpu_threads(be, (size_t)T * (size_t)V);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
@@ -105,6 +105,6 @@ void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, int
 		if (target[t] < 0)
 			memset(x, 0, (size_t)V * sizeof(float));
 		else
-			row_xent_back(x, target[t], V, scale);
+			row_xent_back(x, target[t], V, scale[t]);
 	}
 }

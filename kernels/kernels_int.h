@@ -33,18 +33,39 @@ float *cpu_scratch(struct backend *be, size_t n);
 /* Threads worth waking for so many units of work (about a nanosecond each on one core). */
 int cpu_threads(const struct backend *be, size_t work);
 
+/* cpu_pack.c, for both tables */
+size_t cpu_packed_bytes(struct backend *be, int type, int N, int K);
+void cpu_pack(struct backend *be, const struct kernels_weight *w, const void *host_rows, int row0, int rows);
+void cpu_unpack(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows);
+/* out[kn] = columns k0.. of a row of any weight, as floats */
+void cpu_weight_row(float *out, const struct kernels_weight *w, int row, int k0, int kn);
 /* cpu_gemm.c */
-void cpu_gemm_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-void cpu_gemm_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-void cpu_gemm_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		const struct kernels_linear *how);
+void cpu_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+		   const struct kernels_linear *how);
+void cpu_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+		   const struct kernels_linear *how);
 /* cpu_blis.c: the same three by BLIS, for machines whose instructions the tile was not tuned for */
-void cpu_blis_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-void cpu_blis_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
-void cpu_blis_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
+void cpu_blis_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		     const struct kernels_linear *how);
+void cpu_blis_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+			const struct kernels_linear *how);
+void cpu_blis_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+			const struct kernels_linear *how);
 /* cpu_norm.c */
 void cpu_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C, float eps);
 void cpu_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
 		      const float *rstd, int T, int C);
+void cpu_layernorm(struct backend *be, float *out, float *mean, float *rstd, const float *x, const float *w,
+		   const float *b, int T, int C, float eps);
+void cpu_layernorm_back(struct backend *be, float *dx, float *dw, float *db, const float *dout, const float *x,
+			const float *w, const float *mean, const float *rstd, int T, int C);
+void cpu_headnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int stride, int T, int H,
+		  int D, float eps);
+void cpu_headnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
+		       const float *rstd, int stride, int T, int H, int D);
+void cpu_linear_db(struct backend *be, float *db, const float *dy, int dy_stride, int M, int N);
 /* cpu_attn.c */
 void cpu_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 	      const struct kernels_seqs *seqs, const struct kernels_attn *shape);
@@ -52,20 +73,27 @@ void cpu_attn_back(struct backend *be, float *dq, float *dk, float *dv, const fl
 		   const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
 		   const struct kernels_attn *shape);
 /* cpu_pointwise.c */
-void cpu_embed(struct backend *be, float *out, const float *table, const int32_t *ids, int T, int C);
+void cpu_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T,
+	       bool add);
 void cpu_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);
 void cpu_rope(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H, int D,
 	      bool back);
 void cpu_swiglu(struct backend *be, float *out, const float *gate, const float *up, size_t n);
 void cpu_swiglu_back(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
 		     const float *up, size_t n);
+void cpu_gelu(struct backend *be, float *out, const float *x, size_t n);
+void cpu_gelu_back(struct backend *be, float *dx, const float *dout, const float *x, size_t n);
+void cpu_dropout(struct backend *be, float *out, const float *x, size_t n, uint64_t key, float p);
+void cpu_scale(struct backend *be, float *x, size_t n, float s);
 void cpu_add(struct backend *be, float *x, const float *y, size_t n);
 void cpu_gather(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C);
 void cpu_scatter_add(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C);
+void cpu_put_rows(struct backend *be, float *dst, int dst_stride, const float *src, int src_stride, const int32_t *rows,
+		  int n, int width);
 /* cpu_loss.c */
 void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *target,
 		 int T, int V);
-void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, int T, int V, float scale);
+void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
 /* cpu_optim.c */
 double cpu_sumsq(struct backend *be, const float *x, size_t n);
 void cpu_adamw(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,

@@ -91,25 +91,25 @@ static inline void tile(int rows, const float *a, size_t ra, size_t ka, const fl
 
 /* ---- packing --------------------------------------------------------------------------------------------------------- */
 
-/* out[k, 16] = b[n, k] transposed, n <= 16 rows of stride ldb; the columns beyond n are 0 */
-static inline void pack_transposed(float *out, const float *b, size_t ldb, int n, int k)
+/* out[k, 16] = n <= 16 rows of k floats, transposed; the columns beyond n are 0 */
+static inline void pack_pointers(float *out, const float *const *rows, int n, int k)
 {
 	int i = 0;
 #if defined(__AVX2__) && defined(__FMA__)
 	if (n == TILE_COLS)
 		for (; i + 8 <= k; i += 8)
 			for (int half = 0; half < 2; half++) {
-				const float *p = b + (size_t)half * 8 * ldb + (size_t)i;
+				const float *const *p = rows + half * 8;
 				float *o = out + (size_t)i * TILE_COLS + half * 8;
 				__m256 r[8], t[8];
 #pragma GCC unroll 4
 				for (int j = 0; j < 4; j++) {
 					r[j] = _mm256_insertf128_ps(
-						_mm256_castps128_ps256(_mm_loadu_ps(p + (size_t)j * ldb)),
-						_mm_loadu_ps(p + (size_t)(j + 4) * ldb), 1);
+						_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i)),
+						_mm_loadu_ps(p[j + 4] + i), 1);
 					r[j + 4] = _mm256_insertf128_ps(
-						_mm256_castps128_ps256(_mm_loadu_ps(p + (size_t)j * ldb + 4)),
-						_mm_loadu_ps(p + (size_t)(j + 4) * ldb + 4), 1);
+						_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i + 4)),
+						_mm_loadu_ps(p[j + 4] + i + 4), 1);
 				}
 #pragma GCC unroll 2
 				for (int j = 0; j < 8; j += 4) {
@@ -130,7 +130,16 @@ static inline void pack_transposed(float *out, const float *b, size_t ldb, int n
 #endif
 	for (; i < k; i++)
 		for (int j = 0; j < TILE_COLS; j++)
-			out[(size_t)i * TILE_COLS + (size_t)j] = j < n ? b[(size_t)j * ldb + (size_t)i] : 0.0f;
+			out[(size_t)i * TILE_COLS + (size_t)j] = j < n ? rows[j][i] : 0.0f;
+}
+
+/* the same from rows of stride ldb */
+static inline void pack_transposed(float *out, const float *b, size_t ldb, int n, int k)
+{
+	const float *rows[TILE_COLS];
+	for (int j = 0; j < TILE_COLS; j++)
+		rows[j] = b + (size_t)(j < n ? j : 0) * ldb;
+	pack_pointers(out, rows, n, k);
 }
 
 /* out[rows, ldo] = b[rows, n] scaled; the columns from n to ldo are 0 */
