@@ -49,21 +49,35 @@ static double row_sum_exp(const float *x, int n, float top)
 	return v4d_sum(a, b);
 }
 
-void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *target,
-		 int T, int V)
+/* The targets of one row share its sum, so that it is taken once. */
+static void row_logprob(double *logprob, int32_t *argmax, const float *x, const int32_t *target, int n, int V)
+{
+	float top = row_top(x, V);
+	int32_t best = argmax ? row_first(x, V, top) : 0;
+	double log_sum = 0;
+	bool known = false;
+
+	for (int i = 0; i < n; i++) {
+		if (argmax)
+			argmax[i] = best;
+		logprob[i] = 0;
+		if (target[i] < 0)
+			continue;
+		if (!known)
+			log_sum = (double)top + vm_log(row_sum_exp(x, V, top));
+		known = true;
+		logprob[i] = (double)x[target[i]] - log_sum;
+	}
+}
+
+void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
+		 const int32_t *target, int T, int V)
 {
 	int threads = cpu_threads(be, (size_t)T * (size_t)V * 2);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
 	for (int t = 0; t < T; t++) {
-		const float *x = logits + (size_t)t * (size_t)V;
-		logprob[t] = 0;
-		if (target[t] < 0 && !argmax)
-			continue;
-		float top = row_top(x, V);
-		if (argmax)
-			argmax[t] = row_first(x, V, top);
-		if (target[t] >= 0)
-			logprob[t] = (double)x[target[t]] - ((double)top + vm_log(row_sum_exp(x, V, top)));
+		int at = first ? first[t] : t, n = first ? first[t + 1] - at : 1;
+		row_logprob(logprob + at, argmax ? argmax + at : NULL, logits + (size_t)t * (size_t)V, target + at, n, V);
 	}
 }
 

@@ -515,16 +515,18 @@ static double ref_log_sum_exp(const float *x, int V, int *first_largest)
 	return (double)x[top] + vm_log(sum);
 }
 
-static void ref_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits,
+static void ref_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 			const int32_t *target, int T, int V)
 {
 	(void)be;
 	for (int t = 0; t < T; t++, logits += V) {
 		int top;
 		double l = ref_log_sum_exp(logits, V, &top);
-		logprob[t] = target[t] < 0 ? 0 : (double)logits[target[t]] - l;
-		if (argmax)
-			argmax[t] = top;
+		for (int i = first ? first[t] : t; i < (first ? first[t + 1] : t + 1); i++) {
+			logprob[i] = target[i] < 0 ? 0 : (double)logits[target[i]] - l;
+			if (argmax)
+				argmax[i] = top;
+		}
 	}
 }
 

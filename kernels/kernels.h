@@ -174,10 +174,10 @@ struct backend {
 	void (*put_rows)(struct backend *be, float *dst, int dst_stride, const float *src, int src_stride,
 			 const int32_t *rows, int n, int width);
 
-	/* Per row of logits[T,V]: logprob[t] = logits[t][target] - log sum exp, summed in double; argmax[t] is the first
-	 * largest. target[t] < 0 skips a row (logprob 0; its argmax is found all the same). argmax may be NULL. targets
-	 * and outputs are device memory. */
-	void (*logprob)(struct backend *be, double *logprob, int32_t *argmax, const float *logits,
+	/* Per row of logits[T,V]: logprob = logits[t][target] - log sum exp, summed in double, and argmax, the first
+	 * largest, for each of the row's targets: those first[t] .. first[t + 1], or without first the one at t. A target < 0
+	 * has logprob 0 (its argmax is found all the same). argmax may be NULL. All are device memory. */
+	void (*logprob)(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 			const int32_t *target, int T, int V);
 	/* In place: logits become dlogits = scale[t] * (softmax - onehot(target)); rows with target < 0 become 0. scale is
 	 * device memory. */

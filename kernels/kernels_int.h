@@ -91,8 +91,8 @@ void cpu_scatter_add(struct backend *be, float *dsrc, const float *dout, const i
 void cpu_put_rows(struct backend *be, float *dst, int dst_stride, const float *src, int src_stride, const int32_t *rows,
 		  int n, int width);
 /* cpu_loss.c */
-void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *target,
-		 int T, int V);
+void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
+		 const int32_t *target, int T, int V);
 void cpu_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
 /* cpu_optim.c */
 double cpu_sumsq(struct backend *be, const float *x, size_t n);

@@ -1,9 +1,16 @@
 /* generate.c: text behind a prompt, many prompts at once.
  *
- * A request lives in a slot, which owns rows of the cache of keys and values. Every round is one packed forward: one row for
- * each sequence that goes on, and the whole prompts of requests that take a slot which has become free. So a batch
- * stays full however unequal the lengths are. What a row computes depends on its own sequence alone (kernels.h), the
- * choice of a token on the row and on the request's own random stream: the result is the same in any company.
+ * A request lives in a slot. Every round is one packed forward: one row for each sequence that goes on, and as much as
+ * fits of the prompts of requests that have taken a slot which became free. So a batch stays full however unequal the
+ * lengths are, and a prompt may be longer than a batch. What a row computes depends on its own sequence alone (kernels.h),
+ * the choice of a token on the row and on the request's own random stream: the result is the same in any company.
+ *
+ * Keys and values of every token lie in rows of the cache. Prompts are sorted (prefix.c) and begun in this order; what a
+ * prompt has in common with the one before it is not computed again: both name the same rows, which count how many
+ * do. The rows that the next prompt will share are held for it, even if the one before it has ended; all others are free as
+ * soon as nobody names them. The last token of a prompt is always computed, since its logits are wanted.
+ *
+ * A request takes all rows it may need when it begins, so that none is ever stopped half way for want of memory.
  *
  * Stops are looked for in the decoded end of what is new, after every token. At the end, the whole is decoded and cut
  * at each stop in turn, as the harness does. A prompt that leaves no room for max_tokens is cut on the left. */
@@ -16,14 +23,17 @@
 
 #define DEFAULT_TOKENS 4096
 #define MAX_SLOTS 256
-#define CACHE_BATCHES 4 /* the cache holds as many rows as so many full batches */
+#define CACHE_BATCHES 4     /* the cache holds as many rows as so many full batches */
+#define KEYS_MAX (1 << 22) /* keys of all sequences of a batch; a single sequence may have more */
 
 struct slot {
 	bool busy;
 	size_t req;
-	int pos;       /* tokens whose keys and values are in the cache */
-	int32_t *rows; /* of the cache, by position; the slot's for good */
-	int32_t *keys; /* the same as kernels_seqs names them */
+	const int32_t *ids; /* the prompt */
+	int n;
+	int pos;       /* tokens whose keys and values are in the cache, or will be behind this round */
+	int32_t *keys; /* rows of the cache as kernels_seqs names them: -1 - row */
+	int n_keys;
 	struct tokens out;
 	struct rng rng;
 };
@@ -33,12 +43,21 @@ struct job {
 	const struct tokenizer *tok;
 	const struct generate_request *reqs;
 	struct generate_result *out;
-	size_t n, next, n_done;
+	size_t n, n_done;
+	struct prefix_text *prompts; /* of the requests that want a token, sorted */
+	int *shared;                 /* of each: the tokens that are not computed again */
+	size_t n_prompts, next;
+	int32_t *path; /* keys that prompt `next` shares with the one before */
+	int n_path;
+	int32_t *refs; /* of each row of the cache */
 	struct slot *slots;
 	int n_slots;
-	int *slot_of; /* of the sequences of this round */
+	struct slot *filling; /* whose prompt is not all in a batch yet; NULL: none */
+	struct slot **slot_of; /* of the sequences of this round that are wanted */
 	int32_t *sampled;
-	float *row; /* one row of logits, on the host */
+	double *weights; /* of one row, on the host */
+	float *row;
+	struct buf text;
 	struct kvcache cache;
 	struct pass pass;
 };
@@ -53,10 +72,10 @@ static int prompt_tokens(const struct model *m, const struct generate_request *r
 	return r->n < room ? r->n : room;
 }
 
-static int check_requests(const struct job *j, int *longest, int *rows, int64_t *total)
+static int check_requests(const struct job *j)
 {
-	*longest = *rows = 1;
-	*total = 0;
+	if (j->n > UINT32_MAX)
+		return err_set(ERR_INPUT, "%zu prompts in one run", j->n);
 	for (size_t i = 0; i < j->n; i++) {
 		const struct generate_request *r = &j->reqs[i];
 		if (r->n < 1)
@@ -69,57 +88,122 @@ static int check_requests(const struct job *j, int *longest, int *rows, int64_t 
 		int rc = model_check_ids(j->m, r->ids, r->n, "prompt", i);
 		if (rc)
 			return rc;
-		int n = prompt_tokens(j->m, r);
-		*longest = n > *longest ? n : *longest;
-		*rows = n + r->max_tokens > *rows ? n + r->max_tokens : *rows;
-		*total += n;
 	}
 	return 0;
 }
 
-static void open_slot(struct job *j, struct slot *s, int rows)
+static void sort_prompts(struct job *j, bool share)
 {
-	s->rows = mem_array((size_t)rows, sizeof(*s->rows));
-	s->keys = mem_array((size_t)rows, sizeof(*s->keys));
-	kvcache_take(&j->cache, s->rows, rows); /* it was made for all of them */
-	for (int i = 0; i < rows; i++)
-		s->keys[i] = -1 - s->rows[i];
+	j->prompts = mem_array(j->n, sizeof(*j->prompts));
+	j->shared = mem_array(j->n + 1, sizeof(*j->shared));
+	for (size_t i = 0; i < j->n; i++) {
+		const struct generate_request *r = &j->reqs[i];
+		int n = prompt_tokens(j->m, r);
+		if (r->max_tokens)
+			j->prompts[j->n_prompts++] = (struct prefix_text){ r->ids + r->n - n, n, (uint32_t)i };
+	}
+	prefix_sort(j->prompts, j->shared, j->n_prompts);
+	for (size_t k = 0; k < j->n_prompts; k++) {
+		int most = share ? j->prompts[k].n - 1 : 0;
+		j->shared[k] = j->shared[k] < most ? j->shared[k] : most;
+	}
+	j->shared[j->n_prompts] = 0;
 }
 
-static int open_job(struct job *j, int batch_tokens)
+static int rows_needed(const struct job *j, size_t k)
 {
-	int longest, rows;
-	int64_t total;
-	int rc = check_requests(j, &longest, &rows, &total);
+	return j->prompts[k].n + j->reqs[j->prompts[k].index].max_tokens - 1;
+}
+
+struct sizes {
+	int tokens, rows, slots; /* of a batch; of the cache; requests at a time */
+	int longest;             /* rows of one request */
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Halved so many times. */
+static struct sizes sizes_of(const struct job *j, const struct score_options *how, int halved)
+{
+	int64_t tokens = how->batch_tokens > 0 ? how->batch_tokens : DEFAULT_TOKENS, prompts = 0, rows = 0;
+	struct sizes s = { .longest = 1 };
+
+	for (size_t k = 0; k < j->n_prompts; k++) {
+		int need = rows_needed(j, k);
+		s.longest = need > s.longest ? need : s.longest;
+		prompts += j->prompts[k].n - j->shared[k];
+		rows += need - j->shared[k];
+	}
+	tokens = (tokens >> halved) > 1 ? tokens >> halved : 1;
+	rows = least(rows, tokens * CACHE_BATCHES);
+	s.rows = (int)(rows < s.longest ? s.longest : rows);
+	int64_t slots = least(least(MAX_SLOTS, tokens), least(s.rows, (int64_t)j->n_prompts));
+	s.slots = (int)(slots * s.longest > KEYS_MAX ? KEYS_MAX / s.longest : slots);
+	s.slots = s.slots < 1 ? 1 : s.slots;
+	s.tokens = (int)(prompts < tokens ? prompts : tokens);
+	s.tokens = s.tokens < s.slots ? s.slots : s.tokens;
+	return s;
+}
+
+static struct pass_size pass_size_of(const struct sizes *s)
+{
+	return (struct pass_size){ .tokens = s->tokens,
+				   .rows = s->slots,
+				   .seqs = s->slots,
+				   .positions = s->longest,
+				   .keys = s->slots * s->longest };
+}
+
+static uint64_t bytes_of(const struct model *m, const struct sizes *s)
+{
+	struct pass_size size = pass_size_of(s);
+
+	return pass_bytes(m, &size) + kvcache_bytes(m, s->rows) + (uint64_t)s->slots * (uint64_t)s->longest * 4 +
+	       (uint64_t)s->rows * 8 + (uint64_t)m->config.vocab_size * 12;
+}
+
+static int choose_sizes(struct sizes *s, const struct job *j, const struct score_options *how)
+{
+	*s = sizes_of(j, how, 0);
+	if (!how->memory_bytes)
+		return 0;
+	for (int halved = 0; halved < 31; halved++) {
+		*s = sizes_of(j, how, halved);
+		if (bytes_of(j->m, s) <= how->memory_bytes)
+			return 0;
+	}
+	return err_hint(err_set(ERR_UNAVAILABLE,
+				"%llu bytes of memory beside the weights are allowed; a text of %d tokens needs %llu",
+				(unsigned long long)how->memory_bytes, s->longest,
+				(unsigned long long)bytes_of(j->m, s)),
+			"allow more memory, or ask for fewer tokens");
+}
+
+static int open_job(struct job *j, const struct score_options *how)
+{
+	struct sizes s;
+	int rc = choose_sizes(&s, j, how);
 
 	if (rc)
 		return rc;
-	int tokens = batch_tokens > 0 ? batch_tokens : DEFAULT_TOKENS;
-	int64_t slots = (int64_t)tokens * CACHE_BATCHES / rows;
-	slots = slots < tokens ? slots : tokens;
-	slots = slots < MAX_SLOTS ? slots : MAX_SLOTS;
-	slots = slots < (int64_t)j->n ? slots : (int64_t)j->n;
-	j->n_slots = slots < 1 ? 1 : (int)slots;
-	tokens = total < tokens ? (int)total : tokens;
-	tokens = tokens < longest ? longest : tokens;
-	j->slots = mem_array((size_t)j->n_slots, sizeof(*j->slots));
-	j->slot_of = mem_array((size_t)j->n_slots, sizeof(*j->slot_of));
-	j->sampled = mem_array((size_t)j->n_slots, sizeof(*j->sampled));
+	j->n_slots = s.slots;
+	j->slots = mem_array((size_t)s.slots, sizeof(*j->slots));
+	for (int i = 0; i < s.slots; i++)
+		j->slots[i].keys = mem_array((size_t)s.longest, sizeof(int32_t));
+	j->path = mem_array((size_t)s.longest, sizeof(*j->path));
+	j->refs = mem_array((size_t)s.rows, sizeof(*j->refs));
+	j->slot_of = mem_array((size_t)s.slots, sizeof(struct slot *));
+	j->sampled = mem_array((size_t)s.slots, sizeof(*j->sampled));
 	j->row = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->row));
-	if ((int64_t)j->n_slots * rows > INT32_MAX)
-		return err_set(ERR_UNAVAILABLE, "a cache of %d sequences of %d tokens does not fit in memory",
-			       j->n_slots, rows);
-	rc = kvcache_open(&j->cache, j->m, j->n_slots * rows);
+	j->weights = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->weights));
+	rc = kvcache_open(&j->cache, j->m, s.rows);
 	if (rc)
 		return rc;
-	for (int i = 0; i < j->n_slots; i++)
-		open_slot(j, &j->slots[i], rows);
-	const struct pass_size size = { .tokens = tokens,
-					.rows = j->n_slots,
-					.seqs = j->n_slots,
-					.positions = rows,
-					.keys = j->n_slots * rows,
-					.cache = &j->cache };
+	struct pass_size size = pass_size_of(&s);
+	size.cache = &j->cache;
 	return pass_open(&j->pass, j->m, &size);
 }
 
@@ -129,32 +213,82 @@ static void close_job(struct job *j)
 	kvcache_close(&j->cache);
 	for (int i = 0; j->slots && i < j->n_slots; i++) {
 		tokens_release(&j->slots[i].out);
-		free(j->slots[i].rows);
 		free(j->slots[i].keys);
 	}
+	free(j->prompts);
+	free(j->shared);
+	free(j->path);
+	free(j->refs);
 	free(j->slots);
 	free(j->slot_of);
 	free(j->sampled);
 	free(j->row);
+	free(j->weights);
+	buf_release(&j->text);
+}
+
+/* ---- rows of the cache ------------------------------------------------------------------------------------------- */
+
+static void hold(struct job *j, const int32_t *keys, int n)
+{
+	for (int i = 0; i < n; i++)
+		j->refs[-1 - keys[i]]++;
+}
+
+static void let_go(struct job *j, const int32_t *keys, int n)
+{
+	for (int i = n; i-- > 0;) {
+		int32_t row = -1 - keys[i];
+		if (!--j->refs[row])
+			kvcache_give(&j->cache, &row, 1);
+	}
+}
+
+/* All keys of a request: those it shares, and new ones. False: there are not enough as yet. */
+static bool take_keys(struct job *j, struct slot *s, int shared)
+{
+	int32_t *fresh = s->keys + shared;
+	int n = s->n_keys - shared;
+
+	if (!kvcache_take(&j->cache, fresh, n))
+		return false;
+	for (int i = 0; i < n; i++)
+		fresh[i] = -1 - fresh[i];
+	memcpy(s->keys, j->path, (size_t)shared * sizeof(*s->keys));
+	hold(j, s->keys, s->n_keys);
+	return true;
+}
+
+/* The path becomes what the next prompt shares with that of s. */
+static void move_path(struct job *j, const struct slot *s)
+{
+	int n = j->shared[j->next];
+
+	if (n < j->n_path)
+		let_go(j, j->path + n, j->n_path - n);
+	else {
+		memcpy(j->path + j->n_path, s->keys + j->n_path, (size_t)(n - j->n_path) * sizeof(*j->path));
+		hold(j, j->path + j->n_path, n - j->n_path);
+	}
+	j->n_path = n;
 }
 
 /* ---- a token ----------------------------------------------------------------------------------------------------- */
 
-static int32_t sample(const float *logits, int V, double temperature, struct rng *r)
+static int32_t sample(double *weights, const float *logits, int V, double temperature, struct rng *r)
 {
 	double max = (double)logits[0], sum = 0, at = 0;
 
 	for (int i = 1; i < V; i++)
 		max = (double)logits[i] > max ? (double)logits[i] : max;
 	for (int i = 0; i < V; i++)
-		sum += vm_exp(((double)logits[i] - max) / temperature);
+		sum += weights[i] = vm_exp(((double)logits[i] - max) / temperature);
 	double u = rng_uniform(r) * sum;
 	int32_t last = 0;
 	for (int i = 0; i < V; i++) {
-		double weight = vm_exp(((double)logits[i] - max) / temperature);
-		if (!(weight > 0))
+		if (!(weights[i] > 0))
 			continue;
-		at += weight;
+		at += weights[i];
 		last = i;
 		if (u < at)
 			break;
@@ -168,14 +302,14 @@ static void sample_chunk(struct pass *p, int first, int n, void *arg)
 	int V = j->m->config.vocab_size;
 
 	for (int i = 0; i < n; i++) {
-		struct slot *s = &j->slots[j->slot_of[first + i]];
+		struct slot *s = j->slot_of[first + i];
 		double temperature = j->reqs[s->req].temperature;
 		if (!(temperature > 0))
 			continue;
 		p->be->download(p->be, j->row, p->logits + (size_t)i * (size_t)V, (size_t)V * sizeof(float));
 		if (p->be->sync(p->be))
 			return; /* the head's own sync reports what follows from it */
-		j->sampled[first + i] = sample(j->row, V, temperature, &s->rng);
+		j->sampled[first + i] = sample(j->weights, j->row, V, temperature, &s->rng);
 	}
 }
 
@@ -191,7 +325,7 @@ static bool is_eos(const struct model *m, int32_t id)
 
 /* Whether a stop ends in the last token. A stop of n bytes is covered by the last n tokens, but for those that decode
  * to nothing; some more are looked at for these. */
-static bool hits_stop(const struct job *j, const struct slot *s)
+static bool hits_stop(struct job *j, const struct slot *s)
 {
 	const char *const *stops = j->reqs[s->req].stops;
 	size_t longest = 0;
@@ -202,21 +336,20 @@ static bool hits_stop(const struct job *j, const struct slot *s)
 	if (!longest)
 		return false;
 	size_t n = s->out.n < longest + 16 ? s->out.n : longest + 16;
-	struct buf text = BUF_INIT(BUF_NOLIMIT);
-	tokenizer_decode(j->tok, &text, s->out.ids + s->out.n - n, n, true);
+	buf_clear(&j->text);
+	tokenizer_decode(j->tok, &j->text, s->out.ids + s->out.n - n, n, true);
 	for (size_t i = 0; stops[i]; i++)
-		hit |= stops[i][0] && text.len && memmem(text.data, text.len, stops[i], strlen(stops[i]));
-	buf_release(&text);
+		hit |= stops[i][0] && j->text.len && memmem(j->text.data, j->text.len, stops[i], strlen(stops[i]));
 	return hit;
 }
 
-static void finish(struct job *j, struct slot *s, const char *why)
+static void give_result(struct job *j, size_t req, const int32_t *ids, size_t n, const char *why)
 {
-	const char *const *stops = j->reqs[s->req].stops;
-	struct generate_result *r = &j->out[s->req];
+	const char *const *stops = j->reqs[req].stops;
+	struct generate_result *r = &j->out[req];
 	struct buf text = BUF_INIT(BUF_NOLIMIT);
 
-	tokenizer_decode(j->tok, &text, s->out.ids, s->out.n, true);
+	tokenizer_decode(j->tok, &text, ids, n, true);
 	for (size_t i = 0; stops && stops[i]; i++) {
 		char *at = stops[i][0] && text.len ? memmem(text.data, text.len, stops[i], strlen(stops[i])) : NULL;
 		if (at) {
@@ -224,12 +357,18 @@ static void finish(struct job *j, struct slot *s, const char *why)
 			*at = '\0';
 		}
 	}
-	r->tokens = (int)s->out.n;
+	r->tokens = (int)n;
 	r->finish = why;
 	r->text = text.data ? buf_take(&text) : mem_str("");
 	buf_release(&text);
-	s->busy = false;
 	j->n_done++;
+}
+
+static void finish(struct job *j, struct slot *s, const char *why)
+{
+	give_result(j, s->req, s->out.ids, s->out.n, why);
+	let_go(j, s->keys, s->n_keys);
+	s->busy = false;
 }
 
 static void take_token(struct job *j, struct slot *s, int32_t id)
@@ -247,59 +386,80 @@ static void take_token(struct job *j, struct slot *s, int32_t id)
 
 /* ---- rounds ------------------------------------------------------------------------------------------------------ */
 
-static void add_rows(struct job *j, int slot, const int32_t *ids, int n)
+/* Adds n tokens of a sequence; the last one of a prompt, and every one behind it, is asked for what comes next. */
+static void add_rows(struct job *j, struct slot *s, const int32_t *ids, int n)
 {
-	struct slot *s = &j->slots[slot];
-	int row = pass_add_behind(&j->pass, ids, n, s->keys, s->pos, s->rows + s->pos);
+	struct pass *p = &j->pass;
+	int row = pass_add_behind(p, ids, n, s->keys, s->pos, NULL);
 
-	j->slot_of[pass_want(&j->pass, row + n - 1, 0)] = slot;
+	for (int i = 0; i < n; i++)
+		p->kept[row + i] = -1 - s->keys[s->pos + i];
 	s->pos += n;
+	if (s->pos >= s->n)
+		j->slot_of[pass_want(p, row + n - 1, 0)] = s;
 }
 
-/* Gives the next request a free slot, if its prompt fits into this round. */
-static bool start(struct job *j, int slot)
+static struct slot *free_slot(const struct job *j)
 {
-	const struct generate_request *r = &j->reqs[j->next];
-	struct slot *s = &j->slots[slot];
-	int n = prompt_tokens(j->m, r);
-
-	if (!pass_fits(&j->pass, n, 1))
-		return false;
-	s->busy = true;
-	s->req = j->next++;
-	s->pos = 0;
-	s->out.n = 0;
-	rng_seed(&s->rng, r->seed, 0);
-	if (r->max_tokens)
-		add_rows(j, slot, r->ids + r->n - n, n);
-	else
-		finish(j, s, "length");
-	return true;
-}
-
-static void fill(struct job *j)
-{
-	pass_clear(&j->pass);
 	for (int i = 0; i < j->n_slots; i++)
-		if (j->slots[i].busy)
-			add_rows(j, i, &j->slots[i].out.ids[j->slots[i].out.n - 1], 1);
-	for (int i = 0; i < j->n_slots && j->next < j->n; i++)
-		while (!j->slots[i].busy && j->next < j->n)
-			if (!start(j, i))
-				return;
+		if (!j->slots[i].busy)
+			return &j->slots[i];
+	return NULL;
+}
+
+/* Gives the next request a slot and its rows. NULL: it must wait. */
+static struct slot *start(struct job *j)
+{
+	struct slot *s = j->next < j->n_prompts ? free_slot(j) : NULL;
+
+	if (!s)
+		return NULL;
+	const struct prefix_text *t = &j->prompts[j->next];
+	s->n_keys = rows_needed(j, j->next);
+	if (!take_keys(j, s, j->shared[j->next]))
+		return NULL;
+	s->busy = true;
+	s->req = t->index;
+	s->ids = t->ids;
+	s->n = t->n;
+	s->pos = j->shared[j->next];
+	s->out.n = 0;
+	rng_seed(&s->rng, j->reqs[s->req].seed, 0);
+	j->next++;
+	move_path(j, s);
+	return s;
+}
+
+/* A prompt is begun when all of the one before it is in a batch: what it shares is there. */
+static void fill_prompts(struct job *j)
+{
+	struct pass *p = &j->pass;
+
+	while (p->T < p->size.tokens && (j->filling || (j->filling = start(j)) != NULL)) {
+		struct slot *s = j->filling;
+		int n = s->n - s->pos, room = p->size.tokens - p->T;
+		add_rows(j, s, s->ids + s->pos, n < room ? n : room);
+		if (s->pos < s->n)
+			break;
+		j->filling = NULL;
+	}
 }
 
 static int one_round(struct job *j)
 {
 	struct pass *p = &j->pass;
 
-	fill(j);
-	if (!p->n_seqs)
-		return 0;
+	pass_clear(p);
+	for (int i = 0; i < j->n_slots; i++) {
+		struct slot *s = &j->slots[i];
+		if (s->busy && s != j->filling)
+			add_rows(j, s, &s->out.ids[s->out.n - 1], 1);
+	}
+	fill_prompts(j);
 	transformer_forward(p);
 	int rc = transformer_head(p, sample_chunk, j);
 	for (int i = 0; !rc && i < p->n_rows; i++) {
-		struct slot *s = &j->slots[j->slot_of[i]];
+		struct slot *s = j->slot_of[i];
 		if (!isfinite(p->logprob[i]))
 			rc = err_hint(
 				err_set(ERR_INPUT, "prompt %zu: the model's output is not a finite number", s->req),
@@ -311,20 +471,27 @@ static int one_round(struct job *j)
 }
 
 int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
-		 struct generate_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg)
+		 struct generate_result *out, const struct score_options *how)
 {
-	struct job j = { .m = m, .tok = tok, .reqs = reqs, .out = out, .n = n };
+	const struct score_options none = { 0 };
+	struct job j = { .m = m, .tok = tok, .reqs = reqs, .out = out, .n = n, .text = BUF_INIT(BUF_NOLIMIT) };
 	int rc;
 
+	how = how ? how : &none;
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct generate_result){ NULL, 0, NULL };
-	if (!n)
-		return 0;
-	rc = open_job(&j, batch_tokens);
+	rc = check_requests(&j);
+	if (!rc && n)
+		sort_prompts(&j, !how->alone);
+	if (!rc && j.n_prompts)
+		rc = open_job(&j, how);
+	for (size_t i = 0; !rc && i < n; i++)
+		if (!reqs[i].max_tokens)
+			give_result(&j, i, NULL, 0, "length");
 	while (!rc && j.n_done < n) {
 		rc = one_round(&j);
-		if (!rc && done)
-			done(j.n_done, arg);
+		if (!rc && how->done)
+			how->done(j.n_done, how->arg);
 	}
 	close_job(&j);
 	for (size_t i = 0; rc && i < n; i++)

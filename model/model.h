@@ -226,10 +226,18 @@ struct score_result {
 	double logprob; /* sum over the scored tokens, nats */
 	bool greedy;    /* every scored token was the argmax */
 };
-/* batch_tokens bounds a forward; the results do not depend on it, on the order or on what shares a batch. A request
- * needs 1 <= n_scored < n <= context + 1. */
-int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out, int batch_tokens,
-	      void (*done)(size_t n_done, void *arg), void *arg);
+/* How requests are worked through. No result depends on any of it. */
+struct score_options {
+	int batch_tokens;      /* at most, in one forward; 0: 4096 */
+	uint64_t memory_bytes; /* at most, beside the weights; the batch is made to fit. 0: no bound */
+	bool alone;            /* compute every request from its first token on, even where others begin alike */
+	void (*done)(size_t n_done, void *arg); /* after each forward: so many requests are through; may be NULL */
+	void *arg;
+};
+/* What requests have in common at their beginning is computed once. A request needs 1 <= n_scored < n <= context + 1.
+ * how may be NULL. ERR_UNAVAILABLE says how much memory is needed at least. */
+int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out,
+	      const struct score_options *how);
 
 struct generate_request {
 	const int32_t *ids;
@@ -243,9 +251,9 @@ struct generate_result {
 	int tokens;         /* generated, the end-of-text token not counted */
 	const char *finish; /* "stop", "eos", "length"; static */
 };
-/* The result does not depend on what shares a batch. */
+/* Prompts that begin alike share what they have in common. */
 int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
-		 struct generate_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg);
+		 struct generate_result *out, const struct score_options *how);
 void generate_result_release(struct generate_result *r);
 
 /* The text rules of lm-evaluation-harness (loglikelihood, loglikelihood_rolling) on top of score_run. A continuation
@@ -260,6 +268,6 @@ struct text_result {
 	bool greedy;
 };
 int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
-		struct text_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg);
+		struct text_result *out, const struct score_options *how);
 
 #endif

@@ -219,6 +219,7 @@ struct layer_acts {
 
 struct pass_size {
 	int tokens, rows, seqs; /* at most, in one forward: tokens, rows through the head, sequences */
+	int targets;            /* wanted log-probabilities; at least one a row */
 	int positions;          /* positions are below this */
 	int keys;               /* places for the keys of all sequences; 0: every sequence is whole */
 	bool keep;              /* keep what the backward pass needs … */
@@ -232,15 +233,17 @@ struct pass {
 	int chunk; /* rows of logits at a time */
 
 	/* the batch, on the host */
-	int T, n_seqs, n_rows;
-	int32_t *ids, *pos, *rows, *targets, *argmax;
+	int T, n_seqs, n_rows, n_targets;
+	int32_t *ids, *pos, *rows;
+	int32_t *first;            /* of each wanted row among the targets; one more at the end */
+	int32_t *targets, *argmax; /* argmax: of each target's row */
 	int32_t *q_start, *k_start, *k_rows; /* k_rows: NULL without size.keys */
 	int32_t *kept;                       /* cache row of each token, -1: not kept */
 	float *scales;                       /* of the wanted rows: weight of each in the loss */
-	double *logprob;
+	double *logprob; /* of each target */
 
 	/* on the device */
-	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_targets, *d_argmax, *d_kept;
+	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_first, *d_targets, *d_argmax, *d_kept;
 	double *d_logprob;
 	float *floats; /* all that follows */
 	float *d_scales;
@@ -256,7 +259,7 @@ void acts_close(struct pass *p);
 uint64_t acts_bytes(const struct model *m, const struct pass_size *size, int chunk);
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size);
 void pass_close(struct pass *p);
-uint64_t pass_bytes(const struct model *m, const struct pass_size *size); /* device memory that pass_open takes */
+uint64_t pass_bytes(const struct model *m, const struct pass_size *size); /* memory that pass_open takes */
 void pass_clear(struct pass *p);                                          /* an empty batch */
 bool pass_fits(const struct pass *p, int tokens, int rows);
 bool pass_fits_behind(const struct pass *p, int tokens, int rows, int first_pos); /* the keys, too */
@@ -267,7 +270,8 @@ int pass_add(struct pass *p, const int32_t *ids, int n);
  * none). */
 int pass_add_behind(struct pass *p, const int32_t *ids, int n, const int32_t *prefix, int first_pos,
 		    const int32_t *kept);
-/* Sends a row through the head; target is the id whose log-probability is wanted. Gives its index in logprob. */
+/* Sends a row through the head; target is the id whose log-probability is wanted. Gives its index in logprob and argmax.
+ * Calls for the same row that follow one another send it once. */
 int pass_want(struct pass *p, int row, int32_t target);
 void pass_upload(struct pass *p);        /* the batch to the device */
 void pass_upload_scales(struct pass *p); /* the weights of the rows alone */
@@ -297,6 +301,34 @@ float *kvcache_layer(const struct kvcache *c, int layer);
 /* Takes n free rows, or none of them (false). */
 bool kvcache_take(struct kvcache *c, int32_t *rows, int n);
 void kvcache_give(struct kvcache *c, const int32_t *rows, int n);
+
+/* ---- prefix.c: requests that begin alike -------------------------------------------------------------------------- */
+
+struct prefix_text {
+	const int32_t *ids;
+	int n;
+	uint32_t index; /* the caller's */
+};
+/* Sorts texts so that those with a common prefix lie side by side; shared[k]: ids that k has in common with k - 1. */
+void prefix_sort(struct prefix_text *texts, int *shared, size_t n);
+
+struct prefix_use { /* request `who` is scored at a row that another one, `owner`, computes; both: places in order */
+	uint32_t owner;
+	int32_t pos;
+	uint32_t who;
+};
+struct prefix_tree {
+	size_t n;
+	uint32_t *order;         /* the requests, sorted */
+	int *begin;              /* of each in this order: its first row that the ones before it have not computed */
+	struct prefix_use *uses; /* by owner, by pos, by who */
+	size_t n_uses, cap_uses;
+	int longest;   /* rows of the longest request; at least 1 */
+	uint64_t rows; /* all that are to be computed */
+};
+/* share false: as if all requests were different from their first token on. The requests must have been checked. */
+void prefix_open(struct prefix_tree *t, const struct score_request *reqs, size_t n, bool share);
+void prefix_close(struct prefix_tree *t);
 
 /* ---- transformer.c, transformer_back.c --------------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ static struct pass_size whole_size(const struct pass_size *size)
 
 	s.rows = s.rows < 1 ? 1 : s.rows;
 	s.seqs = s.seqs < 1 ? 1 : s.seqs;
+	s.targets = s.targets < s.rows ? s.rows : s.targets;
 	return s;
 }
 
@@ -39,6 +40,7 @@ static struct pass_size whole_size(const struct pass_size *size)
 static int open_ints(struct pass *p)
 {
 	size_t T = (size_t)p->size.tokens, R = (size_t)p->size.rows, S = (size_t)p->size.seqs;
+	size_t W = (size_t)p->size.targets;
 	void *ints = NULL, *doubles = NULL;
 	int rc;
 
@@ -46,15 +48,16 @@ static int open_ints(struct pass *p)
 	p->pos = mem_array(T, sizeof(int32_t));
 	p->kept = mem_array(T, sizeof(int32_t));
 	p->rows = mem_array(R, sizeof(int32_t));
-	p->targets = mem_array(R, sizeof(int32_t));
-	p->argmax = mem_array(R, sizeof(int32_t));
+	p->first = mem_array(R + 1, sizeof(int32_t));
+	p->targets = mem_array(W, sizeof(int32_t));
+	p->argmax = mem_array(W, sizeof(int32_t));
 	p->scales = mem_array(R, sizeof(float));
-	p->logprob = mem_array(R, sizeof(double));
+	p->logprob = mem_array(W, sizeof(double));
 	p->q_start = mem_array(S + 1, sizeof(int32_t));
 	p->k_start = mem_array(S + 1, sizeof(int32_t));
 	if (p->size.keys)
 		p->k_rows = mem_array((size_t)p->size.keys, sizeof(int32_t));
-	rc = p->be->alloc(p->be, &ints, (3 * T + 3 * R) * sizeof(int32_t));
+	rc = p->be->alloc(p->be, &ints, (3 * T + 2 * R + 1 + 2 * W) * sizeof(int32_t));
 	if (rc)
 		return err_context(rc, "memory for a batch");
 	p->d_ints = ints;
@@ -62,9 +65,10 @@ static int open_ints(struct pass *p)
 	p->d_pos = p->d_ids + T;
 	p->d_kept = p->d_pos + T;
 	p->d_rows = p->d_kept + T;
-	p->d_targets = p->d_rows + R;
-	p->d_argmax = p->d_targets + R;
-	rc = p->be->alloc(p->be, &doubles, R * sizeof(double));
+	p->d_first = p->d_rows + R;
+	p->d_targets = p->d_first + R + 1;
+	p->d_argmax = p->d_targets + W;
+	rc = p->be->alloc(p->be, &doubles, W * sizeof(double));
 	p->d_logprob = doubles;
 	return rc ? err_context(rc, "memory for a batch") : 0;
 }
@@ -73,7 +77,8 @@ uint64_t pass_bytes(const struct model *m, const struct pass_size *size)
 {
 	struct pass_size s = whole_size(size);
 
-	return acts_bytes(m, &s, chunk_of(m, &s)) + (uint64_t)s.tokens * 12 + (uint64_t)s.rows * 20;
+	return acts_bytes(m, &s, chunk_of(m, &s)) + (uint64_t)s.tokens * 24 + (uint64_t)s.rows * 20 +
+	       (uint64_t)s.targets * 32 + (uint64_t)s.seqs * 8 + (uint64_t)s.keys * 4;
 }
 
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size)
@@ -105,6 +110,7 @@ void pass_close(struct pass *p)
 	free(p->pos);
 	free(p->kept);
 	free(p->rows);
+	free(p->first);
 	free(p->targets);
 	free(p->argmax);
 	free(p->scales);
@@ -119,8 +125,8 @@ void pass_close(struct pass *p)
 
 void pass_clear(struct pass *p)
 {
-	p->T = p->n_seqs = p->n_rows = 0;
-	p->k_start[0] = 0;
+	p->T = p->n_seqs = p->n_rows = p->n_targets = 0;
+	p->k_start[0] = p->first[0] = 0;
 }
 
 bool pass_fits(const struct pass *p, int tokens, int rows)
@@ -164,10 +170,13 @@ int pass_add(struct pass *p, const int32_t *ids, int n)
 
 int pass_want(struct pass *p, int row, int32_t target)
 {
-	p->rows[p->n_rows] = row;
-	p->targets[p->n_rows] = target;
-	p->scales[p->n_rows] = 1;
-	return p->n_rows++;
+	if (!p->n_rows || p->rows[p->n_rows - 1] != row) {
+		p->rows[p->n_rows] = row;
+		p->scales[p->n_rows++] = 1;
+	}
+	p->targets[p->n_targets] = target;
+	p->first[p->n_rows] = p->n_targets + 1;
+	return p->n_targets++;
 }
 
 void pass_upload(struct pass *p)
@@ -179,7 +188,8 @@ void pass_upload(struct pass *p)
 	if (p->size.cache)
 		be->upload(be, p->d_kept, p->kept, (size_t)p->T * sizeof(int32_t));
 	be->upload(be, p->d_rows, p->rows, (size_t)p->n_rows * sizeof(int32_t));
-	be->upload(be, p->d_targets, p->targets, (size_t)p->n_rows * sizeof(int32_t));
+	be->upload(be, p->d_first, p->first, (size_t)(p->n_rows + 1) * sizeof(int32_t));
+	be->upload(be, p->d_targets, p->targets, (size_t)p->n_targets * sizeof(int32_t));
 	pass_upload_scales(p);
 }
 

@@ -1,9 +1,14 @@
 /* score.c: log-probabilities of tokens, and of texts by the rules of lm-evaluation-harness.
  *
- * score_run packs requests, in their order, until batch_tokens would be passed; only the rows whose successor is scored
- * go through the head. Rows do not see what shares their batch (kernels.h), so the results do not depend on the cut.
- * The sum over a continuation is in double and in its order. (Requests that share a context are computed one by one as
- * yet; `pack` is the place that will see a tree of prefixes instead of a list.)
+ * score_run walks through the requests as a tree of prefixes (prefix.c), depth first, and cuts the walk into batches of
+ * at most so many rows, wherever that number is reached: in the middle of a request too. A row's keys are the rows of its
+ * path: of the same batch, or kept in the cache from one before. When a batch is full it is known which rows the walk
+ * still stands on; only these are kept, so that the cache never holds more than the longest request. Rows do not see
+ * what shares their batch, nor where their keys are (kernels.h): the results do not depend on the cut, on the order or
+ * on what is shared.
+ *
+ * Only rows whose successor is scored go through the head, each once: the first tokens of all choices of a question are
+ * targets of the same row. A request's sum is in double and in the order of its tokens, for the walk goes down its path.
  *
  * The rules of the texts, as the harness has them:
  *   pair      white space at the end of the context moves to the front of the continuation; then the ids of the
@@ -20,14 +25,33 @@
 #include "model/model_int.h"
 
 #define DEFAULT_TOKENS 4096
+#define KEYS_MAX (1 << 22) /* keys of all sequences of a batch; a single sequence may have more */
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+struct mark { /* request `req` takes the log-probability `want` of this batch */
+	uint32_t req;
+	int want;
+};
+struct job {
+	const struct score_request *reqs;
+	struct score_result *out;
+	struct prefix_tree tree;
+	struct kvcache cache;
+	struct pass pass;
+	int32_t *path; /* where the keys of the path are, as kernels_seqs names them: >= 0 in this batch, < 0 in the cache */
+	int path_rows;
+	size_t k;   /* the walk stands at request order[k] … */
+	int at;     /* … of which the rows before `at` are in the path; -1: not begun */
+	size_t use; /* the next one */
+	struct mark *marks;
+	size_t n_marks, cap_marks;
+};
 
-static int check_requests(const struct model *m, const struct score_request *reqs, size_t n, int *longest,
-			  int64_t *total)
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+
+static int check_requests(const struct model *m, const struct score_request *reqs, size_t n)
 {
-	*longest = 1;
-	*total = 0;
+	if (n > UINT32_MAX)
+		return err_set(ERR_INPUT, "%zu requests in one run", n);
 	for (size_t i = 0; i < n; i++) {
 		const struct score_request *r = &reqs[i];
 		if (r->n_scored < 1 || r->n_scored >= r->n || r->n - 1 > m->config.context)
@@ -39,71 +63,234 @@ static int check_requests(const struct model *m, const struct score_request *req
 		int rc = model_check_ids(m, r->ids, r->n, "request", i);
 		if (rc)
 			return rc;
-		*longest = r->n - 1 > *longest ? r->n - 1 : *longest;
-		*total += r->n - 1;
 	}
 	return 0;
 }
 
-/* Fills the batch with the requests from first on; gives the one behind. */
-static size_t pack(struct pass *p, const struct score_request *reqs, size_t first, size_t n)
+static struct pass_size size_of(const struct job *j, int tokens)
 {
-	size_t i;
+	int64_t keys = (int64_t)tokens * j->tree.longest;
+	int64_t most = j->tree.longest > KEYS_MAX ? j->tree.longest : KEYS_MAX;
+	uint64_t targets = (uint64_t)tokens + j->tree.n_uses;
 
-	pass_clear(p);
-	for (i = first; i < n; i++) {
-		const struct score_request *r = &reqs[i];
-		if (p->n_seqs && !pass_fits(p, r->n - 1, r->n_scored))
-			break;
-		int row = pass_add(p, r->ids, r->n - 1);
-		for (int t = r->n - r->n_scored; t < r->n; t++)
-			pass_want(p, row + t - 1, r->ids[t]);
-	}
-	return i;
+	return (struct pass_size){ .tokens = tokens,
+				   .rows = tokens,
+				   .seqs = tokens,
+				   .targets = targets < INT32_MAX / 2 ? (int)targets : INT32_MAX / 2,
+				   .positions = j->tree.longest,
+				   .keys = (int)(keys < most ? keys : most) };
 }
 
-static int collect(const struct pass *p, const struct score_request *reqs, size_t first, size_t behind,
-		   struct score_result *out)
+static uint64_t bytes_of(const struct model *m, const struct job *j, int tokens)
 {
-	int at = 0;
+	struct pass_size size = size_of(j, tokens);
+	bool whole = j->tree.rows <= (uint64_t)tokens;
 
-	for (size_t i = first; i < behind; i++) {
-		out[i] = (struct score_result){ 0, true };
-		for (int t = 0; t < reqs[i].n_scored; t++, at++) {
-			out[i].logprob += p->logprob[at];
-			out[i].greedy &= p->argmax[at] == p->targets[at];
+	return pass_bytes(m, &size) + (whole ? 0 : kvcache_bytes(m, j->tree.longest)) + (uint64_t)j->tree.longest * 4;
+}
+
+/* The largest batch that is asked for, has something to do, and fits. */
+static int choose_tokens(int *out, const struct model *m, const struct job *j, const struct score_options *how)
+{
+	int most = how->batch_tokens > 0 ? how->batch_tokens : DEFAULT_TOKENS, fits = 0;
+
+	most = j->tree.rows < (uint64_t)most ? (int)j->tree.rows : most;
+	if (!how->memory_bytes || bytes_of(m, j, most) <= how->memory_bytes) {
+		*out = most;
+		return 0;
+	}
+	for (int beyond = most; beyond - fits > 1;) {
+		int try = fits + (beyond - fits) / 2;
+		if (bytes_of(m, j, try) <= how->memory_bytes)
+			fits = try;
+		else
+			beyond = try;
+	}
+	*out = fits;
+	if (fits)
+		return 0;
+	return err_hint(err_set(ERR_UNAVAILABLE,
+				"%llu bytes of memory beside the weights are allowed; scoring %d tokens needs %llu",
+				(unsigned long long)how->memory_bytes, j->tree.longest,
+				(unsigned long long)bytes_of(m, j, 1)),
+			"allow more memory, or ask for shorter texts");
+}
+
+static int open_job(struct job *j, struct model *m, const struct score_options *how)
+{
+	int tokens, rc = choose_tokens(&tokens, m, j, how);
+
+	if (rc)
+		return rc;
+	/* batches of one size: the last one is as full as the others */
+	uint64_t batches = (j->tree.rows + (uint64_t)tokens - 1) / (uint64_t)tokens;
+	tokens = (int)((j->tree.rows + batches - 1) / batches);
+	struct pass_size size = size_of(j, tokens);
+	if (batches > 1) {
+		rc = kvcache_open(&j->cache, m, j->tree.longest);
+		size.cache = &j->cache;
+	}
+	j->path = mem_array((size_t)j->tree.longest, sizeof(*j->path));
+	j->at = -1;
+	return rc ? rc : pass_open(&j->pass, m, &size);
+}
+
+static void close_job(struct job *j)
+{
+	pass_close(&j->pass);
+	kvcache_close(&j->cache);
+	prefix_close(&j->tree);
+	free(j->path);
+	free(j->marks);
+}
+
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
+
+/* The walk goes back up to where the path has n rows. */
+static void retreat(struct job *j, int n)
+{
+	for (; j->path_rows > n; j->path_rows--) {
+		int32_t row = -1 - j->path[j->path_rows - 1];
+		if (row >= 0)
+			kvcache_give(&j->cache, &row, 1);
+	}
+}
+
+static void mark(struct job *j, uint32_t req, int want)
+{
+	MEM_GROW(j->marks, j->n_marks, j->cap_marks);
+	j->marks[j->n_marks++] = (struct mark){ req, want };
+}
+
+/* Wants what is scored at the row of position pos of request order[k]. Those who want it are sorted by their ids, and
+ * agree up to here: equal targets follow one another. */
+static void want(struct job *j, int row, int pos)
+{
+	const struct score_request *r = &j->reqs[j->tree.order[j->k]];
+	int32_t target = -1;
+	int at = -1;
+
+	if (pos >= r->n - 1 - r->n_scored) {
+		target = r->ids[pos + 1];
+		at = pass_want(&j->pass, row, target);
+		mark(j, j->tree.order[j->k], at);
+	}
+	for (; j->use < j->tree.n_uses; j->use++) {
+		const struct prefix_use *u = &j->tree.uses[j->use];
+		if (u->owner != j->k || u->pos != pos)
+			break;
+		uint32_t who = j->tree.order[u->who];
+		int32_t id = j->reqs[who].ids[pos + 1];
+		if (at < 0 || id != target)
+			at = pass_want(&j->pass, row, id);
+		target = id;
+		mark(j, who, at);
+	}
+}
+
+/* Adds what fits of request order[k]; false: nothing does. */
+static bool add_rows(struct job *j)
+{
+	const struct score_request *r = &j->reqs[j->tree.order[j->k]];
+	struct pass *p = &j->pass;
+	int n = r->n - 1 - j->at, room = p->size.tokens - p->T, keys = p->size.keys - p->k_start[p->n_seqs] - j->at;
+
+	n = n < room ? n : room;
+	n = n < keys ? n : keys;
+	if (n < 1)
+		return false;
+	int row = pass_add_behind(p, r->ids + j->at, n, j->path, j->at, NULL);
+	for (int i = 0; i < n; i++) {
+		j->path[j->at + i] = row + i;
+		want(j, row + i, j->at + i);
+	}
+	j->at += n;
+	j->path_rows = j->at;
+	return true;
+}
+
+static void fill(struct job *j)
+{
+	pass_clear(&j->pass);
+	j->n_marks = 0;
+	while (j->k < j->tree.n) {
+		const struct score_request *r = &j->reqs[j->tree.order[j->k]];
+		if (j->at < 0) {
+			j->at = j->tree.begin[j->k];
+			retreat(j, j->at);
 		}
-		if (!isfinite(out[i].logprob))
-			return err_hint(err_set(ERR_INPUT, "request %zu: the model's output is not a finite number", i),
+		while (j->at < r->n - 1)
+			if (!add_rows(j))
+				return;
+		j->k++;
+		j->at = -1;
+	}
+	retreat(j, 0);
+}
+
+/* The rows of this batch that the walk goes on from move to the cache. */
+static int keep_path(struct job *j)
+{
+	for (int pos = 0; pos < j->path_rows; pos++) {
+		int32_t row = j->path[pos], to;
+		if (row < 0)
+			continue;
+		if (!kvcache_take(&j->cache, &to, 1))
+			return err_set(ERR_BUG, "the cache has no row for position %d", pos);
+		j->pass.kept[row] = to;
+		j->path[pos] = -1 - to;
+	}
+	return 0;
+}
+
+static int collect(struct job *j)
+{
+	const struct pass *p = &j->pass;
+
+	for (size_t i = 0; i < j->n_marks; i++) {
+		const struct mark *k = &j->marks[i];
+		struct score_result *r = &j->out[k->req];
+		r->logprob += p->logprob[k->want];
+		r->greedy &= p->argmax[k->want] == p->targets[k->want];
+		if (!isfinite(p->logprob[k->want]))
+			return err_hint(err_set(ERR_INPUT, "request %u: the model's output is not a finite number",
+						k->req),
 					"the weights are damaged, or a training went astray");
 	}
 	return 0;
 }
 
-int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out, int batch_tokens,
-	      void (*done)(size_t n_done, void *arg), void *arg)
+static int one_batch(struct job *j)
 {
-	struct pass p = { 0 };
-	int64_t total;
-	int longest, rc = check_requests(m, reqs, n, &longest, &total);
+	fill(j);
+	int rc = keep_path(j);
+	if (rc || !j->pass.T)
+		return rc;
+	transformer_forward(&j->pass);
+	rc = transformer_head(&j->pass, NULL, NULL);
+	return rc ? rc : collect(j);
+}
+
+int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out,
+	      const struct score_options *how)
+{
+	const struct score_options none = { 0 };
+	struct job j = { .reqs = reqs, .out = out };
+	int rc = check_requests(m, reqs, n);
 
 	if (rc || !n)
 		return rc;
-	int tokens = batch_tokens > 0 ? batch_tokens : DEFAULT_TOKENS;
-	tokens = total < tokens ? (int)total : tokens;
-	tokens = tokens < longest ? longest : tokens;
-	const struct pass_size size = { .tokens = tokens, .rows = tokens, .seqs = tokens, .positions = longest };
-	rc = pass_open(&p, m, &size);
-	for (size_t first = 0, behind; !rc && first < n; first = behind) {
-		behind = pack(&p, reqs, first, n);
-		transformer_forward(&p);
-		rc = transformer_head(&p, NULL, NULL);
-		if (!rc)
-			rc = collect(&p, reqs, first, behind, out);
-		if (!rc && done)
-			done(behind, arg);
+	how = how ? how : &none;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct score_result){ 0, true };
+	prefix_open(&j.tree, reqs, n, !how->alone);
+	rc = open_job(&j, m, how);
+	while (!rc && j.k < n) {
+		rc = one_batch(&j);
+		if (!rc && how->done)
+			how->done(j.k, how->arg);
 	}
-	pass_close(&p);
+	close_job(&j);
 	return rc;
 }
 
@@ -118,8 +305,9 @@ struct text_job {
 	size_t n, cap;
 	size_t *first; /* of each text; one more at the end */
 	size_t at;     /* texts that are done */
-	void (*done)(size_t n_done, void *arg);
-	void *arg;
+	const struct score_options *how;
+	const char *context; /* the last one of a pair; its ids */
+	struct tokens context_ids;
 };
 
 static int encode(const struct text_job *j, struct tokens *out, const char *text, size_t len)
@@ -177,6 +365,23 @@ static int add_alone(struct text_job *j, const char *text, size_t len)
 	return rc;
 }
 
+/* Sets context_ids. The choices of a question come one after another: their context is encoded once. */
+static int encode_context(struct text_job *j, const char *context, size_t len)
+{
+	if (j->context && (j->context == context || !strcmp(j->context, context)))
+		return 0;
+	j->context_ids.n = 0;
+	int rc = encode(j, &j->context_ids, context, len);
+	j->context = rc ? NULL : context;
+	return rc;
+}
+
+static void add_ids(struct tokens *t, const int32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		tokens_add(t, ids[i]);
+}
+
 static int add_pair(struct text_job *j, const char *context, const char *continuation)
 {
 	size_t len = strlen(context), cut = stripped(context, len);
@@ -190,17 +395,16 @@ static int add_pair(struct text_job *j, const char *context, const char *continu
 	buf_adds(&text, continuation);
 	rc = encode(j, &whole, text.data, text.len);
 	if (!rc)
-		rc = encode(j, &ids, context, cut);
-	if (!rc && whole.n <= ids.n) {
+		rc = encode_context(j, context, cut);
+	size_t n = j->context_ids.n;
+	if (!rc && whole.n <= n) {
 		rc = err_set(ERR_INPUT, "the continuation has no token of its own");
 	} else if (!rc) {
-		size_t n = ids.n;
+		add_ids(&ids, j->context_ids.ids, n);
 		if (!n) /* nothing but white space: as if there were no context */
 			tokens_add(&ids, j->prefix);
-		size_t before = ids.n;
-		for (size_t i = n; i < whole.n; i++)
-			tokens_add(&ids, whole.ids[i]);
-		rc = add_request(j, ids.ids, ids.n, ids.n - before);
+		add_ids(&ids, whole.ids + n, whole.n - n);
+		rc = add_request(j, ids.ids, ids.n, whole.n - n);
 	}
 	tokens_release(&ids);
 	tokens_release(&whole);
@@ -259,8 +463,7 @@ static void windows_done(size_t n_done, void *arg)
 
 	while (j->first[j->at + 1] <= n_done) /* the last one is never reached */
 		j->at++;
-	if (j->done)
-		j->done(j->at, j->arg);
+	j->how->done(j->at, j->how->arg);
 }
 
 static void gather_texts(const struct text_job *j, const struct score_result *scores, size_t n, struct text_result *out)
@@ -276,11 +479,17 @@ static void gather_texts(const struct text_job *j, const struct score_result *sc
 }
 
 int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
-		struct text_result *out, int batch_tokens, void (*done)(size_t n_done, void *arg), void *arg)
+		struct text_result *out, const struct score_options *how)
 {
-	struct text_job j = { .m = m, .tok = tok, .prefix_text = BUF_INIT(1 << 20), .done = done, .arg = arg };
+	struct text_job j = { .m = m, .tok = tok, .prefix_text = BUF_INIT(1 << 20), .how = how };
+	struct score_options windows = how ? *how : (struct score_options){ 0 };
 	struct score_result *scores = NULL;
 	int rc = find_prefix(&j);
+
+	if (windows.done) {
+		windows.done = windows_done;
+		windows.arg = &j;
+	}
 
 	j.first = mem_array(n + 2, sizeof(*j.first));
 	for (size_t i = 0; !rc && i < n; i++) {
@@ -290,13 +499,14 @@ int score_texts(struct model *m, const struct tokenizer *tok, const struct text_
 	j.first[n + 1] = SIZE_MAX;
 	if (!rc) {
 		scores = mem_array(j.n + 1, sizeof(*scores));
-		rc = score_run(m, j.reqs, j.n, scores, batch_tokens, windows_done, &j);
+		rc = score_run(m, j.reqs, j.n, scores, &windows);
 	}
 	if (!rc)
 		gather_texts(&j, scores, n, out);
 	for (size_t i = 0; i < j.n; i++)
 		free((int32_t *)j.reqs[i].ids);
 	free(j.reqs);
+	tokens_release(&j.context_ids);
 	free(j.first);
 	free(scores);
 	buf_release(&j.prefix_text);

@@ -620,11 +620,11 @@ int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int fir
 	for (int at = 0; at < R; at += p->chunk) {
 		int n = R - at < p->chunk ? R - at : p->chunk;
 		transformer_logits(p, at, n);
-		be->logprob(be, p->d_logprob + at, p->d_argmax + at, p->logits, p->d_targets + at, n, V);
+		be->logprob(be, p->d_logprob, p->d_argmax, p->logits, p->d_first + at, p->d_targets, n, V);
 		if (with_logits)
 			with_logits(p, at, n, arg);
 	}
-	be->download(be, p->logprob, p->d_logprob, (size_t)R * sizeof(double));
-	be->download(be, p->argmax, p->d_argmax, (size_t)R * sizeof(int32_t));
+	be->download(be, p->logprob, p->d_logprob, (size_t)p->n_targets * sizeof(double));
+	be->download(be, p->argmax, p->d_argmax, (size_t)p->n_targets * sizeof(int32_t));
 	return be->sync(be);
 }

@@ -150,7 +150,7 @@ static void head_chunk(struct pass *p, struct back *b, int at, int n)
 	struct kernels_linear how = { n, C, V, NULL, 0 };
 
 	transformer_logits(p, at, n);
-	be->logprob(be, p->d_logprob + at, NULL, p->logits, p->d_targets + at, n, V);
+	be->logprob(be, p->d_logprob + at, NULL, p->logits, NULL, p->d_targets + at, n, V);
 	be->xent_back(be, p->logits, p->d_targets + at, p->d_scales + at, n, V);
 	be->linear_dx(be, b->dhidden + (size_t)at * (size_t)C, p->logits, &m->head.w, &how);
 	if (!trains(p))

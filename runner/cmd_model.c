@@ -130,7 +130,8 @@ static int score_lines(struct engine *e, const struct lines *l)
 	for (size_t i = 0; rc == 0 && i < l->n; i++)
 		rc = score_request(l->items[i], i + 1, &reqs[i]);
 	if (rc == 0)
-		rc = score_texts(e->model, e->tokenizer, reqs, l->n, results, e->batch_tokens, NULL, NULL);
+		rc = score_texts(e->model, e->tokenizer, reqs, l->n, results,
+				 &(struct score_options){ .batch_tokens = e->batch_tokens });
 	for (size_t i = 0; rc == 0 && i < l->n; i++) {
 		json_t *a = json_pack("{s:f,s:i}", "logprob", results[i].logprob, "tokens", results[i].tokens);
 
@@ -194,7 +195,8 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 						     .seed = (uint64_t)how->seed + i };
 	}
 	if (rc == 0)
-		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results, e->batch_tokens, NULL, NULL);
+		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results,
+				  &(struct score_options){ .batch_tokens = e->batch_tokens });
 	for (size_t i = 0; i < l->n; i++) {
 		if (rc == 0)
 			print_line(with_id(l->items[i],

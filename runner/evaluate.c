@@ -54,7 +54,8 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 			made[i] = mem_printf("%s%s", e->prompt, reqs[i].context);
 		texts[i] = (struct text_request){ made[i] ? made[i] : reqs[i].context, reqs[i].continuation };
 	}
-	rc = score_texts(e->model, e->tokenizer, texts, n, results, e->batch_tokens, NULL, NULL);
+	rc = score_texts(e->model, e->tokenizer, texts, n, results,
+			 &(struct score_options){ .batch_tokens = e->batch_tokens });
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0)
 			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy };
@@ -152,7 +153,8 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 						  .seed = reqs[i].seed };
 	}
 	if (rc == 0)
-		rc = generate_run(e->model, e->tokenizer, g, n, results, e->batch_tokens, NULL, NULL);
+		rc = generate_run(e->model, e->tokenizer, g, n, results,
+				  &(struct score_options){ .batch_tokens = e->batch_tokens });
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0) {
 			out[i] = (struct generated){ results[i].text, results[i].tokens };

@@ -128,7 +128,7 @@ static int bench(const struct shape *s)
 	}
 	began = clock_seconds();
 	if (!rc)
-		rc = score_run(m, reqs, data.n, scores, (int)s->batch, NULL, NULL);
+		rc = score_run(m, reqs, data.n, scores, &(struct score_options){ .batch_tokens = (int)s->batch });
 	double seconds = clock_seconds() - began;
 	for (size_t i = 0; i < data.n; i++)
 		loss += scores[i].logprob;

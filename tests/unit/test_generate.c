@@ -71,7 +71,7 @@ static void check_golden(const char *spec, int batch_tokens)
 	struct backend *be;
 	struct model *m = open_model(&be, spec, 2);
 
-	assert_int_equal(generate_run(m, tok, asks.reqs, asks.n, got, batch_tokens, NULL, NULL), 0);
+	assert_int_equal(generate_run(m, tok, asks.reqs, asks.n, got, &(struct score_options){ .batch_tokens = batch_tokens }), 0);
 	for (size_t i = 0; i < asks.n; i++) {
 		const json_t *want = json_array_get(json_object_get(golden, "generate"), i);
 		assert_string_equal(got[i].text, json_get_text(want, "text", NULL));
@@ -110,7 +110,7 @@ static void test_generate_run__same_text_in_any_company(void **state)
 		struct backend *be;
 		struct model *m = open_model(&be, "cpu", threads);
 		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-			assert_int_equal(generate_run(m, tok, reqs, asks.n, got, sizes[s], NULL, NULL), 0);
+			assert_int_equal(generate_run(m, tok, reqs, asks.n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
 			for (size_t i = 0; i < asks.n; i++) {
 				if (threads == 1 && !s) {
 					first[i] = got[i];
@@ -135,6 +135,7 @@ static void test_generate_run__cache_changes_no_bit(void **state)
 	static const int32_t ids[] = { 3, 141, 59, 26, 53, 58, 97, 93, 23, 84, 62, 64, 33, 83, 27, 95, 2, 88 };
 	int n = (int)ARRAY_LEN(ids);
 	double whole[20], cached[20];
+	int32_t rows[20], keys[20];
 
 	(void)state;
 	for (int fast = 0; fast < 2; fast++) {
@@ -145,7 +146,7 @@ static void test_generate_run__cache_changes_no_bit(void **state)
 		struct pass_size size = { .tokens = 24, .rows = 24, .seqs = 3, .positions = 24 };
 		assert_int_equal(pass_open(&p, m, &size), 0);
 		pass_clear(&p);
-		pass_add(&p, ids, n - 1, 0, 0);
+		pass_add(&p, ids, n - 1);
 		for (int i = 0; i < n - 1; i++)
 			pass_want(&p, i, ids[i + 1]);
 		transformer_forward(&p);
@@ -153,16 +154,20 @@ static void test_generate_run__cache_changes_no_bit(void **state)
 		memcpy(whole, p.logprob, sizeof(double) * (size_t)(n - 1));
 		pass_close(&p);
 
-		assert_int_equal(kvcache_open(&cache, m, 3, 24), 0);
+		assert_int_equal(kvcache_open(&cache, m, 24), 0);
+		kvcache_take(&cache, rows, 3); /* places are not positions */
+		assert_true(kvcache_take(&cache, rows, n));
+		for (int i = 0; i < n; i++)
+			keys[i] = -1 - rows[i];
 		size.cache = &cache;
+		size.keys = 64;
 		assert_int_equal(pass_open(&p, m, &size), 0);
 		for (int at = 0, step; at < n - 1; at += step) {
 			step = at == 0 ? 5 : at == 5 ? 3 : 1; /* a prompt, a piece, then one by one */
 			step = step < n - 1 - at ? step : n - 1 - at;
 			pass_clear(&p);
-			int other = pass_add(&p, ids + 1, 1, at, 0); /* company in another slot */
-			int row = pass_add(&p, ids + at, step, at, 2);
-			(void)other;
+			pass_add(&p, ids + 1, 2); /* company */
+			int row = pass_add_behind(&p, ids + at, step, keys, at, rows + at);
 			for (int i = 0; i < step; i++)
 				pass_want(&p, row + i, ids[at + i + 1]);
 			transformer_forward(&p);
@@ -186,12 +191,12 @@ static void test_generate_run__ends(void **state)
 
 	(void)state;
 	r.stops = NULL;
-	assert_int_equal(generate_run(m, tok, &r, 1, &free_run, 0, NULL, NULL), 0);
+	assert_int_equal(generate_run(m, tok, &r, 1, &free_run, NULL), 0);
 	/* the second token of the free text becomes an end-of-text token */
 	struct tokens ids = { NULL, 0, 0 };
 	assert_int_equal(tokenizer_encode(tok, &ids, free_run.text, strlen(free_run.text), false), 0);
 	m->eos[m->n_eos++] = ids.ids[1];
-	assert_int_equal(generate_run(m, tok, &r, 1, got, 0, NULL, NULL), 0);
+	assert_int_equal(generate_run(m, tok, &r, 1, got, NULL), 0);
 	assert_string_equal(got[0].finish, "eos");
 	assert_int_equal(got[0].tokens, 1);
 	assert_int_equal(strlen(got[0].text), 1);
@@ -199,7 +204,7 @@ static void test_generate_run__ends(void **state)
 	/* none asked for, between two that are */
 	struct generate_request three[3] = { r, r, r };
 	three[1].max_tokens = 0;
-	assert_int_equal(generate_run(m, tok, three, 3, got, 1, NULL, NULL), 0);
+	assert_int_equal(generate_run(m, tok, three, 3, got, &(struct score_options){ .batch_tokens = 1 }), 0);
 	assert_string_equal(got[1].text, "");
 	assert_string_equal(got[1].finish, "length");
 	assert_string_equal(got[0].text, got[2].text);
@@ -219,20 +224,20 @@ static void test_generate_run__refuses(void **state)
 	struct generate_request two[2] = { asks.reqs[0], asks.reqs[0] };
 
 	(void)state;
-	assert_int_equal(generate_run(m, tok, NULL, 0, NULL, 0, NULL, NULL), 0);
+	assert_int_equal(generate_run(m, tok, NULL, 0, NULL, NULL), 0);
 	two[1].n = 0;
-	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "prompt 1"));
 	assert_null(got[0].text);
 	two[1] = two[0], two[1].max_tokens = 24;
-	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	two[1] = two[0], two[1].temperature = (double)NAN;
-	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	int32_t bad = 999;
 	two[1] = two[0], two[1].ids = &bad, two[1].n = 1;
-	assert_int_equal(generate_run(m, tok, two, 2, got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	m->params[m->norm] = (float)NAN;
-	assert_int_equal(generate_run(m, tok, two, 1, got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(generate_run(m, tok, two, 1, got, NULL), ERR_INPUT);
 	assert_null(got[0].text);
 	model_free(m);
 	backend_close(be);

@@ -83,7 +83,8 @@ static void check_texts(const char *spec)
 	struct model *m = open_model(&be, spec, 2);
 	size_t n = golden_requests(reqs, want);
 
-	assert_int_equal(score_texts(m, tok, reqs, n, got, 64, see, &seen), 0);
+	assert_int_equal(score_texts(m, tok, reqs, n, got,
+				     &(struct score_options){ .batch_tokens = 64, .done = see, .arg = &seen }), 0);
 	for (size_t i = 0; i < n; i++) {
 		double ll = json_get_real(want[i], "logprob", 1);
 		if (!(fabs(got[i].logprob - ll) <= 1e-4 + 1e-6 * fabs(ll)))
@@ -120,12 +121,12 @@ static void check_batches(const char *spec)
 		struct backend *be;
 		struct model *m = open_model(&be, spec, threads);
 		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-			assert_int_equal(score_texts(m, tok, reqs, n, got, sizes[s], NULL, NULL), 0);
+			assert_int_equal(score_texts(m, tok, reqs, n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
 			if (!s && threads == 1)
 				memcpy(first, got, sizeof(first));
 			for (size_t i = 0; i < n; i++)
 				assert_memory_equal(&first[i].logprob, &got[i].logprob, sizeof(double));
-			assert_int_equal(score_texts(m, tok, reversed, n, got, sizes[s], NULL, NULL), 0);
+			assert_int_equal(score_texts(m, tok, reversed, n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
 			for (size_t i = 0; i < n; i++)
 				assert_memory_equal(&first[i].logprob, &got[n - 1 - i].logprob, sizeof(double));
 		}
@@ -149,27 +150,27 @@ static void test_score_texts__odd_texts(void **state)
 	struct text_request r = { "", NULL };
 
 	(void)state;
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), 0); /* nothing to predict */
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), 0); /* nothing to predict */
 	assert_int_equal(got.tokens, 0);
 	assert_true(got.greedy && !(got.logprob < 0));
 	r = (struct text_request){ " \n", "the cat" }; /* nothing but white space is no context */
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), 0);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), 0);
 	assert_true(got.tokens >= 2);
 	r = (struct text_request){ "the c", "at" }; /* " cat" is one token: the whole is no longer than the context */
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "request 0"));
 	r = (struct text_request){ "the", "" };
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	r = (struct text_request){ "", "" };
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	r = (struct text_request){ "", "<|end|>" };
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	r = (struct text_request){ "x", "abcdefghijklmnopqrstuvwxyz" };
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "the model takes 24"));
-	assert_int_equal(score_texts(m, tok, NULL, 0, NULL, 0, NULL, NULL), 0);
+	assert_int_equal(score_texts(m, tok, NULL, 0, NULL, NULL), 0);
 	m->config.bos_id = m->config.eos_id = -1;
-	assert_int_equal(score_texts(m, tok, &r, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	model_free(m);
 	backend_close(be);
 }
@@ -182,17 +183,17 @@ static void test_score_run__refuses(void **state)
 	struct score_result got;
 
 	(void)state;
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 3 }, 1, &got, 0, NULL, NULL), ERR_INPUT);
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 0 }, 1, &got, 0, NULL, NULL), ERR_INPUT);
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 26, 1 }, 1, &got, 0, NULL, NULL), ERR_INPUT);
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 25, 1 }, 1, &got, 0, NULL, NULL), 0);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 3 }, 1, &got, NULL), ERR_INPUT);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 0 }, 1, &got, NULL), ERR_INPUT);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 26, 1 }, 1, &got, NULL), ERR_INPUT);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 25, 1 }, 1, &got, NULL), 0);
 	ids[1] = 272;
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 1 }, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 1 }, 1, &got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "272"));
 	assert_non_null(err_fix());
 	ids[1] = 2;
 	m->params[m->norm] = (float)NAN;
-	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 1 }, 1, &got, 0, NULL, NULL), ERR_INPUT);
+	assert_int_equal(score_run(m, &(struct score_request){ ids, 3, 1 }, 1, &got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "not a finite number"));
 	model_free(m);
 	backend_close(be);
