@@ -77,7 +77,8 @@ void cpu_logprob(struct backend *be, double *logprob, int32_t *argmax, const flo
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
 	for (int t = 0; t < T; t++) {
 		int at = first ? first[t] : t, n = first ? first[t + 1] - at : 1;
-		row_logprob(logprob + at, argmax ? argmax + at : NULL, logits + (size_t)t * (size_t)V, target + at, n, V);
+		row_logprob(logprob + at, argmax ? argmax + at : NULL, logits + (size_t)t * (size_t)V, target + at, n,
+			    V);
 	}
 }
 

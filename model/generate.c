@@ -23,7 +23,7 @@
 
 #define DEFAULT_TOKENS 4096
 #define MAX_SLOTS 256
-#define CACHE_BATCHES 4     /* the cache holds as many rows as so many full batches */
+#define CACHE_BATCHES 4    /* the cache holds as many rows as so many full batches */
 #define KEYS_MAX (1 << 22) /* keys of all sequences of a batch; a single sequence may have more */
 
 struct slot {
@@ -52,7 +52,7 @@ struct job {
 	int32_t *refs; /* of each row of the cache */
 	struct slot *slots;
 	int n_slots;
-	struct slot *filling; /* whose prompt is not all in a batch yet; NULL: none */
+	struct slot *filling;  /* whose prompt is not all in a batch yet; NULL: none */
 	struct slot **slot_of; /* of the sequences of this round that are wanted */
 	int32_t *sampled;
 	double *weights; /* of one row, on the host */

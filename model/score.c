@@ -3,7 +3,8 @@
  * score_run walks through the requests as a tree of prefixes (prefix.c), depth first, and cuts the walk into batches of
  * at most so many rows, wherever that number is reached: in the middle of a request too. A row's keys are the rows of its
  * path: of the same batch, or kept in the cache from one before. When a batch is full it is known which rows the walk
- * still stands on; only these are kept, so that the cache never holds more than the longest request. Rows do not see
+ * still stands on; only these are kept, so that the cache never holds more than two paths: the one that the batch began
+ * with, which its sequences read, and the one it ends with. Rows do not see
  * what shares their batch, nor where their keys are (kernels.h): the results do not depend on the cut, on the order or
  * on what is shared.
  *
@@ -37,8 +38,11 @@ struct job {
 	struct prefix_tree tree;
 	struct kvcache cache;
 	struct pass pass;
-	int32_t *path; /* where the keys of the path are, as kernels_seqs names them: >= 0 in this batch, < 0 in the cache */
+	int32_t *
+		path; /* where the keys of the path are, as kernels_seqs names them: >= 0 in this batch, < 0 in the cache */
 	int path_rows;
+	int32_t *left; /* rows of the cache that this batch reads, and none behind it */
+	int n_left;
 	size_t k;   /* the walk stands at request order[k] … */
 	int at;     /* … of which the rows before `at` are in the path; -1: not begun */
 	size_t use; /* the next one */
@@ -81,12 +85,21 @@ static struct pass_size size_of(const struct job *j, int tokens)
 				   .keys = (int)(keys < most ? keys : most) };
 }
 
+/* Rows that are read in a batch, and those that it adds. */
+static int cache_rows(const struct job *j, int tokens)
+{
+	int longest = j->tree.longest;
+
+	return longest + (tokens < longest ? tokens : longest);
+}
+
 static uint64_t bytes_of(const struct model *m, const struct job *j, int tokens)
 {
 	struct pass_size size = size_of(j, tokens);
 	bool whole = j->tree.rows <= (uint64_t)tokens;
 
-	return pass_bytes(m, &size) + (whole ? 0 : kvcache_bytes(m, j->tree.longest)) + (uint64_t)j->tree.longest * 4;
+	return pass_bytes(m, &size) + (whole ? 0 : kvcache_bytes(m, cache_rows(j, tokens))) +
+	       (uint64_t)j->tree.longest * 8;
 }
 
 /* The largest batch that is asked for, has something to do, and fits. */
@@ -127,10 +140,11 @@ static int open_job(struct job *j, struct model *m, const struct score_options *
 	tokens = (int)((j->tree.rows + batches - 1) / batches);
 	struct pass_size size = size_of(j, tokens);
 	if (batches > 1) {
-		rc = kvcache_open(&j->cache, m, j->tree.longest);
+		rc = kvcache_open(&j->cache, m, cache_rows(j, tokens));
 		size.cache = &j->cache;
 	}
 	j->path = mem_array((size_t)j->tree.longest, sizeof(*j->path));
+	j->left = mem_array((size_t)j->tree.longest, sizeof(*j->left));
 	j->at = -1;
 	return rc ? rc : pass_open(&j->pass, m, &size);
 }
@@ -141,18 +155,20 @@ static void close_job(struct job *j)
 	kvcache_close(&j->cache);
 	prefix_close(&j->tree);
 	free(j->path);
+	free(j->left);
 	free(j->marks);
 }
 
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
-/* The walk goes back up to where the path has n rows. */
+/* The walk goes back up to where the path has n rows. Sequences of this batch may still read those that it leaves: they
+ * become free behind it. */
 static void retreat(struct job *j, int n)
 {
 	for (; j->path_rows > n; j->path_rows--) {
 		int32_t row = -1 - j->path[j->path_rows - 1];
 		if (row >= 0)
-			kvcache_give(&j->cache, &row, 1);
+			j->left[j->n_left++] = row;
 	}
 }
 
@@ -253,9 +269,9 @@ static int collect(struct job *j)
 		r->logprob += p->logprob[k->want];
 		r->greedy &= p->argmax[k->want] == p->targets[k->want];
 		if (!isfinite(p->logprob[k->want]))
-			return err_hint(err_set(ERR_INPUT, "request %u: the model's output is not a finite number",
-						k->req),
-					"the weights are damaged, or a training went astray");
+			return err_hint(
+				err_set(ERR_INPUT, "request %u: the model's output is not a finite number", k->req),
+				"the weights are damaged, or a training went astray");
 	}
 	return 0;
 }
@@ -267,6 +283,8 @@ static int one_batch(struct job *j)
 	if (rc || !j->pass.T)
 		return rc;
 	transformer_forward(&j->pass);
+	kvcache_give(&j->cache, j->left, j->n_left);
+	j->n_left = 0;
 	rc = transformer_head(&j->pass, NULL, NULL);
 	return rc ? rc : collect(j);
 }

@@ -71,7 +71,9 @@ static void check_golden(const char *spec, int batch_tokens)
 	struct backend *be;
 	struct model *m = open_model(&be, spec, 2);
 
-	assert_int_equal(generate_run(m, tok, asks.reqs, asks.n, got, &(struct score_options){ .batch_tokens = batch_tokens }), 0);
+	assert_int_equal(
+		generate_run(m, tok, asks.reqs, asks.n, got, &(struct score_options){ .batch_tokens = batch_tokens }),
+		0);
 	for (size_t i = 0; i < asks.n; i++) {
 		const json_t *want = json_array_get(json_object_get(golden, "generate"), i);
 		assert_string_equal(got[i].text, json_get_text(want, "text", NULL));
@@ -110,7 +112,9 @@ static void test_generate_run__same_text_in_any_company(void **state)
 		struct backend *be;
 		struct model *m = open_model(&be, "cpu", threads);
 		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-			assert_int_equal(generate_run(m, tok, reqs, asks.n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
+			assert_int_equal(generate_run(m, tok, reqs, asks.n, got,
+						      &(struct score_options){ .batch_tokens = sizes[s] }),
+					 0);
 			for (size_t i = 0; i < asks.n; i++) {
 				if (threads == 1 && !s) {
 					first[i] = got[i];

@@ -84,7 +84,8 @@ static void check_texts(const char *spec)
 	size_t n = golden_requests(reqs, want);
 
 	assert_int_equal(score_texts(m, tok, reqs, n, got,
-				     &(struct score_options){ .batch_tokens = 64, .done = see, .arg = &seen }), 0);
+				     &(struct score_options){ .batch_tokens = 64, .done = see, .arg = &seen }),
+			 0);
 	for (size_t i = 0; i < n; i++) {
 		double ll = json_get_real(want[i], "logprob", 1);
 		if (!(fabs(got[i].logprob - ll) <= 1e-4 + 1e-6 * fabs(ll)))
@@ -121,12 +122,16 @@ static void check_batches(const char *spec)
 		struct backend *be;
 		struct model *m = open_model(&be, spec, threads);
 		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-			assert_int_equal(score_texts(m, tok, reqs, n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
+			assert_int_equal(
+				score_texts(m, tok, reqs, n, got, &(struct score_options){ .batch_tokens = sizes[s] }),
+				0);
 			if (!s && threads == 1)
 				memcpy(first, got, sizeof(first));
 			for (size_t i = 0; i < n; i++)
 				assert_memory_equal(&first[i].logprob, &got[i].logprob, sizeof(double));
-			assert_int_equal(score_texts(m, tok, reversed, n, got, &(struct score_options){ .batch_tokens = sizes[s] }), 0);
+			assert_int_equal(score_texts(m, tok, reversed, n, got,
+						     &(struct score_options){ .batch_tokens = sizes[s] }),
+					 0);
 			for (size_t i = 0; i < n; i++)
 				assert_memory_equal(&first[i].logprob, &got[n - 1 - i].logprob, sizeof(double));
 		}
