@@ -16,6 +16,7 @@
  * at each stop in turn, as the harness does. A prompt that leaves no room for max_tokens is cut on the left. */
 #include "base/base.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "kernels/vmath.h"
@@ -493,6 +494,7 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 		if (!rc && how->done)
 			how->done(j.n_done, how->arg);
 	}
+	assert(rc || !j.cache.be || j.cache.n_free == j.cache.rows);
 	close_job(&j);
 	for (size_t i = 0; rc && i < n; i++)
 		generate_result_release(&out[i]);

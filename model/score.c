@@ -21,6 +21,7 @@
  * A text that begins with the prefix token's own text is encoded without special tokens (templates write it). */
 #include "base/base.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "model/model_int.h"
@@ -308,6 +309,7 @@ int score_run(struct model *m, const struct score_request *reqs, size_t n, struc
 		if (!rc && how->done)
 			how->done(j.k, how->arg);
 	}
+	assert(rc || !j.cache.be || j.cache.n_free == j.cache.rows);
 	close_job(&j);
 	return rc;
 }

@@ -147,6 +147,214 @@ static void test_score_texts__same_bits_in_any_batch(void **state)
 	check_batches("cpu");
 }
 
+/* ---- the same bits, alone, packed, and behind a shared trunk ------------------------------------------------------ */
+
+#define CONTEXT 200
+#define ASKS 80
+
+static const struct model_config wide = {
+	.architecture = "llama",
+	.vocab_size = 211,
+	.hidden_size = 48,
+	.intermediate_size = 80,
+	.layers = 2,
+	.heads = 4,
+	.kv_heads = 2,
+	.head_dim = 16,
+	.context = CONTEXT,
+	.norm_eps = 1e-5f,
+	.rope_theta = 10000,
+	.init_range = 0.3f,
+	.bos_id = 1,
+	.eos_id = 2,
+};
+
+struct company { /* requests that share much, of lengths around every border of a tile */
+	int32_t trunk[CONTEXT + 1], ids[ASKS][CONTEXT + 1];
+	struct score_request reqs[ASKS];
+	struct score_result alone[ASKS], got[ASKS];
+	size_t n;
+};
+
+/* The first `shared` ids of the trunk, then others. */
+static void ask(struct company *c, struct rng *r, int shared, int more, int scored)
+{
+	int32_t *ids = c->ids[c->n];
+
+	memcpy(ids, c->trunk, (size_t)shared * sizeof(*ids));
+	for (int i = 0; i < more; i++)
+		ids[shared + i] = (int32_t)rng_below(r, 211);
+	c->reqs[c->n++] = (struct score_request){ ids, shared + more, scored };
+}
+
+static void gather_company(struct company *c)
+{
+	static const int lengths[] = { 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 190 };
+	struct rng r;
+
+	rng_seed(&r, 3, 0);
+	c->n = 0;
+	for (int i = 0; i <= CONTEXT; i++)
+		c->trunk[i] = (int32_t)rng_below(&r, 211);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		int n = lengths[i];
+		ask(c, &r, n, 1, 1); /* choices of one token, and of several; */
+		ask(c, &r, n, 1, 1);
+		ask(c, &r, n, 5, 5);
+		ask(c, &r, n + 1, 0, n); /* the trunk itself, all of it scored */
+	}
+	ask(c, &r, 129, 5, 5);
+	memcpy(c->ids[c->n - 1] + 129, c->ids[c->n - 2] + 129, sizeof(int32_t) * 3); /* parts late */
+	ask(c, &r, 0, 130, 129); /* nothing in common with anybody */
+	ask(c, &r, CONTEXT + 1, 0, CONTEXT);
+	c->reqs[c->n] = c->reqs[2]; /* once more */
+	c->n++;
+	c->reqs[c->n] = (struct score_request){ c->reqs[2].ids, c->reqs[2].n, c->reqs[2].n - 1 };
+	c->n++;
+}
+
+/* Frozen: matrices packed, of numbers that bf16 holds too. */
+static struct model *frozen_model(const struct model_config *config, struct backend *be, const char *dtype)
+{
+	struct model *m = model_new(config, be);
+	size_t largest = 0;
+
+	for (size_t i = 0; i < m->n_tensors; i++) {
+		m->tensors[i].dtype = dtype;
+		largest = m->tensors[i].count > largest ? m->tensors[i].count : largest;
+	}
+	assert_int_equal(model_alloc_frozen(m), 0);
+	float *rows = mem_array(largest, sizeof(*rows));
+	uint16_t *half = mem_array(largest, sizeof(*half));
+	for (size_t i = 0; i < m->n_tensors; i++) {
+		const struct tensor *t = &m->tensors[i];
+		struct rng r;
+		int row0;
+		struct matrix *w = model_matrix(m, t, &row0);
+		rng_seed(&r, 9, i);
+		for (size_t j = 0; j < t->count; j++) {
+			uint32_t bits;
+			rows[j] = w ? (float)(rng_uniform(&r) - 0.5) : 1.0f;
+			memcpy(&bits, &rows[j], sizeof(bits));
+			half[j] = (uint16_t)(bits >> 16);
+			bits &= 0xffff0000u;
+			memcpy(&rows[j], &bits, sizeof(bits));
+		}
+		if (w)
+			be->pack(be, &w->w, w->w.type == KERNELS_BF16 ? (void *)half : (void *)rows, row0, t->rows);
+		else
+			be->upload(be, m->vectors + (t->at - m->n_decayed), rows, t->count * sizeof(float));
+	}
+	free(rows);
+	free(half);
+	return m;
+}
+
+static struct model *make_model(const char *kind, int window, struct backend *be)
+{
+	struct model_config config = wide;
+	struct model *m = NULL;
+
+	config.window = window;
+	if (strcmp(kind, "trained"))
+		return frozen_model(&config, be, kind);
+	assert_int_equal(model_init(&m, &config, 5, be), 0);
+	return m;
+}
+
+static void score_alone(struct model *m, struct company *c)
+{
+	const struct score_options how = { .alone = true };
+
+	for (size_t i = 0; i < c->n; i++)
+		assert_int_equal(score_run(m, &c->reqs[i], 1, &c->alone[i], &how), 0);
+}
+
+/* n requests at a time, from the first or from the last. */
+static void check_company(struct model *m, struct company *c, size_t n, bool back, const struct score_options *how)
+{
+	struct score_request reqs[ASKS];
+
+	for (size_t i = 0; i < c->n; i++)
+		reqs[i] = c->reqs[back ? c->n - 1 - i : i];
+	for (size_t i = 0; i < c->n; i += n)
+		assert_int_equal(score_run(m, reqs + i, c->n - i < n ? c->n - i : n, c->got + i, how), 0);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct score_result *want = &c->alone[back ? c->n - 1 - i : i];
+		if (memcmp(&want->logprob, &c->got[i].logprob, sizeof(double)) || want->greedy != c->got[i].greedy)
+			fail_msg("request %zu of %zu at a time, %d tokens: %.17g, alone %.17g", i, n, how->batch_tokens,
+				 c->got[i].logprob, want->logprob);
+	}
+}
+
+static void check_bits(const char *spec, const char *kind, int window, bool all)
+{
+	static const int sizes[] = { 1, 7, 64, 100, 333, 4096, 129 };
+	static const size_t at_a_time[] = { 1, 7, 32, ASKS };
+	struct company *c = mem_alloc(sizeof(*c));
+
+	gather_company(c);
+	for (int threads = 1; threads <= (all ? 4 : 1); threads++) {
+		struct backend *be;
+		assert_int_equal(backend_open(&be, spec, threads), 0);
+		struct model *m = make_model(kind, window, be);
+		if (threads == 1)
+			score_alone(m, c);
+		for (size_t i = all ? 0 : 3; i < ARRAY_LEN(sizes) - (all ? 0 : 2); i++)
+			for (size_t k = all ? 0 : 3; k < ARRAY_LEN(at_a_time); k++) {
+				struct score_options how = { .batch_tokens = sizes[i] };
+				if (sizes[i] < 64 && k != 2)
+					continue;
+				check_company(m, c, at_a_time[k], false, &how);
+				check_company(m, c, at_a_time[k], true, &how);
+				how.alone = true;
+				if (k == 2)
+					check_company(m, c, at_a_time[k], false, &how);
+			}
+		model_free(m);
+		backend_close(be);
+	}
+	free(c);
+}
+
+static void test_score_run__same_bits_alone_packed_and_shared(void **state)
+{
+	(void)state;
+	check_bits("cpu_ref", "BF16", 50, false);
+}
+
+static void test_score_run__fits_the_memory(void **state)
+{
+	struct company *c = mem_alloc(sizeof(*c));
+	struct backend *be;
+	int refused = 0, done = 0;
+
+	(void)state;
+	gather_company(c);
+	assert_int_equal(backend_open(&be, "cpu", 2), 0);
+	struct model *m = make_model("trained", 0, be);
+	score_alone(m, c);
+	for (uint64_t bytes = 10000; bytes < (uint64_t)1 << 26; bytes += bytes / 2) {
+		const struct score_options how = { .memory_bytes = bytes };
+		struct score_result got;
+		int rc = score_run(m, &c->reqs[c->n - 3], 1, &got, &how);
+		if (rc) {
+			assert_int_equal(rc, ERR_UNAVAILABLE);
+			assert_non_null(strstr(err_text(), "200 tokens needs"));
+			assert_non_null(err_fix());
+			assert_int_equal(done, 0);
+			refused++;
+			continue;
+		}
+		if (!done++) /* with the least that will do: a batch of a few tokens */
+			check_company(m, c, c->n, false, &how);
+	}
+	assert_true(refused > 1 && done > 1);
+	model_free(m);
+	backend_close(be);
+	free(c);
+}
+
 static void test_score_texts__odd_texts(void **state)
 {
 	struct backend *be;
@@ -209,6 +417,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_score_texts__as_the_harness),
 		cmocka_unit_test(test_score_texts__same_bits_in_any_batch),
+		cmocka_unit_test(test_score_run__same_bits_alone_packed_and_shared),
+		cmocka_unit_test(test_score_run__fits_the_memory),
 		cmocka_unit_test(test_score_texts__odd_texts),
 		cmocka_unit_test(test_score_run__refuses),
 	};
