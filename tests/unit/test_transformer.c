@@ -88,7 +88,7 @@ static int golden_batch(const struct golden *g, struct pass *p, bool every_row)
 		int32_t x[64];
 		for (int i = 0; i < n; i++)
 			x[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
-		int row = pass_add(p, x, n - 1, 0, 0);
+		int row = pass_add(p, x, n - 1);
 		for (int i = 1; i < n; i++)
 			if (every_row || json_integer_value(json_array_get(mask, (size_t)i)))
 				pass_want(p, row + i - 1, x[i]);
@@ -166,8 +166,10 @@ static void check_gradients(const char *spec)
 	assert_int_equal(back_open(&back, &p), 0);
 	int n = golden_batch(&g, &p, false);
 	assert_int_equal(n, json_get_int(g.json, "counted", -1));
+	for (int i = 0; i < p.n_rows; i++)
+		p.scales[i] = 1.0f / (float)p.n_rows;
 	transformer_forward(&p);
-	assert_int_equal(transformer_back(&p, &back, 1.0f / (float)n), 0);
+	assert_int_equal(transformer_back(&p, &back), 0);
 	for (int i = 0; i < n; i++)
 		nll -= p.logprob[i];
 	assert_true(fabs(nll / n - json_get_real(g.json, "loss", -1)) < 1e-6);
@@ -211,13 +213,13 @@ static void fill_batch(struct pass *p)
 	static const int32_t a[] = { 3, 14, 15, 9, 2, 6, 5 }, b[] = { 18, 1 }, c[] = { 7, 7, 7, 11, 0 };
 
 	pass_clear(p);
-	int row = pass_add(p, a, 6, 0, 0);
+	int row = pass_add(p, a, 6);
 	for (int i = 1; i < 7; i++)
 		if (i != 3)
 			pass_want(p, row + i - 1, a[i]);
-	row = pass_add(p, b, 1, 0, 0);
+	row = pass_add(p, b, 1);
 	pass_want(p, row, b[1]);
-	row = pass_add(p, c, 4, 0, 0);
+	row = pass_add(p, c, 4);
 	pass_want(p, row + 3, c[4]);
 }
 
@@ -248,8 +250,10 @@ static void check_differences(bool tied)
 	assert_int_equal(pass_open(&p, m, &size), 0);
 	assert_int_equal(back_open(&back, &p), 0);
 	fill_batch(&p);
+	for (int i = 0; i < p.n_rows; i++)
+		p.scales[i] = 1.0f / (float)p.n_rows;
 	transformer_forward(&p);
-	assert_int_equal(transformer_back(&p, &back, 1.0f / (float)p.n_rows), 0);
+	assert_int_equal(transformer_back(&p, &back), 0);
 	rng_seed(&r, 1, 0);
 	for (size_t i = 0; i < m->n_tensors; i++) {
 		const struct tensor *t = &m->tensors[i];
@@ -305,12 +309,12 @@ static void test_transformer_forward__packing_changes_no_bit(void **state)
 		for (int company = 0; company < 5; company++) {
 			pass_clear(&p);
 			for (int i = 0; i < company; i++)
-				pass_add(&p, a, 1 + i, 0, 0);
-			int row = pass_add(&p, a, 5, 0, 0);
+				pass_add(&p, a, 1 + i);
+			int row = pass_add(&p, a, 5);
 			for (int i = 0; i < 5; i++)
 				pass_want(&p, row + i, a[i + 1]);
 			if (company > 2)
-				pass_add(&p, a + 1, 4, 0, 0);
+				pass_add(&p, a + 1, 4);
 			transformer_forward(&p);
 			assert_int_equal(transformer_head(&p, NULL, NULL), 0);
 			if (!company)
@@ -341,7 +345,7 @@ static void test_model_init__by_seed_alone(void **state)
 	assert_memory_equal(a->params, b->params, a->n_params * sizeof(float));
 	assert_memory_not_equal(a->params, d->params, a->n_params * sizeof(float));
 	/* another layer behind it does not change a tensor */
-	assert_memory_equal(a->params + a->layers[1].o, e->params + e->layers[1].o, 16 * 8 * sizeof(float));
+	assert_memory_equal(a->params + a->layers[1].o.at, e->params + e->layers[1].o.at, 16 * 8 * sizeof(float));
 	for (size_t i = 0; i < a->n_decayed; i++) {
 		sum += (double)a->params[i];
 		sq += (double)a->params[i] * (double)a->params[i];
