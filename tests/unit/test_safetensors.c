@@ -163,26 +163,30 @@ static void test_safetensors_open__every_truncation_is_refused(void **state)
 	buf_release(&whole);
 }
 
-static const float *numbers(size_t i, void *arg)
+static const void *numbers(size_t i, void *arg)
 {
-	return (const float *)arg + i;
+	return (const float *)arg + i % 3;
 }
 
 static void test_safetensors_write__reference_order_and_padding(void **state)
 {
 	static float x[4] = { 1, 2, 3, 4 };
-	const struct safetensors_out list[] = { { "b", 1, { 1, 0 } }, { "a", 2, { 1, 2 } }, { "B", 1, { 1, 0 } } };
+	const struct safetensors_out list[] = { { "b", 1, { 1, 0 }, NULL },
+						{ "a", 2, { 1, 2 }, NULL },
+						{ "B", 1, { 1, 0 }, NULL },
+						{ "h", 1, { 2, 0 }, "BF16" } };
 	char *path = path_join(dir, "w.safetensors");
 	struct buf b = BUF_INIT(1 << 20);
 	struct safetensors s = { 0 };
 
 	(void)state;
-	assert_int_equal(safetensors_write(path, list, 3, "format", "pt", numbers, x), 0);
+	assert_int_equal(safetensors_write(path, list, 4, "format", "pt", numbers, x), 0);
 	assert_int_equal(fs_read(&b, path, 1 << 20), 0);
 	const char *want =
 		"{\"__metadata__\":{\"format\":\"pt\"},\"B\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
 		"\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[4,12]},"
-		"\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}";
+		"\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]},"
+		"\"h\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[16,20]}}";
 	assert_memory_equal(b.data + 8, want, strlen(want));
 	assert_int_equal((uint8_t)b.data[0] % 8, 0);
 	assert_int_equal(b.len, 8 + (uint8_t)b.data[0] + 16);

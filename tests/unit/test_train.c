@@ -40,7 +40,9 @@ static int tear_down(void **state)
 static void add_example(struct train_data *d, const int32_t *ids, const uint8_t *counts, int n)
 {
 	MEM_GROW(d->examples, d->n, d->cap);
-	d->examples[d->n++] = (struct train_example){ mem_copy(ids, (size_t)n * 4), mem_copy(counts, (size_t)n), n };
+	d->examples[d->n++] = (struct train_example){ .ids = mem_copy(ids, (size_t)n * 4),
+						      .counts = mem_copy(counts, (size_t)n),
+						      .n = n };
 }
 
 static void golden_data(const json_t *g, struct train_data *d)

@@ -511,7 +511,7 @@ static void refuse_folder(const char *in, const char *why)
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
 }
 
-static const float *zeros(size_t i, void *arg)
+static const void *zeros(size_t i, void *arg)
 {
 	(void)i;
 	return arg;
@@ -532,14 +532,14 @@ static void write_folder(const char *in, const char *drop, const char *add, bool
 		const struct tensor *t = &m->tensors[i];
 		if (drop && !strcmp(drop, t->name))
 			continue;
-		list[n++] = (struct safetensors_out){ t->name, t->n_dims, { t->dims[0], t->dims[1] } };
+		list[n++] = (struct safetensors_out){ t->name, t->n_dims, { t->dims[0], t->dims[1] }, NULL };
 	}
 	if (misshape) {
 		list[0].dims[0] = c.hidden_size;
 		list[0].dims[1] = c.vocab_size;
 	}
 	if (add)
-		list[n++] = (struct safetensors_out){ add, 2, { c.vocab_size, c.hidden_size } };
+		list[n++] = (struct safetensors_out){ add, 2, { c.vocab_size, c.hidden_size }, NULL };
 	char *path = path_join(in, "model.safetensors");
 	assert_int_equal(safetensors_write(path, list, n, "format", "pt", zeros, zero), 0);
 	free(path);
@@ -614,7 +614,7 @@ static void test_model_load__shards(void **state)
 				continue;
 			const struct safetensors_entry *e = &one.entries[i];
 			list[n++] = (struct safetensors_out){
-				e->name, e->n_dims, { (int64_t)e->dims[0], e->n_dims > 1 ? (int64_t)e->dims[1] : 0 }
+				e->name, e->n_dims, { (int64_t)e->dims[0], e->n_dims > 1 ? (int64_t)e->dims[1] : 0 }, NULL
 			};
 			json_object_set_new(map, e->name, json_string(name));
 		}
