@@ -188,8 +188,9 @@ static void test_safetensors_write__reference_order_and_padding(void **state)
 		"\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]},"
 		"\"h\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[16,20]}}";
 	assert_memory_equal(b.data + 8, want, strlen(want));
-	assert_int_equal((uint8_t)b.data[0] % 8, 0);
-	assert_int_equal(b.len, 8 + (uint8_t)b.data[0] + 16);
+	size_t header = (uint8_t)b.data[0] + 256 * (size_t)(uint8_t)b.data[1];
+	assert_int_equal(header % 8, 0);
+	assert_int_equal(b.len, 8 + header + 20);
 	assert_int_equal(safetensors_open(&s, path), 0);
 	float got[2];
 	assert_int_equal(safetensors_floats(&s, safetensors_find(&s, "a"), got), 0);

@@ -470,14 +470,21 @@ static void test_model_config_parse__refuses_by_name(void **state)
 	refuse_config("[]", "expected an object");
 	refuse_config("{\"vocab_size\":3}", "model_type is missing");
 	refuse_config("{\"model_type\":\"gpt_neox\"}", "\"gpt_neox\" is not supported");
-	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}}", "\"yarn\"");
-	refuse_config("{" OK ",\"rope_parameters\":{\"rope_type\":\"llama3\"}}",
-		      "rope_parameters: rope_type \"llama3\"");
+	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":\"longrope\",\"factor\":4}}", "\"longrope\"");
+	refuse_config("{" OK ",\"rope_parameters\":{\"rope_type\":\"dynamic\"}}",
+		      "rope_parameters: rope_type \"dynamic\"");
+	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"low_freq_factor\":4}}", "high_freq_factor");
+	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":0}}", "factor must be above 0");
 	refuse_config("{" OK ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}}",
 		      "per layer type");
-	refuse_config("{" OK ",\"sliding_window\":4096}", "sliding_window: 4096");
-	refuse_config("{" OK ",\"attention_bias\":true}", "attention_bias");
-	refuse_config("{" OK ",\"mlp_bias\":true}", "mlp_bias");
+	refuse_config("{" OK ",\"sliding_window\":4096}", "sliding_window is not supported");
+	refuse_config("{" OK ",\"attention_bias\":1}", "attention_bias");
+	refuse_config("{" OK ",\"mlp_bias\":\"no\"}", "mlp_bias");
+	refuse_config("{\"model_type\":\"qwen3\",\"use_sliding_window\":true,\"num_hidden_layers\":2,\"layer_types\":["
+		      "\"sliding_attention\",\"full_attention\"]}",
+		      "layer_types[1]");
+	refuse_config("{\"model_type\":\"gpt2\",\"activation_function\":\"relu\"}", "activation_function: \"relu\"");
+	refuse_config("{\"model_type\":\"gpt2\",\"scale_attn_by_inverse_layer_idx\":true}", "inverse_layer_idx");
 	refuse_config("{" OK ",\"hidden_act\":\"gelu\"}", "hidden_act: \"gelu\"");
 	refuse_config("{" OK ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
 	refuse_config("{" OK ",\"quantization_config\":{\"bits\":4}}", "quantization_config");
