@@ -323,6 +323,7 @@ struct prefix_tree {
 	int *begin;              /* of each in this order: its first row that the ones before it have not computed */
 	struct prefix_use *uses; /* by owner, by pos, by who */
 	size_t n_uses, cap_uses;
+	size_t most_uses; /* of one row */
 	int longest;   /* rows of the longest request; at least 1 */
 	uint64_t rows; /* all that are to be computed */
 };

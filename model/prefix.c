@@ -77,6 +77,12 @@ static void list_uses(struct prefix_tree *t, const struct score_request *reqs)
 	free(owner);
 	if (t->n_uses)
 		qsort(t->uses, t->n_uses, sizeof(*t->uses), by_owner);
+	for (size_t i = 0, first = 0; i < t->n_uses; i++) {
+		const struct prefix_use *u = &t->uses[i];
+		if (u->owner != t->uses[first].owner || u->pos != t->uses[first].pos)
+			first = i;
+		t->most_uses = i - first + 1 > t->most_uses ? i - first + 1 : t->most_uses;
+	}
 }
 
 static int least(int a, int b)

@@ -76,7 +76,9 @@ static struct pass_size size_of(const struct job *j, int tokens)
 {
 	int64_t keys = (int64_t)tokens * j->tree.longest;
 	int64_t most = j->tree.longest > KEYS_MAX ? j->tree.longest : KEYS_MAX;
-	uint64_t targets = (uint64_t)tokens + j->tree.n_uses;
+	uint64_t targets = (uint64_t)tokens + j->tree.n_uses, enough = 2 * (uint64_t)tokens + j->tree.most_uses;
+
+	targets = targets < enough ? targets : enough;
 
 	return (struct pass_size){ .tokens = tokens,
 				   .rows = tokens,
@@ -205,6 +207,21 @@ static void want(struct job *j, int row, int pos)
 	}
 }
 
+/* How many of the next n rows have room for all that is wanted at them. */
+static int rows_with_targets(const struct job *j, int n)
+{
+	const struct prefix_use *u = &j->tree.uses[j->use], *end = &j->tree.uses[j->tree.n_uses];
+	int room = j->pass.size.targets - j->pass.n_targets;
+
+	for (int i = 0; i < n; i++) {
+		for (room--; u < end && u->owner == j->k && u->pos == j->at + i; u++)
+			room--;
+		if (room < 0)
+			return i;
+	}
+	return n;
+}
+
 /* Adds what fits of request order[k]; false: nothing does. */
 static bool add_rows(struct job *j)
 {
@@ -214,6 +231,7 @@ static bool add_rows(struct job *j)
 
 	n = n < room ? n : room;
 	n = n < keys ? n : keys;
+	n = rows_with_targets(j, n);
 	if (n < 1)
 		return false;
 	int row = pass_add_behind(p, r->ids + j->at, n, j->path, j->at, NULL);
