@@ -133,6 +133,101 @@ static void test_generate_run__same_text_in_any_company(void **state)
 		generate_result_release(&first[i]);
 }
 
+/* Prompts that begin alike, longer than a batch, equal, or parts of one another: each answers as it does alone. */
+#define CROWD 48
+
+static void test_generate_run__shared_prompts_answer_as_alone(void **state)
+{
+	static const struct model_config config = {
+		.architecture = "llama",
+		.vocab_size = 272,
+		.hidden_size = 32,
+		.intermediate_size = 48,
+		.layers = 2,
+		.heads = 4,
+		.kv_heads = 2,
+		.head_dim = 8,
+		.context = 160,
+		.norm_eps = 1e-5f,
+		.rope_theta = 10000,
+		.init_range = 0.5f,
+		.window = 40,
+		.bos_id = -1,
+		.eos_id = -1,
+	};
+	static const int sizes[] = { 4096, 1, 2, 50, 64, 100 };
+	static int32_t ids[CROWD][140];
+	struct generate_request reqs[CROWD];
+	struct generate_result want[CROWD], got[CROWD];
+	struct rng r;
+
+	(void)state;
+	rng_seed(&r, 4, 0);
+	for (int i = 0; i < CROWD; i++) {
+		int n = i % 8 == 7 ? 5 : 120 + i % 12, shared = i % 8 == 6 ? 0 : i % 4 == 3 ? 64 : 118;
+		for (int t = 0; t < n; t++)
+			ids[i][t] = i && t < shared ? ids[0][t] : (int32_t)rng_below(&r, 272);
+		if (i % 16 == 9)
+			memcpy(ids[i], ids[i - 1], sizeof(ids[i]));
+		reqs[i] = (struct generate_request){ ids[i], n, i % 7 * 3, NULL, i % 3 ? 1.2 : 0, (uint64_t)i };
+	}
+	for (int threads = 1; threads <= 3; threads++) {
+		struct backend *be;
+		struct model *m;
+		assert_int_equal(backend_open(&be, "cpu", threads), 0);
+		assert_int_equal(model_init(&m, &config, 11, be), 0);
+		for (int i = 0; threads == 1 && i < CROWD; i++)
+			assert_int_equal(generate_run(m, tok, &reqs[i], 1, &want[i], NULL), 0);
+		for (size_t s = 0; s < ARRAY_LEN(sizes) * 2; s++) {
+			const struct score_options how = { .batch_tokens = sizes[s / 2], .alone = s % 2 };
+			assert_int_equal(generate_run(m, tok, reqs, CROWD, got, &how), 0);
+			for (int i = 0; i < CROWD; i++) {
+				assert_string_equal(want[i].text, got[i].text);
+				assert_int_equal(want[i].tokens, i % 7 * 3);
+				assert_int_equal(got[i].tokens, i % 7 * 3);
+				generate_result_release(&got[i]);
+			}
+		}
+		model_free(m);
+		backend_close(be);
+	}
+	assert_string_not_equal(want[1].text, want[2].text);
+	for (int i = 0; i < CROWD; i++)
+		generate_result_release(&want[i]);
+}
+
+static void test_generate_run__fits_the_memory(void **state)
+{
+	struct generate_result want[MOST], got[MOST];
+	struct backend *be;
+	struct model *m = open_model(&be, "cpu", 1);
+	int refused = 0, done = 0;
+
+	(void)state;
+	assert_int_equal(generate_run(m, tok, asks.reqs, asks.n, want, NULL), 0);
+	for (uint64_t bytes = 2000; bytes < (uint64_t)1 << 24; bytes += bytes / 2) {
+		const struct score_options how = { .memory_bytes = bytes };
+		int rc = generate_run(m, tok, asks.reqs, asks.n, got, &how);
+		if (rc) {
+			assert_int_equal(rc, ERR_UNAVAILABLE);
+			assert_non_null(strstr(err_text(), "tokens needs"));
+			assert_int_equal(done, 0);
+			refused++;
+			continue;
+		}
+		done++;
+		for (size_t i = 0; i < asks.n; i++) {
+			assert_string_equal(want[i].text, got[i].text);
+			generate_result_release(&got[i]);
+		}
+	}
+	assert_true(refused > 1 && done > 1);
+	for (size_t i = 0; i < asks.n; i++)
+		generate_result_release(&want[i]);
+	model_free(m);
+	backend_close(be);
+}
+
 /* Through the cache token by token, or the whole at once: the same bits. */
 static void test_generate_run__cache_changes_no_bit(void **state)
 {
@@ -252,6 +347,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generate_run__greedy_as_pytorch),
 		cmocka_unit_test(test_generate_run__same_text_in_any_company),
+		cmocka_unit_test(test_generate_run__shared_prompts_answer_as_alone),
+		cmocka_unit_test(test_generate_run__fits_the_memory),
 		cmocka_unit_test(test_generate_run__cache_changes_no_bit),
 		cmocka_unit_test(test_generate_run__ends),
 		cmocka_unit_test(test_generate_run__refuses),
