@@ -25,7 +25,10 @@ static void test_backend_open__tables_are_whole(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
 		struct backend *be = open_backend(specs[i], 1);
 		assert_true(be->alloc && be->free && be->upload && be->download && be->copy && be->zero && be->sync);
-		assert_true(be->gemm_nt && be->gemm_nn && be->gemm_tn && be->embed && be->embed_back && be->rmsnorm);
+		assert_true(be->packed_bytes && be->pack && be->unpack && be->linear && be->linear_dx && be->linear_dw);
+		assert_true(be->linear_db && be->embed && be->embed_back && be->rmsnorm && be->layernorm &&
+			    be->layernorm_back && be->headnorm && be->headnorm_back);
+		assert_true(be->gelu && be->gelu_back && be->dropout && be->scale && be->put_rows);
 		assert_true(be->rmsnorm_back && be->rope && be->attn && be->attn_back && be->swiglu && be->swiglu_back);
 		assert_true(be->add && be->gather && be->scatter_add && be->logprob && be->xent_back && be->sumsq &&
 			    be->adamw);

@@ -3,10 +3,11 @@
 #include "unit/kernels_help.h"
 
 struct shape {
-	int heads, kv_heads, D;
+	int heads, kv_heads, D, window;
 };
-static const struct shape shapes[] = { { 4, 4, 32 }, { 4, 2, 64 }, { 6, 1, 16 },
-				       { 3, 3, 20 }, { 2, 1, 5 },  { 8, 2, 128 } };
+static const struct shape shapes[] = { { 4, 4, 32, 0 }, { 4, 2, 64, 0 },   { 6, 1, 16, 0 },  { 3, 3, 20, 0 },
+				       { 2, 1, 5, 0 },  { 8, 2, 128, 0 },  { 4, 2, 16, 1 },  { 4, 2, 16, 7 },
+				       { 3, 1, 20, 63 }, { 2, 2, 16, 64 }, { 2, 1, 32, 100 } };
 
 static int width(const struct shape *s)
 {
@@ -21,7 +22,8 @@ static struct kernels_attn fused(const struct shape *s) /* q, k and v side by si
 				      .q_stride = width(s),
 				      .kv_stride = width(s),
 				      .o_stride = s->heads * s->D,
-				      .scale = 1.0f / sqrtf((float)s->D) };
+				      .scale = 1.0f / sqrtf((float)s->D),
+				      .window = s->window };
 }
 
 static const float *k_of(const float *qkv, const struct shape *s)
@@ -43,7 +45,7 @@ static void test_cpu_attn__agrees_with_ref(void **state)
 		for (size_t j = 0; j < ARRAY_LEN(starts); j++) {
 			const struct shape *s = &shapes[i];
 			struct kernels_attn a = fused(s);
-			struct kernels_seqs seqs = { 4, starts[j], starts[j], NULL };
+			struct kernels_seqs seqs = { .n = 4, .q_start = starts[j], .k_start = starts[j] };
 			size_t T = (size_t)starts[j][4], n = T * (size_t)a.o_stride, h = T * (size_t)s->heads;
 			float *qkv = random_floats(i, T * (size_t)width(s), 2);
 			float *got = filled_floats(n, NAN), *want = filled_floats(n, NAN);
@@ -81,14 +83,14 @@ static void test_cpu_attn__alone_behind_a_cache_is_the_same(void **state)
 		float *lse = filled_floats((size_t)(T * s->heads), NAN),
 		      *one_lse = filled_floats((size_t)s->heads, NAN);
 		int32_t all[] = { 0, T };
-		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ 1, all, all, NULL },
+		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all },
 			 &a);
 		for (int t = 0; t < T; t++) {
 			/* a cache that ends where the keys end: one read too far is seen by the sanitizer */
 			float *cache = copy_floats(qkv, (size_t)(t + 1) * row);
 			int32_t q[] = { 0, 1 }, k[] = { 0, t + 1 };
 			be->attn(be, one, one_lse, cache + (size_t)t * row, k_of(cache, s), v_of(cache, s),
-				 &(struct kernels_seqs){ 1, q, k, NULL }, &a);
+				 &(struct kernels_seqs){ .n = 1, .q_start = q, .k_start = k }, &a);
 			assert_same_bits(one, whole + (size_t)t * o, o);
 			assert_same_bits(one_lse, lse + t * s->heads, s->heads);
 			free(cache);
@@ -116,7 +118,7 @@ static void test_cpu_attn__chunks_and_neighbours_change_no_bit(void **state)
 		float *x = random_floats(i, T * row, 2), *y = random_floats(i + 50, T * row, 2);
 		float *whole = filled_floats(T * o, NAN), *part = filled_floats(2 * T * o, NAN);
 		int32_t all[] = { 0, T };
-		be->attn(be, whole, NULL, x, k_of(x, s), v_of(x, s), &(struct kernels_seqs){ 1, all, all, NULL }, &a);
+		be->attn(be, whole, NULL, x, k_of(x, s), v_of(x, s), &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all }, &a);
 		/* both caches in one buffer, y first, NaN where there is nothing */
 		float *cache = filled_floats(2 * REGION * row, NAN), *q = filled_floats(2 * T * row, NAN);
 		memcpy(cache, y, T * row * sizeof(float));
@@ -127,9 +129,21 @@ static void test_cpu_attn__chunks_and_neighbours_change_no_bit(void **state)
 				/* y gives its last 3 queries, x a chunk of its own */
 				memcpy(q, y + (T - 3) * row, 3 * row * sizeof(float));
 				memcpy(q + 3 * row, x + (size_t)at * row, (size_t)n * row * sizeof(float));
-				int32_t q_start[] = { 0, 3, 3 + n }, k_start[] = { 0, REGION }, k_len[] = { T, at + n };
-				be->attn(be, part, NULL, q, k_of(cache, s), v_of(cache, s),
-					 &(struct kernels_seqs){ 2, q_start, k_start, k_len }, &a);
+				int32_t q_start[] = { 0, 3, 3 + n }, k_start[] = { 0, T, T + at + n }, k_rows[2 * T];
+				for (int t = 0; t < T; t++)
+					k_rows[t] = -1 - t;
+				/* of x, what lies before the chunk is in the cache, the chunk itself in the batch */
+				for (int t = 0; t < at + n; t++)
+					k_rows[T + t] = t < at ? -1 - (REGION + t) : 3 + t - at;
+				be->attn(be, part, NULL, q, k_of(q, s), v_of(q, s),
+					 &(struct kernels_seqs){ .n = 2,
+								 .q_start = q_start,
+								 .k_start = k_start,
+								 .k_rows = k_rows,
+								 .cache_k = k_of(cache, s),
+								 .cache_v = v_of(cache, s),
+								 .cache_stride = (int)row },
+					 &a);
 				assert_same_bits(part + 3 * o, whole + (size_t)at * o, (size_t)n * o);
 			}
 		free(x);
@@ -153,7 +167,7 @@ static void test_cpu_attn__future_keys_are_never_read_into_a_row(void **state)
 	size_t row = (size_t)width(s), o = (size_t)a.o_stride;
 	float *qkv = random_floats(9, T * row, 2), *clean = filled_floats(T * o, 0), *spoilt = filled_floats(T * o, 0);
 	int32_t all[] = { 0, T };
-	struct kernels_seqs seqs = { 1, all, all, NULL };
+	struct kernels_seqs seqs = { .n = 1, .q_start = all, .k_start = all };
 	be->attn(be, clean, NULL, qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
 	for (size_t i = CUT * row; i < T * row; i++)
 		qkv[i] = i % 3 ? NAN : INFINITY;
@@ -195,7 +209,7 @@ static void test_cpu_attn_back__agrees_with_ref(void **state)
 		for (size_t j = 0; j < ARRAY_LEN(starts); j++) {
 			const struct shape *s = &shapes[i];
 			size_t T = (size_t)starts[j][3], n = T * (size_t)width(s);
-			struct kernels_seqs seqs = { 3, starts[j], starts[j], NULL };
+			struct kernels_seqs seqs = { .n = 3, .q_start = starts[j], .k_start = starts[j] };
 			float *qkv = random_floats(i, n, 2),
 			      *dout = random_floats(i + 9, T * (size_t)(s->heads * s->D), 1);
 			struct grads got = run_back(be, s, qkv, dout, T, &seqs),
@@ -220,12 +234,12 @@ static void test_cpu_attn_back__alone_and_in_company(void **state)
 		size_t T = 231, row = (size_t)width(s), o = (size_t)(s->heads * s->D);
 		float *qkv = random_floats(i, T * row, 2), *dout = random_floats(i + 9, T * o, 1);
 		struct backend *one = open_backend("cpu", 1), *three = open_backend("cpu", 3);
-		struct kernels_seqs seqs = { 4, starts, starts, NULL };
+		struct kernels_seqs seqs = { .n = 4, .q_start = starts, .k_start = starts };
 		struct grads a = run_back(one, s, qkv, dout, T, &seqs), b = run_back(three, s, qkv, dout, T, &seqs);
 		assert_same_bits(a.dq, b.dq, T * row);
 		int32_t alone[] = { 0, 130 };
 		struct grads c = run_back(one, s, qkv + 20 * row, dout + 20 * o, 130,
-					  &(struct kernels_seqs){ 1, alone, alone, NULL });
+					  &(struct kernels_seqs){ .n = 1, .q_start = alone, .k_start = alone });
 		assert_same_bits(c.dq, a.dq + 20 * row, 130 * row);
 		free(a.dq);
 		free(b.dq);

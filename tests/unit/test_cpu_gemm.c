@@ -6,12 +6,52 @@
 
 typedef void gemm_fn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
 
+/* nt: c[M,N] = a[M,K] b[N,K]^T     nn: c = a b[K,N]     tn: c = a[K,M]^T b[K,N], each plus beta c */
+static struct kernels_weight rows_of(const float *b, int N, int K)
+{
+	return (struct kernels_weight){ b, N, K, KERNELS_F32, 0 };
+}
+
+static void own_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	struct kernels_weight w = rows_of(b, N, K);
+	be->linear(be, c, a, &w, &(struct kernels_linear){ M, K, N, NULL, beta });
+}
+
+static void own_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	struct kernels_weight w = rows_of(b, K, N);
+	be->linear_dx(be, c, a, &w, &(struct kernels_linear){ M, N, K, NULL, beta });
+}
+
+static void own_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	be->linear_dw(be, c, a, b, M, N, &(struct kernels_linear){ K, N, M, NULL, beta });
+}
+
+static void blis_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	struct kernels_weight w = rows_of(b, N, K);
+	cpu_blis_linear(be, c, a, &w, &(struct kernels_linear){ M, K, N, NULL, beta });
+}
+
+static void blis_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	struct kernels_weight w = rows_of(b, K, N);
+	cpu_blis_linear_dx(be, c, a, &w, &(struct kernels_linear){ M, N, K, NULL, beta });
+}
+
+static void blis_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	cpu_blis_linear_dw(be, c, a, b, M, N, &(struct kernels_linear){ K, N, M, NULL, beta });
+}
+
 static const struct {
 	const char *name;
 	gemm_fn *nt, *nn, *tn;
 } kinds[] = {
-	{ "own", cpu_gemm_nt, cpu_gemm_nn, cpu_gemm_tn },
-	{ "blis", cpu_blis_nt, cpu_blis_nn, cpu_blis_tn },
+	{ "own", own_nt, own_nn, own_tn },
+	{ "blis", blis_nt, blis_nn, blis_tn },
 };
 
 static void check_parity(gemm_fn *fn, gemm_fn *ref_fn, struct backend *be, struct backend *ref, int M, int N, int K,
@@ -42,9 +82,9 @@ static void test_cpu_gemm__agrees_with_ref(void **state)
 		for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
 			for (int beta = 0; beta < 2; beta++) {
 				int M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
-				check_parity(kinds[k].nt, ref->gemm_nt, be, ref, M, N, K, (float)beta);
-				check_parity(kinds[k].nn, ref->gemm_nn, be, ref, M, N, K, (float)beta);
-				check_parity(kinds[k].tn, ref->gemm_tn, be, ref, M, N, K, (float)beta);
+				check_parity(kinds[k].nt, own_nt, be, ref, M, N, K, (float)beta);
+				check_parity(kinds[k].nn, own_nn, be, ref, M, N, K, (float)beta);
+				check_parity(kinds[k].tn, own_tn, be, ref, M, N, K, (float)beta);
 			}
 	backend_close(be);
 	backend_close(ref);
@@ -96,7 +136,7 @@ static void test_cpu_gemm__row_does_not_depend_on_its_place(void **state)
 	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *whole = filled_floats(M * N, 0),
 	      row[N];
 	for (int form = 0; form < 2; form++) {
-		gemm_fn *fn = form ? be->gemm_nn : be->gemm_nt;
+		gemm_fn *fn = form ? own_nn : own_nt;
 		fn(be, whole, a, b, M, N, K, 0);
 		for (int i = 0; i < M; i++) {
 			fn(be, row, a + i * K, b, 1, N, K, 0);
@@ -148,18 +188,140 @@ static void test_cpu_gemm__beta_zero_never_reads_c(void **state)
 	enum { M = 20, N = 33, K = 300 };
 	struct backend *be = open_backend("cpu", 1);
 	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *c = filled_floats(M * N, NAN);
-	be->gemm_nt(be, c, a, b, M, N, K, 0);
+	own_nt(be, c, a, b, M, N, K, 0);
 	for (int i = 0; i < M * N; i++)
 		assert_true(isfinite(c[i]));
 	/* and a NaN in a row stays in that row */
 	a[3 * K + 5] = NAN;
-	be->gemm_nt(be, c, a, b, M, N, K, 0);
+	own_nt(be, c, a, b, M, N, K, 0);
 	for (int i = 0; i < M * N; i++)
 		assert_true(isnan(c[i]) == (i / N == 3));
 	free(a);
 	free(b);
 	free(c);
 	backend_close(be);
+}
+
+/* A weight in panels of its stored type, with the values that it has as floats. */
+static struct kernels_weight packed(struct backend *be, int type, int N, int K, uint64_t seed, float *widened)
+{
+	size_t n = (size_t)N * (size_t)K;
+	struct kernels_weight w = { malloc(be->packed_bytes(be, type, N, K)), N, K, type, 1 };
+	float *x = random_floats(seed, n, 1);
+	uint16_t *half = malloc(n * 2 + 1);
+	assert_non_null(w.data);
+	assert_non_null(half);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits;
+		_Float16 h = (_Float16)x[i];
+		memcpy(&bits, &x[i], 4);
+		half[i] = (uint16_t)(bits >> 16);
+		bits &= 0xffff0000u;
+		if (type == KERNELS_BF16)
+			memcpy(&widened[i], &bits, 4);
+		else if (type == KERNELS_F16)
+			memcpy(&half[i], &h, 2);
+		if (type == KERNELS_F16)
+			widened[i] = (float)h;
+		else if (type == KERNELS_F32)
+			widened[i] = x[i];
+	}
+	/* in two parts, cut inside a panel, as q, k and v come */
+	const void *rows = type == KERNELS_F32 ? (const void *)x : (const void *)half;
+	size_t size = type == KERNELS_F32 ? 4 : 2;
+	int cut = N / 3;
+	be->pack(be, &w, rows, 0, cut);
+	be->pack(be, &w, (const char *)rows + (size_t)cut * (size_t)K * size, cut, N - cut);
+	void *again = malloc(n * size + 1);
+	assert_non_null(again);
+	be->unpack(be, again, &w, 0, N);
+	assert_memory_equal(again, rows, n * size);
+	free(again);
+	free(half);
+	free(x);
+	return w;
+}
+
+/* Whatever the form, the type, the strides and the number of rows: one order of operations. */
+static void test_cpu_gemm__packed_weights_give_the_bits_of_rows(void **state)
+{
+	(void)state;
+	static const int NK[][2] = { { 96, 300 }, { 17, 513 }, { 130, 64 }, { 5, 7 } };
+	static const int Ms[] = { 1, 2, 5, 6, 7, 12, 13, 40, 97 };
+	for (size_t c = 0; c < ARRAY_LEN(NK) * 3 * 2; c++) {
+		int N = NK[c / 6][0], K = NK[c / 6][1], type = (int)(c % 3), threads = 1 + (int)(c / 3 % 2);
+		enum { ALL = 97, PAD = 3 };
+		struct backend *be = open_backend("cpu", threads);
+		float *values = filled_floats((size_t)N * (size_t)K, 0);
+		struct kernels_weight w = packed(be, type, N, K, c, values), rows = rows_of(values, N, K);
+		int xs = K + PAD, ys = N + PAD;
+		float *x = random_floats(1, ALL * (size_t)xs, 1), *dy = random_floats(2, ALL * (size_t)ys, 1);
+		float *bias = random_floats(3, (size_t)N, 1);
+		float *want = filled_floats(ALL * (size_t)ys, 9), *got = filled_floats(ALL * (size_t)ys, 9);
+		float *dwant = filled_floats(ALL * (size_t)xs, 9), *dgot = filled_floats(ALL * (size_t)xs, 9);
+		for (int beta = 0; beta < 2; beta++) {
+			struct kernels_linear how = { ALL, xs, ys, bias, (float)beta };
+			be->linear(be, want, x, &rows, &how);
+			be->linear_dx(be, dwant, dy, &rows, &how);
+			for (size_t m = 0; m < ARRAY_LEN(Ms); m++) {
+				how.M = Ms[m];
+				size_t ny = (size_t)how.M * (size_t)ys, nx = (size_t)how.M * (size_t)xs;
+				for (size_t i = 0; i < ALL * (size_t)ys; i++)
+					got[i] = 9;
+				for (size_t i = 0; i < ALL * (size_t)xs; i++)
+					dgot[i] = 9;
+				for (int b = 0; b <= beta; b++) { /* as want has come about */
+					how.beta = (float)b;
+					be->linear(be, got, x, &w, &how);
+					be->linear_dx(be, dgot, dy, &w, &how);
+				}
+				assert_same_bits(got, want, ny);
+				assert_same_bits(dgot, dwant, nx);
+			}
+		}
+		free((void *)(uintptr_t)w.data);
+		free(values);
+		free(x);
+		free(dy);
+		free(bias);
+		free(want);
+		free(got);
+		free(dwant);
+		free(dgot);
+		backend_close(be);
+	}
+}
+
+static void test_cpu_gemm__packed_and_bias_agree_with_ref(void **state)
+{
+	(void)state;
+	enum { N = 45, K = 270, M = 20 };
+	struct backend *be = open_backend("cpu", 2), *ref = open_backend("cpu_ref", 1);
+	for (int type = 0; type < 3; type++) {
+		float *values = filled_floats(N * K, 0);
+		struct kernels_weight w = packed(be, type, N, K, 7, values), v = packed(ref, type, N, K, 7, values);
+		float *x = random_floats(1, M * K, 1), *bias = random_floats(2, N, 1);
+		float *want = random_floats(3, M * N, 1), *got = copy_floats(want, M * N);
+		float *dwant = random_floats(4, M * K, 1), *dgot = copy_floats(dwant, M * K);
+		const struct kernels_linear how = { M, K, N, bias, 1 };
+		be->linear(be, got, x, &w, &how);
+		ref->linear(ref, want, x, &v, &how);
+		assert_true(nmse(got, want, M * N) < 1e-11);
+		be->linear_dx(be, dgot, want, &w, &how);
+		ref->linear_dx(ref, dwant, want, &v, &how);
+		assert_true(nmse(dgot, dwant, M * K) < 1e-11);
+		free((void *)(uintptr_t)w.data);
+		free((void *)(uintptr_t)v.data);
+		free(values);
+		free(x);
+		free(bias);
+		free(want);
+		free(got);
+		free(dwant);
+		free(dgot);
+	}
+	backend_close(be);
+	backend_close(ref);
 }
 
 static void test_cpu_gemm__empty_sizes(void **state)
@@ -187,6 +349,8 @@ int main(void)
 		cmocka_unit_test(test_cpu_gemm__row_does_not_depend_on_its_place),
 		cmocka_unit_test(test_cpu_gemm__threads_change_no_bit),
 		cmocka_unit_test(test_cpu_gemm__beta_zero_never_reads_c),
+		cmocka_unit_test(test_cpu_gemm__packed_weights_give_the_bits_of_rows),
+		cmocka_unit_test(test_cpu_gemm__packed_and_bias_agree_with_ref),
 		cmocka_unit_test(test_cpu_gemm__empty_sizes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
