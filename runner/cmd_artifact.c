@@ -91,16 +91,18 @@ int cmd_artifact(int argc, char **argv)
 		OPT_TEXT(0, "type", &type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "artifact",
-					 "export MODEL@VERSION DIR|FILE.gguf | verify",
-					 "take a stored model out, or check every object",
-					 "export writes a Hugging Face folder that transformers loads as it is, or one GGUF "
-					 "file for llama.cpp (then MODEL may be a folder, too).\n\n"
-					 "  assay artifact export dates@production out/\n"
-					 "  assay artifact export dates@production dates.gguf --type q8_0\n"
-					 "  assay artifact verify",
-					 1,
-					 3 };
+	const struct opt_usage usage = {
+		"artifact",
+		"export MODEL@VERSION DIR|FILE.gguf | verify",
+		"take a stored model out, or check every object",
+		"export writes a Hugging Face folder that transformers loads as it is, or one GGUF "
+		"file for llama.cpp (then MODEL may be a folder, too).\n\n"
+		"  assay artifact export dates@production out/\n"
+		"  assay artifact export dates@production dates.gguf --type q8_0\n"
+		"  assay artifact verify",
+		1,
+		3
+	};
 	struct place place;
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 

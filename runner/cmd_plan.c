@@ -50,7 +50,7 @@ json_t *plan_json(const struct run *run)
 		json_array_append_new(data, json_pack("{s:s,s:s,s:I,s:I}", "path", run->data[i].path, "digest",
 						      run->data[i].oid, "rows", (json_int_t)run->data[i].rows, "bytes",
 						      (json_int_t)run->data[i].bytes));
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O,s:O?,s:o}", "commit", run->commit.oid,
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s?,s:O,s:O?,s:o,s:s?}", "commit", run->commit.oid,
 			 "model", run->questions->model, "trust", trust_name(run->event.trust), "policy",
 			 run->have_target_config ? run->target.oid : "candidate", "numerics", run->numerics,
 			 "train_key", run->train_key, "train", model_source(run), "baseline",
@@ -58,7 +58,7 @@ json_t *plan_json(const struct run *run)
 							 run->baseline.version, "run", run->baseline.run)
 					     : json_null(),
 			 "suites", suites, "data", data, "alias", run->alias, "notes", run->notes, "overlap",
-			 run->overlap, "memory", plan_memory_json(run));
+			 run->overlap, "memory", plan_memory_json(run), "method", run->method);
 }
 
 /* Only where there is any: "overlap   sums: 8 of 8 documents stand in the training data …". */
@@ -90,7 +90,8 @@ static void print_plan(const struct run *run, const json_t *plan)
 
 	printf("commit    %.12s  ", run->commit.oid);
 	log_safe(stdout, run->commit.subject, strlen(run->commit.subject));
-	printf("\nmodel     %s  (%s)\n", run->questions->model, json_get_text(plan, "train", ""));
+	printf("\nmodel     %s  (%s%s%s)\n", run->questions->model, json_get_text(plan, "train", ""),
+	       run->method ? ": " : "", run->method ? run->method : "");
 	printf("policy    %s\n", run->have_target_config ? run->target.oid : "the candidate's own");
 	if (run->baseline.found)
 		printf("baseline  %s: v%d of run %.12s\n", run->baseline.name, run->baseline.version,

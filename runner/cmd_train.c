@@ -31,7 +31,7 @@ static int set_data(struct run *run, const struct opt_list *files)
 
 	if (n == 0)
 		return err_set(ERR_USAGE, "assay train needs --data FILE");
-	run->data = mem_array(n, sizeof(*run->data));
+	run->data = mem_array(n + run->config.finetune.validation.n, sizeof(*run->data));
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		run->data[run->n_data++] =
 			(struct run_data){ .path = mem_str(files->n ? files->items[i] : own->items[i]),

@@ -289,6 +289,12 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 		goto out;
 	if (json_object_get(root, "remote"))
 		rc = yaml_error(out->yaml, root, "remote", "remotes are not built yet; remove the key");
+	else if (out->base.kind == BASE_INIT && out->finetune.method == METHOD_LORA)
+		rc = yaml_error(out->yaml, json_object_get(root, "finetune"), NULL,
+				"method lora trains factors over a base: with base.init there is none");
+	else if (out->base.kind == BASE_INIT && out->finetune.adapter)
+		rc = yaml_error(out->yaml, json_object_get(root, "finetune"), "adapter",
+				"an adapter is merged into a base: with base.init there is none");
 	else if (out->suites.n == 0)
 		rc = yaml_error(out->yaml, root, NULL, "assay.yaml needs suites: at least one suite file");
 out:

@@ -106,5 +106,7 @@ const char *config_alias(const struct config *c, const char *branch);           
 /* One override "key=value" of finetune ("learning_rate=1e-3"), for `assay train --set`. */
 int config_set(struct config *c, const char *assignment);
 void config_finetune_init(struct config_finetune *f); /* the defaults */
+/* Are factors trained over a frozen base, which has this shape? Not where the weights are fresh. */
+bool config_is_lora(const struct config *c, const struct model_config *base);
 
 #endif

@@ -21,6 +21,8 @@ static int parse_command(struct config_finetune *f, const struct yaml *y, const 
 	return f->output ? 0 : yaml_error(y, v, NULL, "finetune with a command needs the key output");
 }
 
+enum { LORA_FROM = 1000000000 }; /* parameters */
+
 /* ---- words ---------------------------------------------------------------------------------------------------------- */
 
 /* The place of a word in a list that ends with NULL, or an error that has the list; *out stays where the key is absent. */
@@ -275,6 +277,14 @@ int config_parse_finetune(struct config_finetune *f, const struct yaml *y, json_
 	    (rc = parse_data(f, y, v)))
 		return rc;
 	return parse_keys(f, y, v);
+}
+
+bool config_is_lora(const struct config *c, const struct model_config *base)
+{
+	enum finetune_method method = c->finetune.method;
+
+	return c->base.kind != BASE_INIT &&
+	       (method == METHOD_LORA || (method == METHOD_AUTO && model_config_params(base) > LORA_FROM));
 }
 
 void config_finetune_init(struct config_finetune *f)

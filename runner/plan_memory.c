@@ -2,7 +2,7 @@
  * kernel's killer.
  *
  * The model's shape comes from its config.json: of the base in the commit, of the stored version, or of the section
- * base.init. The sums are the engine's own (memory_of). The budget is the least of what is free, of what the cgroups
+ * base.init. The sums are the engine's own (model_plan_memory). The budget is the least of what is free, of what the cgroups
  * leave, and of --memory (budget.c).
  *
  * Training that does not fit is refused: micro_tokens is part of the key, so it is the team's to choose and not the
@@ -15,34 +15,26 @@
 #include <sys/statvfs.h>
 
 #define CONFIG_MAX ((size_t)1 << 22)
-enum { BATCH_MIN = 64, LORA_FROM = 1000000000 };
+enum { BATCH_MIN = 64 };
 
 struct work {
 	struct model_config config;
-	const char *stored; /* "F32", "BF16", "F16" */
-	bool train, lora, checkpointing, dpo;
-	int rank, tokens; /* tokens: in one forward */
+	struct model_plan plan; /* but for its config, which is the one above */
 };
 
 /* ---- the sums -------------------------------------------------------------------------------------------------------- */
 
-/* Weights are fp32 in memory, whatever they are stored in; training adds the gradient and both moments. */
-static struct run_memory memory_of(const struct work *w)
+static int memory_of(struct run_memory *out, const struct work *w)
 {
-	const struct model_config *c = &w->config;
-	uint64_t params = model_config_params(c), hidden = (uint64_t)c->hidden_size, layers = (uint64_t)c->layers;
-	uint64_t row = hidden * 40 + (uint64_t)c->intermediate_size * 12, tokens = (uint64_t)w->tokens;
-	struct run_memory m = { .known = true, .weights = params * 4 };
+	struct model_plan plan = w->plan;
+	struct model_memory m;
+	int rc;
 
-	m.activations = tokens * (row * (w->train ? layers : 1) + (uint64_t)c->vocab_size * (w->train ? 8 : 4));
-	if (w->train) {
-		m.gradients = params * 4;
-		m.optimizer = params * 8;
-	} else {
-		m.activations += (uint64_t)c->context * layers * (uint64_t)c->kv_heads * (uint64_t)c->head_dim * 8;
-	}
-	m.total = m.weights + m.gradients + m.optimizer + m.activations;
-	return m;
+	plan.config = &w->config;
+	rc = model_plan_memory(&m, &plan);
+	if (rc == 0)
+		*out = (struct run_memory){ true, m.weights, m.gradients, m.optimizer, m.activations, m.total };
+	return rc;
 }
 
 /* ---- whose shape ------------------------------------------------------------------------------------------------------- */
@@ -62,7 +54,7 @@ static int parse_shape(struct work *w, const struct buf *text, const char *name)
 	if (rc == 0)
 		rc = model_config_parse(&w->config, doc, name);
 	if (rc == 0)
-		w->stored = stored_type(doc);
+		w->plan.stored = stored_type(doc);
 	json_decref(doc);
 	return rc;
 }
@@ -143,7 +135,7 @@ static int shape_of_run(struct work *w, const struct run *run, bool *known)
 	if (b->kind == BASE_FOLDER)
 		return shape_of_folder(w, run->tree, b->text);
 	w->config = b->init;
-	w->stored = "F32";
+	w->plan.stored = "F32";
 	if (!b->tokenizer)
 		w->config.vocab_size = (int)b->vocab_size;
 	return 0;
@@ -158,9 +150,13 @@ struct way {
 
 static void add_way(struct way *ways, size_t *n, const struct work *w, uint64_t now, const char *text)
 {
-	struct run_memory m = memory_of(w);
+	struct run_memory m;
 	size_t at = *n;
 
+	if (memory_of(&m, w)) {
+		err_clear();
+		return;
+	}
 	if (m.total >= now)
 		return;
 	for (; at && ways[at - 1].total > m.total; at--)
@@ -175,18 +171,20 @@ static void ways_out(struct buf *out, const struct work *w, uint64_t now)
 {
 	struct way ways[4];
 	struct work other = *w;
+	int tokens = w->plan.micro_tokens;
 	char text[80], size[16];
 	size_t n = 0;
 
-	other.tokens = w->tokens > 512 ? w->tokens / 8 : w->tokens > 64 ? 64 : w->tokens;
-	snprintf(text, sizeof(text), "finetune.micro_tokens: %d", other.tokens);
+	other.plan.micro_tokens = tokens > 512 ? tokens / 8 : tokens > 64 ? 64 : tokens;
+	snprintf(text, sizeof(text), "finetune.micro_tokens: %d", other.plan.micro_tokens);
 	add_way(ways, &n, &other, now, text);
 	other = *w;
-	other.lora = true;
-	other.rank = w->rank ? w->rank : 16;
-	add_way(ways, &n, &other, now, "finetune.method: lora");
+	other.plan.full = false;
+	other.plan.lora.rank = w->plan.lora.rank ? w->plan.lora.rank : 16;
+	if (!w->plan.lora.rank)
+		add_way(ways, &n, &other, now, "finetune.method: lora");
 	other = *w;
-	other.checkpointing = true;
+	other.plan.checkpointing = true;
 	add_way(ways, &n, &other, now, "finetune.gradient_checkpointing: true");
 	for (size_t i = 0; i < n; i++) {
 		budget_text(size, ways[i].total);
@@ -205,21 +203,21 @@ static int too_large(const struct work *w, const struct run_memory *m, const str
 	budget_text(weights, m->weights);
 	budget_text(activations, m->activations);
 	budget_text(have, b->bytes);
-	if (w->train) {
+	if (w->plan.train) {
 		budget_text(gradients, m->gradients);
 		budget_text(optimizer, m->optimizer);
 		rc = err_set(
 			ERR_UNAVAILABLE,
 			"training needs about %s of memory (weights %s, gradients %s, optimizer %s, activations of %d "
 			"tokens %s), and there are %s (%s)",
-			total, weights, gradients, optimizer, w->tokens, activations, have, b->what);
+			total, weights, gradients, optimizer, w->plan.micro_tokens, activations, have, b->what);
 		ways_out(&hint, w, m->total);
 	} else {
 		rc = err_set(ERR_UNAVAILABLE,
 			     "the model needs about %s of memory (weights %s, activations of %d tokens %s), and there "
 			     "are %s "
 			     "(%s)",
-			     total, weights, w->tokens, activations, have, b->what);
+			     total, weights, w->plan.micro_tokens, activations, have, b->what);
 		buf_adds(&hint, "a smaller model, or a machine with more memory");
 	}
 	err_hint(rc, "%s", buf_str(&hint));
@@ -231,7 +229,7 @@ static int too_large(const struct work *w, const struct run_memory *m, const str
 
 static bool trains(const struct run *run)
 {
-	return !*run->object && run->may_train && run->product->finetune.present && !run->product->finetune.command.n;
+	return !*run->object && run->may_train && run->n_data && !run->product->finetune.command.n;
 }
 
 static bool fits(const struct run_memory *m, const struct budget *b)
@@ -242,13 +240,16 @@ static bool fits(const struct run_memory *m, const struct budget *b)
 /* Halves the tokens of a forward until it fits. */
 static int lower_batch(struct work *w, struct run_memory *m, const struct budget *b)
 {
+	int *tokens = &w->plan.micro_tokens;
+
 	for (;;) {
-		*m = memory_of(w);
-		if (fits(m, b))
-			return 0;
-		if (w->tokens <= BATCH_MIN)
+		int rc = memory_of(m, w);
+
+		if (rc || fits(m, b))
+			return rc;
+		if (*tokens <= BATCH_MIN)
 			return too_large(w, m, b);
-		w->tokens = w->tokens / 2 > BATCH_MIN ? w->tokens / 2 : BATCH_MIN;
+		*tokens = *tokens / 2 > BATCH_MIN ? *tokens / 2 : BATCH_MIN;
 	}
 }
 
@@ -291,15 +292,20 @@ static int fits_disk(const struct run *run, const struct work *w)
 static int plan_training(struct run *run, struct work *w, const struct budget *budget)
 {
 	const struct config_finetune *f = &run->product->finetune;
+	struct model_plan *p = &w->plan;
+	int rc;
 
-	w->train = true;
-	w->checkpointing = f->checkpointing;
-	w->dpo = f->dpo;
-	w->lora = f->method == METHOD_LORA || (f->method == METHOD_AUTO && model_config_params(&w->config) > LORA_FROM);
-	w->rank = f->rank;
-	w->tokens = f->train.micro_tokens ? f->train.micro_tokens : f->train.batch_tokens;
-	run->memory_train = memory_of(w);
-	return fits(&run->memory_train, budget) ? 0 : too_large(w, &run->memory_train, budget);
+	p->train = true;
+	p->checkpointing = f->checkpointing;
+	p->dpo = f->dpo;
+	p->full = !config_is_lora(run->product, &w->config);
+	run->method = p->full ? "full" : "lora";
+	if (!p->full)
+		p->lora = (struct lora_options){ f->rank, f->alpha, f->lora_dropout,
+						 f->targets.n ? f->targets.items : NULL };
+	p->micro_tokens = f->train.micro_tokens ? f->train.micro_tokens : f->train.batch_tokens;
+	rc = memory_of(&run->memory_train, w);
+	return rc || fits(&run->memory_train, budget) ? rc : too_large(w, &run->memory_train, budget);
 }
 
 static int plan_open(struct run *run, struct work *w, struct budget *budget, bool *known)
@@ -326,10 +332,10 @@ int plan_memory(struct run *run)
 		rc = fits_disk(run, &w);
 	if (rc)
 		return rc;
-	w.train = false;
-	w.tokens = (int)run->options->batch_tokens;
+	w.plan = (struct model_plan){ .stored = trains(run) && w.plan.full ? "F32" : w.plan.stored,
+				      .micro_tokens = (int)run->options->batch_tokens };
 	rc = lower_batch(&w, &run->memory_eval, &budget);
-	run->batch_tokens = w.tokens;
+	run->batch_tokens = w.plan.micro_tokens;
 	if (rc == ERR_UNAVAILABLE && !scores(run)) {
 		err_clear();
 		rc = 0;
@@ -350,7 +356,7 @@ int plan_memory_train(struct run *run)
 int plan_batch(int *out, const char *dir, int most, const char *memory)
 {
 	struct budget budget;
-	struct work w = { .tokens = most };
+	struct work w = { .plan = { .micro_tokens = most } };
 	struct run_memory m;
 	int rc = budget_open(&budget, memory, "");
 
@@ -358,9 +364,9 @@ int plan_batch(int *out, const char *dir, int most, const char *memory)
 		rc = shape_of_dir(&w, dir);
 	if (rc == 0)
 		rc = lower_batch(&w, &m, &budget);
-	if (rc == 0 && w.tokens < most)
-		log_info("%d tokens at a time, to fit the memory (%s)", w.tokens, budget.what);
-	*out = w.tokens;
+	if (rc == 0 && w.plan.micro_tokens < most)
+		log_info("%d tokens at a time, to fit the memory (%s)", w.plan.micro_tokens, budget.what);
+	*out = w.plan.micro_tokens;
 	return rc;
 }
 

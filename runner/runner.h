@@ -86,6 +86,7 @@ struct run {
 	char numerics[128];
 	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
 	char base_object[DIGEST_HEX];                /* the stored base; "" for init, or a folder not stored yet */
+	const char *method;                          /* of a training to come: "full", "lora"; NULL: none; static */
 	struct run_memory memory_train, memory_eval; /* plan_memory.c */
 	uint64_t memory_have;                        /* 0: not known */
 	const char *memory_what;                     /* what limits it; static */

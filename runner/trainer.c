@@ -17,7 +17,7 @@
 /* ---- the learning curve ------------------------------------------------------------------------------------------------- */
 
 struct curve {
-	json_t *points; /* [step, loss, lr, grad_norm, tokens per second] */
+	json_t *points;     /* [step, loss, lr, grad_norm, tokens per second] */
 	json_t *validation; /* [step, loss] */
 	int64_t every, n, tokens;
 	double sum, seconds;
@@ -260,6 +260,26 @@ static int load_file(struct run *run, const struct run_data *file, struct train_
 	return rc;
 }
 
+/* Preferences are trained by preferences, texts as texts: a pair among texts would teach the rejected answer too. */
+static int check_objective(const struct run *run, const struct train_data *data)
+{
+	bool dpo = run->product->finetune.dpo;
+	size_t pairs = 0;
+
+	for (size_t i = 0; i < data->n; i++)
+		pairs += data->examples[i].pair;
+	if (!dpo && pairs)
+		return err_hint(err_set(ERR_INPUT,
+					"%zu lines of the training data are {\"prompt\",\"chosen\",\"rejected\"}",
+					pairs),
+				"objective: dpo learns from preferences");
+	if (dpo && pairs * 2 != data->n)
+		return err_hint(
+			err_set(ERR_INPUT, "%zu examples of the training data are no preferences", data->n - pairs * 2),
+			"objective: dpo wants {\"prompt\",\"chosen\",\"rejected\"} lines");
+	return 0;
+}
+
 static int load_data(struct run *run, const struct model *model, const struct tokenizer *tok, const char *dir,
 		     struct train_data *data, struct train_data *held)
 {
@@ -274,6 +294,8 @@ static int load_data(struct run *run, const struct model *model, const struct to
 	for (size_t i = 0; rc == 0 && i < run->n_data; i++)
 		rc = load_file(run, &run->data[i], run->data[i].validation ? held : data, tok, chat,
 			       model_config(model)->eos_id, longest, &cut);
+	if (rc == 0)
+		rc = check_objective(run, data);
 	if (rc == 0 && f->validation_split > 0)
 		train_data_split(data, held, f->validation_split, f->train.seed);
 	chat_free(chat);
@@ -285,10 +307,10 @@ static int load_data(struct run *run, const struct model *model, const struct to
 
 static void tell(struct run *run, const struct train_result *r, const struct curve *c, bool lora)
 {
-	run->training = json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", lora ? "lora" : "full", "steps",
-				  (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "first_loss", r->first_loss,
-				  "last_loss", r->last_loss, "seconds", r->seconds, "resumed", r->resumed, "curve",
-				  c->points);
+	run->training =
+		json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", lora ? "lora" : "full", "steps",
+			  (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "first_loss", r->first_loss,
+			  "last_loss", r->last_loss, "seconds", r->seconds, "resumed", r->resumed, "curve", c->points);
 	if (!r->best_step)
 		return;
 	json_object_set(run->training, "validation", c->validation);
@@ -334,7 +356,8 @@ static int save_adapter(struct run *run, const struct model *model, const char *
 	return rc;
 }
 
-static int finetune(struct run *run, struct model *model, const struct tokenizer *tok, const char *work, const char *out)
+static int finetune(struct run *run, struct model *model, const struct tokenizer *tok, const char *work,
+		    const char *out)
 {
 	const struct config_finetune *f = &run->product->finetune;
 	bool lora = wants_lora(f, model_config_params(model_config(model)));

@@ -13,7 +13,7 @@ static void add_text(struct buf *out, const json_t *value)
 
 static int add_line(json_t *value, size_t line, void *arg)
 {
-	static const char *const keys[] = { "text", "prompt", "completion" };
+	static const char *const keys[] = { "text", "prompt", "completion", "chosen", "rejected" };
 	json_t *messages = json_object_get(value, "messages"), *m;
 	size_t i;
 

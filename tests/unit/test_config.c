@@ -346,6 +346,81 @@ static void test_config_parse__finetune_is_checked(void **state)
 	all_bad(w, ARRAY_LEN(w));
 }
 
+static void test_config_parse__finetune_of_every_kind(void **state)
+{
+	struct config c;
+	struct config_finetune *f = &c.finetune;
+
+	(void)state;
+	good(&c, "models/smol",
+	     "finetune:\n  data: [{path: a.jsonl, weight: 2.5}, b.jsonl, {path: c.jsonl}]\n  method: lora\n  rank: 8\n"
+	     "  alpha: 32\n  lora_dropout: 0.1\n  target_modules: [q_proj, v_proj]\n  adapter: models/sums-lora\n"
+	     "  export: {adapter: false}\n  objective: dpo\n  beta: 0.2\n  validation: [v.jsonl, w.jsonl]\n"
+	     "  eval_every: 10\n  early_stop: 3\n  keep_best: false\n  gradient_checkpointing: true\n  max_length: "
+	     "100\n"
+	     "  count: hf\n");
+	assert_int_equal(f->data.n, 3);
+	assert_string_equal(f->data.items[2], "c.jsonl");
+	assert_true(f->weights[0] == 2.5 && f->weights[1] == 1 && f->weights[2] == 1);
+	assert_int_equal(f->method, METHOD_LORA);
+	assert_int_equal(f->rank, 8);
+	assert_true(f->alpha == 32 && f->lora_dropout == 0.1);
+	assert_int_equal(f->targets.n, 2);
+	assert_null(f->targets.items[2]); /* the engine reads up to it */
+	assert_string_equal(f->adapter, "models/sums-lora");
+	assert_false(f->export_adapter);
+	assert_true(f->dpo && f->beta == 0.2);
+	assert_int_equal(f->validation.n, 2);
+	assert_int_equal(f->eval_every, 10);
+	assert_int_equal(f->patience, 3);
+	assert_false(f->keep_best);
+	assert_true(f->checkpointing && f->count_first);
+	assert_int_equal(f->max_length, 100);
+	config_release(&c);
+
+	good(&c, "models/smol",
+	     "finetune: {data: a.jsonl, rank: 4, target_modules: all-linear, validation_split: 0.05}\n");
+	assert_int_equal(f->method, METHOD_LORA); /* who says a rank has said it */
+	assert_string_equal(f->targets.items[0], "all-linear");
+	assert_true(f->validation_split == 0.05 && f->keep_best && f->export_adapter);
+	config_release(&c);
+	bad("{init: {tokenizer: t.json}}", "finetune: {data: a, method: lora}\n", "3:11",
+	    "with base.init there is none");
+	bad("{init: {tokenizer: t.json}}", "finetune: {data: a, adapter: x}\n", "3:21", "with base.init there is none");
+}
+
+static void test_config_is_lora__above_a_billion_by_default(void **state)
+{
+	struct model_config small = { .architecture = "llama",
+				      .vocab_size = 32000,
+				      .hidden_size = 512,
+				      .intermediate_size = 1024,
+				      .layers = 4,
+				      .heads = 8,
+				      .kv_heads = 8,
+				      .head_dim = 64,
+				      .context = 512 };
+	struct model_config large = small;
+	struct config c = { .base.kind = BASE_FOLDER };
+
+	(void)state;
+	large.hidden_size = 4096;
+	large.intermediate_size = 11008;
+	large.layers = 32;
+	large.heads = large.kv_heads = 32;
+	large.head_dim = 128;
+	config_finetune_init(&c.finetune);
+	assert_false(config_is_lora(&c, &small));
+	assert_true(config_is_lora(&c, &large));
+	c.finetune.method = METHOD_FULL;
+	assert_false(config_is_lora(&c, &large));
+	c.finetune.method = METHOD_LORA;
+	assert_true(config_is_lora(&c, &small));
+	c.base.kind = BASE_INIT; /* nothing to freeze */
+	c.finetune.method = METHOD_AUTO;
+	assert_false(config_is_lora(&c, &large));
+}
+
 static void test_config_parse__finetune_by_a_command(void **state)
 {
 	static const struct wrong w[] = {
@@ -462,6 +537,8 @@ int main(void)
 		cmocka_unit_test(test_config_parse__base_init),
 		cmocka_unit_test(test_config_parse__base_init_is_checked),
 		cmocka_unit_test(test_config_parse__finetune_is_checked),
+		cmocka_unit_test(test_config_parse__finetune_of_every_kind),
+		cmocka_unit_test(test_config_is_lora__above_a_billion_by_default),
 		cmocka_unit_test(test_config_parse__finetune_by_a_command),
 		cmocka_unit_test(test_config_set__overrides_one_key),
 		cmocka_unit_test(test_config_parse__gate_is_checked),
