@@ -148,21 +148,39 @@ static int check_options(const struct model *m, const struct lora_options *o)
 	return 0;
 }
 
-int model_add_lora(struct model *m, const struct lora_options *o, uint64_t seed)
+static int new_lora(struct lora **out, const struct model *m, const struct lora_options *o)
 {
 	int rc = check_options(m, o);
-	void *params = NULL;
 
 	if (rc)
 		return rc;
-	struct lora *l = mem_alloc(sizeof(*l));
-	*l = (struct lora){ .rank = o->rank,
-			    .alpha = o->alpha,
-			    .scale = (float)(o->alpha / o->rank),
-			    .dropout = (float)o->dropout };
-	rc = choose_parts(l, m, o);
-	if (!rc)
-		rc = m->be->alloc(m->be, &params, mem_mul(l->n_params, sizeof(float)));
+	*out = mem_alloc(sizeof(**out));
+	**out = (struct lora){ .rank = o->rank,
+			       .alpha = o->alpha,
+			       .scale = (float)(o->alpha / o->rank),
+			       .dropout = (float)o->dropout };
+	rc = choose_parts(*out, m, o);
+	if (rc) {
+		lora_free(*out, m->be);
+		*out = NULL;
+	}
+	return rc;
+}
+
+int lora_plan(struct model *m, const struct lora_options *o)
+{
+	return new_lora(&m->lora, m, o);
+}
+
+int model_add_lora(struct model *m, const struct lora_options *o, uint64_t seed)
+{
+	struct lora *l = NULL;
+	void *params = NULL;
+	int rc = new_lora(&l, m, o);
+
+	if (rc)
+		return rc;
+	rc = m->be->alloc(m->be, &params, mem_mul(l->n_params, sizeof(float)));
 	l->params = params;
 	float *host = rc ? NULL : mem_try_aligned(mem_mul(l->n_params, sizeof(float)));
 	if (!rc && !host)

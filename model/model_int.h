@@ -189,6 +189,7 @@ struct lora {
 	size_t n_params;
 };
 void lora_free(struct lora *l, struct backend *be);
+int lora_plan(struct model *m, const struct lora_options *o); /* m->lora without memory, to be measured */
 struct pass;
 struct back;
 /* y += scale B (A dropout(x)) for the parts of w. */

@@ -290,8 +290,8 @@ void model_free(struct model *m)
 {
 	if (!m)
 		return;
+	lora_free(m->lora, m->be);
 	if (m->be) {
-		lora_free(m->lora, m->be);
 		m->be->free(m->be, m->params ? m->params : m->vectors);
 		for (size_t i = 0; i < m->n_panels; i++)
 			m->be->free(m->be, m->panels[i]);

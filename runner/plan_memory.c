@@ -150,14 +150,13 @@ struct way {
 
 static void add_way(struct way *ways, size_t *n, const struct work *w, uint64_t now, const char *text)
 {
+	struct err_saved saved = err_save(); /* the refusal's own words */
 	struct run_memory m;
 	size_t at = *n;
+	int rc = memory_of(&m, w);
 
-	if (memory_of(&m, w)) {
-		err_clear();
-		return;
-	}
-	if (m.total >= now)
+	err_restore(&saved);
+	if (rc || m.total >= now)
 		return;
 	for (; at && ways[at - 1].total > m.total; at--)
 		ways[at] = ways[at - 1];
@@ -181,6 +180,7 @@ static void ways_out(struct buf *out, const struct work *w, uint64_t now)
 	other = *w;
 	other.plan.full = false;
 	other.plan.lora.rank = w->plan.lora.rank ? w->plan.lora.rank : 16;
+	other.plan.lora.alpha = 16; /* needs no memory */
 	if (!w->plan.lora.rank)
 		add_way(ways, &n, &other, now, "finetune.method: lora");
 	other = *w;

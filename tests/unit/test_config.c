@@ -355,7 +355,7 @@ static void test_config_parse__finetune_of_every_kind(void **state)
 	good(&c, "models/smol",
 	     "finetune:\n  data: [{path: a.jsonl, weight: 2.5}, b.jsonl, {path: c.jsonl}]\n  method: lora\n  rank: 8\n"
 	     "  alpha: 32\n  lora_dropout: 0.1\n  target_modules: [q_proj, v_proj]\n  adapter: models/sums-lora\n"
-	     "  export: {adapter: false}\n  objective: dpo\n  beta: 0.2\n  validation: [v.jsonl, w.jsonl]\n"
+	     "  export: {adapter: false}\n  validation: [v.jsonl, w.jsonl]\n"
 	     "  eval_every: 10\n  early_stop: 3\n  keep_best: false\n  gradient_checkpointing: true\n  max_length: "
 	     "100\n"
 	     "  count: hf\n");
@@ -369,7 +369,6 @@ static void test_config_parse__finetune_of_every_kind(void **state)
 	assert_null(f->targets.items[2]); /* the engine reads up to it */
 	assert_string_equal(f->adapter, "models/sums-lora");
 	assert_false(f->export_adapter);
-	assert_true(f->dpo && f->beta == 0.2);
 	assert_int_equal(f->validation.n, 2);
 	assert_int_equal(f->eval_every, 10);
 	assert_int_equal(f->patience, 3);
@@ -384,6 +383,10 @@ static void test_config_parse__finetune_of_every_kind(void **state)
 	assert_string_equal(f->targets.items[0], "all-linear");
 	assert_true(f->validation_split == 0.05 && f->keep_best && f->export_adapter);
 	config_release(&c);
+	good(&c, "models/smol", "finetune: {data: a.jsonl, objective: dpo, beta: 0.2}\n");
+	assert_true(f->dpo && f->beta == 0.2);
+	config_release(&c);
+	bad("models/smol", "finetune: {data: a, objective: dpo, validation: v}\n", "3:21", "are not built yet");
 	bad("{init: {tokenizer: t.json}}", "finetune: {data: a, method: lora}\n", "3:11",
 	    "with base.init there is none");
 	bad("{init: {tokenizer: t.json}}", "finetune: {data: a, adapter: x}\n", "3:21", "with base.init there is none");

@@ -1,0 +1,71 @@
+/* memory.c: what a piece of work will take, known before it begins.
+ *
+ * Nothing here estimates: the shapes are laid out as for the work itself, without memory, and the lists that will be
+ * carved (acts.c, transformer_back.c) are added up. What is not counted is small: tokens, scratch of the threads, the
+ * tokenizer. */
+#include "base/base.h"
+
+#include "model/model_int.h"
+
+static uint64_t packed_bytes(const struct matrix *x, size_t size)
+{
+	return (uint64_t)((x->w.N + 15) / 16) * 16 * (uint64_t)x->w.K * size;
+}
+
+static uint64_t frozen_bytes(struct model *m, const char *stored)
+{
+	size_t size = stored && strcmp(stored, "F32") != 0 ? 2 : 4;
+	uint64_t sum = packed_bytes(&m->embed, size) + packed_bytes(&m->positions, size);
+
+	if (!m->config.tied)
+		sum += packed_bytes(&m->head, size);
+	for (int l = 0; l < m->config.layers; l++) {
+		const struct layer *x = &m->layers[l];
+		sum += packed_bytes(&x->qkv, size) + packed_bytes(&x->o, size) + packed_bytes(&x->gate, size) +
+		       packed_bytes(&x->up, size) + packed_bytes(&x->down, size);
+	}
+	return sum + (uint64_t)(m->n_params - m->n_decayed) * sizeof(float);
+}
+
+static int training(struct model_memory *out, struct model *m, const struct model_plan *plan)
+{
+	float trains = 0; /* its address says that all weights are trained */
+	struct pass_size size = { .tokens = plan->micro_tokens,
+				  .rows = plan->micro_tokens,
+				  .seqs = plan->micro_tokens,
+				  .keep = true,
+				  .checkpointing = plan->checkpointing };
+	int rc = plan->lora.rank ? lora_plan(m, &plan->lora) : 0;
+
+	if (rc)
+		return rc;
+	if (!m->lora)
+		m->params = &trains;
+	size_t n = m->lora ? m->lora->n_params : m->n_params;
+	out->gradients = (uint64_t)n * sizeof(float);
+	out->optimizer = 2 * out->gradients;
+	out->weights = m->lora ? frozen_bytes(m, plan->stored) + out->gradients : (uint64_t)n * sizeof(float);
+	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - out->gradients;
+	m->params = NULL;
+	return 0;
+}
+
+int model_plan_memory(struct model_memory *out, const struct model_plan *plan)
+{
+	struct model *m = model_new(plan->config, NULL);
+	const struct pass_size size = { .tokens = plan->micro_tokens,
+					.rows = plan->micro_tokens,
+					.seqs = plan->micro_tokens };
+	int rc = 0;
+
+	*out = (struct model_memory){ 0 };
+	if (plan->train) {
+		rc = training(out, m, plan);
+	} else {
+		out->weights = frozen_bytes(m, plan->stored);
+		out->activations = pass_bytes(m, &size);
+	}
+	out->total = out->weights + out->gradients + out->optimizer + out->activations;
+	model_free(m);
+	return rc;
+}
