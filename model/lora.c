@@ -139,8 +139,8 @@ static int check_options(const struct model *m, const struct lora_options *o)
 {
 	if (m->params || m->lora)
 		return err_set(ERR_BUG, "LoRA wants a frozen model without factors");
-	if (o->rank < 1 || o->rank > 1024)
-		return err_set(ERR_INPUT, "rank: %d is outside 1..1024", o->rank);
+	if (o->rank < 1 || o->rank > 4096)
+		return err_set(ERR_INPUT, "rank: %d is outside 1..4096", o->rank);
 	if (!(o->alpha > 0) || o->alpha > 1e6)
 		return err_set(ERR_INPUT, "alpha: %g; it must be above 0", o->alpha);
 	if (!(o->dropout >= 0 && o->dropout < 1))
