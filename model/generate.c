@@ -19,7 +19,6 @@
 #include <assert.h>
 #include <math.h>
 
-#include "kernels/vmath.h"
 #include "model/model_int.h"
 
 #define DEFAULT_TOKENS 4096
@@ -56,8 +55,8 @@ struct job {
 	struct slot *filling;  /* whose prompt is not all in a batch yet; NULL: none */
 	struct slot **slot_of; /* of the sequences of this round that are wanted */
 	int32_t *sampled;
-	double *weights; /* of one row, on the host */
-	float *row;
+	struct sampler sampler;
+	float *row; /* of logits, on the host */
 	struct buf text;
 	struct kvcache cache;
 	struct pass pass;
@@ -86,6 +85,9 @@ static int check_requests(const struct job *j)
 				       r->max_tokens, j->m->config.context - 1);
 		if (!(r->temperature >= 0) || !isfinite(r->temperature))
 			return err_set(ERR_INPUT, "prompt %zu: temperature %g is not 0 or above", i, r->temperature);
+		if (r->top_k < 0 || !(r->top_p >= 0 && r->top_p <= 1))
+			return err_set(ERR_INPUT, "prompt %zu: top_k %d or top_p %g is out of range", i, r->top_k,
+				       r->top_p);
 		int rc = model_check_ids(j->m, r->ids, r->n, "prompt", i);
 		if (rc)
 			return rc;
@@ -163,7 +165,7 @@ static uint64_t bytes_of(const struct model *m, const struct sizes *s)
 	struct pass_size size = pass_size_of(s);
 
 	return pass_bytes(m, &size) + kvcache_bytes(m, s->rows) + (uint64_t)s->slots * (uint64_t)s->longest * 4 +
-	       (uint64_t)s->rows * 8 + (uint64_t)m->config.vocab_size * 12;
+	       (uint64_t)s->rows * 8 + (uint64_t)m->config.vocab_size * 20;
 }
 
 static int choose_sizes(struct sizes *s, const struct job *j, const struct score_options *how)
@@ -199,7 +201,7 @@ static int open_job(struct job *j, const struct score_options *how)
 	j->slot_of = mem_array((size_t)s.slots, sizeof(struct slot *));
 	j->sampled = mem_array((size_t)s.slots, sizeof(*j->sampled));
 	j->row = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->row));
-	j->weights = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->weights));
+	sampler_open(&j->sampler, j->m->config.vocab_size);
 	rc = kvcache_open(&j->cache, j->m, s.rows);
 	if (rc)
 		return rc;
@@ -224,7 +226,7 @@ static void close_job(struct job *j)
 	free(j->slot_of);
 	free(j->sampled);
 	free(j->row);
-	free(j->weights);
+	sampler_close(&j->sampler);
 	buf_release(&j->text);
 }
 
@@ -276,27 +278,6 @@ static void move_path(struct job *j, const struct slot *s)
 
 /* ---- a token ----------------------------------------------------------------------------------------------------- */
 
-static int32_t sample(double *weights, const float *logits, int V, double temperature, struct rng *r)
-{
-	double max = (double)logits[0], sum = 0, at = 0;
-
-	for (int i = 1; i < V; i++)
-		max = (double)logits[i] > max ? (double)logits[i] : max;
-	for (int i = 0; i < V; i++)
-		sum += weights[i] = vm_exp(((double)logits[i] - max) / temperature);
-	double u = rng_uniform(r) * sum;
-	int32_t last = 0;
-	for (int i = 0; i < V; i++) {
-		if (!(weights[i] > 0))
-			continue;
-		at += weights[i];
-		last = i;
-		if (u < at)
-			break;
-	}
-	return last;
-}
-
 static void sample_chunk(struct pass *p, int first, int n, void *arg)
 {
 	struct job *j = arg;
@@ -304,13 +285,13 @@ static void sample_chunk(struct pass *p, int first, int n, void *arg)
 
 	for (int i = 0; i < n; i++) {
 		struct slot *s = j->slot_of[first + i];
-		double temperature = j->reqs[s->req].temperature;
-		if (!(temperature > 0))
+		const struct generate_request *how = &j->reqs[s->req];
+		if (!(how->temperature > 0))
 			continue;
 		p->be->download(p->be, j->row, p->logits + (size_t)i * (size_t)V, (size_t)V * sizeof(float));
 		if (p->be->sync(p->be))
 			return; /* the head's own sync reports what follows from it */
-		j->sampled[first + i] = sample(j->weights, j->row, V, temperature, &s->rng);
+		j->sampled[first + i] = sampler_draw(&j->sampler, j->row, how, &s->rng);
 	}
 }
 
@@ -324,13 +305,21 @@ static bool is_eos(const struct model *m, int32_t id)
 	return false;
 }
 
+static bool has_stop(const struct buf *text, const char *const *stops)
+{
+	for (size_t i = 0; stops[i]; i++)
+		if (stops[i][0] && text->len && memmem(text->data, text->len, stops[i], strlen(stops[i])))
+			return true;
+	return false;
+}
+
 /* Whether a stop ends in the last token. A stop of n bytes is covered by the last n tokens, but for those that decode
- * to nothing; some more are looked at for these. */
+ * to nothing; some more are looked at for these. The end alone may decode to something else than the end of the whole:
+ * only the whole decides. */
 static bool hits_stop(struct job *j, const struct slot *s)
 {
 	const char *const *stops = j->reqs[s->req].stops;
 	size_t longest = 0;
-	bool hit = false;
 
 	for (size_t i = 0; stops && stops[i]; i++)
 		longest = strlen(stops[i]) > longest ? strlen(stops[i]) : longest;
@@ -339,9 +328,11 @@ static bool hits_stop(struct job *j, const struct slot *s)
 	size_t n = s->out.n < longest + 16 ? s->out.n : longest + 16;
 	buf_clear(&j->text);
 	tokenizer_decode(j->tok, &j->text, s->out.ids + s->out.n - n, n, true);
-	for (size_t i = 0; stops[i]; i++)
-		hit |= stops[i][0] && j->text.len && memmem(j->text.data, j->text.len, stops[i], strlen(stops[i]));
-	return hit;
+	if (n == s->out.n || !has_stop(&j->text, stops))
+		return has_stop(&j->text, stops);
+	buf_clear(&j->text);
+	tokenizer_decode(j->tok, &j->text, s->out.ids, s->out.n, true);
+	return has_stop(&j->text, stops);
 }
 
 static void give_result(struct job *j, size_t req, const int32_t *ids, size_t n, const char *why)

@@ -245,6 +245,8 @@ struct generate_request {
 	const char *const *stops; /* NULL at the end; may be NULL. The end-of-text token always stops */
 	double temperature;       /* 0: greedy */
 	uint64_t seed;
+	int top_k;    /* draw from the so many likeliest only; 0: from all */
+	double top_p; /* draw from the likeliest whose probabilities sum up to this; 0 or 1: from all */
 };
 struct generate_result {
 	char *text;         /* yours: behind the prompt, cut before the first stop */

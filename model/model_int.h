@@ -332,6 +332,17 @@ struct prefix_tree {
 void prefix_open(struct prefix_tree *t, const struct score_request *reqs, size_t n, bool share);
 void prefix_close(struct prefix_tree *t);
 
+/* ---- sampler.c --------------------------------------------------------------------------------------------------- */
+
+struct sampler {
+	int vocab;
+	double *weights, *sorted;
+};
+void sampler_open(struct sampler *s, int vocab);
+void sampler_close(struct sampler *s);
+/* temperature, top_k and top_p of how; temperature > 0. */
+int32_t sampler_draw(struct sampler *s, const float *logits, const struct generate_request *how, struct rng *r);
+
 /* ---- transformer.c, transformer_back.c --------------------------------------------------------------------------- */
 
 void transformer_forward(struct pass *p); /* up to p->last */

@@ -39,9 +39,11 @@ static int set_up(void **state)
 			return -1;
 		for (size_t s = 0; s < json_array_size(stops); s++)
 			asks.stops[i][s] = json_string_value(json_array_get(stops, s));
-		asks.reqs[i] = (struct generate_request){
-			asks.ids[i].ids, (int)asks.ids[i].n, (int)json_get_int(a, "max_tokens", 0), asks.stops[i], 0, 1
-		};
+		asks.reqs[i] = (struct generate_request){ .ids = asks.ids[i].ids,
+							  .n = (int)asks.ids[i].n,
+							  .max_tokens = (int)json_get_int(a, "max_tokens", 0),
+							  .stops = asks.stops[i],
+							  .seed = 1 };
 	}
 	return 0;
 }
@@ -169,7 +171,11 @@ static void test_generate_run__shared_prompts_answer_as_alone(void **state)
 			ids[i][t] = i && t < shared ? ids[0][t] : (int32_t)rng_below(&r, 272);
 		if (i % 16 == 9)
 			memcpy(ids[i], ids[i - 1], sizeof(ids[i]));
-		reqs[i] = (struct generate_request){ ids[i], n, i % 7 * 3, NULL, i % 3 ? 1.2 : 0, (uint64_t)i };
+		reqs[i] = (struct generate_request){ .ids = ids[i],
+						     .n = n,
+						     .max_tokens = i % 7 * 3,
+						     .temperature = i % 3 ? 1.2 : 0,
+						     .seed = (uint64_t)i };
 	}
 	for (int threads = 1; threads <= 3; threads++) {
 		struct backend *be;
@@ -331,6 +337,10 @@ static void test_generate_run__refuses(void **state)
 	two[1] = two[0], two[1].max_tokens = 24;
 	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	two[1] = two[0], two[1].temperature = (double)NAN;
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
+	two[1] = two[0], two[1].top_p = 1.5;
+	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
+	two[1] = two[0], two[1].top_k = -1;
 	assert_int_equal(generate_run(m, tok, two, 2, got, NULL), ERR_INPUT);
 	int32_t bad = 999;
 	two[1] = two[0], two[1].ids = &bad, two[1].n = 1;
