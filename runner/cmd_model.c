@@ -104,6 +104,12 @@ static json_t *with_id(const json_t *request, json_t *answer)
 	return answer;
 }
 
+static void show(size_t n_done, void *arg)
+{
+	(void)arg;
+	progress_at(n_done, NULL);
+}
+
 /* ---- score ------------------------------------------------------------------------------------------------------------------------ */
 
 static int score_request(const json_t *line, size_t number, struct text_request *out)
@@ -125,13 +131,17 @@ static int score_lines(struct engine *e, const struct lines *l)
 {
 	struct text_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
 	struct text_result *results = mem_array(l->n + 1, sizeof(*results));
+	struct score_options options = engine_options(e);
 	int rc = 0;
+
+	options.done = show;
+	progress_begin("score", l->n, "requests");
 
 	for (size_t i = 0; rc == 0 && i < l->n; i++)
 		rc = score_request(l->items[i], i + 1, &reqs[i]);
 	if (rc == 0)
-		rc = score_texts(e->model, e->tokenizer, reqs, l->n, results,
-				 &(struct score_options){ .batch_tokens = e->batch_tokens });
+		rc = score_texts(e->model, e->tokenizer, reqs, l->n, results, &options);
+	progress_end();
 	for (size_t i = 0; rc == 0 && i < l->n; i++) {
 		json_t *a = json_pack("{s:f,s:i}", "logprob", results[i].logprob, "tokens", results[i].tokens);
 
@@ -147,8 +157,8 @@ static int score_lines(struct engine *e, const struct lines *l)
 /* ---- generate --------------------------------------------------------------------------------------------------------------------- */
 
 struct generation {
-	int64_t max_tokens, seed;
-	double temperature;
+	int64_t max_tokens, seed, top_k;
+	double temperature, top_p;
 	struct opt_list stops;
 };
 
@@ -181,7 +191,11 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 	struct generate_result *results = mem_array(l->n + 1, sizeof(*results));
 	struct tokens *ids = mem_array(l->n + 1, sizeof(*ids));
 	const char **stops = mem_array(how->stops.n + 1, sizeof(*stops));
+	struct score_options options = engine_options(e);
 	int rc = 0;
+
+	options.done = show;
+	progress_begin("generate", l->n, "prompts");
 
 	for (size_t i = 0; i < how->stops.n; i++)
 		stops[i] = how->stops.items[i];
@@ -192,11 +206,13 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 						     .max_tokens = (int)how->max_tokens,
 						     .stops = stops,
 						     .temperature = how->temperature,
+						     .top_k = (int)how->top_k,
+						     .top_p = how->top_p,
 						     .seed = (uint64_t)how->seed + i };
 	}
 	if (rc == 0)
-		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results,
-				  &(struct score_options){ .batch_tokens = e->batch_tokens });
+		rc = generate_run(e->model, e->tokenizer, reqs, l->n, results, &options);
+	progress_end();
 	for (size_t i = 0; i < l->n; i++) {
 		if (rc == 0)
 			print_line(with_id(l->items[i],
@@ -222,6 +238,7 @@ static int on_model(const char *name, const char *device, int64_t threads, int64
 	struct engine engine = { 0 };
 	struct source source;
 	struct lines lines = { 0 };
+	uint64_t left = 0;
 	int rc, batch = 0;
 
 	if (batch_tokens < 1 || batch_tokens > 1 << 24)
@@ -230,9 +247,10 @@ static int on_model(const char *name, const char *device, int64_t threads, int64
 	if (rc == 0)
 		rc = backend_open(&be, device, (int)threads);
 	if (rc == 0)
-		rc = plan_batch(&batch, source.dir.path, (int)batch_tokens, memory);
+		rc = plan_batch(&batch, &left, source.dir.path, (int)batch_tokens, memory);
 	if (rc == 0)
 		rc = engine_open(&engine, source.dir.path, be, batch, NULL);
+	engine.memory_bytes = left;
 	if (rc == 0)
 		rc = read_lines(&lines);
 	if (rc == 0)
@@ -284,6 +302,8 @@ int cmd_generate(int argc, char **argv)
 		OPT_INT(0, "max-tokens", &how.max_tokens, "N", "at most N new tokens a prompt (128)"),
 		OPT_LIST(0, "stop", &how.stops, "TEXT", "cut before this text; may be given several times"),
 		OPT_REAL(0, "temperature", &how.temperature, "T", "0: greedy (the default)"),
+		OPT_INT(0, "top-k", &how.top_k, "N", "sample from the N likeliest tokens only"),
+		OPT_REAL(0, "top-p", &how.top_p, "P", "sample from the likeliest tokens that sum up to P"),
 		OPT_INT(0, "seed", &how.seed, "N", "of sampling"),
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens at a time; changes no result"),
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
@@ -307,6 +327,10 @@ int cmd_generate(int argc, char **argv)
 		rc = err_set(ERR_USAGE, "--max-tokens: 1 to 1048576");
 	if (rc == 0 && how.temperature < 0)
 		rc = err_set(ERR_USAGE, "--temperature: 0 or more");
+	if (rc == 0 && (how.top_k < 0 || how.top_k > 1 << 20))
+		rc = err_set(ERR_USAGE, "--top-k: 0 (all) to 1048576");
+	if (rc == 0 && !(how.top_p >= 0 && how.top_p <= 1))
+		rc = err_set(ERR_USAGE, "--top-p: 0 (all) to 1");
 	if (rc == 0)
 		rc = on_model(argv[0], device, threads, batch_tokens, memory, &how);
 	opt_list_release(&how.stops);

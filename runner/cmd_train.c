@@ -180,6 +180,7 @@ int cmd_eval(int argc, char **argv)
 	const char *device = "auto", *samples = NULL, *memory = NULL;
 	int64_t threads = 0, batch_tokens = 4096, limit = 0;
 	int batch = 0;
+	uint64_t left = 0;
 	const struct eval_files files = { NULL, read_file };
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
@@ -223,12 +224,13 @@ int cmd_eval(int argc, char **argv)
 	if (rc == 0)
 		rc = backend_open(&be, device, (int)threads);
 	if (rc == 0)
-		rc = plan_batch(&batch, dir.path, (int)batch_tokens, memory);
+		rc = plan_batch(&batch, &left, dir.path, (int)batch_tokens, memory);
 	if (rc == 0)
 		rc = engine_open(&engine, dir.path, be, batch, NULL);
 	if (rc == 0) {
 		const struct suite_options how = { limit, 1234 };
 
+		engine.memory_bytes = left;
 		scorer = engine_scorer(&engine);
 		rc = suite_run(&result, suite, &scorer, &how);
 	}

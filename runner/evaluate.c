@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/evaluate.h"
+#include "runner/plan_memory.h"
 #include "runner/runner.h"
 
 #define SAMPLES_MAX ((size_t)1 << 32)
@@ -40,12 +41,18 @@ void engine_close(struct engine *e)
 	memset(e, 0, sizeof(*e));
 }
 
+struct score_options engine_options(const struct engine *e)
+{
+	return (struct score_options){ .batch_tokens = e->batch_tokens, .memory_bytes = e->memory_bytes };
+}
+
 /* The product's prompt stands in front of every context; a rolling text is scored as it is. */
 static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out)
 {
 	struct engine *e = self;
 	struct text_request *texts = mem_array(n, sizeof(*texts));
 	struct text_result *results = mem_array(n, sizeof(*results));
+	const struct score_options how = engine_options(e);
 	char **made = mem_array(n, sizeof(*made));
 	int rc;
 
@@ -54,8 +61,7 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 			made[i] = mem_printf("%s%s", e->prompt, reqs[i].context);
 		texts[i] = (struct text_request){ made[i] ? made[i] : reqs[i].context, reqs[i].continuation };
 	}
-	rc = score_texts(e->model, e->tokenizer, texts, n, results,
-			 &(struct score_options){ .batch_tokens = e->batch_tokens });
+	rc = score_texts(e->model, e->tokenizer, texts, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0)
 			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy };
@@ -138,6 +144,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 	struct engine *e = self;
 	struct generate_request *g = mem_array(n, sizeof(*g));
 	struct generate_result *results = mem_array(n, sizeof(*results));
+	const struct score_options how = engine_options(e);
 	struct tokens *ids = mem_array(n, sizeof(*ids));
 	int rc = 0;
 
@@ -153,8 +160,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 						  .seed = reqs[i].seed };
 	}
 	if (rc == 0)
-		rc = generate_run(e->model, e->tokenizer, g, n, results,
-				  &(struct score_options){ .batch_tokens = e->batch_tokens });
+		rc = generate_run(e->model, e->tokenizer, g, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0) {
 			out[i] = (struct generated){ results[i].text, results[i].tokens };
@@ -270,6 +276,7 @@ static int load(struct run *run, const char *object, const char *prompt)
 	if (rc == 0)
 		rc = engine_open(&l->engine, l->dir.path, run->backend,
 				 run->batch_tokens ? run->batch_tokens : (int)run->options->batch_tokens, prompt);
+	l->engine.memory_bytes = plan_memory_left(run);
 	if (rc == 0)
 		snprintf(l->object, sizeof(l->object), "%s", object);
 	return rc;

@@ -353,7 +353,17 @@ int plan_memory_train(struct run *run)
 	return rc || !known ? rc : plan_training(run, &w, &budget);
 }
 
-int plan_batch(int *out, const char *dir, int most, const char *memory)
+static uint64_t beside(uint64_t have, const struct run_memory *m)
+{
+	return !have || !m->known ? 0 : have > m->weights ? have - m->weights : 1;
+}
+
+uint64_t plan_memory_left(const struct run *run)
+{
+	return beside(run->memory_have, &run->memory_eval);
+}
+
+int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory)
 {
 	struct budget budget;
 	struct work w = { .plan = { .micro_tokens = most } };
@@ -367,6 +377,7 @@ int plan_batch(int *out, const char *dir, int most, const char *memory)
 	if (rc == 0 && w.plan.micro_tokens < most)
 		log_info("%d tokens at a time, to fit the memory (%s)", w.plan.micro_tokens, budget.what);
 	*out = w.plan.micro_tokens;
+	*left = rc ? 0 : beside(budget.bytes, &m);
 	return rc;
 }
 
