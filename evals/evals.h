@@ -34,10 +34,16 @@ struct generated {
 	char *text; /* the caller's to free */
 	int tokens;
 };
+struct scorer_watch { /* is told now and then how many of a call's requests are through */
+	void (*call)(size_t n_done, void *arg);
+	void *arg;
+};
 struct scorer { /* filled by the runner; results in the order of the requests */
 	void *self;
-	int (*loglik)(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out);
-	int (*generate)(void *self, const struct generate_until *reqs, size_t n, struct generated *out);
+	int (*loglik)(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
+		      const struct scorer_watch *watch);
+	int (*generate)(void *self, const struct generate_until *reqs, size_t n, struct generated *out,
+			const struct scorer_watch *watch);
 	/* Adds the conversation as the model's chat template writes it, up to where the answer begins; continues: up to
 	 * where the last message, which is the beginning of the answer, ends. NULL: the model has no template. */
 	int (*chat)(void *self, const json_t *messages, bool continues, struct buf *out);

@@ -1,13 +1,22 @@
 /* generate_until.c: the request kind that lets the model write until a stop.
  *
- * Blocks of 128 documents go to the scorer in document order. A text ends before the first stop string, whatever the
+ * Blocks of 1024 documents go to the scorer in document order: many, since the last ones of a block are written with little
+ * company. A text ends before the first stop string, whatever the
  * scorer cut already; nothing is stripped. Greedy unless the task asks for a temperature; then each document has a
  * seed of its own, drawn from the run's seed and its row, so that neither order nor limit changes an answer. */
 #include "base/base.h"
 
 #include "evals/evals_int.h"
 
-enum { BLOCK_DOCS = 128 };
+enum { BLOCK_DOCS = 1024 };
+
+struct block {
+	struct instance in[BLOCK_DOCS];
+	struct generate_until reqs[BLOCK_DOCS];
+	struct generated out[BLOCK_DOCS];
+	const struct eval_run *run;
+	const struct task *t;
+};
 
 static void cut_at_stops(char *text, char *const *until)
 {
@@ -36,29 +45,39 @@ static int score_text(const struct task *t, struct task_result *r, size_t doc, c
 	return rc;
 }
 
+static void block_show(size_t n_done, void *arg)
+{
+	const struct block *b = arg;
+
+	progress_at(b->run->done + n_done, "%s", b->t->name);
+}
+
 static int block_run(struct eval_run *run, const struct task *t, struct task_result *r, size_t first, size_t n)
 {
-	struct instance in[BLOCK_DOCS] = { 0 };
-	struct generate_until reqs[BLOCK_DOCS];
-	struct generated out[BLOCK_DOCS] = { 0 };
+	struct block *b = mem_alloc(sizeof(*b));
+	const struct scorer_watch watch = { block_show, b };
+	struct instance *in = b->in;
+	struct generated *out = b->out;
 	struct rng rng;
 	int rc = 0;
 
+	b->run = run;
+	b->t = t;
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = instance_build(&in[i], t, &t->eval.docs[first + i]);
 		rc = rc ? rc : instance_chat(&in[i], t, run->scorer);
 		if (rc)
 			break;
 		rng_seed(&rng, run->seed, first + i);
-		reqs[i] = (struct generate_until){ .prompt = in[i].context,
-						   .until = (const char *const *)t->until,
-						   .max_tokens = t->max_tokens,
-						   .temperature = t->temperature,
-						   .seed = rng_u64(&rng),
-						   .chat = in[i].messages != NULL };
+		b->reqs[i] = (struct generate_until){ .prompt = in[i].context,
+						      .until = (const char *const *)t->until,
+						      .max_tokens = t->max_tokens,
+						      .temperature = t->temperature,
+						      .seed = rng_u64(&rng),
+						      .chat = in[i].messages != NULL };
 	}
 	if (!rc) {
-		rc = run->scorer->generate(run->scorer->self, reqs, n, out);
+		rc = run->scorer->generate(run->scorer->self, b->reqs, n, out, &watch);
 		if (rc)
 			err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[first].id,
 				    t->eval.docs[first + n - 1].id);
@@ -71,6 +90,7 @@ static int block_run(struct eval_run *run, const struct task *t, struct task_res
 		free(out[i].text);
 		instance_release(&in[i]);
 	}
+	free(b);
 	return rc;
 }
 

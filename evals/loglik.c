@@ -1,7 +1,8 @@
 /* loglik.c: the request kinds that are log-likelihoods: loglikelihood, loglikelihood_rolling, multiple_choice.
  *
- * Documents become requests in their own order and go to the scorer in blocks of about 512, so that a long task shows
- * progress and holds one block of prompts in memory; the scorer is free to share prefixes and order inside a block.
+ * Documents become requests in their own order and go to the scorer in blocks of about 4096, or 64 MB of context: one
+ * block is in memory at a time. The scorer is free to share prefixes and order inside a block; every block computes its
+ * shared prompts anew, which is why blocks are large.
  * A log-likelihood that is not a number ends the run: it is a broken model or a bug, never a wrong answer. */
 #include "base/base.h"
 
@@ -9,20 +10,23 @@
 
 #include "evals/evals_int.h"
 
-enum { BLOCK_REQUESTS = 512 };
+enum { BLOCK_REQUESTS = 4096, BLOCK_BYTES = 64 << 20 };
 
 struct block {
 	struct instance *docs;
 	size_t n, first; /* documents in the block; the first one's number */
 	struct loglik_request *reqs;
 	struct loglik_result *results;
-	size_t n_reqs, cap;
+	size_t n_reqs, cap, bytes;
+	const struct eval_run *run;
+	const struct task *t;
 };
 
 static void block_add(struct block *b, const struct task *t, const struct instance *in)
 {
 	size_t n = t->type == OUTPUT_ROLLING ? 1 : in->n_choices;
 
+	b->bytes += strlen(in->context);
 	for (size_t i = 0; i < n; i++) {
 		MEM_GROW(b->reqs, b->n_reqs, b->cap);
 		b->reqs[b->n_reqs++] =
@@ -66,13 +70,21 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t d
 	return rc;
 }
 
+static void block_show(size_t n_done, void *arg)
+{
+	const struct block *b = arg;
+
+	progress_at(b->run->done + n_done * b->n / b->n_reqs, "%s", b->t->name);
+}
+
 static int block_flush(struct block *b, struct eval_run *run, const struct task *t, struct task_result *r)
 {
+	const struct scorer_watch watch = { block_show, b };
 	size_t at = 0;
 	int rc;
 
 	b->results = mem_resize(b->results, mem_mul(b->n_reqs, sizeof(*b->results)));
-	rc = run->scorer->loglik(run->scorer->self, b->reqs, b->n_reqs, b->results);
+	rc = run->scorer->loglik(run->scorer->self, b->reqs, b->n_reqs, b->results, &watch);
 	for (size_t i = 0; i < b->n_reqs && !rc; i++)
 		if (!isfinite(b->results[i].logprob))
 			rc = err_set(ERR_INPUT, "the model's log-likelihood is not a finite number");
@@ -90,13 +102,13 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 	run->done += b->n;
 	progress_at(run->done, "%s", t->name);
 	b->first += b->n;
-	b->n = b->n_reqs = 0;
+	b->n = b->n_reqs = b->bytes = 0;
 	return rc;
 }
 
 int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r)
 {
-	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)) };
+	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)), .run = run, .t = t };
 	int rc = 0;
 
 	if (!run->scorer->loglik)
@@ -111,7 +123,7 @@ int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r
 			break;
 		}
 		block_add(&b, t, &b.docs[b.n++]);
-		if (b.n_reqs >= BLOCK_REQUESTS || b.n == BLOCK_REQUESTS || i + 1 == r->n)
+		if (b.n_reqs >= BLOCK_REQUESTS || b.n == BLOCK_REQUESTS || b.bytes >= BLOCK_BYTES || i + 1 == r->n)
 			rc = block_flush(&b, run, t, r);
 	}
 	for (size_t i = 0; i < b.n; i++)

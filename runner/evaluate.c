@@ -47,15 +47,18 @@ struct score_options engine_options(const struct engine *e)
 }
 
 /* The product's prompt stands in front of every context; a rolling text is scored as it is. */
-static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out)
+static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
+			 const struct scorer_watch *watch)
 {
 	struct engine *e = self;
 	struct text_request *texts = mem_array(n, sizeof(*texts));
 	struct text_result *results = mem_array(n, sizeof(*results));
-	const struct score_options how = engine_options(e);
+	struct score_options how = engine_options(e);
 	char **made = mem_array(n, sizeof(*made));
 	int rc;
 
+	how.done = watch->call;
+	how.arg = watch->arg;
 	for (size_t i = 0; i < n; i++) {
 		if (*e->prompt && reqs[i].continuation && !reqs[i].chat)
 			made[i] = mem_printf("%s%s", e->prompt, reqs[i].context);
@@ -139,15 +142,18 @@ static int encode_prompt(const struct engine *e, const char *prompt, bool chat, 
 	return 0;
 }
 
-static int engine_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out)
+static int engine_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out,
+			   const struct scorer_watch *watch)
 {
 	struct engine *e = self;
 	struct generate_request *g = mem_array(n, sizeof(*g));
 	struct generate_result *results = mem_array(n, sizeof(*results));
-	const struct score_options how = engine_options(e);
+	struct score_options how = engine_options(e);
 	struct tokens *ids = mem_array(n, sizeof(*ids));
 	int rc = 0;
 
+	how.done = watch->call;
+	how.arg = watch->arg;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		size_t skip = 0;
 

@@ -46,7 +46,8 @@ struct fake_model {
 	int fail; /* given back instead of an answer */
 };
 
-static inline int fake_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out)
+static inline int fake_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
+			      const struct scorer_watch *watch)
 {
 	struct fake_model *m = self;
 
@@ -64,10 +65,12 @@ static inline int fake_loglik(void *self, const struct loglik_request *reqs, siz
 				break;
 			}
 	}
+	watch->call(n, watch->arg);
 	return m->fail ? err_set(m->fail, "the model failed") : 0;
 }
 
-static inline int fake_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out)
+static inline int fake_generate(void *self, const struct generate_until *reqs, size_t n, struct generated *out,
+				const struct scorer_watch *watch)
 {
 	struct fake_model *m = self;
 
@@ -81,6 +84,7 @@ static inline int fake_generate(void *self, const struct generate_until *reqs, s
 		out[i].text = mem_str(m->reply ? m->reply(reqs[i].prompt) : "");
 		out[i].tokens = 1;
 	}
+	watch->call(n, watch->arg);
 	return m->fail ? err_set(m->fail, "the model failed") : 0;
 }
 

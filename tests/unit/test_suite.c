@@ -198,13 +198,13 @@ static void test_suite_run__large_tasks_go_in_blocks(void **state)
 	struct suite *s;
 
 	(void)state;
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 5000; i++)
 		buf_addf(&data, "{\"q\":\"%d?\",\"choices\":[\"a\",\"bb\"],\"label\":%d}\n", i, i % 2);
 	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", buf_str(&data) }), 0);
 	r = run(s, &m, 0);
-	assert_int_equal(m.calls, 4);
-	assert_int_equal(m.largest, 512);
-	for (int i = 0; i < 1000; i++) /* in document order; the fake prefers the short choice */
+	assert_int_equal(m.calls, 3);
+	assert_int_equal(m.largest, 4096);
+	for (int i = 0; i < 5000; i++) /* in document order; the fake prefers the short choice */
 		assert_true(r->tasks[0].metrics[0].scores[i] == (i % 2 == 0));
 	suite_result_free(r);
 	suite_free(s);
