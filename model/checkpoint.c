@@ -1,22 +1,14 @@
-/* checkpoint.c: a model as a Hugging Face folder, in and out; and the state of a training.
+/* checkpoint.c: a model as a Hugging Face folder, in and out.
  *
  * Folder: config.json; model.safetensors, or its shards named by model.safetensors.index.json; generation_config.json.
  * Loading wants every tensor of the shapes table (transformer.c) once, with its shape, and nothing else but buffers
  * that are known to be recomputed. A pickle is never opened: it is a program. Saving writes the same bytes for the
- * same weights; keys of the loaded config.json that we do not read are kept.
- *
- * State of a training: checkpoint-<fingerprint>-<step>.safetensors with the arrays "m", "v", "weights" and, with validation
- * data, "best", as they lie in memory, and one metadata pair "assay" -> {"at","best_loss","best_step","epoch","first_loss",
- * "hash","last_loss","seen","step","tokens","worse"}. The
- * fingerprint is of all that the result depends on, so a state is never taken for that of another training. It is
- * written under a temporary name, synced and renamed; the two newest are kept, and one whose hash is wrong is passed
- * over. */
+ * same weights; keys of the loaded config.json that we do not read are kept. */
 #include "base/base.h"
 
 #include "model/model_int.h"
 
 #define MAX_JSON ((size_t)64 << 20)
-#define KEPT 2
 
 /* ---- reading: tensors -------------------------------------------------------------------------------------------- */
 
@@ -58,8 +50,8 @@ static int check_dtype(const struct safetensors *in, const struct safetensors_en
 			t->dtype = known[i];
 			return 0;
 		}
-	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", in->path, e->name,
-		       e->dtype);
+	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", in->path,
+		       e->name, e->dtype);
 }
 
 /* Before any memory is asked for: a config.json may claim any size, the files show what there is. */
@@ -86,8 +78,8 @@ struct loader {
 	struct model *m;
 	const struct shards *shards;
 	struct peft *adapter; /* NULL: none */
-	void *a, *b;   /* room for the largest tensor as floats, twice */
-	void *merged;  /* the last tensor that the adapter changed */
+	void *a, *b;          /* room for the largest tensor as floats, twice */
+	void *merged;         /* the last tensor that the adapter changed */
 };
 
 /* The rows with the adapter's factors in them; in the type they are stored in again, unless floats are wanted. */
@@ -494,37 +486,6 @@ static int write_json(const char *dir, const char *name, json_t *value)
 	return rc;
 }
 
-struct source { /* gives tensors from the device, one at a time */
-	struct backend *be;
-	const float *const *parts;
-	const size_t *counts;
-	float *host;
-};
-
-static const void *next_part(size_t i, void *arg)
-{
-	struct source *s = arg;
-
-	s->be->download(s->be, s->host, s->parts[i], s->counts[i] * sizeof(float));
-	return s->host;
-}
-
-static int write_parts(const char *path, struct backend *be, const struct safetensors_out *list,
-		       const float *const *parts, const size_t *counts, size_t n, const char *key, const char *value)
-{
-	struct source s = { be, parts, counts, NULL };
-	size_t largest = 0;
-
-	for (size_t i = 0; i < n; i++)
-		largest = counts[i] > largest ? counts[i] : largest;
-	s.host = mem_try_aligned(mem_mul(largest, sizeof(float)));
-	if (!s.host)
-		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
-	int rc = safetensors_write(path, list, n, key, value, next_part, &s);
-	free(s.host);
-	return rc ? rc : be->sync(be);
-}
-
 int model_read_tensor(const struct model *m, const struct tensor *t, void *rows, size_t *bytes)
 {
 	struct backend *be = m->be;
@@ -641,7 +602,7 @@ int model_save(const struct model *m, const char *dir)
 	return rc;
 }
 
-/* ---- state of a training ----------------------------------------------------------------------------------------- */
+/* ---- a hash ------------------------------------------------------------------------------------------------------- */
 
 uint64_t checkpoint_hash(uint64_t h, const void *data, size_t len)
 {
@@ -659,203 +620,4 @@ uint64_t checkpoint_hash(uint64_t h, const void *data, size_t len)
 	}
 	h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
 	return h ^ h >> 32;
-}
-
-static char *state_prefix(uint64_t fingerprint)
-{
-	return mem_printf("checkpoint-%016llx-", (unsigned long long)fingerprint);
-}
-
-static int hash_state(uint64_t *out, const float *const *parts, size_t n_parts, size_t n, struct backend *be)
-{
-	float *host = mem_try_aligned(mem_mul(n, sizeof(float)));
-	uint64_t h = 0;
-
-	if (!host)
-		return err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", n);
-	for (size_t i = 0; i < n_parts; i++) {
-		be->download(be, host, parts[i], n * sizeof(float));
-		h = checkpoint_hash(h, host, n * sizeof(float));
-	}
-	free(host);
-	*out = h;
-	return be->sync(be);
-}
-
-static char *state_text(const struct train_state *s, uint64_t hash)
-{
-	const struct train_cursor *c = &s->cursor;
-	json_t *o = json_object();
-	struct buf text = BUF_INIT(4096);
-	char hex[17];
-
-	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)hash);
-	set(o, "hash", json_string(hex));
-	set(o, "step", json_integer(c->step));
-	set(o, "epoch", json_integer(c->epoch));
-	set(o, "at", json_integer(c->at));
-	set(o, "seen", json_integer(c->seen));
-	set(o, "tokens", json_integer(c->tokens));
-	set(o, "first_loss", json_real(s->first_loss));
-	set(o, "last_loss", json_real(s->last_loss));
-	set(o, "best_loss", json_real(s->best_loss));
-	set(o, "best_step", json_integer(s->best_step));
-	set(o, "worse", json_integer(s->worse));
-	json_add(&text, o);
-	json_decref(o);
-	return buf_take(&text);
-}
-
-struct names { /* of one training's states, sorted: the step is written with leading zeros */
-	const char *prefix;
-	char **items;
-	size_t n, cap;
-};
-
-static int add_name(const char *name, void *arg)
-{
-	struct names *l = arg;
-
-	if (strncmp(name, l->prefix, strlen(l->prefix)) != 0 || !path_has_suffix(name, ".safetensors"))
-		return 0;
-	MEM_GROW(l->items, l->n, l->cap);
-	l->items[l->n++] = mem_str(name);
-	return 0;
-}
-
-static void names_release(struct names *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->items[i]);
-	free(l->items);
-}
-
-static int drop_old(const char *dir, const char *prefix)
-{
-	struct names l = { .prefix = prefix };
-	int rc = fs_list(dir, add_name, &l);
-
-	for (size_t i = 0; !rc && i + KEPT < l.n; i++) {
-		char *path = path_join(dir, l.items[i]);
-		rc = fs_remove(path);
-		free(path);
-	}
-	names_release(&l);
-	return rc;
-}
-
-int checkpoint_write(const char *dir, const struct train_state *s, struct backend *be)
-{
-	const float *const parts[] = { s->m, s->v, s->params, s->best };
-	const size_t counts[] = { s->n, s->n, s->n, s->n }, n_parts = s->best ? 4 : 3;
-	const struct safetensors_out list[] = { { "m", 1, { (int64_t)s->n, 0 }, NULL },
-						{ "v", 1, { (int64_t)s->n, 0 }, NULL },
-						{ "weights", 1, { (int64_t)s->n, 0 }, NULL },
-						{ "best", 1, { (int64_t)s->n, 0 }, NULL } };
-	char *prefix = state_prefix(s->fingerprint), *text = NULL;
-	char *name = mem_printf("%s%010lld.safetensors", prefix, (long long)s->cursor.step),
-	     *path = path_join(dir, name);
-	uint64_t hash = 0;
-	int rc = fs_mkdirs(dir);
-
-	if (!rc)
-		rc = hash_state(&hash, parts, n_parts, s->n, be);
-	if (!rc) {
-		text = state_text(s, hash);
-		rc = write_parts(path, be, list, parts, counts, n_parts, "assay", text);
-	}
-	if (!rc)
-		rc = drop_old(dir, prefix);
-	free(prefix);
-	free(name);
-	free(path);
-	free(text);
-	return rc ? err_context(rc, "writing a checkpoint") : 0;
-}
-
-static int read_state_json(struct train_state *s, const struct safetensors *f, uint64_t *hash)
-{
-	const char *text = safetensors_metadata(f, "assay");
-	json_t *o = NULL;
-	int rc;
-
-	if (!text)
-		return err_set(ERR_INPUT, "%s: no checkpoint of a training", f->path);
-	rc = json_parse(&o, text, strlen(text), f->path);
-	if (rc)
-		return rc;
-	s->cursor.step = json_get_int(o, "step", -1);
-	s->cursor.epoch = json_get_int(o, "epoch", -1);
-	s->cursor.at = json_get_int(o, "at", -1);
-	s->cursor.seen = json_get_int(o, "seen", -1);
-	s->cursor.tokens = json_get_int(o, "tokens", -1);
-	s->first_loss = json_get_real(o, "first_loss", 0);
-	s->last_loss = json_get_real(o, "last_loss", 0);
-	s->best_loss = json_get_real(o, "best_loss", 0);
-	s->best_step = json_get_int(o, "best_step", 0);
-	s->worse = (int)json_get_int(o, "worse", 0);
-	*hash = strtoull(json_get_text(o, "hash", "0"), NULL, 16);
-	json_decref(o);
-	if (s->cursor.step < 1 || s->cursor.epoch < 0 || s->cursor.at < 0 || s->cursor.seen < 0 || s->cursor.tokens < 0)
-		return err_set(ERR_INPUT, "%s: its position is not readable", f->path);
-	return 0;
-}
-
-static int read_state(struct train_state *s, const char *path, struct backend *be)
-{
-	static const char *const names[] = { "m", "v", "weights", "best" };
-	float *const to[] = { s->m, s->v, s->params, s->best };
-	const size_t n_parts = s->best ? 4 : 3;
-	struct train_state state = *s;
-	struct safetensors f = { 0 };
-	uint64_t want = 0, hash = 0;
-	float *host = NULL;
-	int rc = safetensors_open(&f, path);
-
-	if (!rc)
-		rc = read_state_json(&state, &f, &want);
-	if (!rc && !(host = mem_try_aligned(mem_mul(n_parts * s->n, sizeof(float)))))
-		rc = err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", n_parts * s->n);
-	for (size_t i = 0; !rc && i < n_parts; i++) {
-		const struct safetensors_entry *e = safetensors_find(&f, names[i]);
-		if (!e || e->count != s->n)
-			rc = err_set(ERR_INPUT, "%s: \"%s\" is missing or has the wrong size", path, names[i]);
-		if (!rc)
-			rc = safetensors_floats(&f, e, host + i * s->n);
-		if (!rc)
-			hash = checkpoint_hash(hash, host + i * s->n, s->n * sizeof(float));
-	}
-	if (!rc && hash != want)
-		rc = err_set(ERR_INPUT, "%s: its bytes have changed since it was written", path);
-	for (size_t i = 0; !rc && i < n_parts; i++) /* nothing is touched before all of it is known to be good */
-		be->upload(be, to[i], host + i * s->n, s->n * sizeof(float));
-	if (!rc)
-		rc = be->sync(be);
-	if (!rc)
-		*s = state;
-	free(host);
-	safetensors_close(&f);
-	return rc;
-}
-
-int checkpoint_read(const char *dir, struct train_state *s, struct backend *be)
-{
-	char *prefix = state_prefix(s->fingerprint);
-	struct names l = { .prefix = prefix };
-	int rc = fs_is_dir(dir) ? fs_list(dir, add_name, &l) : 0, found = ERR_NOTFOUND;
-
-	for (size_t i = l.n; !rc && found == ERR_NOTFOUND && i-- > 0;) {
-		char *path = path_join(dir, l.items[i]);
-		int got = read_state(s, path, be);
-		if (!got)
-			found = 0;
-		else if (got == ERR_INPUT)
-			log_warn("a checkpoint is passed over: %s", err_text());
-		else
-			rc = got;
-		free(path);
-	}
-	names_release(&l);
-	free(prefix);
-	return rc ? rc : found ? err_set(ERR_NOTFOUND, "%s: no checkpoint of this training", dir) : 0;
 }

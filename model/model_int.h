@@ -369,23 +369,8 @@ uint64_t back_bytes(const struct model *m, const struct pass_size *size);
  * wanted rows of scales[i] * NLL; fills p->logprob. b->fresh must be set before the first one of a step. */
 int transformer_back(struct pass *p, struct back *b);
 
-/* ---- checkpoint.c: the state of a training ----------------------------------------------------------------------- */
+/* ---- checkpoint.c ------------------------------------------------------------------------------------------------- */
 
-struct train_cursor { /* what comes next */
-	int64_t step, epoch, at, seen, tokens;
-};
-struct train_state {
-	uint64_t fingerprint; /* of everything the result depends on */
-	struct train_cursor cursor;
-	double first_loss, last_loss, best_loss;
-	int64_t best_step; /* 0: none yet */
-	int worse;         /* evaluations since */
-	float *params, *m, *v, *best; /* device; best: NULL where nothing is put aside */
-	size_t n;
-};
-int checkpoint_write(const char *dir, const struct train_state *s, struct backend *be);
-/* ERR_NOTFOUND: dir holds none of this training. A damaged one is skipped with a warning for the one before it. */
-int checkpoint_read(const char *dir, struct train_state *s, struct backend *be);
 /* A hash, not a digest: against accidents only. */
 uint64_t checkpoint_hash(uint64_t h, const void *data, size_t len);
 

@@ -2,9 +2,9 @@
  *
  *	loss = mean over pairs of -log sigmoid(z),   z = beta ((pc - pr) - (rc - rr))
  *
- * with p the log-probability that the model gives to all tokens of an answer, chosen or rejected, and r what the initial model
- * gave. The initial model's are computed once, before step one, and are all that is kept of it; a training that is
- * resumed computes them again, from the same weights.
+ * with p the log-probability that the model gives to all tokens of an answer, chosen or rejected, and r what the initial
+ * model gave. The initial model's are computed once, before step one, and are all that is kept of it; a training that is
+ * resumed computes them again, from the same weights: no row's bits depend on what shares its batch.
  *
  * d loss / d p is -+ beta sigmoid(-z) for every token of an answer alike: so the backward pass is that of a weighted
  * likelihood, with weights that the forward pass has just given. The head runs twice for it. */
@@ -15,44 +15,38 @@
 #include "kernels/vmath.h"
 #include "model/train_int.h"
 
-static int counted_rows(const struct train_example *e)
-{
-	int n = 0;
-
-	for (int i = 1; i < e->n; i++)
-		n += e->counts[i] != 0;
-	return n;
-}
-
 /* The sum over an answer's rows, which begin at *row of the wanted ones. */
 static double answer_logprob(const struct pass *p, const struct train_example *e, int *row)
 {
 	double sum = 0;
 
-	for (int n = counted_rows(e); n-- > 0; ++*row)
+	for (int n = train_counted(e); n-- > 0; ++*row)
 		sum += p->logprob[*row];
 	return sum;
 }
 
-static int forward(struct pass *p)
+int train_dpo_reference(struct training *t, struct train_set *s)
 {
-	transformer_forward(p);
-	return transformer_head(p, NULL, NULL);
-}
-
-int train_dpo_reference(struct training *t)
-{
+	struct pass *p = &t->pass;
 	int rc = 0;
 
-	t->reference = mem_array(t->data->n, sizeof(*t->reference));
-	for (size_t at = 0, behind; !rc && at < t->n_useful; at = behind) {
+	s->reference = mem_array(s->data->n, sizeof(*s->reference));
+	p->dropout_key = 0;
+	for (size_t at = 0, behind; !rc && at < s->n; at = behind) {
 		int row = 0;
-		behind = train_fill(t, t->useful, at, t->n_useful);
-		rc = forward(&t->pass);
+		behind = train_fill(p, s, s->units, at, s->n);
+		transformer_forward(p);
+		rc = transformer_head(p, NULL, NULL);
 		for (size_t u = at; !rc && u < behind; u++) {
-			uint32_t i = t->useful[u];
-			t->reference[i] = answer_logprob(&t->pass, &t->data->examples[i], &row);
-			t->reference[i + 1] = answer_logprob(&t->pass, &t->data->examples[i + 1], &row);
+			const struct train_example *e = &s->data->examples[s->units[u]];
+			double *to = &s->reference[s->units[u]];
+			to[0] = answer_logprob(p, e, &row);
+			to[1] = answer_logprob(p, e + 1, &row);
+			if (!isfinite(to[0]) || !isfinite(to[1]))
+				rc = err_hint(err_set(ERR_INPUT,
+						      "the base model's probability of example %u is no number",
+						      s->units[u] + 1),
+					      "look for damaged weights in the base model");
 		}
 	}
 	return rc;
@@ -72,27 +66,26 @@ static void weigh(struct pass *p, int from, int to, double weight)
 		p->scales[i] = (float)weight;
 }
 
-int train_dpo_batch(struct training *t, size_t first, size_t behind, double *loss)
+void train_dpo_losses(struct training *t, const struct train_set *s, const uint32_t *units, size_t n, int64_t counted,
+		      double *loss)
 {
 	struct pass *p = &t->pass;
 	double beta = t->o->dpo_beta;
-	int row = 0, rc = forward(p);
+	int row = 0;
 
-	for (size_t u = first; !rc && u < behind; u++) {
-		uint32_t i = t->batch[u];
-		const struct train_example *e = &t->data->examples[i];
+	for (size_t u = 0; u < n; u++) {
+		const struct train_example *e = &s->data->examples[units[u]];
+		const double *reference = &s->reference[units[u]];
 		int begin = row;
 		double chosen = answer_logprob(p, e, &row);
 		int middle = row;
 		double rejected = answer_logprob(p, e + 1, &row);
-		double z = beta * ((chosen - rejected) - (t->reference[i] - t->reference[i + 1]));
-		double pull = beta / (1 + vm_exp(z)) / (double)t->batch_counted;
+		double z = beta * ((chosen - rejected) - (reference[0] - reference[1]));
 		*loss += softplus(-z);
+		if (!counted)
+			continue;
+		double pull = beta / (1 + vm_exp(z)) / (double)counted;
 		weigh(p, begin, middle, pull);
 		weigh(p, middle, row, -pull);
 	}
-	if (rc)
-		return rc;
-	pass_upload_scales(p);
-	return transformer_back(p, &t->back);
 }

@@ -1,28 +1,54 @@
 /* train_int.h: what the files of a training share.
  *
- *	train.c        the step loop: batch, forward, backward, clip, update; schedule, validation
- *	train_dpo.c    the loss of preferences (DPO)
- *	checkpoint.c   state of a training, in and out
+ *	train.c          options, the step, the loop
+ *	train_order.c    units, their order, steps and micro-batches
+ *	train_eval.c     losses without training: validation and the best weights; train_loss
+ *	train_dpo.c      the loss of preferences (DPO)
+ *	train_state.c    what a resumed training goes on from: fingerprint, checkpoints
  *
- * A unit is what the order of steps is made of: an example, or a pair of them, chosen and rejected, that stay together. */
+ * A unit is what the order of steps is made of: an example, or a pair of them, chosen and rejected, that stay together. It
+ * is named by the place of its (first) example in the data. */
 #ifndef MODEL_TRAIN_INT_H
 #define MODEL_TRAIN_INT_H
 
 #include "model/model_int.h"
 
+struct train_cursor { /* what comes next */
+	int64_t step, epoch, at, seen, tokens;
+};
+struct train_state {          /* all that is carried from step to step */
+	uint64_t fingerprint; /* of everything the result depends on */
+	struct train_cursor cursor;
+	double first_loss, last_loss, best_loss;
+	int64_t best_step;            /* 0: none yet */
+	int worse;                    /* evaluations since */
+	float *params, *m, *v, *best; /* device; best: NULL where nothing is put aside */
+	size_t n;
+};
+
+struct train_set { /* the units of some data that have something to learn */
+	const struct train_data *data;
+	uint32_t *units;
+	size_t n;
+	int longest;       /* rows of the largest */
+	double *reference; /* of preferences: log-probabilities of the initial model, by example */
+};
+struct train_place { /* of a unit, while micro-batches are chosen */
+	uint32_t unit;
+	int32_t rows, at, micro;
+};
 struct training {
 	struct model *m;
-	const struct train_data *data;
 	const struct train_options *o;
 	const struct train_hooks *hooks;
 	int batch_tokens, micro_tokens;
+	struct train_set set, held; /* what is trained on; validation data, n is 0 without */
 
-	uint32_t *useful; /* units with something that counts; of a pair, the chosen one */
-	size_t n_useful;
-	uint32_t *order; /* of this epoch: places in useful */
-	size_t n;        /* units an epoch takes */
+	uint32_t *order;            /* of this epoch: places in set.units */
+	size_t n;                   /* units an epoch takes */
 	int64_t order_epoch, total; /* total: units to see, over all epochs */
-	uint32_t *batch;            /* units of this step */
+	uint32_t *batch;            /* units of this step, by micro-batch */
+	struct train_place *places;
 	size_t n_batch;
 	int64_t batch_rows, batch_counted;
 	int64_t steps, warmup;
@@ -31,26 +57,52 @@ struct training {
 	size_t n_trained, n_decayed;
 	struct pass pass;
 	struct back back;
-	float *states; /* both Adam states */
-	double *reference; /* of a preference training: log-probabilities of the initial model, by example */
+	float *states; /* both Adam states, and the best weights */
 	struct train_state state;
-	double started, saved;
+	double saved, saving; /* when a checkpoint was written, and how long that took */
 };
 
+int train_not_finite(const struct training *t, const char *what, double lr); /* ERR_INPUT */
+
+/* ---- train_order.c ------------------------------------------------------------------------------------------------- */
+
 /* An example of n tokens is n - 1 rows: the last token is only predicted. */
-static inline int train_rows(const struct train_example *e)
-{
-	return e->n - 1;
-}
-void train_add_example(struct pass *p, const struct train_example *e);
+int train_rows(const struct train_example *e);
+int train_counted(const struct train_example *e);
+/* Checks all examples; what: "training" or "validation"; most_rows: of a unit. */
+int train_set_open(struct train_set *s, const struct training *t, const struct train_data *d, const char *what,
+		   int most_rows);
+void train_set_close(struct train_set *s);
 /* Fills the pass with units of the list from `at` on, as many as fit; gives the place behind them. */
-size_t train_fill(struct training *t, const uint32_t *units, size_t at, size_t n);
+size_t train_fill(struct pass *p, const struct train_set *s, const uint32_t *units, size_t at, size_t n);
+/* The order of t->set; counts steps and warm-up. */
+int train_order_open(struct training *t);
+/* Takes the units of the next step and moves the cursor behind them; false: there are no more. */
+bool train_order_next(struct training *t, struct train_cursor *c);
+/* Puts them in the order of well-filled micro-batches. */
+void train_order_pack(struct training *t);
 
-/* ---- train_dpo.c ------------------------------------------------------------------------------------------------- */
+/* ---- train_eval.c -------------------------------------------------------------------------------------------------- */
 
-/* Before step one, with the weights as they are then: fills t->reference. */
-int train_dpo_reference(struct training *t);
-/* The micro-batch that is in the pass, units from first to behind of the step: adds the pairs' losses to *loss. */
-int train_dpo_batch(struct training *t, size_t first, size_t behind, double *loss);
+/* The loss of the validation data, if it is time; NaN if not. The best weights so far are put aside. */
+int train_eval(struct training *t, struct train_step *s);
+bool train_eval_impatient(const struct training *t);
+int train_eval_restore(struct training *t); /* the best weights, where they were put aside */
+
+/* ---- train_dpo.c --------------------------------------------------------------------------------------------------- */
+
+/* Before step one, with the weights as they are then: fills s->reference. */
+int train_dpo_reference(struct training *t, struct train_set *s);
+/* Adds the losses of n units, whose rows the head has just gone over, to *loss. counted: pairs of the step, for the
+ * weights of the rows; 0: none are wanted. */
+void train_dpo_losses(struct training *t, const struct train_set *s, const uint32_t *units, size_t n, int64_t counted,
+		      double *loss);
+
+/* ---- train_state.c ------------------------------------------------------------------------------------------------- */
+
+int train_state_fingerprint(const struct training *t, uint64_t *out);
+int train_state_write(const char *dir, const struct train_state *s, struct backend *be);
+/* ERR_NOTFOUND: dir holds none of this training. A damaged one is skipped with a warning for the one before it. */
+int train_state_read(const char *dir, struct train_state *s, struct backend *be);
 
 #endif
