@@ -1,9 +1,9 @@
 /* data.c: training examples from JSONL.
  *
- * A line is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}, or {"prompt","chosen","rejected"},
- * which gives two examples; other keys are let be. What
- * counts in the loss: of a text every token that has one before it; of a pair the completion; of messages the words of
- * the assistant; and the end-of-text token, which is appended.
+ * A line is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}, or
+ * {"prompt","chosen","rejected"}, which gives two examples; other keys are let be. What counts in the loss: of a text
+ * every token that has one before it; of a pair the completion; of messages the words of the assistant; and the
+ * end-of-text token, which is appended.
  *
  * Prompt and completion are tokenized apart and joined, since that is what a prompt looks like when the model is asked
  * later: a token never straddles the border. The same holds for messages: the template is rendered for every prefix of
@@ -50,11 +50,18 @@ static void add_eos(struct reader *r)
 	buf_addc(&r->counts, 1);
 }
 
-static void finish(struct reader *r)
+static int wrong(const struct reader *r, size_t line, const char *what)
+{
+	return err_set(ERR_INPUT, "%s:%zu: %s", r->name, line, what);
+}
+
+static int finish(struct reader *r, size_t line)
 {
 	struct train_data *d = r->data;
 	size_t n = r->ids.n;
 
+	if (!n)
+		return wrong(r, line, "no token comes out of it");
 	if (r->max_len > 0 && n > (size_t)r->max_len) {
 		n = (size_t)r->max_len;
 		if (r->cut)
@@ -65,19 +72,16 @@ static void finish(struct reader *r)
 	*e = (struct train_example){ .ids = mem_copy(r->ids.ids, n * sizeof(int32_t)),
 				     .counts = mem_copy(r->counts.data, n),
 				     .n = (int)n,
-				     .counts_first = n && r->counts.data[0],
+				     .counts_first = r->counts.data[0],
 				     .source = d->n_sources ? (int)d->n_sources - 1 : 0,
 				     .pair = r->pair };
 	e->counts[0] = 0; /* nothing comes before it to predict it from */
-	r->n++;
+	r->ids.n = 0;
+	buf_clear(&r->counts);
+	return 0;
 }
 
 /* ---- the forms --------------------------------------------------------------------------------------------------- */
-
-static int wrong(const struct reader *r, size_t line, const char *what)
-{
-	return err_set(ERR_INPUT, "%s:%zu: %s", r->name, line, what);
-}
 
 static int read_text(struct reader *r, const json_t *v, size_t line)
 {
@@ -107,17 +111,18 @@ static int read_pair(struct reader *r, const json_t *prompt, const json_t *compl
 static int read_preference(struct reader *r, const json_t *prompt, const json_t *chosen, const json_t *rejected,
 			   size_t line)
 {
+	if (!json_is_string(prompt) || !json_is_string(chosen) || !json_is_string(rejected))
+		return wrong(r, line, "\"prompt\", \"chosen\" and \"rejected\" must be strings");
+	if (!json_string_length(chosen) || !json_string_length(rejected))
+		return wrong(r, line, "\"chosen\" or \"rejected\" is empty: nothing to prefer; remove the line");
+	if (json_equal(chosen, rejected))
+		return wrong(r, line, "\"chosen\" and \"rejected\" are the same: nothing to prefer; remove the line");
 	int rc = read_pair(r, prompt, chosen, line);
-
-	if (rc)
-		return rc;
 	r->pair = true;
-	finish(r);
+	if (!rc)
+		rc = finish(r, line);
 	r->pair = false;
-	r->n--; /* a line is one */
-	r->ids.n = 0;
-	buf_clear(&r->counts);
-	return read_pair(r, prompt, rejected, line);
+	return rc ? rc : read_pair(r, prompt, rejected, line);
 }
 
 /* The first n messages as the template writes them. */
@@ -229,17 +234,25 @@ static int read_messages(struct reader *r, const json_t *messages, size_t line)
 
 static int no_form(const struct reader *r, const json_t *v, size_t line)
 {
-	const char *has = json_object_get(v, "prompt")       ? "prompt"
-			  : json_object_get(v, "completion") ? "completion"
-							     : NULL;
+	static const char *const keys[] = { "prompt", "completion", "chosen", "rejected" };
+	const char *has = NULL, *misses = NULL;
+	bool preference = json_object_get(v, "chosen") || json_object_get(v, "rejected");
 	int rc;
 
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (json_object_get(v, keys[i]))
+			has = has ? has : keys[i];
+		else if (i == 0 || (i == 1) != preference)
+			misses = misses ? misses : keys[i];
+	}
 	if (has)
-		rc = err_set(ERR_INPUT, "%s:%zu: \"%s\" without \"%s\"", r->name, line, has,
-			     has[0] == 'p' ? "completion" : "prompt");
+		rc = err_set(ERR_INPUT, "%s:%zu: \"%s\" without \"%s\"", r->name, line, has, misses);
 	else
-		rc = wrong(r, line, "none of the keys \"text\", \"prompt\" and \"completion\", \"messages\"");
-	return err_hint(rc, "write {\"text\":…}, {\"prompt\":…,\"completion\":…} or {\"messages\":[…]} on every line");
+		rc = wrong(r, line,
+			   "none of the keys \"text\", \"prompt\" and \"completion\", \"messages\", \"prompt\", "
+			   "\"chosen\" and \"rejected\"");
+	return err_hint(rc, "write {\"text\":…}, {\"prompt\":…,\"completion\":…}, {\"messages\":[…]} or "
+			    "{\"prompt\":…,\"chosen\":…,\"rejected\":…} on every line");
 }
 
 static int read_line(json_t *v, size_t line, void *arg)
@@ -254,10 +267,10 @@ static int read_line(json_t *v, size_t line, void *arg)
 	if (!json_is_object(v))
 		return wrong(r, line, "expected an object");
 	if ((text != NULL) + (messages != NULL) + pair + preference > 1)
-		return wrong(
-			r, line,
-			"keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\", \"prompt\", "
-			"\"chosen\" and \"rejected\"): keep one");
+		return wrong(r, line,
+			     "keys of more than one form (\"text\", \"prompt\" and \"completion\", \"messages\", "
+			     "\"prompt\", "
+			     "\"chosen\" and \"rejected\"): keep one");
 	r->ids.n = 0;
 	buf_clear(&r->counts);
 	if (messages)
@@ -270,10 +283,9 @@ static int read_line(json_t *v, size_t line, void *arg)
 		rc = read_text(r, text, line);
 	else
 		rc = no_form(r, v, line);
-	if (!rc && !r->ids.n)
-		rc = wrong(r, line, "no token comes out of it");
 	if (!rc)
-		finish(r);
+		rc = finish(r, line);
+	r->n += !rc;
 	return rc;
 }
 

@@ -85,8 +85,8 @@ static int check_options(const struct train_options *o)
 		return bad_option("eval_every", (double)o->eval_every, "0 (each epoch) or above");
 	if (o->patience < 0)
 		return bad_option("early_stop", o->patience, "0 (never) or above");
-	if (o->dpo && !(o->dpo_beta > 0 && o->dpo_beta <= 100))
-		return bad_option("beta", o->dpo_beta, "above 0 and at most 100");
+	if (o->dpo && !(o->dpo_beta > 0 && o->dpo_beta <= 1000))
+		return bad_option("beta", o->dpo_beta, "above 0 and at most 1000");
 	if (!o->schedule ||
 	    (strcmp(o->schedule, "constant") && strcmp(o->schedule, "linear") && strcmp(o->schedule, "cosine")))
 		return err_set(ERR_INPUT, "schedule: \"%s\"; it must be constant, linear or cosine",

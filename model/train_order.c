@@ -299,8 +299,8 @@ static int count_epoch(struct training *t)
 	for (int s = 0; s < sources_of(t); s++) {
 		size_t first, takes;
 		double weight = weight_of(t, s);
-		if (!(weight > 0) || weight > 1000)
-			return err_set(ERR_INPUT, "weight: %g of a source of data; it must be above 0 and at most 1000",
+		if (!(weight > 0) || weight > 1e6)
+			return err_set(ERR_INPUT, "weight: %g of a source of data; it must be above 0 and at most 1e6",
 				       weight);
 		source_units(t, s, &first, &takes);
 		n += (double)takes;

@@ -120,6 +120,62 @@ static void test_train_data_add__cuts_long_examples(void **state)
 	train_data_release(&d);
 }
 
+/* Two examples with one prompt; only the first one is marked. */
+static void test_train_data_add__preferences_are_two_examples(void **state)
+{
+	struct train_data d = { 0 };
+
+	(void)state;
+	assert_int_equal(add(&d, NULL,
+			     "{\"prompt\":\"1+2=\",\"chosen\":\"3\",\"rejected\":\"44\"}\n"
+			     "{\"prompt\":\"2+2=\",\"chosen\":\"4\",\"rejected\":\"5\",\"why\":1}"),
+			 0);
+	assert_int_equal(d.n, 4);
+	expect(&d.examples[0], "1+2=", "3<|end|>");
+	expect(&d.examples[1], "1+2=", "44<|end|>");
+	expect(&d.examples[2], "2+2=", "4<|end|>");
+	expect(&d.examples[3], "2+2=", "5<|end|>");
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(d.examples[i].pair, i % 2 == 0);
+	train_data_release(&d);
+}
+
+/* Units are moved whole, from every source, by seed; what is left keeps its order and its source. */
+static void test_train_data_split__moves_whole_units(void **state)
+{
+	struct train_data d = { 0 }, held = { 0 }, again = { 0 }, held_again = { 0 };
+	struct train_data *const both[2][2] = { { &d, &held }, { &again, &held_again } };
+	struct buf text = BUF_INIT(1 << 16);
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		buf_addf(&text, "{\"prompt\":\"%d \",\"chosen\":\"%d\",\"rejected\":\"no\"}\n", i, i);
+	for (int i = 0; i < 2; i++) {
+		train_data_source(both[i][0], 1);
+		assert_int_equal(add(both[i][0], NULL, buf_str(&text)), 0);
+		train_data_source(both[i][0], 2);
+		assert_int_equal(add(both[i][0], NULL, buf_str(&text)), 0);
+		train_data_split(both[i][0], both[i][1], 0.25, 7);
+	}
+	assert_int_equal(d.n, 60);
+	assert_int_equal(held.n, 20);
+	for (size_t i = 0; i < d.n; i++) {
+		assert_int_equal(d.examples[i].pair, i % 2 == 0);
+		assert_true(!i || d.examples[i].source >= d.examples[i - 1].source);
+	}
+	for (size_t i = 0; i < held.n; i++) {
+		assert_int_equal(held.examples[i].pair, i % 2 == 0);
+		assert_int_equal(held.examples[i].n, held_again.examples[i].n);
+		assert_memory_equal(held.examples[i].ids, held_again.examples[i].ids,
+				    (size_t)held.examples[i].n * sizeof(int32_t));
+	}
+	buf_release(&text);
+	for (int i = 0; i < 2; i++) {
+		train_data_release(both[i][0]);
+		train_data_release(both[i][1]);
+	}
+}
+
 static void refuse(const char *template, const char *text, const char *why)
 {
 	struct train_data d = { 0 };
@@ -139,6 +195,14 @@ static void test_train_data_add__errors_name_the_line(void **state)
 	refuse(NULL, "{\"text\":\"a\"}\n[1]", "train.jsonl:2: expected an object");
 	refuse(NULL, "{\"prompt\":\"a\"}", "train.jsonl:1: \"prompt\" without \"completion\"");
 	refuse(NULL, "{\"completion\":\"a\"}", "\"completion\" without \"prompt\"");
+	refuse(NULL, "{\"prompt\":\"a\",\"chosen\":\"b\"}", "\"prompt\" without \"rejected\"");
+	refuse(NULL, "{\"prompt\":\"a\",\"rejected\":\"b\"}", "\"prompt\" without \"chosen\"");
+	refuse(NULL, "{\"chosen\":\"a\",\"rejected\":\"b\"}", "\"chosen\" without \"prompt\"");
+	refuse(NULL, "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"\"}", "is empty");
+	refuse(NULL, "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"b\"}", "are the same");
+	refuse(NULL, "{\"prompt\":\"a\",\"chosen\":[],\"rejected\":\"b\"}", "must be strings");
+	refuse(NULL, "{\"prompt\":\"a\",\"completion\":\"c\",\"chosen\":\"b\",\"rejected\":\"d\"}",
+	       "more than one form");
 	refuse(NULL, "{\"input\":\"a\"}", "none of the keys");
 	refuse(NULL, "{\"text\":7}", "must be a string");
 	refuse(NULL, "{\"text\":\"\"}", "is empty");
@@ -165,6 +229,8 @@ int main(void)
 		cmocka_unit_test(test_train_data_add__pair_counts_the_completion),
 		cmocka_unit_test(test_train_data_add__messages_count_the_answers),
 		cmocka_unit_test(test_train_data_add__cuts_long_examples),
+		cmocka_unit_test(test_train_data_add__preferences_are_two_examples),
+		cmocka_unit_test(test_train_data_split__moves_whole_units),
 		cmocka_unit_test(test_train_data_add__errors_name_the_line),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
