@@ -43,7 +43,7 @@ static int training(struct model_memory *out, struct model *m, const struct mode
 		m->params = &trains;
 	size_t n = m->lora ? m->lora->n_params : m->n_params;
 	out->gradients = (uint64_t)n * sizeof(float);
-	out->optimizer = 2 * out->gradients;
+	out->optimizer = (plan->keeps_best ? 3 : 2) * out->gradients;
 	out->weights = m->lora ? frozen_bytes(m, plan->stored) + out->gradients : (uint64_t)n * sizeof(float);
 	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - out->gradients;
 	m->params = NULL;

@@ -122,6 +122,7 @@ struct model_plan {
 	const char *stored; /* "F32", "BF16", "F16" */
 	bool train;         /* else scoring and generation */
 	bool full, checkpointing, dpo;
+	bool keeps_best; /* weights put aside by validation */
 	struct lora_options lora; /* rank 0: none */
 	int micro_tokens;
 };

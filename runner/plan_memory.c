@@ -298,6 +298,7 @@ static int plan_training(struct run *run, struct work *w, const struct budget *b
 	p->train = true;
 	p->checkpointing = f->checkpointing;
 	p->dpo = f->dpo;
+	p->keeps_best = f->keep_best && (f->validation.n || f->validation_split > 0);
 	p->full = !config_is_lora(run->product, &w->config);
 	run->method = p->full ? "full" : "lora";
 	if (!p->full)
