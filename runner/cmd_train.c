@@ -36,20 +36,22 @@ static int set_data(struct run *run, const struct opt_list *files)
 		run->data[run->n_data++] =
 			(struct run_data){ .path = mem_str(files->n ? files->items[i] : own->items[i]),
 					   .weight = files->n ? 1 : run->config.finetune.weights[i] };
+	for (size_t i = 0; rc == 0 && i < run->config.finetune.validation.n; i++)
+		run->data[run->n_data++] = (struct run_data){ .path = mem_str(run->config.finetune.validation.items[i]),
+							      .weight = 1,
+							      .validation = true };
 	return rc;
 }
 
+/* Work stands beside the result, where the same command finds the checkpoint of one that was interrupted or killed. */
 static int train_into(struct run *run, const char *out)
 {
-	const char *tmp = getenv("TMPDIR");
-	char *work = NULL;
-	int rc = fs_temp_dir(&work, tmp && *tmp ? tmp : "/tmp", "assay-train-");
+	char *work = path_join(out, ".assay-train");
+	int rc = fs_mkdirs(work);
 
 	if (rc == 0)
-		rc = fs_mkdirs(out);
-	if (rc == 0)
 		rc = trainer_own(run, work, out);
-	if (work) {
+	if (rc != ERR_INTERRUPTED) {
 		struct err_saved saved = err_save();
 
 		fs_remove_tree(work);
@@ -95,6 +97,7 @@ static int open_base(struct run *run, const char *name, struct model_dir *dir, s
 int cmd_train(int argc, char **argv)
 {
 	const char *out = NULL, *device = "auto", *memory = NULL;
+	double checkpoint_s = 30;
 	struct opt_list data = { 0 }, set = { 0 };
 	int64_t threads = 0;
 	struct run_options o;
@@ -109,6 +112,7 @@ int cmd_train(int argc, char **argv)
 		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
+		OPT_REAL(0, "checkpoint-every", &checkpoint_s, "SECONDS", "how often a checkpoint is written (30)"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -127,10 +131,13 @@ int cmd_train(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	if (!out)
 		return err_set(ERR_USAGE, "assay train needs --out DIR");
+	if (!(checkpoint_s >= 0))
+		return err_set(ERR_USAGE, "--checkpoint-every: 0 (never) or more");
 	run_options_init(&o);
 	o.device = device;
 	o.threads = threads;
 	o.memory = memory;
+	o.checkpoint_s = checkpoint_s;
 	run.options = &o;
 	run.home = &place.home;
 	run.notes = json_array();

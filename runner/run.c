@@ -96,6 +96,7 @@ void run_options_init(struct run_options *o)
 	o->device = "auto";
 	o->batch_tokens = 4096;
 	o->wait_s = 3600;
+	o->checkpoint_s = 30;
 }
 
 void run_note(struct run *run, const char *fmt, ...)

@@ -28,6 +28,7 @@ struct run_options {
 	int64_t batch_tokens;   /* of scoring, at most */
 	const char *memory;     /* "4G"; NULL: what there is */
 	double wait_s;          /* for another run's lease */
+	double checkpoint_s;    /* between checkpoints of a training; 0: only where it is stopped */
 };
 void run_options_init(struct run_options *o);
 

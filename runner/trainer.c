@@ -327,7 +327,7 @@ static int train(struct run *run, struct model *model, const struct tokenizer *t
 	struct train_result result;
 	struct curve curve = { .points = json_array(), .validation = json_array() };
 	char *checkpoints = path_join(work, "checkpoints");
-	const struct train_hooks hooks = { on_step, &curve, checkpoints, 30 };
+	const struct train_hooks hooks = { on_step, &curve, checkpoints, run->options->checkpoint_s };
 	int rc = load_data(run, model, tok, out, &data, &held);
 
 	o.validation = held.n ? &held : NULL;
