@@ -77,6 +77,8 @@ static int check_options(const struct train_options *o)
 		return bad_option("clip", o->clip, "0 (no clipping) or above");
 	if (!(o->warmup_ratio >= 0 && o->warmup_ratio <= 1))
 		return bad_option("warmup_ratio", o->warmup_ratio, "in 0..1");
+	if (o->max_steps < 0)
+		return bad_option("max_steps", (double)o->max_steps, "0 (epochs) or above");
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 22)
 		return bad_option("batch_tokens", o->batch_tokens, "in 1..4194304");
 	if (o->micro_tokens < 0)
@@ -85,6 +87,9 @@ static int check_options(const struct train_options *o)
 		return bad_option("eval_every", (double)o->eval_every, "0 (each epoch) or above");
 	if (o->patience < 0)
 		return bad_option("early_stop", o->patience, "0 (never) or above");
+	if (o->patience > 0 && !o->validation)
+		return err_hint(err_set(ERR_INPUT, "early_stop: there is no validation data to judge by"),
+				"set validation or validation_split, or remove early_stop");
 	if (o->dpo && !(o->dpo_beta > 0 && o->dpo_beta <= 1000))
 		return bad_option("beta", o->dpo_beta, "above 0 and at most 1000");
 	if (!o->schedule ||

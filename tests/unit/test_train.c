@@ -371,6 +371,119 @@ static void test_train_run__max_steps_and_schedules(void **state)
 	assert_true(fabs(curve.steps[5].lr - 0.02) < 1e-12);
 }
 
+/* ---- validation ---------------------------------------------------------------------------------------------------- */
+
+/* Counts down: what is learned from counting up makes it worse and worse. */
+static void counting_down(struct train_data *d)
+{
+	for (int32_t i = 4; i < 8; i++) {
+		int32_t ids[4] = { i, i - 1, i - 2, i - 3 };
+		uint8_t counts[4] = { 0, 1, 1, 1 };
+		add_example(d, ids, counts, 4);
+	}
+}
+
+struct validated {
+	struct curve curve;
+	struct train_result result;
+	double loss; /* of the model that it ends with, on the held-out data */
+};
+
+static void validated_training(struct validated *v, const struct train_options *how)
+{
+	struct train_data data = { 0 }, held = { 0 };
+	struct train_options o = *how;
+	struct train_hooks hooks = { keep_step, &v->curve, NULL, 0 };
+	struct model *m = fresh(be);
+
+	*v = (struct validated){ .curve = { .n = 0 } };
+	counting(&data);
+	counting_down(&held);
+	o.validation = &held;
+	assert_int_equal(train_run(m, &data, &o, &hooks, &v->result), 0);
+	assert_int_equal(train_loss(m, &held, 0, &v->loss, NULL), 0);
+	model_free(m);
+	train_data_release(&data);
+	train_data_release(&held);
+}
+
+static bool same(double a, double b)
+{
+	return !(a < b) && !(a > b);
+}
+
+static void test_train_run__ends_with_the_best_weights(void **state)
+{
+	struct train_options o;
+	struct validated best, last;
+	double least = 1e9;
+	int64_t at = 0;
+
+	(void)state;
+	counting_options(&o);
+	o.eval_every = 2;
+	validated_training(&best, &o);
+	for (int i = 0; i < best.curve.n; i++) {
+		const struct train_step *s = &best.curve.steps[i];
+		assert_int_equal(!isnan(s->validation), s->step % 2 == 0 || s->step == s->steps);
+		if (s->validation < least) {
+			least = s->validation;
+			at = s->step;
+		}
+	}
+	assert_true(at >= 2 && at < best.result.steps);
+	assert_int_equal(best.result.best_step, at);
+	assert_true(same(best.result.best_validation, least));
+	assert_true(same(best.loss, least));
+	o.keep_last = true;
+	validated_training(&last, &o);
+	assert_int_equal(last.result.best_step, at);
+	assert_true(same(last.loss, last.curve.steps[last.curve.n - 1].validation));
+	assert_true(last.loss > least);
+}
+
+static void test_train_run__stops_out_of_patience(void **state)
+{
+	struct train_options o;
+	struct validated v;
+
+	(void)state;
+	counting_options(&o);
+	o.eval_every = 2;
+	o.patience = 3;
+	validated_training(&v, &o);
+	assert_true(v.result.stopped_early);
+	assert_int_equal(v.result.steps, v.result.best_step + 2 * 3);
+	assert_true(same(v.loss, v.result.best_validation));
+}
+
+/* Seven examples, 24 tokens that count behind the first ones: the same sum, divided by 31. */
+static void test_train_run__count_first_divides_as_transformers_does(void **state)
+{
+	struct train_options o;
+	struct curve ours = { .n = 0 }, theirs = { .n = 0 };
+	struct train_hooks hooks = { keep_step, &ours, NULL, 0 };
+	struct train_data data = { 0 };
+
+	(void)state;
+	counting(&data);
+	for (size_t i = 0; i < data.n; i++)
+		data.examples[i].counts_first = true;
+	counting_options(&o);
+	o.batch_tokens = 24;
+	o.max_steps = 1;
+	for (int i = 0; i < 2; i++) {
+		struct model *m = fresh(be);
+		o.count_first = i;
+		hooks.arg = i ? &theirs : &ours;
+		assert_int_equal(train_run(m, &data, &o, &hooks, NULL), 0);
+		model_free(m);
+	}
+	assert_true(fabs(theirs.steps[0].loss * 31 / 24 - ours.steps[0].loss) < 1e-6);
+	assert_true(fabs(theirs.steps[0].grad_norm * 31 / 24 - ours.steps[0].grad_norm) < 1e-5);
+	train_data_release(&data);
+}
+
 /* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 static void refuse(const struct train_options *o, const struct train_data *data, const char *why)
@@ -430,12 +543,42 @@ static void test_train_run__refuses_options_and_examples(void **state)
 	refuse(&o, &data, "learning_rate");
 	o = good, o.learning_rate = (double)NAN;
 	refuse(&o, &data, "learning_rate");
+	o = good, o.min_lr_ratio = 1.5;
+	refuse(&o, &data, "min_lr_ratio");
+	o = good, o.weight_decay = -1;
+	refuse(&o, &data, "weight_decay");
+	o = good, o.beta1 = -0.1;
+	refuse(&o, &data, "beta1");
 	o = good, o.beta2 = 1;
 	refuse(&o, &data, "beta2");
+	o = good, o.eps = 0;
+	refuse(&o, &data, "eps");
+	o = good, o.clip = (double)NAN;
+	refuse(&o, &data, "clip");
+	o = good, o.warmup_ratio = 2;
+	refuse(&o, &data, "warmup_ratio");
 	o = good, o.epochs = 0;
 	refuse(&o, &data, "epochs");
+	o = good, o.epochs = 1e12;
+	refuse(&o, &data, "epochs");
+	o = good, o.max_steps = -1;
+	refuse(&o, &data, "max_steps");
 	o = good, o.batch_tokens = 0;
 	refuse(&o, &data, "batch_tokens");
+	o = good, o.micro_tokens = -1;
+	refuse(&o, &data, "micro_tokens");
+	o = good, o.eval_every = -1;
+	refuse(&o, &data, "eval_every");
+	o = good, o.patience = -1;
+	refuse(&o, &data, "early_stop");
+	o = good, o.patience = 2;
+	refuse(&o, &data, "early_stop: there is no validation data");
+	o = good, o.dpo = true, o.dpo_beta = 0;
+	refuse(&o, &data, "beta");
+	o = good, o.dpo = true;
+	refuse(&o, &data, "training example 1 is no preference");
+	o = good, o.validation = &wide;
+	refuse(&o, &data, "no validation example");
 	o = good, o.schedule = "cosin";
 	refuse(&o, &data, "\"cosin\"");
 	o = good, o.batch_tokens = 3;
@@ -443,6 +586,10 @@ static void test_train_run__refuses_options_and_examples(void **state)
 	refuse(&good, &none, "no training example");
 	add_example(&wide, ids, counts, 18);
 	refuse(&good, &wide, "the model takes 17");
+	o = good, o.validation = &wide;
+	refuse(&o, &data, "validation example 1 has 18 tokens");
+	wide.examples[0].pair = true;
+	refuse(&good, &wide, "training example 1 is a preference");
 	ids[1] = 12;
 	add_example(&foreign, ids, counts, 3);
 	refuse(&good, &foreign, "token id 12 is outside");
@@ -465,6 +612,9 @@ int main(void)
 		cmocka_unit_test(test_train_run__resumes_its_own_training_only),
 		cmocka_unit_test(test_train_run__hook_ends_it),
 		cmocka_unit_test(test_train_run__max_steps_and_schedules),
+		cmocka_unit_test(test_train_run__ends_with_the_best_weights),
+		cmocka_unit_test(test_train_run__stops_out_of_patience),
+		cmocka_unit_test(test_train_run__count_first_divides_as_transformers_does),
 		cmocka_unit_test(test_train_run__loss_that_is_not_finite),
 		cmocka_unit_test(test_train_run__refuses_options_and_examples),
 	};

@@ -191,6 +191,92 @@ static void test_lora__gradients_as_peft(void **state)
 	}
 }
 
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+static double loss_now(struct pass *p)
+{
+	double loss = 0;
+
+	transformer_forward(p);
+	assert_int_equal(transformer_head(p, NULL, NULL), 0);
+	for (int i = 0; i < p->n_rows; i++)
+		loss -= p->logprob[i] / p->n_rows;
+	return loss;
+}
+
+/* Moves all factors by `by` times the direction. */
+static void move(struct model *m, const float *from, const float *direction, float by)
+{
+	float *to = mem_array(m->lora->n_params, sizeof(*to));
+
+	for (size_t i = 0; i < m->lora->n_params; i++)
+		to[i] = from[i] + by * direction[i];
+	m->be->upload(m->be, m->lora->params, to, m->lora->n_params * sizeof(float));
+	free(to);
+}
+
+/* With the masks of one key, the gradient is the slope: along itself, by differences, and the masks do something. */
+static void check_dropout(const char *spec, const char *family)
+{
+	struct safetensors values;
+	struct backend *be;
+	struct pass p;
+	struct back b;
+	struct rng r;
+
+	assert_int_equal(backend_open(&be, spec, 2), 0);
+	open_values(&values, "lora", family);
+	struct model *m = load_lora(be, family, &values);
+	size_t n = m->lora->n_params;
+	const struct pass_size size = { .tokens = 30, .rows = 30, .seqs = 2, .positions = 30, .keep = true };
+	float *at = mem_array(n, sizeof(*at)), *slope = mem_array(n, sizeof(*slope));
+	m->lora->dropout = 0.3f;
+	assert_int_equal(pass_open(&p, m, &size), 0);
+	assert_int_equal(back_open(&b, &p), 0);
+	rng_seed(&r, 3, 0);
+	int32_t ids[31];
+	for (int i = 0; i < 31; i++)
+		ids[i] = (int32_t)rng_below(&r, 48);
+	pass_clear(&p);
+	pass_add(&p, ids, 30);
+	for (int i = 0; i < 30; i++)
+		p.scales[pass_want(&p, i, ids[i + 1])] = 1.0f / 30;
+	double plain = loss_now(&p);
+	p.dropout_key = 12345;
+	transformer_forward(&p);
+	assert_int_equal(transformer_back(&p, &b), 0);
+	double loss = loss_now(&p), norm = sqrt(be->sumsq(be, b.grads, n));
+	assert_true(fabs(loss - plain) > 1e-3);
+	be->download(be, at, m->lora->params, n * sizeof(float));
+	be->download(be, slope, b.grads, n * sizeof(float));
+	float step = (float)(0.004 / norm);
+	move(m, at, slope, step);
+	double above = loss_now(&p);
+	move(m, at, slope, -step);
+	double below = loss_now(&p);
+	double want = norm * norm * 2 * (double)step;
+	if (!(fabs(above - below - want) < 0.01 * want))
+		fail_msg("%s on %s: the slope is %g, the gradient says %g", family, spec, above - below, want);
+	p.dropout_key = 54321;
+	move(m, at, slope, 0);
+	assert_true(fabs(loss_now(&p) - loss) > 1e-4); /* other masks */
+	free(at);
+	free(slope);
+	back_close(&b, be);
+	pass_close(&p);
+	model_free(m);
+	backend_close(be);
+	safetensors_close(&values);
+}
+
+static void test_lora__gradient_with_dropout_is_the_slope(void **state)
+{
+	(void)state;
+	check_dropout("cpu_ref", "llama3");
+	check_dropout("cpu", "smollm2");
+	check_dropout("cpu", "gpt2");
+}
+
 /* ---- ten steps --------------------------------------------------------------------------------------------------- */
 
 struct steps {
@@ -296,6 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lora__gradients_as_peft),
+		cmocka_unit_test(test_lora__gradient_with_dropout_is_the_slope),
 		cmocka_unit_test(test_train_run__lora_as_peft),
 		cmocka_unit_test(test_train_run__preferences_as_pytorch),
 	};
