@@ -16,6 +16,8 @@
  *
  * A task is a sequence, a key head and about 60 rows: some positions, times the query heads that read this key head, so
  * that a packed tile of keys serves them all. Rows are ordered by position; the tile of tile_int.h takes six at a time.
+ * Short sequences behind a common prefix (choices of a question, texts that go on behind one prompt) share a task: a tile
+ * whose keys are the same rows is packed once for all of them.
  *
  * Backward is one task a sequence and key head: tiles of 64 keys, for each the tiles of 64 queries at and after it. Sums
  * run in that order: over key tiles for dq, over query heads and query tiles for dk and dv. */
@@ -66,10 +68,17 @@ struct attn {
 	const struct kernels_attn *shape;
 	int group;     /* query heads of a key head */
 	int positions; /* of a task */
+	int company;   /* of a task of several sequences, at most */
 };
 
 struct attn_block {        /* a task, but for its key head */
-	int seq, first, n; /* positions first .. first + n of the sequence's queries */
+	int seq, first, n; /* positions first .. first + n of the sequence's queries … */
+	int seqs;          /* … or all queries, n together, of so many sequences from seq on */
+};
+
+struct attn_part { /* of one sequence in a task */
+	int seq, row, rows;
+	int first, end; /* position of its first query; keys that its last query sees */
 };
 
 struct attn_rows { /* scratch of a task; row r is position r / group, query head r % group */
@@ -193,7 +202,8 @@ static int seq_keys(const struct kernels_seqs *seqs, int s)
 }
 
 /* Where keys j.. of a sequence, and their values, stand: in this batch, or in the cache */
-static void find_keys(const struct attn *a, int seq, int j, int n, size_t head, const float **keys, const float **values)
+static void find_keys(const struct attn *a, int seq, int j, int n, size_t head, const float **keys,
+		      const float **values)
 {
 	const struct kernels_seqs *seqs = a->seqs;
 	const struct kernels_attn *shape = a->shape;
@@ -222,34 +232,104 @@ static int window_start(const struct kernels_attn *shape, int p)
 	return shape->window > 0 ? max_int(0, p + 1 - shape->window) : 0;
 }
 
+static int seq_queries(const struct kernels_seqs *seqs, int s)
+{
+	return seqs->q_start[s + 1] - seqs->q_start[s];
+}
+
+/* Position of a sequence's first query */
+static int seq_first(const struct kernels_seqs *seqs, int s)
+{
+	return seq_keys(seqs, s) - seq_queries(seqs, s);
+}
+
+/* Whether all queries of both sequences see all of the tile at j, and its keys are the same rows */
+static bool same_tile(const struct attn *a, int s, int other, int j)
+{
+	const struct kernels_seqs *seqs = a->seqs;
+	const int32_t *rows = seqs->k_rows;
+	return rows && !a->shape->window && j + KEYS <= seq_first(seqs, s) + 1 &&
+	       j + KEYS <= seq_first(seqs, other) + 1 &&
+	       !memcmp(rows + seqs->k_start[s] + j, rows + seqs->k_start[other] + j, KEYS * sizeof(*rows));
+}
+
+/* The tile at j meets the rows of one sequence */
+static void part_step(const struct attn *a, struct attn_rows *w, const struct attn_part *p, int j, int kv_head)
+{
+	int n = min_int(KEYS, p->end - j);
+	if (n <= 0 || j + KEYS <= window_start(a->shape, p->first))
+		return;
+	load_tile(a, w, p->seq, j, n, kv_head);
+	/* rows whose position lies before this tile are done */
+	int r = max_int(0, j - p->first) * a->group;
+	for (int rows; r < p->rows; r += rows) {
+		int seen[TILE_ROWS], from[TILE_ROWS];
+		rows = min_int(TILE_ROWS, p->rows - r);
+		for (int i = 0; i < rows; i++) {
+			int pos = p->first + (r + i) / a->group;
+			seen[i] = min_int(n, pos + 1 - j);
+			from[i] = min_int(seen[i], max_int(0, window_start(a->shape, pos) - j));
+		}
+		rows_step(w, p->row + r, rows, from, seen);
+	}
+}
+
+/* The tile at j meets the rows of n sequences, which all see the whole of it */
+static void parts_step(const struct attn *a, struct attn_rows *w, const struct attn_part *p, int n, int j, int kv_head)
+{
+	static const int from[TILE_ROWS];
+	int seen[TILE_ROWS], end = p[n - 1].row + p[n - 1].rows;
+	for (int i = 0; i < TILE_ROWS; i++)
+		seen[i] = KEYS;
+	load_tile(a, w, p->seq, j, KEYS, kv_head);
+	for (int r = p->row, rows; r < end; r += rows) {
+		rows = min_int(TILE_ROWS, end - r);
+		rows_step(w, r, rows, from, seen);
+	}
+}
+
+static int block_parts(const struct attn *a, const struct attn_block *b, struct attn_part *parts)
+{
+	int row = 0;
+	for (int i = 0; i < b->seqs; i++) {
+		int s = b->seq + i, queries = b->seqs > 1 ? seq_queries(a->seqs, s) : b->n;
+		int first = seq_first(a->seqs, s) + b->first;
+		parts[i] = (struct attn_part){ s, row, queries * a->group, first, first + queries };
+		row += queries * a->group;
+	}
+	return b->seqs;
+}
+
 static void attn_task(const struct attn *a, const struct attn_block *b, int kv_head, float *scratch)
 {
-	const struct kernels_attn *shape = a->shape;
-	const struct kernels_seqs *seqs = a->seqs;
+	struct attn_part parts[ROWS];
 	struct attn_rows w;
-	rows_init(&w, scratch, b->n * a->group, shape->head_dim);
-	size_t row = (size_t)(seqs->q_start[b->seq] + b->first);
-	/* the key position of the task's first query */
-	int first = seq_keys(seqs, b->seq) - (seqs->q_start[b->seq + 1] - seqs->q_start[b->seq]) + b->first;
-	int end = first + b->n; /* keys that the last query sees */
-	rows_begin(a, &w, row, kv_head);
-	for (int j = window_start(shape, first) / KEYS * KEYS; j < end; j += KEYS) {
-		int n = min_int(KEYS, end - j);
-		load_tile(a, &w, b->seq, j, n, kv_head);
-		/* rows whose position lies before this tile are done */
-		int r = max_int(0, j - first) * a->group;
-		for (int rows; r < w.n; r += rows) {
-			int seen[TILE_ROWS], from[TILE_ROWS];
-			rows = min_int(TILE_ROWS, w.n - r);
-			for (int i = 0; i < rows; i++) {
-				int p = first + (r + i) / a->group;
-				seen[i] = min_int(n, p + 1 - j);
-				from[i] = min_int(seen[i], max_int(0, window_start(shape, p) - j));
-			}
-			rows_step(&w, r, rows, from, seen);
-		}
+	int n = block_parts(a, b, parts), begin = INT32_MAX, end = 0;
+	size_t row = (size_t)(a->seqs->q_start[b->seq] + b->first);
+	for (int i = 0; i < n; i++) {
+		begin = min_int(begin, parts[i].first);
+		end = max_int(end, parts[i].end);
 	}
+	rows_init(&w, scratch, b->n * a->group, a->shape->head_dim);
+	rows_begin(a, &w, row, kv_head);
+	for (int j = window_start(a->shape, begin) / KEYS * KEYS; j < end; j += KEYS)
+		for (int i = 0, run; i < n; i += run) {
+			for (run = 1; i + run < n && same_tile(a, parts[i].seq, parts[i + run].seq, j);)
+				run++;
+			if (run > 1)
+				parts_step(a, &w, parts + i, run, j, kv_head);
+			else
+				part_step(a, &w, parts + i, j, kv_head);
+		}
 	rows_end(a, &w, row, kv_head);
+}
+
+/* Whether sequence s goes into the block of the sequences before it: there is room, and they begin alike */
+static bool joins(const struct attn *a, const struct attn_block *b, int s)
+{
+	int queries = seq_queries(a->seqs, b->seq);
+	return b->first == 0 && b->seq + b->seqs == s && (b->seqs > 1 || b->n == queries) &&
+	       b->n + seq_queries(a->seqs, s) <= a->company && same_tile(a, s - 1, s, 0);
 }
 
 /* The tasks of a batch, but for the key heads; long walks first, so that threads end together */
@@ -260,13 +340,18 @@ static struct attn_block *attn_blocks(const struct attn *a, int *n_blocks, size_
 	struct attn_block *blocks = NULL;
 	*work = 0;
 	for (int s = 0; s < seqs->n; s++) {
-		int queries = seqs->q_start[s + 1] - seqs->q_start[s];
+		int queries = seq_queries(seqs, s);
 		int parts = (queries + a->positions - 1) / a->positions;
 		*work += (size_t)queries * (size_t)seq_keys(seqs, s);
+		if (n && joins(a, &blocks[n - 1], s)) {
+			blocks[n - 1].seqs++;
+			blocks[n - 1].n += queries;
+			continue;
+		}
 		for (int p = parts - 1; p >= 0; p--) {
 			MEM_GROW(blocks, n, cap);
 			int first = p * a->positions;
-			blocks[n++] = (struct attn_block){ s, first, min_int(a->positions, queries - first) };
+			blocks[n++] = (struct attn_block){ s, first, min_int(a->positions, queries - first), 1 };
 		}
 	}
 	*n_blocks = (int)n;
@@ -276,8 +361,10 @@ static struct attn_block *attn_blocks(const struct attn *a, int *n_blocks, size_
 void cpu_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 	      const struct kernels_seqs *seqs, const struct kernels_attn *shape)
 {
-	struct attn a = { out, lse, q, k, v, seqs, shape, shape->heads / shape->kv_heads, 0 };
+	struct attn a = { out, lse, q, k, v, seqs, shape, shape->heads / shape->kv_heads, 0, 0 };
 	a.positions = max_int(1, ROWS / a.group);
+	/* not so many that threads have nothing to do */
+	a.company = min_int(a.positions, (int)((int64_t)seqs->q_start[seqs->n] * shape->kv_heads / (be->threads * 4)));
 	int n_blocks;
 	size_t work;
 	struct attn_block *blocks = attn_blocks(&a, &n_blocks, &work);

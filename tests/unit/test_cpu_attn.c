@@ -5,8 +5,8 @@
 struct shape {
 	int heads, kv_heads, D, window;
 };
-static const struct shape shapes[] = { { 4, 4, 32, 0 }, { 4, 2, 64, 0 },   { 6, 1, 16, 0 },  { 3, 3, 20, 0 },
-				       { 2, 1, 5, 0 },  { 8, 2, 128, 0 },  { 4, 2, 16, 1 },  { 4, 2, 16, 7 },
+static const struct shape shapes[] = { { 4, 4, 32, 0 },  { 4, 2, 64, 0 },  { 6, 1, 16, 0 },  { 3, 3, 20, 0 },
+				       { 2, 1, 5, 0 },   { 8, 2, 128, 0 }, { 4, 2, 16, 1 },  { 4, 2, 16, 7 },
 				       { 3, 1, 20, 63 }, { 2, 2, 16, 64 }, { 2, 1, 32, 100 } };
 
 static int width(const struct shape *s)
@@ -83,8 +83,8 @@ static void test_cpu_attn__alone_behind_a_cache_is_the_same(void **state)
 		float *lse = filled_floats((size_t)(T * s->heads), NAN),
 		      *one_lse = filled_floats((size_t)s->heads, NAN);
 		int32_t all[] = { 0, T };
-		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s), &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all },
-			 &a);
+		be->attn(be, whole, lse, qkv, k_of(qkv, s), v_of(qkv, s),
+			 &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all }, &a);
 		for (int t = 0; t < T; t++) {
 			/* a cache that ends where the keys end: one read too far is seen by the sanitizer */
 			float *cache = copy_floats(qkv, (size_t)(t + 1) * row);
@@ -118,7 +118,8 @@ static void test_cpu_attn__chunks_and_neighbours_change_no_bit(void **state)
 		float *x = random_floats(i, T * row, 2), *y = random_floats(i + 50, T * row, 2);
 		float *whole = filled_floats(T * o, NAN), *part = filled_floats(2 * T * o, NAN);
 		int32_t all[] = { 0, T };
-		be->attn(be, whole, NULL, x, k_of(x, s), v_of(x, s), &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all }, &a);
+		be->attn(be, whole, NULL, x, k_of(x, s), v_of(x, s),
+			 &(struct kernels_seqs){ .n = 1, .q_start = all, .k_start = all }, &a);
 		/* both caches in one buffer, y first, NaN where there is nothing */
 		float *cache = filled_floats(2 * REGION * row, NAN), *q = filled_floats(2 * T * row, NAN);
 		memcpy(cache, y, T * row * sizeof(float));
@@ -154,6 +155,53 @@ static void test_cpu_attn__chunks_and_neighbours_change_no_bit(void **state)
 		free(q);
 	}
 	backend_close(be);
+}
+
+/* Short sequences behind a trunk share tasks: each has the bits of its whole sequence alone. */
+static void test_cpu_attn__choices_behind_one_trunk(void **state)
+{
+	(void)state;
+	enum { TRUNK = 150, CHOICES = 24, MORE = 7 };
+	static const int behind[] = { 150, 150, 150, 130, 64, 63, 150, 127, 128, 129, 1, 150 };
+	for (int i = 0; i < (int)ARRAY_LEN(shapes) * 2; i++) {
+		const struct shape *s = &shapes[i / 2];
+		struct kernels_attn a = fused(s);
+		struct backend *be = open_backend("cpu", i % 2 ? 3 : 1);
+		size_t row = (size_t)width(s), o = (size_t)a.o_stride, T = TRUNK + CHOICES * MORE;
+		float *x = random_floats((uint64_t)i, T * row, 2), *got = filled_floats(T * o, NAN);
+		float *alone = filled_floats(T * row, 0), *want = filled_floats(T * o, NAN);
+		int32_t q_start[CHOICES + 2] = { 0, TRUNK }, k_start[CHOICES + 2] = { 0, TRUNK };
+		int32_t k_rows[TRUNK + CHOICES * (TRUNK + MORE)];
+		for (int t = 0; t < TRUNK; t++)
+			k_rows[t] = t;
+		for (int c = 0; c < CHOICES; c++) {
+			int n = 1 + c * 5 % MORE, at = behind[c % (int)ARRAY_LEN(behind)];
+			int32_t *rows = k_rows + k_start[c + 1];
+			for (int t = 0; t < at + n; t++)
+				rows[t] = t < at ? t : q_start[c + 1] + t - at;
+			q_start[c + 2] = q_start[c + 1] + n;
+			k_start[c + 2] = k_start[c + 1] + at + n;
+		}
+		be->attn(be, got, NULL, x, k_of(x, s), v_of(x, s),
+			 &(struct kernels_seqs){
+				 .n = CHOICES + 1, .q_start = q_start, .k_start = k_start, .k_rows = k_rows },
+			 &a);
+		for (int c = 0; c <= CHOICES; c++) {
+			int n = q_start[c + 1] - q_start[c], all = k_start[c + 1] - k_start[c];
+			int32_t whole[] = { 0, all };
+			for (int t = 0; t < all; t++)
+				memcpy(alone + (size_t)t * row, x + (size_t)k_rows[k_start[c] + t] * row,
+				       row * sizeof(float));
+			be->attn(be, want, NULL, alone, k_of(alone, s), v_of(alone, s),
+				 &(struct kernels_seqs){ .n = 1, .q_start = whole, .k_start = whole }, &a);
+			assert_same_bits(got + (size_t)q_start[c] * o, want + (size_t)(all - n) * o, (size_t)n * o);
+		}
+		free(x);
+		free(got);
+		free(alone);
+		free(want);
+		backend_close(be);
+	}
 }
 
 /* What comes later in the sequence, were it NaN, does not reach a row. */
@@ -257,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_cpu_attn__agrees_with_ref),
 		cmocka_unit_test(test_cpu_attn__alone_behind_a_cache_is_the_same),
 		cmocka_unit_test(test_cpu_attn__chunks_and_neighbours_change_no_bit),
+		cmocka_unit_test(test_cpu_attn__choices_behind_one_trunk),
 		cmocka_unit_test(test_cpu_attn__future_keys_are_never_read_into_a_row),
 		cmocka_unit_test(test_cpu_attn_back__agrees_with_ref),
 		cmocka_unit_test(test_cpu_attn_back__alone_and_in_company),
