@@ -256,6 +256,12 @@ static struct model *make_model(const char *kind, int window, struct backend *be
 	struct model *m = NULL;
 
 	config.window = window;
+	if (!strcmp(kind, "gpt2")) { /* learned positions, norms with a mean, biases */
+		snprintf(config.architecture, sizeof(config.architecture), "gpt2");
+		config.kv_heads = config.heads;
+		config.qkv_bias = config.o_bias = config.mlp_bias = config.tied = true;
+		return frozen_model(&config, be, "F32");
+	}
 	if (strcmp(kind, "trained"))
 		return frozen_model(&config, be, kind);
 	assert_int_equal(model_init(&m, &config, 5, be), 0);
@@ -324,6 +330,7 @@ static void test_score_run__same_bits_alone_packed_and_shared(void **state)
 	check_bits("cpu", "trained", 50, true);
 	check_bits("cpu", "F32", 0, true);
 	check_bits("cpu", "BF16", 50, true);
+	check_bits("cpu", "gpt2", 0, false);
 	check_bits("cpu_ref", "BF16", 50, false);
 }
 
