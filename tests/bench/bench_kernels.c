@@ -8,6 +8,26 @@ struct product {
 	void (*run)(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta);
 };
 
+/* nt: y = x W^T     nn: dx = dy W     tn: dW = dy^T x; each as a product c[M,N] over K */
+static void run_nt(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	const struct kernels_weight w = { b, N, K, KERNELS_F32, 0 };
+
+	be->linear(be, c, a, &w, &(struct kernels_linear){ M, K, N, NULL, beta });
+}
+
+static void run_nn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	const struct kernels_weight w = { b, K, N, KERNELS_F32, 0 };
+
+	be->linear_dx(be, c, a, &w, &(struct kernels_linear){ M, N, K, NULL, beta });
+}
+
+static void run_tn(struct backend *be, float *c, const float *a, const float *b, int M, int N, int K, float beta)
+{
+	be->linear_dw(be, c, a, b, M, N, &(struct kernels_linear){ K, N, M, NULL, beta });
+}
+
 static double best_rate(struct backend *be, const struct product *p, float *c, const float *a, const float *b, int M,
 			int N, int K)
 {
@@ -39,7 +59,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_kernels: %s\n", err_text());
 		return 69;
 	}
-	const struct product products[] = { { "nt", be->gemm_nt }, { "nn", be->gemm_nn }, { "tn", be->gemm_tn } };
+	const struct product products[] = { { "nt", run_nt }, { "nn", run_nn }, { "tn", run_tn } };
 	for (size_t i = 0; i < floats; i++)
 		((float *)a)[i] = ((float *)b)[i] = (float)(i % 17) / 17.0f - 0.5f;
 	printf("%-18s %8s %8s %8s   GFLOP/s, best of many calls, %d threads\n", "M x N x K", "nt", "nn", "tn",

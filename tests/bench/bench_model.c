@@ -55,7 +55,9 @@ static void make_data(struct train_data *d, const struct shape *s)
 	while (rows < s->batch * s->steps) {
 		int n = (int)(s->length / 2) + (int)next(&x, (uint32_t)s->length + 1);
 		n = n < 2 ? 2 : n;
-		struct train_example e = { mem_array((size_t)n, sizeof(int32_t)), mem_array((size_t)n, 1), n };
+		struct train_example e = { .ids = mem_array((size_t)n, sizeof(int32_t)),
+					   .counts = mem_array((size_t)n, 1),
+					   .n = n };
 		for (int i = 0; i < n; i++) {
 			e.ids[i] = (int32_t)next(&x, (uint32_t)s->vocab);
 			e.counts[i] = i > 0;
