@@ -200,6 +200,7 @@ struct train_hooks {
 	 * model is safe, is the caller's. */
 	const char *checkpoint_dir;
 	double checkpoint_every_s;
+	int (*saving)(void *arg); /* before a checkpoint is written: to keep what belongs to it; may be NULL */
 };
 struct train_result {
 	int64_t steps, tokens;

@@ -323,9 +323,12 @@ static int resume(struct training *t, bool *resumed)
 
 static int save(struct training *t)
 {
+	const struct train_hooks *h = t->hooks;
 	double began = clock_seconds();
-	int rc = train_state_write(t->hooks->checkpoint_dir, &t->state, t->m->be);
+	int rc = h->saving ? h->saving(h->arg) : 0;
 
+	if (!rc)
+		rc = train_state_write(h->checkpoint_dir, &t->state, t->m->be);
 	t->saved = clock_seconds();
 	t->saving = t->saved - began;
 	return rc;

@@ -1,7 +1,7 @@
 /* trainer.c: fine-tuning by our own engine, from a configuration to a Hugging Face folder.
  *
  * The folder holds config.json, model.safetensors, generation_config.json, tokenizer.json and tokenizer_config.json, so
- * that transformers loads what assay trained. The learning curve goes into run->training, at most CURVE_MAX points. */
+ * that transformers loads what assay trained. The learning curve goes into run->training (trainer_curve.c). */
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/chat.h"
@@ -11,56 +11,7 @@
 #include <math.h>
 
 #define DATA_MAX ((size_t)4 << 30)
-#define CURVE_MAX 200
 #define END_OF_TEXT "<|endoftext|>"
-
-/* ---- the learning curve ------------------------------------------------------------------------------------------------- */
-
-struct curve {
-	json_t *points;     /* [step, loss, lr, grad_norm, tokens per second] */
-	json_t *validation; /* [step, loss] */
-	int64_t every, n, tokens;
-	double sum, seconds;
-};
-
-static json_t *point_number(double x)
-{
-	return isfinite(x) ? json_real(x) : json_null();
-}
-
-/* A point is the mean loss and speed of `every` steps; rate and norm are those of the last. */
-static void curve_add(struct curve *c, const struct train_step *s)
-{
-	if (c->every == 0)
-		c->every = (s->steps + CURVE_MAX - 1) / CURVE_MAX;
-	c->sum += s->loss;
-	c->tokens += s->tokens;
-	c->seconds += s->seconds;
-	c->n++;
-	if (c->n < c->every && s->step < s->steps)
-		return;
-	json_array_append_new(c->points,
-			      json_pack("[I,o,o,o,o]", (json_int_t)s->step, point_number(c->sum / (double)c->n),
-					point_number(s->lr), point_number(s->grad_norm),
-					point_number(c->seconds > 0 ? (double)c->tokens / c->seconds : 0)));
-	c->sum = c->seconds = 0;
-	c->n = c->tokens = 0;
-}
-
-static int on_step(const struct train_step *s, void *arg)
-{
-	struct curve *c = arg;
-
-	curve_add(c, s);
-	if (isfinite(s->validation))
-		json_array_append_new(c->validation,
-				      json_pack("[I,o]", (json_int_t)s->step, point_number(s->validation)));
-	if (s->step == 1)
-		progress_begin("train", (uint64_t)s->steps, "step");
-	progress_at((uint64_t)s->step, "loss %.3f  %.0f tokens/s", s->loss,
-		    s->seconds > 0 ? (double)s->tokens / s->seconds : 0);
-	return 0;
-}
 
 /* ---- options ---------------------------------------------------------------------------------------------------------------- */
 
@@ -305,7 +256,7 @@ static int load_data(struct run *run, const struct model *model, const struct to
 	return rc;
 }
 
-static void tell(struct run *run, const struct train_result *r, const struct curve *c, bool lora)
+static void tell(struct run *run, const struct train_result *r, const struct trainer_curve *c, bool lora)
 {
 	run->training =
 		json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", lora ? "lora" : "full", "steps",
@@ -315,7 +266,7 @@ static void tell(struct run *run, const struct train_result *r, const struct cur
 		return;
 	json_object_set(run->training, "validation", c->validation);
 	json_object_set_new(run->training, "best_step", json_integer(r->best_step));
-	json_object_set_new(run->training, "best_validation", point_number(r->best_validation));
+	json_object_set_new(run->training, "best_validation", trainer_curve_number(r->best_validation));
 	json_object_set_new(run->training, "stopped_early", json_boolean(r->stopped_early));
 }
 
@@ -325,9 +276,14 @@ static int train(struct run *run, struct model *model, const struct tokenizer *t
 	struct train_data data = { 0 }, held = { 0 };
 	struct train_options o = *how;
 	struct train_result result;
-	struct curve curve = { .points = json_array(), .validation = json_array() };
+	struct trainer_curve curve;
 	char *checkpoints = path_join(work, "checkpoints");
-	const struct train_hooks hooks = { on_step, &curve, checkpoints, run->options->checkpoint_s };
+	const struct train_hooks hooks = { .step = trainer_curve_step,
+					   .arg = &curve,
+					   .checkpoint_dir = checkpoints,
+					   .checkpoint_every_s = run->options->checkpoint_s,
+					   .saving = trainer_curve_save };
+	trainer_curve_open(&curve, work);
 	int rc = load_data(run, model, tok, out, &data, &held);
 
 	o.validation = held.n ? &held : NULL;
@@ -336,10 +292,10 @@ static int train(struct run *run, struct model *model, const struct tokenizer *t
 	if (rc == 0)
 		rc = train_run(model, &data, &o, &hooks, &result);
 	progress_end();
+	trainer_curve_finish(&curve);
 	if (rc == 0)
 		tell(run, &result, &curve, lora);
-	json_decref(curve.points);
-	json_decref(curve.validation);
+	trainer_curve_close(&curve);
 	train_data_release(&data);
 	train_data_release(&held);
 	free(checkpoints);
