@@ -101,7 +101,8 @@ static void ref_embed(struct backend *be, float *out, const struct kernels_weigh
 	for (size_t t = 0; t < (size_t)T; t++)
 		for (size_t i = 0; i < (size_t)table->K; i++) {
 			float *o = &out[t * (size_t)table->K + i];
-			*o = (float)(ref_weight(table, (size_t)ids[t], i) + (add ? (double)*o : 0));
+			double e = ref_weight(table, (size_t)ids[t], i);
+			*o = (float)(add ? e + (double)*o : e); /* a stored -0 stays -0 */
 		}
 }
 
