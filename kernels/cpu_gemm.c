@@ -65,20 +65,21 @@ static inline void widen_16(float *out, int type, const void *b, size_t at)
 	v8f_store(out + 8, v8f_load_as(type, b, at + 8));
 }
 
-/* Rows k0.. of the reduction, which are rows of W here, and columns j.. of b, which are W's K: 16 x 16 corners turn */
+/* The reduction runs over rows of W here, from k0, and columns j.. of b are W's columns: squares of 16 by 16 turn. k0 is a
+ * multiple of K_BLOCK, so a square is never cut but at the end of W. */
 static void pack_across(float *out, const struct gemm *g, int j, int k0, int kn)
 {
 	int n = min_int(TILE_COLS, g->N - j);
-	for (int k = 0; k < kn;) { /* within one panel of W at a time */
-		int row = k0 + k, lane = row % TILE_COLS, lanes = min_int(TILE_COLS - lane, kn - k);
-		size_t at = ((size_t)(row / TILE_COLS) * g->ldb + (size_t)j) * TILE_COLS;
-		float t[TILE_COLS][TILE_COLS];
-		for (int i = 0; i < n; i++)
-			widen_16(t[i], g->type, g->b, at + (size_t)i * TILE_COLS);
-		for (int l = 0; l < lanes; l++, out += TILE_COLS)
-			for (int i = 0; i < TILE_COLS; i++)
-				out[i] = i < n ? t[i][lane + l] : 0.0f;
-		k += lanes;
+	float square[TILE_COLS * TILE_COLS];
+	for (int k = 0; k < kn; k += TILE_COLS, out += TILE_COLS * TILE_COLS) {
+		size_t at = (size_t)(k0 + k) * g->ldb + (size_t)j * TILE_COLS;
+		const float *from = (const float *)g->b + at;
+		if (g->type != KERNELS_F32) {
+			for (size_t i = 0; i < (size_t)n * TILE_COLS; i += TILE_COLS)
+				widen_16(square + i, g->type, g->b, at + i);
+			from = square;
+		}
+		pack_transposed(out, from, TILE_COLS, n, min_int(TILE_COLS, kn - k));
 	}
 }
 
