@@ -106,7 +106,7 @@ static int bench(const char *dir, const struct shape *s)
 	struct seen seen = { mem_array((size_t)s->steps, sizeof(double)), mem_array((size_t)s->steps, sizeof(double)),
 			     0, s->batch * s->length, 0 };
 	struct train_data data = { 0 };
-	struct train_hooks hooks = { note, &seen, NULL, 0 };
+	struct train_hooks hooks = { .step = note, .arg = &seen };
 	struct train_result result;
 	struct train_options o;
 	struct backend *be = NULL;
