@@ -178,6 +178,16 @@ void fs_map_close(struct fs_map *m)
 	*m = (struct fs_map){ NULL, 0 };
 }
 
+void fs_map_drop(const struct fs_map *m, size_t at, size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), end = at + len;
+
+	at = (at + page - 1) / page * page; /* whole pages only: what lies around stays */
+	end = end == m->len ? end : end / page * page;
+	if (at < end)
+		madvise((void *)(uintptr_t)(m->data + at), end - at, MADV_DONTNEED);
+}
+
 /* ---- folders ---- */
 
 int fs_sync_dir(const char *path)

@@ -35,5 +35,7 @@ struct fs_map {
 };
 int fs_map_open(struct fs_map *m, const char *path);
 void fs_map_close(struct fs_map *m);
+/* These bytes are not needed for now: their pages leave the process's memory. They can still be read. */
+void fs_map_drop(const struct fs_map *m, size_t at, size_t len);
 
 #endif

@@ -78,49 +78,40 @@ struct loader {
 	struct model *m;
 	const struct shards *shards;
 	struct peft *adapter; /* NULL: none */
-	void *a, *b;          /* room for the largest tensor as floats, twice */
-	void *merged;         /* the last tensor that the adapter changed */
+	void *a, *b;          /* room for the largest part as floats; for the largest tensor that is turned */
+	void *sum, *stored;   /* what the adapter made of the last tensor that it changed; and that, narrowed */
 };
 
-/* The rows with the adapter's factors in them; in the type they are stored in again, unless floats are wanted. */
+/* The rows of a whole tensor with the adapter in them, rounded to the type they are stored in, once; as floats, or in that
+ * type. */
 static int merge_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
 {
-	bool changed = false;
-	int rc = 0;
+	bool narrow = strcmp(t->dtype, "F32") != 0;
+	int rc;
 
-	if (t->n_dims != 2)
-		return 0;
-	float *sum = mem_try_aligned(mem_mul(t->count, sizeof(float)));
-	if (!sum)
+	free(l->sum);
+	free(l->stored);
+	l->sum = mem_try_aligned(mem_mul(t->count, sizeof(float)));
+	l->stored = mem_try_aligned(mem_mul(t->count, sizeof(uint16_t)));
+	if (!l->sum || !l->stored)
 		return err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
-	if (floats || !strcmp(t->dtype, "F32"))
-		memcpy(sum, *rows, t->count * sizeof(float));
+	if (floats || !narrow)
+		memcpy(l->sum, *rows, t->count * sizeof(float));
 	else
-		elements_widen(sum, *rows, t->dtype, t->count);
-	rc = peft_merge(l->adapter, t, sum, &changed);
-	if (!rc && changed) {
-		uint16_t *stored = l->merged;
-		l->merged = mem_try_aligned(mem_mul(t->count, sizeof(float)));
-		free(stored);
-		if (!l->merged)
-			rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
-		else if (strcmp(t->dtype, "F32") != 0)
-			elements_narrow(l->merged, sum, t->dtype, t->count);
-		if (!rc && strcmp(t->dtype, "F32") != 0 && floats)
-			elements_widen(sum, l->merged, t->dtype, t->count);
-		if (!rc && (floats || !strcmp(t->dtype, "F32")))
-			memcpy(l->merged, sum, t->count * sizeof(float));
-		*rows = l->merged;
-	}
-	free(sum);
+		elements_widen(l->sum, *rows, t->dtype, t->count);
+	rc = peft_merge(l->adapter, l->m, t, l->sum);
+	if (!rc && narrow)
+		elements_narrow(l->stored, l->sum, t->dtype, t->count);
+	if (!rc && narrow && floats)
+		elements_widen(l->sum, l->stored, t->dtype, t->count);
+	*rows = floats || !narrow ? l->sum : l->stored;
 	return rc;
 }
 
-/* What the type of the matrix calls for: its stored elements, or floats. */
-static int load_rows(struct loader *l, const struct tensor *t, bool floats, const void **rows)
+/* What the type of the matrix calls for: its stored elements, or floats. e is the tensor, or some rows of it. */
+static int load_rows(struct loader *l, const struct safetensors *in, const struct safetensors_entry *e,
+		     const struct tensor *t, bool floats, const void **rows)
 {
-	const struct safetensors *in = NULL;
-	const struct safetensors_entry *e = shards_tensor(l->m, l->shards, t->name, &in);
 	size_t size = floats ? sizeof(float) : dtype_size(t->dtype);
 	int rc = 0;
 
@@ -133,27 +124,64 @@ static int load_rows(struct loader *l, const struct tensor *t, bool floats, cons
 		elements_transpose(l->b, *rows, (int)t->dims[0], (int)t->dims[1], size);
 		*rows = l->b;
 	}
-	return !rc && l->adapter ? merge_rows(l, t, floats, rows) : rc;
+	return !rc && l->adapter && peft_has(l->adapter, t) ? merge_rows(l, t, floats, rows) : rc;
 }
 
-static int load_tensor(struct loader *l, const struct tensor *t)
+static bool wants_floats(struct model *m, const struct tensor *t)
+{
+	int row0;
+	const struct matrix *x = model_matrix(m, t, &row0);
+
+	return m->params || !x || (x->w.type == KERNELS_F32 && strcmp(t->dtype, "F32") != 0);
+}
+
+/* Rows are read so many at a time, of about four megabytes; all, where they are turned or changed. */
+static int part_rows(const struct loader *l, const struct tensor *t)
+{
+	enum { PANEL = 16, PART = 1 << 20 };
+	int n = PART / t->cols / PANEL * PANEL;
+
+	if (t->transposed || (l->adapter && peft_has(l->adapter, t)))
+		return t->rows;
+	return n < PANEL ? PANEL : n;
+}
+
+/* Rows first .. first + n of the tensor go where they belong. */
+static int load_part(struct loader *l, const struct safetensors *in, const struct safetensors_entry *e,
+		     const struct tensor *t, int first, int n)
 {
 	struct model *m = l->m;
 	struct backend *be = m->be;
+	size_t from = (size_t)first * (size_t)t->cols, count = (size_t)n * (size_t)t->cols;
+	struct safetensors_entry part = *e;
 	const void *rows;
 	int row0, rc;
 	struct matrix *x = model_matrix(m, t, &row0);
 
-	if (m->params || !x) {
-		float *to = m->params ? m->params + t->at : m->vectors + (t->at - m->n_decayed);
-		rc = load_rows(l, t, true, &rows);
-		if (!rc)
-			be->upload(be, to, rows, t->count * sizeof(float));
-		return rc;
-	}
-	rc = load_rows(l, t, x->w.type == KERNELS_F32 && strcmp(t->dtype, "F32") != 0, &rows);
+	part.data += from * dtype_size(t->dtype);
+	part.count = count;
+	rc = load_rows(l, in, &part, t, wants_floats(m, t), &rows);
+	if (!rc && m->params)
+		be->upload(be, m->params + t->at + from, rows, count * sizeof(float));
+	else if (!rc && !x)
+		be->upload(be, m->vectors + (t->at - m->n_decayed) + from, rows, count * sizeof(float));
+	else if (!rc)
+		be->pack(be, &x->w, rows, row0 + first, n);
 	if (!rc)
-		be->pack(be, &x->w, rows, row0, t->rows);
+		rc = be->sync(be); /* it may still be read from */
+	safetensors_drop(in, part.data, count * dtype_size(t->dtype));
+	return rc;
+}
+
+/* All is read once, so the mapping's pages go behind it: there is one copy of the weights, not two. */
+static int load_tensor(struct loader *l, const struct tensor *t)
+{
+	const struct safetensors *in = NULL;
+	const struct safetensors_entry *e = shards_tensor(l->m, l->shards, t->name, &in);
+	int rows = part_rows(l, t), rc = 0;
+
+	for (int first = 0; !rc && first < t->rows; first += rows)
+		rc = load_part(l, in, e, t, first, t->rows - first < rows ? t->rows - first : rows);
 	return rc;
 }
 
@@ -167,11 +195,12 @@ static int load_tensors(struct model *m, const struct shards *s, bool train, str
 		return rc;
 	for (size_t i = 0; i < m->n_tensors; i++) {
 		const struct tensor *t = &m->tensors[i];
-		bool as_stored = !train && t->n_dims == 2;
-		if (!as_stored || strcmp(t->dtype, "F32") != 0)
-			floats = t->count > floats ? t->count : floats;
+		int rows = part_rows(&l, t);
+		size_t part = (size_t)(rows < t->rows ? rows : t->rows) * (size_t)t->cols;
+		if (wants_floats(m, t))
+			floats = part > floats ? part : floats;
 		if (t->transposed)
-			turned = t->count > turned ? t->count : turned;
+			turned = part > turned ? part : turned;
 	}
 	l.a = mem_try_aligned(mem_mul(floats + 1, sizeof(float)));
 	l.b = mem_try_aligned(mem_mul(turned + 1, sizeof(float)));
@@ -183,7 +212,8 @@ static int load_tensors(struct model *m, const struct shards *s, bool train, str
 		rc = peft_check_used(adapter);
 	free(l.a);
 	free(l.b);
-	free(l.merged);
+	free(l.sum);
+	free(l.stored);
 	return rc ? rc : m->be->sync(m->be);
 }
 
@@ -194,8 +224,13 @@ static int check_tied_head(const struct model *m, const struct shards *s, const 
 	const struct safetensors *other = NULL;
 	const struct safetensors_entry *embed = shards_tensor(m, s, m->tensors[0].name, &other);
 
-	if (embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
-	    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin)))
+	bool same = embed && !strcmp(embed->dtype, e->dtype) && embed->end - embed->begin == e->end - e->begin &&
+		    !memcmp(embed->data, e->data, (size_t)(e->end - e->begin));
+
+	safetensors_drop(in, e->data, (size_t)(e->end - e->begin));
+	if (embed)
+		safetensors_drop(other, embed->data, (size_t)(embed->end - embed->begin));
+	if (same)
 		return 0;
 	int rc =
 		err_set(ERR_INPUT, "%s: config.json ties the head to the embedding, but lm_head.weight differs from it",
@@ -225,10 +260,6 @@ static int check_entry(const struct model *m, const struct shards *s, const stru
 	else if (!is_known && !is_buffer(m, e->name))
 		rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model", in->path, e->name,
 			     m->config.architecture);
-	/* the same name in two shards: which one counts would be a matter of order */
-	for (size_t g = 0; !rc && g < f; g++)
-		if (safetensors_find(&s->files[g], e->name))
-			rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is in %s, too", in->path, e->name, s->files[g].path);
 	return rc;
 }
 
@@ -341,7 +372,7 @@ int model_open_folder(struct model **out, struct shards *shards, const char *dir
 
 int model_load(struct model **out, const char *dir, struct backend *be, const struct model_load *how)
 {
-	struct shards shards = { NULL, 0 };
+	struct shards shards = { 0 };
 	struct model *m = NULL;
 	struct peft *adapter = NULL;
 	int rc = model_open_folder(&m, &shards, dir);
@@ -508,6 +539,7 @@ int model_read_tensor(const struct model *m, const struct tensor *t, void *rows,
 
 struct weights_out {
 	const struct model *m;
+	const struct tensor **tensors; /* in the order of list */
 	const struct safetensors_out *list;
 	void *a, *b; /* room for the largest tensor as floats, twice */
 };
@@ -538,7 +570,7 @@ static void merge(struct weights_out *w, const struct tensor *t, const char *now
 static const void *next_weight(size_t i, void *arg)
 {
 	struct weights_out *w = arg;
-	const struct tensor *t = &w->m->tensors[i];
+	const struct tensor *t = w->tensors[i];
 	const char *type = w->list[i].dtype, *now;
 	size_t bytes = 0, part;
 	void *swap;
@@ -561,16 +593,32 @@ static const void *next_weight(size_t i, void *arg)
 	return w->a;
 }
 
+/* Tables, layers from the first to the last, norm, head: so a shard has whole layers. */
+static int in_model_order(const void *a, const void *b)
+{
+	const struct tensor *x = *(const struct tensor *const *)a, *y = *(const struct tensor *const *)b;
+	int behind_x = x->layer < 0 && x->role > ROLE_POSITIONS, behind_y = y->layer < 0 && y->role > ROLE_POSITIONS;
+
+	if (behind_x != behind_y)
+		return behind_x - behind_y;
+	if (x->layer != y->layer)
+		return x->layer < y->layer ? -1 : 1;
+	return x->role != y->role ? (x->role < y->role ? -1 : 1) : x->bias - y->bias;
+}
+
 static int write_weights(const struct model *m, const char *dir)
 {
 	struct safetensors_out *list = mem_array(m->n_tensors, sizeof(*list));
-	char *path = path_join(dir, "model.safetensors");
-	struct weights_out w = { .m = m, .list = list };
+	const struct tensor **tensors = mem_array(m->n_tensors, sizeof(*tensors));
+	struct weights_out w = { m, tensors, list, NULL, NULL };
 	size_t largest = 0;
 	int rc = 0;
 
+	for (size_t i = 0; i < m->n_tensors; i++)
+		tensors[i] = &m->tensors[i];
+	qsort(tensors, m->n_tensors, sizeof(*tensors), in_model_order);
 	for (size_t i = 0; i < m->n_tensors; i++) {
-		const struct tensor *t = &m->tensors[i];
+		const struct tensor *t = tensors[i];
 		list[i] = (struct safetensors_out){
 			t->name, t->n_dims, { t->dims[0], t->dims[1] }, m->params ? "F32" : t->dtype
 		};
@@ -581,11 +629,11 @@ static int write_weights(const struct model *m, const char *dir)
 	if (!w.a || !w.b)
 		rc = err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", largest);
 	if (!rc)
-		rc = safetensors_write(path, list, m->n_tensors, "format", "pt", next_weight, &w);
+		rc = shards_write(dir, list, m->n_tensors, SHARDS_LIMIT, next_weight, &w);
 	free(w.a);
 	free(w.b);
+	free(tensors);
 	free(list);
-	free(path);
 	return rc;
 }
 

@@ -271,6 +271,7 @@ static int write_tensor(struct writer *w, const struct tensor *t)
 	float *swap;
 	int rc = safetensors_floats(in, e, w->a);
 
+	safetensors_drop(in, e->data, (size_t)(e->end - e->begin));
 	if (rc)
 		return rc;
 	if (t->transposed) {
@@ -381,7 +382,7 @@ static int write_file(struct writer *w, const struct gguf_keys *keys, const char
 int model_export_gguf(const char *dir, const char *path, const char *type)
 {
 	struct gguf_keys keys = { .bytes = BUF_INIT(BUF_NOLIMIT) };
-	struct shards shards = { NULL, 0 };
+	struct shards shards = { 0 };
 	struct model *m = NULL;
 	struct writer w = { 0 };
 	int rc = model_open_folder(&m, &shards, dir);

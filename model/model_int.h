@@ -36,6 +36,8 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *s, co
 const char *safetensors_metadata(const struct safetensors *s, const char *key); /* NULL: none; borrowed */
 /* F32, F16 and BF16 to float, count elements. */
 int safetensors_floats(const struct safetensors *s, const struct safetensors_entry *e, float *out);
+/* These bytes of a tensor have been read: their pages need not stay in memory. */
+void safetensors_drop(const struct safetensors *s, const uint8_t *data, size_t len);
 
 struct safetensors_out { /* one tensor to be written */
 	const char *name;
@@ -43,9 +45,10 @@ struct safetensors_out { /* one tensor to be written */
 	int64_t dims[2];
 	const char *dtype; /* NULL: F32 */
 };
+uint64_t safetensors_out_bytes(const struct safetensors_out *t);
 /* Writes path atomically in the reference writer's order, whatever the order of list. data(i) gives the elements of
- * list[i], borrowed until the next call; NULL: it failed and has set the error (reported as ERR_IO). One metadata pair: a second would have no
- * fixed order. */
+ * list[i], borrowed until the next call; NULL: it failed and has set the error (reported as ERR_IO). One metadata pair:
+ * a second would have no fixed order. */
 int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
 		      const char *value, const void *(*data)(size_t i, void *arg), void *arg);
 
@@ -89,13 +92,21 @@ const char *arch_known(void);                         /* "llama, mistral, …" f
 struct shards {
 	struct safetensors *files;
 	size_t n;
+	struct map names; /* of all tensors */
 };
 struct model;
 int shards_open(struct shards *s, const char *dir); /* ERR_INPUT; release it either way */
-void shards_release(struct shards *s);
+void shards_release(struct shards *s);              /* one that is all zero, too */
 /* The tensor of that name, in *in; NULL: none. */
+const struct safetensors_entry *shards_find(const struct shards *s, const char *name, const struct safetensors **in);
+/* The same; the family's prefix may be absent from the file's names. */
 const struct safetensors_entry *shards_tensor(const struct model *m, const struct shards *s, const char *name,
 					      const struct safetensors **in);
+#define SHARDS_LIMIT UINT64_C(5000000000) /* bytes of a file */
+/* model.safetensors in dir, which exists; or shards of at most `limit` bytes and their index. list and data as for
+ * safetensors_write. */
+int shards_write(const char *dir, const struct safetensors_out *list, size_t n, uint64_t limit,
+		 const void *(*data)(size_t i, void *arg), void *arg);
 /* out[cols,rows] = in[rows,cols], elements of `size` bytes */
 void elements_transpose(void *out, const void *in, int rows, int cols, size_t size);
 /* dtype: "BF16" or "F16". Narrowing rounds to nearest, ties to even; NaN stays one. */
@@ -204,8 +215,9 @@ void lora_delta(const struct model *m, size_t i, float *delta);
 struct peft;
 int peft_open(struct peft **out, const char *dir); /* ERR_INPUT names what is wrong or not built */
 void peft_free(struct peft *p);
-/* Adds scale B A to the tensor's rows (ours: outputs first), if the adapter has factors for its module. */
-int peft_merge(struct peft *p, const struct tensor *t, float *rows, bool *changed);
+bool peft_has(const struct peft *p, const struct tensor *t); /* something of the adapter belongs to this tensor */
+/* Makes of the tensor's rows (ours: outputs first) what the adapter makes of them: W += scale B A, or other weights. */
+int peft_merge(struct peft *p, const struct model *m, const struct tensor *t, float *rows);
 int peft_check_used(const struct peft *p); /* every tensor of the adapter has found its place */
 
 /* ---- acts.c: what a forward computes, and what a backward needs of it -------------------------------------------- */

@@ -1,10 +1,20 @@
 /* peft.c: the factors of LoRA as a PEFT adapter: adapter_config.json and adapter_model.safetensors.
  *
  * A factor of module M is base_model.model.M.lora_A.weight [rank, in] or .lora_B.weight [out, rank], which are our A and B
- * whatever way the folder of the base stores W. Equal factors give equal bytes: one metadata pair, keys in one order.
+ * whatever way the folder of the base stores W. Of a table of embeddings they are M.lora_embedding_A [rank, vocabulary] and
+ * M.lora_embedding_B [width, rank]. A tensor under its plain name (modules_to_save, biases) takes the base's place.
  *
- * To read an adapter: model_load's `adapter`. */
+ * Writing: equal factors give equal bytes: one metadata pair, keys in one order.
+ *
+ * Reading (model_load's `adapter`): the tensors decide what is adapted; of the configuration only r, lora_alpha, their
+ * patterns and use_rslora are read. A key that is not known to be without effect must be off: adapters grow new keys, and
+ * one that is computed almost as it should be is worse than none. The sum is made in fp32 and rounded once to the type
+ * of the base, as PEFT's merge does. With a tied head, PEFT changes one end of the matrix; one matrix cannot be two, so that
+ * is refused. */
 #include "base/base.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
 #include "model/model_int.h"
 
@@ -120,67 +130,239 @@ int model_save_adapter(const struct model *m, const char *dir, const char *base)
 	return rc;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading: the configuration -------------------------------------------------------------------------------------- */
 
+enum { MOST_PATTERNS = 4096, MOST_RANK = 65536 };
+
+struct pattern { /* of rank_pattern or alpha_pattern: a regular expression of modules, and their value */
+	pcre2_code *code;
+	double value;
+};
+struct patterns {
+	struct pattern *items;
+	size_t n;
+};
 struct peft {
 	char *dir;
 	json_t *config;
 	struct safetensors file;
+	struct patterns ranks, alphas;
 	bool *used; /* by entry */
 };
 
-/* What changes the arithmetic and is not built: absent, null, false, "none", or an empty list or object. */
-static const char *const refused[] = { "use_dora",         "lora_bias",          "layer_replication",
-				       "target_parameters", "trainable_token_indices", "megatron_config",
-				       "eva_config",       "corda_config",       "use_qalora",
-				       "alora_invocation_tokens", "arrow_config",  "monteclora_config" };
+/* Read here, or of no effect on a merge. */
+static const char *const known[] = {
+	"alpha_pattern",
+	"auto_mapping",
+	"base_model_name_or_path",
+	"bias",
+	"exclude_modules",
+	"fan_in_fan_out",
+	"inference_mode",
+	"init_lora_weights",
+	"layers_pattern",
+	"layers_to_transform",
+	"loftq_config",
+	"lora_alpha",
+	"lora_dropout",
+	"megatron_core",
+	"modules_to_save",
+	"peft_type",
+	"peft_version",
+	"qalora_group_size",
+	"r",
+	"rank_pattern",
+	"revision",
+	"runtime_config",
+	"target_modules",
+	"task_type",
+	"use_rslora",
+};
 
 static bool is_off(const json_t *v)
 {
-	return !v || json_is_null(v) || json_is_false(v) || (json_is_array(v) && !json_array_size(v)) ||
-	       (json_is_object(v) && !json_object_size(v)) ||
-	       (json_is_string(v) && (!*json_string_value(v) || !strcmp(json_string_value(v), "none")));
+	return json_is_null(v) || json_is_false(v) || (json_is_array(v) && !json_array_size(v)) ||
+	       (json_is_object(v) && !json_object_size(v));
+}
+
+static int not_built(const struct peft *p, const char *what)
+{
+	int rc = err_set(ERR_INPUT, "%s/adapter_config.json: %s is not supported", p->dir, what);
+
+	return err_hint(rc, "merge the adapter with PEFT: model.merge_and_unload().save_pretrained(dir)");
+}
+
+static int check_keys(const struct peft *p)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(p->config, key, v)
+	{
+		bool is_known = is_off(v);
+		for (size_t i = 0; !is_known && i < ARRAY_LEN(known); i++)
+			is_known = !strcmp(key, known[i]);
+		if (!is_known)
+			return not_built(p, key);
+	}
+	return 0;
+}
+
+/* Some ways to begin take the first factors off the base's weights, so the base alone is no longer the base. */
+static int check_init(const struct peft *p)
+{
+	static const char *const harmless[] = { "gaussian", "eva", "orthogonal" };
+	const json_t *v = json_object_get(p->config, "init_lora_weights");
+	bool ok = !v || json_is_null(v) || json_is_boolean(v);
+
+	for (size_t i = 0; !ok && json_is_string(v) && i < ARRAY_LEN(harmless); i++)
+		ok = !strcmp(json_string_value(v), harmless[i]);
+	return ok ? 0 : not_built(p, "this init_lora_weights, which changes the base,");
+}
+
+static int read_number(const struct peft *p, const char *key, const json_t *v, double max, double *out)
+{
+	if (!json_is_number(v) || !(json_number_value(v) > 0) || json_number_value(v) > max)
+		return err_set(ERR_INPUT, "%s/adapter_config.json: %s: expected a number above 0, at most %g", p->dir,
+			       key, max);
+	*out = json_number_value(v);
+	return 0;
 }
 
 static int check_config(const struct peft *p)
 {
 	const char *type = json_get_text(p->config, "peft_type", "");
+	const json_t *r = json_object_get(p->config, "r"), *alpha = json_object_get(p->config, "lora_alpha");
+	double number;
+	int rc = 0;
 
 	if (strcmp(type, "LORA") != 0)
-		return err_set(ERR_INPUT, "%s/adapter_config.json: peft_type \"%s\" is not supported (only LORA)", p->dir,
-			       type);
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		if (!is_off(json_object_get(p->config, refused[i])))
-			return err_hint(err_set(ERR_INPUT, "%s/adapter_config.json: %s is not supported", p->dir,
-						refused[i]),
-					"merge the adapter with PEFT: model.merge_and_unload().save_pretrained(dir)");
-	if (json_get_int(p->config, "r", 8) < 1)
-		return err_set(ERR_INPUT, "%s/adapter_config.json: r must be 1 or more", p->dir);
-	return 0;
+		return err_set(ERR_INPUT, "%s/adapter_config.json: peft_type \"%s\" is not supported (only LORA)",
+			       p->dir, type);
+	rc = check_keys(p);
+	if (!rc)
+		rc = check_init(p);
+	if (!rc && r)
+		rc = read_number(p, "r", r, MOST_RANK, &number);
+	if (!rc && alpha)
+		rc = read_number(p, "lora_alpha", alpha, 1e6, &number);
+	return rc;
+}
+
+/* As PEFT matches them: re.match("(.*\.)?(KEY)$", module). */
+static int read_pattern(const struct peft *p, const char *list, const char *key, const json_t *v, struct pattern *out)
+{
+	char *text = mem_printf("^(?:.*\\.)?(?:%s)$", key);
+	size_t at;
+	int error, rc = strlen(key) < 1024 ? read_number(p, list, v, 1e6, &out->value) : ERR_INPUT;
+
+	if (!rc) {
+		out->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, 0, &error, &at, NULL);
+		rc = out->code ? 0 : ERR_INPUT;
+	}
+	if (rc && !out->code)
+		err_set(ERR_INPUT, "%s/adapter_config.json: %s: \"%.100s\" is no pattern of modules with a number",
+			p->dir, list, key);
+	free(text);
+	return rc;
+}
+
+static int read_patterns(const struct peft *p, const char *list, struct patterns *out)
+{
+	const json_t *o = json_object_get(p->config, list);
+	const char *key;
+	json_t *v;
+	int rc = 0;
+
+	if (!o || json_is_null(o))
+		return 0;
+	if (!json_is_object(o) || json_object_size(o) > MOST_PATTERNS)
+		return err_set(ERR_INPUT, "%s/adapter_config.json: %s: expected an object of at most %d members",
+			       p->dir, list, MOST_PATTERNS);
+	out->items = mem_array(json_object_size(o) + 1, sizeof(*out->items));
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	{
+		rc = read_pattern(p, list, key, v, &out->items[out->n]);
+		if (rc)
+			break;
+		out->n++;
+	}
+	return rc;
+}
+
+static bool matches(const struct pattern *x, const char *module, size_t len)
+{
+	pcre2_match_context *limits = pcre2_match_context_create(NULL);
+	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	int n = -1;
+
+	if (limits && data) {
+		pcre2_set_match_limit(limits, 100000); /* what gives up does not match */
+		pcre2_set_heap_limit(limits, 1024);
+		n = pcre2_match(x->code, (PCRE2_SPTR)module, len, 0, 0, data, limits);
+	}
+	pcre2_match_data_free(data);
+	pcre2_match_context_free(limits);
+	return n >= 0;
+}
+
+/* The first pattern that matches counts. */
+static double value_of(const struct patterns *l, const struct tensor *t, double otherwise)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (matches(&l->items[i], t->name, strlen(t->name) - strlen(".weight")))
+			return l->items[i].value;
+	return otherwise;
+}
+
+static void patterns_release(struct patterns *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		pcre2_code_free(l->items[i].code);
+	free(l->items);
+}
+
+/* ---- reading: the folder --------------------------------------------------------------------------------------------- */
+
+static int open_weights(struct peft *p)
+{
+	char *weights = path_join(p->dir, "adapter_model.safetensors"),
+	     *pickle = path_join(p->dir, "adapter_model.bin");
+	int rc = safetensors_open(&p->file, weights);
+
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "%s: no adapter_model.safetensors", p->dir);
+		if (fs_exists(pickle))
+			err_hint(rc,
+				 "adapter_model.bin is a pickle, a program that runs when it is read: save the adapter "
+				 "as safetensors where you trust it");
+	}
+	if (!rc)
+		p->used = mem_array(p->file.n + 1, sizeof(*p->used));
+	free(weights);
+	free(pickle);
+	return rc;
 }
 
 int peft_open(struct peft **out, const char *dir)
 {
 	struct peft *p = mem_alloc(sizeof(*p));
-	char *config = path_join(dir, "adapter_config.json"), *weights = path_join(dir, "adapter_model.safetensors");
+	char *config = path_join(dir, "adapter_config.json");
 	int rc;
 
-	*p = (struct peft){ .dir = mem_str(dir) };
+	p->dir = mem_str(dir);
 	rc = json_read(&p->config, config, 1 << 20);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s: no adapter_config.json", dir);
 	if (!rc)
 		rc = check_config(p);
-	if (!rc) {
-		rc = safetensors_open(&p->file, weights);
-		if (rc == ERR_NOTFOUND)
-			rc = err_hint(err_set(ERR_INPUT, "%s: no adapter_model.safetensors", dir),
-				      "adapters saved as .bin are pickles and are not opened; save it as safetensors");
-	}
 	if (!rc)
-		p->used = mem_array(p->file.n + 1, sizeof(*p->used));
+		rc = read_patterns(p, "rank_pattern", &p->ranks);
+	if (!rc)
+		rc = read_patterns(p, "alpha_pattern", &p->alphas);
+	if (!rc)
+		rc = open_weights(p);
 	free(config);
-	free(weights);
 	if (rc)
 		peft_free(p);
 	else
@@ -194,45 +376,51 @@ void peft_free(struct peft *p)
 		return;
 	safetensors_close(&p->file);
 	json_decref(p->config);
+	patterns_release(&p->ranks);
+	patterns_release(&p->alphas);
 	free(p->used);
 	free(p->dir);
 	free(p);
 }
 
-static const struct safetensors_entry *take(struct peft *p, const struct tensor *t, const char *end)
+/* ---- reading: tensors -------------------------------------------------------------------------------------------------- */
+
+/* What may stand behind a tensor's module; behind a bias only the last two. "base_layer" is there where PEFT has wrapped the
+ * module and saves what it wraps. */
+enum { LORA_A, LORA_B, EMBED_A, EMBED_B, PLAIN, WRAPPED, KINDS };
+
+static const struct safetensors_entry *find(const struct peft *p, const struct tensor *t, int kind)
 {
-	int module = (int)(strlen(t->name) - strlen(".weight"));
-	char *name = mem_printf(PREFIX "%.*s%s", module, t->name, end);
-	const struct safetensors_entry *e = safetensors_find(&p->file, name);
+	static const char *const ends[KINDS] = { [LORA_A] = ".lora_A.weight",
+						 [LORA_B] = ".lora_B.weight",
+						 [EMBED_A] = ".lora_embedding_A",
+						 [EMBED_B] = ".lora_embedding_B",
+						 [PLAIN] = "",
+						 [WRAPPED] = ".base_layer" };
+	const char *end = t->bias ? ".bias" : ".weight";
+	int module = (int)(strlen(t->name) - strlen(end));
+	char *name = mem_printf(PREFIX "%.*s%s%s", module, t->name, ends[kind], kind >= PLAIN ? end : "");
+	const struct safetensors_entry *e = t->bias && kind < PLAIN ? NULL : safetensors_find(&p->file, name);
 
 	free(name);
-	if (e)
-		p->used[e - p->file.entries] = true;
 	return e;
 }
 
-/* The patterns' keys are matched as PEFT does, in their plain form: a path's end at a dot. */
-static double pattern_value(const json_t *patterns, const char *module, size_t len, double otherwise)
+bool peft_has(const struct peft *p, const struct tensor *t)
 {
-	const char *key;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)patterns, key, v)
-	{
-		size_t k = strlen(key);
-		if (json_is_number(v) && k <= len && !memcmp(module + len - k, key, k) &&
-		    (k == len || module[len - k - 1] == '.'))
-			return json_number_value(v);
-	}
-	return otherwise;
+	for (int kind = 0; kind < KINDS; kind++)
+		if (find(p, t, kind))
+			return true;
+	return false;
 }
 
-static double scale_of(const struct peft *p, const struct tensor *t, int rank)
+static const struct safetensors_entry *take(struct peft *p, const struct tensor *t, int kind)
 {
-	double alpha = pattern_value(json_object_get(p->config, "alpha_pattern"), t->name,
-				     strlen(t->name) - strlen(".weight"), json_get_real(p->config, "lora_alpha", 8));
+	const struct safetensors_entry *e = find(p, t, kind);
 
-	return alpha / (json_get_flag(p->config, "use_rslora", false) ? __builtin_sqrt((double)rank) : (double)rank);
+	if (e)
+		p->used[e - p->file.entries] = true;
+	return e;
 }
 
 static int bad_shape(const struct peft *p, const struct safetensors_entry *e, const struct tensor *t)
@@ -241,48 +429,129 @@ static int bad_shape(const struct peft *p, const struct safetensors_entry *e, co
 		       t->rows, t->cols);
 }
 
-static int add_product(struct peft *p, const struct tensor *t, const struct safetensors_entry *ea,
-		       const struct safetensors_entry *eb, float *rows)
+/* The tensor as the folder of the base stores it, in the place of the base's. */
+static int replace(const struct peft *p, const struct safetensors_entry *e, const struct tensor *t, float *rows)
 {
-	if (ea->n_dims != 2 || eb->n_dims != 2 || ea->dims[1] != (uint64_t)t->cols || eb->dims[0] != (uint64_t)t->rows ||
-	    ea->dims[0] != eb->dims[1] || !ea->dims[0] || ea->dims[0] > 65536)
+	bool same = e->n_dims == t->n_dims;
+	float *turned;
+	int rc;
+
+	for (int i = 0; same && i < t->n_dims; i++)
+		same = e->dims[i] == (uint64_t)t->dims[i];
+	if (!same)
+		return bad_shape(p, e, t);
+	if (!t->transposed)
+		return safetensors_floats(&p->file, e, rows);
+	turned = mem_try_aligned(mem_mul(t->count, sizeof(float)));
+	rc = turned ? safetensors_floats(&p->file, e, turned)
+		    : err_set(ERR_UNAVAILABLE, "no memory for a tensor of %zu numbers", t->count);
+	if (!rc)
+		elements_transpose(rows, turned, (int)t->dims[0], (int)t->dims[1], sizeof(float));
+	free(turned);
+	return rc;
+}
+
+/* rows[N,K] += scale b[N,r] a[r,K] */
+static void add_product(float *rows, const float *a, const float *b, float scale, size_t N, size_t K, size_t r)
+{
+	float *sum = mem_array(K, sizeof(*sum));
+
+	for (size_t n = 0; n < N; n++) {
+		memset(sum, 0, K * sizeof(*sum));
+		for (size_t j = 0; j < r; j++) {
+			float by = b[n * r + j];
+			for (size_t k = 0; k < K; k++)
+				sum[k] = __builtin_fmaf(by, a[j * K + k], sum[k]);
+		}
+		for (size_t k = 0; k < K; k++)
+			rows[n * K + k] += scale * sum[k];
+	}
+	free(sum);
+}
+
+static int check_rank(const struct peft *p, const struct tensor *t, const struct safetensors_entry *e, uint64_t rank)
+{
+	double want = value_of(&p->ranks, t, json_get_real(p->config, "r", 8));
+
+	if (rank >= 1 && rank <= MOST_RANK && !((double)rank < want) && !((double)rank > want))
+		return 0;
+	return err_set(ERR_INPUT, "%s: tensor \"%s\" has rank %llu, but adapter_config.json makes it %g", p->file.path,
+		       e->name, (unsigned long long)rank, want);
+}
+
+/* Both factors as a[r,K] and b[N,r]; those of embeddings are stored the other way round: rows are inputs there. */
+static int read_factors(const struct peft *p, const struct safetensors_entry *ea, const struct safetensors_entry *eb,
+			bool turned, float *a, float *b, float *room)
+{
+	int rc = safetensors_floats(&p->file, ea, turned ? room : a);
+
+	if (!rc && turned)
+		elements_transpose(b, room, (int)ea->dims[0], (int)ea->dims[1], sizeof(float));
+	if (!rc)
+		rc = safetensors_floats(&p->file, eb, turned ? room : b);
+	if (!rc && turned)
+		elements_transpose(a, room, (int)eb->dims[0], (int)eb->dims[1], sizeof(float));
+	return rc;
+}
+
+static int add_factors(const struct peft *p, const struct tensor *t, const struct safetensors_entry *ea,
+		       const struct safetensors_entry *eb, bool turned, float *rows)
+{
+	uint64_t in = (uint64_t)(turned ? t->rows : t->cols), out = (uint64_t)(turned ? t->cols : t->rows);
+
+	if (ea->n_dims != 2 || eb->n_dims != 2 || ea->dims[1] != in || eb->dims[0] != out || ea->dims[0] != eb->dims[1])
 		return bad_shape(p, ea, t);
+	int rc = check_rank(p, t, ea, ea->dims[0]);
+	if (rc)
+		return rc;
 	size_t r = (size_t)ea->dims[0], K = (size_t)t->cols, N = (size_t)t->rows;
-	float *a = mem_try_aligned(r * (K + N) * sizeof(float)), *b = a ? a + r * K : NULL;
+	double alpha = value_of(&p->alphas, t, json_get_real(p->config, "lora_alpha", 8));
+	double by = json_get_flag(p->config, "use_rslora", false) ? __builtin_sqrt((double)r) : (double)r;
+	float *a = mem_try_aligned(mem_mul(2 * r * (K + N), sizeof(float)));
 	if (!a)
 		return err_set(ERR_UNAVAILABLE, "no memory for the factors of %s", t->name);
-	float scale = (float)scale_of(p, t, (int)r);
-	int rc = safetensors_floats(&p->file, ea, a);
-
+	rc = read_factors(p, ea, eb, turned, a, a + r * K, a + r * (K + N));
 	if (!rc)
-		rc = safetensors_floats(&p->file, eb, b);
-	for (size_t n = 0; !rc && n < N; n++)
-		for (size_t j = 0; j < r; j++) {
-			float by = scale * b[n * r + j];
-			for (size_t k = 0; k < K; k++)
-				rows[n * K + k] = __builtin_fmaf(by, a[j * K + k], rows[n * K + k]);
-		}
+		add_product(rows, a, a + r * K, (float)(alpha / by), N, K, r);
 	free(a);
 	return rc;
 }
 
-int peft_merge(struct peft *p, const struct tensor *t, float *rows, bool *changed)
+static int refuse_tied(const struct peft *p, const struct tensor *t)
 {
-	const struct safetensors_entry *a = take(p, t, ".lora_A.weight"), *b = take(p, t, ".lora_B.weight");
+	int rc = err_set(ERR_INPUT, "%s: it changes \"%s\", which is the head, too: tie_word_embeddings is true",
+			 p->file.path, t->name);
 
-	*changed = a && b;
-	if (!a != !b)
-		return err_set(ERR_INPUT, "%s: \"%s\" has no counterpart", p->file.path, (a ? a : b)->name);
-	return *changed ? add_product(p, t, a, b, rows) : 0;
+	return err_hint(rc, "untie the base first, or merge the adapter with PEFT");
+}
+
+int peft_merge(struct peft *p, const struct model *m, const struct tensor *t, float *rows)
+{
+	const struct safetensors_entry *plain = take(p, t, PLAIN), *wrapped = take(p, t, WRAPPED);
+	const struct safetensors_entry *a = take(p, t, LORA_A), *b = take(p, t, LORA_B);
+	const struct safetensors_entry *ea = take(p, t, EMBED_A), *eb = take(p, t, EMBED_B);
+	bool turned = ea || eb;
+	int rc = 0;
+
+	if (m->config.tied && t->role == ROLE_EMBED && (plain || a || b || turned))
+		return refuse_tied(p, t);
+	if ((plain && wrapped) || (turned && (a || b || t->role != ROLE_EMBED)) || !a != !b || !ea != !eb ||
+	    (a && t->n_dims != 2))
+		return err_set(ERR_INPUT, "%s: the tensors for \"%s\" do not belong together", p->file.path, t->name);
+	if (plain || wrapped)
+		rc = replace(p, plain ? plain : wrapped, t, rows);
+	if (!rc && (a || ea))
+		rc = add_factors(p, t, a ? a : ea, b ? b : eb, turned, rows);
+	return rc;
 }
 
 int peft_check_used(const struct peft *p)
 {
 	for (size_t i = 0; i < p->file.n; i++)
 		if (!p->used[i])
-			return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" belongs to no linear layer of this model",
+			return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" belongs to nothing in this model",
 						p->file.path, p->file.entries[i].name),
-					"the adapter is of another model, or adapts embeddings or whole modules: merge it "
-					"with PEFT first");
+					"is the adapter of another model? what PEFT makes of it: "
+					"model.merge_and_unload().save_pretrained(dir)");
 	return 0;
 }

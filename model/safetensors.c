@@ -246,52 +246,25 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
 
 /* ---- elements ---------------------------------------------------------------------------------------------------- */
 
-static float float_of_bits(uint32_t bits)
-{
-	float x;
-
-	memcpy(&x, &bits, 4);
-	return x;
-}
-
-static float float_of_half(uint16_t h)
-{
-	uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, frac = h & 0x3ff;
-
-	if (exp == 31)
-		return float_of_bits(sign | 0x7f800000u | frac << 13);
-	if (exp)
-		return float_of_bits(sign | (exp + 112) << 23 | frac << 13);
-	float tiny = (float)frac * 0x1p-24f;
-	return sign ? -tiny : tiny;
-}
-
 /* Elements as they lie in the file: every machine we build for is little-endian, as the format is. */
 int safetensors_floats(const struct safetensors *s, const struct safetensors_entry *e, float *out)
 {
-	uint16_t h;
-
 	if (!strcmp(e->dtype, "F32")) {
 		if (e->count)
 			memcpy(out, e->data, (size_t)e->count * sizeof(float));
 		return 0;
 	}
-	if (!strcmp(e->dtype, "BF16")) {
-		for (uint64_t i = 0; i < e->count; i++) {
-			memcpy(&h, e->data + 2 * i, 2);
-			out[i] = float_of_bits((uint32_t)h << 16);
-		}
-		return 0;
-	}
-	if (!strcmp(e->dtype, "F16")) {
-		for (uint64_t i = 0; i < e->count; i++) {
-			memcpy(&h, e->data + 2 * i, 2);
-			out[i] = float_of_half(h);
-		}
+	if (!strcmp(e->dtype, "BF16") || !strcmp(e->dtype, "F16")) {
+		elements_widen(out, e->data, e->dtype, (size_t)e->count);
 		return 0;
 	}
 	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", s->path,
 		       e->name, e->dtype);
+}
+
+void safetensors_drop(const struct safetensors *s, const uint8_t *data, size_t len)
+{
+	fs_map_drop(&s->map, (size_t)(data - s->map.data), len);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -319,7 +292,7 @@ static int in_order(const void *a, const void *b, void *list)
 	return i != j ? (i > j ? -1 : 1) : strcmp(x->name, y->name);
 }
 
-static uint64_t bytes_of(const struct safetensors_out *t)
+uint64_t safetensors_out_bytes(const struct safetensors_out *t)
 {
 	uint64_t n = (uint64_t)dtype_bits(dtype_of(t)) / 8;
 
@@ -346,8 +319,8 @@ static void add_header(struct buf *b, const struct safetensors_out *list, const 
 		for (int d = 0; d < t->n_dims; d++)
 			buf_addf(b, "%s%lld", d ? "," : "", (long long)t->dims[d]);
 		buf_addf(b, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
-			 (unsigned long long)(at + bytes_of(t)));
-		at += bytes_of(t);
+			 (unsigned long long)(at + safetensors_out_bytes(t)));
+		at += safetensors_out_bytes(t);
 	}
 	buf_addc(b, '}');
 	while (b->len % 8)
@@ -367,7 +340,7 @@ static int write_file(struct fs_temp *f, const struct safetensors_out *list, con
 		rc = fs_temp_write(f, header->data, header->len);
 	for (size_t i = 0; !rc && i < n; i++) { /* as they lie in memory, see above */
 		const void *p = data(order[i], arg);
-		rc = p ? fs_temp_write(f, p, (size_t)bytes_of(&list[order[i]])) : ERR_IO;
+		rc = p ? fs_temp_write(f, p, (size_t)safetensors_out_bytes(&list[order[i]])) : ERR_IO;
 	}
 	return rc;
 }

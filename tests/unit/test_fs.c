@@ -328,6 +328,53 @@ static void test_fs_map__views_files_only(void **state)
 	free(empty);
 }
 
+/* Pages of the mapping that are in this process, of all of its length. */
+static size_t resident_kib(const struct fs_map *m)
+{
+	struct buf text = BUF_INIT(16 << 20);
+	char start[32];
+	size_t kib = 0;
+
+	snprintf(start, sizeof(start), "%llx-", (unsigned long long)(uintptr_t)m->data);
+	FILE *f = fopen("/proc/self/smaps", "r");
+	assert_non_null(f);
+	char line[512];
+	while (fgets(line, sizeof(line), f))
+		buf_adds(&text, line);
+	fclose(f);
+	const char *at = strstr(buf_str(&text), start);
+	assert_non_null(at);
+	at = strstr(at, "\nRss:");
+	assert_non_null(at);
+	kib = strtoul(at + 5, NULL, 10);
+	buf_release(&text);
+	return kib;
+}
+
+static void test_fs_map_drop__pages_go_and_come_back(void **state)
+{
+	enum { LEN = (1 << 20) + 100 };
+	char *path = path_join(*state, "large"), *bytes = mem_alloc(LEN);
+	struct fs_map m;
+
+	memset(bytes, 'x', LEN);
+	bytes[LEN - 1] = 'z';
+	assert_int_equal(fs_write(path, bytes, LEN), 0);
+	assert_int_equal(fs_map_open(&m, path), 0);
+	assert_memory_equal(m.data, bytes, LEN);
+	assert_true(resident_kib(&m) >= LEN / 1024);
+	fs_map_drop(&m, 10, LEN - 20);
+	assert_true(resident_kib(&m) < 256);
+	assert_memory_equal(m.data, bytes, LEN); /* it can still be read */
+	fs_map_drop(&m, 0, LEN);
+	fs_map_drop(&m, 100, 0);
+	fs_map_drop(&m, LEN, 0);
+	assert_memory_equal(m.data, bytes, LEN);
+	fs_map_close(&m);
+	free(path);
+	free(bytes);
+}
+
 static void test_fs_temp_dir__is_private(void **state)
 {
 	char *a, *b;
@@ -360,6 +407,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fs_list__is_sorted_and_stops, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_copy__and_rename, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_map__views_files_only, make_tmp, remove_tmp),
+		cmocka_unit_test_setup_teardown(test_fs_map_drop__pages_go_and_come_back, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp_dir__is_private, make_tmp, remove_tmp),
 	};
 
