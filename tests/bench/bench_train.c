@@ -1,9 +1,9 @@
-/* bench_train.c: the time of a training step of a Hugging Face folder; bench_torch_train.py is its twin.
+/* bench_train.c: the time of a training step of a Hugging Face folder; bench_torch_train.py and bench_llmc.c are its twins.
  *
  * bench_train DIR [name=value …]: batch=4 length=64 steps=6 threads=0. Every step sees the same `batch` sequences of
- * length + 1 tokens from the small generator that the twin repeats, with their settings of AdamW: so the losses of
- * both must agree, and who does less work than the other is found out. The first step warms up and is not counted. Prints
- * one line of JSON. Built by: make build/bench/bench_train */
+ * length + 1 tokens from the small generator that the twins repeat, with their settings of AdamW: so the losses of the
+ * three must agree, and who does less work than the others is found out. The first step warms up and is not counted. Prints
+ * one line of JSON. Built by tests/bench/run against libassay.a. */
 #include <sys/resource.h>
 
 #include "base/base.h"
@@ -23,10 +23,9 @@ static int read_shape(struct shape *s, int argc, char **argv)
 	const struct {
 		const char *name;
 		int64_t *to;
-	} keys[] = { { "batch=", &s->batch },
-		     { "length=", &s->length },
-		     { "steps=", &s->steps },
-		     { "threads=", &s->threads } };
+	} keys[] = {
+		{ "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads }
+	};
 
 	if (argc < 2)
 		return err_set(ERR_USAGE, "which folder? bench_train DIR [batch=4 length=64 steps=6 threads=0]");
@@ -50,9 +49,9 @@ static void make_data(struct train_data *d, const struct shape *s, int vocab)
 
 	for (int64_t b = 0; b < s->batch; b++) {
 		int n = (int)s->length + 1;
-		struct train_example e = {
-			.ids = mem_array((size_t)n, sizeof(int32_t)), .counts = mem_array((size_t)n, 1), .n = n
-		};
+		struct train_example e = { .ids = mem_array((size_t)n, sizeof(int32_t)),
+					   .counts = mem_array((size_t)n, 1),
+					   .n = n };
 		for (int i = 0; i < n; i++) {
 			x = (x * 1103515245u + 12345u) & 0x7fffffffu;
 			e.ids[i] = (int32_t)((x >> 8) % (uint32_t)vocab);
@@ -125,7 +124,7 @@ static int bench(const char *dir, const struct shape *s)
 	o.max_steps = s->steps;
 	rc = train_run(m, &data, &o, &hooks, &result);
 	if (!rc && seen.uneven)
-		rc = err_set(ERR_INPUT, "%lld steps were not of %lld tokens", (long long)seen.uneven,
+		rc = err_set(ERR_BUG, "%lld steps were not of %lld tokens", (long long)seen.uneven,
 			     (long long)seen.tokens);
 	if (!rc)
 		print(s, m, &seen);
