@@ -1,7 +1,7 @@
 /* kernels.h: arithmetic on device memory, behind one table a back end.
  *
  * A back end is memory (alloc, upload, download), order (sync) and operations. "cpu_ref" is the specification in plain
- * loops; "cpu" is the fast one (BLIS and OpenMP); "cuda:N" comes from libassay-cuda.so. The three tables list the same
+ * loops; "cpu" is the fast one (own kernels, or BLIS, and OpenMP); "cuda:N" comes from libassay-cuda.so. The three tables list the same
  * operations in the same order.
  *
  * Letters, everywhere: T rows (tokens of a packed batch), C hidden width, H query heads, K key/value heads, D head
@@ -74,7 +74,7 @@ struct kernels_adamw {
 
 struct backend {
 	const char *name;     /* "cpu" */
-	const char *numerics; /* the class of its bits: "cpu-1/f32/x86-64-v3": name-kernel version/types/instructions */
+	const char *numerics; /* the class of its bits: "cpu-2/f32/x86-64-v3": name-kernel version/types/instructions */
 	int threads;
 
 	/* memory: 64-byte aligned, zeroed. alloc gives ERR_UNAVAILABLE with the size in the text */

@@ -327,14 +327,11 @@ static int read_config(struct model_config *config, json_t **source, const char 
 	return rc;
 }
 
-int model_folder_params(const char *dir, uint64_t *params)
+int model_folder_config(struct model_config *out, const char *dir)
 {
-	struct model_config config;
 	json_t *source = NULL;
-	int rc = read_config(&config, &source, dir);
+	int rc = read_config(out, &source, dir);
 
-	if (!rc)
-		*params = model_config_params(&config);
 	json_decref(source);
 	return rc;
 }

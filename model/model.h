@@ -83,7 +83,7 @@ struct model_config {          /* the members of config.json that the arithmetic
 /* ERR_INPUT names the key that is wrong or that asks for arithmetic which is not built. */
 int model_config_parse(struct model_config *out, const json_t *config, const char *name);
 uint64_t model_config_params(const struct model_config *c);
-int model_folder_params(const char *dir, uint64_t *params); /* of its config.json */
+int model_folder_config(struct model_config *out, const char *dir); /* its config.json, parsed */
 
 struct model;
 struct model_load {
@@ -171,7 +171,6 @@ struct train_options {
 	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens */
 	uint64_t seed;
 	bool checkpointing; /* keep one array a layer and compute the rest twice */
-	struct lora_options lora; /* rank 0: all weights are trained */
 	bool dpo;                 /* examples are pairs (struct train_example.pair) */
 	double dpo_beta;
 	bool count_first;   /* divide the loss as transformers' Trainer does: the first token of a text counts as one */
@@ -181,8 +180,8 @@ struct train_options {
 	const struct train_data *validation; /* NULL: none; borrowed */
 };
 /* learning_rate 3e-4, min_lr_ratio 0, weight_decay 0.01 (matrices only), betas 0.9 and 0.95, eps 1e-8, clip 1 (0:
- * none), cosine, warmup_ratio 0.03, epochs 1, batch_tokens 4096, seed 1234, dpo_beta 0.1; of LoRA alpha 16 and dropout 0
- * where its rank is set. Of n tokens of an example n - 1 are rows of a batch: these are what batch_tokens, micro_tokens
+ * none), cosine, warmup_ratio 0.03, epochs 1, batch_tokens 4096, seed 1234, dpo_beta 0.1. What is
+ * trained is the model's to say: its factors of LoRA where it has them, else all of it. Of n tokens of an example n - 1 are rows of a batch: these are what batch_tokens, micro_tokens
  * and struct train_step count. */
 void train_options_init(struct train_options *o);
 

@@ -48,7 +48,6 @@ void train_options_init(struct train_options *o)
 		.micro_tokens = 0,
 		.seed = 1234,
 		.dpo_beta = 0.1,
-		.lora = { .alpha = 16 },
 	};
 }
 

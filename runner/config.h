@@ -107,6 +107,7 @@ const char *config_alias(const struct config *c, const char *branch);           
 int config_set(struct config *c, const char *assignment);
 void config_finetune_init(struct config_finetune *f); /* the defaults */
 /* Are factors trained over a frozen base, which has this shape? Not where the weights are fresh. */
+struct lora_options config_lora(const struct config_finetune *f); /* borrowed from f */
 bool config_is_lora(const struct config *c, const struct model_config *base);
 
 #endif

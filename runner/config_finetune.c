@@ -232,14 +232,6 @@ static const char *const training_keys[] = {
 	"beta",         "count",
 };
 
-/* What the configuration can say and this version's training cannot do. */
-static int refuse_unbuilt(const struct config_finetune *f, const struct yaml *y, const json_t *v)
-{
-	if (f->dpo && (f->validation.n || f->validation_split > 0))
-		return yaml_error(y, v, "objective", "validation data for objective: dpo are not built yet");
-	return 0;
-}
-
 static void set_defaults(struct config_finetune *f)
 {
 	train_options_init(&f->train);
@@ -253,10 +245,9 @@ static int parse_keys(struct config_finetune *f, const struct yaml *y, const jso
 {
 	int rc;
 
-	if ((rc = parse_train_options(f, y, v)) || (rc = parse_method(f, y, v)) || (rc = parse_objective(f, y, v)) ||
-	    (rc = parse_validation(f, y, v)))
+	if ((rc = parse_train_options(f, y, v)) || (rc = parse_method(f, y, v)) || (rc = parse_objective(f, y, v)))
 		return rc;
-	return refuse_unbuilt(f, y, v);
+	return parse_validation(f, y, v);
 }
 
 int config_parse_finetune(struct config_finetune *f, const struct yaml *y, json_t *root)
@@ -285,6 +276,11 @@ bool config_is_lora(const struct config *c, const struct model_config *base)
 
 	return c->base.kind != BASE_INIT &&
 	       (method == METHOD_LORA || (method == METHOD_AUTO && model_config_params(base) > LORA_FROM));
+}
+
+struct lora_options config_lora(const struct config_finetune *f)
+{
+	return (struct lora_options){ f->rank, f->alpha, f->lora_dropout, f->targets.n ? f->targets.items : NULL };
 }
 
 void config_finetune_init(struct config_finetune *f)

@@ -302,8 +302,7 @@ static int plan_training(struct run *run, struct work *w, const struct budget *b
 	p->full = !config_is_lora(run->product, &w->config);
 	run->method = p->full ? "full" : "lora";
 	if (!p->full)
-		p->lora = (struct lora_options){ f->rank, f->alpha, f->lora_dropout,
-						 f->targets.n ? f->targets.items : NULL };
+		p->lora = config_lora(f);
 	p->micro_tokens = f->train.micro_tokens ? f->train.micro_tokens : f->train.batch_tokens;
 	rc = memory_of(&run->memory_train, w);
 	return rc || fits(&run->memory_train, budget) ? rc : too_large(w, &run->memory_train, budget);

@@ -15,24 +15,11 @@
 
 /* ---- options ---------------------------------------------------------------------------------------------------------------- */
 
-#define LORA_FROM 1000000000u /* parameters above which all of them are not trained unless that is asked for */
-
-static bool wants_lora(const struct config_finetune *f, uint64_t params)
-{
-	return f->present && (f->method == METHOD_LORA || (f->method == METHOD_AUTO && params > LORA_FROM));
-}
-
-/* The configuration's words as the engine's options; targets end in NULL and are the caller's to free. */
-static struct train_options train_options_of(const struct config_finetune *f, const char ***targets)
+/* The configuration's words as the engine's options. */
+static struct train_options train_options_of(const struct config_finetune *f)
 {
 	struct train_options o = f->train;
 
-	*targets = NULL;
-	if (f->targets.n) {
-		*targets = mem_array(f->targets.n + 1, sizeof(**targets));
-		memcpy(*targets, f->targets.items, f->targets.n * sizeof(**targets));
-	}
-	o.lora = (struct lora_options){ f->rank, f->alpha, f->lora_dropout, *targets };
 	o.checkpointing = f->checkpointing;
 	o.dpo = f->dpo;
 	o.dpo_beta = f->beta;
@@ -156,16 +143,16 @@ static int export_adapter(struct run *run, const char *work, char **out)
 
 static int load_base(struct run *run, const char *base, const char *work, struct model **model)
 {
-	const struct config_finetune *f = &run->product->finetune;
+	struct model_config config;
 	char *adapter = NULL;
-	uint64_t params = 0;
 	int rc = export_adapter(run, work, &adapter);
 
 	if (rc == 0)
-		rc = model_folder_params(base, &params);
+		rc = model_folder_config(&config, base);
 	if (rc == 0)
-		rc = model_load(model, base, run->backend,
-				&(struct model_load){ .train = !wants_lora(f, params), .adapter = adapter });
+		rc = model_load(
+			model, base, run->backend,
+			&(struct model_load){ .train = !config_is_lora(run->product, &config), .adapter = adapter });
 	free(adapter);
 	return rc;
 }
@@ -316,21 +303,15 @@ static int finetune(struct run *run, struct model *model, const struct tokenizer
 		    const char *out)
 {
 	const struct config_finetune *f = &run->product->finetune;
-	bool lora = wants_lora(f, model_config_params(model_config(model)));
-	const char **targets;
-	struct train_options o = train_options_of(f, &targets);
-	int rc = 0;
+	bool lora = config_is_lora(run->product, model_config(model));
+	struct train_options o = train_options_of(f);
+	struct lora_options factors = config_lora(f);
+	int rc = lora ? model_add_lora(model, &factors, o.seed) : 0;
 
-	if (lora && run->product->base.kind == BASE_INIT)
-		rc = err_hint(err_set(ERR_INPUT, "finetune.method: lora needs a trained base, and base.init is fresh"),
-			      "use method: full");
-	if (rc == 0 && lora)
-		rc = model_add_lora(model, &o.lora, o.seed);
 	if (rc == 0)
 		rc = train(run, model, tok, &o, lora, work, out);
 	if (rc == 0 && lora && f->export_adapter)
 		rc = save_adapter(run, model, out);
-	free(targets);
 	return rc;
 }
 

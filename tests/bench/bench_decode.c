@@ -8,6 +8,7 @@
  * tests/bench/run against libassay.a. */
 #include "base/base.h"
 #include "model/model.h"
+#include "tests/bench/bench_args.h"
 
 struct shape {
 	int64_t prompt, tokens, rounds, threads;
@@ -15,24 +16,11 @@ struct shape {
 
 static int read_shape(struct shape *s, int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		int64_t *to;
-	} keys[] = { { "prompt=", &s->prompt },
-		     { "tokens=", &s->tokens },
-		     { "rounds=", &s->rounds },
-		     { "threads=", &s->threads } };
+	const struct bench_arg args[] = { { "prompt=", &s->prompt }, { "tokens=", &s->tokens }, { "rounds=", &s->rounds }, { "threads=", &s->threads } };
+	int rc = bench_args(args, ARRAY_LEN(args), argc, argv);
 
-	if (argc < 2)
-		return err_set(ERR_USAGE, "which folder? bench_decode DIR [prompt=8 tokens=128 rounds=3 threads=0]");
-	for (int i = 2; i < argc; i++) {
-		size_t k = 0;
-		while (k < ARRAY_LEN(keys) && strncmp(argv[i], keys[k].name, strlen(keys[k].name)))
-			k++;
-		if (k == ARRAY_LEN(keys))
-			return err_set(ERR_USAGE, "what is %s?", argv[i]);
-		*keys[k].to = strtoll(argv[i] + strlen(keys[k].name), NULL, 10);
-	}
+	if (rc)
+		return rc;
 	if (s->prompt < 1 || s->tokens < 1 || s->rounds < 1)
 		return err_set(ERR_USAGE, "prompt, tokens and rounds are at least 1");
 	return 0;

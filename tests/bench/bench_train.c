@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "model/model.h"
+#include "tests/bench/bench_args.h"
 
 struct shape {
 	int64_t batch, length, steps, threads;
@@ -20,23 +21,11 @@ struct seen { /* what the hook collects */
 
 static int read_shape(struct shape *s, int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		int64_t *to;
-	} keys[] = {
-		{ "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads }
-	};
+	const struct bench_arg args[] = { { "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads } };
+	int rc = bench_args(args, ARRAY_LEN(args), argc, argv);
 
-	if (argc < 2)
-		return err_set(ERR_USAGE, "which folder? bench_train DIR [batch=4 length=64 steps=6 threads=0]");
-	for (int i = 2; i < argc; i++) {
-		size_t k = 0;
-		while (k < ARRAY_LEN(keys) && strncmp(argv[i], keys[k].name, strlen(keys[k].name)))
-			k++;
-		if (k == ARRAY_LEN(keys))
-			return err_set(ERR_USAGE, "what is %s?", argv[i]);
-		*keys[k].to = strtoll(argv[i] + strlen(keys[k].name), NULL, 10);
-	}
+	if (rc)
+		return rc;
 	if (s->batch < 1 || s->length < 1 || s->steps < 2)
 		return err_set(ERR_USAGE, "batch and length are at least 1, steps at least 2");
 	return 0;

@@ -79,6 +79,12 @@ config "data: data/pairs.jsonl" "objective: dpo" "beta: 0.5" "max_steps: 10" "le
 run "preferences"
 is "the first loss is ln 2" "$(jq '.training.first_loss - 0.693147 | fabs < 1e-4' record.json)" true
 is "and falls" "$(jq '.training.last_loss < .training.first_loss' record.json)" true
+head -n 4 data/pairs.jsonl >data/held.jsonl
+config "data: data/pairs.jsonl" "objective: dpo" "max_steps: 10" "learning_rate: 1e-4" "validation: data/held.jsonl" "eval_every: 5"
+run "preferences with held-out ones"
+is "two losses, of preferences" "$(jq -c '.training.validation | [length, (map(.[1] > 0 and .[1] < 0.7) | all)]' record.json)" '[2,true]'
+config "data: data/pairs.jsonl" "objective: dpo" "max_steps: 2" "validation: data/val.jsonl"
+check "held-out texts are no preferences" 65 assay run
 config "data: data/train.jsonl" "objective: dpo" "max_steps: 2"
 check "texts are no preferences" 65 assay run
 has "are no preferences"

@@ -109,7 +109,7 @@ same "the reference has exactly the keys that are read" keys described
 
 # Defaults of the training, as model/train.c sets them.
 sed -n '/^void train_options_init/,/^}/s/^\t\t\.\([a-z0-9_]*\) = "\{0,1\}\([^",]*\)"\{0,1\},$/\1 \2/p' "$ROOT/model/train.c" |
-	grep -v '^eps \|^max_steps \|^warmup_steps \|^dpo_beta \|^lora ' >defaults # the last two: set by config_finetune.c
+	grep -v '^eps \|^max_steps \|^warmup_steps \|^dpo_beta ' >defaults # the last: finetune.beta
 is "the sources have defaults" "$([ "$(wc -l <defaults)" -ge 10 ] && echo yes)" yes
 while read -r key value; do
 	awk -F ' \\| ' -v k="| \`finetune.$key\`" '$1 == k {gsub(/`/, "", $3); print $3}' "$REF" | grep -q "^$value\( \|\$\)" ||

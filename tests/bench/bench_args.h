@@ -1,0 +1,28 @@
+/* bench_args.h: name=value arguments of the bench programs, whole numbers all. */
+#ifndef TESTS_BENCH_ARGS_H
+#define TESTS_BENCH_ARGS_H
+
+#include "base/base.h"
+
+struct bench_arg {
+	const char *name; /* with its '=' */
+	int64_t *to;
+};
+
+/* argv[1] is a folder, which is the caller's to read; the rest are arguments. */
+static inline int bench_args(const struct bench_arg *args, size_t n, int argc, char **argv)
+{
+	if (argc < 2)
+		return err_set(ERR_USAGE, "which folder? See the head of the source for the arguments");
+	for (int i = 2; i < argc; i++) {
+		size_t k = 0;
+		while (k < n && strncmp(argv[i], args[k].name, strlen(args[k].name)))
+			k++;
+		if (k == n)
+			return err_set(ERR_USAGE, "what is %s?", argv[i]);
+		*args[k].to = strtoll(argv[i] + strlen(args[k].name), NULL, 10);
+	}
+	return 0;
+}
+
+#endif
