@@ -18,8 +18,8 @@ bool text_is_mark(uint32_t cp); /* takes no column of its own (the common ranges
 
 enum text_cut { TEXT_HEAD, TEXT_TAIL }; /* which part stays when it is too long */
 /* Adds s cleaned and cut to max code points ("…" stands for what went). Spaces at either end are shown as U+2423. */
-void text_show(struct buf *out, const char *s, size_t max, enum text_cut cut);
-/* As text_show, but spaces stay as they are: for sentences. */
+void text_show(struct buf *out, const char *s, size_t len, size_t max, enum text_cut cut);
+/* As text_show, for a text that ends at its first NUL; spaces stay as they are: for sentences. */
 void text_clean(struct buf *out, const char *s, size_t max);
 
 /* Decimals that show a pair and its difference with two digits or more. NaN: not there. */

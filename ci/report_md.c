@@ -104,11 +104,11 @@ static void add_paragraph(struct buf *out, const char *s, size_t max)
 	buf_release(&clean);
 }
 
-static void add_code(struct buf *out, const char *s, size_t max, enum text_cut cut)
+static void add_code_bytes(struct buf *out, const char *s, size_t len, size_t max, enum text_cut cut)
 {
 	struct buf shown = BUF_INIT(PART_MAX);
 
-	text_show(&shown, s, max, cut);
+	text_show(&shown, s, len, max, cut);
 	if (!shown.len) {
 		buf_adds(out, "<em>empty</em>");
 	} else {
@@ -117,6 +117,19 @@ static void add_code(struct buf *out, const char *s, size_t max, enum text_cut c
 		buf_adds(out, "</code>");
 	}
 	buf_release(&shown);
+}
+
+static void add_code(struct buf *out, const char *s, size_t max, enum text_cut cut)
+{
+	add_code_bytes(out, s, strlen(s), max, cut);
+}
+
+/* A cell of a sample; an answer may hold NULs. */
+static void add_cell(struct buf *out, const json_t *sample, const char *key, enum text_cut cut)
+{
+	const json_t *text = json_object_get(sample, key);
+
+	add_code_bytes(out, json_get_text(sample, key, ""), json_string_length(text), CELL_POINTS, cut);
 }
 
 static void add_oid(struct buf *out, const char *oid)
@@ -368,13 +381,13 @@ static void part_samples(struct buf *out, const json_t *report)
 		buf_adds(out, "| ");
 		add_code(out, buf_str(&name), 60, TEXT_TAIL);
 		buf_adds(out, " | ");
-		add_code(out, json_get_text(s, "prompt", ""), CELL_POINTS, TEXT_TAIL);
+		add_cell(out, s, "prompt", TEXT_TAIL);
 		buf_adds(out, " | ");
-		add_code(out, json_get_text(s, "target", ""), CELL_POINTS, TEXT_HEAD);
+		add_cell(out, s, "target", TEXT_HEAD);
 		buf_adds(out, " | ");
-		add_code(out, json_get_text(s, "before", ""), CELL_POINTS, TEXT_HEAD);
+		add_cell(out, s, "before", TEXT_HEAD);
 		buf_adds(out, " \xe2\x86\x92 ");
-		add_code(out, json_get_text(s, "after", ""), CELL_POINTS, TEXT_HEAD);
+		add_cell(out, s, "after", TEXT_HEAD);
 		buf_adds(out, " |\n");
 		buf_release(&name);
 	}

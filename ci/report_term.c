@@ -399,28 +399,36 @@ static void write_table(const struct term *t, const json_t *report, const struct
 
 /* ---- what broke ---------------------------------------------------------------------------------------------------------- */
 
-static char *shown(const struct term *t, const char *s, int max, enum text_cut keep)
+static char *shown(const struct term *t, const char *s, size_t len, int max, enum text_cut keep)
 {
 	struct buf b = BUF_INIT(PART_MAX);
 	char *fit;
 
-	text_show(&b, s, 400, keep);
+	text_show(&b, s, len, 400, keep);
 	fit = cut(t, b.len ? buf_str(&b) : "(empty)", max, keep);
 	buf_release(&b);
 	return fit;
+}
+
+/* A member of a sample; an answer may hold NULs. */
+static char *shown_member(const struct term *t, const json_t *sample, const char *key, int max, enum text_cut keep)
+{
+	const json_t *text = json_object_get(sample, key);
+
+	return shown(t, json_get_text(sample, key, ""), json_string_length(text), max, keep);
 }
 
 static void write_sample(const struct term *t, const json_t *s, int id_width)
 {
 	int answer = t->width >= 110 ? 28 : t->width >= 76 ? 16 : 10, prompt_width;
 	char *name = mem_printf("%s/%s", json_get_text(s, "task", ""), json_get_text(s, "id", ""));
-	char *id = shown(t, name, id_width, TEXT_TAIL);
-	char *before = shown(t, json_get_text(s, "before", ""), answer, TEXT_HEAD);
-	char *after = shown(t, json_get_text(s, "after", ""), answer, TEXT_HEAD);
+	char *id = shown(t, name, strlen(name), id_width, TEXT_TAIL);
+	char *before = shown_member(t, s, "before", answer, TEXT_HEAD);
+	char *after = shown_member(t, s, "after", answer, TEXT_HEAD);
 	char *prompt;
 
 	prompt_width = t->width - 2 - id_width - 2 - 2 - columns(t, before) - 3 - columns(t, after);
-	prompt = shown(t, json_get_text(s, "prompt", ""), prompt_width, TEXT_TAIL);
+	prompt = shown_member(t, s, "prompt", prompt_width, TEXT_TAIL);
 	buf_adds(t->out, "  ");
 	paint(t, DIM, id);
 	pad(t, id_width - columns(t, id) + 2);
@@ -450,7 +458,7 @@ static void write_samples(const struct term *t, const json_t *report)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *s = json_array_get(broken, i);
 		char *name = mem_printf("%s/%s", json_get_text(s, "task", ""), json_get_text(s, "id", ""));
-		char *id = shown(t, name, id_max, TEXT_TAIL);
+		char *id = shown(t, name, strlen(name), id_max, TEXT_TAIL);
 
 		id_width = columns(t, id) > id_width ? columns(t, id) : id_width;
 		free(name);

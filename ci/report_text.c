@@ -78,13 +78,6 @@ uint32_t text_next(struct text_scan *t)
 	return 0;
 }
 
-static struct text_scan scan_of(const char *s)
-{
-	size_t len = s ? strnlen(s, TEXT_INPUT_MAX) : 0;
-
-	return (struct text_scan){ .s = s ? s : "", .len = len };
-}
-
 static void add_point(struct buf *out, uint32_t cp)
 {
 	char utf8[4];
@@ -93,9 +86,9 @@ static void add_point(struct buf *out, uint32_t cp)
 }
 
 /* All points of s, cleaned; yours. */
-static uint32_t *points_of(const char *s, size_t *n)
+static uint32_t *points_of(const char *s, size_t len, size_t *n)
 {
-	struct text_scan t = scan_of(s);
+	struct text_scan t = { .s = s, .len = len < TEXT_INPUT_MAX ? len : TEXT_INPUT_MAX };
 	uint32_t *points = mem_array(t.len + 1, sizeof(*points));
 	uint32_t cp;
 
@@ -105,10 +98,10 @@ static uint32_t *points_of(const char *s, size_t *n)
 	return points;
 }
 
-void text_show(struct buf *out, const char *s, size_t max, enum text_cut cut)
+void text_show(struct buf *out, const char *s, size_t len, size_t max, enum text_cut cut)
 {
 	size_t n, from = 0, to;
-	uint32_t *points = points_of(s, &n);
+	uint32_t *points = points_of(s, len, &n);
 
 	for (size_t i = 0; i < n && points[i] == ' '; i++)
 		points[i] = CP_OPEN_BOX;
@@ -131,7 +124,7 @@ void text_show(struct buf *out, const char *s, size_t max, enum text_cut cut)
 void text_clean(struct buf *out, const char *s, size_t max)
 {
 	size_t n;
-	uint32_t *points = points_of(s, &n);
+	uint32_t *points = points_of(s, s ? strlen(s) : 0, &n);
 	size_t to = n > max ? (max ? max - 1 : 0) : n;
 
 	for (size_t i = 0; i < to; i++)

@@ -31,7 +31,8 @@ struct generate_until {
 	bool chat; /* the prompt came out of chat() */
 };
 struct generated {
-	char *text; /* the caller's to free */
+	char *text; /* the caller's to free; may hold NULs */
+	size_t len;
 	int tokens;
 };
 struct scorer_watch { /* is told now and then how many of a call's requests are through */
@@ -90,6 +91,7 @@ struct metric {
 struct sample {
 	char *id; /* unique in the task: the document's "id" if it has one, else its row number */
 	char *prompt, *target, *response; /* cut to some KB for the record */
+	size_t response_len;              /* what a model wrote may hold NULs */
 	char doc_hash[17], prompt_hash[17];
 };
 struct task_result {

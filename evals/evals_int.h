@@ -90,7 +90,8 @@ struct instance {                        /* a document as requests */
 struct outcome {
 	const struct instance *in;
 	const struct loglik_result *ll; /* n_choices of them; one for LOGLIK and ROLLING */
-	const char *text;               /* GENERATE */
+	const char *text;               /* GENERATE; may hold NULs */
+	size_t len;
 };
 struct metric_kind; /* a row of the table in metrics.c */
 struct task_metric {
@@ -164,6 +165,6 @@ int generate_until_run(struct eval_run *run, const struct task *t, struct task_r
 /* ---- samples.c --------------------------------------------------------------------------------------------------- */
 
 void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,
-		 const char *response);
+		 const char *response, size_t response_len);
 
 #endif

@@ -18,23 +18,27 @@ struct block {
 	const struct task *t;
 };
 
-static void cut_at_stops(char *text, char *const *until)
+/* What of a text stands before all stops. */
+static size_t len_to_stops(const struct generated *g, char *const *until)
 {
+	size_t len = g->len;
+
 	for (size_t i = 0; until[i]; i++) {
-		char *at = strstr(text, until[i]);
+		const char *at = memmem(g->text, len, until[i], strlen(until[i]));
 
 		if (at)
-			*at = 0;
+			len = (size_t)(at - g->text);
 	}
+	return len;
 }
 
-static int score_text(const struct task *t, struct task_result *r, size_t doc, const struct instance *in, char *text)
+static int score_text(const struct task *t, struct task_result *r, size_t doc, const struct instance *in,
+		      const struct generated *g)
 {
-	struct outcome o = { in, NULL, text };
+	struct outcome o = { .in = in, .text = g->text, .len = len_to_stops(g, t->until) };
 	int rc = 0;
 
-	cut_at_stops(text, t->until);
-	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, in->targets[0], text);
+	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, in->targets[0], o.text, o.len);
 	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
 		double weight;
 
@@ -86,7 +90,7 @@ static int block_run(struct eval_run *run, const struct task *t, struct task_res
 		if (!rc && !out[i].text)
 			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", t->name);
 		if (!rc)
-			rc = score_text(t, r, first + i, &in[i], out[i].text);
+			rc = score_text(t, r, first + i, &in[i], &out[i]);
 		free(out[i].text);
 		instance_release(&in[i]);
 	}

@@ -58,7 +58,7 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t d
 	char *response = block_response(t, o);
 	int rc = 0;
 
-	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response);
+	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response, strlen(response));
 	free(response);
 	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
 		double weight = 1;
@@ -92,7 +92,7 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 		err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[b->first].id,
 			    t->eval.docs[b->first + b->n - 1].id);
 	for (size_t i = 0; i < b->n && !rc; i++) {
-		struct outcome o = { &b->docs[i], b->results + at, NULL };
+		struct outcome o = { .in = &b->docs[i], .ll = b->results + at };
 
 		rc = block_score_doc(t, r, b->first + i, &o);
 		at += t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices;

@@ -175,18 +175,18 @@ int metric_direction(const char *name, bool *binary)
 
 /* ---- exact_match ------------------------------------------------------------------------------------------------- */
 
-/* Every match of code in s replaced, in place of *s. */
-static int replace_all(char **s, pcre2_code *code, const char *with, uint32_t options)
+/* Every match of code in s replaced. */
+static int replace_all(struct buf *s, pcre2_code *code, const char *with, uint32_t options)
 {
 	pcre2_match_context *limits = pcre2_match_context_create(NULL);
-	size_t len = strlen(*s), size = 3 * len + 64; /* one code point to one: at most 3 bytes for 1 */
+	size_t size = 3 * s->len + 64; /* one code point to one: at most 3 bytes for 1 */
 	PCRE2_SIZE got = size;
 	char *out = mem_alloc(size);
 	PCRE2_UCHAR why[128];
 	int n;
 
 	pcre2_set_match_limit(limits, REGEX_STEPS);
-	n = pcre2_substitute(code, (PCRE2_SPTR)*s, len, 0, PCRE2_SUBSTITUTE_GLOBAL | options, NULL, limits,
+	n = pcre2_substitute(code, (PCRE2_SPTR)buf_str(s), s->len, 0, PCRE2_SUBSTITUTE_GLOBAL | options, NULL, limits,
 			     (PCRE2_SPTR)with, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)out, &got);
 	pcre2_match_context_free(limits);
 	if (n < 0) {
@@ -194,27 +194,29 @@ static int replace_all(char **s, pcre2_code *code, const char *with, uint32_t op
 		pcre2_get_error_message(n, why, sizeof(why));
 		return err_set(ERR_INPUT, "exact_match: a regular expression gave up: %s", (char *)why);
 	}
-	free(*s);
-	*s = out;
+	buf_clear(s);
+	buf_add(s, out, got);
+	free(out);
 	return 0;
 }
 
-static void drop_bytes(char *s, const char *from, const char *to)
+static void drop_bytes(struct buf *s, const char *from, const char *to)
 {
-	char *w = s;
+	size_t kept = 0;
 
-	for (; *s; s++) {
+	for (size_t at = 0; at < s->len; at++) {
+		char c = s->data[at];
 		bool drop = false;
 
 		for (size_t i = 0; from[i]; i++)
-			drop |= *s >= from[i] && *s <= to[i];
+			drop |= c >= from[i] && c <= to[i];
 		if (!drop)
-			*w++ = *s;
+			s->data[kept++] = c;
 	}
-	*w = 0;
+	s->len = kept;
 }
 
-static int exact_normal(char **s, const struct task_metric *m)
+static int exact_normal(struct buf *s, const struct task_metric *m)
 {
 	int rc = 0;
 
@@ -223,23 +225,15 @@ static int exact_normal(char **s, const struct task_metric *m)
 	if (!rc && m->ignore_case)
 		rc = replace_all(s, m->any->code, "\\L$0", PCRE2_SUBSTITUTE_EXTENDED);
 	if (!rc && m->ignore_punctuation)
-		drop_bytes(*s, "!:[{", "/@`~");
+		drop_bytes(s, "!:[{", "/@`~");
 	if (!rc && m->ignore_numbers)
-		drop_bytes(*s, "0", "9");
+		drop_bytes(s, "0", "9");
 	return rc;
-}
-
-static char *repaired(const char *s)
-{
-	struct buf out = BUF_INIT(BUF_NOLIMIT);
-
-	utf8_repair(&out, s, strlen(s));
-	return buf_take(&out);
 }
 
 static int score_exact(const struct task_metric *m, const struct outcome *o, double *score)
 {
-	char *said, *right;
+	struct buf said = BUF_INIT(BUF_NOLIMIT), right = BUF_INIT(BUF_NOLIMIT);
 	int rc;
 
 	*score = 0;
@@ -249,16 +243,17 @@ static int score_exact(const struct task_metric *m, const struct outcome *o, dou
 				*score = 1;
 		return 0;
 	}
-	said = repaired(o->text);
+	utf8_repair(&said, o->text, o->len);
 	rc = exact_normal(&said, m);
 	for (size_t i = 0; i < o->in->n_targets && !rc; i++) {
-		right = repaired(o->in->targets[i]);
+		buf_clear(&right);
+		utf8_repair(&right, o->in->targets[i], strlen(o->in->targets[i]));
 		rc = exact_normal(&right, m);
-		if (!rc && strcmp(said, right) == 0)
+		if (!rc && said.len == right.len && memcmp(buf_str(&said), buf_str(&right), said.len) == 0)
 			*score = 1;
-		free(right);
 	}
-	free(said);
+	buf_release(&right);
+	buf_release(&said);
 	return rc;
 }
 

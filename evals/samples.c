@@ -19,13 +19,14 @@ enum { TEXT_MAX = 4096, METRICS_MAX = 64, SAMPLES_MAX = 50000000 };
 
 /* ---- one sample -------------------------------------------------------------------------------------------------- */
 
-/* At most TEXT_MAX bytes of s, cut between code points; the head, or (tail) the end, where a prompt has its question. */
-static char *cut_text(const char *s, bool tail)
+/* At most TEXT_MAX bytes of s, cut between code points; the head, or (tail) the end, where a prompt has its question.
+ * *kept (may be NULL): the bytes of what is given back. */
+static char *cut_text(const char *s, size_t s_len, bool tail, size_t *kept)
 {
 	struct buf out = BUF_INIT(BUF_NOLIMIT), whole = BUF_INIT(BUF_NOLIMIT);
 	size_t len, at = 0, n;
 
-	utf8_repair(&whole, s, strlen(s));
+	utf8_repair(&whole, s, s_len);
 	len = n = whole.len;
 	if (len > TEXT_MAX) {
 		n = TEXT_MAX;
@@ -43,6 +44,8 @@ static char *cut_text(const char *s, bool tail)
 	if (len > TEXT_MAX && !tail)
 		buf_addf(&out, " [%zu bytes more]", len - n);
 	buf_release(&whole);
+	if (kept)
+		*kept = out.len;
 	return buf_take(&out);
 }
 
@@ -56,15 +59,15 @@ static void short_hash(char out[17], struct digest d)
 }
 
 void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,
-		 const char *response)
+		 const char *response, size_t response_len)
 {
 	struct buf text = BUF_INIT(BUF_NOLIMIT);
 	struct digest_ctx *c = digest_new();
 
 	s->id = mem_str(d->id);
-	s->prompt = cut_text(in->context, true);
-	s->target = cut_text(target, false);
-	s->response = cut_text(response, false);
+	s->prompt = cut_text(in->context, strlen(in->context), true, NULL);
+	s->target = cut_text(target, strlen(target), false, NULL);
+	s->response = cut_text(response, response_len, false, &s->response_len);
 	json_add(&text, d->value);
 	short_hash(s->doc_hash, digest_bytes(buf_str(&text), text.len));
 	digest_text(c, in->context);
@@ -130,13 +133,15 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 {
 	const struct sample *s = &t->samples[i];
 	json_t *line = json_object(), *scores = json_array(), *weights = json_array();
-	const char *const names[] = { "id", "prompt", "target", "response" };
-	const char *const texts[] = { s->id, s->prompt, s->target, s->response };
+	const char *const names[] = { "id", "prompt", "target" };
+	const char *const texts[] = { s->id, s->prompt, s->target };
 	bool weighted = false;
 
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		if (texts[k])
 			json_object_set_new(line, names[k], json_new_text(texts[k], strlen(texts[k])));
+	if (s->response)
+		json_object_set_new(line, "response", json_new_text(s->response, s->response_len));
 	if (*s->doc_hash)
 		json_object_set_new(line, "doc_hash", json_string(s->doc_hash));
 	if (*s->prompt_hash)
@@ -272,6 +277,7 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 {
 	struct task_result *t = r->t;
 	const json_t *scores = json_object_get(v, "scores"), *weights = json_object_get(v, "weights");
+	const json_t *response = json_object_get(v, "response");
 	struct sample *s;
 
 	if (r->rows == t->n)
@@ -281,7 +287,8 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 		return ERR_INPUT;
 	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
 	s->target = mem_str(json_get_text(v, "target", NULL));
-	s->response = mem_str(json_get_text(v, "response", NULL));
+	s->response_len = json_string_length(response);
+	s->response = json_is_string(response) ? mem_strn(json_string_value(response), s->response_len) : NULL;
 	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
 	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));
 	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)

@@ -349,10 +349,10 @@ static void give_result(struct job *j, size_t req, const int32_t *ids, size_t n,
 			*at = '\0';
 		}
 	}
+	r->len = text.len;
 	r->tokens = (int)n;
 	r->finish = why;
-	r->text = text.data ? buf_take(&text) : mem_str("");
-	buf_release(&text);
+	r->text = buf_take(&text);
 	j->n_done++;
 }
 
@@ -471,7 +471,7 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 
 	how = how ? how : &none;
 	for (size_t i = 0; i < n; i++)
-		out[i] = (struct generate_result){ NULL, 0, NULL };
+		out[i] = (struct generate_result){ 0 };
 	rc = check_requests(&j);
 	if (!rc && n)
 		sort_prompts(&j, !how->alone);

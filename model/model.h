@@ -106,7 +106,8 @@ const struct model_config *model_config(const struct model *m);
 struct lora_options {
 	int rank;
 	double alpha, dropout;
-	const char *const *targets; /* names of modules ("q_proj"), NULL at the end; or one "all-linear"; NULL: q and v */
+	const char *const
+		*targets; /* names of modules ("q_proj"), NULL at the end; or one "all-linear"; NULL: q and v */
 };
 /* A is uniform by seed, B is 0. The model must be frozen. */
 int model_add_lora(struct model *m, const struct lora_options *o, uint64_t seed);
@@ -122,7 +123,7 @@ struct model_plan {
 	const char *stored; /* "F32", "BF16", "F16" */
 	bool train;         /* else scoring and generation */
 	bool full, checkpointing, dpo;
-	bool keeps_best; /* weights put aside by validation */
+	bool keeps_best;          /* weights put aside by validation */
 	struct lora_options lora; /* rank 0: none */
 	int micro_tokens;
 };
@@ -171,7 +172,7 @@ struct train_options {
 	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens */
 	uint64_t seed;
 	bool checkpointing; /* keep one array a layer and compute the rest twice */
-	bool dpo;                 /* examples are pairs (struct train_example.pair) */
+	bool dpo;           /* examples are pairs (struct train_example.pair) */
 	double dpo_beta;
 	bool count_first;   /* divide the loss as transformers' Trainer does: the first token of a text counts as one */
 	int64_t eval_every; /* steps between losses of the validation data; 0: at the end of each epoch */
@@ -250,7 +251,8 @@ struct generate_request {
 	double top_p; /* draw from the likeliest whose probabilities sum up to this; 0 or 1: from all */
 };
 struct generate_result {
-	char *text;         /* yours: behind the prompt, cut before the first stop */
+	char *text;         /* yours: behind the prompt, cut before the first stop; a NUL stands behind it … */
+	size_t len;         /* … but it may hold NULs of its own: these are its bytes */
 	int tokens;         /* generated, the end-of-text token not counted */
 	const char *finish; /* "stop", "eos", "length"; static */
 };

@@ -166,6 +166,7 @@ struct generation {
 static int encode_line(const struct engine *e, const json_t *line, size_t number, struct tokens *ids)
 {
 	const char *prompt = json_get_text(line, "prompt", NULL);
+	size_t prompt_len = json_string_length(json_object_get(line, "prompt"));
 	const json_t *messages = json_object_get(line, "messages");
 	struct buf text = BUF_INIT((size_t)1 << 26);
 	int rc = 0;
@@ -180,7 +181,8 @@ static int encode_line(const struct engine *e, const json_t *line, size_t number
 	if (rc == 0 && buf_full(&text))
 		rc = err_set(ERR_INPUT, "the chat template writes more than %zu MiB", text.max >> 20);
 	if (rc == 0)
-		rc = engine_encode(e, prompt ? prompt : buf_str(&text), ids);
+		rc = prompt ? engine_encode(e, prompt, prompt_len, ids)
+			    : engine_encode(e, buf_str(&text), text.len, ids);
 	buf_release(&text);
 	return rc ? err_context(rc, "standard input:%zu", number) : 0;
 }
@@ -215,10 +217,10 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 	progress_end();
 	for (size_t i = 0; i < l->n; i++) {
 		if (rc == 0)
-			print_line(with_id(l->items[i],
-					   json_pack("{s:o,s:i,s:s}", "text",
-						     json_new_text(results[i].text, strlen(results[i].text)), "tokens",
-						     results[i].tokens, "finish", results[i].finish)));
+			print_line(
+				with_id(l->items[i], json_pack("{s:o,s:i,s:s}", "text",
+							       json_new_text(results[i].text, results[i].len), "tokens",
+							       results[i].tokens, "finish", results[i].finish)));
 		generate_result_release(&results[i]);
 		tokens_release(&ids[i]);
 	}

@@ -114,7 +114,7 @@ static int print_task(struct home *h, const json_t *row, bool jsonl)
 			fputs("  expected ", stdout);
 			log_safe(stdout, t.samples[i].target, strlen(t.samples[i].target));
 			fputs("  got ", stdout);
-			log_safe(stdout, t.samples[i].response, strlen(t.samples[i].response));
+			log_safe(stdout, t.samples[i].response, t.samples[i].response_len);
 			putchar('\n');
 		}
 		task_result_release(&t);

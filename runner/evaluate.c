@@ -76,9 +76,9 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 	return rc;
 }
 
-int engine_encode(const struct engine *e, const char *text, struct tokens *ids)
+int engine_encode(const struct engine *e, const char *text, size_t len, struct tokens *ids)
 {
-	return tokenizer_encode(e->tokenizer, ids, text, strlen(text), !e->chat || !chat_begins(e->chat, text));
+	return tokenizer_encode(e->tokenizer, ids, text, len, !e->chat || !chat_begins(e->chat, text));
 }
 
 /* The product's prompt is the system's message, before what the suite says there. A template that takes no such message
@@ -129,7 +129,7 @@ static int encode_prompt(const struct engine *e, const char *prompt, bool chat, 
 {
 	int context = model_config(e->model)->context;
 	char *text = mem_printf("%s%s", chat ? "" : e->prompt, prompt);
-	int rc = engine_encode(e, text, ids);
+	int rc = engine_encode(e, text, strlen(text), ids);
 
 	free(text);
 	if (rc)
@@ -169,7 +169,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 		rc = generate_run(e->model, e->tokenizer, g, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0) {
-			out[i] = (struct generated){ results[i].text, results[i].tokens };
+			out[i] = (struct generated){ results[i].text, results[i].len, results[i].tokens };
 			results[i].text = NULL;
 		}
 		generate_result_release(&results[i]);

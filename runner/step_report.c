@@ -29,8 +29,8 @@ static json_t *sample_json(const struct task_result *c, const struct sample *bef
 	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "task", c->task, "id", after->id, "prompt",
 			 json_new_text(after->prompt, strlen(after->prompt)), "target",
 			 json_new_text(after->target, strlen(after->target)), "before",
-			 json_new_text(before->response, strlen(before->response)), "after",
-			 json_new_text(after->response, strlen(after->response)));
+			 json_new_text(before->response, before->response_len), "after",
+			 json_new_text(after->response, after->response_len));
 }
 
 /* Pairs by id over the task's first 0/1 metric. */

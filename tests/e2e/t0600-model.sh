@@ -44,6 +44,10 @@ is "n" "$(jq -r '.tasks.sums.exact_match.n // .tasks.sums."exact_match,none".n' 
 check "train outside a run" 0 assay train $M --data data/train.jsonl --out "$TRASH/m2" --set max_steps=3 --set batch_tokens=64
 [ -s "$TRASH/m2/model.safetensors" ] && ok "it writes a folder" || not_ok "it writes a folder"
 check "the folder is a model" 0 assay eval "$TRASH/m2" evals/sums.yaml
+c=$(echo '{"prompt":"1+1="}' | assay generate "$TRASH/m2" --max-tokens 1 2>"$OUT" | jq -r .text)
+cp -r "$TRASH/m2" "$TRASH/m2-nul" # what it answers is the byte 0 in this tokenizer ("Ā" stands for it)
+jq --arg c "$c" '.model.vocab as $v | .model.vocab[$c] = $v["Ā"] | .model.vocab["Ā"] = $v[$c]' "$TRASH/m2/tokenizer.json" >"$TRASH/m2-nul/tokenizer.json"
+is "a NUL in what is generated is written" "$(echo '{"prompt":"1+1="}' | assay generate "$TRASH/m2-nul" --max-tokens 1 2>"$OUT" | jq -c .text)" '"\u0000"'
 check "train again" 0 assay train $M --data data/train.jsonl --out "$TRASH/m3" --threads 1 --set max_steps=3 --set batch_tokens=64
 cmp -s "$TRASH/m2/model.safetensors" "$TRASH/m3/model.safetensors" && ok "same bytes with another thread count" || not_ok "same bytes with another thread count"
 check "an unknown --set" 65 assay train $M --data data/train.jsonl --out "$TRASH/m4" --set lerning_rate=1

@@ -41,6 +41,7 @@ struct fake_model {
 	const struct fake_answer *answers;
 	size_t n;
 	const char *(*reply)(const char *prompt); /* NULL: an empty text */
+	size_t reply_len;                         /* of what reply gives; 0: up to its NUL */
 	struct buf log;                           /* "context|continuation\n" of every request */
 	size_t calls, largest;
 	int fail; /* given back instead of an answer */
@@ -81,7 +82,9 @@ static inline int fake_generate(void *self, const struct generate_until *reqs, s
 		for (size_t k = 0; reqs[i].until[k]; k++)
 			buf_addf(&m->log, "|%s", reqs[i].until[k]);
 		buf_addc(&m->log, '\n');
-		out[i].text = mem_str(m->reply ? m->reply(reqs[i].prompt) : "");
+		const char *reply = m->reply ? m->reply(reqs[i].prompt) : "";
+		out[i].len = m->reply_len ? m->reply_len : strlen(reply);
+		out[i].text = mem_copy(reply, out[i].len + 1);
 		out[i].tokens = 1;
 	}
 	watch->call(n, watch->arg);

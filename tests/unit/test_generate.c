@@ -321,6 +321,67 @@ static void test_generate_run__ends(void **state)
 	backend_close(be);
 }
 
+/* A tokenizer in which `id` is a NUL byte, and the NUL's own id what `id` was. */
+static struct tokenizer *tokenizer_with_nul(int32_t id)
+{
+	json_t *file, *vocab;
+	struct buf text = BUF_INIT(1 << 20);
+	struct tokenizer *t;
+
+	assert_int_equal(json_read(&file, GOLDEN "/tokenizer.json", 1 << 20), 0);
+	vocab = json_object_get(json_object_get(file, "model"), "vocab");
+	json_object_set_new(vocab, tokenizer_text(tok, id), json_integer(tokenizer_id(tok, "\xc4\x80")));
+	json_object_set_new(vocab, "\xc4\x80", json_integer(id)); /* U+0100 stands for the byte 0 */
+	json_add(&text, file);
+	assert_int_equal(tokenizer_parse(&t, buf_str(&text), text.len, "nul"), 0);
+	buf_release(&text);
+	json_decref(file);
+	return t;
+}
+
+static void test_generate_run__a_nul_ends_nothing(void **state)
+{
+	struct backend *be;
+	struct model *m = open_model(&be, "cpu_ref", 1);
+	struct generate_request r = asks.reqs[0];
+	const char *stops[2] = { NULL, NULL };
+	struct generate_result plain, got;
+	struct tokens ids = { NULL, 0, 0 };
+
+	(void)state;
+	r.stops = stops;
+	assert_int_equal(generate_run(m, tok, &r, 1, &plain, NULL), 0);
+	assert_int_equal(plain.len, strlen(plain.text));
+	assert_int_equal(tokenizer_encode(tok, &ids, plain.text, plain.len, false), 0);
+	struct tokenizer *nul = tokenizer_with_nul(ids.ids[1]);
+	assert_int_equal(generate_run(m, nul, &r, 1, &got, NULL), 0);
+	assert_int_equal(got.len, plain.len);
+	const char *zero = memchr(got.text, 0, got.len);
+	assert_non_null(zero);
+	for (size_t i = 0; i < got.len; i++)
+		assert_true(got.text[i] == plain.text[i] || !got.text[i]);
+	assert_int_equal(got.text[got.len], 0);
+	/* a stop behind it is found, and the text is cut there */
+	size_t at = (size_t)(zero - got.text) + 1;
+	while (!got.text[at])
+		at++;
+	char stop[2] = { got.text[at], 0 };
+	while (memchr(got.text, stop[0], got.len) < (void *)(got.text + at))
+		stop[0] = got.text[++at];
+	generate_result_release(&got);
+	stops[0] = stop;
+	assert_int_equal(generate_run(m, nul, &r, 1, &got, NULL), 0);
+	assert_string_equal(got.finish, "stop");
+	assert_int_equal(got.len, at);
+	assert_memory_equal(got.text + 1, "", 1);
+	generate_result_release(&got);
+	generate_result_release(&plain);
+	tokenizer_free(nul);
+	tokens_release(&ids);
+	model_free(m);
+	backend_close(be);
+}
+
 static void test_generate_run__refuses(void **state)
 {
 	struct backend *be;
@@ -361,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_generate_run__fits_the_memory),
 		cmocka_unit_test(test_generate_run__cache_changes_no_bit),
 		cmocka_unit_test(test_generate_run__ends),
+		cmocka_unit_test(test_generate_run__a_nul_ends_nothing),
 		cmocka_unit_test(test_generate_run__refuses),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -13,6 +13,7 @@
 #include "evals_fake.h"
 
 static const char *next_reply;
+static size_t next_len; /* 0: up to the NUL */
 
 static const char *reply(const char *prompt)
 {
@@ -27,7 +28,7 @@ static double exact(const char *options, const char *said, const char *document)
 				"test_split: test\ndoc_to_text: ''\ndoc_to_target: a\n"
 				"generation_kwargs: {until: []}\nmetric_list: [{metric: exact_match%s}]\n",
 				options);
-	struct fake_model m = { .reply = reply, .log = BUF_INIT(1 << 20) };
+	struct fake_model m = { .reply = reply, .reply_len = next_len, .log = BUF_INIT(1 << 20) };
 	struct scorer scorer = FAKE_SCORER(&m);
 	struct suite_options o = { 0 };
 	struct suite_result *r = NULL;
@@ -71,6 +72,23 @@ static void test_metric_score__exact_match(void **state)
 	assert_true(exact("", "\xff", "{\"a\":\"\xef\xbf\xbd\"}") == 1); /* broken output */
 }
 
+/* A NUL is a character as any other: it ends nothing. */
+static void test_metric_score__exact_match_sees_behind_a_nul(void **state)
+{
+	(void)state;
+	next_len = 5;
+	assert_true(exact("", "yes\0!", "{\"a\":\"yes\"}") == 0);
+	assert_true(exact(", ignore_punctuation: true", "yes\0!", "{\"a\":\"yes\"}") == 0);
+	assert_true(exact(", ignore_numbers: true",
+			  "yes\0"
+			  "1",
+			  "{\"a\":\"yes\"}") == 0);
+	assert_true(exact(", ignore_case: true", "YES\0N", "{\"a\":\"yes\"}") == 0);
+	assert_true(exact(", regexes_to_ignore: ['(?s).s.*']", "yes\0!", "{\"a\":\"y\"}") == 1);
+	assert_true(exact(", regexes_to_ignore: ['\\x00!']", "yes\0!", "{\"a\":\"yes\"}") == 1);
+	next_len = 0;
+}
+
 static void test_metric_score__hostile_regex_is_an_error(void **state)
 {
 	char text[64];
@@ -92,7 +110,7 @@ static void score_choice(const struct task_metric *m, const double *ll, size_t n
 	char a[] = "a", bb[] = "bb", ccc[] = "ccc", dddd[] = "dddd", *choices[4] = { a, bb, ccc, dddd };
 	int golds[1] = { gold };
 	struct instance in = { .choices = choices, .n_choices = n, .gold = golds, .n_gold = 1 };
-	struct outcome o = { &in, results, NULL };
+	struct outcome o = { .in = &in, .ll = results };
 	double weight;
 
 	for (size_t i = 0; i < n; i++)
@@ -188,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_metric_score__exact_match),
+		cmocka_unit_test(test_metric_score__exact_match_sees_behind_a_nul),
 		cmocka_unit_test(test_metric_score__hostile_regex_is_an_error),
 		cmocka_unit_test(test_metric_score__choices),
 		cmocka_unit_test(test_metric_close__aggregates),

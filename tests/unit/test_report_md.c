@@ -173,7 +173,7 @@ static void assert_shown(const char *s, size_t max, enum text_cut cut, const cha
 {
 	struct buf out = BUF_INIT(1000);
 
-	text_show(&out, s, max, cut);
+	text_show(&out, s, strlen(s), max, cut);
 	assert_string_equal(buf_str(&out), wanted);
 	buf_release(&out);
 }
@@ -186,6 +186,10 @@ static void test_text_show__makes_the_invisible_visible(void **state)
 		     "b\xe2\x8f\x8e"
 		     "c d");
 	assert_shown(" x  ", 80, TEXT_HEAD, "\xe2\x90\xa3x\xe2\x90\xa3\xe2\x90\xa3");
+	struct buf nul = BUF_INIT(1000);
+	text_show(&nul, "yes\0", 4, 80, TEXT_HEAD);
+	assert_string_equal(buf_str(&nul), "yes\xe2\x90\x80");
+	buf_release(&nul);
 	assert_shown("\033[2J", 80, TEXT_HEAD, "\xe2\x90\x9b[2J");
 	assert_shown("\302\233"
 		     "2J\177",

@@ -23,7 +23,8 @@ static void make(struct task_result *t)
 		t->samples[i].id = mem_printf("s%d \"\xc3\xa9\"", i);
 		t->samples[i].prompt = mem_str("line\nbreak\t\x01");
 		t->samples[i].target = mem_str("");
-		t->samples[i].response = mem_str("x");
+		t->samples[i].response = mem_strn("x\0y\0", 4);
+		t->samples[i].response_len = 4;
 		snprintf(t->samples[i].doc_hash, 17, "0123456789abcdef");
 	}
 	t->metrics[0] = (struct metric){
@@ -62,6 +63,9 @@ static void test_task_result_write__reads_back_equal(void **state)
 	assert_string_equal(back.digest, DIGEST);
 	assert_string_equal(back.samples[2].id, "s2 \"\xc3\xa9\"");
 	assert_string_equal(back.samples[0].prompt, "line\nbreak\t\x01");
+	assert_non_null(strstr(buf_str(&out), "\"response\":\"x\\u0000y\\u0000\""));
+	assert_int_equal(back.samples[1].response_len, 4);
+	assert_memory_equal(back.samples[1].response, "x\0y\0", 5);
 	assert_true(back.metrics[0].binary && !back.metrics[1].binary);
 	assert_memory_equal(back.metrics[1].scores, t.metrics[1].scores, 3 * sizeof(double));
 	assert_memory_equal(back.metrics[1].weights, t.metrics[1].weights, 3 * sizeof(double));
@@ -192,12 +196,13 @@ static void test_sample_fill__cuts_long_texts_between_code_points(void **state)
 	for (int i = 0; i < 3000; i++)
 		buf_adds(&text, "\xe2\x82\xac");
 	in.context = text.data;
-	sample_fill(&s, &d, &in, text.data, "short \xff");
+	sample_fill(&s, &d, &in, text.data, "short\0 \xff", 8);
 	assert_true(strlen(s.prompt) < 4200 && strlen(s.target) < 4200);
 	assert_true(utf8_valid(s.prompt, strlen(s.prompt), NULL) && utf8_valid(s.target, strlen(s.target), NULL));
 	assert_non_null(strstr(s.prompt, "bytes] "));
 	assert_non_null(strstr(s.target, "bytes more]"));
-	assert_string_equal(s.response, "short \xef\xbf\xbd");
+	assert_int_equal(s.response_len, 10);
+	assert_memory_equal(s.response, "short\0 \xef\xbf\xbd", 11);
 	free(s.id);
 	free(s.prompt);
 	free(s.target);
