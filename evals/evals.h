@@ -26,7 +26,9 @@ struct generate_until {
 	const char *prompt;
 	const char *const *until; /* NULL at the end */
 	int max_tokens;
-	double temperature;
+	double temperature; /* 0: greedy; the next two then say nothing */
+	int top_k;          /* 0: all */
+	double top_p;       /* 0: all */
 	uint64_t seed;
 	bool chat; /* the prompt came out of chat() */
 };

@@ -130,9 +130,9 @@ struct task {
 	struct split eval, pool; /* pool: where shots come from; empty if num_fewshot is 0 */
 	bool pool_is_eval;
 	int num_fewshot;
-	char **until; /* NULL at the end */
-	int max_tokens;
-	double temperature;
+	char **until;              /* NULL at the end */
+	int max_tokens, top_k;     /* top_k, top_p: 0 where nothing is cut off */
+	double temperature, top_p; /* temperature 0: greedy */
 	struct task_metric *metrics;
 	size_t n_metrics;
 	struct digest digest;

@@ -2,7 +2,7 @@
  *
  * Blocks of 1024 documents go to the scorer in document order: many, since the last ones of a block are written with little
  * company. A text ends before the first stop string, whatever the
- * scorer cut already; nothing is stripped. Greedy unless the task asks for a temperature; then each document has a
+ * scorer cut already; nothing is stripped. Greedy unless the task asks for sampling; then each document has a
  * seed of its own, drawn from the run's seed and its row, so that neither order nor limit changes an answer. */
 #include "base/base.h"
 
@@ -77,6 +77,8 @@ static int block_run(struct eval_run *run, const struct task *t, struct task_res
 						      .until = (const char *const *)t->until,
 						      .max_tokens = t->max_tokens,
 						      .temperature = t->temperature,
+						      .top_k = t->top_k,
+						      .top_p = t->top_p,
 						      .seed = rng_u64(&rng),
 						      .chat = in[i].messages != NULL };
 	}

@@ -224,22 +224,42 @@ static int stops_load(struct task *t, const struct source *src, json_t *kwargs)
 	return 0;
 }
 
+/* How tokens are drawn. As in the harness, a temperature alone asks for sampling, do_sample: false takes it back, and what
+ * does not sample has no use for top_k and top_p: they are checked and forgotten. */
+static int sampling_load(struct task *t, const struct source *src, json_t *kwargs)
+{
+	bool sample = key_given(kwargs, "temperature");
+	int64_t top_k = 0;
+	int rc;
+
+	t->temperature = 1;
+	t->top_p = 1;
+	rc = sample ? yaml_get_real(src->y, kwargs, "temperature", 0, 100, &t->temperature) : 0;
+	rc = rc ? rc : key_flag(src, kwargs, "do_sample", &sample);
+	rc = rc ? rc : key_int(src, kwargs, "top_k", 0, INT32_MAX, &top_k);
+	if (!rc && key_given(kwargs, "top_p"))
+		rc = yaml_get_real(src->y, kwargs, "top_p", 0, 1, &t->top_p);
+	if (!rc && t->top_p == 0)
+		rc = yaml_error(src->y, kwargs, "top_p", "top_p must be above 0, and at most 1");
+	t->temperature = sample ? t->temperature : 0;
+	t->top_k = t->temperature > 0 ? (int)top_k : 0;
+	t->top_p = t->temperature > 0 && t->top_p < 1 ? t->top_p : 0;
+	return rc;
+}
+
 static int task_generation(struct task *t, const struct source *src)
 {
-	static const char *const known[] = { "until",      "max_gen_toks",          "max_new_tokens",
-					     "max_tokens", "max_completion_tokens", "temperature",
-					     "do_sample" };
-	static const char *const later[] = {
-		"top_p", "top_k",         "min_p",    "num_beams", "repetition_penalty", "num_return_sequences",
-		"seed",  "penalty_alpha", "typical_p"
+	static const char *const known[] = {
+		"until",       "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens",
+		"temperature", "do_sample",    "top_k",          "top_p"
 	};
+	static const char *const later[] = { "min_p", "num_beams",     "repetition_penalty", "num_return_sequences",
+					     "seed",  "penalty_alpha", "typical_p" };
 	static const char *const limits[] = { "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens" };
 	json_t *none = json_object(), *kwargs = json_object_get(src->map, "generation_kwargs");
 	int64_t max_tokens = 256;
-	bool sample, said;
 	int rc = 0;
 
-	t->temperature = 0;
 	if (!kwargs || json_is_null(kwargs))
 		kwargs = none;
 	if (!json_is_object(kwargs))
@@ -252,15 +272,7 @@ static int task_generation(struct task *t, const struct source *src)
 	rc = rc ? rc : stops_load(t, src, kwargs);
 	for (size_t i = ARRAY_LEN(limits); i-- && !rc;) /* the first given wins: read backwards */
 		rc = key_int(src, kwargs, limits[i], 1, 1000000, &max_tokens);
-	said = !rc && key_given(kwargs, "do_sample");
-	sample = key_given(kwargs, "temperature");
-	rc = rc ? rc : key_flag(src, kwargs, "do_sample", &sample);
-	if (said && sample && !key_given(kwargs, "temperature"))
-		t->temperature = 1;
-	if (!rc && key_given(kwargs, "temperature"))
-		rc = yaml_get_real(src->y, kwargs, "temperature", 0, 100, &t->temperature);
-	if (!sample)
-		t->temperature = 0;
+	rc = rc ? rc : sampling_load(t, src, kwargs);
 	t->max_tokens = (int)max_tokens;
 	json_decref(none);
 	return rc;
@@ -467,6 +479,10 @@ static void task_digest(struct task *t, const struct source *src)
 		digest_text(c, "chat");
 		digest_text(c, t->multiturn ? "multiturn" : NULL);
 		digest_text(c, t->system);
+	}
+	if (t->type == OUTPUT_GENERATE && (t->top_k || t->top_p > 0)) { /* likewise */
+		snprintf(number, sizeof(number), "top %d %.17g", t->top_k, t->top_p);
+		digest_text(c, number);
 	}
 	digest_docs(c, &t->pool, (size_t)t->num_fewshot + (t->num_fewshot && t->pool_is_eval));
 	t->digest = digest_end(c);

@@ -163,6 +163,8 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 						  .max_tokens = reqs[i].max_tokens,
 						  .stops = reqs[i].until,
 						  .temperature = reqs[i].temperature,
+						  .top_k = reqs[i].top_k,
+						  .top_p = reqs[i].top_p,
 						  .seed = reqs[i].seed };
 	}
 	if (rc == 0)

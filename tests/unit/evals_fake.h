@@ -79,6 +79,10 @@ static inline int fake_generate(void *self, const struct generate_until *reqs, s
 	m->largest = n > m->largest ? n : m->largest;
 	for (size_t i = 0; i < n; i++) {
 		buf_addf(&m->log, "%s|%d|%g", reqs[i].prompt, reqs[i].max_tokens, reqs[i].temperature);
+		if (reqs[i].top_k || reqs[i].top_p > 0)
+			buf_addf(&m->log, " k%d p%g", reqs[i].top_k, reqs[i].top_p);
+		if (reqs[i].temperature > 0)
+			buf_addf(&m->log, " s%016llx", (unsigned long long)reqs[i].seed);
 		for (size_t k = 0; reqs[i].until[k]; k++)
 			buf_addf(&m->log, "|%s", reqs[i].until[k]);
 		buf_addc(&m->log, '\n');

@@ -290,6 +290,64 @@ static void test_suite_run__generation_cuts_at_stops(void **state)
 	buf_release(&m.log);
 }
 
+#define GENERATION                                                                                                     \
+	"task: gen\ndataset_path: json\ntest_split: test\ndataset_kwargs: {data_files: {test: g.jsonl}}\n"             \
+	"doc_to_text: q\ndoc_to_target: a\ngeneration_kwargs: "
+
+/* What a model is asked for the documents of a task with these generation_kwargs; yours. */
+static char *asked(const char *kwargs, int64_t limit, struct digest *digest)
+{
+	struct fake_model m = { .reply = reply_by_prompt };
+	char *task = mem_printf("%s%s", GENERATION, kwargs);
+	struct suite *s;
+
+	assert_int_equal(FAKE_LOAD(&s, "g.yaml", { "g.yaml", task },
+				   { "g.jsonl", "{\"q\":\"1\",\"a\":1}\n{\"q\":\"2\",\"a\":2}\n" }),
+			 0);
+	*digest = suite_task_digest(s, 0);
+	suite_result_free(run(s, &m, limit));
+	suite_free(s);
+	free(task);
+	return buf_take(&m.log);
+}
+
+static void test_suite_run__sampling_as_the_harness_reads_it(void **state)
+{
+	static const struct {
+		const char *kwargs, *how; /* how: behind max_tokens; NULL: as the case before */
+	} cases[] = {
+		{ "{until: []}", "0\n" },
+		{ "{until: [], do_sample: false, temperature: 0.5, top_k: 4, top_p: 0.5}", NULL },
+		{ "{until: [], top_k: 4, top_p: 0.5}", NULL },
+		{ "{until: [], temperature: 0.0, top_k: 4}", NULL },
+		{ "{until: [], temperature: 0.5}", "0.5 s" },
+		{ "{until: [], do_sample: true, temperature: 0.5, top_k: 0, top_p: 1}", NULL },
+		{ "{until: [], do_sample: true}", "1 s" },
+		{ "{until: [], do_sample: true, top_k: 4}", "1 k4 p0 s" },
+		{ "{until: [], do_sample: true, top_p: 0.25}", "1 k0 p0.25 s" },
+		{ "{until: [], temperature: 1, top_p: 0.25, top_k: 4}", "1 k4 p0.25 s" },
+	};
+	struct digest before, d;
+	const char *how = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		how = cases[i].how ? cases[i].how : how;
+		char *all = asked(cases[i].kwargs, 0, &d), *first = asked(cases[i].kwargs, 1, &d);
+		char *second = strchr(all, '\n') + 1, *seed = strchr(first, 's');
+
+		if (strncmp(all, "1|256|", 6) != 0 || strncmp(all + 6, how, strlen(how)) != 0)
+			fail_msg("%s asks %s", cases[i].kwargs, all);
+		assert_memory_equal(all, first, strlen(first)); /* whatever stands behind it */
+		assert_true(!seed || strcmp(seed, strchr(second, 's')) != 0);
+		if (i) /* what is asked is a part of the questions; what changes nothing is none */
+			assert_int_equal(digest_equal(&d, &before), !cases[i].how);
+		before = d;
+		free(all);
+		free(first);
+	}
+}
+
 static void test_suite_run__a_model_that_gives_no_number_is_an_error(void **state)
 {
 	static const struct fake_answer nan_answer[] = { { NULL, NAN, false } };
@@ -369,6 +427,7 @@ int main(void)
 		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
 		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),
 		cmocka_unit_test(test_suite_run__generation_cuts_at_stops),
+		cmocka_unit_test(test_suite_run__sampling_as_the_harness_reads_it),
 		cmocka_unit_test(test_suite_run__a_model_that_gives_no_number_is_an_error),
 		cmocka_unit_test(test_suite_each_text__question_and_right_answer),
 		cmocka_unit_test(test_suite_task_digest__covers_the_questions),
