@@ -71,6 +71,13 @@ const char *suite_task_name(const struct suite *s, size_t i);
 size_t suite_task_docs(const struct suite *s, size_t i);
 /* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */
 struct digest suite_task_digest(const struct suite *s, size_t i);
+/* How much is asked at most, counted in bytes, of which a token has at least one: the longest request, with the tokens that
+ * may be written behind it, and all of them. Of a chat neither is known before a template has written it: UINT64_MAX. */
+struct suite_size {
+	uint64_t longest, total, requests;
+	bool generates;
+};
+struct suite_size suite_size(const struct suite *s);
 /* Calls each() for every evaluated document, for overlap checks. text: the question, the right answer. */
 struct suite_text {
 	const char *task, *id, *question, *answer;

@@ -135,6 +135,7 @@ struct task {
 	double temperature, top_p; /* temperature 0: greedy */
 	struct task_metric *metrics;
 	size_t n_metrics;
+	struct suite_size size; /* of all its documents */
 	struct digest digest;
 };
 int task_load(struct task *t, const struct source *src);

@@ -198,6 +198,21 @@ struct digest suite_task_digest(const struct suite *s, size_t i)
 	return s->tasks[i].digest;
 }
 
+struct suite_size suite_size(const struct suite *s)
+{
+	struct suite_size all = { 0 };
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct suite_size *t = &s->tasks[i].size;
+
+		all.longest = t->longest > all.longest ? t->longest : all.longest;
+		all.total = all.total > UINT64_MAX - t->total ? UINT64_MAX : all.total + t->total;
+		all.requests += t->requests;
+		all.generates |= t->generates;
+	}
+	return all;
+}
+
 int suite_each_text(const struct suite *s, int (*each)(const struct suite_text *text, void *arg), void *arg)
 {
 	struct buf question = BUF_INIT((size_t)1 << 28), answer = BUF_INIT((size_t)1 << 28);

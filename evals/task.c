@@ -378,8 +378,29 @@ static int task_fields(struct task *t, const struct source *src)
 	return 0;
 }
 
+static void size_add(struct suite_size *size, uint64_t bytes)
+{
+	size->longest = bytes > size->longest ? bytes : size->longest;
+	size->total = size->total > UINT64_MAX - bytes ? UINT64_MAX : size->total + bytes;
+	size->requests++;
+}
+
+static void size_add_instance(struct suite_size *size, const struct task *t, const struct instance *in)
+{
+	size_t context = in->context ? strlen(in->context) : 0;
+
+	if (in->messages)
+		size_add(size, UINT64_MAX);
+	else if (t->type == OUTPUT_GENERATE)
+		size_add(size, context + (uint64_t)t->max_tokens);
+	else if (t->type == OUTPUT_ROLLING)
+		size_add(size, strlen(in->targets[0]));
+	for (size_t i = 0; !in->messages && i < in->n_choices; i++)
+		size_add(size, context + strlen(in->continuations[i]));
+}
+
 /* Every document is made into requests once, so that a bad row is found now and not after an hour of evaluation. */
-static int task_try(const struct task *t)
+static int task_try(struct task *t)
 {
 	size_t wrong = 0, first = 0;
 
@@ -394,8 +415,10 @@ static int task_try(const struct task *t)
 				first = wrong++ ? first : i;
 				break;
 			}
+		size_add_instance(&t->size, t, &in);
 		instance_release(&in);
 	}
+	t->size.generates = t->type == OUTPUT_GENERATE;
 	if (wrong)
 		log_warn("task %s: %zu of %zu documents have a right answer that is not among their choices (first: "
 			 "%s:%zu); "

@@ -128,25 +128,35 @@ static int64_t least(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Halved so many times. */
-static struct sizes sizes_of(const struct job *j, const struct score_options *how, int halved)
+struct demand {                /* what all requests together ask for */
+	int longest;           /* rows of one */
+	int64_t prompts, rows; /* rows of the prompts; and with what is written behind them */
+	int64_t n;
+};
+
+static struct demand demand_of(const struct job *j)
 {
-	int64_t tokens = how->batch_tokens > 0 ? how->batch_tokens : DEFAULT_TOKENS, prompts = 0, rows = 0;
-	struct sizes s = { .longest = 1 };
+	struct demand d = { .longest = 1, .n = (int64_t)j->n_prompts };
 
 	for (size_t k = 0; k < j->n_prompts; k++) {
 		int need = rows_needed(j, k);
-		s.longest = need > s.longest ? need : s.longest;
-		prompts += j->prompts[k].n - j->shared[k];
-		rows += need - j->shared[k];
+		d.longest = need > d.longest ? need : d.longest;
+		d.prompts += j->prompts[k].n - j->shared[k];
+		d.rows += need - j->shared[k];
 	}
-	tokens = (tokens >> halved) > 1 ? tokens >> halved : 1;
-	rows = least(rows, tokens * CACHE_BATCHES);
+	return d;
+}
+
+static struct sizes sizes_of(const struct demand *d, int64_t tokens)
+{
+	struct sizes s = { .longest = d->longest };
+	int64_t rows = least(d->rows, tokens * CACHE_BATCHES);
+
 	s.rows = (int)(rows < s.longest ? s.longest : rows);
-	int64_t slots = least(least(MAX_SLOTS, tokens), least(s.rows, (int64_t)j->n_prompts));
+	int64_t slots = least(least(MAX_SLOTS, tokens), least(s.rows, d->n));
 	s.slots = (int)(slots * s.longest > KEYS_MAX ? KEYS_MAX / s.longest : slots);
 	s.slots = s.slots < 1 ? 1 : s.slots;
-	s.tokens = (int)(prompts < tokens ? prompts : tokens);
+	s.tokens = (int)least(d->prompts, tokens);
 	s.tokens = s.tokens < s.slots ? s.slots : s.tokens;
 	return s;
 }
@@ -164,18 +174,28 @@ static uint64_t bytes_of(const struct model *m, const struct sizes *s)
 {
 	struct pass_size size = pass_size_of(s);
 
-	return pass_bytes(m, &size) + kvcache_bytes(m, s->rows) + (uint64_t)s->slots * (uint64_t)s->longest * 4 +
-	       (uint64_t)s->rows * 8 + (uint64_t)m->config.vocab_size * 20;
+	return pass_bytes(m, &size) + model_rope_bytes(m, s->longest) + kvcache_bytes(m, s->rows) +
+	       (uint64_t)s->slots * (uint64_t)s->longest * 4 + (uint64_t)s->rows * 8 +
+	       (uint64_t)m->config.vocab_size * 20;
+}
+
+uint64_t generate_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache)
+{
+	int64_t rows = plan->rows && plan->rows < INT64_MAX ? (int64_t)plan->rows : INT64_MAX;
+	const struct demand d = { plan->longest, rows, rows, rows };
+	struct sizes s = sizes_of(&d, plan->micro_tokens);
+
+	*cache = kvcache_bytes(m, s.rows);
+	return bytes_of(m, &s) - *cache;
 }
 
 static int choose_sizes(struct sizes *s, const struct job *j, const struct score_options *how)
 {
-	*s = sizes_of(j, how, 0);
-	if (!how->memory_bytes)
-		return 0;
-	for (int halved = 0; halved < 31; halved++) {
-		*s = sizes_of(j, how, halved);
-		if (bytes_of(j->m, s) <= how->memory_bytes)
+	const struct demand d = demand_of(j);
+
+	for (int tokens = how->batch_tokens > 0 ? how->batch_tokens : DEFAULT_TOKENS; tokens; tokens /= 2) {
+		*s = sizes_of(&d, tokens);
+		if (!how->memory_bytes || bytes_of(j->m, s) <= how->memory_bytes)
 			return 0;
 	}
 	return err_hint(err_set(ERR_UNAVAILABLE,

@@ -1,8 +1,8 @@
 /* memory.c: what a piece of work will take, known before it begins.
  *
  * Nothing here estimates: the shapes are laid out as for the work itself, without memory, and the lists that will be
- * carved (acts.c, transformer_back.c) are added up. What is not counted is small: tokens, scratch of the threads, the
- * tokenizer. */
+ * carved (acts.c, transformer_back.c) are added up; score.c and generate.c say what they take for requests of which only
+ * the longest and their sum are known. What is not counted is small: tokens, scratch of the threads, the tokenizer. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -27,6 +27,11 @@ static uint64_t frozen_bytes(struct model *m, const char *stored)
 	return sum + (uint64_t)(m->n_params - m->n_decayed) * sizeof(float);
 }
 
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
 static int training(struct model_memory *out, struct model *m, const struct model_plan *plan)
 {
 	float trains = 0; /* its address says that all weights are trained */
@@ -45,17 +50,30 @@ static int training(struct model_memory *out, struct model *m, const struct mode
 	out->gradients = (uint64_t)n * sizeof(float);
 	out->optimizer = (plan->keeps_best ? 3 : 2) * out->gradients;
 	out->weights = m->lora ? frozen_bytes(m, plan->stored) + out->gradients : (uint64_t)n * sizeof(float);
-	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - out->gradients;
+	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - out->gradients +
+			   model_rope_bytes(m, least(plan->micro_tokens, m->config.context));
 	m->params = NULL;
 	return 0;
+}
+
+/* Scoring and generation take turns: the larger of the two counts. */
+static void asking(struct model_memory *out, const struct model *m, const struct model_plan *plan)
+{
+	struct model_plan p = *plan;
+	uint64_t cache = 0, bytes;
+
+	p.longest = p.longest > 0 ? least(p.longest, m->config.context) : m->config.context;
+	out->activations = score_bytes(m, &p, &out->cache);
+	bytes = p.generates ? generate_bytes(m, &p, &cache) : 0;
+	if (bytes + cache > out->activations + out->cache) {
+		out->activations = bytes;
+		out->cache = cache;
+	}
 }
 
 int model_plan_memory(struct model_memory *out, const struct model_plan *plan)
 {
 	struct model *m = model_new(plan->config, NULL);
-	const struct pass_size size = { .tokens = plan->micro_tokens,
-					.rows = plan->micro_tokens,
-					.seqs = plan->micro_tokens };
 	int rc = 0;
 
 	*out = (struct model_memory){ 0 };
@@ -63,9 +81,9 @@ int model_plan_memory(struct model_memory *out, const struct model_plan *plan)
 		rc = training(out, m, plan);
 	} else {
 		out->weights = frozen_bytes(m, plan->stored);
-		out->activations = pass_bytes(m, &size);
+		asking(out, m, plan);
 	}
-	out->total = out->weights + out->gradients + out->optimizer + out->activations;
+	out->total = out->weights + out->gradients + out->optimizer + out->activations + out->cache;
 	model_free(m);
 	return rc;
 }

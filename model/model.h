@@ -122,14 +122,18 @@ struct model_plan {
 	const struct model_config *config;
 	const char *stored; /* "F32", "BF16", "F16" */
 	bool train;         /* else scoring and generation */
+	bool generates;     /* not train: texts are written, too */
 	bool full, checkpointing, dpo;
 	bool keeps_best;          /* weights put aside by validation */
 	struct lora_options lora; /* rank 0: none */
 	int micro_tokens;
+	int longest; /* not train: tokens of the longest request, with what is written; 0: as many as the model takes */
+	uint64_t rows; /* not train: tokens of all requests together; 0: any number */
 };
-struct model_memory {
-	uint64_t weights, gradients, optimizer, activations, total;
+struct model_memory { /* cache: keys and values that outlive a batch */
+	uint64_t weights, gradients, optimizer, activations, cache, total;
 };
+/* What the work takes at most. Requests turn out shorter, or share more, than was planned: then it takes less. */
 int model_plan_memory(struct model_memory *out, const struct model_plan *plan);
 
 /* - training ------------------------------------------------------------------------------------------------------ */

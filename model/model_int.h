@@ -55,23 +55,23 @@ int safetensors_write(const char *path, const struct safetensors_out *list, size
 /* ---- arch.c: the families ---------------------------------------------------------------------------------------- */
 
 enum role { /* what a tensor is for */
-	ROLE_EMBED,
-	ROLE_POSITIONS,
-	ROLE_NORM,
-	ROLE_HEAD,
-	ROLE_NORM1, /* from here on: of a layer */
-	ROLE_Q,
-	ROLE_K,
-	ROLE_V,
-	ROLE_QKV, /* the three as one tensor */
-	ROLE_Q_NORM,
-	ROLE_K_NORM,
-	ROLE_O,
-	ROLE_NORM2,
-	ROLE_GATE,
-	ROLE_UP,
-	ROLE_DOWN,
-	ROLES
+	    ROLE_EMBED,
+	    ROLE_POSITIONS,
+	    ROLE_NORM,
+	    ROLE_HEAD,
+	    ROLE_NORM1, /* from here on: of a layer */
+	    ROLE_Q,
+	    ROLE_K,
+	    ROLE_V,
+	    ROLE_QKV, /* the three as one tensor */
+	    ROLE_Q_NORM,
+	    ROLE_K_NORM,
+	    ROLE_O,
+	    ROLE_NORM2,
+	    ROLE_GATE,
+	    ROLE_UP,
+	    ROLE_DOWN,
+	    ROLES
 };
 struct arch { /* a family: a row of the table in arch.c */
 	const char *model_type, *class_name, *gguf;
@@ -125,8 +125,8 @@ struct tensor { /* as the folder names it */
 	bool transposed; /* the folder has [cols, rows] */
 	int rows, cols;  /* ours: rows is outputs; a vector has one row */
 	int n_dims;
-	int64_t dims[2]; /* the folder's */
-	size_t at, count; /* place among all parameters, in floats */
+	int64_t dims[2];   /* the folder's */
+	size_t at, count;  /* place among all parameters, in floats */
 	const char *dtype; /* what it was stored as: "F32", "BF16", "F16" */
 };
 #define NO_VECTOR SIZE_MAX
@@ -175,7 +175,9 @@ const float *model_vector(const struct model *m, size_t at); /* NULL for NO_VECT
 /* Tensor t as our rows, on the host, in the type its weights have now (fp32 if trained); and its size. */
 int model_read_tensor(const struct model *m, const struct tensor *t, void *rows, size_t *bytes);
 int model_need_rope(struct model *m, int rows);
-void transformer_rope_divisors(const struct model_config *c, float *out); /* [D/2]: what scaling divides frequencies by */
+uint64_t model_rope_bytes(const struct model *m, int rows);
+void transformer_rope_divisors(const struct model_config *c,
+			       float *out); /* [D/2]: what scaling divides frequencies by */
 /* A folder's shapes and files, all checked, and no memory for weights: m->be is NULL. Release the shards either way. */
 int model_open_folder(struct model **out, struct shards *shards, const char *dir);
 /* ERR_INPUT naming what, if an id is outside the vocabulary. */
@@ -248,12 +250,12 @@ struct pass {
 	/* the batch, on the host */
 	int T, n_seqs, n_rows, n_targets;
 	int32_t *ids, *pos, *rows;
-	int32_t *first;            /* of each wanted row among the targets; one more at the end */
-	int32_t *targets, *argmax; /* argmax: of each target's row */
+	int32_t *first;                      /* of each wanted row among the targets; one more at the end */
+	int32_t *targets, *argmax;           /* argmax: of each target's row */
 	int32_t *q_start, *k_start, *k_rows; /* k_rows: NULL without size.keys */
 	int32_t *kept;                       /* cache row of each token, -1: not kept */
 	float *scales;                       /* of the wanted rows: weight of each in the loss */
-	double *logprob; /* of each target */
+	double *logprob;                     /* of each target */
 
 	/* on the device */
 	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_first, *d_targets, *d_argmax, *d_kept;
@@ -337,12 +339,18 @@ struct prefix_tree {
 	struct prefix_use *uses; /* by owner, by pos, by who */
 	size_t n_uses, cap_uses;
 	size_t most_uses; /* of one row */
-	int longest;   /* rows of the longest request; at least 1 */
-	uint64_t rows; /* all that are to be computed */
+	int longest;      /* rows of the longest request; at least 1 */
+	uint64_t rows;    /* all that are to be computed */
 };
 /* share false: as if all requests were different from their first token on. The requests must have been checked. */
 void prefix_open(struct prefix_tree *t, const struct score_request *reqs, size_t n, bool share);
 void prefix_close(struct prefix_tree *t);
+
+/* ---- score.c, generate.c: what they take at most, for a plan ------------------------------------------------------ */
+
+/* Bytes beside weights and cache, for the batch, the longest request and the rows of the plan; *cache: of the cache. */
+uint64_t score_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache);
+uint64_t generate_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache);
 
 /* ---- sampler.c --------------------------------------------------------------------------------------------------- */
 
@@ -369,9 +377,9 @@ void transformer_act(struct pass *p, const struct layer_acts *a);
 void transformer_logits(struct pass *p, int first, int n);
 
 struct back {
-	float *grads;    /* laid out as what is trained: all parameters, or the factors of LoRA */
+	float *grads; /* laid out as what is trained: all parameters, or the factors of LoRA */
 	size_t n_grads;
-	bool fresh;      /* no gradient in it yet: the next backward pass overwrites instead of adding */
+	bool fresh; /* no gradient in it yet: the next backward pass overwrites instead of adding */
 	float *floats, *dx, *dh, *dqkv, *datt, *dgate, *dup, *dpicked, *dhidden, *dlora_x, *dlora_t, *sink;
 };
 int back_open(struct back *b, struct pass *p);

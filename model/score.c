@@ -96,13 +96,27 @@ static int cache_rows(const struct job *j, int tokens)
 	return longest + (tokens < longest ? tokens : longest);
 }
 
+static uint64_t cache_bytes(const struct model *m, const struct job *j, int tokens)
+{
+	return j->tree.rows <= (uint64_t)tokens ? 0 : kvcache_bytes(m, cache_rows(j, tokens));
+}
+
 static uint64_t bytes_of(const struct model *m, const struct job *j, int tokens)
 {
 	struct pass_size size = size_of(j, tokens);
-	bool whole = j->tree.rows <= (uint64_t)tokens;
 
-	return pass_bytes(m, &size) + (whole ? 0 : kvcache_bytes(m, cache_rows(j, tokens))) +
+	return pass_bytes(m, &size) + model_rope_bytes(m, j->tree.longest) + cache_bytes(m, j, tokens) +
 	       (uint64_t)j->tree.longest * 8;
+}
+
+uint64_t score_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache)
+{
+	uint64_t rows = plan->rows ? plan->rows : UINT64_MAX;
+	int tokens = rows < (uint64_t)plan->micro_tokens ? (int)rows : plan->micro_tokens;
+	const struct job j = { .tree = { .longest = plan->longest, .rows = rows, .n_uses = (size_t)tokens } };
+
+	*cache = cache_bytes(m, &j, tokens);
+	return bytes_of(m, &j, tokens) - *cache;
 }
 
 /* The largest batch that is asked for, has something to do, and fits. */

@@ -446,9 +446,14 @@ static void fill_rope(float *table, int rows, const struct model_config *c)
 	}
 }
 
+uint64_t model_rope_bytes(const struct model *m, int rows)
+{
+	return m->arch->learned_positions ? 0 : (uint64_t)rows * (uint64_t)m->config.head_dim * sizeof(float);
+}
+
 int model_need_rope(struct model *m, int rows)
 {
-	size_t bytes = mem_mul(mem_mul((size_t)rows, (size_t)m->config.head_dim), sizeof(float));
+	size_t bytes = (size_t)model_rope_bytes(m, rows);
 	void *table = NULL;
 	int rc;
 
@@ -511,8 +516,9 @@ static void attend(struct pass *p, const struct layer_acts *a, int l)
 {
 	const struct model_config *c = &p->m->config;
 	int D = c->head_dim, HD = c->heads * D, KD = c->kv_heads * D, stride = HD + 2 * KD;
-	struct kernels_attn shape = { c->heads, c->kv_heads, D, stride, stride, HD, 1.0f / sqrtf((float)D),
-				      p->m->layers[l].window };
+	struct kernels_attn shape = {
+		c->heads, c->kv_heads, D, stride, stride, HD, 1.0f / sqrtf((float)D), p->m->layers[l].window
+	};
 	struct kernels_seqs seqs = pass_seqs(p, l);
 	const float *k = a->qkv + HD;
 

@@ -7,7 +7,11 @@
  *
  * Training that does not fit is refused: micro_tokens is part of the key, so it is the team's to choose and not the
  * machine's. Scoring does not depend on the batch, so its batch is lowered until it fits, and only refused if not even
- * the smallest does. */
+ * the smallest does.
+ *
+ * What scoring takes depends on the requests, too: on their cache of keys and values. A plan knows their bytes but not their
+ * tokens, of which there are never more; where its bound does not fit, but a short request would, the work is tried: the
+ * engine counts the tokens and keeps within the budget, whatever the plan has said. */
 #include "base/base.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
@@ -33,7 +37,9 @@ static int memory_of(struct run_memory *out, const struct work *w)
 	plan.config = &w->config;
 	rc = model_plan_memory(&m, &plan);
 	if (rc == 0)
-		*out = (struct run_memory){ true, m.weights, m.gradients, m.optimizer, m.activations, m.total };
+		*out = (struct run_memory){
+			true, m.weights, m.gradients, m.optimizer, m.activations, m.cache, m.total
+		};
 	return rc;
 }
 
@@ -213,11 +219,11 @@ static int too_large(const struct work *w, const struct run_memory *m, const str
 			total, weights, gradients, optimizer, w->plan.micro_tokens, activations, have, b->what);
 		ways_out(&hint, w, m->total);
 	} else {
-		rc = err_set(ERR_UNAVAILABLE,
-			     "the model needs about %s of memory (weights %s, activations of %d tokens %s), and there "
-			     "are %s "
-			     "(%s)",
-			     total, weights, w->plan.micro_tokens, activations, have, b->what);
+		rc = err_set(
+			ERR_UNAVAILABLE,
+			"the model needs about %s of memory (weights %s, activations of %d tokens %s), and there are "
+			"%s (%s)",
+			total, weights, w->plan.micro_tokens, activations, have, b->what);
 		buf_adds(&hint, "a smaller model, or a machine with more memory");
 	}
 	err_hint(rc, "%s", buf_str(&hint));
@@ -237,20 +243,45 @@ static bool fits(const struct run_memory *m, const struct budget *b)
 	return !b->bytes || m->total <= b->bytes;
 }
 
-/* Halves the tokens of a forward until it fits. */
+/* Halves the tokens of a forward until it fits; at their least, short requests will do: the engine makes what it has fit. */
 static int lower_batch(struct work *w, struct run_memory *m, const struct budget *b)
 {
 	int *tokens = &w->plan.micro_tokens;
+	int rc = memory_of(m, w);
 
-	for (;;) {
-		int rc = memory_of(m, w);
-
-		if (rc || fits(m, b))
-			return rc;
-		if (*tokens <= BATCH_MIN)
-			return too_large(w, m, b);
+	while (!rc && !fits(m, b) && *tokens > BATCH_MIN) {
 		*tokens = *tokens / 2 > BATCH_MIN ? *tokens / 2 : BATCH_MIN;
+		rc = memory_of(m, w);
 	}
+	if (rc || fits(m, b))
+		return rc;
+	w->plan.longest = 1;
+	rc = memory_of(m, w);
+	if (rc || !fits(m, b))
+		return rc ? rc : too_large(w, m, b);
+	m->activations = b->bytes - m->weights - m->cache;
+	m->total = b->bytes;
+	return 0;
+}
+
+/* How much is asked of the model, at most: of all suites, behind the product's prompt and some special tokens. */
+static void plan_questions(struct model_plan *p, const struct run *run)
+{
+	const uint64_t more = run->prompt.len + 8;
+	struct suite_size all = { 0 };
+
+	for (size_t i = 0; i < run->n_suites + run->n_proposed; i++) {
+		const struct run_suite *s = i < run->n_suites ? &run->suites[i] : &run->proposed[i - run->n_suites];
+		struct suite_size size = suite_size(s->suite);
+
+		all.longest = size.longest > all.longest ? size.longest : all.longest;
+		all.total = size.total > all.total ? size.total : all.total; /* a suite after the other */
+		all.requests = size.requests > all.requests ? size.requests : all.requests;
+		all.generates |= size.generates;
+	}
+	p->generates = all.generates;
+	p->longest = all.longest < INT32_MAX - more ? (int)(all.longest + more) : 0;
+	p->rows = all.total < UINT64_MAX / 2 ? all.total + all.requests * more : 0;
 }
 
 /* Is there anything left to score? Not where all is known, nor where no model will be made. */
@@ -334,6 +365,7 @@ int plan_memory(struct run *run)
 		return rc;
 	w.plan = (struct model_plan){ .stored = trains(run) && w.plan.full ? "F32" : w.plan.stored,
 				      .micro_tokens = (int)run->options->batch_tokens };
+	plan_questions(&w.plan, run);
 	rc = lower_batch(&w, &run->memory_eval, &budget);
 	run->batch_tokens = w.plan.micro_tokens;
 	if (rc == ERR_UNAVAILABLE && !scores(run)) {
@@ -366,7 +398,7 @@ uint64_t plan_memory_left(const struct run *run)
 int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory)
 {
 	struct budget budget;
-	struct work w = { .plan = { .micro_tokens = most } };
+	struct work w = { .plan = { .micro_tokens = most, .longest = 1 } }; /* what is asked is not known yet */
 	struct run_memory m;
 	int rc = budget_open(&budget, memory, "");
 
@@ -387,9 +419,9 @@ static json_t *memory_json(const struct run_memory *m)
 {
 	if (!m->known)
 		return json_null();
-	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "weights", (json_int_t)m->weights, "gradients",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "weights", (json_int_t)m->weights, "gradients",
 			 (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer, "activations",
-			 (json_int_t)m->activations, "total", (json_int_t)m->total);
+			 (json_int_t)m->activations, "cache", (json_int_t)m->cache, "total", (json_int_t)m->total);
 }
 
 json_t *plan_memory_json(const struct run *run)

@@ -46,7 +46,7 @@ struct run_data { /* a data set of the training */
 
 struct run_memory { /* bytes that a piece of work needs */
 	bool known;
-	uint64_t weights, gradients, optimizer, activations, total;
+	uint64_t weights, gradients, optimizer, activations, cache, total;
 };
 
 struct run_baseline {

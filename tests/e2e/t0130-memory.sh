@@ -4,8 +4,9 @@
 tiny_repo repo
 
 check "the plan estimates" 0 assay plan --json
-is "training needs weights, gradients, optimizer, activations" "$(jq '.memory.train | .weights > 0 and .gradients > 0 and .optimizer > 0 and .activations > 0 and .total == .weights + .gradients + .optimizer + .activations' "$OUT")" true
+is "training needs weights, gradients, optimizer, activations" "$(jq '.memory.train | .weights > 0 and .gradients > 0 and .optimizer > 0 and .activations > 0 and .total == .weights + .gradients + .optimizer + .activations + .cache' "$OUT")" true
 is "evaluation has no gradients" "$(jq -c '.memory.eval | [.weights > 0, .gradients, .optimizer]' "$OUT")" '[true,0,0]'
+is "it has a cache of keys and values" "$(jq '.memory.eval | .cache > 0 and .total == .weights + .activations + .cache' "$OUT")" true
 is "there is some memory" "$(jq '.memory.available > 0' "$OUT")" true
 need=$(jq .memory.train.total "$OUT")
 check "the terminal says it, too" 0 assay plan

@@ -376,6 +376,39 @@ static int gather(const struct suite_text *text, void *arg)
 	return 0;
 }
 
+static void test_suite_size__bounds_what_is_asked(void **state)
+{
+	char *two = mem_str("suite: s\ntasks: [c.yaml, g.yaml]\n");
+	const char *gen = GENERATION "{until: [], max_gen_toks: 1000}";
+	const char *docs = "{\"q\":\"1\",\"a\":1}\n{\"q\":\"22\",\"a\":2}\n";
+	struct suite_size size;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	size = suite_size(s);
+	assert_int_equal(size.requests, 6);
+	assert_int_equal(size.longest, strlen("blood?\nAnswer: reddish grey"));
+	assert_int_equal(size.total, 2 * strlen("sky?\nAnswer:grass?\nAnswer:blood?\nAnswer:") +
+					     strlen(" blue green blue green red reddish grey"));
+	assert_false(size.generates);
+	suite_free(s);
+	assert_int_equal(FAKE_LOAD(&s, "s.yaml", { "s.yaml", two }, { "c.yaml", choice_task }, { "g.yaml", gen },
+				   { "colours.jsonl", choice_data }, { "g.jsonl", docs }),
+			 0);
+	assert_int_equal(suite_size(s).requests, 8);
+	assert_int_equal(suite_size(s).longest, 1002);
+	assert_int_equal(suite_size(s).total, size.total + 2003);
+	assert_true(suite_size(s).generates);
+	suite_free(s);
+	free(two);
+	two = mem_str("suite: s\napply_chat_template: true\ntasks: [g.yaml]\n");
+	assert_int_equal(FAKE_LOAD(&s, "s.yaml", { "s.yaml", two }, { "g.yaml", gen }, { "g.jsonl", docs }), 0);
+	assert_true(suite_size(s).longest == UINT64_MAX && suite_size(s).total == UINT64_MAX);
+	suite_free(s);
+	free(two);
+}
+
 static void test_suite_each_text__question_and_right_answer(void **state)
 {
 	struct buf out = BUF_INIT(4096);
@@ -429,6 +462,7 @@ int main(void)
 		cmocka_unit_test(test_suite_run__generation_cuts_at_stops),
 		cmocka_unit_test(test_suite_run__sampling_as_the_harness_reads_it),
 		cmocka_unit_test(test_suite_run__a_model_that_gives_no_number_is_an_error),
+		cmocka_unit_test(test_suite_size__bounds_what_is_asked),
 		cmocka_unit_test(test_suite_each_text__question_and_right_answer),
 		cmocka_unit_test(test_suite_task_digest__covers_the_questions),
 	};
