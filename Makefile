@@ -80,6 +80,9 @@ $(FLAGS_TAG): FORCE
 .PHONY: FORCE
 FORCE:
 
+# One file is for wider instructions than the rest; it gives the same bits, and runs only where the processor has them.
+$(BUILD)/obj/kernels/cpu_level_v4.o: private ARCH := $(ARCH:v3=v4)
+
 $(BUILD)/obj/%.o: %.c $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
 	@echo "  CC    $<"

@@ -10,6 +10,7 @@
  * Device memory is the host's. The back end refuses what the machine (or the container) cannot hold, instead of letting
  * the kernel of the machine overcommit and end the process later. */
 #include "base/base.h"
+#include "kernels/gemm_int.h"
 #include "kernels/kernels_int.h"
 
 #include <omp.h>
@@ -188,6 +189,19 @@ static const struct backend cpu_table = {
 	.close = cpu_close,
 };
 
+int cpu_level(struct backend *be, int at_most)
+{
+	bool wide = false;
+#if defined(__x86_64__)
+	wide = cpu_level_v4.tile && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl");
+#endif
+	wide = wide && at_most >= 4;
+	((struct cpu_state *)be->state)->level = wide ? &cpu_level_v4 : &cpu_level_v3;
+	return wide ? 4 : 3;
+}
+
 int cpu_open(struct backend **out, int threads)
 {
 #if defined(__x86_64__) && defined(__AVX2__)
@@ -197,6 +211,7 @@ int cpu_open(struct backend **out, int threads)
 	struct backend *be = mem_copy(&cpu_table, sizeof(cpu_table));
 	be->threads = threads;
 	cpu_state_new(be);
+	cpu_level(be, 4);
 	*out = be;
 	return 0;
 }

@@ -18,39 +18,16 @@
  *
  * Measured beside BLIS: tests/bench/bench_kernels.c. */
 #include "base/base.h"
-#include "kernels/kernels_int.h"
-#include "kernels/tile_int.h"
-#include "kernels/widen_int.h"
+#include "kernels/gemm_int.h"
 
 enum {
-	K_BLOCK = 256, /* part of the numerics: another value is another class */
-	ROW_BLOCK = 96,
-	PANELS_MAX = 12, /* 12 x 16 columns x 256 x 4 bytes = 192 KiB */
-	TASK_ROWS = 480, /* rows that share one packing of b */
+	ROW_BLOCK = 96,   /* rows of a packed at a time, a multiple of both levels' tiles: 96 KiB */
+	PANELS_MAX = 16,  /* 16 x 16 columns x 256 x 4 bytes = 256 KiB */
+	TASK_ROWS = 480,  /* rows that share one packing of b */
 	FEW_ROWS = 24,
-	SKINNY_ROWS = 12, /* up to here, packed weights are read once and widened in registers */
+	SKINNY_ROWS = 48, /* up to here, packed weights are read once and widened in registers */
 	A_SCRATCH = ROW_BLOCK * K_BLOCK,
 	B_SCRATCH = PANELS_MAX * TILE_COLS * K_BLOCK,
-};
-
-enum b_form {
-	B_ROWS,      /* b[N,K], fp32: transposed into panels */
-	B_COLUMNS,   /* b[K,N], fp32: copied into panels */
-	B_PACKED,    /* panels of any type, read forward: N is theirs */
-	B_PACKED_DX, /* panels of any type, read across: K is theirs */
-};
-
-struct gemm {
-	float *c;
-	const float *a;
-	const void *b;
-	int M, N, K;
-	size_t lda, ldb, ldc;
-	enum b_form form;
-	int type;          /* of packed elements */
-	const float *bias; /* [N] or NULL */
-	bool a_by_column;  /* a[K,M]: form tn */
-	bool add;          /* to c */
 };
 
 static int min_int(int a, int b)
@@ -112,24 +89,47 @@ static void pack_panel(float *out, const struct gemm *g, int j, int k0, int kn)
 	}
 }
 
-/* out[6-row group][k, 6] = rows i..i+m of the transposed a */
-static void pack_a(float *out, const struct gemm *g, int i, int m, int k0, int kn)
+/* Four rows of four, turned: out[k * ld + r] */
+VEC_INLINE void turn_4(float *out, size_t ld, const float *a, size_t lda)
 {
-	for (int r = 0; r < m; r += TILE_ROWS) {
-		const float *a = g->a + (size_t)k0 * g->lda + (size_t)(i + r);
-		int n = min_int(TILE_ROWS, m - r);
-		for (int k = 0; k < kn; k++, out += TILE_ROWS, a += g->lda) {
-			if (n == TILE_ROWS)
-				memcpy(out, a, TILE_ROWS * sizeof(float));
-			else
-				memcpy(out, a, (size_t)n * sizeof(float));
-		}
+	typedef float v4f __attribute__((vector_size(16)));
+	v4f r[4], t[4];
+	for (size_t i = 0; i < 4; i++)
+		memcpy(&r[i], a + i * lda, sizeof(r[i]));
+	t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+	t[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+	t[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+	t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+	for (size_t i = 0; i < 2; i++) {
+		v4f even = __builtin_shufflevector(t[i], t[i + 2], 0, 1, 4, 5);
+		v4f odd = __builtin_shufflevector(t[i], t[i + 2], 2, 3, 6, 7);
+		memcpy(out + 2 * i * ld, &even, sizeof(even));
+		memcpy(out + (2 * i + 1) * ld, &odd, sizeof(odd));
 	}
 }
 
-static enum tile_mode mode_of(const struct gemm *g, int k0)
+/* out[group of `rows`][k, rows] = rows i..i+m of a; what a last group lacks is left as it is */
+static void pack_a(float *out, const struct gemm *g, int rows, int i, int m, int k0, int kn)
 {
-	return k0 == 0 && !g->add && !g->bias ? TILE_SET : TILE_ADD;
+	for (int r = 0; r < m; r += rows, out += (size_t)rows * (size_t)kn) {
+		int n = min_int(rows, m - r), k4 = 0, r4 = 0;
+		if (g->a_by_column) {
+			const float *a = g->a + (size_t)k0 * g->lda + (size_t)(i + r);
+			for (int k = 0; k < kn; k++, a += g->lda)
+				if (n == 12)
+					memcpy(out + k * 12, a, 12 * sizeof(float));
+				else
+					memcpy(out + k * rows, a, (size_t)n * sizeof(float));
+			continue;
+		}
+		const float *a = g->a + (size_t)(i + r) * g->lda + (size_t)k0;
+		for (; r4 + 4 <= n; r4 += 4)
+			for (k4 = 0; k4 + 4 <= kn; k4 += 4)
+				turn_4(out + k4 * rows + r4, (size_t)rows, a + (size_t)r4 * g->lda + k4, g->lda);
+		for (int q = 0; q < n; q++)
+			for (int k = q < r4 ? k4 : 0; k < kn; k++)
+				out[k * rows + q] = a[(size_t)q * g->lda + (size_t)k];
+	}
 }
 
 /* Before the first block: c where the sums are added, with the bias in it */
@@ -142,24 +142,17 @@ static void begin_rows(const struct gemm *g, int i, int m, int j, int cols)
 	}
 }
 
-/* rows i..i+m by n_panels panels from column j, for one block of K; panel p begins at bp + p * step */
-static void row_block(const struct gemm *g, const float *ap, const float *bp, size_t step, int i, int m, int j,
-		      int n_panels, int k0, int kn)
+/* rows i..i+m, packed, by n_panels panels from column j, for one block of K; panel p begins at bp + p * step */
+static void row_block(const struct gemm *g, const struct gemm_level *level, const float *ap, const float *bp, size_t step,
+		      int i, int m, int j, int n_panels, int k0, int kn)
 {
-	enum tile_mode mode = mode_of(g, k0);
-	for (int p = 0; p < n_panels; p++, j += TILE_COLS, bp += step) {
-		int cols = min_int(TILE_COLS, g->N - j);
-		for (int r = 0; r < m; r += TILE_ROWS) {
-			float *c = g->c + (size_t)(i + r) * g->ldc + (size_t)j;
-			int rows = min_int(TILE_ROWS, m - r);
-			if (g->a_by_column)
-				tile(rows, ap + (size_t)r * (size_t)kn, 1, TILE_ROWS, bp, TILE_COLS, c, g->ldc, cols,
-				     kn, mode);
-			else
-				tile(rows, g->a + (size_t)(i + r) * g->lda + (size_t)k0, g->lda, 1, bp, TILE_COLS, c,
-				     g->ldc, cols, kn, mode);
-		}
-	}
+	enum tile_mode mode = gemm_mode(g, k0);
+	int wide = level->panels * TILE_COLS, end = min_int(g->N, j + n_panels * TILE_COLS);
+	for (; j < end; j += wide, bp += (size_t)level->panels * step)
+		for (int r = 0; r < m; r += level->rows)
+			level->tile(min_int(level->rows, m - r), ap + (size_t)r * (size_t)kn, bp, step,
+				    g->c + (size_t)(i + r) * g->ldc + (size_t)j, g->ldc, min_int(wide, end - j), kn,
+				    mode);
 }
 
 /* Packed fp32 weights are panels already */
@@ -169,7 +162,7 @@ static bool in_place(const struct gemm *g)
 }
 
 /* rows i0..i1 by panels p0..p1 of c, all of K; at most `width` panels are packed at a time */
-static void gemm_task(const struct gemm *g, float *scratch, int i0, int i1, int p0, int p1, int width)
+static void gemm_task(const struct gemm *g, const struct gemm_level *level, float *scratch, int i0, int i1, int p0, int p1, int width)
 {
 	float *bp = scratch, *ap = scratch + B_SCRATCH;
 	begin_rows(g, i0, i1 - i0, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
@@ -188,98 +181,11 @@ static void gemm_task(const struct gemm *g, float *scratch, int i0, int i1, int 
 			}
 			for (int i = i0; i < i1; i += ROW_BLOCK) {
 				int m = min_int(ROW_BLOCK, i1 - i);
-				if (g->a_by_column)
-					pack_a(ap, g, i, m, k0, kn);
-				row_block(g, ap, panels, step, i, m, p * TILE_COLS, n_panels, k0, kn);
+				pack_a(ap, g, level->rows, i, m, k0, kn);
+				row_block(g, level, ap, panels, step, i, m, p * TILE_COLS, n_panels, k0, kn);
 			}
 		}
 	}
-}
-
-/* ---- few rows on packed weights ---------------------------------------------------------------------------------------- */
-
-/* `rows` rows by one panel, all of K: the tile's own chains, with b widened in registers, and the block's sum added to the
- * total as the tile adds it to c. */
-VEC_INLINE void skinny_panel(const int rows, const int type, const struct gemm *g, int i, int p)
-{
-	v8f total[TILE_ROWS][2], acc[TILE_ROWS][2];
-	float edge[TILE_ROWS][TILE_COLS];
-	int j = p * TILE_COLS, cols = min_int(TILE_COLS, g->N - j);
-	const float *a = g->a + (size_t)i * g->lda;
-	float *c = g->c + (size_t)i * g->ldc + (size_t)j;
-	size_t at = (size_t)p * g->ldb * TILE_COLS;
-	bool from_c = mode_of(g, 0) == TILE_ADD;
-	for (int r = 0; r < rows; r++)
-		for (int n = 0; n < TILE_COLS; n++)
-			edge[r][n] = from_c && n < cols ? c[(size_t)r * g->ldc + (size_t)n] : 0.0f;
-	for (int k0 = 0; k0 < g->K; k0 += K_BLOCK) {
-		int end = min_int(g->K, k0 + K_BLOCK);
-#pragma GCC unroll 6
-		for (int r = 0; r < rows; r++)
-			acc[r][0] = acc[r][1] = v8f_all(0);
-		for (int k = k0; k < end; k++, at += TILE_COLS) {
-			v8f b0 = v8f_load_as(type, g->b, at), b1 = v8f_load_as(type, g->b, at + 8);
-			__builtin_prefetch((const char *)g->b + (at + 512) * (type == KERNELS_F32 ? 4 : 2));
-#pragma GCC unroll 6
-			for (int r = 0; r < rows; r++) {
-				v8f x = v8f_all(a[(size_t)r * g->lda + (size_t)k]);
-				acc[r][0] = v8f_fma(x, b0, acc[r][0]);
-				acc[r][1] = v8f_fma(x, b1, acc[r][1]);
-			}
-		}
-#pragma GCC unroll 6
-		for (int r = 0; r < rows; r++) {
-			bool set = k0 == 0 && !from_c;
-			total[r][0] = set ? acc[r][0] : v8f_load(edge[r]) + acc[r][0];
-			total[r][1] = set ? acc[r][1] : v8f_load(edge[r] + 8) + acc[r][1];
-			v8f_store(edge[r], total[r][0]);
-			v8f_store(edge[r] + 8, total[r][1]);
-		}
-	}
-	for (int r = 0; r < rows; r++)
-		memcpy(c + (size_t)r * g->ldc, edge[r], (size_t)cols * sizeof(float));
-}
-
-#define SKINNY(type)                                                                                                   \
-	static void skinny_##type(const struct gemm *g, int rows, int i, int p)                                        \
-	{                                                                                                              \
-		switch (rows) {                                                                                        \
-		case 6:                                                                                                \
-			skinny_panel(6, type, g, i, p);                                                                \
-			break;                                                                                         \
-		case 5:                                                                                                \
-			skinny_panel(5, type, g, i, p);                                                                \
-			break;                                                                                         \
-		case 4:                                                                                                \
-			skinny_panel(4, type, g, i, p);                                                                \
-			break;                                                                                         \
-		case 3:                                                                                                \
-			skinny_panel(3, type, g, i, p);                                                                \
-			break;                                                                                         \
-		case 2:                                                                                                \
-			skinny_panel(2, type, g, i, p);                                                                \
-			break;                                                                                         \
-		default:                                                                                               \
-			skinny_panel(1, type, g, i, p);                                                                \
-		}                                                                                                      \
-	}
-SKINNY(KERNELS_F32)
-SKINNY(KERNELS_BF16)
-SKINNY(KERNELS_F16)
-
-static void skinny_task(const struct gemm *g, int p0, int p1)
-{
-	begin_rows(g, 0, g->M, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
-	for (int p = p0; p < p1; p++)
-		for (int i = 0; i < g->M; i += TILE_ROWS) {
-			int rows = min_int(TILE_ROWS, g->M - i);
-			if (g->type == KERNELS_F32)
-				skinny_KERNELS_F32(g, rows, i, p);
-			else if (g->type == KERNELS_BF16)
-				skinny_KERNELS_BF16(g, rows, i, p);
-			else
-				skinny_KERNELS_F16(g, rows, i, p);
-		}
 }
 
 /* ---- the cut into tasks ------------------------------------------------------------------------------------------------ */
@@ -301,16 +207,25 @@ static void nothing_to_add(const struct gemm *g)
 	}
 }
 
-static void skinny_run(const struct gemm *g, int threads, int panels)
+static void skinny_task(const struct gemm *g, const struct gemm_level *level, int p0, int p1)
 {
-	int each = part_size(panels, threads == 1 ? 1 : 4 * threads, 1), tasks = (panels + each - 1) / each;
+	begin_rows(g, 0, g->M, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
+	for (int p = p0; p < p1; p += 4) /* few, so that they are still close when the next rows come */
+		for (int i = 0; i < g->M; i += level->rows)
+			level->skinny(g, i, min_int(level->rows, g->M - i), p, min_int(p + 4, p1));
+}
+
+static void skinny_run(const struct gemm *g, const struct gemm_level *level, int threads, int panels)
+{
+	int each = part_size(panels, threads == 1 ? 1 : 4 * threads, 4), tasks = (panels + each - 1) / each;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
 	for (int t = 0; t < tasks; t++)
-		skinny_task(g, t * each, min_int(panels, t * each + each));
+		skinny_task(g, level, t * each, min_int(panels, t * each + each));
 }
 
 static void gemm_run(struct backend *be, const struct gemm *g)
 {
+	const struct gemm_level *level = ((struct cpu_state *)be->state)->level;
 	if (g->M <= 0 || g->N <= 0)
 		return;
 	if (g->K <= 0) {
@@ -322,15 +237,15 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 	int threads = cpu_threads(be, (size_t)g->M * weights / 32 + weights / 4);
 	int panels = (g->N + TILE_COLS - 1) / TILE_COLS;
 	if (g->form == B_PACKED && g->M <= SKINNY_ROWS) {
-		skinny_run(g, threads, panels);
+		skinny_run(g, level, threads, panels);
 		return;
 	}
 	int n_rows = (g->M + TASK_ROWS - 1) / TASK_ROWS;
 	int want = threads == 1 ? 1 : 4 * threads; /* tasks, so that a thread that comes late costs little */
 	int n_cols = min_int(panels, (want + n_rows - 1) / n_rows);
 	if (n_rows * n_cols < threads) /* many threads, few columns */
-		n_rows = min_int((threads + n_cols - 1) / n_cols, (g->M + TILE_ROWS - 1) / TILE_ROWS);
-	int rows_each = part_size(g->M, n_rows, TILE_ROWS), panels_each = part_size(panels, n_cols, 1);
+		n_rows = min_int((threads + n_cols - 1) / n_cols, (g->M + level->rows - 1) / level->rows);
+	int rows_each = part_size(g->M, n_rows, level->rows), panels_each = part_size(panels, n_cols, level->panels);
 	int width = g->M <= FEW_ROWS ? 1 : PANELS_MAX;
 	n_rows = (g->M + rows_each - 1) / rows_each;
 	n_cols = (panels + panels_each - 1) / panels_each;
@@ -340,7 +255,7 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 #pragma omp for schedule(dynamic) nowait
 		for (int t = 0; t < n_rows * n_cols; t++) {
 			int i = t / n_cols * rows_each, p = t % n_cols * panels_each;
-			gemm_task(g, scratch, i, min_int(g->M, i + rows_each), p, min_int(panels, p + panels_each),
+			gemm_task(g, level, scratch, i, min_int(g->M, i + rows_each), p, min_int(panels, p + panels_each),
 				  width);
 		}
 	}

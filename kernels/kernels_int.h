@@ -7,6 +7,7 @@
 /* The state of both CPU back ends. A back end serves one caller at a time; its own threads have scratch each, which
  * grows to what the largest call wanted and stays. */
 struct cpu_state {
+	const struct gemm_level *level; /* of the matrix products: gemm_int.h */
 	size_t limit_bytes, used_bytes; /* of device memory, which here is the host's */
 	int n_scratch;
 	struct cpu_scratch {
@@ -18,6 +19,9 @@ struct cpu_state {
 
 int cpu_open(struct backend **out, int threads);
 int cpu_ref_open(struct backend **out, int threads);
+
+/* Takes the fastest level up to this one (3: AVX2, 4: AVX-512) that the machine has; gives what it took. */
+int cpu_level(struct backend *be, int at_most);
 
 /* Memory of the CPU back ends, and the end of one. */
 void cpu_state_new(struct backend *be);

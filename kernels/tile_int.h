@@ -1,15 +1,22 @@
 /* tile_int.h: the one inner loop of every matrix product of the fast CPU back end, and the packing it wants.
  *
- * The tile computes up to 6 rows by 16 columns of c from a[rows, k] and a packed panel b[k, 16]. A lane is a column of the
- * result, never a part of a sum: each element is one chain of fused multiply-adds over k in ascending order, in a
- * register; whether a row shares its tile with others does not matter to it. 6 x 2 accumulators, 2 of b and 1 of a fill the
- * 16 registers of AVX2; 12 multiply-adds stand against 8 loads, so both multiply-add ports can be busy. */
+ * The tile computes a few rows of c by one panel of 16 columns, or by two, from a[rows, k] and packed panels b[k, 16]. A
+ * lane is a column of the result, never a part of a sum: each element is one chain of fused multiply-adds over k in
+ * ascending order, in a register; whether a row shares its tile with others, and how wide the registers are, does not
+ * matter to it. So the two sizes below give the same bits:
+ *	AVX2       6 rows x 1 panel: 12 accumulators, 2 registers of b and 1 of a, of 16
+ *	AVX-512   12 rows x 2 panels: 24 accumulators, 2 of b and 1 of a, of 32
+ * which is the widest that fits: 12 multiply-adds stand against 8 loads, or 24 against 14. */
 #ifndef KERNELS_TILE_INT_H
 #define KERNELS_TILE_INT_H
 
-#include "kernels/vec_int.h"
+#include "kernels/row16_int.h"
 
-enum { TILE_ROWS = 6, TILE_COLS = 16 };
+#ifdef __AVX512F__
+enum { TILE_ROWS = 12, TILE_PANELS = 2, TILE_COLS = 16 };
+#else
+enum { TILE_ROWS = 6, TILE_PANELS = 1, TILE_COLS = 16 };
+#endif
 
 enum tile_mode {
 	TILE_SET,   /* c = sum */
@@ -17,76 +24,100 @@ enum tile_mode {
 	TILE_CHAIN, /* c is where the chain of multiply-adds begins */
 };
 
-/* a[r, k] stands at a[r * ra + k * ka]; the panel's rows are ldb floats apart. cols < 16 writes only those of c. */
-VEC_INLINE void tile_rows(const int rows, const float *a, size_t ra, size_t ka, const float *b, size_t ldb, float *c,
-			  size_t ldc, int cols, int k, enum tile_mode mode)
+/* Where a tile reads: a[r, k] stands at a[r * ra + k * ka]; row k of panel p at b[p * panel + k * ldb]. */
+struct tile_from {
+	const float *a, *b;
+	size_t ra, ka, ldb, panel;
+};
+
+/* c[rows, panels of 16] from k steps, whole panels only */
+VEC_INLINE void tile_whole(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc, int k,
+			   enum tile_mode mode)
 {
-	v8f acc[TILE_ROWS][2];
-	float edge[TILE_ROWS][TILE_COLS];
-	float *to = c;
-	size_t ldto = ldc;
-	if (cols < TILE_COLS) { /* through a buffer, so that edges take the very same path */
-		to = edge[0];
-		ldto = TILE_COLS;
-		if (mode != TILE_SET)
-			for (int r = 0; r < rows; r++)
-				for (int j = 0; j < TILE_COLS; j++)
-					edge[r][j] = j < cols ? c[(size_t)r * ldc + (size_t)j] : 0.0f;
-	}
-#pragma GCC unroll 6
-	for (int r = 0; r < rows; r++) {
-		bool chain = mode == TILE_CHAIN;
-		acc[r][0] = chain ? v8f_load(to + (size_t)r * ldto) : v8f_all(0);
-		acc[r][1] = chain ? v8f_load(to + (size_t)r * ldto + 8) : v8f_all(0);
-	}
-	for (int i = 0; i < k; i++) {
-		v8f b0 = v8f_load(b), b1 = v8f_load(b + 8);
-#pragma GCC unroll 6
+	row16 acc[TILE_ROWS][TILE_PANELS];
+	const float *a = from->a, *b = from->b;
+	const size_t ra = from->ra, ka = from->ka, ldb = from->ldb, panel = from->panel;
+#pragma GCC unroll 12
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			acc[r][p] = mode == TILE_CHAIN ? row16_load(c + (size_t)r * ldc + (size_t)p * TILE_COLS) :
+							 row16_all(0);
+	for (int i = 0; i < k; i++, a += ka, b += ldb) {
+		row16 w[TILE_PANELS];
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			w[p] = row16_load(b + (size_t)p * panel);
+#pragma GCC unroll 12
 		for (int r = 0; r < rows; r++) {
-			v8f x = v8f_all(a[(size_t)r * ra]);
-			acc[r][0] = v8f_fma(x, b0, acc[r][0]);
-			acc[r][1] = v8f_fma(x, b1, acc[r][1]);
+			float x = a[(size_t)r * ra];
+#pragma GCC unroll 2
+			for (int p = 0; p < panels; p++)
+				acc[r][p] = row16_fma(x, w[p], acc[r][p]);
 		}
-		a += ka;
-		b += ldb;
 	}
-#pragma GCC unroll 6
-	for (int r = 0; r < rows; r++) {
-		float *p = to + (size_t)r * ldto;
-		bool add = mode == TILE_ADD;
-		v8f_store(p, add ? v8f_load(p) + acc[r][0] : acc[r][0]);
-		v8f_store(p + 8, add ? v8f_load(p + 8) + acc[r][1] : acc[r][1]);
-	}
-	if (cols < TILE_COLS)
-		for (int r = 0; r < rows; r++)
-			memcpy(c + (size_t)r * ldc, edge[r], (size_t)cols * sizeof(float));
+#pragma GCC unroll 12
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++) {
+			float *to = c + (size_t)r * ldc + (size_t)p * TILE_COLS;
+			row16_store(to, mode == TILE_ADD ? row16_add(row16_load(to), acc[r][p]) : acc[r][p]);
+		}
 }
 
-static inline void tile(int rows, const float *a, size_t ra, size_t ka, const float *b, size_t ldb, float *c,
-			size_t ldc, int cols, int k, enum tile_mode mode)
+/* cols of the columns only, through a buffer, so that edges take the very same path */
+VEC_INLINE void tile_edge(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc, int cols,
+			  int k, enum tile_mode mode)
 {
-	switch (rows) {
-	case 6:
-		tile_rows(6, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	case 5:
-		tile_rows(5, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	case 4:
-		tile_rows(4, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	case 3:
-		tile_rows(3, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	case 2:
-		tile_rows(2, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	case 1:
-		tile_rows(1, a, ra, ka, b, ldb, c, ldc, cols, k, mode);
-		break;
-	default:
-		break;
+	enum { WIDE = TILE_PANELS * TILE_COLS };
+	float edge[TILE_ROWS][WIDE];
+	for (int r = 0; mode != TILE_SET && r < rows; r++)
+		for (int j = 0; j < panels * TILE_COLS; j++)
+			edge[r][j] = j < cols ? c[(size_t)r * ldc + (size_t)j] : 0.0f;
+	tile_whole(rows, panels, from, edge[0], WIDE, k, mode);
+	for (int r = 0; r < rows; r++)
+		memcpy(c + (size_t)r * ldc, edge[r], (size_t)cols * sizeof(float));
+}
+
+VEC_INLINE void tile_rows(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc, int cols,
+			  int k, enum tile_mode mode)
+{
+	if (cols == panels * TILE_COLS)
+		tile_whole(rows, panels, from, c, ldc, k, mode);
+	else
+		tile_edge(rows, panels, from, c, ldc, cols, k, mode);
+}
+
+/* Calls f(rows, …) with rows, 1..12, as a constant, so that each count is a loop of its own */
+#define TILE_BY_ROWS(rows, f, ...)            \
+	switch (rows) {                       \
+		TILE_CASE(1, f, __VA_ARGS__)  \
+		TILE_CASE(2, f, __VA_ARGS__)  \
+		TILE_CASE(3, f, __VA_ARGS__)  \
+		TILE_CASE(4, f, __VA_ARGS__)  \
+		TILE_CASE(5, f, __VA_ARGS__)  \
+		TILE_CASE(6, f, __VA_ARGS__)  \
+		TILE_CASE(7, f, __VA_ARGS__)  \
+		TILE_CASE(8, f, __VA_ARGS__)  \
+		TILE_CASE(9, f, __VA_ARGS__)  \
+		TILE_CASE(10, f, __VA_ARGS__) \
+		TILE_CASE(11, f, __VA_ARGS__) \
+		TILE_CASE(12, f, __VA_ARGS__) \
+	default:                              \
+		break;                        \
 	}
+#define TILE_CASE(n, f, ...)                  \
+	case n:                               \
+		if (n <= TILE_ROWS)           \
+			f(n, __VA_ARGS__);    \
+		break;
+
+/* One panel. a[r, k] stands at a[r * ra + k * ka]; the panel's rows are ldb floats apart; cols <= 16 of c are written. */
+static inline void tile(int rows, const float *a, size_t ra, size_t ka, const float *b, size_t ldb, float *c, size_t ldc,
+			int cols, int k, enum tile_mode mode)
+{
+	const struct tile_from from = { a, b, ra, ka, ldb, 0 };
+	TILE_BY_ROWS(rows, tile_rows, 1, &from, c, ldc, cols, k, mode)
 }
 
 /* ---- packing --------------------------------------------------------------------------------------------------------- */

@@ -149,7 +149,7 @@ static double print_products(struct bench *b)
 
 static void print_few_rows(struct bench *b)
 {
-	static const int Ms[] = { 1, 2, 4, 6, 8, 12, 16 };
+	static const int Ms[] = { 1, 2, 4, 6, 8, 12, 16, 24, 36, 48, 49, 64 };
 	static const char *const names[] = { "f32", "bf16", "f16" };
 	printf("%-20s", "rows M, 50257 x 768");
 	for (size_t m = 0; m < ARRAY_LEN(Ms); m++)
