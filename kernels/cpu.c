@@ -146,7 +146,7 @@ void cpu_close(struct backend *be)
 
 static const struct backend cpu_table = {
 	.name = "cpu",
-	.numerics = "cpu-2/f32/" CPU_ISA,
+	.numerics = "cpu-3/f32/" CPU_ISA,
 	.alloc = cpu_alloc,
 	.free = cpu_free,
 	.upload = cpu_copy,

@@ -9,12 +9,12 @@
  * The path of the data: c is cut into tasks (a range of rows by a range of 16-column panels), taken by the threads as
  * they come. b is wanted in panels [k][16]. Packed fp32 weights are that already and are read where they lie. Of anything
  * else a task packs its panels for one block of K into its own scratch, [panel][k][16], which fits half of a level-2
- * cache: rows are transposed or copied, 16-bit elements widened. Then it walks its rows 96 at a time, all panels for each,
- * so that those rows of a stay close too. Nothing is shared between threads but reading, and there is no barrier inside.
- * a is read in place, six rows at a time, but in the form tn, where it is copied to [6 rows][k][6].
+ * cache: rows are transposed or copied, 16-bit elements widened. Then it packs 96 rows of a at a time, in groups as high as
+ * a tile, [group][k][rows], and walks all panels with them. Nothing is shared between threads but reading, and there is no
+ * barrier inside. The tile itself is one of two (cpu_level.c), with the same bits.
  *
  * Few rows (decoding) are another matter: the weights are read once and the product runs at the speed at which they
- * arrive, so 16-bit panels are widened in registers, and nothing is written but c.
+ * arrive, so 16-bit panels are widened in registers, a is read in place, and nothing is written but c.
  *
  * Measured beside BLIS: tests/bench/bench_kernels.c. */
 #include "base/base.h"
@@ -22,9 +22,8 @@
 
 enum {
 	ROW_BLOCK = 96,   /* rows of a packed at a time, a multiple of both levels' tiles: 96 KiB */
-	PANELS_MAX = 16,  /* 16 x 16 columns x 256 x 4 bytes = 256 KiB */
+	PANELS_MAX = 32,  /* 32 x 16 columns x 256 x 4 bytes = 512 KiB */
 	TASK_ROWS = 480,  /* rows that share one packing of b */
-	FEW_ROWS = 24,
 	SKINNY_ROWS = 48, /* up to here, packed weights are read once and widened in registers */
 	A_SCRATCH = ROW_BLOCK * K_BLOCK,
 	B_SCRATCH = PANELS_MAX * TILE_COLS * K_BLOCK,
@@ -60,32 +59,40 @@ static void pack_across(float *out, const struct gemm *g, int j, int k0, int kn)
 	}
 }
 
-/* out[k, 16] = columns j.. of b, rows k0..k0+kn of K */
-static void pack_panel(float *out, const struct gemm *g, int j, int k0, int kn)
+/* b[K,N]: row by row over all panels, since a row is what lies together */
+static void pack_columns(float *out, const struct gemm *g, int j, int n_panels, int k0, int kn)
 {
-	int n = min_int(TILE_COLS, g->N - j);
-	const float *b = g->b;
-	switch (g->form) {
-	case B_ROWS:
-		pack_transposed(out, b + (size_t)j * g->ldb + (size_t)k0, g->ldb, n, kn);
-		return;
-	case B_COLUMNS:
-		b += (size_t)k0 * g->ldb + (size_t)j;
-		for (int k = 0; k < kn; k++, out += TILE_COLS, b += g->ldb) {
-			if (n == TILE_COLS)
-				widen_16(out, KERNELS_F32, b, 0);
-			else
-				for (int i = 0; i < TILE_COLS; i++)
-					out[i] = i < n ? b[i] : 0.0f;
+	enum { AHEAD = 8 };
+	int n = min_int(n_panels * TILE_COLS, g->N - j), whole = n / TILE_COLS;
+	for (int k = 0; k < kn; k++, out += TILE_COLS) {
+		const float *b = (const float *)g->b + (size_t)(k0 + k) * g->ldb + (size_t)j;
+		float *o = out;
+		for (int p = 0; p < whole; p++, o += (size_t)kn * TILE_COLS, b += TILE_COLS) {
+			__builtin_prefetch(b + AHEAD * g->ldb);
+			widen_16(o, KERNELS_F32, b, 0);
 		}
+		for (int i = 0; whole < n_panels && i < TILE_COLS; i++)
+			o[i] = i < n - whole * TILE_COLS ? b[i] : 0.0f;
+	}
+}
+
+/* out[panel][k, 16] = columns j.. of b, rows k0..k0+kn of K */
+static void pack_panels(float *out, const struct gemm *g, int j, int n_panels, int k0, int kn)
+{
+	if (g->form == B_COLUMNS) {
+		pack_columns(out, g, j, n_panels, k0, kn);
 		return;
-	case B_PACKED:
-		for (size_t k = 0, at = (size_t)j * g->ldb + (size_t)k0 * TILE_COLS; k < (size_t)kn; k++)
-			widen_16(out + k * TILE_COLS, g->type, g->b, at + k * TILE_COLS);
-		return;
-	case B_PACKED_DX:
-		pack_across(out, g, j, k0, kn);
-		return;
+	}
+	for (int p = 0; p < n_panels; p++, j += TILE_COLS, out += (size_t)kn * TILE_COLS) {
+		size_t at = (size_t)j * g->ldb + (size_t)k0 * TILE_COLS;
+		if (g->form == B_ROWS)
+			pack_transposed(out, (const float *)g->b + (size_t)j * g->ldb + (size_t)k0, g->ldb,
+					min_int(TILE_COLS, g->N - j), kn);
+		else if (g->form == B_PACKED_DX)
+			pack_across(out, g, j, k0, kn);
+		else
+			for (size_t k = 0; k < (size_t)kn; k++)
+				widen_16(out + k * TILE_COLS, g->type, g->b, at + k * TILE_COLS);
 	}
 }
 
@@ -143,8 +150,8 @@ static void begin_rows(const struct gemm *g, int i, int m, int j, int cols)
 }
 
 /* rows i..i+m, packed, by n_panels panels from column j, for one block of K; panel p begins at bp + p * step */
-static void row_block(const struct gemm *g, const struct gemm_level *level, const float *ap, const float *bp, size_t step,
-		      int i, int m, int j, int n_panels, int k0, int kn)
+static void row_block(const struct gemm *g, const struct gemm_level *level, const float *ap, const float *bp,
+		      size_t step, int i, int m, int j, int n_panels, int k0, int kn)
 {
 	enum tile_mode mode = gemm_mode(g, k0);
 	int wide = level->panels * TILE_COLS, end = min_int(g->N, j + n_panels * TILE_COLS);
@@ -161,13 +168,14 @@ static bool in_place(const struct gemm *g)
 	return g->form == B_PACKED && g->type == KERNELS_F32;
 }
 
-/* rows i0..i1 by panels p0..p1 of c, all of K; at most `width` panels are packed at a time */
-static void gemm_task(const struct gemm *g, const struct gemm_level *level, float *scratch, int i0, int i1, int p0, int p1, int width)
+/* rows i0..i1 by panels p0..p1 of c, all of K */
+static void gemm_task(const struct gemm *g, const struct gemm_level *level, float *scratch, int i0, int i1, int p0,
+		      int p1)
 {
 	float *bp = scratch, *ap = scratch + B_SCRATCH;
 	begin_rows(g, i0, i1 - i0, p0 * TILE_COLS, min_int(p1 * TILE_COLS, g->N) - p0 * TILE_COLS);
-	for (int p = p0; p < p1; p += width) {
-		int n_panels = min_int(width, p1 - p);
+	for (int p = p0; p < p1; p += PANELS_MAX) {
+		int n_panels = min_int(PANELS_MAX, p1 - p);
 		for (int k0 = 0; k0 < g->K; k0 += K_BLOCK) {
 			int kn = min_int(K_BLOCK, g->K - k0);
 			const float *panels = bp;
@@ -176,8 +184,7 @@ static void gemm_task(const struct gemm *g, const struct gemm_level *level, floa
 				step = g->ldb * TILE_COLS;
 				panels = (const float *)g->b + (size_t)p * step + (size_t)k0 * TILE_COLS;
 			} else {
-				for (int i = 0; i < n_panels; i++)
-					pack_panel(bp + (size_t)i * step, g, (p + i) * TILE_COLS, k0, kn);
+				pack_panels(bp, g, p * TILE_COLS, n_panels, k0, kn);
 			}
 			for (int i = i0; i < i1; i += ROW_BLOCK) {
 				int m = min_int(ROW_BLOCK, i1 - i);
@@ -240,13 +247,17 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 		skinny_run(g, level, threads, panels);
 		return;
 	}
-	int n_rows = (g->M + TASK_ROWS - 1) / TASK_ROWS;
-	int want = threads == 1 ? 1 : 4 * threads; /* tasks, so that a thread that comes late costs little */
-	int n_cols = min_int(panels, (want + n_rows - 1) / n_rows);
-	if (n_rows * n_cols < threads) /* many threads, few columns */
-		n_rows = min_int((threads + n_cols - 1) / n_cols, (g->M + level->rows - 1) / level->rows);
+	/* Four tasks a thread, so that one that comes late costs little; but a row of a is packed for every task beside it,
+	 * so they are as wide as their scratch, unless threads would go without. */
+	int n_rows = (g->M + TASK_ROWS - 1) / TASK_ROWS, most = (panels + PANELS_MAX - 1) / PANELS_MAX;
+	int n_cols = min_int(most, (4 * threads + n_rows - 1) / n_rows);
+	if (n_rows * n_cols < threads)
+		n_cols = min_int(panels, (threads + n_rows - 1) / n_rows);
+	if (n_rows * n_cols < 4 * threads) { /* so few that all threads should have as many */
+		int rounds = (n_rows * n_cols + threads - 1) / threads;
+		n_rows = min_int((rounds * threads + n_cols - 1) / n_cols, (g->M + level->rows - 1) / level->rows);
+	}
 	int rows_each = part_size(g->M, n_rows, level->rows), panels_each = part_size(panels, n_cols, level->panels);
-	int width = g->M <= FEW_ROWS ? 1 : PANELS_MAX;
 	n_rows = (g->M + rows_each - 1) / rows_each;
 	n_cols = (panels + panels_each - 1) / panels_each;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -255,8 +266,8 @@ static void gemm_run(struct backend *be, const struct gemm *g)
 #pragma omp for schedule(dynamic) nowait
 		for (int t = 0; t < n_rows * n_cols; t++) {
 			int i = t / n_cols * rows_each, p = t % n_cols * panels_each;
-			gemm_task(g, level, scratch, i, min_int(g->M, i + rows_each), p, min_int(panels, p + panels_each),
-				  width);
+			gemm_task(g, level, scratch, i, min_int(g->M, i + rows_each), p,
+				  min_int(panels, p + panels_each));
 		}
 	}
 }

@@ -5,21 +5,24 @@
  * Blocks have a fixed size, so the tree is the same whatever the number of threads. */
 #include "base/base.h"
 #include "kernels/kernels_int.h"
+#include "kernels/vec_int.h"
 #include "kernels/vmath.h"
 
 enum { BLOCK = 4096, LANES = 8 };
 
+/* The square of a float is exact in a double, so the multiply-add rounds as an addition would. */
 static double block_sumsq(const float *x, size_t n)
 {
-	double s[LANES] = { 0 };
+	v4d s[2] = { v4d_all(0), v4d_all(0) };
 	size_t i = 0;
 	for (; i + LANES <= n; i += LANES)
-#pragma omp simd
-		for (size_t l = 0; l < LANES; l++)
-			s[l] += (double)x[i + l] * (double)x[i + l];
+		for (size_t half = 0; half < 2; half++) {
+			v4d d = v4d_load(x + i + 4 * half);
+			s[half] = v4d_fma(d, d, s[half]);
+		}
 	for (size_t l = 0; i < n; i++, l++)
-		s[l] += (double)x[i] * (double)x[i];
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+		s[l / 4][l % 4] += (double)x[i] * (double)x[i];
+	return v4d_sum(s[0], s[1]);
 }
 
 double cpu_sumsq(struct backend *be, const float *x, size_t n)

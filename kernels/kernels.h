@@ -74,7 +74,7 @@ struct kernels_adamw {
 
 struct backend {
 	const char *name;     /* "cpu" */
-	const char *numerics; /* the class of its bits: "cpu-2/f32/x86-64-v3": name-kernel version/types/instructions */
+	const char *numerics; /* the class of its bits: "cpu-3/f32/x86-64-v3": name-kernel version/types/instructions */
 	int threads;
 
 	/* memory: 64-byte aligned, zeroed. alloc gives ERR_UNAVAILABLE with the size in the text */

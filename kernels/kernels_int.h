@@ -77,8 +77,7 @@ void cpu_attn_back(struct backend *be, float *dq, float *dk, float *dv, const fl
 		   const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
 		   const struct kernels_attn *shape);
 /* cpu_pointwise.c */
-void cpu_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T,
-	       bool add);
+void cpu_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T, bool add);
 void cpu_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);
 void cpu_rope(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H, int D,
 	      bool back);

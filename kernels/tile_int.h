@@ -40,9 +40,11 @@ VEC_INLINE void tile_whole(const int rows, const int panels, const struct tile_f
 #pragma GCC unroll 12
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
-		for (int p = 0; p < panels; p++)
-			acc[r][p] = mode == TILE_CHAIN ? row16_load(c + (size_t)r * ldc + (size_t)p * TILE_COLS) :
-							 row16_all(0);
+		for (int p = 0; p < panels; p++) {
+			float *to = c + (size_t)r * ldc + (size_t)p * TILE_COLS;
+			acc[r][p] = mode == TILE_CHAIN ? row16_load(to) : row16_all(0);
+			__builtin_prefetch(to, 1); /* wanted in the end, and far: rows of c are pages apart */
+		}
 	for (int i = 0; i < k; i++, a += ka, b += ldb) {
 		row16 w[TILE_PANELS];
 #pragma GCC unroll 2
@@ -66,8 +68,8 @@ VEC_INLINE void tile_whole(const int rows, const int panels, const struct tile_f
 }
 
 /* cols of the columns only, through a buffer, so that edges take the very same path */
-VEC_INLINE void tile_edge(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc, int cols,
-			  int k, enum tile_mode mode)
+VEC_INLINE void tile_edge(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc,
+			  int cols, int k, enum tile_mode mode)
 {
 	enum { WIDE = TILE_PANELS * TILE_COLS };
 	float edge[TILE_ROWS][WIDE];
@@ -79,8 +81,8 @@ VEC_INLINE void tile_edge(const int rows, const int panels, const struct tile_fr
 		memcpy(c + (size_t)r * ldc, edge[r], (size_t)cols * sizeof(float));
 }
 
-VEC_INLINE void tile_rows(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc, int cols,
-			  int k, enum tile_mode mode)
+VEC_INLINE void tile_rows(const int rows, const int panels, const struct tile_from *from, float *c, size_t ldc,
+			  int cols, int k, enum tile_mode mode)
 {
 	if (cols == panels * TILE_COLS)
 		tile_whole(rows, panels, from, c, ldc, k, mode);
@@ -89,32 +91,32 @@ VEC_INLINE void tile_rows(const int rows, const int panels, const struct tile_fr
 }
 
 /* Calls f(rows, …) with rows, 1..12, as a constant, so that each count is a loop of its own */
-#define TILE_BY_ROWS(rows, f, ...)            \
-	switch (rows) {                       \
-		TILE_CASE(1, f, __VA_ARGS__)  \
-		TILE_CASE(2, f, __VA_ARGS__)  \
-		TILE_CASE(3, f, __VA_ARGS__)  \
-		TILE_CASE(4, f, __VA_ARGS__)  \
-		TILE_CASE(5, f, __VA_ARGS__)  \
-		TILE_CASE(6, f, __VA_ARGS__)  \
-		TILE_CASE(7, f, __VA_ARGS__)  \
-		TILE_CASE(8, f, __VA_ARGS__)  \
-		TILE_CASE(9, f, __VA_ARGS__)  \
-		TILE_CASE(10, f, __VA_ARGS__) \
-		TILE_CASE(11, f, __VA_ARGS__) \
-		TILE_CASE(12, f, __VA_ARGS__) \
-	default:                              \
-		break;                        \
+#define TILE_BY_ROWS(rows, f, ...)                                                                                     \
+	switch (rows) {                                                                                                \
+		TILE_CASE(1, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(2, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(3, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(4, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(5, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(6, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(7, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(8, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(9, f, __VA_ARGS__)                                                                           \
+		TILE_CASE(10, f, __VA_ARGS__)                                                                          \
+		TILE_CASE(11, f, __VA_ARGS__)                                                                          \
+		TILE_CASE(12, f, __VA_ARGS__)                                                                          \
+	default:                                                                                                       \
+		break;                                                                                                 \
 	}
-#define TILE_CASE(n, f, ...)                  \
-	case n:                               \
-		if (n <= TILE_ROWS)           \
-			f(n, __VA_ARGS__);    \
+#define TILE_CASE(n, f, ...)                                                                                           \
+	case n:                                                                                                        \
+		if (n <= TILE_ROWS)                                                                                    \
+			f(n, __VA_ARGS__);                                                                             \
 		break;
 
 /* One panel. a[r, k] stands at a[r * ra + k * ka]; the panel's rows are ldb floats apart; cols <= 16 of c are written. */
-static inline void tile(int rows, const float *a, size_t ra, size_t ka, const float *b, size_t ldb, float *c, size_t ldc,
-			int cols, int k, enum tile_mode mode)
+static inline void tile(int rows, const float *a, size_t ra, size_t ka, const float *b, size_t ldb, float *c,
+			size_t ldc, int cols, int k, enum tile_mode mode)
 {
 	const struct tile_from from = { a, b, ra, ka, ldb, 0 };
 	TILE_BY_ROWS(rows, tile_rows, 1, &from, c, ldc, cols, k, mode)
@@ -135,12 +137,11 @@ static inline void pack_pointers(float *out, const float *const *rows, int n, in
 				__m256 r[8], t[8];
 #pragma GCC unroll 4
 				for (int j = 0; j < 4; j++) {
-					r[j] = _mm256_insertf128_ps(
-						_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i)),
-						_mm_loadu_ps(p[j + 4] + i), 1);
-					r[j + 4] = _mm256_insertf128_ps(
-						_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i + 4)),
-						_mm_loadu_ps(p[j + 4] + i + 4), 1);
+					r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i)),
+								    _mm_loadu_ps(p[j + 4] + i), 1);
+					r[j + 4] =
+						_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p[j] + i + 4)),
+								     _mm_loadu_ps(p[j + 4] + i + 4), 1);
 				}
 #pragma GCC unroll 2
 				for (int j = 0; j < 8; j += 4) {

@@ -14,7 +14,7 @@
 #include "model/model_int.h"
 
 #define LOGITS_FLOATS ((size_t)4 << 20) /* 16 MB of logits at a time … */
-#define CHUNK_MIN 64                    /* … or 64 rows, where the vocabulary is wide */
+#define CHUNK_MIN 128                   /* … or 128 rows, where the vocabulary is wide */
 #define MAX_TOKENS (1 << 22)
 
 static int chunk_of(const struct model *m, const struct pass_size *size)

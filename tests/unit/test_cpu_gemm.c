@@ -182,26 +182,6 @@ static void test_cpu_gemm__threads_change_no_bit(void **state)
 			}
 }
 
-static void test_cpu_gemm__beta_zero_never_reads_c(void **state)
-{
-	(void)state;
-	enum { M = 20, N = 33, K = 300 };
-	struct backend *be = open_backend("cpu", 1);
-	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *c = filled_floats(M * N, NAN);
-	own_nt(be, c, a, b, M, N, K, 0);
-	for (int i = 0; i < M * N; i++)
-		assert_true(isfinite(c[i]));
-	/* and a NaN in a row stays in that row */
-	a[3 * K + 5] = NAN;
-	own_nt(be, c, a, b, M, N, K, 0);
-	for (int i = 0; i < M * N; i++)
-		assert_true(isnan(c[i]) == (i / N == 3));
-	free(a);
-	free(b);
-	free(c);
-	backend_close(be);
-}
-
 /* A weight in panels of its stored type, with the values that it has as floats. */
 static struct kernels_weight packed(struct backend *be, int type, int N, int K, uint64_t seed, float *widened)
 {
@@ -242,12 +222,76 @@ static struct kernels_weight packed(struct backend *be, int type, int N, int K, 
 	return w;
 }
 
+/* The width of the registers is a matter of speed. Where the machine has one level only, its own bits are compared. */
+static void test_cpu_gemm__levels_give_the_same_bits(void **state)
+{
+	(void)state;
+	static const int shapes[][3] = { { 1, 33, 300 },  { 12, 31, 257 },   { 13, 48, 512 },  { 25, 17, 40 },
+					 { 96, 64, 256 }, { 301, 530, 520 }, { 48, 600, 768 }, { 3, 5, 7 } };
+	struct backend *narrow = open_backend("cpu", 2), *wide = open_backend("cpu", 2);
+	assert_int_equal(cpu_level(narrow, 3), 3);
+	if (cpu_level(wide, 4) != 4)
+		print_message("this machine has no AVX-512: nothing to compare\n");
+	for (size_t s = 0; s < ARRAY_LEN(shapes); s++) {
+		int M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
+		size_t n = (size_t)M * (size_t)N;
+		float *a = random_floats(1, (size_t)M * (size_t)K, 1), *b = random_floats(2, (size_t)N * (size_t)K, 1);
+		float *was = random_floats(3, n, 1), *values = filled_floats((size_t)N * (size_t)K, 0);
+		gemm_fn *const forms[] = { own_nt, own_nn, own_tn };
+		for (size_t f = 0; f < ARRAY_LEN(forms) * 2; f++) {
+			float *x = copy_floats(was, n), *y = copy_floats(was, n);
+			forms[f / 2](narrow, x, a, b, M, N, K, (float)(f % 2));
+			forms[f / 2](wide, y, a, b, M, N, K, (float)(f % 2));
+			assert_same_bits(x, y, n);
+			free(x);
+			free(y);
+		}
+		for (int type = 0; type < 3; type++) {
+			struct kernels_weight w = packed(wide, type, N, K, s, values);
+			float *x = filled_floats(n, 0), *y = filled_floats(n, 0);
+			const struct kernels_linear how = { M, K, N, NULL, 0 };
+			narrow->linear(narrow, x, a, &w, &how);
+			wide->linear(wide, y, a, &w, &how);
+			assert_same_bits(x, y, n);
+			free(x);
+			free(y);
+			free((void *)(uintptr_t)w.data);
+		}
+		free(a);
+		free(b);
+		free(was);
+		free(values);
+	}
+	backend_close(narrow);
+	backend_close(wide);
+}
+
+static void test_cpu_gemm__beta_zero_never_reads_c(void **state)
+{
+	(void)state;
+	enum { M = 20, N = 33, K = 300 };
+	struct backend *be = open_backend("cpu", 1);
+	float *a = random_floats(1, M * K, 1), *b = random_floats(2, N * K, 1), *c = filled_floats(M * N, NAN);
+	own_nt(be, c, a, b, M, N, K, 0);
+	for (int i = 0; i < M * N; i++)
+		assert_true(isfinite(c[i]));
+	/* and a NaN in a row stays in that row */
+	a[3 * K + 5] = NAN;
+	own_nt(be, c, a, b, M, N, K, 0);
+	for (int i = 0; i < M * N; i++)
+		assert_true(isnan(c[i]) == (i / N == 3));
+	free(a);
+	free(b);
+	free(c);
+	backend_close(be);
+}
+
 /* Whatever the form, the type, the strides and the number of rows: one order of operations. */
 static void test_cpu_gemm__packed_weights_give_the_bits_of_rows(void **state)
 {
 	(void)state;
-	static const int NK[][2] = { { 96, 300 }, { 17, 513 }, { 130, 64 }, { 5, 7 } };
-	static const int Ms[] = { 1, 2, 5, 6, 7, 12, 13, 40, 97 };
+	static const int NK[][2] = { { 96, 300 }, { 17, 513 }, { 130, 64 }, { 5, 7 }, { 549, 40 } };
+	static const int Ms[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 24, 47, 48, 49, 97 };
 	for (size_t c = 0; c < ARRAY_LEN(NK) * 3 * 2; c++) {
 		int N = NK[c / 6][0], K = NK[c / 6][1], type = (int)(c % 3), threads = 1 + (int)(c / 3 % 2);
 		enum { ALL = 97, PAD = 3 };
@@ -348,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_cpu_gemm__row_does_not_depend_on_rows),
 		cmocka_unit_test(test_cpu_gemm__row_does_not_depend_on_its_place),
 		cmocka_unit_test(test_cpu_gemm__threads_change_no_bit),
+		cmocka_unit_test(test_cpu_gemm__levels_give_the_same_bits),
 		cmocka_unit_test(test_cpu_gemm__beta_zero_never_reads_c),
 		cmocka_unit_test(test_cpu_gemm__packed_weights_give_the_bits_of_rows),
 		cmocka_unit_test(test_cpu_gemm__packed_and_bias_agree_with_ref),
