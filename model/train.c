@@ -265,6 +265,20 @@ static int open_memory(struct training *t)
 	return rc;
 }
 
+static void open_references(struct training *t)
+{
+	struct train_set *const sets[] = { &t->set, &t->held };
+
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		struct train_set *s = sets[i];
+		if (!s->n)
+			continue;
+		s->reference = mem_array(s->data->n, sizeof(*s->reference));
+		t->state.reference[i] = s->reference;
+		t->state.n_reference[i] = s->data->n;
+	}
+}
+
 static int open_training(struct training *t)
 {
 	int rc = check_options(t->o);
@@ -278,10 +292,8 @@ static int open_training(struct training *t)
 		rc = train_order_open(t);
 	if (!rc)
 		rc = open_memory(t);
-	if (!rc && t->o->dpo) /* before a resume changes the weights */
-		rc = train_dpo_reference(t, &t->set);
-	if (!rc && t->o->dpo && t->held.n)
-		rc = train_dpo_reference(t, &t->held);
+	if (!rc && t->o->dpo)
+		open_references(t);
 	return rc;
 }
 
@@ -316,6 +328,14 @@ static int resume(struct training *t, bool *resumed)
 		return err_set(ERR_INPUT, "%s: the checkpoint does not fit this training", dir);
 	*resumed = !rc;
 	return rc;
+}
+
+/* What a training that does not go on from somewhere begins with. */
+static int begin(struct training *t)
+{
+	int rc = t->o->dpo ? train_dpo_reference(t, &t->set) : 0;
+
+	return !rc && t->o->dpo && t->held.n ? train_dpo_reference(t, &t->held) : rc;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -414,6 +434,8 @@ int train_run(struct model *m, const struct train_data *data, const struct train
 
 	if (!rc)
 		rc = resume(&t, &result.resumed);
+	if (!rc && !result.resumed)
+		rc = begin(&t);
 	if (!rc)
 		rc = train_loop(&t);
 	tell(&t, &result);

@@ -3,8 +3,8 @@
  *	loss = mean over pairs of -log sigmoid(z),   z = beta ((pc - pr) - (rc - rr))
  *
  * with p the log-probability that the model gives to all tokens of an answer, chosen or rejected, and r what the initial
- * model gave. The initial model's are computed once, before step one, and are all that is kept of it; a training that is
- * resumed computes them again, from the same weights: no row's bits depend on what shares its batch.
+ * model gave. The initial model's are computed once, before step one, and are all that is kept of it: they are a part of the
+ * training's state.
  *
  * d loss / d p is -+ beta sigmoid(-z) for every token of an answer alike: so the backward pass is that of a weighted
  * likelihood, with weights that the forward pass has just given. The head runs twice for it. */
@@ -25,12 +25,11 @@ static double answer_logprob(const struct pass *p, const struct train_example *e
 	return sum;
 }
 
-int train_dpo_reference(struct training *t, struct train_set *s)
+int train_dpo_reference(struct training *t, const struct train_set *s)
 {
 	struct pass *p = &t->pass;
 	int rc = 0;
 
-	s->reference = mem_array(s->data->n, sizeof(*s->reference));
 	p->dropout_key = 0;
 	for (size_t at = 0, behind; !rc && at < s->n; at = behind) {
 		int row = 0;

@@ -24,6 +24,8 @@ struct train_state {          /* all that is carried from step to step */
 	int worse;                    /* evaluations since */
 	float *params, *m, *v, *best; /* device; best: NULL where nothing is put aside */
 	size_t n;
+	double *reference[2]; /* of preferences: of the data and of the validation data, or NULL (train_set) */
+	size_t n_reference[2];
 };
 
 struct train_set { /* the units of some data that have something to learn */
@@ -92,7 +94,7 @@ int train_eval_restore(struct training *t); /* the best weights, where they were
 /* ---- train_dpo.c --------------------------------------------------------------------------------------------------- */
 
 /* Before step one, with the weights as they are then: fills s->reference. */
-int train_dpo_reference(struct training *t, struct train_set *s);
+int train_dpo_reference(struct training *t, const struct train_set *s);
 /* Adds the losses of n units, whose rows the head has just gone over, to *loss. counted: pairs of the step, for the
  * weights of the rows; 0: none are wanted. */
 void train_dpo_losses(struct training *t, const struct train_set *s, const uint32_t *units, size_t n, int64_t counted,

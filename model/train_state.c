@@ -1,8 +1,9 @@
 /* train_state.c: what a training that was interrupted goes on from.
  *
  * checkpoint-<fingerprint>-<step>.safetensors holds the arrays "m", "v", "weights" and, once there is one, "best", in pieces
- * of 16 MB as they lie in memory, and the pair "assay" -> {"at","best_loss","best_step","epoch","first_loss","last_loss",
- * "seen","step","tokens","worse"}. The fingerprint is of all that the result depends on, the weights of the beginning
+ * of 16 MB as they lie in memory; of preferences "reference" and "reference_held", the initial model's log-probabilities, in
+ * doubles; and the pair "assay" -> {"at","best_loss","best_step","epoch","first_loss","last_loss","seen","step","tokens",
+ * "worse"}. The fingerprint is of all that the result depends on, the weights of the beginning
  * included, so a state is never taken for that of another training; what changes no bit (threads, gradient checkpointing)
  * is not in it.
  *
@@ -166,35 +167,59 @@ static int drop_old(const char *dir, const char *prefix, const char *suffix, siz
 
 /* ---- arrays and pieces --------------------------------------------------------------------------------------------- */
 
-struct parts { /* in the order of the file: that of their names */
-	const char *names[4];
-	float *at[4];
-	size_t n, floats, pieces; /* arrays; floats and pieces of each */
+struct piece {
+	char *name;
+	float *device; /* of an array; NULL: … */
+	double *host;  /* … the numbers are here */
+	size_t count;
+};
+struct pieces { /* in the order of the file: doubles first, then by their names */
+	struct piece *items;
+	size_t n;
 };
 
-static struct parts parts_of(const struct train_state *s)
+static size_t piece_bytes(const struct piece *p)
 {
-	struct parts p = { .floats = s->n, .pieces = (s->n + PIECE - 1) / PIECE };
-	const char *const names[] = { "best", "m", "v", "weights" };
-	float *const at[] = { s->best, s->m, s->v, s->params };
+	return p->count * (p->device ? sizeof(float) : sizeof(double));
+}
 
-	for (size_t i = s->best && s->best_step ? 0 : 1; i < ARRAY_LEN(names); i++) {
-		p.names[p.n] = names[i];
-		p.at[p.n++] = at[i];
+static const char *piece_type(const struct piece *p)
+{
+	return p->device ? "F32" : "F64";
+}
+
+static void add_array(struct pieces *l, const char *name, float *at, size_t count)
+{
+	for (size_t i = 0; i * PIECE < count; i++) {
+		size_t left = count - i * PIECE;
+		l->items[l->n++] = (struct piece){ .name = mem_printf("%s.%06zu", name, i),
+						   .device = at + i * PIECE,
+						   .count = left < PIECE ? left : PIECE };
 	}
-	return p;
 }
 
-static size_t piece_floats(const struct parts *p, size_t piece)
+static void pieces_open(struct pieces *l, const struct train_state *s)
 {
-	size_t left = p->floats - piece * PIECE;
+	static const char *const doubles[] = { "reference", "reference_held" };
 
-	return left < PIECE ? left : PIECE;
+	*l = (struct pieces){ mem_array(2 + 4 * (s->n / PIECE + 1), sizeof(struct piece)), 0 };
+	for (size_t i = 0; i < ARRAY_LEN(doubles); i++)
+		if (s->reference[i])
+			l->items[l->n++] = (struct piece){ .name = mem_str(doubles[i]),
+							   .host = s->reference[i],
+							   .count = s->n_reference[i] };
+	if (s->best && s->best_step)
+		add_array(l, "best", s->best, s->n);
+	add_array(l, "m", s->m, s->n);
+	add_array(l, "v", s->v, s->n);
+	add_array(l, "weights", s->params, s->n);
 }
 
-static char *piece_name(const struct parts *p, size_t i)
+static void pieces_close(struct pieces *l)
 {
-	return mem_printf("%s.%06zu", p->names[i / p->pieces], i % p->pieces);
+	for (size_t i = 0; i < l->n; i++)
+		free(l->items[i].name);
+	free(l->items);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
@@ -215,7 +240,7 @@ static char *state_text(const struct train_state *s)
 
 struct writer {
 	struct backend *be;
-	struct parts parts;
+	struct pieces pieces;
 	float *host; /* a piece */
 	uint64_t hash;
 };
@@ -224,32 +249,32 @@ struct writer {
 static const void *next_piece(size_t i, void *arg)
 {
 	struct writer *w = arg;
-	const struct parts *p = &w->parts;
-
-	if (i == p->n * p->pieces)
+	if (i == w->pieces.n)
 		return &w->hash;
-	size_t piece = i % p->pieces, bytes = piece_floats(p, piece) * sizeof(float);
-	w->be->download(w->be, w->host, p->at[i / p->pieces] + piece * PIECE, bytes);
-	if (w->be->sync(w->be))
-		return NULL;
-	w->hash = checkpoint_hash(w->hash, w->host, bytes);
-	return w->host;
+	const struct piece *p = &w->pieces.items[i];
+	const void *data = p->device ? (const void *)w->host : p->host;
+	if (p->device) {
+		w->be->download(w->be, w->host, p->device, piece_bytes(p));
+		if (w->be->sync(w->be))
+			return NULL;
+	}
+	w->hash = checkpoint_hash(w->hash, data, piece_bytes(p));
+	return data;
 }
 
 static int write_file(const char *path, const struct train_state *s, struct backend *be)
 {
 	char *text = state_text(s);
-	struct writer w = { .be = be, .parts = parts_of(s), .hash = checkpoint_hash(0, text, strlen(text)) };
-	size_t n = w.parts.n * w.parts.pieces;
-	struct safetensors_out *list = mem_array(n + 1, sizeof(*list));
-	char **names = mem_array(n, sizeof(*names));
+	struct writer w = { .be = be, .hash = checkpoint_hash(0, text, strlen(text)) };
+	struct safetensors_out *list;
 	int rc = 0;
 
+	pieces_open(&w.pieces, s);
+	size_t n = w.pieces.n;
+	list = mem_array(n + 1, sizeof(*list));
 	for (size_t i = 0; i < n; i++) {
-		names[i] = piece_name(&w.parts, i);
-		list[i] = (struct safetensors_out){
-			names[i], 1, { (int64_t)piece_floats(&w.parts, i % w.parts.pieces), 0 }, NULL
-		};
+		const struct piece *p = &w.pieces.items[i];
+		list[i] = (struct safetensors_out){ p->name, 1, { (int64_t)p->count, 0 }, piece_type(p) };
 	}
 	list[n] = (struct safetensors_out){ HASH_NAME, 1, { 2, 0 }, NULL };
 	w.host = mem_try_aligned((s->n < PIECE ? s->n : PIECE) * sizeof(float));
@@ -257,9 +282,7 @@ static int write_file(const char *path, const struct train_state *s, struct back
 		rc = err_set(ERR_UNAVAILABLE, "no memory for %zu numbers", PIECE);
 	if (!rc)
 		rc = safetensors_write(path, list, n + 1, "assay", text, next_piece, &w);
-	for (size_t i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
+	pieces_close(&w.pieces);
 	free(list);
 	free(w.host);
 	free(text);
@@ -315,30 +338,25 @@ static int read_text(struct train_state *s, const struct safetensors *f, uint64_
 	return 0;
 }
 
-static int find_piece(const struct safetensors_entry **out, const struct safetensors *f, const struct parts *p,
-		      size_t i)
+static int find_piece(const struct safetensors_entry **out, const struct safetensors *f, const struct piece *p)
 {
-	char *name = piece_name(p, i);
-	const struct safetensors_entry *e = safetensors_find(f, name);
-	int rc = 0;
+	const struct safetensors_entry *e = *out = safetensors_find(f, p->name);
 
-	if (!e || strcmp(e->dtype, "F32") != 0 || e->count != piece_floats(p, i % p->pieces))
-		rc = err_set(ERR_INPUT, "%s: \"%s\" is missing or has the wrong size", f->path, name);
-	free(name);
-	*out = e;
-	return rc;
+	if (!e || strcmp(e->dtype, piece_type(p)) != 0 || e->count != p->count)
+		return err_set(ERR_INPUT, "%s: \"%s\" is missing or has the wrong size", f->path, p->name);
+	return 0;
 }
 
-static int check_hash(const struct safetensors *f, const struct parts *p, uint64_t hash)
+static int check_hash(const struct safetensors *f, const struct pieces *l, uint64_t hash)
 {
 	const struct safetensors_entry *e;
 	uint64_t want;
 
-	for (size_t i = 0; i < p->n * p->pieces; i++) {
-		int rc = find_piece(&e, f, p, i);
+	for (size_t i = 0; i < l->n; i++) {
+		int rc = find_piece(&e, f, &l->items[i]);
 		if (rc)
 			return rc;
-		hash = checkpoint_hash(hash, e->data, (size_t)e->count * sizeof(float));
+		hash = checkpoint_hash(hash, e->data, piece_bytes(&l->items[i]));
 	}
 	e = safetensors_find(f, HASH_NAME);
 	if (!e || e->end - e->begin != sizeof(want))
@@ -353,27 +371,30 @@ static int read_file(struct train_state *s, const char *path, struct backend *be
 {
 	struct train_state state = *s;
 	struct safetensors f = { 0 };
-	struct parts p = { .n = 0 };
+	struct pieces l = { NULL, 0 };
 	uint64_t hash = 0;
 	int rc = safetensors_open(&f, path);
 
 	if (!rc)
 		rc = read_text(&state, &f, &hash);
 	if (!rc) {
-		p = parts_of(&state);
-		rc = check_hash(&f, &p, hash);
+		pieces_open(&l, &state);
+		rc = check_hash(&f, &l, hash);
 	}
-	for (size_t i = 0; !rc && i < p.n * p.pieces; i++) {
+	for (size_t i = 0; !rc && i < l.n; i++) {
 		const struct safetensors_entry *e;
-		rc = find_piece(&e, &f, &p, i);
-		if (!rc)
-			be->upload(be, p.at[i / p.pieces] + i % p.pieces * PIECE, e->data,
-				   (size_t)e->count * sizeof(float));
+		const struct piece *p = &l.items[i];
+		rc = find_piece(&e, &f, p);
+		if (!rc && p->device)
+			be->upload(be, p->device, e->data, piece_bytes(p));
+		else if (!rc)
+			memcpy(p->host, e->data, piece_bytes(p));
 	}
 	if (!rc)
 		rc = be->sync(be);
 	if (!rc)
 		*s = state;
+	pieces_close(&l);
 	safetensors_close(&f);
 	return rc;
 }

@@ -231,8 +231,6 @@ static void test_train_run__stopped_and_killed_ends_with_the_same_bytes(void **s
 	}
 }
 
-/* ---- damaged ----------------------------------------------------------------------------------------------------- */
-
 struct newest {
 	char name[256];
 	int n, temporary;
@@ -250,6 +248,94 @@ static int keep_newest(const char *name, void *arg)
 	l->n++;
 	return 0;
 }
+
+/* ---- preferences ------------------------------------------------------------------------------------------------- */
+
+static int forwards;
+static void (*real_embed)(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T,
+			  bool add);
+
+static void counting_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids,
+			   int T, bool add)
+{
+	forwards += !add;
+	real_embed(be, out, table, ids, T, add);
+}
+
+/* What stands in the newest checkpoint under this name; the caller's. */
+static double *stored(const char *in, const char *name, size_t n)
+{
+	struct newest l = { .n = 0 };
+	struct safetensors f;
+
+	assert_int_equal(fs_list(in, keep_newest, &l), 0);
+	char *path = path_join(in, l.name);
+	assert_int_equal(safetensors_open(&f, path), 0);
+	const struct safetensors_entry *e = safetensors_find(&f, name);
+	assert_non_null(e);
+	assert_string_equal(e->dtype, "F64");
+	assert_int_equal(e->count, n);
+	double *out = mem_copy(e->data, n * sizeof(double));
+	safetensors_close(&f);
+	free(path);
+	return out;
+}
+
+/* An answer of the initial model, scored as texts are: the same bits. */
+static void check_reference(const struct kind *k, const double *reference, uint64_t seed, int units)
+{
+	struct train_data data = { 0 };
+	struct model *m = load(k, one);
+
+	add_units(&data, k, seed, units);
+	for (size_t i = 0; i < data.n; i++) {
+		const struct train_example *e = &data.examples[i];
+		const struct score_request r = { e->ids, e->n, e->n - 2 };
+		struct score_result got;
+		assert_int_equal(score_run(m, &r, 1, &got, NULL), 0);
+		assert_memory_equal(&got.logprob, &reference[i], sizeof(double));
+	}
+	model_free(m);
+	train_data_release(&data);
+}
+
+/* The initial model's numbers are in every checkpoint, and a training that goes on asks nobody for them. */
+static void test_train_run__references_of_preferences_are_computed_once(void **state)
+{
+	const struct kind *k = &kinds[6];
+	char *ckpt = path_join(dir, "references");
+	struct breaks b = { .stop_at = 2 };
+	const struct train_hooks hooks = { on_step, &b, ckpt, 0, NULL };
+
+	(void)state;
+	assert_true(k->dpo && k->validation);
+	real_embed = one->embed;
+	one->embed = counting_embed;
+	forwards = 0;
+	struct outcome whole = trained(k, one, false, NULL, 0);
+	int in_one_go = forwards;
+	forwards = 0;
+	trained(k, one, false, &hooks, ERR_INTERRUPTED);
+	double *first = stored(ckpt, "reference", 40), *held = stored(ckpt, "reference_held", 10);
+	b = (struct breaks){ .stop_at = 5 };
+	trained(k, one, false, &hooks, ERR_INTERRUPTED);
+	double *later = stored(ckpt, "reference", 40);
+	b = (struct breaks){ 0 };
+	struct outcome end = trained(k, one, false, &hooks, 0);
+	assert_int_equal(forwards, in_one_go);
+	one->embed = real_embed;
+	assert_memory_equal(first, later, 40 * sizeof(double));
+	check_reference(k, first, 1, 20);
+	check_reference(k, held, 2, 5);
+	check_same(k, "stopped twice", &whole, &end);
+	free(whole.bytes);
+	free(first);
+	free(later);
+	free(held);
+	free(ckpt);
+}
+
+/* ---- damaged ----------------------------------------------------------------------------------------------------- */
 
 static char *newest_path(const char *in)
 {
@@ -325,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_train_run__same_bytes_on_any_threads_and_with_checkpointing),
 		cmocka_unit_test(test_train_run__stopped_and_killed_ends_with_the_same_bytes),
+		cmocka_unit_test(test_train_run__references_of_preferences_are_computed_once),
 		cmocka_unit_test(test_train_state_read__damaged_in_any_place_is_passed_over),
 		cmocka_unit_test(test_train_state_write__removes_what_was_half_written),
 	};
