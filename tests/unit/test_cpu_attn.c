@@ -1,5 +1,6 @@
-/* test_cpu_attn.c: attention against cpu_ref, and its law: a query's bits depend on its own position and the keys before
- * it, not on the cache, the batch, the block or the number of threads. */
+/* test_cpu_attn.c: attention against cpu_ref, gradients against finite differences of attention written plainly in doubles,
+ * and its law: a query's bits depend on its own position and the keys before it, not on the cache, the batch, the block or
+ * the number of threads. */
 #include "unit/kernels_help.h"
 
 struct shape {
@@ -299,6 +300,113 @@ static void test_cpu_attn_back__alone_and_in_company(void **state)
 	}
 }
 
+/* ---- finite differences ------------------------------------------------------------------------------------------------- */
+
+/* The loss sum(dout out) of one query head over one sequence of n tokens, whose first row is x's first: softmax(scale q k) v
+ * by its definition, over the keys that a query may see. */
+static double plain_loss(const struct shape *s, const double *x, const float *dout, int n, int h)
+{
+	int row = width(s), q0 = h * s->D, k0 = (s->heads + h / (s->heads / s->kv_heads)) * s->D;
+	int v0 = k0 + s->kv_heads * s->D;
+	double loss = 0, scale = 1 / sqrt((double)s->D);
+	for (int i = 0; i < n; i++) {
+		int from = s->window && i >= s->window ? i - s->window + 1 : 0;
+		double sum = 0, weighted = 0;
+		for (int j = from; j <= i; j++) {
+			double score = 0, value = 0;
+			for (int d = 0; d < s->D; d++) {
+				score += x[i * row + q0 + d] * x[j * row + k0 + d];
+				value += (double)dout[i * s->heads * s->D + q0 + d] * x[j * row + v0 + d];
+			}
+			sum += exp(scale * score);
+			weighted += exp(scale * score) * value;
+		}
+		loss += weighted / sum;
+	}
+	return loss;
+}
+
+/* Of all heads that see column c of the fused rows. */
+static double loss_at(const struct shape *s, const double *x, const float *dout, int n, int c)
+{
+	int head = c / s->D, group = s->heads / s->kv_heads;
+	if (head < s->heads)
+		return plain_loss(s, x, dout, n, head);
+	double loss = 0;
+	for (int h = 0; h < group; h++)
+		loss += plain_loss(s, x, dout, n, (head - s->heads) % s->kv_heads * group + h);
+	return loss;
+}
+
+/* want[n, width]: central differences, of every number of one sequence */
+static void differences(float *want, const struct shape *s, const float *qkv, const float *dout, int n)
+{
+	const double step = 3e-5;
+	int row = width(s);
+	double *x = malloc((size_t)(n * row) * sizeof(*x));
+	assert_non_null(x);
+	for (int i = 0; i < n * row; i++)
+		x[i] = (double)qkv[i];
+	for (int i = 0; i < n * row; i++) {
+		double was = x[i];
+		x[i] = was + step;
+		double above = loss_at(s, x, dout, n, i % row);
+		x[i] = was - step;
+		want[i] = (float)((above - loss_at(s, x, dout, n, i % row)) / (2 * step));
+		x[i] = was;
+	}
+	free(x);
+}
+
+/* q, k and v apart: a large one must not hide a small one. Behind a window of one key there is nothing but zeros. */
+static void assert_gradient(const char *spec, const struct shape *s, const float *got, const float *want, size_t T)
+{
+	const int at[] = { 0, s->heads * s->D, (s->heads + s->kv_heads) * s->D, width(s) };
+	for (int part = 0; part < 3; part++) {
+		double error = 0, sum = 0;
+		for (size_t t = 0; t < T; t++)
+			for (int c = at[part]; c < at[part + 1]; c++) {
+				size_t i = t * (size_t)at[3] + (size_t)c;
+				double d = (double)got[i] - (double)want[i];
+				error += d * d;
+				sum += (double)want[i] * (double)want[i] + 1e-3;
+			}
+		if (!(error < 1e-11 * sum))
+			fail_msg("%s: d%c of %d/%d heads of %d, window %d: NMSE %.3g", spec, "qkv"[part], s -> heads,
+				 s -> kv_heads, s -> D, s -> window, error / sum);
+	}
+}
+
+static void test_attn_back__is_the_gradient(void **state)
+{
+	(void)state;
+	static const struct shape some[] = { { 2, 2, 8, 0 }, { 4, 2, 5, 0 }, { 6, 1, 3, 0 }, { 3, 3, 1, 0 },
+					     { 4, 2, 7, 1 }, { 3, 1, 5, 4 }, { 4, 2, 3, 64 } };
+	static const int32_t starts[] = { 0, 1, 4, 70, 79 }; /* 66: over the border of a tile */
+	enum { T = 79 };
+	struct backend *back_ends[] = { open_backend("cpu_ref", 1), open_backend("cpu", 2) };
+	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+		const struct shape *s = &some[i];
+		size_t row = (size_t)width(s), o = (size_t)(s->heads * s->D);
+		struct kernels_seqs seqs = { .n = 4, .q_start = starts, .k_start = starts };
+		float *qkv = random_floats(i, T * row, 2), *dout = random_floats(i + 9, T * o, 1);
+		float *want = filled_floats(T * row, NAN);
+		for (int j = 0; j < seqs.n; j++)
+			differences(want + (size_t)starts[j] * row, s, qkv + (size_t)starts[j] * row,
+				    dout + (size_t)starts[j] * o, starts[j + 1] - starts[j]);
+		for (size_t b = 0; b < ARRAY_LEN(back_ends); b++) {
+			struct grads got = run_back(back_ends[b], s, qkv, dout, T, &seqs);
+			assert_gradient(back_ends[b]->name, s, got.dq, want, T);
+			free(got.dq);
+		}
+		free(qkv);
+		free(dout);
+		free(want);
+	}
+	backend_close(back_ends[0]);
+	backend_close(back_ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_cpu_attn__future_keys_are_never_read_into_a_row),
 		cmocka_unit_test(test_cpu_attn_back__agrees_with_ref),
 		cmocka_unit_test(test_cpu_attn_back__alone_and_in_company),
+		cmocka_unit_test(test_attn_back__is_the_gradient),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
