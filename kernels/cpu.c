@@ -14,6 +14,7 @@
 #include "kernels/kernels_int.h"
 
 #include <omp.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #if defined(__AVX2__) && defined(__FMA__)
@@ -33,6 +34,21 @@
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
 
 enum { HEADER = 64 }; /* in front of each block: its size; keeps the border of 64 */
+
+/* Large blocks come from the system itself: it gives zeros already, on the first touch, so that the threads that fill a block
+ * take its pages as well; and in huge pages where it can, which are one fault instead of 512. */
+#define PAGES_FROM ((size_t)4 << 20)
+
+static void *take_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+#ifdef MADV_HUGEPAGE
+	madvise(p, size, MADV_HUGEPAGE); /* a wish */
+#endif
+	return p;
+}
 
 /* What the machine has, or the container may have (cgroup v2). */
 static size_t memory_limit(void)
@@ -56,7 +72,7 @@ int cpu_alloc(struct backend *be, void **out, size_t bytes)
 	*out = NULL;
 	uint8_t *p = NULL;
 	if (bytes < s->limit_bytes && s->used_bytes <= s->limit_bytes - bytes)
-		p = mem_try_aligned(bytes + HEADER);
+		p = bytes < PAGES_FROM ? mem_try_aligned(bytes + HEADER) : take_pages(bytes + HEADER);
 	if (!p) {
 		err_set(ERR_UNAVAILABLE, "%s: no memory for %zu MB more (%zu MB in use, the machine has %zu MB)",
 			be->name, bytes >> 20, s->used_bytes >> 20, s->limit_bytes >> 20);
@@ -77,7 +93,10 @@ void cpu_free(struct backend *be, void *p)
 	size_t bytes;
 	memcpy(&bytes, block, sizeof(bytes));
 	s->used_bytes -= bytes;
-	free(block);
+	if (bytes < PAGES_FROM)
+		free(block);
+	else
+		munmap(block, bytes + HEADER);
 }
 
 void cpu_copy(struct backend *be, void *dst, const void *src, size_t bytes)

@@ -9,7 +9,7 @@
 
 static uint64_t packed_bytes(const struct matrix *x, size_t size)
 {
-	return (uint64_t)((x->w.N + 15) / 16) * 16 * (uint64_t)x->w.K * size;
+	return ((uint64_t)((x->w.N + 15) / 16) * 16 * (uint64_t)x->w.K * size + 63) & ~UINT64_C(63);
 }
 
 static uint64_t frozen_bytes(struct model *m, const char *stored)

@@ -156,10 +156,9 @@ struct model {
 	size_t n_params, n_decayed; /* matrices come first: those decay */
 	float *params;              /* all of them, in rows; NULL: frozen */
 	float *vectors;             /* those behind n_decayed; part of params, or of their own */
-	void **panels;              /* of a frozen model: what its matrices point into */
-	size_t n_panels;
-	struct lora *lora; /* NULL: none */
-	float *rope;       /* cos_sin of positions 0 .. rope_rows */
+	void *panels;               /* of a frozen model: all that its matrices point into */
+	struct lora *lora;          /* NULL: none */
+	float *rope;                /* cos_sin of positions 0 .. rope_rows */
 	int rope_rows;
 	int32_t eos[16]; /* all ids that end a generation */
 	int n_eos;

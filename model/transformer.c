@@ -258,27 +258,38 @@ static void choose_types(struct model *m)
 	}
 }
 
-int model_alloc_frozen(struct model *m)
+/* Bytes of the packed matrices, each from a border of 64 on; at: where they go, NULL: nowhere yet. */
+static size_t lay_out_panels(struct model *m, uint8_t *at)
 {
-	struct backend *be = m->be;
-	void *p = NULL;
-	int rc = be->alloc(be, &p, mem_mul(m->n_params - m->n_decayed, sizeof(float)));
+	size_t bytes = 0;
 
-	m->vectors = p;
-	m->panels = mem_array(n_matrices(m), sizeof(*m->panels));
-	choose_types(m);
-	for (size_t i = 0; !rc && i < n_matrices(m); i++) {
+	for (size_t i = 0; i < n_matrices(m); i++) {
 		struct matrix *x = matrix_at(m, i);
 		if (!x)
 			continue;
-		p = NULL;
-		rc = be->alloc(be, &p, be->packed_bytes(be, x->w.type, x->w.N, x->w.K));
-		m->panels[m->n_panels++] = p;
-		x->w.data = p;
+		if (at)
+			x->w.data = at + bytes;
 		x->w.packed = 1;
+		bytes += (m->be->packed_bytes(m->be, x->w.type, x->w.N, x->w.K) + 63) & ~(size_t)63;
 	}
+	return bytes;
+}
+
+int model_alloc_frozen(struct model *m)
+{
+	struct backend *be = m->be;
+	void *vectors = NULL;
+	int rc = be->alloc(be, &vectors, mem_mul(m->n_params - m->n_decayed, sizeof(float)));
+
+	m->vectors = vectors;
+	choose_types(m);
+	if (!rc)
+		rc = be->alloc(be, &m->panels, lay_out_panels(m, NULL));
+	if (rc)
+		return err_context(rc, "%zu parameters", m->n_params);
+	lay_out_panels(m, m->panels);
 	tie(m);
-	return rc ? err_context(rc, "%zu parameters", m->n_params) : 0;
+	return 0;
 }
 
 const float *model_vector(const struct model *m, size_t at)
@@ -293,13 +304,11 @@ void model_free(struct model *m)
 	lora_free(m->lora, m->be);
 	if (m->be) {
 		m->be->free(m->be, m->params ? m->params : m->vectors);
-		for (size_t i = 0; i < m->n_panels; i++)
-			m->be->free(m->be, m->panels[i]);
+		m->be->free(m->be, m->panels);
 		m->be->free(m->be, m->rope);
 	}
 	json_decref(m->source);
 	json_decref(m->generation);
-	free(m->panels);
 	free(m->tensors);
 	free(m->layers);
 	free(m);
