@@ -101,6 +101,7 @@ struct sample {
 	char *id; /* unique in the task: the document's "id" if it has one, else its row number */
 	char *prompt, *target, *response; /* cut to some KB for the record */
 	size_t response_len;              /* what a model wrote may hold NULs */
+	json_t *answers;                  /* {filter: what it made of the responses}; NULL: the response as it is */
 	char doc_hash[17], prompt_hash[17];
 };
 struct task_result {

@@ -1,8 +1,9 @@
 /* evals_int.h: how a task lies in memory between its file and its scores. Private to evals/.
  *
  * T task, D document (one JSON object of a data file), instance (a document made into requests), outcome (what the
- * model answered). The way of a document: dataset.c reads it, field.c evaluates doc_to_*, prompt.c lays out the
- * prompt and the instance, loglik.c or generate_until.c ask the model, metrics.c scores, samples.c keeps. */
+ * model answered). The way of a document: dataset.c reads it, field.c and answer.c evaluate doc_to_*, fewshot.c
+ * finds its shots, prompt.c lays out the prompt and the instance, loglik.c or generate_until.c ask the model, filter.c takes
+ * the answer out of what it wrote, metrics.c scores, samples.c keeps. */
 #ifndef EVALS_INT_H
 #define EVALS_INT_H
 
@@ -72,13 +73,78 @@ int field_eval(json_t **out, const struct field *f, const struct doc *d);
 /* As field_eval, for a field that must give text; nothing is added for FIELD_NONE. */
 int field_text(struct buf *out, const struct field *f, const struct doc *d);
 
+/* ---- answer.c: what a document asks, and what is right ----------------------------------------------------------- */
+
+/* A scalar as Python's str() would print it; yours. NULL for a list or an object. */
+char *answer_scalar(const json_t *v);
+/* doc_to_target: a whole number, text, or a list of these. choice: the task has choices. */
+int answer_target(json_t **out, const struct field *target, bool choice, const struct doc *d);
+/* doc_to_choice: a list of texts. */
+int answer_choices(json_t **out, const struct field *field, const struct doc *d);
+/* doc_to_text: adds the text; or, in a task with choices, gives the number that it is. *number -1: it is text. */
+int answer_question(struct buf *out, json_int_t *number, const struct field *text, bool choice, const struct doc *d);
+
+/* ---- pyrandom.c -------------------------------------------------------------------------------------------------- */
+
+enum { PYRANDOM_WORDS = 624 };
+struct pyrandom { /* random.Random(seed) of Python */
+	uint32_t word[PYRANDOM_WORDS];
+	size_t at;
+};
+void pyrandom_seed(struct pyrandom *r, uint32_t seed);
+uint32_t pyrandom_word(struct pyrandom *r);              /* getrandbits(32) */
+uint32_t pyrandom_below(struct pyrandom *r, uint32_t n); /* randrange(n); n > 0 */
+double pyrandom_real(struct pyrandom *r);                /* random() */
+/* sample(range(n), k); k <= n. */
+void pyrandom_sample(struct pyrandom *r, uint32_t n, uint32_t *out, size_t k);
+
+/* ---- pyregex.c --------------------------------------------------------------------------------------------------- */
+
+struct pyregex; /* a Python regular expression, compiled */
+enum pyregex_found { PYREGEX_NOTHING, PYREGEX_TEXT, PYREGEX_EMPTY /* several groups, all of them empty */ };
+/* ERR_INPUT: the pattern is wrong, or no Python. */
+int pyregex_compile(struct pyregex **out, const char *pattern);
+/* One character of Unicode's punctuation (\p{P}), which Python's re cannot say. */
+int pyregex_punctuation(struct pyregex **out);
+void pyregex_free(struct pyregex *r);
+/* Adds re.findall(pattern, text)[select], of several groups the first that is not empty. PYREGEX_NOTHING: there are not so
+ * many matches. text must be UTF-8. ERR_INPUT: it backtracks too much. */
+int pyregex_find(const struct pyregex *r, const struct buf *text, int select, struct buf *out,
+		 enum pyregex_found *found);
+/* re.sub(pattern, "", text). */
+int pyregex_remove(const struct pyregex *r, struct buf *text);
+
+/* ---- filter.c ---------------------------------------------------------------------------------------------------- */
+
+enum { REPEATS_MAX = 1024 };
+struct text { /* of a model; may hold NULs */
+	const char *s;
+	size_t len;
+};
+struct filter { /* a pipeline of filter_list */
+	char *name;
+	struct filter_step *steps;
+	size_t n;
+};
+/* filter_list, or the first response as "none". text: the responses are texts. Free *out also after an error. */
+int filters_load(struct filter **out, size_t *n, const struct source *src, bool text, int repeats);
+void filters_free(struct filter *f, size_t n);
+/* One pipeline, which takes the first response as it is. */
+bool filters_trivial(const struct filter *f, size_t n);
+/* Adds what is left of the n responses to document d. ERR_INPUT. */
+int filter_apply(const struct filter *f, const struct text *texts, size_t n, const struct doc *d, struct buf *out);
+
 /* ---- metrics.c --------------------------------------------------------------------------------------------------- */
 
 enum output_type { OUTPUT_LOGLIK, OUTPUT_ROLLING, OUTPUT_CHOICE, OUTPUT_GENERATE, OUTPUT_TYPES };
 
-struct instance {                        /* a document as requests */
-	char *context;                   /* of a chat: not before instance_chat() */
-	json_t *messages;                /* NULL: no chat */
+struct prompt {
+	char *text;       /* of a chat: NULL before instance_chat() */
+	json_t *messages; /* NULL: no chat */
+};
+struct instance {               /* a document as requests */
+	struct prompt *prompts; /* one; with several inputs one for each choice */
+	size_t n_prompts;
 	bool continues;                  /* the last message is the beginning of the answer (gen_prefix) */
 	char **choices, **continuations; /* CHOICE: both; LOGLIK: one continuation */
 	size_t n_choices;
@@ -118,18 +184,52 @@ int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
 int aggregate_parse(enum aggregate *out, const char *name);
 
+/* ---- fewshot.c --------------------------------------------------------------------------------------------------- */
+
+struct shot { /* question NULL: nobody shows it */
+	char *question, *answer, *prefix;
+	bool answered; /* the target is not an empty text */
+};
+struct fewshot {
+	int n;             /* num_fewshot */
+	bool random;       /* sampler: default; else first_n */
+	bool leaves_out;   /* a document is not its own shot */
+	bool own_answers;  /* it may be, and is asked with it */
+	bool own_words;    /* fewshot_config says what a shot says */
+	struct split pool; /* empty if n is 0 */
+	struct field text, target, choice, gen_prefix;
+	char *target_delimiter, *delimiter;
+	uint32_t *drawn;    /* n for each document: places in the pool */
+	struct shot *shots; /* one for each of the pool */
+};
+struct shot_splits {                              /* what of a task its shots depend on */
+	const char *training, *validation, *test; /* names, or NULL; validation or test is asked */
+	const char *target_delimiter, *delimiter;
+	bool rolling;
+};
+/* num_fewshot and fewshot_config: the pool. */
+int fewshot_load(struct fewshot *f, const struct source *src, const struct shot_splits *splits);
+/* Draws and renders. asked: the evaluated documents; inputs: doc_to_text is a number. */
+int fewshot_render(struct fewshot *f, const struct source *src, const struct split *asked, bool inputs);
+/* The i-th shot of a document. */
+const struct shot *fewshot_get(const struct fewshot *f, size_t doc, int i);
+void fewshot_release(struct fewshot *f);
+
 /* ---- task.c ------------------------------------------------------------------------------------------------------ */
 
 struct task {
 	char *name;
 	enum output_type type;
 	struct field text, target, choice, description, gen_prefix;
-	char *target_delimiter, *fewshot_delimiter, *filter;
-	bool chat, multiturn;    /* through the model's chat template; shots as turns of their own */
-	char *system;            /* system_instruction, or NULL */
-	struct split eval, pool; /* pool: where shots come from; empty if num_fewshot is 0 */
-	bool pool_is_eval;
-	int num_fewshot;
+	char *target_delimiter, *fewshot_delimiter;
+	struct filter *filters;
+	size_t n_filters;
+	int repeats;          /* how often each text is asked for */
+	bool chat, multiturn; /* through the model's chat template; shots as turns of their own */
+	bool inputs;          /* doc_to_text is a number: the choices are the questions */
+	char *system;         /* system_instruction, or NULL */
+	struct split eval;
+	struct fewshot shots;
 	char **until;              /* NULL at the end */
 	int max_tokens, top_k;     /* top_k, top_p: 0 where nothing is cut off */
 	double temperature, top_p; /* temperature 0: greedy */
@@ -143,8 +243,7 @@ void task_release(struct task *t);
 
 /* ---- prompt.c ---------------------------------------------------------------------------------------------------- */
 
-/* Description, shots and the document's own text, as lm-evaluation-harness lays them out in plain text. */
-int prompt_build(struct buf *out, const struct task *t, const struct doc *d);
+/* d: one of t->eval. */
 int instance_build(struct instance *out, const struct task *t, const struct doc *d);
 /* Lets the model's template write the conversation; nothing to do for one without. */
 int instance_chat(struct instance *in, const struct task *t, const struct scorer *scorer);
@@ -167,5 +266,7 @@ int generate_until_run(struct eval_run *run, const struct task *t, struct task_r
 
 void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,
 		 const char *response, size_t response_len);
+/* What a filter made of the responses. */
+void sample_answer(struct sample *s, const char *filter, const struct buf *answer);
 
 #endif

@@ -1,21 +1,26 @@
 /* generate_until.c: the request kind that lets the model write until a stop.
  *
- * Blocks of 1024 documents go to the scorer in document order: many, since the last ones of a block are written with little
- * company. A text ends before the first stop string, whatever the
- * scorer cut already; nothing is stripped. Greedy unless the task asks for sampling; then each document has a
- * seed of its own, drawn from the run's seed and its row, so that neither order nor limit changes an answer. */
+ * Blocks of about 1024 requests go to the scorer in document order: many, since the last ones of a block are written with
+ * little company. A text ends before the first stop string, whatever the scorer cut already; nothing is stripped. Greedy
+ * unless the task asks for sampling; then each document, and each of its repeats, has a seed of its own, drawn from the
+ * run's seed and its row, so that neither order nor limit changes an answer. Repeats of what is greedy are all the same:
+ * they are asked for once.
+ *
+ * Each filter of the task makes an answer of its own out of what was written, and every metric scores every one. */
 #include "base/base.h"
 
 #include "evals/evals_int.h"
 
-enum { BLOCK_DOCS = 1024 };
+enum { BLOCK_REQUESTS = 1024 };
 
+/* D documents, each asked R times: requests of one document beside each other. */
 struct block {
-	struct instance in[BLOCK_DOCS];
-	struct generate_until reqs[BLOCK_DOCS];
-	struct generated out[BLOCK_DOCS];
+	struct instance *in; /* D */
+	struct generate_until *reqs;
+	struct generated *out;
 	const struct eval_run *run;
 	const struct task *t;
+	size_t asked; /* R */
 };
 
 /* What of a text stands before all stops. */
@@ -32,86 +37,125 @@ static size_t len_to_stops(const struct generated *g, char *const *until)
 	return len;
 }
 
-static int score_text(const struct task *t, struct task_result *r, size_t doc, const struct instance *in,
-		      const struct generated *g)
+/* What a filter makes of the texts, scored by every metric. */
+static int score_filter(const struct task *t, struct task_result *r, size_t doc, const struct instance *in,
+			const struct text *texts, size_t f, struct buf *answer)
 {
-	struct outcome o = { .in = in, .text = g->text, .len = len_to_stops(g, t->until) };
-	int rc = 0;
+	struct outcome o = { .in = in };
+	int rc = filter_apply(&t->filters[f], texts, (size_t)t->repeats, &t->eval.docs[doc], answer);
 
-	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, in->targets[0], o.text, o.len);
-	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
+	o.text = buf_str(answer);
+	o.len = answer->len;
+	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++) {
 		double weight;
 
-		rc = metric_score(&t->metrics[k], &o, &r->metrics[k].scores[doc], &weight);
-		if (rc)
-			err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id);
+		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k].scores[doc], &weight);
 	}
 	return rc;
+}
+
+/* out: what was written; of a greedy task one text, which stands for all repeats. */
+static int score_doc(const struct block *b, struct task_result *r, size_t doc, size_t at)
+{
+	const struct task *t = b->t;
+	struct text *texts = mem_array((size_t)t->repeats, sizeof(*texts));
+	struct buf answer = BUF_INIT(BUF_NOLIMIT);
+	int rc = 0;
+
+	for (size_t i = 0; i < (size_t)t->repeats; i++) {
+		const struct generated *g = &b->out[at * b->asked + (i < b->asked ? i : 0)];
+
+		texts[i] = (struct text){ g->text, len_to_stops(g, t->until) };
+	}
+	sample_fill(&r->samples[doc], &t->eval.docs[doc], &b->in[at], b->in[at].targets[0], texts[0].s, texts[0].len);
+	for (size_t f = 0; f < t->n_filters && !rc; f++) {
+		buf_clear(&answer);
+		rc = score_filter(t, r, doc, &b->in[at], texts, f, &answer);
+		if (!rc && !filters_trivial(t->filters, t->n_filters))
+			sample_answer(&r->samples[doc], t->filters[f].name, &answer);
+	}
+	buf_release(&answer);
+	free(texts);
+	return rc ? err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id) : 0;
 }
 
 static void block_show(size_t n_done, void *arg)
 {
 	const struct block *b = arg;
 
-	progress_at(b->run->done + n_done, "%s", b->t->name);
+	progress_at(b->run->done + n_done / b->asked, "%s", b->t->name);
 }
 
-static int block_run(struct eval_run *run, const struct task *t, struct task_result *r, size_t first, size_t n)
+/* The requests of the document at `at` in the block. */
+static int block_add(struct block *b, const struct eval_run *run, size_t at, size_t doc)
 {
-	struct block *b = mem_alloc(sizeof(*b));
-	const struct scorer_watch watch = { block_show, b };
-	struct instance *in = b->in;
-	struct generated *out = b->out;
+	const struct task *t = b->t;
 	struct rng rng;
+	int rc = instance_build(&b->in[at], t, &t->eval.docs[doc]);
+
+	rc = rc ? rc : instance_chat(&b->in[at], t, run->scorer);
+	if (rc)
+		return rc;
+	rng_seed(&rng, run->seed, doc);
+	for (size_t i = 0; i < b->asked; i++)
+		b->reqs[at * b->asked + i] = (struct generate_until){ .prompt = b->in[at].prompts[0].text,
+								      .until = (const char *const *)t->until,
+								      .max_tokens = t->max_tokens,
+								      .temperature = t->temperature,
+								      .seed = rng_u64(&rng),
+								      .top_k = t->top_k,
+								      .top_p = t->top_p,
+								      .chat = b->in[at].prompts[0].messages != NULL };
+	return 0;
+}
+
+static int block_run(struct block *b, struct eval_run *run, struct task_result *r, size_t first, size_t n)
+{
+	const struct scorer_watch watch = { block_show, b };
+	const struct doc *docs = b->t->eval.docs;
 	int rc = 0;
 
-	b->run = run;
-	b->t = t;
-	for (size_t i = 0; i < n && !rc; i++) {
-		rc = instance_build(&in[i], t, &t->eval.docs[first + i]);
-		rc = rc ? rc : instance_chat(&in[i], t, run->scorer);
-		if (rc)
-			break;
-		rng_seed(&rng, run->seed, first + i);
-		b->reqs[i] = (struct generate_until){ .prompt = in[i].context,
-						      .until = (const char *const *)t->until,
-						      .max_tokens = t->max_tokens,
-						      .temperature = t->temperature,
-						      .top_k = t->top_k,
-						      .top_p = t->top_p,
-						      .seed = rng_u64(&rng),
-						      .chat = in[i].messages != NULL };
-	}
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = block_add(b, run, i, first + i);
 	if (!rc) {
-		rc = run->scorer->generate(run->scorer->self, b->reqs, n, out, &watch);
+		rc = run->scorer->generate(run->scorer->self, b->reqs, n * b->asked, b->out, &watch);
 		if (rc)
-			err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[first].id,
-				    t->eval.docs[first + n - 1].id);
+			err_context(rc, "task %s, samples %s to %s", b->t->name, docs[first].id,
+				    docs[first + n - 1].id);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (!rc && !out[i].text)
-			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", t->name);
-		if (!rc)
-			rc = score_text(t, r, first + i, &in[i], &out[i]);
-		free(out[i].text);
-		instance_release(&in[i]);
-	}
-	free(b);
+	for (size_t i = 0; i < n * b->asked && !rc; i++)
+		if (!b->out[i].text)
+			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", b->t->name);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = score_doc(b, r, first + i, i);
+	for (size_t i = 0; i < n * b->asked; i++)
+		free(b->out[i].text);
+	for (size_t i = 0; i < n; i++)
+		instance_release(&b->in[i]);
+	memset(b->out, 0, mem_mul(n * b->asked, sizeof(*b->out)));
 	return rc;
 }
 
 int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r)
 {
+	struct block b = { .run = run, .t = t, .asked = t->temperature > 0 ? (size_t)t->repeats : 1 };
+	size_t docs = b.asked < BLOCK_REQUESTS ? BLOCK_REQUESTS / b.asked : 1;
 	int rc = 0;
 
 	if (!run->scorer->generate)
 		return err_set(ERR_UNAVAILABLE, "task %s: this model generates no text", t->name);
-	for (size_t at = 0; at < r->n && !rc; at += BLOCK_DOCS) {
-		size_t n = r->n - at < BLOCK_DOCS ? r->n - at : BLOCK_DOCS;
+	b.in = mem_array(docs, sizeof(*b.in));
+	b.reqs = mem_array(docs * b.asked, sizeof(*b.reqs));
+	b.out = mem_array(docs * b.asked, sizeof(*b.out));
+	for (size_t at = 0; at < r->n && !rc; at += docs) {
+		size_t n = r->n - at < docs ? r->n - at : docs;
 
-		rc = block_run(run, t, r, at, n);
+		rc = block_run(&b, run, r, at, n);
 		run->done += n;
 		progress_at(run->done, "%s", t->name);
 	}
+	free(b.in);
+	free(b.reqs);
+	free(b.out);
 	return rc;
 }

@@ -26,12 +26,15 @@ static void block_add(struct block *b, const struct task *t, const struct instan
 {
 	size_t n = t->type == OUTPUT_ROLLING ? 1 : in->n_choices;
 
-	b->bytes += strlen(in->context);
+	for (size_t i = 0; i < in->n_prompts; i++)
+		b->bytes += strlen(in->prompts[i].text);
 	for (size_t i = 0; i < n; i++) {
+		const struct prompt *p = &in->prompts[in->n_prompts > 1 ? i : 0];
+
 		MEM_GROW(b->reqs, b->n_reqs, b->cap);
 		b->reqs[b->n_reqs++] =
-			(struct loglik_request){ in->context, in->continuations ? in->continuations[i] : NULL,
-						 in->messages != NULL };
+			(struct loglik_request){ p->text, in->continuations ? in->continuations[i] : NULL,
+						 p->messages != NULL };
 	}
 }
 
@@ -60,10 +63,10 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t d
 
 	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response, strlen(response));
 	free(response);
-	for (size_t k = 0; k < t->n_metrics && !rc; k++) {
+	for (size_t k = 0; k < r->n_metrics && !rc; k++) { /* a filter takes the first of equal answers */
 		double weight = 1;
 
-		rc = metric_score(&t->metrics[k], o, &r->metrics[k].scores[doc], &weight);
+		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k].scores[doc], &weight);
 		if (r->metrics[k].weights)
 			r->metrics[k].weights[doc] = weight;
 	}

@@ -2,7 +2,8 @@
  *
  *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
  *	 "name","stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
- *	{"doc_hash","id","prompt","prompt_hash","response","scores":[one a metric],"target"[,"weights":[one a metric]]}
+ *	{["answers":{filter: text},]"doc_hash","id","prompt","prompt_hash","response","scores":[one a metric],"target"
+ *	 [,"weights":[one a metric]]}
  *
  * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
  * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated.
@@ -65,16 +66,28 @@ void sample_fill(struct sample *s, const struct doc *d, const struct instance *i
 	struct digest_ctx *c = digest_new();
 
 	s->id = mem_str(d->id);
-	s->prompt = cut_text(in->context, strlen(in->context), true, NULL);
+	s->prompt = cut_text(in->prompts[0].text, strlen(in->prompts[0].text), true, NULL);
 	s->target = cut_text(target, strlen(target), false, NULL);
 	s->response = cut_text(response, response_len, false, &s->response_len);
 	json_add(&text, d->value);
 	short_hash(s->doc_hash, digest_bytes(buf_str(&text), text.len));
-	digest_text(c, in->context);
+	for (size_t i = 0; i < in->n_prompts; i++)
+		digest_text(c, in->prompts[i].text);
 	for (size_t i = 0; i < in->n_choices; i++)
 		digest_text(c, in->continuations[i]);
 	short_hash(s->prompt_hash, digest_end(c));
 	buf_release(&text);
+}
+
+void sample_answer(struct sample *s, const char *filter, const struct buf *answer)
+{
+	size_t len;
+	char *text = cut_text(buf_str(answer), answer->len, false, &len);
+
+	if (!s->answers)
+		s->answers = json_object();
+	json_object_set_new(s->answers, filter, json_new_text(text, len));
+	free(text);
 }
 
 void task_result_release(struct task_result *t)
@@ -84,6 +97,7 @@ void task_result_release(struct task_result *t)
 		free(t->samples[i].prompt);
 		free(t->samples[i].target);
 		free(t->samples[i].response);
+		json_decref(t->samples[i].answers);
 	}
 	for (size_t i = 0; t->metrics && i < t->n_metrics; i++)
 		metric_release(&t->metrics[i]);
@@ -142,6 +156,8 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 			json_object_set_new(line, names[k], json_new_text(texts[k], strlen(texts[k])));
 	if (s->response)
 		json_object_set_new(line, "response", json_new_text(s->response, s->response_len));
+	if (s->answers)
+		json_object_set(line, "answers", s->answers);
 	if (*s->doc_hash)
 		json_object_set_new(line, "doc_hash", json_string(s->doc_hash));
 	if (*s->prompt_hash)
@@ -288,6 +304,8 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
 	s->target = mem_str(json_get_text(v, "target", NULL));
 	s->response_len = json_string_length(response);
+	if (json_is_object(json_object_get(v, "answers")))
+		s->answers = json_incref(json_object_get(v, "answers"));
 	s->response = json_is_string(response) ? mem_strn(json_string_value(response), s->response_len) : NULL;
 	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
 	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));

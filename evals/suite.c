@@ -7,7 +7,7 @@
  *	    …
  *
  * With apply_chat_template: true the questions go through the model's chat template; shots then stand in one message of
- * the user, or with fewshot_as_multiturn: true in turns of their own.
+ * the user, or with fewshot_as_multiturn: true in turns of their own. A system_instruction stands in front of all.
  *
  * A harness task file on its own is a suite of one task, named as the task. Loading does everything that can fail for
  * a reason in the files (task.c): after it only the model can fail. Results lie in document order, whatever order the
@@ -81,10 +81,9 @@ static int suite_chat(struct source *src)
 
 	rc = rc ? rc : yaml_get_flag(src->y, src->map, "fewshot_as_multiturn", &c->multiturn);
 	rc = rc ? rc : yaml_get_text(src->y, src->map, "system_instruction", &c->system);
-	if (!rc && !c->apply && (c->multiturn || c->system))
-		rc = yaml_error(src->y, src->map, c->multiturn ? "fewshot_as_multiturn" : "system_instruction",
-				"%s speaks of a conversation: it needs apply_chat_template: true",
-				c->multiturn ? "fewshot_as_multiturn" : "system_instruction");
+	if (!rc && !c->apply && c->multiturn)
+		rc = yaml_error(src->y, src->map, "fewshot_as_multiturn",
+				"fewshot_as_multiturn speaks of a conversation: it needs apply_chat_template: true");
 	return rc;
 }
 
@@ -251,12 +250,12 @@ static int task_run(struct eval_run *run, const struct task *t, size_t n, struct
 	r->n = n;
 	r->n_total = t->eval.n;
 	r->samples = mem_array(n, sizeof(*r->samples));
-	r->metrics = mem_array(t->n_metrics, sizeof(*r->metrics));
-	r->n_metrics = t->n_metrics;
-	for (size_t k = 0; k < t->n_metrics; k++)
-		metric_init(&r->metrics[k], &t->metrics[k], t->filter, n);
+	r->n_metrics = t->n_filters * t->n_metrics; /* of one filter beside each other */
+	r->metrics = mem_array(r->n_metrics, sizeof(*r->metrics));
+	for (size_t k = 0; k < r->n_metrics; k++)
+		metric_init(&r->metrics[k], &t->metrics[k % t->n_metrics], t->filters[k / t->n_metrics].name, n);
 	rc = t->type == OUTPUT_GENERATE ? generate_until_run(run, t, r) : loglik_run(run, t, r);
-	for (size_t k = 0; k < t->n_metrics && !rc; k++)
+	for (size_t k = 0; k < r->n_metrics && !rc; k++)
 		metric_close(&r->metrics[k], n);
 	return rc;
 }

@@ -11,7 +11,7 @@
 
 #include "evals/evals_int.h"
 
-enum { TASK_NAME_MAX = 200, SHOTS_MAX = 1000, STOPS_MAX = 64 };
+enum { TASK_NAME_MAX = 200, STOPS_MAX = 64, METRICS_FILTERS_MAX = 64 };
 
 /* All keys of a task file (TaskConfig of the harness). */
 static const char *const task_keys[] = {
@@ -59,10 +59,6 @@ static const char *const task_later[] = {
 	"include",         "custom_dataset", "dataset_name", "process_docs", "doc_to_image",          "doc_to_audio",
 	"process_results", "use_prompt",     "group",        "group_alias",  "aggregate_metric_list",
 };
-static const char *const shot_keys[] = {
-	"sampler",       "split",         "process_docs", "fewshot_indices",   "samples",          "doc_to_text",
-	"doc_to_choice", "doc_to_target", "gen_prefix",   "fewshot_delimiter", "target_delimiter",
-};
 static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
 					  "generate_until" };
 
@@ -98,17 +94,13 @@ static int key_flag(const struct source *src, const json_t *map, const char *key
 
 static int task_refuse_later(const struct source *src)
 {
-	int64_t repeats = 1;
 	bool flag = false;
 	int rc;
 
 	for (size_t i = 0; i < ARRAY_LEN(task_later); i++)
 		if (key_given(src->map, task_later[i]))
 			return key_later(src, src->map, task_later[i], task_later[i]);
-	rc = key_int(src, src->map, "repeats", 1, 1000000, &repeats);
-	if (!rc && repeats != 1)
-		rc = key_later(src, src->map, "repeats", "repeats above 1");
-	rc = rc ? rc : key_flag(src, src->map, "unsafe_code", &flag);
+	rc = key_flag(src, src->map, "unsafe_code", &flag);
 	if (!rc && flag)
 		rc = key_later(src, src->map, "unsafe_code", "unsafe_code");
 	return rc ? rc : key_flag(src, src->map, "should_decontaminate", &flag); /* without effect on its own */
@@ -154,47 +146,18 @@ static int task_type(struct task *t, const struct source *src)
 			  type, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-/* Only take_first, which changes nothing for one response; its name goes into the metric's key. */
 static int task_filters(struct task *t, const struct source *src)
 {
-	static const char *const keys[] = { "name", "filter" }, *const filter_keys[] = { "function" };
-	json_t *list = json_object_get(src->map, "filter_list"), *pipe, *steps, *step;
-	const char *name = "none", *function;
-	size_t i;
-	int rc;
+	int64_t repeats = 1;
+	int rc = key_int(src, src->map, "repeats", 1, REPEATS_MAX, &repeats);
 
-	if (list && !json_is_null(list)) {
-		if (!json_is_array(list) || json_array_size(list) == 0)
-			return yaml_error(src->y, src->map, "filter_list", "filter_list: expected a list");
-		if (json_array_size(list) > 1)
-			return key_later(src, src->map, "filter_list", "more than one filter pipeline");
-		pipe = json_array_get(list, 0);
-		if (!json_is_object(pipe))
-			return yaml_error(src->y, src->map, "filter_list",
-					  "filter_list: expected {name: …, filter: […]}");
-		rc = yaml_check_keys(src->y, pipe, "filter_list", keys, ARRAY_LEN(keys));
-		rc = rc ? rc : yaml_get_text(src->y, pipe, "name", &name);
-		steps = json_object_get(pipe, "filter");
-		if (rc)
-			return rc;
-		json_array_foreach(steps, i, step)
-		{
-			function = NULL;
-			if (json_is_object(step))
-				rc = yaml_get_text(src->y, step, "function", &function);
-			if (!rc && (!function || strcmp(function, "take_first") != 0))
-				rc = yaml_error(src->y, pipe, "filter",
-						"filter %s%scomes with a later version (now: take_first)",
-						function ? function : "", function ? " " : "");
-			rc = rc ? rc : yaml_check_keys(src->y, step, "filter", filter_keys, ARRAY_LEN(filter_keys));
-			if (rc)
-				return rc;
-		}
-		if (!*name || strlen(name) > TASK_NAME_MAX || strpbrk(name, ", \t\n"))
-			return yaml_error(src->y, pipe, "name", "a filter's name has no spaces or commas");
-	}
-	t->filter = mem_str(name);
-	return 0;
+	t->repeats = (int)repeats;
+	rc = rc ? rc : filters_load(&t->filters, &t->n_filters, src, t->type == OUTPUT_GENERATE, t->repeats);
+	rc = rc ? rc : metrics_load(&t->metrics, &t->n_metrics, src, t->type);
+	if (!rc && t->n_filters * t->n_metrics > METRICS_FILTERS_MAX)
+		rc = yaml_error(src->y, src->map, "filter_list", "%zu filters of %zu metrics each are more than %d",
+				t->n_filters, t->n_metrics, METRICS_FILTERS_MAX);
+	return rc;
 }
 
 static int stops_load(struct task *t, const struct source *src, json_t *kwargs)
@@ -249,12 +212,28 @@ static int sampling_load(struct task *t, const struct source *src, json_t *kwarg
 
 static int task_generation(struct task *t, const struct source *src)
 {
-	static const char *const known[] = {
-		"until",       "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens",
-		"temperature", "do_sample",    "top_k",          "top_p"
+	static const char *const known[] = { "until",
+					     "max_gen_toks",
+					     "max_new_tokens",
+					     "max_tokens",
+					     "max_completion_tokens",
+					     "temperature",
+					     "do_sample",
+					     "top_k",
+					     "top_p",
+					     "min_p",
+					     "num_beams",
+					     "typical_p",
+					     "repetition_penalty",
+					     "num_return_sequences",
+					     "penalty_alpha" };
+	static const struct {
+		const char *key;
+		double neutral; /* the value that changes nothing */
+	} later[] = {
+		{ "min_p", 0 },     { "num_beams", 1 },    { "repetition_penalty", 1 }, { "num_return_sequences", 1 },
+		{ "typical_p", 1 }, { "penalty_alpha", 0 }
 	};
-	static const char *const later[] = { "min_p", "num_beams",     "repetition_penalty", "num_return_sequences",
-					     "seed",  "penalty_alpha", "typical_p" };
 	static const char *const limits[] = { "max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens" };
 	json_t *none = json_object(), *kwargs = json_object_get(src->map, "generation_kwargs");
 	int64_t max_tokens = 256;
@@ -265,8 +244,9 @@ static int task_generation(struct task *t, const struct source *src)
 	if (!json_is_object(kwargs))
 		rc = yaml_error(src->y, src->map, "generation_kwargs", "generation_kwargs: expected a mapping");
 	for (size_t i = 0; i < ARRAY_LEN(later) && !rc; i++)
-		if (key_given(kwargs, later[i]))
-			rc = key_later(src, kwargs, later[i], later[i]);
+		if (key_given(kwargs, later[i].key) &&
+		    json_number_value(json_object_get(kwargs, later[i].key)) != later[i].neutral)
+			rc = key_later(src, kwargs, later[i].key, later[i].key);
 	if (!rc && kwargs != none)
 		rc = yaml_check_keys(src->y, kwargs, "generation_kwargs", known, ARRAY_LEN(known));
 	rc = rc ? rc : stops_load(t, src, kwargs);
@@ -279,50 +259,6 @@ static int task_generation(struct task *t, const struct source *src)
 }
 
 /* ---- data and shots ---------------------------------------------------------------------------------------------- */
-
-static int shots_load(struct task *t, const struct source *src, const char *eval, const char *const splits[3])
-{
-	json_t *config = json_object_get(src->map, "fewshot_config");
-	const char *sampler = "default", *pool = NULL, *key = "fewshot_split";
-	int64_t shots = 0;
-	int rc = key_int(src, src->map, "num_fewshot", 0, SHOTS_MAX, &shots);
-
-	rc = rc ? rc : key_text(src, src->map, "fewshot_split", &pool);
-	if (!rc && config && !json_is_null(config)) {
-		if (!json_is_object(config))
-			return yaml_error(src->y, src->map, "fewshot_config", "fewshot_config: expected a mapping");
-		rc = yaml_check_keys(src->y, config, "fewshot_config", shot_keys, ARRAY_LEN(shot_keys));
-		for (size_t i = 2; i < ARRAY_LEN(shot_keys) && !rc; i++)
-			if (key_given(config, shot_keys[i]))
-				rc = yaml_error(src->y, config, shot_keys[i],
-						"fewshot_config.%s comes with a later version", shot_keys[i]);
-		rc = rc ? rc : key_text(src, config, "sampler", &sampler);
-		rc = rc ? rc : key_text(src, config, "split", &pool);
-	}
-	if (rc || !shots)
-		return rc;
-	if (t->type == OUTPUT_ROLLING)
-		return yaml_error(src->y, src->map, "num_fewshot",
-				  "loglikelihood_rolling has no prompt: shots would do nothing");
-	if (strcmp(sampler, "first_n") != 0) {
-		yaml_error(src->y, src->map, "num_fewshot", "the sampler \"%s\" comes with a later version", sampler);
-		return err_hint(ERR_INPUT, "take the first documents as shots: fewshot_config: {sampler: first_n}");
-	}
-	for (int i = 0; i < 3 && !pool; i++) { /* training, validation, test */
-		static const char *const keys[] = { "training_split", "validation_split", "test_split" };
-
-		pool = splits[i];
-		key = keys[i];
-	}
-	t->num_fewshot = (int)shots;
-	t->pool_is_eval = strcmp(pool, eval) == 0;
-	rc = split_load(&t->pool, src, key, pool);
-	if (!rc && t->pool.n < (size_t)shots + t->pool_is_eval)
-		rc = yaml_error(src->y, src->map, "num_fewshot",
-				"%lld shots wanted, but the split \"%s\" has %zu documents%s", (long long)shots, pool,
-				t->pool.n, t->pool_is_eval ? ", one of which is asked" : "");
-	return rc;
-}
 
 static int task_data(struct task *t, const struct source *src)
 {
@@ -351,7 +287,28 @@ static int task_data(struct task *t, const struct source *src)
 		rc = yaml_error(src->y, src->map, key, "task %s: the split \"%s\" is empty: nothing to ask", t->name,
 				eval);
 	rc = rc ? rc : split_check_ids(&t->eval);
-	return rc ? rc : shots_load(t, src, eval, splits);
+	return rc ? rc
+		  : fewshot_load(&t->shots, src,
+				 &(struct shot_splits){ splits[0], splits[1], splits[2], t->target_delimiter,
+							t->fewshot_delimiter, t->type == OUTPUT_ROLLING });
+}
+
+/* The first document says whether the questions are the choices; then the shots are known too. */
+static int task_inputs(struct task *t, const struct source *src)
+{
+	struct buf text = BUF_INIT((size_t)1 << 26);
+	json_int_t number = -1;
+	int rc = 0;
+
+	if (t->text.kind != FIELD_NONE)
+		rc = answer_question(&text, &number, &t->text, t->choice.kind != FIELD_NONE, &t->eval.docs[0]);
+	buf_release(&text);
+	t->inputs = number >= 0;
+	if (!rc && t->inputs && t->type != OUTPUT_CHOICE)
+		rc = yaml_error(
+			src->y, src->map, "doc_to_text",
+			"doc_to_text gives a number: only multiple_choice takes its questions from doc_to_choice");
+	return rc ? rc : fewshot_render(&t->shots, src, &t->eval, t->inputs);
 }
 
 static int task_fields(struct task *t, const struct source *src)
@@ -364,8 +321,8 @@ static int task_fields(struct task *t, const struct source *src)
 
 	for (size_t i = 0; i < ARRAY_LEN(fields) && !rc; i++)
 		rc = field_load(fields[i].field, src, fields[i].key, &t->eval);
-	rc = rc ? rc : field_load(&t->description, src, "description", NULL);
-	rc = rc ? rc : field_load(&t->gen_prefix, src, "gen_prefix", NULL);
+	rc = rc ? rc : field_load(&t->description, src, "description", &t->eval);
+	rc = rc ? rc : field_load(&t->gen_prefix, src, "gen_prefix", &t->eval);
 	if (rc)
 		return rc;
 	if (t->text.kind == FIELD_NONE && t->type != OUTPUT_ROLLING)
@@ -375,7 +332,7 @@ static int task_fields(struct task *t, const struct source *src)
 	if (t->choice.kind == FIELD_NONE && t->type == OUTPUT_CHOICE)
 		return yaml_error(src->y, src->map, NULL, "task %s is multiple_choice and needs doc_to_choice",
 				  t->name);
-	return 0;
+	return task_inputs(t, src);
 }
 
 static void size_add(struct suite_size *size, uint64_t bytes)
@@ -387,16 +344,18 @@ static void size_add(struct suite_size *size, uint64_t bytes)
 
 static void size_add_instance(struct suite_size *size, const struct task *t, const struct instance *in)
 {
-	size_t context = in->context ? strlen(in->context) : 0;
+	int asked = t->temperature > 0 ? t->repeats : 1;
 
-	if (in->messages)
+	if (in->prompts[0].messages) {
 		size_add(size, UINT64_MAX);
-	else if (t->type == OUTPUT_GENERATE)
-		size_add(size, context + (uint64_t)t->max_tokens);
-	else if (t->type == OUTPUT_ROLLING)
+		return;
+	}
+	for (int i = 0; t->type == OUTPUT_GENERATE && i < asked; i++)
+		size_add(size, strlen(in->prompts[0].text) + (uint64_t)t->max_tokens);
+	if (t->type == OUTPUT_ROLLING)
 		size_add(size, strlen(in->targets[0]));
-	for (size_t i = 0; !in->messages && i < in->n_choices; i++)
-		size_add(size, context + strlen(in->continuations[i]));
+	for (size_t i = 0; i < in->n_choices; i++)
+		size_add(size, strlen(in->prompts[in->n_prompts > 1 ? i : 0].text) + strlen(in->continuations[i]));
 }
 
 /* Every document is made into requests once, so that a bad row is found now and not after an hour of evaluation. */
@@ -476,6 +435,33 @@ static void digest_metrics(struct digest_ctx *c, const struct task *t, const str
 	digest_text(c, NULL);
 }
 
+/* What came after the first digests, and says nothing where it is not used, so that those stay what they were. */
+static void digest_requests(struct digest_ctx *c, const struct task *t, const struct source *src)
+{
+	const struct field *shown[] = { &t->shots.text, &t->shots.target, &t->shots.choice, &t->shots.gen_prefix };
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+
+	if (!filters_trivial(t->filters, t->n_filters)) {
+		json_add(&text, json_object_get(src->map, "filter_list"));
+		digest_text(c, buf_str(&text));
+	}
+	if (t->repeats > 1) {
+		buf_clear(&text);
+		buf_addf(&text, "repeats %d", t->repeats);
+		digest_text(c, buf_str(&text));
+	}
+	if (t->system && !t->chat)
+		digest_text(c, t->system);
+	if (t->shots.n && (t->shots.random || t->shots.own_words)) {
+		digest_text(c, t->shots.random ? "default" : "first_n");
+		for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+			digest_field(c, shown[i]);
+		digest_text(c, t->shots.target_delimiter);
+		digest_text(c, t->shots.delimiter);
+	}
+	buf_release(&text);
+}
+
 static void task_digest(struct task *t, const struct source *src)
 {
 	struct digest_ctx *c = digest_new();
@@ -489,8 +475,8 @@ static void task_digest(struct task *t, const struct source *src)
 		digest_field(c, fields[i]);
 	digest_text(c, t->target_delimiter);
 	digest_text(c, t->fewshot_delimiter);
-	digest_text(c, t->filter);
-	snprintf(number, sizeof(number), "%d %d %.17g", t->num_fewshot, t->type == OUTPUT_GENERATE ? t->max_tokens : 0,
+	digest_text(c, t->filters[0].name);
+	snprintf(number, sizeof(number), "%d %d %.17g", t->shots.n, t->type == OUTPUT_GENERATE ? t->max_tokens : 0,
 		 t->type == OUTPUT_GENERATE ? t->temperature : 0);
 	digest_text(c, number);
 	for (size_t i = 0; t->type == OUTPUT_GENERATE && t->until[i]; i++)
@@ -507,7 +493,9 @@ static void task_digest(struct task *t, const struct source *src)
 		snprintf(number, sizeof(number), "top %d %.17g", t->top_k, t->top_p);
 		digest_text(c, number);
 	}
-	digest_docs(c, &t->pool, (size_t)t->num_fewshot + (t->num_fewshot && t->pool_is_eval));
+	digest_docs(c, &t->shots.pool,
+		    t->shots.random ? t->shots.pool.n : (size_t)t->shots.n + (t->shots.n && t->shots.leaves_out));
+	digest_requests(c, t, src);
 	t->digest = digest_end(c);
 }
 
@@ -531,7 +519,6 @@ int task_load(struct task *t, const struct source *src)
 	t->multiturn = src->chat.multiturn;
 	t->system = mem_str(src->chat.system);
 	rc = rc ? rc : task_filters(t, src);
-	rc = rc ? rc : metrics_load(&t->metrics, &t->n_metrics, src, t->type);
 	rc = rc ? rc : task_generation(t, src);
 	rc = rc ? rc : task_data(t, src);
 	rc = rc ? rc : task_fields(t, src);
@@ -551,13 +538,13 @@ void task_release(struct task *t)
 	field_release(&t->description);
 	field_release(&t->gen_prefix);
 	split_release(&t->eval);
-	split_release(&t->pool);
+	fewshot_release(&t->shots);
+	filters_free(t->filters, t->n_filters);
 	metrics_free(t->metrics, t->n_metrics);
 	for (size_t i = 0; t->until && t->until[i]; i++)
 		free(t->until[i]);
 	free(t->until);
 	free(t->name);
-	free(t->filter);
 	free(t->target_delimiter);
 	free(t->fewshot_delimiter);
 	free(t->system);

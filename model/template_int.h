@@ -7,13 +7,13 @@
  *	template_print.c    values as text: str(), repr(), JSON
  *	template_format.c   "%s" % x, "{}".format(x)
  *	template_method.c   how builtins are called; methods and global functions
- *	template_filter.c   filters; template_test.c: tests
- *	lettercase.c        upper, lower, title as Python's str has them */
+ *	template_filter.c   filters; template_test.c: tests */
 #ifndef MODEL_TEMPLATE_INT_H
 #define MODEL_TEMPLATE_INT_H
 
 #include "base/base.h"
 #include "base/json.h"
+#include "base/lettercase.h"
 #include "model/model.h"
 
 #define TEMPLATE_MAX_SOURCE ((size_t)1 << 20)
@@ -320,12 +320,5 @@ int value_to_str(struct render *r, const struct node *at, const struct value *v,
 int value_from_buf(struct render *r, const struct node *at, struct buf *b, struct value *out); /* releases b */
 /* json.dumps as the template's kind has it; indent < 0: on one line. */
 int value_dump(struct render *r, const struct node *at, struct buf *b, const struct value *v, int indent, int level);
-
-/* Python's cases. */
-void case_upper(struct buf *out, const char *s, size_t len);
-void case_lower(struct buf *out, const char *s, size_t len);
-void case_title(struct buf *out, const char *s, size_t len);
-void case_capital(struct buf *out, const char *s, size_t len);
-bool case_is(const char *s, size_t len, bool upper); /* isupper(), islower() */
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints the tables of model/lettercase.c from Python's own str methods.
+"""Prints the tables of base/lettercase.c from Python's own str methods.
 
-    python3 tests/golden/make_lettercase.py > table; paste between the marks in model/lettercase.c
+    python3 tests/golden/make_lettercase.py > table; paste between the marks in base/lettercase.c
 """
 import sys
 import unicodedata

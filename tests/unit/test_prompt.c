@@ -192,9 +192,10 @@ static void test_prompt__a_model_without_a_template_cannot_be_asked(void **state
 	without = suite_task_digest(s, 0);
 	assert_memory_not_equal(&with, &without, sizeof(with)); /* other questions */
 	suite_free(s);
-	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", "suite: s\nsystem_instruction: x\ntasks: [a.yaml]\n" }),
-			 ERR_INPUT);
-	assert_non_null(strstr(err_text(), "t.yaml:2:1: system_instruction speaks of a conversation"));
+	assert_int_equal(
+		FAKE_LOAD(&s, "t.yaml", { "t.yaml", "suite: s\nfewshot_as_multiturn: true\ntasks: [a.yaml]\n" }),
+		ERR_INPUT);
+	assert_non_null(strstr(err_text(), "t.yaml:2:1: fewshot_as_multiturn speaks of a conversation"));
 	free(plain);
 	buf_release(&m.log);
 }

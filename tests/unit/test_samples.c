@@ -190,12 +190,13 @@ static void test_sample_fill__cuts_long_texts_between_code_points(void **state)
 	json_t *value = json_pack("{s:i}", "a", 1);
 	char id[] = "id";
 	struct doc d = { value, "f", 1, id };
-	struct instance in = { 0 };
+	struct prompt prompt = { 0 };
+	struct instance in = { .prompts = &prompt, .n_prompts = 1 };
 
 	(void)state;
 	for (int i = 0; i < 3000; i++)
 		buf_adds(&text, "\xe2\x82\xac");
-	in.context = text.data;
+	prompt.text = text.data;
 	sample_fill(&s, &d, &in, text.data, "short\0 \xff", 8);
 	assert_true(strlen(s.prompt) < 4200 && strlen(s.target) < 4200);
 	assert_true(utf8_valid(s.prompt, strlen(s.prompt), NULL) && utf8_valid(s.target, strlen(s.target), NULL));

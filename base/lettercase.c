@@ -6,7 +6,7 @@
  * end of a word is a letter with cases before it and none behind it, past apostrophes, points and combining marks. */
 #include "base/base.h"
 
-#include "model/template_int.h"
+#include "base/lettercase.h"
 
 struct run {
 	uint32_t from, to;
