@@ -8,19 +8,22 @@
  * a cache has kept. Then each of its keys is named by its row (k_rows), and nothing of the prefix is computed again.
  *
  * Logits are the widest thing there is: they exist for `chunk` rows at a time, a number that depends on the vocabulary
- * alone, so that the order of sums over rows does not depend on the room there happens to be. */
+ * alone, so that the order of sums over rows does not depend on the room there happens to be. Training takes more rows at
+ * a time: its weights are packed anew for every chunk, and the gradient of the head is read and written. */
 #include "base/base.h"
 
 #include "model/model_int.h"
 
 #define LOGITS_FLOATS ((size_t)4 << 20) /* 16 MB of logits at a time … */
-#define CHUNK_MIN 128                   /* … or 128 rows, where the vocabulary is wide */
+#define CHUNK_SCORED 128                /* … or so many rows, where the vocabulary is wide */
+#define CHUNK_TRAINED 256
 #define MAX_TOKENS (1 << 22)
 
 static int chunk_of(const struct model *m, const struct pass_size *size)
 {
 	size_t fit = LOGITS_FLOATS / (size_t)m->config.vocab_size;
-	int chunk = fit < CHUNK_MIN ? CHUNK_MIN : (int)(fit < MAX_TOKENS ? fit : MAX_TOKENS);
+	int least = size->keep ? CHUNK_TRAINED : CHUNK_SCORED;
+	int chunk = fit < (size_t)least ? least : (int)(fit < MAX_TOKENS ? fit : MAX_TOKENS);
 
 	return chunk < size->rows ? chunk : size->rows;
 }
