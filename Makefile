@@ -80,8 +80,8 @@ $(FLAGS_TAG): FORCE
 .PHONY: FORCE
 FORCE:
 
-# One file is for wider instructions than the rest; it gives the same bits, and runs only where the processor has them.
-$(BUILD)/obj/kernels/cpu_level_v4.o: private ARCH := $(ARCH:v3=v4)
+# Two files are for wider instructions than the rest; they give the same bits, and run only where the processor has them.
+$(BUILD)/obj/kernels/cpu_level_v4.o $(BUILD)/obj/kernels/cpu_attn_v4.o: private ARCH := $(ARCH:v3=v4)
 
 $(BUILD)/obj/%.o: %.c $(FLAGS_TAG)
 	@mkdir -p $(dir $@)

@@ -208,16 +208,17 @@ static const struct backend cpu_table = {
 	.close = cpu_close,
 };
 
-int cpu_level(struct backend *be, int at_most)
+int cpu_choose_level(struct backend *be, int at_most)
 {
 	bool wide = false;
 #if defined(__x86_64__)
-	wide = cpu_level_v4.tile && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-	       __builtin_cpu_supports("avx512vl");
+	wide = at_most >= 4 && cpu_level_v4.tile && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
-	wide = wide && at_most >= 4;
-	((struct cpu_state *)be->state)->level = wide ? &cpu_level_v4 : &cpu_level_v3;
+	((struct cpu_state *)be->state)->level = wide ? &cpu_level_v4 : &cpu_level;
+	be->attn = wide ? cpu_attn_v4 : cpu_attn;
+	be->attn_back = wide ? cpu_attn_back_v4 : cpu_attn_back;
 	return wide ? 4 : 3;
 }
 
@@ -230,7 +231,7 @@ int cpu_open(struct backend **out, int threads)
 	struct backend *be = mem_copy(&cpu_table, sizeof(cpu_table));
 	be->threads = threads;
 	cpu_state_new(be);
-	cpu_level(be, 4);
+	cpu_choose_level(be, 4);
 	*out = be;
 	return 0;
 }

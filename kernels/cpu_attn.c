@@ -15,7 +15,8 @@
  * sequence.
  *
  * A task is a sequence, a key head and about 60 rows: some positions, times the query heads that read this key head, so
- * that a packed tile of keys serves them all. Rows are ordered by position; the tile of tile_int.h takes six at a time.
+ * that a packed tile of keys serves them all. Rows are ordered by position; the tile of tile_int.h takes six or twelve at
+ * a time, by the level of instructions this file is compiled for (cpu_attn_v4.c compiles it a second time).
  * Short sequences behind a common prefix (choices of a question, texts that go on behind one prompt) share a task: a tile
  * whose keys are the same rows is packed once for all of them.
  *
@@ -358,8 +359,8 @@ static struct attn_block *attn_blocks(const struct attn *a, int *n_blocks, size_
 	return blocks;
 }
 
-void cpu_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
-	      const struct kernels_seqs *seqs, const struct kernels_attn *shape)
+void AT_LEVEL(cpu_attn)(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
+			const struct kernels_seqs *seqs, const struct kernels_attn *shape)
 {
 	struct attn a = { out, lse, q, k, v, seqs, shape, shape->heads / shape->kv_heads, 0, 0 };
 	a.positions = max_int(1, ROWS / a.group);
@@ -545,9 +546,9 @@ static void back_task(const struct attn_back *a, int seq, int kv_head, float *sc
 		back_keys(a, &w, t0, n, kv_head, j);
 }
 
-void cpu_attn_back(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
-		   const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
-		   const struct kernels_attn *shape)
+void AT_LEVEL(cpu_attn_back)(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
+			     const float *lse, const float *q, const float *k, const float *v,
+			     const struct kernels_seqs *seqs, const struct kernels_attn *shape)
 {
 	struct attn_back a = { dq, dk, dv, dout, out, lse, q, k, v, seqs, shape, shape->heads / shape->kv_heads };
 	int longest = 0;

@@ -4,10 +4,8 @@
 #include "kernels/gemm_int.h"
 
 #ifdef __AVX512F__
-#define LEVEL cpu_level_v4
 #define LEVEL_NAME "AVX-512"
 #else
-#define LEVEL cpu_level_v3
 #define LEVEL_NAME "AVX2"
 #endif
 
@@ -104,4 +102,4 @@ static void level_skinny(const struct gemm *g, int i, int m, int p0, int p1)
 		TILE_BY_ROWS(m, skinny_rows, KERNELS_F16, g, i, p0, p1)
 }
 
-const struct gemm_level LEVEL = { LEVEL_NAME, TILE_ROWS, TILE_PANELS, level_tile, level_skinny };
+const struct gemm_level AT_LEVEL(cpu_level) = { LEVEL_NAME, TILE_ROWS, TILE_PANELS, level_tile, level_skinny };

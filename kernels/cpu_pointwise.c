@@ -166,7 +166,8 @@ void cpu_gelu_back(struct backend *be, float *dx, const float *dout, const float
 		for (; i + 8 <= end; i += 8)
 			v8f_store(dx + i, gelu_back(v8f_load(dout + i), v8f_load(x + i)));
 		int left = (int)(end - i);
-		v8f_store_part(dx + i, left, gelu_back(v8f_load_part(dout + i, left, 0), v8f_load_part(x + i, left, 0)));
+		v8f_store_part(dx + i, left,
+			       gelu_back(v8f_load_part(dout + i, left, 0), v8f_load_part(x + i, left, 0)));
 	}
 }
 

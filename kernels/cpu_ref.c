@@ -207,8 +207,8 @@ static void ref_layernorm_back(struct backend *be, float *dx, float *dw, float *
 	}
 }
 
-static void ref_headnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int stride,
-			 int T, int H, int D, float eps)
+static void ref_headnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int stride, int T,
+			 int H, int D, float eps)
 {
 	for (size_t t = 0; t < (size_t)T; t++)
 		for (size_t h = 0; h < (size_t)H; h++) {
@@ -531,8 +531,7 @@ static void ref_logprob(struct backend *be, double *logprob, int32_t *argmax, co
 	}
 }
 
-static void ref_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T,
-			  int V)
+static void ref_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V)
 {
 	(void)be;
 	for (int t = 0; t < T; t++, logits += V) {

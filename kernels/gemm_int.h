@@ -43,7 +43,7 @@ struct gemm_level {
 };
 
 /* AVX2 (or what the compiler makes of it); and AVX-512, which is empty where it was not compiled in. */
-extern const struct gemm_level cpu_level_v3, cpu_level_v4;
+extern const struct gemm_level cpu_level, cpu_level_v4;
 
 static inline enum tile_mode gemm_mode(const struct gemm *g, int k0)
 {

@@ -20,8 +20,15 @@ struct cpu_state {
 int cpu_open(struct backend **out, int threads);
 int cpu_ref_open(struct backend **out, int threads);
 
+/* The name of a function in a file that is compiled at two levels of instructions */
+#ifdef __AVX512F__
+#define AT_LEVEL(name) name##_v4
+#else
+#define AT_LEVEL(name) name
+#endif
+
 /* Takes the fastest level up to this one (3: AVX2, 4: AVX-512) that the machine has; gives what it took. */
-int cpu_level(struct backend *be, int at_most);
+int cpu_choose_level(struct backend *be, int at_most);
 
 /* Memory of the CPU back ends, and the end of one. */
 void cpu_state_new(struct backend *be);
@@ -70,12 +77,17 @@ void cpu_headnorm(struct backend *be, float *out, float *rstd, const float *x, c
 void cpu_headnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
 		       const float *rstd, int stride, int T, int H, int D);
 void cpu_linear_db(struct backend *be, float *db, const float *dy, int dy_stride, int M, int N);
-/* cpu_attn.c */
+/* cpu_attn.c, and again for AVX-512 */
 void cpu_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 	      const struct kernels_seqs *seqs, const struct kernels_attn *shape);
 void cpu_attn_back(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
 		   const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
 		   const struct kernels_attn *shape);
+void cpu_attn_v4(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
+		 const struct kernels_seqs *seqs, const struct kernels_attn *shape);
+void cpu_attn_back_v4(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
+		      const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
+		      const struct kernels_attn *shape);
 /* cpu_pointwise.c */
 void cpu_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T, bool add);
 void cpu_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);

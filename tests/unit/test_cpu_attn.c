@@ -3,6 +3,8 @@
  * the number of threads. */
 #include "unit/kernels_help.h"
 
+#include "kernels/kernels_int.h"
+
 struct shape {
 	int heads, kv_heads, D, window;
 };
@@ -35,6 +37,41 @@ static const float *k_of(const float *qkv, const struct shape *s)
 static const float *v_of(const float *qkv, const struct shape *s)
 {
 	return qkv + (s->heads + s->kv_heads) * s->D;
+}
+
+/* The width of the registers is a matter of speed, forward and backward. */
+static void test_cpu_attn__levels_give_the_same_bits(void **state)
+{
+	(void)state;
+	static const int32_t starts[] = { 0, 1, 12, 75, 204, 341 };
+	struct backend *narrow = open_backend("cpu", 2), *wide = open_backend("cpu", 2);
+	assert_int_equal(cpu_choose_level(narrow, 3), 3);
+	if (cpu_choose_level(wide, 4) != 4)
+		print_message("this machine has no AVX-512: nothing to compare\n");
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		struct kernels_attn a = fused(s);
+		struct kernels_seqs seqs = { .n = 5, .q_start = starts, .k_start = starts };
+		size_t T = 341, n = T * (size_t)a.o_stride, h = T * (size_t)s->heads, w = T * (size_t)width(s);
+		float *qkv = random_floats(i, w, 2), *dout = random_floats(i + 90, n, 1);
+		float *out[2], *lse[2], *d[2];
+		for (int b = 0; b < 2; b++) {
+			struct backend *be = b ? wide : narrow;
+			out[b] = filled_floats(n, NAN), lse[b] = filled_floats(h, NAN), d[b] = filled_floats(w, NAN);
+			be->attn(be, out[b], lse[b], qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+			be->attn_back(be, d[b], d[b] + s->heads * s->D, d[b] + (s->heads + s->kv_heads) * s->D, dout,
+				      out[b], lse[b], qkv, k_of(qkv, s), v_of(qkv, s), &seqs, &a);
+		}
+		assert_same_bits(out[0], out[1], n);
+		assert_same_bits(lse[0], lse[1], h);
+		assert_same_bits(d[0], d[1], w);
+		for (int b = 0; b < 2; b++)
+			free(out[b]), free(lse[b]), free(d[b]);
+		free(qkv);
+		free(dout);
+	}
+	backend_close(narrow);
+	backend_close(wide);
 }
 
 static void test_cpu_attn__agrees_with_ref(void **state)
@@ -411,6 +448,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpu_attn__agrees_with_ref),
+		cmocka_unit_test(test_cpu_attn__levels_give_the_same_bits),
 		cmocka_unit_test(test_cpu_attn__alone_behind_a_cache_is_the_same),
 		cmocka_unit_test(test_cpu_attn__chunks_and_neighbours_change_no_bit),
 		cmocka_unit_test(test_cpu_attn__choices_behind_one_trunk),
