@@ -160,7 +160,11 @@ fuzz: $(FUZZ_BIN)
 			$(BUILD)/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
-check-reference: tests-build
+$(BUILD)/reference/%: tests/reference/%.c $(LIB)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
+
+check-reference: tests-build $(BUILD)/reference/score_metrics
 	$(Q)bash tests/reference/run $(BUILD)
 
 # ---- care ----------------------------------------------------------------------------------------------------------------

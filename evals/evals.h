@@ -89,6 +89,12 @@ enum aggregate {
 	AGGREGATE_MEAN,       /* sum score / n; with weights: sum weight score / sum weight */
 	AGGREGATE_PERPLEXITY, /* exp(-sum score / sum weight): perplexity, word_perplexity, byte_perplexity */
 	AGGREGATE_BITS,       /* -sum score / (sum weight ln 2): bits_per_byte */
+	/* of the sums of each sample's parts (evals/corpus.c) */
+	AGGREGATE_BLEU,
+	AGGREGATE_CHRF,
+	AGGREGATE_TER,
+	AGGREGATE_F1,
+	AGGREGATE_MCC,
 };
 struct metric {
 	char *name, *filter; /* "acc", "none" */
@@ -96,6 +102,8 @@ struct metric {
 	bool higher_is_better, binary; /* binary: every score is 0 or 1 */
 	double value, stderr_;         /* stderr_ NaN where it is not defined */
 	double *scores, *weights;      /* one per sample; weights NULL: all 1 */
+	double *parts;                 /* n_parts per sample, of which a corpus's value is made; else NULL */
+	size_t n_parts;
 };
 struct sample {
 	char *id; /* unique in the task: the document's "id" if it has one, else its row number */

@@ -155,25 +155,29 @@ struct instance {               /* a document as requests */
 };
 struct outcome {
 	const struct instance *in;
-	const struct loglik_result *ll; /* n_choices of them; one for LOGLIK and ROLLING */
-	const char *text;               /* GENERATE; may hold NULs */
+	const struct loglik_result *ll;       /* n_choices of them; one for LOGLIK and ROLLING */
+	const struct loglik_result *ll_alone; /* of the choices without the question; NULL: nobody asked */
+	const char *text;                     /* GENERATE; may hold NULs */
 	size_t len;
 };
 struct metric_kind; /* a row of the table in metrics.c */
 struct task_metric {
 	const struct metric_kind *kind;
-	bool ignore_case, ignore_punctuation, ignore_numbers;
-	struct metric_regex *regexes; /* regexes_to_ignore */
-	size_t n_regexes;
-	struct metric_regex *any; /* for ignore_case */
+	void *options;  /* the kind's own; NULL: none */
+	json_t *asked;  /* those members of the entry in metric_list that are options; NULL: none */
+	size_t n_parts; /* numbers that a sample keeps for the corpus's value */
 };
 /* metric_list, or the defaults of the output type. */
 int metrics_load(struct task_metric **out, size_t *n, const struct source *src, enum output_type type);
 void metrics_free(struct task_metric *m, size_t n);
-const char *metric_kind_name(const struct metric_kind *k);
 /* An empty result metric of this kind, with room for n scores. */
 void metric_init(struct metric *m, const struct task_metric *from, const char *filter, size_t n);
-int metric_score(const struct task_metric *m, const struct outcome *o, double *score, double *weight);
+/* Scores a document as sample number `at` of the result. */
+int metric_score(const struct task_metric *m, const struct outcome *o, struct metric *into, size_t at);
+/* Do the metrics need the log-likelihoods of the choices without the question? */
+bool metrics_need_alone(const struct task_metric *m, size_t n);
+/* What the metrics ask, as a part of a task's digest. */
+void metrics_digest(struct digest_ctx *c, const struct task_metric *m, size_t n);
 /* What is summed over sum w: the score, or (a weighted mean) weight × score. A new array. */
 double *metric_terms(enum aggregate a, const double *scores, const double *weights, size_t n);
 /* Fills value and stderr_ from scores and weights. */
@@ -183,6 +187,24 @@ void metric_release(struct metric *m);
 int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
 int aggregate_parse(enum aggregate *out, const char *name);
+
+/* ---- corpus.c ---------------------------------------------------------------------------------------------------- */
+
+bool aggregate_is_corpus(enum aggregate a);
+/* Can so many parts make this aggregate? Is a sample's row of them sound? ERR_INPUT says why not. */
+int corpus_parts_check(enum aggregate a, size_t n_parts);
+int corpus_row_check(enum aggregate a, const double *row, size_t n_parts);
+/* Fills value and stderr_ from the parts of n samples. */
+void corpus_close(struct metric *m, size_t n);
+/* The values of m, or m - minus on the same samples, over bootstrap draws, sorted. */
+struct corpus_draws {
+	double *values;
+	size_t n;
+};
+void corpus_draw(struct corpus_draws *out, const struct metric *m, const struct metric *minus, size_t n);
+/* One-sided bounds, each at confidence. */
+void corpus_bounds(const struct corpus_draws *d, double confidence, double *lo, double *hi);
+void corpus_draws_release(struct corpus_draws *d);
 
 /* ---- fewshot.c --------------------------------------------------------------------------------------------------- */
 

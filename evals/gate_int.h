@@ -13,6 +13,7 @@ struct pairing {
 	char *incomparable;                /* why the two cannot be compared, or NULL */
 	size_t n;                          /* pairs */
 	double *c, *b, *w;                 /* scores and weights (NULL: all 1) */
+	struct metric mc, mb;              /* both metrics on the pairs alone; what they point at is the pairing's */
 	bool count;                        /* 0/1 scores without weights: decided on integers */
 	size_t lost, won;                  /* pairs that got worse, better */
 	double value_c, value_b, delta;    /* over the pairs; delta NaN if there are none */

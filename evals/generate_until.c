@@ -46,11 +46,8 @@ static int score_filter(const struct task *t, struct task_result *r, size_t doc,
 
 	o.text = buf_str(answer);
 	o.len = answer->len;
-	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++) {
-		double weight;
-
-		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k].scores[doc], &weight);
-	}
+	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++)
+		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], doc);
 	return rc;
 }
 

@@ -18,6 +18,7 @@ struct block {
 	struct loglik_request *reqs;
 	struct loglik_result *results;
 	size_t n_reqs, cap, bytes;
+	bool alone; /* the choices are asked without their question too (acc_mutual_info) */
 	const struct eval_run *run;
 	const struct task *t;
 };
@@ -35,6 +36,10 @@ static void block_add(struct block *b, const struct task *t, const struct instan
 		b->reqs[b->n_reqs++] =
 			(struct loglik_request){ p->text, in->continuations ? in->continuations[i] : NULL,
 						 p->messages != NULL };
+	}
+	for (size_t i = 0; b->alone && i < n; i++) {
+		MEM_GROW(b->reqs, b->n_reqs, b->cap);
+		b->reqs[b->n_reqs++] = (struct loglik_request){ "", in->continuations[i], false };
 	}
 }
 
@@ -63,14 +68,9 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t d
 
 	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response, strlen(response));
 	free(response);
-	for (size_t k = 0; k < r->n_metrics && !rc; k++) { /* a filter takes the first of equal answers */
-		double weight = 1;
-
-		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k].scores[doc], &weight);
-		if (r->metrics[k].weights)
-			r->metrics[k].weights[doc] = weight;
-	}
-	return rc;
+	for (size_t k = 0; k < r->n_metrics && !rc; k++) /* a filter takes the first of equal answers */
+		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k], doc);
+	return rc ? err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id) : 0;
 }
 
 static void block_show(size_t n_done, void *arg)
@@ -95,10 +95,13 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 		err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[b->first].id,
 			    t->eval.docs[b->first + b->n - 1].id);
 	for (size_t i = 0; i < b->n && !rc; i++) {
-		struct outcome o = { .in = &b->docs[i], .ll = b->results + at };
+		size_t n = t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices;
+		struct outcome o = { .in = &b->docs[i],
+				     .ll = b->results + at,
+				     .ll_alone = b->alone ? b->results + at + n : NULL };
 
 		rc = block_score_doc(t, r, b->first + i, &o);
-		at += t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices;
+		at += b->alone ? 2 * n : n;
 	}
 	for (size_t i = 0; i < b->n; i++)
 		instance_release(&b->docs[i]);
@@ -111,7 +114,10 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 
 int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r)
 {
-	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)), .run = run, .t = t };
+	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)),
+			   .alone = metrics_need_alone(t->metrics, t->n_metrics),
+			   .run = run,
+			   .t = t };
 	int rc = 0;
 
 	if (!run->scorer->loglik)

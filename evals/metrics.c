@@ -1,118 +1,32 @@
 /* metrics.c: what an answer is worth, and how the scores of a task become one number with a standard error.
  *
- * One table names every metric: for which requests it is made, its aggregate, its direction. Per document:
- *	acc          multiple_choice: the likeliest choice is right (the first of equals counts); loglikelihood: greedy
- *	acc_norm     the likeliest per code point of the choice; acc_bytes: per UTF-8 byte (the delimiter does not count)
- *	brier_score  p = softmax(log-likelihoods); sum over the choices of (p - [right])^2
- *	exact_match  generation: equal to a target after the normalisation asked for; multiple_choice: the right choice
- *	             is what greedy decoding gives
+ * One table names every metric: for which requests it is made, its aggregate, its direction, the function that scores a
+ * sample, the keys it takes. What a score means stands at the top of the metric's file; those on a whole text are here:
  *	perplexity, word_perplexity, byte_perplexity, bits_per_byte: the log-likelihood, weighted by 1, words or bytes
- * and then the mean, exp(-sum / sum of weights) or -sum / (sum of weights ln 2). Standard errors: s / sqrt(n) for the
- * mean, linearisation of the ratio for the rest (stats.c), by the delta method for the perplexities; NaN for n = 1.
  *
- * exact_match normalises as the harness does: regexes_to_ignore, lower case, ASCII punctuation, ASCII digits. Regular
- * expressions run in PCRE2 with a match limit. Lower case is PCRE2's: one code point to one. */
-#define PCRE2_CODE_UNIT_WIDTH 8
+ * Aggregates: the mean, exp(-sum / sum of weights), -sum / (sum of weights ln 2), or a function of the corpus (corpus.c).
+ * Standard errors: s / sqrt(n) for the mean, linearisation of the ratio for the weighted ones (stats.c), by the delta method
+ * for the perplexities, the jackknife for corpora; NaN for n = 1. */
 #include "base/base.h"
 
 #include <math.h>
-#include <pcre2.h>
 
-#include "evals/evals_int.h"
+#include "evals/mt_int.h"
 #include "evals/stats_int.h"
 
-enum { METRICS_MAX = 32, REGEXES_MAX = 32, REGEX_STEPS = 1000000 };
+enum { METRICS_MAX = 32 };
 
-struct metric_kind {
-	const char *name, *aggregation; /* aggregation: what the harness calls it */
-	unsigned types;                 /* 1 << output type */
-	unsigned defaults;              /* the types that have it when metric_list is absent */
-	enum aggregate aggregate;
-	bool higher_is_better, binary;
-	double (*score)(const struct outcome *o, double *weight); /* NULL: exact_match, which needs its options */
-};
+/* ---- scores of a whole text -------------------------------------------------------------------------------------- */
 
-struct metric_regex {
-	pcre2_code *code;
-};
-
-/* ---- scores of one document -------------------------------------------------------------------------------------- */
-
-static bool gold_has(const struct instance *in, size_t choice)
+static int score_loglik(const struct task_metric *m, const struct outcome *o, struct scored *out)
 {
-	for (size_t i = 0; i < in->n_gold; i++)
-		if (in->gold[i] == (int)choice)
-			return true;
-	return false;
-}
-
-/* Is the likeliest choice right? length: what its log-likelihood is divided by; NULL: nothing. */
-static double choice_score(const struct outcome *o, size_t (*length)(const char *s))
-{
-	size_t best = 0;
-	double most = 0;
-
-	for (size_t i = 0; i < o->in->n_choices; i++) {
-		double value = o->ll[i].logprob;
-		size_t by = length ? length(o->in->choices[i]) : 1;
-
-		value = by ? value / (double)by : -INFINITY;
-		if (!i || value > most) {
-			best = i;
-			most = value;
-		}
-	}
-	return gold_has(o->in, best);
-}
-
-static size_t length_points(const char *s)
-{
-	return utf8_count(s, strlen(s));
-}
-
-static double score_acc(const struct outcome *o, double *weight)
-{
-	(void)weight;
-	return o->in->n_gold ? choice_score(o, NULL) : o->ll[0].greedy;
-}
-
-static double score_acc_norm(const struct outcome *o, double *weight)
-{
-	(void)weight;
-	return choice_score(o, length_points);
-}
-
-static double score_acc_bytes(const struct outcome *o, double *weight)
-{
-	(void)weight;
-	return choice_score(o, strlen);
-}
-
-static double score_brier(const struct outcome *o, double *weight)
-{
-	double most = o->ll[0].logprob, sum = 0, brier = 0;
-
-	(void)weight;
-	for (size_t i = 1; i < o->in->n_choices; i++)
-		most = o->ll[i].logprob > most ? o->ll[i].logprob : most;
-	for (size_t i = 0; i < o->in->n_choices; i++)
-		sum += exp(o->ll[i].logprob - most);
-	for (size_t i = 0; i < o->in->n_choices; i++) {
-		double gap = exp(o->ll[i].logprob - most) / sum - (gold_has(o->in, i) ? 1 : 0);
-
-		brier += gap * gap;
-	}
-	return brier;
-}
-
-static double score_loglik(const struct outcome *o, double *weight)
-{
-	*weight = 1;
-	return o->ll[0].logprob;
+	(void)m;
+	out->score = o->ll[0].logprob;
+	return 0;
 }
 
 /* Words as re.split(r"\s+", text) counts them: runs of white space, and one. */
-static double score_words(const struct outcome *o, double *weight)
+static int score_words(const struct task_metric *m, const struct outcome *o, struct scored *out)
 {
 	const char *s = o->in->targets[0];
 	size_t len = strlen(s), used, words = 1;
@@ -124,43 +38,52 @@ static double score_words(const struct outcome *o, double *weight)
 		words += is && !space;
 		space = is;
 	}
-	*weight = (double)words;
-	return o->ll[0].logprob;
+	out->weight = (double)words;
+	return score_loglik(m, o, out);
 }
 
-static double score_bytes(const struct outcome *o, double *weight)
+static int score_bytes(const struct task_metric *m, const struct outcome *o, struct scored *out)
 {
-	*weight = (double)strlen(o->in->targets[0]);
-	return o->ll[0].logprob;
+	out->weight = (double)strlen(o->in->targets[0]);
+	return score_loglik(m, o, out);
 }
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 #define CHOICE (1u << OUTPUT_CHOICE)
 #define LOGLIK (1u << OUTPUT_LOGLIK)
 #define ROLLING (1u << OUTPUT_ROLLING)
 #define GENERATE (1u << OUTPUT_GENERATE)
 
+/* clang-format off */
 static const struct metric_kind kinds[] = {
-	{ "acc", "mean", CHOICE | LOGLIK, CHOICE | LOGLIK, AGGREGATE_MEAN, true, true, score_acc },
-	{ "acc_norm", "mean", CHOICE, CHOICE, AGGREGATE_MEAN, true, true, score_acc_norm },
-	{ "acc_bytes", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, score_acc_bytes },
-	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, NULL },
-	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, score_brier },
-	{ "perplexity", "perplexity", LOGLIK, LOGLIK, AGGREGATE_PERPLEXITY, false, false, score_loglik },
-	{ "word_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, score_words },
-	{ "byte_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, score_bytes },
-	{ "bits_per_byte", "bits_per_byte", ROLLING, ROLLING, AGGREGATE_BITS, false, false, score_bytes },
+	/* name, aggregation, types, defaults, aggregate, higher is better, binary, weighted, parts, score, options */
+	{ "acc", "mean", CHOICE | LOGLIK, CHOICE | LOGLIK, AGGREGATE_MEAN, true, true, false, 0, score_acc, NULL },
+	{ "acc_norm", "mean", CHOICE, CHOICE, AGGREGATE_MEAN, true, true, false, 0, score_acc_norm, NULL },
+	{ "acc_bytes", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_bytes, NULL },
+	{ "acc_mutual_info", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_mutual_info, NULL },
+	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options },
+	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL },
+	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL },
+	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL },
+	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL },
+	{ "perplexity", "perplexity", LOGLIK, LOGLIK, AGGREGATE_PERPLEXITY, false, false, false, 0, score_loglik, NULL },
+	{ "word_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_words, NULL },
+	{ "byte_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_bytes, NULL },
+	{ "bits_per_byte", "bits_per_byte", ROLLING, ROLLING, AGGREGATE_BITS, false, false, true, 0, score_bytes, NULL },
+	{ "bleu", "bleu", GENERATE, 0, AGGREGATE_BLEU, true, false, false, 10, score_bleu, &bleu_options },
+	{ "chrf", "chrf", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 18, score_chrf, &chrf_options },
+	{ "chrf++", "chrf++", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 24, score_chrf, &chrfpp_options },
+	{ "ter", "ter", GENERATE, 0, AGGREGATE_TER, false, false, false, 2, score_ter, &ter_options },
+	{ "rouge1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge1, &rouge_options },
+	{ "rouge2", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge2, &rouge_options },
+	{ "rougeL", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge_l, &rouge_options },
 };
-static const char *const kinds_later[] = {
-	"acc_mutual_info", "acc_all", "f1",      "mcc",  "bleu",   "chrf",   "ter",    "accuracy", "likelihood",
-	"bypass",          "median",  "nanmean", "anls", "rouge1", "rouge2", "rougeL", "em",       "pass@1"
-};
+/* clang-format on */
+static const char *const kinds_later[] = { "acc_all", "accuracy", "bypass",    "median", "nanmean",
+					   "anls",    "em",       "rougeLsum", "pass@1" };
 static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
 					  "generate_until" };
-
-const char *metric_kind_name(const struct metric_kind *k)
-{
-	return k->name;
-}
 
 int metric_direction(const char *name, bool *binary)
 {
@@ -173,141 +96,26 @@ int metric_direction(const char *name, bool *binary)
 	return 0;
 }
 
-/* ---- exact_match ------------------------------------------------------------------------------------------------- */
-
-/* Every match of code in s replaced. */
-static int replace_all(struct buf *s, pcre2_code *code, const char *with, uint32_t options)
+bool metrics_need_alone(const struct task_metric *m, size_t n)
 {
-	pcre2_match_context *limits = pcre2_match_context_create(NULL);
-	size_t size = 3 * s->len + 64; /* one code point to one: at most 3 bytes for 1 */
-	PCRE2_SIZE got = size;
-	char *out = mem_alloc(size);
-	PCRE2_UCHAR why[128];
-	int n;
-
-	pcre2_set_match_limit(limits, REGEX_STEPS);
-	n = pcre2_substitute(code, (PCRE2_SPTR)buf_str(s), s->len, 0, PCRE2_SUBSTITUTE_GLOBAL | options, NULL, limits,
-			     (PCRE2_SPTR)with, PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)out, &got);
-	pcre2_match_context_free(limits);
-	if (n < 0) {
-		free(out);
-		pcre2_get_error_message(n, why, sizeof(why));
-		return err_set(ERR_INPUT, "exact_match: a regular expression gave up: %s", (char *)why);
-	}
-	buf_clear(s);
-	buf_add(s, out, got);
-	free(out);
-	return 0;
+	for (size_t i = 0; i < n; i++)
+		if (m[i].kind->score == score_acc_mutual_info)
+			return true;
+	return false;
 }
 
-static void drop_bytes(struct buf *s, const char *from, const char *to)
+int metric_score(const struct task_metric *m, const struct outcome *o, struct metric *into, size_t at)
 {
-	size_t kept = 0;
+	struct scored s = { 0, 1, into->parts ? into->parts + at * into->n_parts : NULL };
+	int rc = m->kind->score(m, o, &s);
 
-	for (size_t at = 0; at < s->len; at++) {
-		char c = s->data[at];
-		bool drop = false;
-
-		for (size_t i = 0; from[i]; i++)
-			drop |= c >= from[i] && c <= to[i];
-		if (!drop)
-			s->data[kept++] = c;
-	}
-	s->len = kept;
-}
-
-static int exact_normal(struct buf *s, const struct task_metric *m)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < m->n_regexes && !rc; i++)
-		rc = replace_all(s, m->regexes[i].code, "", 0);
-	if (!rc && m->ignore_case)
-		rc = replace_all(s, m->any->code, "\\L$0", PCRE2_SUBSTITUTE_EXTENDED);
-	if (!rc && m->ignore_punctuation)
-		drop_bytes(s, "!:[{", "/@`~");
-	if (!rc && m->ignore_numbers)
-		drop_bytes(s, "0", "9");
+	into->scores[at] = s.score;
+	if (into->weights)
+		into->weights[at] = s.weight;
 	return rc;
-}
-
-static int score_exact(const struct task_metric *m, const struct outcome *o, double *score)
-{
-	struct buf said = BUF_INIT(BUF_NOLIMIT), right = BUF_INIT(BUF_NOLIMIT);
-	int rc;
-
-	*score = 0;
-	if (o->in->n_gold) { /* multiple choice */
-		for (size_t i = 0; i < o->in->n_gold; i++)
-			if (o->in->gold[i] >= 0 && o->ll[o->in->gold[i]].greedy)
-				*score = 1;
-		return 0;
-	}
-	utf8_repair(&said, o->text, o->len);
-	rc = exact_normal(&said, m);
-	for (size_t i = 0; i < o->in->n_targets && !rc; i++) {
-		buf_clear(&right);
-		utf8_repair(&right, o->in->targets[i], strlen(o->in->targets[i]));
-		rc = exact_normal(&right, m);
-		if (!rc && said.len == right.len && memcmp(buf_str(&said), buf_str(&right), said.len) == 0)
-			*score = 1;
-	}
-	buf_release(&right);
-	buf_release(&said);
-	return rc;
-}
-
-int metric_score(const struct task_metric *m, const struct outcome *o, double *score, double *weight)
-{
-	*weight = 1;
-	if (!m->kind->score)
-		return score_exact(m, o, score);
-	*score = m->kind->score(o, weight);
-	return 0;
 }
 
 /* ---- metric_list ------------------------------------------------------------------------------------------------- */
-
-static int regexes_load(struct task_metric *m, const struct source *src, json_t *entry)
-{
-	json_t *list = json_object_get(entry, "regexes_to_ignore"), *pattern;
-	PCRE2_UCHAR why[128];
-	PCRE2_SIZE at;
-	size_t i;
-	int code;
-
-	if (!list || json_is_null(list))
-		return 0;
-	if (!json_is_array(list) || json_array_size(list) > REGEXES_MAX)
-		return yaml_error(src->y, entry, "regexes_to_ignore", "expected a list of at most %d texts",
-				  REGEXES_MAX);
-	m->regexes = mem_array(json_array_size(list) + 1, sizeof(*m->regexes));
-	json_array_foreach(list, i, pattern)
-	{
-		if (!json_is_string(pattern))
-			return yaml_error(src->y, entry, "regexes_to_ignore", "expected a list of texts");
-		m->regexes[i].code = pcre2_compile((PCRE2_SPTR)json_string_value(pattern), json_string_length(pattern),
-						   PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
-		if (!m->regexes[i].code) {
-			pcre2_get_error_message(code, why, sizeof(why));
-			return yaml_error(src->y, entry, "regexes_to_ignore", "\"%s\": %s at character %zu",
-					  json_string_value(pattern), (char *)why, (size_t)at + 1);
-		}
-		m->n_regexes++;
-	}
-	return 0;
-}
-
-/* What lower case needs: a pattern that matches everything. */
-static int lower_load(struct task_metric *m)
-{
-	PCRE2_SIZE at;
-	int code;
-
-	m->any = mem_alloc(sizeof(*m->any));
-	m->any->code = pcre2_compile((PCRE2_SPTR) "(?s).+", PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &at, NULL);
-	return m->any->code ? 0 : err_set(ERR_UNAVAILABLE, "PCRE2 is built without UTF");
-}
 
 static const struct metric_kind *kind_find(const char *name)
 {
@@ -331,24 +139,49 @@ static int kind_unknown(const struct source *src, json_t *entry, const char *nam
 			  near ? near : "", near ? "\"?" : "");
 }
 
+static const char *const common_keys[] = { "metric", "aggregation", "higher_is_better", "hf_evaluate" };
+enum { KEYS_MAX = 16 };
+
+static int check_keys(const struct task_metric *m, const struct source *src, json_t *entry)
+{
+	const struct metric_options *o = m->kind->options;
+	const char *keys[ARRAY_LEN(common_keys) + KEYS_MAX];
+	size_t n = ARRAY_LEN(common_keys);
+
+	memcpy(keys, common_keys, sizeof(common_keys));
+	for (size_t i = 0; o && i < o->n_keys && i < KEYS_MAX; i++)
+		keys[n++] = o->keys[i];
+	return yaml_check_keys(src->y, entry, "metric_list", keys, n);
+}
+
+/* The kind's options from an entry; NULL: the defaults. */
+static int options_load(struct task_metric *m, const struct source *src, json_t *entry)
+{
+	json_t *none = json_object();
+	int rc = 0;
+
+	m->n_parts = m->kind->n_parts;
+	if (entry) {
+		m->asked = json_deep_copy(entry);
+		for (size_t i = 0; i < ARRAY_LEN(common_keys); i++)
+			json_object_del(m->asked, common_keys[i]);
+	}
+	if (m->kind->options)
+		rc = m->kind->options->load(m, src, entry ? entry : none);
+	json_decref(none);
+	return rc;
+}
+
 static int metric_options(struct task_metric *m, const struct source *src, json_t *entry)
 {
-	static const char *const keys[] = {
-		"metric",      "aggregation",        "higher_is_better", "hf_evaluate",
-		"ignore_case", "ignore_punctuation", "ignore_numbers",   "regexes_to_ignore"
-	};
-	bool exact = strcmp(m->kind->name, "exact_match") == 0, hf = false, higher = m->kind->higher_is_better;
+	bool hf = false, higher = m->kind->higher_is_better;
 	const char *aggregation = m->kind->aggregation;
-	int rc = yaml_check_keys(src->y, entry, "metric_list", keys, exact ? ARRAY_LEN(keys) : 4);
+	int rc = check_keys(m, src, entry);
 
 	rc = rc ? rc : yaml_get_text(src->y, entry, "aggregation", &aggregation);
 	rc = rc ? rc : yaml_get_flag(src->y, entry, "higher_is_better", &higher);
 	rc = rc ? rc : yaml_get_flag(src->y, entry, "hf_evaluate", &hf);
-	rc = rc ? rc : yaml_get_flag(src->y, entry, "ignore_case", &m->ignore_case);
-	rc = rc ? rc : yaml_get_flag(src->y, entry, "ignore_punctuation", &m->ignore_punctuation);
-	rc = rc ? rc : yaml_get_flag(src->y, entry, "ignore_numbers", &m->ignore_numbers);
-	rc = rc ? rc : regexes_load(m, src, entry);
-	rc = rc || !m->ignore_case ? rc : lower_load(m);
+	rc = rc ? rc : options_load(m, src, entry);
 	if (rc)
 		return rc;
 	if (strcmp(aggregation, m->kind->aggregation) != 0)
@@ -394,8 +227,10 @@ int metrics_load(struct task_metric **out, size_t *n, const struct source *src, 
 
 	if (!list || json_is_null(list)) {
 		for (i = 0; i < ARRAY_LEN(kinds); i++)
-			if (kinds[i].defaults & 1u << type)
-				m[len++].kind = &kinds[i];
+			if (kinds[i].defaults & 1u << type) {
+				m[len].kind = &kinds[i];
+				options_load(&m[len++], src, NULL); /* defaults do not fail */
+			}
 	} else if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > METRICS_MAX) {
 		rc = yaml_error(src->y, src->map, "metric_list", "metric_list: expected a list of 1 to %d metrics",
 				METRICS_MAX);
@@ -422,19 +257,47 @@ int metrics_load(struct task_metric **out, size_t *n, const struct source *src, 
 void metrics_free(struct task_metric *m, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < m[i].n_regexes; k++)
-			pcre2_code_free(m[i].regexes[k].code);
-		free(m[i].regexes);
-		if (m[i].any)
-			pcre2_code_free(m[i].any->code);
-		free(m[i].any);
+		if (m[i].options)
+			m[i].kind->options->free(m[i].options);
+		json_decref(m[i].asked);
 	}
 	free(m);
 }
 
+/* exact_match's four options first, in a form of their own that stored digests have; then what else is asked. */
+void metrics_digest(struct digest_ctx *c, const struct task_metric *m, size_t n)
+{
+	static const char *const flags[][2] = { { "ignore_case", "case" },
+						{ "ignore_punctuation", "punctuation" },
+						{ "ignore_numbers", "numbers" } };
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *asked = m[i].asked ? json_copy(m[i].asked) : json_object();
+		struct buf text = BUF_INIT(BUF_NOLIMIT);
+
+		digest_text(c, m[i].kind->name);
+		for (size_t k = 0; k < ARRAY_LEN(flags); k++) {
+			digest_text(c, json_is_true(json_object_get(asked, flags[k][0])) ? flags[k][1] : NULL);
+			json_object_del(asked, flags[k][0]);
+		}
+		if (json_object_get(asked, "regexes_to_ignore"))
+			json_add(&text, json_object_get(asked, "regexes_to_ignore"));
+		digest_text(c, buf_str(&text));
+		json_object_del(asked, "regexes_to_ignore");
+		buf_clear(&text);
+		if (json_object_size(asked)) {
+			json_add(&text, asked);
+			digest_text(c, buf_str(&text));
+		}
+		buf_release(&text);
+		json_decref(asked);
+	}
+	digest_text(c, NULL);
+}
+
 /* ---- aggregates -------------------------------------------------------------------------------------------------- */
 
-static const char *const aggregates[] = { "mean", "perplexity", "bits" };
+static const char *const aggregates[] = { "mean", "perplexity", "bits", "bleu", "chrf", "ter", "f1", "mcc" };
 
 const char *aggregate_name(enum aggregate a)
 {
@@ -459,8 +322,11 @@ void metric_init(struct metric *m, const struct task_metric *from, const char *f
 			      .higher_is_better = from->kind->higher_is_better,
 			      .binary = from->kind->binary,
 			      .scores = mem_array(n, sizeof(double)) };
-	if (from->kind->score == score_words || from->kind->score == score_bytes)
+	if (from->kind->weighted)
 		m->weights = mem_array(n, sizeof(double));
+	m->n_parts = from->n_parts;
+	if (m->n_parts)
+		m->parts = mem_array(n, mem_mul(m->n_parts, sizeof(double)));
 }
 
 double *metric_terms(enum aggregate a, const double *scores, const double *weights, size_t n)
@@ -472,27 +338,30 @@ double *metric_terms(enum aggregate a, const double *scores, const double *weigh
 	return x;
 }
 
-void metric_close(struct metric *m, size_t n)
+static void close_ratio(struct metric *m, size_t n)
 {
 	double *x = metric_terms(m->aggregate, m->scores, m->weights, n);
 	struct stats_ratio r;
 
 	stats_ratio(&r, x, m->weights, n);
 	free(x);
-	switch (m->aggregate) {
-	case AGGREGATE_MEAN:
-		m->value = r.ratio;
-		m->stderr_ = r.se;
-		break;
-	case AGGREGATE_PERPLEXITY:
+	m->value = r.ratio;
+	m->stderr_ = r.se;
+	if (m->aggregate == AGGREGATE_PERPLEXITY) {
 		m->value = exp(-r.ratio);
 		m->stderr_ = m->value * r.se;
-		break;
-	case AGGREGATE_BITS:
+	} else if (m->aggregate == AGGREGATE_BITS) {
 		m->value = -r.ratio / M_LN2;
 		m->stderr_ = r.se / M_LN2;
-		break;
 	}
+}
+
+void metric_close(struct metric *m, size_t n)
+{
+	if (aggregate_is_corpus(m->aggregate))
+		corpus_close(m, n);
+	else
+		close_ratio(m, n);
 	if (!isfinite(m->stderr_))
 		m->stderr_ = NAN;
 }
@@ -503,5 +372,6 @@ void metric_release(struct metric *m)
 	free(m->filter);
 	free(m->scores);
 	free(m->weights);
+	free(m->parts);
 	*m = (struct metric){ 0 };
 }

@@ -8,7 +8,8 @@
  * perplexities on R = sum of differences of log-likelihoods / sum of weights, with leave-one-out residuals, turned into
  * the metric's unit by value_b (exp(-R ± t SE) - 1). No interval has zero width: when the differences do not vary at
  * all, which a few samples may do by chance, the error is taken as if one sample more had moved by one standard
- * deviation of the baseline's scores (by 1 where these do not vary either). One sample alone has no interval. */
+ * deviation of the baseline's scores (by 1 where these do not vary either). One sample alone has no interval. Corpus
+ * metrics (corpus.c) have a paired bootstrap, which promises nothing and says so. */
 #include "base/base.h"
 
 #include <math.h>
@@ -107,6 +108,12 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 	p->w = cm->weights ? mem_array(p->ct->n, sizeof(double)) : NULL;
 	if (!cm->weights != !bm->weights)
 		return mem_printf("task %s: only one of the runs has weights for %s", p->ct->task, cm->name);
+	if (cm->n_parts != bm->n_parts)
+		return mem_printf("task %s: %s is made with other options in the baseline", p->ct->task, cm->name);
+	p->mc = *cm;
+	p->mb = *bm;
+	p->mc.parts = cm->parts ? mem_array(p->ct->n, mem_mul(cm->n_parts, sizeof(double))) : NULL;
+	p->mb.parts = cm->parts ? mem_array(p->ct->n, mem_mul(cm->n_parts, sizeof(double))) : NULL;
 	for (size_t i = 0; i < p->ct->n; i++) {
 		double better;
 
@@ -121,8 +128,14 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 						  p->ct->task, p->ct->samples[i].id, cm->weights[i],
 						  bm->weights[partner[i]]);
 		}
+		if (cm->parts) {
+			size_t len = cm->n_parts;
+
+			memcpy(p->mc.parts + p->n * len, cm->parts + i * len, len * sizeof(double));
+			memcpy(p->mb.parts + p->n * len, bm->parts + partner[i] * len, len * sizeof(double));
+		}
 		better = p->c[p->n] - p->b[p->n]; /* log-likelihoods: higher is better, whatever is made of them */
-		if (cm->aggregate == AGGREGATE_MEAN && !cm->higher_is_better)
+		if ((cm->aggregate == AGGREGATE_MEAN || cm->parts) && !cm->higher_is_better)
 			better = -better;
 		p->lost += better < 0;
 		p->won += better > 0;
@@ -136,24 +149,23 @@ static void take_values(struct pairing *p)
 {
 	double *xc = metric_terms(p->cm->aggregate, p->c, p->w, p->n),
 	       *xb = metric_terms(p->cm->aggregate, p->b, p->w, p->n);
-	struct metric c = *p->cm, b = *p->bm;
 	struct stats_ratio rc, rb;
 
-	c.scores = p->c;
-	b.scores = p->b;
-	c.weights = b.weights = p->w;
-	metric_close(&c, p->n);
-	metric_close(&b, p->n);
+	p->mc.scores = p->c;
+	p->mb.scores = p->b;
+	p->mc.weights = p->mb.weights = p->w;
+	metric_close(&p->mc, p->n);
+	metric_close(&p->mb, p->n);
 	stats_ratio(&rc, xc, p->w, p->n);
 	stats_ratio(&rb, xb, p->w, p->n);
 	free(xc);
 	free(xb);
-	p->value_c = c.value;
-	p->value_b = b.value;
+	p->value_c = p->mc.value;
+	p->value_b = p->mb.value;
 	p->ratio_c = rc.ratio;
 	p->ratio_b = rb.ratio;
 	p->scale_b = rb.scale;
-	p->delta = c.value - b.value;
+	p->delta = p->value_c - p->value_b;
 	if (p->count) { /* a difference of counts, divided once */
 		double direction = p->cm->higher_is_better ? 1 : -1;
 
@@ -191,6 +203,8 @@ void pairing_close(struct pairing *p)
 	free(p->c);
 	free(p->b);
 	free(p->w);
+	free(p->mc.parts);
+	free(p->mb.parts);
 	*p = (struct pairing){ 0 };
 }
 
@@ -232,6 +246,26 @@ static bool ratio_bounds(const double *d, const double *w, size_t n, double scal
 	return true;
 }
 
+/* Bounds of a corpus's value, or of a difference of two. sd: of a sample, should the draws not vary. */
+static void drawn_bounds(const struct metric *m, const struct metric *minus, size_t n, double sd, double confidence,
+			 double *lo, double *hi)
+{
+	struct corpus_draws draws;
+
+	*lo = *hi = NAN;
+	if (n < 2)
+		return;
+	corpus_draw(&draws, m, minus, n);
+	corpus_bounds(&draws, confidence, lo, hi);
+	corpus_draws_release(&draws);
+	if (!(*hi - *lo > 1e-9)) {
+		double half = stats_t_quantile(confidence, (double)(n - 1)) * (sd > 0 ? sd : 1) / ((double)n + 1);
+
+		*lo -= half;
+		*hi += half;
+	}
+}
+
 const char *pairing_interval(const struct pairing *p, double confidence, double *lo, double *hi)
 {
 	double *d, low, high;
@@ -247,25 +281,40 @@ const char *pairing_interval(const struct pairing *p, double confidence, double 
 		stats_tango_interval(p->n, down, up, confidence, lo, hi);
 		return "exact count";
 	}
+	if (p->mc.parts) {
+		drawn_bounds(&p->mc, &p->mb, p->n, p->mb.stderr_ * sqrt((double)p->n), confidence, lo, hi);
+		return "paired bootstrap, approximate";
+	}
 	d = differences(p);
 	if (ratio_bounds(d, p->w, p->n, p->scale_b, confidence, &low, &high)) {
-		switch (p->cm->aggregate) {
-		case AGGREGATE_MEAN:
+		if (p->cm->aggregate == AGGREGATE_MEAN) {
 			*lo = low;
 			*hi = high;
-			break;
-		case AGGREGATE_PERPLEXITY: /* a better log-likelihood is a lower value: the ends change places */
+		} else if (p->cm->aggregate == AGGREGATE_PERPLEXITY) {
+			/* a better log-likelihood is a lower value: the ends change places */
 			*lo = p->value_b * expm1(-high);
 			*hi = p->value_b * expm1(-low);
-			break;
-		case AGGREGATE_BITS:
+		} else {
 			*lo = -high / M_LN2;
 			*hi = -low / M_LN2;
-			break;
 		}
 	}
 	free(d);
 	return method;
+}
+
+/* The share of draws that did not get worse. */
+static double drawn_p_worse(const struct pairing *p)
+{
+	struct corpus_draws draws;
+	size_t held = 1, all;
+
+	corpus_draw(&draws, &p->mc, &p->mb, p->n);
+	for (size_t i = 0; i < draws.n; i++)
+		held += p->cm->higher_is_better ? draws.values[i] >= 0 : draws.values[i] <= 0;
+	all = draws.n + 1;
+	corpus_draws_release(&draws);
+	return (double)held / (double)all;
 }
 
 double pairing_p_worse(const struct pairing *p, const char **method)
@@ -278,6 +327,10 @@ double pairing_p_worse(const struct pairing *p, const char **method)
 		return p->lost > p->won ? stats_mcnemar_mid_p(p->lost, p->won) : 1;
 	if (p->n < 2)
 		return 1;
+	if (p->mc.parts) {
+		*method = "paired bootstrap";
+		return drawn_p_worse(p);
+	}
 	d = differences(p);
 	stats_ratio(&r, d, p->w, p->n);
 	free(d);
@@ -295,6 +348,10 @@ const char *value_interval(const struct metric *m, size_t n, double confidence, 
 	if (m->binary && m->aggregate == AGGREGATE_MEAN && !m->weights) {
 		stats_clopper_pearson((size_t)(stats_sum(m->scores, n) + 0.5), n, confidence, lo, hi);
 		return "exact count";
+	}
+	if (m->parts) {
+		drawn_bounds(m, NULL, n, fabs(m->value), confidence, lo, hi);
+		return "bootstrap, approximate";
 	}
 	*lo = *hi = NAN;
 	x = metric_terms(m->aggregate, m->scores, m->weights, n);

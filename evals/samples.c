@@ -1,9 +1,9 @@
 /* samples.c: results of a task as bytes, one line a sample, and back.
  *
  *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
- *	 "name","stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
- *	{["answers":{filter: text},]"doc_hash","id","prompt","prompt_hash","response","scores":[one a metric],"target"
- *	 [,"weights":[one a metric]]}
+ *	 "name",["parts":how many,]"stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
+ *	{["answers":{filter: text},]"doc_hash","id",["parts":[one list a metric, or null],]"prompt","prompt_hash","response",
+ *	 "scores":[one a metric],"target"[,"weights":[one a metric]]}
  *
  * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
  * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated.
@@ -122,6 +122,21 @@ static json_t *real_or_null(double x)
 	return isfinite(x) ? json_real(x) : json_null();
 }
 
+/* Counts as whole numbers: shorter, and exact. */
+static json_t *count_json(double x)
+{
+	return x == floor(x) && fabs(x) < 0x1p53 ? json_integer((json_int_t)x) : json_real(x);
+}
+
+static json_t *parts_json(const struct metric *m, size_t i)
+{
+	json_t *row = m->parts ? json_array() : json_null();
+
+	for (size_t k = 0; m->parts && k < m->n_parts; k++)
+		json_array_append_new(row, count_json(m->parts[i * m->n_parts + k]));
+	return row;
+}
+
 static json_t *header_json(const struct task_result *t)
 {
 	json_t *metrics = json_array(), *header;
@@ -136,6 +151,8 @@ static json_t *header_json(const struct task_result *t)
 						aggregate_name(m->aggregate), "higher_is_better", m->higher_is_better,
 						"binary", m->binary, "value", real_or_null(m->value), "stderr",
 						real_or_null(m->stderr_), "weighted", m->weights != NULL));
+		if (m->parts)
+			json_object_set_new(json_array_get(metrics, i), "parts", json_integer((json_int_t)m->n_parts));
 	}
 	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", "assay-samples/1", "task",
 			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n,
@@ -146,10 +163,10 @@ static json_t *header_json(const struct task_result *t)
 static json_t *sample_json(const struct task_result *t, size_t i)
 {
 	const struct sample *s = &t->samples[i];
-	json_t *line = json_object(), *scores = json_array(), *weights = json_array();
+	json_t *line = json_object(), *scores = json_array(), *weights = json_array(), *parts = json_array();
 	const char *const names[] = { "id", "prompt", "target" };
 	const char *const texts[] = { s->id, s->prompt, s->target };
-	bool weighted = false;
+	bool weighted = false, corpus = false;
 
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		if (texts[k])
@@ -166,12 +183,17 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 		json_array_append_new(scores, real_or_null(t->metrics[k].scores[i]));
 		json_array_append_new(weights,
 				      t->metrics[k].weights ? json_real(t->metrics[k].weights[i]) : json_null());
+		json_array_append_new(parts, parts_json(&t->metrics[k], i));
 		weighted |= t->metrics[k].weights != NULL;
+		corpus |= t->metrics[k].parts != NULL;
 	}
 	json_object_set_new(line, "scores", scores);
 	if (weighted)
 		json_object_set(line, "weights", weights);
+	if (corpus)
+		json_object_set(line, "parts", parts);
 	json_decref(weights);
+	json_decref(parts);
 	return line;
 }
 
@@ -234,6 +256,14 @@ static int header_metric(struct metric *m, const json_t *v, size_t n)
 	m->scores = mem_array(n, sizeof(double));
 	if (json_get_flag(v, "weighted", false))
 		m->weights = mem_array(n, sizeof(double));
+	if (aggregate_is_corpus(m->aggregate)) {
+		int64_t parts = json_get_int(v, "parts", 0);
+
+		if (corpus_parts_check(m->aggregate, parts < 0 ? 0 : (size_t)parts))
+			return err_context(ERR_INPUT, "metric %s", m->name);
+		m->n_parts = (size_t)parts;
+		m->parts = mem_array(n, mem_mul(m->n_parts, sizeof(double)));
+	}
 	return 0;
 }
 
@@ -289,11 +319,25 @@ static int score_read(struct metric *m, size_t row, const json_t *score, const j
 	return 0;
 }
 
+static int parts_read(struct metric *m, size_t row, const json_t *parts)
+{
+	double *at = m->parts + row * m->n_parts;
+
+	if (!json_is_array(parts) || json_array_size(parts) != m->n_parts)
+		return err_set(ERR_INPUT, "%s needs %zu parts", m->name, m->n_parts);
+	for (size_t k = 0; k < m->n_parts; k++) {
+		if (!json_is_number(json_array_get(parts, k)))
+			return err_set(ERR_INPUT, "a part of %s is not a number", m->name);
+		at[k] = json_number_value(json_array_get(parts, k));
+	}
+	return corpus_row_check(m->aggregate, at, m->n_parts);
+}
+
 static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 {
 	struct task_result *t = r->t;
 	const json_t *scores = json_object_get(v, "scores"), *weights = json_object_get(v, "weights");
-	const json_t *response = json_object_get(v, "response");
+	const json_t *response = json_object_get(v, "response"), *parts = json_object_get(v, "parts");
 	struct sample *s;
 
 	if (r->rows == t->n)
@@ -313,7 +357,8 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 		return err_set(ERR_INPUT, "%s:%zu: \"scores\" must have one number for each of %zu metrics", r->name,
 			       line, t->n_metrics);
 	for (size_t k = 0; k < t->n_metrics; k++)
-		if (score_read(&t->metrics[k], r->rows, json_array_get(scores, k), json_array_get(weights, k)))
+		if (score_read(&t->metrics[k], r->rows, json_array_get(scores, k), json_array_get(weights, k)) ||
+		    (t->metrics[k].parts && parts_read(&t->metrics[k], r->rows, json_array_get(parts, k))))
 			return err_context(ERR_INPUT, "%s:%zu", r->name, line);
 	r->rows++;
 	return 0;

@@ -414,27 +414,6 @@ static void digest_docs(struct digest_ctx *c, const struct split *s, size_t n)
 	buf_release(&text);
 }
 
-static void digest_metrics(struct digest_ctx *c, const struct task *t, const struct source *src)
-{
-	json_t *list = json_object_get(src->map, "metric_list"), *entry;
-	size_t i;
-
-	for (i = 0; i < t->n_metrics; i++) {
-		struct buf regexes = BUF_INIT(BUF_NOLIMIT);
-
-		entry = json_array_get(list, i);
-		if (entry && json_object_get(entry, "regexes_to_ignore"))
-			json_add(&regexes, json_object_get(entry, "regexes_to_ignore"));
-		digest_text(c, metric_kind_name(t->metrics[i].kind));
-		digest_text(c, t->metrics[i].ignore_case ? "case" : NULL);
-		digest_text(c, t->metrics[i].ignore_punctuation ? "punctuation" : NULL);
-		digest_text(c, t->metrics[i].ignore_numbers ? "numbers" : NULL);
-		digest_text(c, buf_str(&regexes));
-		buf_release(&regexes);
-	}
-	digest_text(c, NULL);
-}
-
 /* What came after the first digests, and says nothing where it is not used, so that those stay what they were. */
 static void digest_requests(struct digest_ctx *c, const struct task *t, const struct source *src)
 {
@@ -482,7 +461,7 @@ static void task_digest(struct task *t, const struct source *src)
 	for (size_t i = 0; t->type == OUTPUT_GENERATE && t->until[i]; i++)
 		digest_text(c, t->until[i]);
 	digest_text(c, NULL);
-	digest_metrics(c, t, src);
+	metrics_digest(c, t->metrics, t->n_metrics);
 	digest_docs(c, &t->eval, t->eval.n);
 	if (t->chat) { /* without, the digest is what it was before there were chats */
 		digest_text(c, "chat");

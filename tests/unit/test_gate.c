@@ -264,6 +264,83 @@ static void test_gate_decide__real_scores(void **state)
 	task_result_release(&cand);
 }
 
+/* TER of single samples says nothing of the corpus's: 1 edit in 2 words, then 1 in 10. */
+static void corpus_add(struct task_result *t, const double *edits, const double *lengths)
+{
+	struct metric *m;
+
+	t->metrics = mem_array(1, sizeof(*t->metrics));
+	t->n_metrics = 1;
+	m = t->metrics;
+	*m = (struct metric){
+		.name = mem_str("ter"), .filter = mem_str("none"), .aggregate = AGGREGATE_TER, .n_parts = 2
+	};
+	m->scores = mem_array(t->n, sizeof(double));
+	m->parts = mem_array(t->n, 2 * sizeof(double));
+	for (size_t i = 0; i < t->n; i++) {
+		m->parts[2 * i] = edits[i];
+		m->parts[2 * i + 1] = lengths[i];
+		m->scores[i] = 100 * edits[i] / lengths[i];
+	}
+	metric_close(m, t->n);
+}
+
+static void test_gate_decide__corpus_metrics(void **state)
+{
+	const double lengths[] = { 2, 10, 4, 4 }, b[] = { 1, 1, 0, 2 }, c[] = { 0, 3, 0, 2 };
+	char ter[] = "ter", watched[] = "t.ter", *watch[] = { watched };
+	struct gate_rule rule = { .task = T, .metric = ter, .has_increase = true, .increase = 5 };
+	struct task_result base = task_new("t", 4), cand = task_new("t", 4), many_b, many_c;
+	double edits_b[300], edits_c[300], words[300];
+	struct gate_policy p = policy_of(NULL, 0);
+	struct gate_result r;
+
+	(void)state;
+	corpus_add(&base, b, lengths);
+	corpus_add(&cand, c, lengths);
+	assert_int_equal(verdict_of(rule, &base, &cand, "rose by 5.0000 (20.0000 to 25.0000)"), VERDICT_PASS);
+	rule.increase = 4.999;
+	assert_int_equal(verdict_of(rule, &base, &cand, NULL), VERDICT_FAIL);
+	rule.increase_relative = true;
+	rule.increase = 0.25;
+	assert_int_equal(verdict_of(rule, &base, &cand, NULL), VERDICT_PASS);
+	assert_int_equal(verdict_of(rule, &base, &base, "did not change"), VERDICT_PASS); /* with an interval */
+	rule = (struct gate_rule){ .task = T, .metric = ter, .has_max = true, .max = 25 };
+	assert_int_equal(verdict_of(rule, &base, &cand, NULL), VERDICT_PASS);
+	rule.max = 24;
+	assert_int_equal(verdict_of(rule, &base, &cand, NULL), VERDICT_FAIL);
+	cand.metrics[0].n_parts = 1; /* of other options */
+	rule = (struct gate_rule){ .task = T, .metric = ter, .has_increase = true, .increase = 5 };
+	assert_int_equal(verdict_of(rule, &base, &cand, "other options"), VERDICT_INCOMPARABLE);
+	task_result_release(&base);
+	task_result_release(&cand);
+
+	many_b = task_new("t", 300);
+	many_c = task_new("t", 300);
+	for (int i = 0; i < 300; i++) {
+		words[i] = 5 + i % 7;
+		edits_b[i] = i % 3;
+		edits_c[i] = edits_b[i] + (i % 10 == 0);
+	}
+	corpus_add(&many_b, edits_b, words);
+	corpus_add(&many_c, edits_c, words);
+	p.watch = watch;
+	p.n_watch = 1;
+	if (decide(&r, &p, &many_b, &many_c, false))
+		fail_msg("%s", err_text());
+	assert_int_equal(r.rules[0].verdict, VERDICT_FAIL); /* an alarm: 30 of 300 got worse, none better */
+	assert_says(r.rules[0].explanation, "paired bootstrap");
+	assert_true(r.rules[0].lo > 0 && r.rules[0].lo < r.rules[0].delta && r.rules[0].delta < r.rules[0].hi);
+	assert_string_equal(r.rules[0].method, "paired bootstrap, approximate");
+	gate_result_release(&r);
+	if (decide(&r, &p, &many_c, &many_b, false))
+		fail_msg("%s", err_text());
+	assert_int_equal(r.rules[0].verdict, VERDICT_PASS);
+	gate_result_release(&r);
+	task_result_release(&many_b);
+	task_result_release(&many_c);
+}
+
 static const double ppl_b[] = { -120, -95.5, -210.25, -60, -151, -88 },
 		    ppl_c[] = { -119, -96, -208, -60.5, -149.5, -88.25 };
 static const double ppl_w[] = { 40, 30, 65, 22, 50, 27 };
@@ -831,6 +908,7 @@ int main(void)
 		cmocka_unit_test(test_gate_decide__relative_drop_is_a_share_of_what_was_right),
 		cmocka_unit_test(test_gate_decide__an_unchanged_score_has_an_interval),
 		cmocka_unit_test(test_gate_decide__real_scores),
+		cmocka_unit_test(test_gate_decide__corpus_metrics),
 		cmocka_unit_test(test_gate_decide__perplexity),
 		cmocka_unit_test(test_gate_decide__overflow_is_not_a_pass),
 		cmocka_unit_test(test_gate_decide__floors_are_exact_on_counts),

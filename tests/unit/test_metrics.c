@@ -9,8 +9,9 @@
 
 #include <math.h>
 
-#include "evals/evals_int.h"
+#include "evals/mt_int.h"
 #include "evals_fake.h"
+#include "tests/unit/metrics_case.h"
 
 static const char *next_reply;
 static size_t next_len; /* 0: up to the NUL */
@@ -111,11 +112,14 @@ static void score_choice(const struct task_metric *m, const double *ll, size_t n
 	int golds[1] = { gold };
 	struct instance in = { .choices = choices, .n_choices = n, .gold = golds, .n_gold = 1 };
 	struct outcome o = { .in = &in, .ll = results };
-	double weight;
+	struct metric into;
 
 	for (size_t i = 0; i < n; i++)
 		results[i] = (struct loglik_result){ ll[i], 1, i == 1 };
-	assert_int_equal(metric_score(m, &o, score, &weight), 0);
+	metric_init(&into, m, "none", 1);
+	assert_int_equal(metric_score(m, &o, &into, 0), 0);
+	*score = into.scores[0];
+	metric_release(&into);
 }
 
 static struct task_metric *choice_metrics(size_t *n)
@@ -190,6 +194,148 @@ static void test_metric_close__aggregates(void **state)
 	assert_true(isinf(m.value) && isnan(m.stderr_));
 }
 
+/* What sacrebleu, rouge_score and scikit-learn make of the same samples (tests/golden/make_metrics.py). */
+static void test_metric_close__as_the_references(void **state)
+{
+	json_t *doc, *c, *stem;
+	const char *word;
+	size_t i, n;
+
+	(void)state;
+	assert_int_equal(json_read(&doc, "tests/golden/metrics.json", 1 << 20), 0);
+	assert_true(json_array_size(json_object_get(doc, "cases")) > 40);
+	json_array_foreach(json_object_get(doc, "cases"), i, c)
+	{
+		double want = json_number_value(json_object_get(c, "value"));
+		const json_t *scores = json_object_get(c, "scores");
+		struct metric m;
+
+		if (case_run(c, &m, &n))
+			fail_msg("case %zu: %s", i, err_text());
+		if (!(fabs(m.value - want) <= 1e-9 * fmax(1, fabs(want))))
+			fail_msg("case %zu: %s is %.17g, the reference has %.17g", i, m.name, m.value, want);
+		for (size_t k = 0; k < json_array_size(scores); k++)
+			if (!(fabs(m.scores[k] - json_number_value(json_array_get(scores, k))) <= 1e-9))
+				fail_msg("case %zu, sample %zu: %s is %.17g", i, k, m.name, m.scores[k]);
+		metric_release(&m);
+	}
+	assert_true(json_object_size(json_object_get(doc, "stems")) > 300);
+	json_object_foreach(json_object_get(doc, "stems"), word, stem)
+	{
+		char *got = stem_word(word, strlen(word));
+
+		assert_string_equal(got, json_string_value(stem));
+		free(got);
+	}
+	json_decref(doc);
+}
+
+static struct metric text_metric(const char *json, size_t *n)
+{
+	json_t *c;
+	struct metric m;
+
+	assert_int_equal(json_parse(&c, json, strlen(json), "case"), 0);
+	if (case_run(c, &m, n))
+		fail_msg("%s", err_text());
+	json_decref(c);
+	return m;
+}
+
+/* By hand: the jackknife of F1 over (1,1) (1,0) (0,0) (0,1) (1,1), and bounds that hold the value. */
+static void test_corpus_close__jackknife_and_bootstrap(void **state)
+{
+	const char *json = "{\"metric\":\"f1\",\"samples\":[{\"ll\":[-2,-1],\"gold\":1},{\"ll\":[-1,-2],\"gold\":1},"
+			   "{\"ll\":[-1,-2],\"gold\":0},{\"ll\":[-2,-1],\"gold\":0},{\"ll\":[-2,-1],\"gold\":1}]}";
+	const double left_out[] = { 2.0 / 4, 4.0 / 5, 4.0 / 6, 4.0 / 5, 2.0 / 4 };
+	double mean = 0, square = 0, lo, hi;
+	struct corpus_draws a, b;
+	struct metric m, same;
+	size_t n;
+
+	(void)state;
+	m = text_metric(json, &n);
+	for (int i = 0; i < 5; i++)
+		mean += left_out[i] / 5;
+	for (int i = 0; i < 5; i++)
+		square += (left_out[i] - mean) * (left_out[i] - mean);
+	assert_true(fabs(m.value - 4.0 / 6) < 1e-15);
+	assert_true(fabs(m.stderr_ - sqrt(4.0 / 5 * square)) < 1e-15);
+	corpus_draw(&a, &m, NULL, n);
+	corpus_draw(&b, &m, NULL, n);
+	assert_memory_equal(a.values, b.values, a.n * sizeof(double)); /* no luck in it */
+	corpus_bounds(&a, 0.95, &lo, &hi);
+	assert_true(lo <= m.value && m.value <= hi && lo < hi && lo >= 0 && hi <= 1);
+	corpus_draws_release(&b);
+	same = m;
+	corpus_draw(&b, &m, &same, n);
+	assert_true(b.values[0] == 0 && b.values[b.n - 1] == 0); /* both are drawn together */
+	corpus_draws_release(&a);
+	corpus_draws_release(&b);
+	metric_release(&m);
+}
+
+static void test_metric_score__bad_labels_are_errors(void **state)
+{
+	json_t *c;
+	struct metric m;
+	size_t n;
+	const char three[] = "{\"metric\":\"f1\",\"samples\":[{\"ll\":[-2,-3,-1],\"gold\":1}]}";
+	const char none[] = "{\"metric\":\"likelihood\",\"samples\":[{\"ll\":[-2,-3],\"gold\":-1}]}";
+
+	(void)state;
+	assert_int_equal(json_parse(&c, three, strlen(three), "case"), 0);
+	assert_int_equal(case_run(c, &m, &n), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "labels 0 to 1"));
+	metric_release(&m);
+	json_decref(c);
+	assert_int_equal(json_parse(&c, none, strlen(none), "case"), 0);
+	assert_int_equal(case_run(c, &m, &n), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "none of the choices"));
+	metric_release(&m);
+	json_decref(c);
+}
+
+/* Long repeats are what the searches of TER and ROUGE-L could lose themselves in. */
+static void test_metric_score__hostile_texts_end(void **state)
+{
+	static const char *const names[] = { "bleu", "chrf++", "ter", "rougeL" };
+	struct buf text = BUF_INIT(1 << 20);
+
+	(void)state;
+	for (int i = 0; i < 3000; i++)
+		buf_adds(&text, i % 7 ? "a " : "b. ");
+	buf_add(&text, "\xff\xc3\xe2\x82", 4);
+	for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+		char *yaml = mem_printf("metric_list: [{metric: %s}]", names[k]);
+		char *targets[2] = { mem_str(buf_str(&text) + 3), mem_str("") };
+		struct instance in = { .targets = targets, .n_targets = 2 };
+		struct outcome o = { .in = &in, .text = buf_str(&text), .len = text.len };
+		struct source src = { .path = "x" };
+		struct task_metric *m;
+		struct metric into;
+		struct yaml *y;
+		size_t n;
+
+		assert_int_equal(yaml_parse(&y, yaml, strlen(yaml), "x"), 0);
+		src.y = y;
+		src.map = yaml_root(y);
+		assert_int_equal(metrics_load(&m, &n, &src, OUTPUT_GENERATE), 0);
+		metric_init(&into, m, "none", 1);
+		assert_int_equal(metric_score(m, &o, &into, 0), 0);
+		assert_true(isfinite(into.scores[0]));
+		metric_close(&into, 1);
+		assert_true(isfinite(into.value));
+		metric_release(&into);
+		metrics_free(m, n);
+		yaml_free(y);
+		free(targets[0]);
+		free(targets[1]);
+		free(yaml);
+	}
+	buf_release(&text);
+}
+
 static void test_metric_direction__known_names(void **state)
 {
 	bool binary;
@@ -210,6 +356,10 @@ int main(void)
 		cmocka_unit_test(test_metric_score__hostile_regex_is_an_error),
 		cmocka_unit_test(test_metric_score__choices),
 		cmocka_unit_test(test_metric_close__aggregates),
+		cmocka_unit_test(test_metric_close__as_the_references),
+		cmocka_unit_test(test_corpus_close__jackknife_and_bootstrap),
+		cmocka_unit_test(test_metric_score__bad_labels_are_errors),
+		cmocka_unit_test(test_metric_score__hostile_texts_end),
 		cmocka_unit_test(test_metric_direction__known_names),
 	};
 

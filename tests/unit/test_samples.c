@@ -15,10 +15,10 @@
 
 static void make(struct task_result *t)
 {
-	*t = (struct task_result){ .task = mem_str("t"), .n = 3, .n_total = 5, .n_metrics = 2 };
+	*t = (struct task_result){ .task = mem_str("t"), .n = 3, .n_total = 5, .n_metrics = 3 };
 	snprintf(t->digest, sizeof(t->digest), "%s", DIGEST);
 	t->samples = mem_array(3, sizeof(*t->samples));
-	t->metrics = mem_array(2, sizeof(*t->metrics));
+	t->metrics = mem_array(3, sizeof(*t->metrics));
 	for (int i = 0; i < 3; i++) {
 		t->samples[i].id = mem_printf("s%d \"\xc3\xa9\"", i);
 		t->samples[i].prompt = mem_str("line\nbreak\t\x01");
@@ -27,25 +27,32 @@ static void make(struct task_result *t)
 		t->samples[i].response_len = 4;
 		snprintf(t->samples[i].doc_hash, 17, "0123456789abcdef");
 	}
-	t->metrics[0] = (struct metric){
-		mem_str("acc"), mem_str("none"), AGGREGATE_MEAN, true, true, 0, 0, mem_array(3, sizeof(double)), NULL
-	};
-	t->metrics[1] = (struct metric){ mem_str("ppl"),
-					 mem_str("none"),
-					 AGGREGATE_PERPLEXITY,
-					 false,
-					 false,
-					 0,
-					 0,
-					 mem_array(3, sizeof(double)),
-					 mem_array(3, sizeof(double)) };
+	t->metrics[0] = (struct metric){ .name = mem_str("acc"),
+					 .filter = mem_str("none"),
+					 .aggregate = AGGREGATE_MEAN,
+					 .higher_is_better = true,
+					 .binary = true,
+					 .scores = mem_array(3, sizeof(double)) };
+	t->metrics[1] = (struct metric){ .name = mem_str("ppl"),
+					 .filter = mem_str("none"),
+					 .aggregate = AGGREGATE_PERPLEXITY,
+					 .scores = mem_array(3, sizeof(double)),
+					 .weights = mem_array(3, sizeof(double)) };
+	t->metrics[2] = (struct metric){ .name = mem_str("ter"),
+					 .filter = mem_str("none"),
+					 .aggregate = AGGREGATE_TER,
+					 .scores = mem_array(3, sizeof(double)),
+					 .parts = mem_array(6, sizeof(double)),
+					 .n_parts = 2 };
 	for (int i = 0; i < 3; i++) {
 		t->metrics[0].scores[i] = i == 1;
 		t->metrics[1].scores[i] = -1.0 / 3 * (i + 1);
 		t->metrics[1].weights[i] = i + 1.5;
+		t->metrics[2].parts[2 * i] = i;
+		t->metrics[2].parts[2 * i + 1] = 7 + i / 3.0;
 	}
-	metric_close(&t->metrics[0], 3);
-	metric_close(&t->metrics[1], 3);
+	for (int i = 0; i < 3; i++)
+		metric_close(&t->metrics[i], 3);
 }
 
 static void test_task_result_write__reads_back_equal(void **state)
@@ -69,6 +76,9 @@ static void test_task_result_write__reads_back_equal(void **state)
 	assert_true(back.metrics[0].binary && !back.metrics[1].binary);
 	assert_memory_equal(back.metrics[1].scores, t.metrics[1].scores, 3 * sizeof(double));
 	assert_memory_equal(back.metrics[1].weights, t.metrics[1].weights, 3 * sizeof(double));
+	assert_int_equal(back.metrics[2].n_parts, 2);
+	assert_memory_equal(back.metrics[2].parts, t.metrics[2].parts, 6 * sizeof(double));
+	assert_true(fabs(back.metrics[2].value - 300 / 22.0) < 1e-12 && back.metrics[2].stderr_ > 0);
 	assert_true(back.metrics[1].value == t.metrics[1].value && back.metrics[1].stderr_ == t.metrics[1].stderr_);
 	task_result_write(&back, &again);
 	assert_int_equal(out.len, again.len);
@@ -112,6 +122,10 @@ static void test_task_result_read__lies_are_found(void **state)
 	"{\"format\":\"assay-samples/1\",\"task\":\"t\",\"digest\":\"" DIGEST "\",\"n\":" n ",\"n_total\":" total      \
 	",\"metrics\":[{\"name\":\"acc\",\"filter\":\"none\",\"aggregate\":\"mean\",\"higher_is_better\":true,"        \
 	"\"binary\":true,\"value\":" value ",\"stderr\":null,\"weighted\":false}]}\n"
+#define CORPUS(aggregate, parts)                                                                                       \
+	"{\"format\":\"assay-samples/1\",\"task\":\"t\",\"digest\":\"" DIGEST "\",\"n\":1,\"n_total\":1"               \
+	",\"metrics\":[{\"name\":\"" aggregate "\",\"filter\":\"none\",\"aggregate\":\"" aggregate                     \
+	"\",\"higher_is_better\":true,\"binary\":false,\"value\":1,\"stderr\":null,\"parts\":" parts "}]}\n"
 	static const struct {
 		const char *text, *says;
 	} lies[] = {
@@ -133,6 +147,18 @@ static void test_task_result_read__lies_are_found(void **state)
 		{ HEADER("1", "1", "1") "{\"id\":\"a\",\"scores\":[]}\n", "one number for each of 1 metrics" },
 		{ HEADER("1", "1", "1") "{\"id\":\"\",\"scores\":[1]}\n", "\"id\" must be text" },
 		{ HEADER("1", "1", "1") "[]\n", "f:2: expected a JSON object" },
+		{ CORPUS("f1", "2") "{\"id\":\"a\",\"scores\":[1]}\n", "f1 needs 2 parts" },
+		{ CORPUS("f1", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[1]]}\n", "f1 needs 2 parts" },
+		{ CORPUS("f1", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[1,2]]}\n", "labels 0 to 1" },
+		{ CORPUS("mcc", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[1,31]]}\n", "labels -1 to 30" },
+		{ CORPUS("mcc", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0.5,1]]}\n", "labels -1 to 30" },
+		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[-1,1]]}\n", "a count of ter is -1" },
+		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[null,1]]}\n", "is not a number" },
+		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[1,4]]}\n",
+		  "but the samples make it 25" },
+		{ CORPUS("ter", "3"), "ter is not made of 3 parts" },
+		{ CORPUS("chrf", "27"), "chrf is not made of 27 parts" },
+		{ CORPUS("bleu", "-1"), "bleu is not made of 0 parts" },
 	};
 	struct task_result t;
 

@@ -53,7 +53,7 @@ static void test_task_load__later_keys_are_refused_by_name(void **state)
 		{ "process_docs: !function utils.f\n", "!function" },
 		{ "group: g\n", "group comes with a later version" },
 		{ "dataset_name: main\n", "dataset_name comes with a later version" },
-		{ "metric_list: [{metric: bleu}]\n", "metric bleu comes with a later version" },
+		{ "metric_list: [{metric: anls}]\n", "metric anls comes with a later version" },
 		{ "metric_list: [{metric: acc, aggregation: median}]\n", "acc is aggregated by mean" },
 		{ "metric_list: [{metric: acc}, {metric: acc}]\n", "acc is listed twice" },
 		{ "metric_list: [{metric: ac_norm}]\n", "did you mean \"acc_norm\"" },

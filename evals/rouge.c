@@ -1,0 +1,155 @@
+/* rouge.c: ROUGE-1, ROUGE-2 and ROUGE-L as the rouge_score package computes them.
+ *
+ * Words are runs of a-z and 0-9 after Python's lower(): whatever else stands in a text only parts them, so these metrics say
+ * nothing about other scripts. With stemmer: true, words of more than three letters are stemmed (porter.c). Precision and
+ * recall are shared n-grams (ROUGE-L: the words of the longest common subsequence) over those of answer and target; a
+ * sample's score is F = 2PR / (P + R), 0 to 1, of the target that gives the highest; the value is the mean.
+ *
+ * Option: stemmer (false). */
+#include "base/base.h"
+
+#include "base/lettercase.h"
+#include "evals/mt_int.h"
+
+#define PAIRS_MAX ((uint64_t)1 << 32) /* of words that ROUGE-L compares: some seconds */
+
+struct rouge {
+	bool stemmer;
+};
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static void read_words(struct row *out, struct words *w, const struct rouge *r, const char *s, size_t len)
+{
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+	size_t end;
+
+	case_lower(&text, s, len);
+	for (size_t i = 0; i < text.len; i = end + 1) {
+		for (end = i; end < text.len && is_letter(text.data[end]);)
+			end++;
+		if (r->stemmer && end - i > 3) {
+			char *stem = stem_word(text.data + i, end - i);
+
+			if (*stem)
+				row_add_word(out, w, stem, strlen(stem));
+			free(stem);
+		} else if (end > i) {
+			row_add_word(out, w, text.data + i, end - i);
+		}
+	}
+	buf_release(&text);
+}
+
+static double f_measure(size_t shared, size_t said, size_t right)
+{
+	double p = said ? (double)shared / (double)said : 0, r = right ? (double)shared / (double)right : 0;
+
+	return p + r > 0 ? 2 * p * r / (p + r) : 0;
+}
+
+/* Row by row; only the one before is kept. */
+static size_t common_subsequence(const struct row *a, const struct row *b)
+{
+	size_t *best = mem_array(b->n + 1, sizeof(*best)), length;
+
+	for (size_t i = 0; i < a->n; i++) {
+		size_t corner = 0;
+
+		for (size_t j = 1; j <= b->n; j++) {
+			size_t above = best[j];
+
+			best[j] = a->ids[i] == b->ids[j - 1] ? corner + 1 : above > best[j - 1] ? above : best[j - 1];
+			corner = above;
+		}
+	}
+	length = best[b->n];
+	free(best);
+	return length;
+}
+
+typedef int shared_words(const struct row *said, const struct row *right, double *f);
+
+static double f_grams(const struct row *said, const struct row *right, size_t order)
+{
+	struct grams a, b;
+	double f;
+
+	grams_init(&a, said, order);
+	grams_init(&b, right, order);
+	f = f_measure(grams_shared(&a, &b, 1, order), grams_count(&a, order), grams_count(&b, order));
+	grams_release(&a);
+	grams_release(&b);
+	return f;
+}
+
+static int compare_1(const struct row *said, const struct row *right, double *f)
+{
+	*f = f_grams(said, right, 1);
+	return 0;
+}
+
+static int compare_2(const struct row *said, const struct row *right, double *f)
+{
+	*f = f_grams(said, right, 2);
+	return 0;
+}
+
+static int compare_l(const struct row *said, const struct row *right, double *f)
+{
+	if ((uint64_t)said->n * right->n > PAIRS_MAX)
+		return err_set(ERR_INPUT, "rougeL: an answer of %zu words and a target of %zu are too long to align",
+			       said->n, right->n);
+	*f = f_measure(common_subsequence(said, right), said->n, right->n);
+	return 0;
+}
+
+static int score(const struct task_metric *m, const struct outcome *o, struct scored *out, shared_words *compare)
+{
+	struct row said = { 0 };
+	struct words w;
+	int rc = 0;
+
+	words_init(&w);
+	read_words(&said, &w, m->options, o->text, o->len);
+	for (size_t i = 0; i < o->in->n_targets && !rc; i++) {
+		struct row right = { 0 };
+		double f = 0;
+
+		read_words(&right, &w, m->options, o->in->targets[i], strlen(o->in->targets[i]));
+		rc = compare(&said, &right, &f);
+		out->score = f > out->score ? f : out->score;
+		row_release(&right);
+	}
+	row_release(&said);
+	words_release(&w);
+	return rc;
+}
+
+int score_rouge1(const struct task_metric *m, const struct outcome *o, struct scored *out)
+{
+	return score(m, o, out, compare_1);
+}
+
+int score_rouge2(const struct task_metric *m, const struct outcome *o, struct scored *out)
+{
+	return score(m, o, out, compare_2);
+}
+
+int score_rouge_l(const struct task_metric *m, const struct outcome *o, struct scored *out)
+{
+	return score(m, o, out, compare_l);
+}
+
+static int options_load(struct task_metric *m, const struct source *src, json_t *entry)
+{
+	struct rouge *r = m->options = mem_alloc(sizeof(*r));
+
+	return yaml_get_flag(src->y, entry, "stemmer", &r->stemmer);
+}
+
+static const char *const keys[] = { "stemmer" };
+const struct metric_options rouge_options = { keys, ARRAY_LEN(keys), options_load, free };
