@@ -113,6 +113,23 @@ int score_likelihood(const struct task_metric *m, const struct outcome *o, struc
 	return found ? 0 : err_set(ERR_INPUT, "likelihood: the right answer is none of the choices");
 }
 
+int check_likelihood(const struct task_metric *m, const struct instance *in)
+{
+	(void)m;
+	for (size_t i = 0; i < in->n_gold; i++)
+		if (in->gold[i] >= 0)
+			return 0;
+	return err_set(ERR_INPUT, "likelihood: the right answer is none of the choices");
+}
+
+/* Any choice may turn out to be the likeliest. */
+int check_labels(const struct task_metric *m, const struct instance *in)
+{
+	const double labels[2] = { in->gold[0], (double)in->n_choices - 1 };
+
+	return corpus_row_check(m->kind->aggregate, labels, 2) ? err_context(ERR_INPUT, "%s", m->kind->name) : 0;
+}
+
 int score_labels(const struct task_metric *m, const struct outcome *o, struct scored *out)
 {
 	size_t best = best_choice(o, PER_CHOICE);

@@ -172,6 +172,8 @@ int metrics_load(struct task_metric **out, size_t *n, const struct source *src, 
 void metrics_free(struct task_metric *m, size_t n);
 /* An empty result metric of this kind, with room for n scores. */
 void metric_init(struct metric *m, const struct task_metric *from, const char *filter, size_t n);
+/* Is the document's right answer what every metric needs? ERR_INPUT says what is wrong. */
+int metrics_check(const struct task_metric *m, size_t n, const struct instance *in);
 /* Scores a document as sample number `at` of the result. */
 int metric_score(const struct task_metric *m, const struct outcome *o, struct metric *into, size_t at);
 /* Do the metrics need the log-likelihoods of the choices without the question? */

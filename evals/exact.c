@@ -1,7 +1,7 @@
 /* exact.c: exact_match, and the normalisation of texts before they are compared.
  *
  * In the harness's order: regexes_to_ignore, lower case, ASCII punctuation, ASCII digits; of the answer and of each target.
- * Any target will do. Lower case is Python's (base/lettercase.h). Invalid UTF-8 of a model is U+FFFD. */
+ * Any target will do. Regular expressions (pyregex.c) and lower case (base/lettercase.h) are Python's. Invalid UTF-8 of a model is U+FFFD. */
 #include "base/base.h"
 
 #include "base/lettercase.h"
@@ -41,7 +41,7 @@ int exact_normal(struct buf *s, const struct exact *e)
 	int rc = 0;
 
 	for (size_t i = 0; i < e->n_regexes && !rc; i++)
-		rc = regex_replace(s, e->regexes[i], "");
+		rc = pyregex_remove(e->regexes[i], s);
 	if (rc)
 		return rc;
 	if (e->ignore_case)
@@ -95,7 +95,7 @@ static int regexes_load(struct exact *e, const struct source *src, json_t *entry
 	{
 		if (!json_is_string(pattern))
 			return yaml_error(src->y, entry, "regexes_to_ignore", "expected a list of texts");
-		if (regex_new(&e->regexes[i], json_string_value(pattern), false))
+		if (pyregex_compile(&e->regexes[i], json_string_value(pattern)))
 			return yaml_error(src->y, entry, "regexes_to_ignore", "%s", err_text());
 		e->n_regexes++;
 	}
@@ -114,7 +114,7 @@ int exact_load(struct exact *e, const struct source *src, json_t *entry)
 void exact_release(struct exact *e)
 {
 	for (size_t i = 0; i < e->n_regexes; i++)
-		regex_free(e->regexes[i]);
+		pyregex_free(e->regexes[i]);
 	free(e->regexes);
 }
 

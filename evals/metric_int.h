@@ -28,18 +28,19 @@ struct metric_kind {
 	size_t n_parts; /* unless the options say otherwise */
 	int (*score)(const struct task_metric *m, const struct outcome *o, struct scored *out);
 	const struct metric_options *options; /* NULL: none */
+	/* Is a document's right answer what the metric needs? Asked when the task is read. NULL: anything will do. */
+	int (*check)(const struct task_metric *m, const struct instance *in);
 };
 
 /* ---- regex.c ----------------------------------------------------------------------------------------------------- */
 
-struct regex;
+struct regex; /* of PCRE2, as it is: for our own rules and for schemas; task files have pyregex.c */
 /* ERR_INPUT says why and where in the pattern. */
-int regex_new(struct regex **out, const char *pattern, bool caseless);
+int regex_new(struct regex **out, const char *pattern);
 void regex_free(struct regex *re);
 /* Every match replaced; with: PCRE2's "$1". s must be valid UTF-8. ERR_INPUT: the search went on for too long. */
 int regex_replace(struct buf *s, const struct regex *re, const char *with);
-/* whole: the match must be all of s. */
-int regex_found(bool *out, const struct regex *re, const char *s, size_t len, bool whole);
+int regex_found(bool *out, const struct regex *re, const char *s, size_t len);
 
 /* ---- choice.c: multiple_choice ----------------------------------------------------------------------------------- */
 
@@ -49,13 +50,15 @@ int score_acc_bytes(const struct task_metric *m, const struct outcome *o, struct
 int score_acc_mutual_info(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_brier(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_likelihood(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int check_likelihood(const struct task_metric *m, const struct instance *in);
+int check_labels(const struct task_metric *m, const struct instance *in);
 int score_labels(const struct task_metric *m, const struct outcome *o, struct scored *out);
 
 /* ---- exact.c ----------------------------------------------------------------------------------------------------- */
 
 struct exact { /* the harness's normalisation of answers */
 	bool ignore_case, ignore_punctuation, ignore_numbers;
-	struct regex **regexes; /* regexes_to_ignore */
+	struct pyregex **regexes; /* regexes_to_ignore */
 	size_t n_regexes;
 };
 #define EXACT_KEYS "ignore_case", "ignore_punctuation", "ignore_numbers", "regexes_to_ignore"
@@ -64,5 +67,19 @@ void exact_release(struct exact *e);
 int exact_normal(struct buf *s, const struct exact *e);
 extern const struct metric_options exact_options;
 int score_exact(const struct task_metric *m, const struct outcome *o, struct scored *out);
+
+/* ---- bag.c ------------------------------------------------------------------------------------------------------- */
+
+int score_set_match(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int score_set_f1(const struct task_metric *m, const struct outcome *o, struct scored *out);
+extern const struct metric_options set_options;
+int score_token_f1(const struct task_metric *m, const struct outcome *o, struct scored *out);
+extern const struct metric_options squad_options;
+
+/* ---- pattern.c --------------------------------------------------------------------------------------------------- */
+
+int score_pattern(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int check_pattern(const struct task_metric *m, const struct instance *in);
+extern const struct metric_options pattern_options;
 
 #endif

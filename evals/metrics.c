@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+#include "evals/json_int.h"
 #include "evals/mt_int.h"
 #include "evals/stats_int.h"
 
@@ -57,27 +58,34 @@ static int score_bytes(const struct task_metric *m, const struct outcome *o, str
 
 /* clang-format off */
 static const struct metric_kind kinds[] = {
-	/* name, aggregation, types, defaults, aggregate, higher is better, binary, weighted, parts, score, options */
-	{ "acc", "mean", CHOICE | LOGLIK, CHOICE | LOGLIK, AGGREGATE_MEAN, true, true, false, 0, score_acc, NULL },
-	{ "acc_norm", "mean", CHOICE, CHOICE, AGGREGATE_MEAN, true, true, false, 0, score_acc_norm, NULL },
-	{ "acc_bytes", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_bytes, NULL },
-	{ "acc_mutual_info", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_mutual_info, NULL },
-	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options },
-	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL },
-	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL },
-	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL },
-	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL },
-	{ "perplexity", "perplexity", LOGLIK, LOGLIK, AGGREGATE_PERPLEXITY, false, false, false, 0, score_loglik, NULL },
-	{ "word_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_words, NULL },
-	{ "byte_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_bytes, NULL },
-	{ "bits_per_byte", "bits_per_byte", ROLLING, ROLLING, AGGREGATE_BITS, false, false, true, 0, score_bytes, NULL },
-	{ "bleu", "bleu", GENERATE, 0, AGGREGATE_BLEU, true, false, false, 10, score_bleu, &bleu_options },
-	{ "chrf", "chrf", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 18, score_chrf, &chrf_options },
-	{ "chrf++", "chrf++", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 24, score_chrf, &chrfpp_options },
-	{ "ter", "ter", GENERATE, 0, AGGREGATE_TER, false, false, false, 2, score_ter, &ter_options },
-	{ "rouge1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge1, &rouge_options },
-	{ "rouge2", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge2, &rouge_options },
-	{ "rougeL", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge_l, &rouge_options },
+	/* name, aggregation, types, defaults, aggregate, higher is better, binary, weighted, parts, score, options, check */
+	{ "acc", "mean", CHOICE | LOGLIK, CHOICE | LOGLIK, AGGREGATE_MEAN, true, true, false, 0, score_acc, NULL, NULL },
+	{ "acc_norm", "mean", CHOICE, CHOICE, AGGREGATE_MEAN, true, true, false, 0, score_acc_norm, NULL, NULL },
+	{ "acc_bytes", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_bytes, NULL, NULL },
+	{ "acc_mutual_info", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_mutual_info, NULL, NULL },
+	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options, NULL },
+	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL, NULL },
+	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL, check_likelihood },
+	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL, check_labels },
+	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL, check_labels },
+	{ "perplexity", "perplexity", LOGLIK, LOGLIK, AGGREGATE_PERPLEXITY, false, false, false, 0, score_loglik, NULL, NULL },
+	{ "word_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_words, NULL, NULL },
+	{ "byte_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_bytes, NULL, NULL },
+	{ "bits_per_byte", "bits_per_byte", ROLLING, ROLLING, AGGREGATE_BITS, false, false, true, 0, score_bytes, NULL, NULL },
+	{ "bleu", "bleu", GENERATE, 0, AGGREGATE_BLEU, true, false, false, 10, score_bleu, &bleu_options, NULL },
+	{ "chrf", "chrf", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 18, score_chrf, &chrf_options, NULL },
+	{ "chrf++", "chrf++", GENERATE, 0, AGGREGATE_CHRF, true, false, false, 24, score_chrf, &chrfpp_options, NULL },
+	{ "ter", "ter", GENERATE, 0, AGGREGATE_TER, false, false, false, 2, score_ter, &ter_options, NULL },
+	{ "rouge1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge1, &rouge_options, NULL },
+	{ "rouge2", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge2, &rouge_options, NULL },
+	{ "rougeL", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge_l, &rouge_options, NULL },
+	{ "token_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_token_f1, &squad_options, NULL },
+	{ "set_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_set_match, &set_options, NULL },
+	{ "set_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_set_f1, &set_options, NULL },
+	{ "regex_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_pattern, &pattern_options, check_pattern },
+	{ "json_valid", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_valid, NULL, NULL },
+	{ "json_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_match, &json_match_options, check_json_match },
+	{ "json_schema", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_schema, &json_schema_options, check_json_schema },
 };
 /* clang-format on */
 static const char *const kinds_later[] = { "acc_all", "accuracy", "bypass",    "median", "nanmean",
@@ -102,6 +110,15 @@ bool metrics_need_alone(const struct task_metric *m, size_t n)
 		if (m[i].kind->score == score_acc_mutual_info)
 			return true;
 	return false;
+}
+
+int metrics_check(const struct task_metric *m, size_t n, const struct instance *in)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = m[i].kind->check ? m[i].kind->check(&m[i], in) : 0;
+	return rc;
 }
 
 int metric_score(const struct task_metric *m, const struct outcome *o, struct metric *into, size_t at)

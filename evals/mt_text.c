@@ -80,7 +80,7 @@ static const struct rule ter_no_asian_punct[] = { { ASIAN_PUNCT, "" }, { WIDE_PU
 static void rules_add(struct mt_text *t, const struct rule *rules, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int rc = regex_new(&t->regexes[t->n], rules[i].pattern, false);
+		int rc = regex_new(&t->regexes[t->n], rules[i].pattern);
 
 		assert(!rc && t->n < RULES_MAX);
 		(void)rc;

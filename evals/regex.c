@@ -1,7 +1,8 @@
-/* regex.c: regular expressions of task files, by PCRE2 with UTF and UCP.
+/* regex.c: regular expressions by PCRE2 with UTF and UCP, as PCRE2 has them: the tokenizers' own rules, and the patterns of
+ * JSON Schema, whose dialect is JavaScript's. (The regular expressions of task files are Python's: pyregex.c.)
  *
- * Patterns and texts are strangers': a search ends after REGEX_STEPS steps, with an error, so that neither the time nor the
- * score depends on the machine's patience. Where Python's re means something else, nothing is translated. */
+ * Patterns and texts may be strangers': a search ends after REGEX_STEPS steps, with an error, so that neither the time nor
+ * the score depends on the machine's patience. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/base.h"
 
@@ -17,7 +18,7 @@ struct regex {
 	pcre2_match_data *data;
 };
 
-int regex_new(struct regex **out, const char *pattern, bool caseless)
+int regex_new(struct regex **out, const char *pattern)
 {
 	struct regex *re;
 	pcre2_code *code;
@@ -28,8 +29,7 @@ int regex_new(struct regex **out, const char *pattern, bool caseless)
 	*out = NULL;
 	if (strlen(pattern) > PATTERN_MAX)
 		return err_set(ERR_INPUT, "a regular expression of more than %d KiB", PATTERN_MAX >> 10);
-	code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-			     PCRE2_UTF | PCRE2_UCP | (caseless ? PCRE2_CASELESS : 0), &number, &at, NULL);
+	code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &number, &at, NULL);
 	if (!code) {
 		pcre2_get_error_message(number, why, sizeof(why));
 		return err_set(ERR_INPUT, "\"%.200s\": %s at character %zu", pattern, (char *)why, (size_t)at + 1);
@@ -86,10 +86,9 @@ int regex_replace(struct buf *s, const struct regex *re, const char *with)
 	}
 }
 
-int regex_found(bool *out, const struct regex *re, const char *s, size_t len, bool whole)
+int regex_found(bool *out, const struct regex *re, const char *s, size_t len)
 {
-	int n = pcre2_match(re->code, (PCRE2_SPTR)s, len, 0, whole ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0, re->data,
-			    re->limits);
+	int n = pcre2_match(re->code, (PCRE2_SPTR)s, len, 0, 0, re->data, re->limits);
 
 	*out = n >= 0;
 	return n >= 0 || n == PCRE2_ERROR_NOMATCH ? 0 : gave_up(n);

@@ -369,6 +369,10 @@ static int task_try(struct task *t)
 
 		if (rc)
 			return err_context(rc, "task %s", t->name);
+		if (metrics_check(t->metrics, t->n_metrics, &in)) {
+			instance_release(&in);
+			return err_context(doc_error(ERR_INPUT, &t->eval.docs[i]), "task %s", t->name);
+		}
 		for (size_t k = 0; k < in.n_gold; k++)
 			if (in.gold[k] < 0) {
 				first = wrong++ ? first : i;

@@ -3,10 +3,11 @@
 
     python3 tests/golden/make_metrics.py > tests/golden/metrics.json
 
-needs sacrebleu, rouge_score and scikit-learn. Every case is a metric with its options and some samples; "value" is the
+needs sacrebleu, rouge_score, scikit-learn and jsonschema. Every case is a metric with its options and some samples; "value" is the
 library's on the corpus, "scores" its scores of the samples where the corpus's value is their mean. The texts are random:
 words of several scripts with all kinds of punctuation, and answers made of a reference by cutting, changing and moving
 words. tests/reference/check_metrics.py makes thousands more with the same functions."""
+import collections
 import json
 import math
 import random
@@ -108,6 +109,58 @@ def exact(said, target, o):
     return float(said == target)
 
 
+def token_f1(said, target):
+    """The F1 of SQuAD's evaluation script, version 2."""
+    def tokens(text):
+        text = text.lower().translate(str.maketrans("", "", string.punctuation))
+        return re.sub(r"\b(a|an|the)\b", " ", text).split()
+    a, b = tokens(said), tokens(target)
+    if not a or not b:
+        return float(a == b)
+    shared = sum((collections.Counter(a) & collections.Counter(b)).values())
+    return 2 * shared / (len(a) + len(b))
+
+
+def items(texts, o):
+    if len(texts) == 1:
+        texts = texts[0].split(o.get("separator", ","))
+    out = [t.strip() for t in texts]
+    if o.get("ignore_case"):
+        out = [t.lower() for t in out]
+    return {t for t in out if t}
+
+
+def parsed(text):
+    """A text as JSON, ... if it is none."""
+    def unique(pairs):
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a member twice")
+        return dict(pairs)
+
+    def constant(name):
+        raise ValueError(name)
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+    except ValueError:
+        return ...
+
+
+def is_number(v):
+    return isinstance(v, (int, float)) and not isinstance(v, bool)
+
+
+def same(a, b, o):
+    if is_number(a) and is_number(b):
+        return abs(a - b) <= o.get("tolerance", 0) + o.get("relative_tolerance", 0) * abs(b)
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, list):
+        return len(a) == len(b) and all(same(x, y, o) for x, y in zip(a, b))
+    if isinstance(a, dict):
+        return (o.get("subset") or len(a) == len(b)) and all(k in a and same(a[k], b[k], o) for k in b)
+    return a == b
+
+
 def softmax(ll):
     e = [math.exp(x - max(ll)) for x in ll]
     return [x / sum(e) for x in e]
@@ -130,6 +183,30 @@ def reference(case):
         scores = [scorer.score_multi(s["targets"], s["said"])[metric].fmeasure for s in samples]
     elif metric == "exact_match":
         scores = [max(exact(s["said"], t, o) for t in s["targets"]) for s in samples]
+    elif metric == "token_f1":
+        scores = [max(token_f1(s["said"], t) for t in s["targets"]) for s in samples]
+    elif metric in ("set_match", "set_f1"):
+        scores = []
+        for s in samples:
+            a, b = items([s["said"]], o), items(s["targets"], o)
+            f = 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+            scores.append(f if metric == "set_f1" else float(a == b))
+    elif metric == "regex_match":
+        flags = re.IGNORECASE if o.get("ignore_case") else 0
+        search = re.fullmatch if o.get("whole") else re.search
+        scores = [float(any(search(p, s["said"], flags) for p in ([o["pattern"]] if "pattern" in o else s["targets"])))
+                  for s in samples]
+    elif metric == "json_valid":
+        scores = [float(parsed(s["said"]) is not ...) for s in samples]
+    elif metric == "json_match":
+        scores = [float(any(same(parsed(s["said"]), parsed(t), o) for t in s["targets"])) for s in samples]
+    elif metric == "json_schema":
+        import jsonschema
+        scores = []
+        for s in samples:
+            schema = o["schema"] if "schema" in o else parsed(s["targets"][0])
+            v = parsed(s["said"])
+            scores.append(float(v is not ... and jsonschema.Draft202012Validator(schema).is_valid(v)))
     elif metric in ("f1", "mcc"):
         import sklearn.metrics
         gold = [s["gold"] for s in samples]
@@ -146,6 +223,107 @@ def reference(case):
     else:
         raise ValueError(metric)
     return sum(scores) / len(scores), scores
+
+
+SCALARS = [0, 1, 2, 3, 1.0, 2.5, -1, 10, True, False, None, "", "a", "ab", "abc", "é", "b1"]
+NAMES = ["a", "b", "c", "ab", "x1"]
+
+
+def value(rng, depth=3):
+    kind = rng.random()
+    if depth == 0 or kind < 0.5:
+        return rng.choice(SCALARS)
+    if kind < 0.72:
+        return [value(rng, depth - 1) for _ in range(rng.randint(0, 4))]
+    return {k: value(rng, depth - 1) for k in rng.sample(NAMES, rng.randint(0, 4))}
+
+
+def schema(rng, depth=3):
+    """A random schema; about a third of the values satisfy it."""
+    if depth == 0 or rng.random() < 0.06:
+        return rng.choice([True, True, False, {}, {"type": "integer"}, {"type": ["string", "null"]}, {"$ref": "#/$defs/p"}])
+    inner = lambda: schema(rng, depth - 1)  # noqa: E731
+    some = lambda: [inner() for _ in range(rng.randint(1, 3))]  # noqa: E731
+    words = {
+        "type": lambda: rng.choice(["object", "array", "string", "number", "integer", "boolean", "null",
+                                    ["object", "array"], ["number", "string", "array"]]),
+        "enum": lambda: rng.sample(SCALARS, 5), "const": lambda: value(rng, 1),
+        "allOf": some, "anyOf": some, "oneOf": some, "not": inner,
+        "minimum": lambda: rng.randint(-1, 3), "maximum": lambda: rng.randint(0, 10), "multipleOf": lambda: rng.choice([1, 2, 0.5]),
+        "exclusiveMinimum": lambda: rng.randint(-1, 2), "exclusiveMaximum": lambda: rng.choice([2, 2.5, 10]),
+        "minLength": lambda: rng.randint(0, 2), "maxLength": lambda: rng.randint(0, 3),
+        "pattern": lambda: rng.choice(["^a", "b", "[0-9]$", "^.?$"]),
+        "items": inner, "prefixItems": some, "minItems": lambda: rng.randint(0, 2), "maxItems": lambda: rng.randint(1, 4),
+        "uniqueItems": lambda: rng.random() < 0.8,
+        "properties": lambda: {k: inner() for k in rng.sample(NAMES, rng.randint(1, 3))},
+        "patternProperties": lambda: {rng.choice(["^a", "1$", "b"]): inner()},
+        "additionalProperties": lambda: rng.choice([False, True, inner()]), "propertyNames": inner,
+        "required": lambda: rng.sample(NAMES, rng.randint(0, 2)), "minProperties": lambda: rng.randint(0, 2),
+        "dependentRequired": lambda: {rng.choice(NAMES): [rng.choice(NAMES)]}, "maxProperties": lambda: rng.randint(1, 4),
+        "title": lambda: "says nothing",
+    }
+    out = {w: words[w]() for w in rng.sample(sorted(words), rng.randint(1, 4))}
+    if rng.random() < 0.15:
+        out.update({"if": inner(), "then": inner(), "else": inner()})
+    return out
+
+
+def whole_schema(rng):
+    out = schema(rng)
+    while not isinstance(out, dict):
+        out = schema(rng)
+    out["$defs"] = {"p": {"type": rng.choice(["object", "array", "string", "number"]), "items": {"$ref": "#/$defs/p"}}}
+    return out
+
+
+def written(rng, v):
+    text = json.dumps(v, ensure_ascii=rng.random() < 0.5, indent=rng.choice([None, 1]))
+    if rng.random() < 0.25:
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice([",", "]", "}", '"', " ", "\\", "1", "x", "\n"]) + text[at:]
+    return text
+
+
+def near(rng, v):
+    """v, with numbers moved a little and members put in."""
+    if is_number(v):
+        return v + rng.choice([0, 0, 0.001, 0.05, 1])
+    if isinstance(v, list):
+        return [near(rng, x) for x in v]
+    if isinstance(v, dict):
+        out = {k: near(rng, x) for k, x in sorted(v.items(), key=lambda _: rng.random())}
+        if rng.random() < 0.15:
+            out["new"] = 1
+        return out
+    return v
+
+
+def jsons(rng, n):
+    out = []
+    for _ in range(n):
+        v = value(rng)
+        out.append({"said": written(rng, near(rng, v)), "targets": [json.dumps(v)]})
+    return out
+
+
+def against(rng, n, own):
+    common = whole_schema(rng)
+    out = []
+    for _ in range(n):
+        target = json.dumps(whole_schema(rng)) if own else ""
+        out.append({"said": written(rng, value(rng)), "targets": [target]})
+    return out, ({} if own else {"schema": common})
+
+
+def lists(rng, n, several):
+    words = ["red", "green", "Blue", "light blue", "", " ", "red "]
+    out = []
+    for _ in range(n):
+        right = rng.sample(words, rng.randint(1, 4))
+        said = [w for w in right if rng.random() < 0.85] + rng.sample(words, rng.randint(0, 1))
+        rng.shuffle(said)
+        out.append({"said": rng.choice([", ", ","]).join(said), "targets": right if several else [",".join(right)]})
+    return out
 
 
 def cases(rng, n, rounds=1):
@@ -172,6 +350,19 @@ def cases(rng, n, rounds=1):
             add(metric, texts(rng, n, refs=2), stemmer=True)
         add("exact_match", texts(rng, n, most=2), ignore_case=True, ignore_punctuation=True, ignore_numbers=True)
         add("exact_match", texts(rng, n, most=3), regexes_to_ignore=["[,.]", r"\s+", "(?i)the"])
+        add("token_f1", texts(rng, n, refs=2, most=6))
+        add("set_match", lists(rng, n, False))
+        add("set_f1", lists(rng, n, False), ignore_case=True)
+        add("set_f1", lists(rng, n, True))
+        add("regex_match", texts(rng, n, most=8), pattern=r"(?<![a-z])the\b|\d+")
+        add("regex_match", [{"said": rng.choice(["", "x"]) + w, "targets": [w[:2] + ".*", "x+"]} for w in rng.sample(WORDS, n)], whole=True,
+            ignore_case=True)
+        add("json_valid", jsons(rng, n))
+        add("json_match", jsons(rng, n), tolerance=0.01)
+        add("json_match", jsons(rng, n), relative_tolerance=0.1, subset=True)
+        for own in (True, False, False, False):
+            samples, options = against(rng, n, own)
+            add("json_schema", samples, **options)
         add("f1", labels(rng, n, 2))
         add("mcc", labels(rng, n, 2))
         add("mcc", labels(rng, n, 5))

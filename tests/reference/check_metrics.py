@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """check_metrics.py BINARY [ROUNDS]: random texts and labels, scored by assay's metrics (build/reference/score_metrics) and by
-the libraries that define them: sacrebleu, rouge_score, scikit-learn. Values and scores must agree to 1e-9, stems exactly."""
+the libraries that define them: sacrebleu, rouge_score, scikit-learn, jsonschema. Values and scores must agree to 1e-9, stems exactly."""
 import json
 import os
 import random

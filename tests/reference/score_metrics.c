@@ -10,7 +10,7 @@
 static int one_line(json_t *c, size_t line, void *arg)
 {
 	const char *word = json_get_text(c, "stem", NULL);
-	json_t *scores = json_array();
+	json_t *scores = json_array(), *said;
 	struct buf text = BUF_INIT(1 << 30);
 	struct metric m;
 	size_t n;
@@ -27,8 +27,10 @@ static int one_line(json_t *c, size_t line, void *arg)
 	} else {
 		for (size_t i = 0; i < n; i++)
 			json_array_append_new(scores, json_real(m.scores[i]));
-		json_add(&text, json_pack("{s:f, s:O, s:o}", "value", m.value, "scores", scores, "stderr",
-					  m.stderr_ == m.stderr_ ? json_real(m.stderr_) : json_null()));
+		said = json_pack("{s:f, s:O, s:o}", "value", m.value, "scores", scores, "stderr",
+				 m.stderr_ == m.stderr_ ? json_real(m.stderr_) : json_null());
+		json_add(&text, said);
+		json_decref(said);
 		metric_release(&m);
 	}
 	puts(buf_str(&text));

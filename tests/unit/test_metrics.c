@@ -296,6 +296,85 @@ static void test_metric_score__bad_labels_are_errors(void **state)
 	json_decref(c);
 }
 
+/* What a metric cannot use is found when the task is read, with its row. */
+static void test_metrics_check__bad_targets_are_found_at_once(void **state)
+{
+	static const struct {
+		const char *metric, *target, *says;
+	} bad[] = {
+		{ "{metric: regex_match}", "(",
+		  "d.jsonl:2: regex_match: the target is no regular expression: regular expression" },
+		{ "{metric: regex_match, pattern: '['}", "a", "t.yaml:7:37: regular expression \"[\"" },
+		{ "{metric: json_match}", "{", "d.jsonl:2: json_match: the target is no JSON: {" },
+		{ "{metric: json_match, tolerance: -1}", "1", "tolerance" },
+		{ "{metric: json_schema}", "{", "d.jsonl:2: json_schema: the target is no JSON" },
+		{ "{metric: json_schema}", "{\\\"type\\\":1}", "d.jsonl:2: json_schema: schema, at #/type" },
+		{ "{metric: json_schema, schema: {type: 1}}", "1", "t.yaml:7:37: schema, at #/type" },
+		{ "{metric: json_schema, schema: gone.json}", "1", "gone.json" },
+		{ "{metric: json_schema, schema: s.json}", "1", "at #/maxLength" },
+		{ "{metric: bleu, tokenize: mecab}", "1", "no tokenizer \"mecab\" (known: 13a, intl" },
+		{ "{metric: chrf, char_order: 7}", "1", "char_order" },
+		{ "{metric: ter, tokenize: 13a}", "1", "unknown key \"tokenize\"" },
+		{ "{metric: set_match, separator: ''}", "1", "separator" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char *task = mem_printf("task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"
+					"test_split: test\ndoc_to_text: ''\ndoc_to_target: a\nmetric_list: [%s]\n",
+					bad[i].metric);
+		char *docs = mem_printf("{\"a\":\"true\"}\n{\"a\":\"%s\"}\n", bad[i].target);
+		struct suite *s = NULL;
+
+		if (FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "d.jsonl", docs },
+			      { "s.json", "{\"maxLength\":\"x\"}" }) != ERR_INPUT ||
+		    !strstr(err_text(), bad[i].says))
+			fail_msg("%zu: \"%s\", not \"%s\"", i, err_text(), bad[i].says);
+		suite_free(s);
+		free(task);
+		free(docs);
+	}
+}
+
+/* The schema's content is a question: another one in the file of the same name makes another digest. */
+static void test_metrics_digest__options_are_part_of_it(void **state)
+{
+	static const struct {
+		const char *metric, *schema;
+	} tasks[] = {
+		{ "{metric: json_schema, schema: s.json}", "{\"type\":\"object\"}" },
+		{ "{metric: json_schema, schema: s.json}", "{\"type\":\"array\"}" },
+		{ "{metric: json_schema, schema: {type: array}}", "{}" }, /* the same, written in place */
+		{ "{metric: bleu}", "{}" },
+		{ "{metric: bleu, tokenize: zh}", "{}" },
+		{ "{metric: exact_match}", "{}" },
+		{ "{metric: exact_match, ignore_case: true}", "{}" },
+		{ "{metric: exact_match, ignore_case: false}", "{}" }, /* the same as without */
+	};
+	struct digest d[ARRAY_LEN(tasks)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tasks); i++) {
+		char *task = mem_printf("task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"
+					"test_split: test\ndoc_to_text: ''\ndoc_to_target: a\nmetric_list: [%s]\n",
+					tasks[i].metric);
+		struct suite *s;
+
+		if (FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "d.jsonl", "{\"a\":\"x\"}\n" },
+			      { "s.json", tasks[i].schema }))
+			fail_msg("%zu: %s", i, err_text());
+		d[i] = suite_task_digest(s, 0);
+		for (size_t k = 0; k < i; k++) {
+			bool same = (i == 2 && k == 1) || (i == 7 && k == 5);
+
+			if (digest_equal(&d[i], &d[k]) != same)
+				fail_msg("%zu and %zu", i, k);
+		}
+		suite_free(s);
+		free(task);
+	}
+}
+
 /* Long repeats are what the searches of TER and ROUGE-L could lose themselves in. */
 static void test_metric_score__hostile_texts_end(void **state)
 {
@@ -359,6 +438,8 @@ int main(void)
 		cmocka_unit_test(test_metric_close__as_the_references),
 		cmocka_unit_test(test_corpus_close__jackknife_and_bootstrap),
 		cmocka_unit_test(test_metric_score__bad_labels_are_errors),
+		cmocka_unit_test(test_metrics_check__bad_targets_are_found_at_once),
+		cmocka_unit_test(test_metrics_digest__options_are_part_of_it),
 		cmocka_unit_test(test_metric_score__hostile_texts_end),
 		cmocka_unit_test(test_metric_direction__known_names),
 	};
