@@ -20,7 +20,8 @@ Q         := $(if $(filter 1,$(V)),,@)
 
 # ---- what is asked of the machine: pkg-config module and the Debian package that brings it --------------------------
 DEPS := libgit2:libgit2-dev sqlite3:libsqlite3-dev libarchive:libarchive-dev libfyaml:libfyaml-dev \
-        jansson:libjansson-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev
+        jansson:libjansson-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev \
+        zlib:zlib1g-dev libzstd:libzstd-dev liblz4:liblz4-dev snappy:libsnappy-dev
 MODULES := $(foreach d,$(DEPS),$(firstword $(subst :, ,$(d))))
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BLIS_INC ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/blis-openmp /usr/include/blis))

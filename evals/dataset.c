@@ -1,11 +1,12 @@
-/* dataset.c: the documents of a task: JSONL files named by dataset_kwargs.data_files.
+/* dataset.c: the documents of a task: files of rows (base/rows.h) named by dataset_kwargs.data_files.
  *
  * As in the harness's "json" data set: a string or a list of files is the split "train"; a mapping names its splits.
- * Every line is one JSON object. A document is known by its member "id" (text or a whole number) if it has one, else
+ * Every row is one JSON object. A document is known by its member "id" (text or a whole number) if it has one, else
  * by its row number in the split, from 0: that name pairs it with the same document in another run, so two documents
  * of one name are refused. Paths stay beneath the root: ".." is resolved here, in the text, and may not climb out. */
 #include "base/base.h"
 
+#include "base/rows.h"
 #include "evals/evals_int.h"
 
 enum { ID_MAX = 200 };
@@ -176,16 +177,21 @@ static int split_add(json_t *value, size_t line, void *arg)
 static int split_read(struct split *s, const struct source *src, const char *name)
 {
 	struct split_reader reader = { s, NULL };
+	const char *member = rows_member(name);
+	char *file = mem_strn(name, member ? (size_t)(member - name) : strlen(name)), *path, *used;
+	struct rows_options how = { .member = member ? member + 1 : NULL };
 	struct buf text;
-	char *used;
-	int rc = source_read(src->files, src->path, name, (size_t)1 << 30, &text, &used);
+	int rc = source_read(src->files, src->path, file, (size_t)1 << 30, &text, &path);
 
+	free(file);
 	if (rc)
 		return err_context(rc, "%s: dataset_kwargs.data_files", src->path);
 	s->files = mem_resize(s->files, (s->n_files + 1) * sizeof(*s->files));
+	used = mem_printf("%s%s", path, member ? member : "");
+	free(path);
 	s->files[s->n_files++] = used;
 	reader.file = used;
-	rc = json_lines(buf_str(&text), text.len, used, split_add, &reader);
+	rc = rows_each(buf_str(&text), text.len, used, &how, split_add, &reader);
 	buf_release(&text);
 	return rc;
 }

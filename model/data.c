@@ -1,6 +1,6 @@
-/* data.c: training examples from JSONL.
+/* data.c: training examples from a file of rows, JSONL or another format (base/rows.h).
  *
- * A line is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}, or
+ * A row is one of {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]}, or
  * {"prompt","chosen","rejected"}, which gives two examples; other keys are let be. What counts in the loss: of a text
  * every token that has one before it; of a pair the completion; of messages the words of the assistant; and the
  * end-of-text token, which is appended.
@@ -11,6 +11,7 @@
  * first token (where its post-processor adds one) begins every example; templates write theirs themselves. */
 #include "base/base.h"
 
+#include "base/rows.h"
 #include "model/model_int.h"
 
 struct reader {
@@ -299,7 +300,7 @@ int train_data_add(struct train_data *d, const struct tokenizer *tok, const char
 	if (chat_template)
 		rc = template_parse_chat(&r.template, chat_template, strlen(chat_template), "chat template");
 	if (!rc)
-		rc = json_lines(text, len, name, read_line, &r);
+		rc = rows_each(text, len, name, NULL, read_line, &r);
 	if (!rc && !r.n)
 		rc = err_hint(err_set(ERR_INPUT, "%s: no training example in it", name),
 			      "write one JSON object a line: {\"prompt\":…,\"completion\":…} or {\"text\":…}");

@@ -155,7 +155,7 @@ struct train_data {
 };
 /* What is added from now on is a source of its own. Without a call there is one source of weight 1. */
 void train_data_source(struct train_data *d, double weight);
-/* Adds the examples of a JSONL text: {"text"} | {"prompt","completion"} | {"messages":[…]} (with chat_template, may be
+/* Adds the examples of a file of rows (base/rows.h): {"text"} | {"prompt","completion"} | {"messages":[…]} (with chat_template, may be
  * NULL) | {"prompt","chosen","rejected"} (two examples, a pair). The end-of-text token is appended and trained on (to messages only if the template has not written it). Errors
  * are "name:line: …". Longer examples than max_len (0: any length) are cut at the end, and counted in *cut if that is
  * not NULL. */

@@ -1,5 +1,6 @@
 /* cmd_train.c: `assay train`, `eval` and `tokenizer train`: single stages, outside a run; nothing is recorded. */
 #include "base/base.h"
+#include "base/rows.h"
 #include "model/model.h"
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
@@ -278,7 +279,7 @@ int cmd_tokenizer(int argc, char **argv)
 		"tokenizer",
 		"train FILE…",
 		"train a byte-level BPE tokenizer",
-		"Of a .jsonl file, the texts in it are learned from; of any other, its bytes.\n\n"
+		"Of a file of rows (.jsonl, .csv, Parquet …), the texts in it are learned from; of any other, its bytes.\n\n"
 		"  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
 		2,
 		-1
@@ -302,8 +303,8 @@ int cmd_tokenizer(int argc, char **argv)
 		rc = fs_read(&raw, argv[i + 1], FILE_MAX);
 		if (rc == ERR_NOTFOUND)
 			rc = err_set(ERR_INPUT, "no file %s", argv[i + 1]);
-		if (rc == 0 && path_has_suffix(argv[i + 1], ".jsonl"))
-			rc = trainer_plain_jsonl(buf_str(&raw), raw.len, argv[i + 1], &texts[i]);
+		if (rc == 0 && rows_known(buf_str(&raw), raw.len, argv[i + 1]))
+			rc = trainer_plain_rows(buf_str(&raw), raw.len, argv[i + 1], &texts[i]);
 		else if (rc == 0)
 			buf_add(&texts[i], buf_str(&raw), raw.len);
 		data[i] = buf_str(&texts[i]);

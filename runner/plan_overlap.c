@@ -4,11 +4,12 @@
  * A stage of its own, "overlap": its key is the digest of the questions and of the data, by content, and of the form of
  * its output; nothing of the model. So a run whose training or scores are reused has its overlap all the same.
  *
- * The data are the files of finetune.data, and the inputs of a trainer's command: its .jsonl files line by line, other
+ * The data are the files of finetune.data, and the inputs of a trainer's command: its files of rows row by row, other
  * texts whole, folders file by file, weights (safetensors, GGUF) not at all. An input that is not a text (it has a NUL
  * byte), a packed data set, cannot be compared. What was not compared is named, and a max_overlap rule does not pass on it. What the base was
  * trained on is nobody's to say here. */
 #include "base/base.h"
+#include "base/rows.h"
 #include "runner/plan_overlap.h"
 
 #define TEXT_MAX ((size_t)4 << 30)
@@ -100,13 +101,14 @@ static void scan_text(struct inputs *in, const struct buf *text, const char *nam
 
 	if (path_has_suffix(name, ".safetensors") || path_has_suffix(name, ".gguf")) /* weights: no data */
 		return;
+	if (rows_known(buf_str(text), text->len, name) &&
+	    rows_each(buf_str(text), text->len, name, NULL, scan_line, &l) == 0)
+		return;
+	err_clear(); /* no rows: its lines are scanned as a text, a second time for those that were */
 	if (text->len && memchr(text->data, 0, text->len)) {
 		json_array_append_new(in->missing, json_new_text(name, strlen(name)));
 		return;
 	}
-	if (path_has_suffix(name, ".jsonl") && json_lines(buf_str(text), text->len, name, scan_line, &l) == 0)
-		return;
-	err_clear(); /* no JSONL: its lines are scanned as a text, a second time for those that were */
 	overlap_scan_text(in->overlap, buf_str(text), text->len, name, 0);
 }
 

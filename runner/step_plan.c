@@ -9,6 +9,7 @@
  * The second is what tells that a push changed nothing: fine-tuning again from an alias that this very product moved
  * would be another model, and is not what a change of the README asks for. What cannot fit is refused here. */
 #include "base/base.h"
+#include "base/rows.h"
 #include "runner/baseline.h"
 #include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
@@ -162,7 +163,7 @@ static int read_data(struct run *run, struct run_data *d, struct overlap *overla
 	d->bytes = (int64_t)text.len;
 	d->rows = 0;
 	if (rc == 0)
-		rc = json_lines(buf_str(&text), text.len, d->path, read_row, &r);
+		rc = rows_each(buf_str(&text), text.len, d->path, NULL, read_row, &r);
 	if (rc == 0 && d->rows == 0) {
 		rc = err_set(ERR_INPUT, "%s has no example in it", d->path);
 		err_hint(rc, "one JSON object a line: {\"text\"}, {\"prompt\",\"completion\"} or {\"messages\"}");

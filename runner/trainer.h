@@ -5,10 +5,10 @@
 #include "model/model.h"
 #include "runner/runner.h"
 
-/* Adds the text that a tokenizer learns from: of a .jsonl file every text in every line (prompt, completion, text,
+/* Adds the text that a tokenizer learns from: of a file of rows every text in every row (prompt, completion, text,
  * contents of messages), a line each; of any other file its bytes. */
 int trainer_plain_text(struct tree *t, const char *path, struct buf *out);
-int trainer_plain_jsonl(const char *text, size_t len, const char *name, struct buf *out);
+int trainer_plain_rows(const char *text, size_t len, const char *name, struct buf *out);
 
 /* The learning curve: a point is the mean loss and speed of some steps. */
 struct trainer_curve {

@@ -1,6 +1,6 @@
 /* trainer_text.c: the plain text inside training data, for the tokenizer's trainer. */
 #include "base/base.h"
-#include "base/json.h"
+#include "base/rows.h"
 #include "runner/trainer.h"
 
 static void add_text(struct buf *out, const json_t *value)
@@ -24,9 +24,9 @@ static int add_line(json_t *value, size_t line, void *arg)
 	return 0;
 }
 
-int trainer_plain_jsonl(const char *text, size_t len, const char *name, struct buf *out)
+int trainer_plain_rows(const char *text, size_t len, const char *name, struct buf *out)
 {
-	int rc = json_lines(text, len, name, add_line, out);
+	int rc = rows_each(text, len, name, NULL, add_line, out);
 
 	return rc == 0 && buf_full(out) ? err_set(ERR_INPUT, "%s is too large to learn a tokenizer from", name) : rc;
 }
@@ -36,8 +36,8 @@ int trainer_plain_text(struct tree *t, const char *path, struct buf *out)
 	struct buf raw = BUF_INIT(out->max);
 	int rc = tree_read(t, path, &raw);
 
-	if (rc == 0 && path_has_suffix(path, ".jsonl"))
-		rc = trainer_plain_jsonl(buf_str(&raw), raw.len, path, out);
+	if (rc == 0 && rows_known(buf_str(&raw), raw.len, path))
+		rc = trainer_plain_rows(buf_str(&raw), raw.len, path, out);
 	else if (rc == 0)
 		buf_add(out, buf_str(&raw), raw.len);
 	buf_release(&raw);

@@ -1,0 +1,79 @@
+/* codec.c: one compressed block into memory of its known size, each codec by its library. Nothing is guessed: a block
+ * that gives fewer or more bytes than it says is damaged. */
+#include "base/base.h"
+
+#define ZLIB_CONST
+#include <lz4.h>
+#include <lz4frame.h>
+#include <snappy-c.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/rows_int.h"
+
+/* gzip or zlib; several members may follow each other. */
+static bool gzip_unpack(const uint8_t *in, size_t len, uint8_t *out, size_t out_len)
+{
+	z_stream z = { .next_in = in, .avail_in = (uInt)len, .next_out = out, .avail_out = (uInt)out_len };
+	int rc;
+
+	if (len > UINT32_MAX || out_len > UINT32_MAX || inflateInit2(&z, 15 + 32) != Z_OK)
+		return false;
+	do {
+		rc = inflate(&z, Z_FINISH);
+	} while (rc == Z_STREAM_END && z.avail_in && z.avail_out && inflateReset(&z) == Z_OK);
+	inflateEnd(&z);
+	return rc == Z_STREAM_END && !z.avail_out;
+}
+
+static bool lz4_frame_unpack(const uint8_t *in, size_t len, uint8_t *out, size_t out_len)
+{
+	LZ4F_dctx *ctx = NULL;
+	size_t got = 0, used = 0, hint = 1;
+
+	if (LZ4F_isError(LZ4F_createDecompressionContext(&ctx, LZ4F_VERSION)))
+		return false;
+	while (hint && used < len) {
+		size_t n_out = out_len - got, n_in = len - used;
+
+		hint = LZ4F_decompress(ctx, out + got, &n_out, in + used, &n_in, NULL);
+		if (LZ4F_isError(hint) || (!n_in && !n_out))
+			break;
+		got += n_out;
+		used += n_in;
+	}
+	LZ4F_freeDecompressionContext(ctx);
+	return hint == 0 && got == out_len;
+}
+
+int codec_unpack(enum codec c, const uint8_t *in, size_t len, uint8_t *out, size_t out_len)
+{
+	size_t n = out_len;
+	bool ok = false;
+
+	switch (c) {
+	case CODEC_NONE:
+		ok = len == out_len;
+		if (ok && len)
+			memcpy(out, in, len);
+		break;
+	case CODEC_SNAPPY:
+		ok = snappy_uncompressed_length((const char *)in, len, &n) == SNAPPY_OK && n == out_len &&
+		     snappy_uncompress((const char *)in, len, (char *)out, &n) == SNAPPY_OK;
+		break;
+	case CODEC_GZIP:
+		ok = gzip_unpack(in, len, out, out_len);
+		break;
+	case CODEC_ZSTD:
+		ok = ZSTD_decompress(out, out_len, in, len) == out_len;
+		break;
+	case CODEC_LZ4_BLOCK:
+		ok = len <= INT32_MAX && out_len <= INT32_MAX &&
+		     LZ4_decompress_safe((const char *)in, (char *)out, (int)len, (int)out_len) == (int)out_len;
+		break;
+	case CODEC_LZ4_FRAME:
+		ok = lz4_frame_unpack(in, len, out, out_len);
+		break;
+	}
+	return ok ? 0 : err_set(ERR_INPUT, "a compressed block is damaged");
+}

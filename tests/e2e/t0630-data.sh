@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Data in other formats than JSONL: the same rows give the same training, the same questions and the same scores.
+. "$(dirname "$0")/lib.sh"
+ROWS=$(cd "$HERE/../golden/rows" && pwd)
+tiny_repo repo
+assay run >/dev/null 2>&1
+M=sums@v1
+{
+	echo "prompt,completion"
+	jq -r '[.prompt, .completion] | join(",")' data/train.jsonl
+} >"$TRASH/train.csv"
+gzip -c data/train.jsonl >"$TRASH/train.jsonl.gz"
+mkdir "$TRASH/in" && cp data/train.jsonl "$TRASH/in/"
+tar -czf "$TRASH/train.tar.gz" -C "$TRASH/in" train.jsonl
+train() { assay train $M --data "$1" --out "$TRASH/$2" --set max_steps=2 --set batch_tokens=64; }
+check "training on JSONL" 0 train data/train.jsonl m0
+for f in train.jsonl.gz train.tar.gz; do
+	check "training on $f" 0 train "$TRASH/$f" "m-$f"
+	cmp -s "$TRASH/m0/model.safetensors" "$TRASH/m-$f/model.safetensors" && ok "$f: the same model" || not_ok "$f: the same model"
+done
+# completions are whole numbers here, and the trainer wants texts
+check "a column of numbers is no text" 65 train "$TRASH/train.csv" m1
+has "train.csv:2: \"prompt\" and \"completion\" must be strings"
+sed -i 's/,\([0-9]\)$/,=\1/' "$TRASH/train.csv"
+check "training on CSV" 0 train "$TRASH/train.csv" m2
+check "Parquet without the right columns" 65 train "$ROWS/gzip.parquet" m3
+has "gzip.parquet:"
+
+jq -c '{id, prompt, completion: (.completion | tonumber)}' evals/sums.jsonl >evals/n.jsonl
+{
+	echo "id,prompt,completion"
+	jq -r '[.id, .prompt, .completion] | @csv' evals/sums.jsonl
+} >evals/sums.csv
+(cd evals && cp n.jsonl a.jsonl && cp sums.csv b.csv && tar -cf two.tar a.jsonl b.csv && gzip -k sums.csv)
+assay eval $M evals/sums.yaml --samples "$TRASH/s0" >/dev/null 2>"$OUT"
+for f in n.jsonl sums.csv sums.csv.gz two.tar/a.jsonl two.tar/b.csv; do
+	sed "s|test: sums.jsonl|test: $f|" evals/sums.yaml >evals/other.yaml
+	check "questions in $f" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
+	is "$f: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
+done
+sed "s|test: sums.jsonl|test: two.tar|" evals/sums.yaml >evals/other.yaml
+check "an archive of two files" 65 assay eval $M evals/other.yaml
+has "evals/two.tar: an archive of 2 files: a.jsonl, b.csv"
+has "ARCHIVE/MEMBER"
+for f in hf.parquet hf.arrow; do
+	cp "$ROWS/$f" evals/
+	sed "s|test: sums.jsonl|test: $f|; s|{{prompt}}|{{label}}.{{choices.text[1]}}|; s|{{completion}}|{{choices.label[0]}}|" evals/sums.yaml >evals/other.yaml
+	check "questions in $f" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
+	is "$f: columns, lists and structs reach the template" "$(jq -r '.prompt // empty' "$TRASH/s1" | tr '\n' ' ')" "0.b 1.b 2.b 1.b 0.b "
+done
+head -c 500 evals/hf.parquet >evals/cut.parquet
+sed "s|test: sums.jsonl|test: cut.parquet|" evals/sums.yaml >evals/other.yaml
+check "half a Parquet file" 65 assay eval $M evals/other.yaml
+has "evals/cut.parquet: a damaged Parquet file: it is cut off"
+done_testing
