@@ -95,24 +95,25 @@ static int64_t zigzag(uint64_t v)
 	return (int64_t)((v >> 1) ^ (0 - (v & 1)));
 }
 
-/* DELTA_BINARY_PACKED: n whole numbers; *p ends behind them. Sums wrap, as the format says. */
+/* DELTA_BINARY_PACKED: n whole numbers, no more; *p ends behind them. Sums wrap, as the format says. */
 static int deltas_read(int64_t *out, size_t n, const uint8_t **p, const uint8_t *end)
 {
 	uint64_t block, minis, total, first, at, per;
 	size_t got = 0;
 
+	if (!n) /* some writers leave out the header too */
+		return 0;
 	if (!varint(&block, p, end) || !varint(&minis, p, end) || !varint(&total, p, end) || !varint(&first, p, end))
 		return short_page();
 	if (!minis || minis > MINIBLOCKS_MAX || !block || block > 1 << 24 || block % minis || block / minis % 8)
 		return err_set(ERR_INPUT, "a block of %llu deltas in %llu parts", (unsigned long long)block,
 			       (unsigned long long)minis);
-	if (total < n)
-		return short_page();
+	if (total != n)
+		return err_set(ERR_INPUT, "%llu deltas for %zu values", (unsigned long long)total, n);
 	at = (uint64_t)zigzag(first);
 	per = block / minis;
-	if (n)
-		out[got++] = (int64_t)at;
-	while (got < total) {
+	out[got++] = (int64_t)at;
+	while (got < n) {
 		const uint8_t *widths;
 		uint64_t least;
 
@@ -121,17 +122,16 @@ static int deltas_read(int64_t *out, size_t n, const uint8_t **p, const uint8_t 
 		least = (uint64_t)zigzag(least);
 		widths = *p;
 		*p += minis;
-		for (uint64_t m = 0; m < minis && got < total; m++) {
+		for (uint64_t m = 0; m < minis && got < n; m++) {
 			size_t bytes = (size_t)(per / 8) * widths[m], have = (size_t)(end - *p);
 
 			if (widths[m] > 64)
 				return err_set(ERR_INPUT, "deltas of %d bits", widths[m]);
-			if (bytes > have && (size_t)(((total - got) * widths[m] + 7) / 8) > have)
+			if (bytes > have && (size_t)((n - got) * widths[m] + 7) / 8 > have)
 				return short_page();
-			for (uint64_t i = 0; i < per && got < total; i++, got++) {
+			for (uint64_t i = 0; i < per && got < n; i++) {
 				at += least + unpack_bits(*p, have, (size_t)i, widths[m]);
-				if (got < n)
-					out[got] = (int64_t)at;
+				out[got++] = (int64_t)at;
 			}
 			*p += bytes < have ? bytes : have;
 		}

@@ -200,6 +200,87 @@ def all_parquet():
                             "choices": [{"text": ["a", "b"], "label": ["A", "B"]}] * 5}))
 
 
+# ---- Parquet of older writers -------------------------------------------------------------------------------------------------
+
+
+class Items(list):
+    """A list in Thrift's compact protocol; a plain list of (id, value) is a struct."""
+
+
+class Long(int):
+    """64 bits."""
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def kind_of(v):
+    return 6 if isinstance(v, Long) else 5 if isinstance(v, int) else 8 if isinstance(v, bytes) else 9 if isinstance(v, Items) else 12
+
+
+def thrift(v):
+    if isinstance(v, int):
+        return varint(2 * v)
+    if isinstance(v, bytes):
+        return varint(len(v)) + v
+    if isinstance(v, Items):
+        return bytes([15 << 4 | kind_of(v[0])]) + varint(len(v)) + b"".join(map(thrift, v))
+    out, last = b"", 0
+    for i, x in v:
+        out += bytes([(i - last) << 4 | kind_of(x)]) + thrift(x)
+        last = i
+    return out + b"\0"
+
+
+def old_lists():
+    """Lists with a layer left out, in the ways that readers must tell apart; pyarrow reads them but does not write them."""
+    INT32, LIST, REQUIRED, OPTIONAL, REPEATED = 1, 3, 0, 1, 2
+
+    def group(name, repetition, n, *converted):
+        return [(3, repetition), (4, name), (5, n)] + [(6, c) for c in converted]
+
+    def leaf(name, repetition):
+        return [(1, INT32), (3, repetition), (4, name)]
+
+    schema = Items([
+        [(4, b"schema"), (5, 5)],
+        leaf(b"bare", REPEATED),  # a repeated value is a list
+        group(b"two", OPTIONAL, 1, LIST), leaf(b"element", REPEATED),  # the repeated value is the element
+        group(b"named", OPTIONAL, 1, LIST), group(b"array", REPEATED, 1), leaf(b"n", REQUIRED),  # by its name a struct of one
+        group(b"pair", OPTIONAL, 1, LIST), group(b"pair_tuple", REPEATED, 1), leaf(b"n", OPTIONAL),
+        group(b"both", OPTIONAL, 1, LIST), group(b"list", REPEATED, 2), leaf(b"a", REQUIRED), leaf(b"b", OPTIONAL),  # of two
+    ])
+    leaves = [([b"bare"], 1), ([b"two", b"element"], 2), ([b"named", b"array", b"n"], 2), ([b"pair", b"pair_tuple", b"n"], 3),
+              ([b"both", b"list", b"a"], 2), ([b"both", b"list", b"b"], 3)]
+    # (repetition level, definition level) of five rows: two values, none, one, null where that can be, one
+    levels = {1: [(0, 1), (1, 1), (0, 0), (0, 1), (0, 0), (0, 1)], 2: [(0, 2), (1, 2), (0, 1), (0, 2), (0, 0), (0, 2)],
+              3: [(0, 3), (1, 2), (0, 1), (0, 3), (0, 0), (0, 3)]}
+
+    def packed(numbers, bits):
+        whole = sum(n << (bits * i) for i, n in enumerate(numbers))
+        return (1 + bits).to_bytes(4, "little") + bytes([1 << 1 | 1]) + whole.to_bytes(bits, "little")
+
+    out, chunks = b"PAR1", Items()
+    for path, deep in leaves:
+        entries = levels[deep]
+        page = packed([e[0] for e in entries], 1) + packed([e[1] for e in entries], deep.bit_length())
+        page += b"".join((i + 1).to_bytes(4, "little") for i, e in enumerate(entries) if e[1] == deep)
+        head = thrift([(1, 0), (2, len(page)), (3, len(page)), (5, [(1, len(entries)), (2, 0), (3, 3), (4, 3)])])
+        n = Long(len(head + page))
+        meta = [(1, INT32), (2, Items([0, 3])), (3, Items(path)), (4, 0), (5, Long(len(entries))), (6, n), (7, n), (9, Long(len(out)))]
+        chunks.append([(2, Long(len(out))), (3, meta)])
+        out += head + page
+    footer = thrift([(1, 1), (2, schema), (3, Long(5)), (4, Items([[(1, chunks), (2, Long(len(out))), (3, Long(5))]]))])
+    with open(f"{OUT}/old_lists.parquet", "wb") as f:
+        f.write(out + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    expect("old_lists.parquet", pq.read_table(f"{OUT}/old_lists.parquet").to_pylist())
+
+
 # ---- Arrow --------------------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +371,7 @@ def packed():
 
 os.makedirs(OUT, exist_ok=True)
 all_parquet()
+old_lists()
 all_arrow()
 all_csv()
 packed()
