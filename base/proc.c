@@ -216,7 +216,7 @@ static int put_fd(int from, int to)
 
 static _Noreturn void child_main(const struct child *c, int in, int out, int err, int report, pid_t parent)
 {
-	static const int usual[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD };
+	static const int usual[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGXFSZ };
 	const struct proc *p = c->p;
 	sigset_t none;
 

@@ -213,8 +213,8 @@ struct train_result {
 	int64_t best_step;      /* whose weights the model has, with validation data */
 	bool resumed, stopped_early;
 };
-/* Trains in place. A loss or a gradient that is not finite is ERR_INPUT with the step and what to lower. SIGTERM (see
- * train_stop) writes a checkpoint and gives ERR_INTERRUPTED. */
+/* Trains in place. A loss or a gradient that is not finite is ERR_INPUT with the step and what to lower. A checkpoint that
+ * cannot be written is a warning. SIGTERM (see train_stop) writes one and gives ERR_INTERRUPTED; ERR_IO if it cannot. */
 int train_run(struct model *m, const struct train_data *data, const struct train_options *o,
 	      const struct train_hooks *hooks, struct train_result *out);
 void train_stop(void); /* async-signal-safe: end after the current step */

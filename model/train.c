@@ -353,6 +353,17 @@ static int save(struct training *t)
 	return rc;
 }
 
+/* A checkpoint now and then is an insurance: without it, an accident goes back further, but the work itself loses nothing. It
+ * is tried again when the next one is due; the older ones stay as they are. */
+static void save_or_warn(struct training *t)
+{
+	if (!save(t))
+		return;
+	log_warn("step %lld: %s; the training goes on without this checkpoint", (long long)t->state.cursor.step,
+		 err_text());
+	err_clear();
+}
+
 static int interrupted(struct training *t)
 {
 	bool saves = t->hooks && t->hooks->checkpoint_dir;
@@ -360,7 +371,7 @@ static int interrupted(struct training *t)
 
 	stop_asked = 0;
 	if (rc)
-		return rc;
+		return err_hint(rc, "make room and start it again: it goes on from its last checkpoint, if it has one");
 	rc = err_set(ERR_INTERRUPTED, "training was stopped behind step %lld of %lld", (long long)t->state.cursor.step,
 		     (long long)t->steps);
 	return err_hint(rc, saves ? "start it again: it goes on from here" : "start it again: it begins anew");
@@ -386,7 +397,9 @@ static int after_step(struct training *t, const struct train_step *s)
 		return rc;
 	if (stop_asked)
 		return interrupted(t);
-	return time_to_save(t) ? save(t) : 0;
+	if (time_to_save(t))
+		save_or_warn(t);
+	return 0;
 }
 
 static int train_loop(struct training *t)

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "model/train_int.h"
 
@@ -406,6 +408,70 @@ static void test_train_state_write__removes_what_was_half_written(void **state)
 	free(ckpt);
 }
 
+/* ---- no room ------------------------------------------------------------------------------------------------------- */
+
+/* As a full disk: no file may grow beyond so many bytes. */
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit l;
+
+	signal(SIGXFSZ, SIG_IGN); /* so that it is an error of write() */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &l), 0);
+	l.rlim_cur = bytes < l.rlim_max ? bytes : l.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+struct full {
+	int64_t from, to, stop_at; /* steps between which the disk is full */
+	int64_t first;
+};
+
+static int fill_disk(const struct train_step *s, void *arg)
+{
+	struct full *f = arg;
+
+	f->first = f->first ? f->first : s->step;
+	limit_files(s->step >= f->from && s->step < f->to ? 512 : RLIM_INFINITY);
+	if (s->step == f->stop_at)
+		train_stop();
+	return 0;
+}
+
+static void test_train_run__goes_on_without_a_checkpoint_that_has_no_room(void **state)
+{
+	const struct kind *k = &kinds[0];
+	char *ckpt = path_join(dir, "full");
+	struct full f = { .from = 3, .to = 6 };
+	const struct train_hooks hooks = { fill_disk, &f, ckpt, 1e-9, NULL };
+	struct outcome whole = trained(k, one, false, NULL, 0);
+	enum log_level level = log_level();
+	struct newest l = { .n = 0 };
+
+	(void)state;
+	log_set_level(LOG_QUIET);
+	struct outcome end = trained(k, one, false, &hooks, 0); /* full for some steps */
+	check_same(k, "disk full", &whole, &end);
+	free(newest_path(ckpt)); /* two, and nothing half written */
+
+	/* full from step 3 on, and then asked to stop: that checkpoint is the whole point, so it is an error */
+	fs_remove_tree(ckpt);
+	f = (struct full){ .from = 3, .to = INT64_MAX, .stop_at = 7 };
+	trained(k, one, false, &hooks, ERR_IO);
+	limit_files(RLIM_INFINITY);
+	assert_non_null(strstr(err_text(), "writing a checkpoint"));
+	assert_non_null(strstr(err_fix(), "last checkpoint"));
+	assert_int_equal(fs_list(ckpt, keep_newest, &l), 0);
+	assert_int_equal(l.n, 2);         /* of steps 1 and 2 */
+	assert_int_equal(l.temporary, 0); /* nothing half written */
+	f = (struct full){ 0 };
+	end = trained(k, one, false, &hooks, 0);
+	log_set_level(level);
+	assert_int_equal(f.first, 3);
+	check_same(k, "after a full disk", &whole, &end);
+	free(whole.bytes);
+	free(ckpt);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_train_run__references_of_preferences_are_computed_once),
 		cmocka_unit_test(test_train_state_read__damaged_in_any_place_is_passed_over),
 		cmocka_unit_test(test_train_state_write__removes_what_was_half_written),
+		cmocka_unit_test(test_train_run__goes_on_without_a_checkpoint_that_has_no_room),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
