@@ -8,7 +8,9 @@
 
 #include "model/model_int.h"
 
-#define MAX_JSON ((size_t)64 << 20)
+#define MAX_JSON ((size_t)4 << 20)
+
+#define ONE_MODEL "take config.json and the weights of one and the same model"
 
 /* ---- reading: tensors -------------------------------------------------------------------------------------------- */
 
@@ -29,16 +31,25 @@ static int check_shape(const struct safetensors *in, const struct safetensors_en
 			 e->name, buf_str(&has), buf_str(&want));
 	buf_release(&has);
 	buf_release(&want);
-	return rc;
+	return err_hint(rc, ONE_MODEL);
 }
 
-static int missing(const struct model *m, const char *dir, const struct tensor *t)
+static int missing(const struct model *m, const struct shards *s, const char *dir, const struct tensor *t)
 {
-	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is missing", dir, t->name);
+	size_t prefix = m->arch->prefix ? strlen(m->arch->prefix) : 0;
+	const char *file = shards_indexed(s, t->name);
 
+	if (!file && !strncmp(t->name, m->arch->prefix ? m->arch->prefix : "", prefix))
+		file = shards_indexed(s, t->name + prefix);
+	if (file)
+		return err_hint(err_set(ERR_INPUT, "%s/%s: tensor \"%s\" is missing, and the index says it is there",
+					dir, file, t->name),
+				"fetch that file again, or save the model again");
+	int rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is missing", dir, t->name);
 	if (!m->config.tied && t->role == ROLE_HEAD)
-		err_hint(rc, "if head and embedding are one matrix, set tie_word_embeddings to true in config.json");
-	return rc;
+		return err_hint(rc,
+				"if head and embedding are one matrix, set tie_word_embeddings to true in config.json");
+	return err_hint(rc, ONE_MODEL);
 }
 
 static int check_dtype(const struct safetensors *in, const struct safetensors_entry *e, struct tensor *t)
@@ -50,8 +61,9 @@ static int check_dtype(const struct safetensors *in, const struct safetensors_en
 			t->dtype = known[i];
 			return 0;
 		}
-	return err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)", in->path,
-		       e->name, e->dtype);
+	return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\": dtype %s is not supported (only F32, F16, BF16)",
+				in->path, e->name, e->dtype),
+			"save it in one of these: model.to(torch.bfloat16).save_pretrained(dir)");
 }
 
 /* Before any memory is asked for: a config.json may claim any size, the files show what there is. */
@@ -62,7 +74,7 @@ static int check_tensors(const struct model *m, const struct shards *s, const ch
 	for (size_t i = 0; !rc && i < m->n_tensors; i++) {
 		const struct safetensors *in = NULL;
 		const struct safetensors_entry *e = shards_tensor(m, s, m->tensors[i].name, &in);
-		rc = e ? check_shape(in, e, &m->tensors[i]) : missing(m, dir, &m->tensors[i]);
+		rc = e ? check_shape(in, e, &m->tensors[i]) : missing(m, s, dir, &m->tensors[i]);
 		if (!rc)
 			rc = check_dtype(in, e, &m->tensors[i]);
 	}
@@ -252,14 +264,20 @@ static int check_entry(const struct model *m, const struct shards *s, const stru
 	const char *prefix = m->arch->prefix ? m->arch->prefix : "";
 	char *full = mem_printf("%s%s", prefix, e->name);
 	bool is_known = map_has(known, e->name) || map_has(known, full);
+	const struct safetensors *other;
 	int rc = 0;
 
+	if (*prefix && map_has(known, full) && shards_find(s, full, &other))
+		rc = err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" is there a second time, as \"%s\"", in->path,
+				      e->name, full),
+			      "save the model again, into an empty folder");
 	free(full);
 	if (!is_known && m->config.tied && !strcmp(e->name, "lm_head.weight"))
 		rc = check_tied_head(m, s, in, e);
 	else if (!is_known && !is_buffer(m, e->name))
-		rc = err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model", in->path, e->name,
-			     m->config.architecture);
+		rc = err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" is not part of a %s model of %d layers", in->path,
+				      e->name, m->config.architecture, m->config.layers),
+			      ONE_MODEL);
 	return rc;
 }
 
@@ -289,29 +307,63 @@ static int read_member(json_t **out, const char *dir, const char *name)
 	return rc;
 }
 
+#define NAME_EOS "name the ids that end a text, or null"
+
 /* Generation ends at any of the ids of generation_config.json, or of config.json where that has none. */
-static int read_eos(struct model *m)
+static int read_eos(struct model *m, const char *dir)
 {
 	const json_t *v = json_object_get(m->generation, "eos_token_id");
+	const char *name = v && !json_is_null(v) ? "generation_config.json" : "config.json";
 	size_t n;
 
 	if (!v || json_is_null(v))
 		v = json_object_get(m->source, "eos_token_id");
+	if (v && !json_is_null(v) && !json_is_integer(v) && !json_is_array(v))
+		return err_hint(
+			err_set(ERR_INPUT, "%s/%s: eos_token_id: expected a token id or a list of them", dir, name),
+			NAME_EOS);
 	n = json_is_array(v) ? json_array_size(v) : 0;
 	if (n > ARRAY_LEN(m->eos))
-		return err_set(ERR_INPUT, "eos_token_id: more than %zu ids", ARRAY_LEN(m->eos));
+		return err_hint(
+			err_set(ERR_INPUT, "%s/%s: eos_token_id: more than %zu ids", dir, name, ARRAY_LEN(m->eos)),
+			NAME_EOS);
 	if (json_is_integer(v) || n)
 		m->n_eos = 0;
 	for (size_t i = 0; i < (n ? n : json_is_integer(v)); i++) {
 		const json_t *id = n ? json_array_get(v, i) : v;
 		if (!json_is_integer(id) || json_integer_value(id) < 0 ||
 		    json_integer_value(id) >= m->config.vocab_size)
-			return err_set(ERR_INPUT, "eos_token_id: not an id of the vocabulary");
+			return err_hint(err_set(ERR_INPUT, "%s/%s: eos_token_id: not an id of the vocabulary of %d",
+						dir, name, m->config.vocab_size),
+					NAME_EOS);
 		m->eos[m->n_eos++] = (int32_t)json_integer_value(id);
 	}
 	if (m->config.eos_id < 0 && m->n_eos)
 		m->config.eos_id = m->eos[0];
 	return 0;
+}
+
+static int read_generation(struct model *m, const char *dir)
+{
+	int rc = read_member(&m->generation, dir, "generation_config.json");
+
+	if (rc && rc != ERR_NOTFOUND)
+		return rc;
+	if (!rc && !json_is_object(m->generation))
+		return err_hint(err_set(ERR_INPUT, "%s/generation_config.json: expected an object", dir),
+				"the file may as well be left out");
+	return read_eos(m, dir);
+}
+
+static int no_config(const char *dir)
+{
+	char *adapter = path_join(dir, "adapter_config.json");
+	bool is_adapter = fs_exists(adapter);
+	int rc = err_set(ERR_INPUT, "%s: no config.json", dir);
+
+	free(adapter);
+	return err_hint(rc, is_adapter ? "this is an adapter: name its base as the model, and it as finetune.adapter"
+				       : "name a Hugging Face folder");
 }
 
 static int read_config(struct model_config *config, json_t **source, const char *dir)
@@ -320,7 +372,7 @@ static int read_config(struct model_config *config, json_t **source, const char 
 	int rc = read_member(source, dir, "config.json");
 
 	if (rc == ERR_NOTFOUND)
-		rc = err_hint(err_set(ERR_INPUT, "%s: no config.json", dir), "name a Hugging Face folder");
+		rc = no_config(dir);
 	if (!rc)
 		rc = model_config_parse(config, *source, name);
 	free(name);
@@ -352,13 +404,8 @@ int model_open_folder(struct model **out, struct shards *shards, const char *dir
 	}
 	if (!rc)
 		rc = check_unknown(m, shards);
-	if (!rc) {
-		rc = read_member(&m->generation, dir, "generation_config.json");
-		if (rc == ERR_NOTFOUND)
-			rc = 0;
-	}
 	if (!rc)
-		rc = read_eos(m) ? err_context(ERR_INPUT, "%s", dir) : 0;
+		rc = read_generation(m, dir);
 	json_decref(source);
 	if (rc)
 		model_free(m);

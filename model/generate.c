@@ -81,8 +81,9 @@ static int check_requests(const struct job *j)
 		if (r->n < 1)
 			return err_set(ERR_INPUT, "prompt %zu has no token", i);
 		if (r->max_tokens < 0 || r->max_tokens >= j->m->config.context)
-			return err_set(ERR_INPUT, "prompt %zu: max_tokens %d is outside 0..%d, what the model takes", i,
-				       r->max_tokens, j->m->config.context - 1);
+			return err_hint(err_set(ERR_INPUT, "prompt %zu: max_tokens %d is outside 0..%d, what the model takes",
+						i, r->max_tokens, j->m->config.context - 1),
+					"lower max_gen_toks of the task, or --max-tokens");
 		if (!(r->temperature >= 0) || !isfinite(r->temperature))
 			return err_set(ERR_INPUT, "prompt %zu: temperature %g is not 0 or above", i, r->temperature);
 		if (r->top_k < 0 || !(r->top_p >= 0 && r->top_p <= 1))

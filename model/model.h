@@ -84,6 +84,8 @@ struct model_config {          /* the members of config.json that the arithmetic
 int model_config_parse(struct model_config *out, const json_t *config, const char *name);
 uint64_t model_config_params(const struct model_config *c);
 int model_folder_config(struct model_config *out, const char *dir); /* its config.json, parsed */
+/* ERR_INPUT if the tokenizer has ids that the vocabulary has not: it belongs to another model. name is for the error. */
+int model_config_check_tokenizer(const struct model_config *c, const struct tokenizer *tok, const char *name);
 
 struct model;
 struct model_load {

@@ -6,10 +6,13 @@
  * than none. Everything is bounded, since the file may come from a stranger's commit. */
 #include "base/base.h"
 
+#include <float.h>
+
 #include "kernels/vmath.h"
 #include "model/model_int.h"
 
 #define MAX_PARAMS ((uint64_t)1 << 40)
+#define MAX_HEAD_DIM 1024
 
 static int wrong_type(const char *name, const char *key, const char *want)
 {
@@ -153,7 +156,9 @@ static int check_fixed(const json_t *c, const char *name)
 		int rc = err_set(ERR_INPUT, "%s: %s: %s is not supported for a %s model (only %s)", name, fixed[i].key,
 				 buf_str(&text), json_get_text(c, "model_type", "llama"), fixed[i].harmless);
 		buf_release(&text);
-		return rc;
+		return !strcmp(fixed[i].key, "quantization_config")
+			       ? err_hint(rc, "save it in half precision: model.dequantize().save_pretrained(dir)")
+			       : rc;
 	}
 	return 0;
 }
@@ -206,17 +211,24 @@ static int read_yarn(struct model_config *m, const json_t *r, const char *name)
 static int read_scaling(struct model_config *m, const json_t *c, const json_t *r, const char *name, const char *key)
 {
 	static const char *const kinds[] = { "default", "linear", "llama3", "yarn" };
-	const char *type = json_get_text(r, "rope_type", json_get_text(r, "type", "default"));
+	const json_t *given = json_object_get(r, "rope_type");
 	struct model_rope *o = &m->rope;
 	size_t kind = 0;
 	int rc, original = m->context;
 
+	if (!given)
+		given = json_object_get(r, "type");
+	if (given && !json_is_string(given))
+		return wrong_type(name, "rope_type", "a name");
+	const char *type = given ? json_string_value(given) : "default";
 	while (kind < ARRAY_LEN(kinds) && strcmp(type, kinds[kind]) != 0)
 		kind++;
 	if (kind == ARRAY_LEN(kinds))
-		return err_set(ERR_INPUT,
-			       "%s: %s: rope_type \"%s\" is not supported (only default, linear, llama3 and yarn)", name,
-			       key, type);
+		return err_hint(
+			err_set(ERR_INPUT,
+				"%s: %s: rope_type \"%s\" is not supported (only default, linear, llama3 and yarn)", name,
+				key, type),
+			"dynamic does nothing below max_position_embeddings: without it, the model is the same up to there");
 	o->kind = (enum model_rope_kind)kind;
 	if (kind == MODEL_ROPE_DEFAULT)
 		return 0;
@@ -232,6 +244,19 @@ static int read_scaling(struct model_config *m, const json_t *c, const json_t *r
 	if (!rc && kind == MODEL_ROPE_YARN)
 		rc = read_yarn(m, r, name);
 	return rc;
+}
+
+/* Numbers that are each within bounds may still make no frequency together: yarn divides by the logarithm of theta. */
+static int check_frequencies(const struct model_config *m, const char *name, const char *key)
+{
+	float by[MAX_HEAD_DIM / 2];
+
+	transformer_rope_divisors(m, by);
+	for (int i = 0; i < m->head_dim / 2; i++)
+		if (!(by[i] > 0 && by[i] <= FLT_MAX))
+			return err_set(ERR_INPUT, "%s: %s: with rope_theta %g, frequency %d of %d is no finite number",
+				       name, key, (double)m->rope_theta, i, m->head_dim / 2);
+	return 0;
 }
 
 /* rope_scaling, if it is there, replaces rope_parameters; a theta inside wins over the one at the top. */
@@ -262,9 +287,9 @@ static int read_rope(struct model_config *m, const json_t *c, const char *name)
 		if (!rc)
 			rc = read_scaling(m, c, r, name, key);
 	}
-	if (!rc && !(m->rope_theta > 0))
-		rc = err_set(ERR_INPUT, "%s: rope_theta must be above 0", name);
-	return rc;
+	if (!rc && !(m->rope_theta >= 1))
+		rc = err_set(ERR_INPUT, "%s: rope_theta: %g is below 1", name, (double)m->rope_theta);
+	return rc || m->rope.kind == MODEL_ROPE_DEFAULT ? rc : check_frequencies(m, name, key);
 }
 
 /* ---- sliding windows --------------------------------------------------------------------------------------------- */
@@ -343,7 +368,10 @@ static int read_sizes(struct model_config *m, const json_t *c, const char *name,
 	dim = d->head_dim ? d->head_dim : m->hidden_size / m->heads;
 	m->head_dim = dim;
 	if (k == &usual)
-		rc = read_int(c, name, "head_dim", dim, 2, 1024, &m->head_dim);
+		rc = read_int(c, name, "head_dim", dim, 2, MAX_HEAD_DIM, &m->head_dim);
+	else if (dim < 2 || dim > MAX_HEAD_DIM)
+		rc = err_set(ERR_INPUT, "%s: %s %d and %s %d make heads of %d, which is outside 2..%d", name,
+			     k->hidden_size, m->hidden_size, k->heads, m->heads, dim, MAX_HEAD_DIM);
 	if (rc)
 		return rc;
 	if (m->heads % m->kv_heads)
@@ -354,7 +382,7 @@ static int read_sizes(struct model_config *m, const json_t *c, const char *name,
 		return err_set(ERR_INPUT, "%s: %s %d is not a multiple of %s %d", name, k->hidden_size, m->hidden_size,
 			       k->heads, m->heads);
 	if (m->head_dim % 2)
-		return err_set(ERR_INPUT, "%s: head_dim %d is odd; rotary positions need pairs", name, m->head_dim);
+		return err_set(ERR_INPUT, "%s: head_dim %d is odd; only even ones are built", name, m->head_dim);
 	return 0;
 }
 
@@ -383,9 +411,8 @@ static int unknown_family(const char *name, const char *type)
 	return err_hint(rc, "a family is one row of model/arch.c, if its layers make no new choice");
 }
 
-int model_config_parse(struct model_config *out, const json_t *config, const char *name)
+static int read_all(struct model_config *m, const json_t *config, const char *name)
 {
-	struct model_config m = { .bos_id = -1, .eos_id = -1 };
 	const char *type = json_get_text(config, "model_type", NULL);
 	int rc;
 
@@ -397,31 +424,56 @@ int model_config_parse(struct model_config *out, const json_t *config, const cha
 	const struct keys *k = !strcmp(type, "gpt2") ? &of_gpt2 : &usual;
 	if (!d || !arch_find(type))
 		return unknown_family(name, type);
-	snprintf(m.architecture, sizeof(m.architecture), "%s", type);
+	snprintf(m->architecture, sizeof(m->architecture), "%s", type);
 	rc = check_fixed(config, name);
 	if (!rc)
-		rc = read_sizes(&m, config, name, d, k);
+		rc = read_sizes(m, config, name, d, k);
 	if (!rc)
-		rc = read_real(config, name, k->eps, k == &usual ? 1e-6 : 1e-5, 1, &m.norm_eps);
+		rc = read_real(config, name, k->eps, k == &usual ? 1e-6 : 1e-5, 1, &m->norm_eps);
 	if (!rc)
-		rc = read_real(config, name, "initializer_range", 0.02, 100, &m.init_range);
+		rc = read_real(config, name, "initializer_range", 0.02, 100, &m->init_range);
 	if (!rc)
-		rc = read_rope(&m, config, name);
+		rc = read_rope(m, config, name);
 	if (!rc)
-		rc = read_window(&m, config, name, d);
+		rc = read_window(m, config, name, d);
 	if (!rc)
-		rc = read_biases(&m, config, name);
-	if (!rc && model_config_params(&m) > MAX_PARAMS)
+		rc = read_biases(m, config, name);
+	if (!rc && model_config_params(m) > MAX_PARAMS)
 		rc = err_set(ERR_INPUT, "%s: the sizes make more than 2^40 parameters", name);
 	if (!rc)
-		rc = read_flag(config, name, "tie_word_embeddings", d->tied, &m.tied);
+		rc = read_flag(config, name, "tie_word_embeddings", d->tied, &m->tied);
 	if (!rc)
-		rc = read_id(config, name, "bos_token_id", d->bos, m.vocab_size, &m.bos_id);
+		rc = read_id(config, name, "bos_token_id", d->bos, m->vocab_size, &m->bos_id);
 	if (!rc)
-		rc = read_id(config, name, "eos_token_id", d->eos, m.vocab_size, &m.eos_id);
+		rc = read_id(config, name, "eos_token_id", d->eos, m->vocab_size, &m->eos_id);
+	return rc;
+}
+
+int model_config_parse(struct model_config *out, const json_t *config, const char *name)
+{
+	struct model_config m = { .bos_id = -1, .eos_id = -1 };
+	int rc = read_all(&m, config, name);
+
 	if (!rc)
 		*out = m;
+	else if (!err_fix())
+		err_hint(rc, "config.json must be as transformers saved it with these weights, of a model whose arithmetic "
+			     "is built");
 	return rc;
+}
+
+/* More rows than ids are usual (padding to a round number), fewer are a mistake. */
+int model_config_check_tokenizer(const struct model_config *c, const struct tokenizer *tok, const char *name)
+{
+	int n = tokenizer_size(tok);
+
+	if (n <= c->vocab_size)
+		return 0;
+	const char *last = tokenizer_text(tok, n - 1);
+	return err_hint(err_set(ERR_INPUT, "%s: the tokenizer has %d ids (the last: \"%s\"), the model's vocabulary %d",
+				name, n, last ? last : "", c->vocab_size),
+			"take tokenizer.json and config.json of one and the same model, or add rows: "
+			"model.resize_token_embeddings(len(tokenizer))");
 }
 
 uint64_t model_config_params(const struct model_config *c)

@@ -93,13 +93,16 @@ struct shards {
 	struct safetensors *files;
 	size_t n;
 	struct map names; /* of all tensors */
+	json_t *index;    /* model.safetensors.index.json; NULL without one */
 };
 struct model;
 int shards_open(struct shards *s, const char *dir); /* ERR_INPUT; release it either way */
 void shards_release(struct shards *s);              /* one that is all zero, too */
 /* The tensor of that name, in *in; NULL: none. */
 const struct safetensors_entry *shards_find(const struct shards *s, const char *name, const struct safetensors **in);
-/* The same; the family's prefix may be absent from the file's names. */
+/* The file that the index says a tensor is in, whether it is or not; NULL: it does not say. Borrowed. */
+const char *shards_indexed(const struct shards *s, const char *name);
+/* As shards_find; the family's prefix may be absent from the file's names. */
 const struct safetensors_entry *shards_tensor(const struct model *m, const struct shards *s, const char *name,
 					      const struct safetensors **in);
 #define SHARDS_LIMIT UINT64_C(5000000000) /* bytes of a file */

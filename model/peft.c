@@ -19,6 +19,7 @@
 #include "model/model_int.h"
 
 #define PREFIX "base_model.model."
+#define ONE_ADAPTER "take adapter_config.json and the weights of one and the same adapter, as PEFT saved them"
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -132,7 +133,7 @@ int model_save_adapter(const struct model *m, const char *dir, const char *base)
 
 /* ---- reading: the configuration -------------------------------------------------------------------------------------- */
 
-enum { MOST_PATTERNS = 4096, MOST_RANK = 65536 };
+enum { MOST_PATTERNS = 4096, MOST_PATTERN_BYTES = 16 << 20, MOST_RANK = 65536 };
 
 struct pattern { /* of rank_pattern or alpha_pattern: a regular expression of modules, and their value */
 	pcre2_code *code;
@@ -140,7 +141,7 @@ struct pattern { /* of rank_pattern or alpha_pattern: a regular expression of mo
 };
 struct patterns {
 	struct pattern *items;
-	size_t n;
+	size_t n, bytes; /* bytes: of all that is compiled */
 };
 struct peft {
 	char *dir;
@@ -234,11 +235,14 @@ static int check_config(const struct peft *p)
 	const char *type = json_get_text(p->config, "peft_type", "");
 	const json_t *r = json_object_get(p->config, "r"), *alpha = json_object_get(p->config, "lora_alpha");
 	double number;
+	const json_t *rslora = json_object_get(p->config, "use_rslora");
 	int rc = 0;
 
 	if (strcmp(type, "LORA") != 0)
 		return err_set(ERR_INPUT, "%s/adapter_config.json: peft_type \"%s\" is not supported (only LORA)",
 			       p->dir, type);
+	if (rslora && !json_is_null(rslora) && !json_is_boolean(rslora))
+		return err_set(ERR_INPUT, "%s/adapter_config.json: use_rslora: expected true or false", p->dir);
 	rc = check_keys(p);
 	if (!rc)
 		rc = check_init(p);
@@ -285,34 +289,48 @@ static int read_patterns(const struct peft *p, const char *list, struct patterns
 		rc = read_pattern(p, list, key, v, &out->items[out->n]);
 		if (rc)
 			break;
-		out->n++;
+		size_t bytes = 0;
+		pcre2_pattern_info(out->items[out->n++].code, PCRE2_INFO_SIZE, &bytes);
+		out->bytes += bytes;
+		if (out->bytes > MOST_PATTERN_BYTES)
+			return err_set(ERR_INPUT, "%s/adapter_config.json: %s: the patterns take more than %d MB",
+				       p->dir, list, MOST_PATTERN_BYTES >> 20);
 	}
 	return rc;
 }
 
-static bool matches(const struct pattern *x, const char *module, size_t len)
+/* 1, 0, or what PCRE2 says where it gives up: whether that is a match, nobody knows. */
+static int matches(const struct pattern *x, const char *module, size_t len)
 {
 	pcre2_match_context *limits = pcre2_match_context_create(NULL);
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-	int n = -1;
+	int n = PCRE2_ERROR_NOMEMORY;
 
 	if (limits && data) {
-		pcre2_set_match_limit(limits, 100000); /* what gives up does not match */
+		pcre2_set_match_limit(limits, 20000); /* PEFT's own patterns take some hundred */
 		pcre2_set_heap_limit(limits, 1024);
 		n = pcre2_match(x->code, (PCRE2_SPTR)module, len, 0, 0, data, limits);
 	}
 	pcre2_match_data_free(data);
 	pcre2_match_context_free(limits);
-	return n >= 0;
+	return n >= 0 ? 1 : n == PCRE2_ERROR_NOMATCH ? 0 : n;
 }
 
-/* The first pattern that matches counts. */
-static double value_of(const struct patterns *l, const struct tensor *t, double otherwise)
+/* The value of the first pattern that matches; *out stays where there is none. */
+static int read_value(const struct peft *p, const char *list, const struct patterns *l, const struct tensor *t,
+		      double *out)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (matches(&l->items[i], t->name, strlen(t->name) - strlen(".weight")))
-			return l->items[i].value;
-	return otherwise;
+	int is = 0;
+
+	for (size_t i = 0; i < l->n && !is; i++) {
+		is = matches(&l->items[i], t->name, strlen(t->name) - strlen(".weight"));
+		if (is < 0)
+			return err_set(ERR_INPUT, "%s/adapter_config.json: %s: pattern %zu takes too long on \"%s\"",
+				       p->dir, list, i + 1, t->name);
+		if (is)
+			*out = l->items[i].value;
+	}
+	return 0;
 }
 
 static void patterns_release(struct patterns *l)
@@ -332,10 +350,10 @@ static int open_weights(struct peft *p)
 
 	if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_INPUT, "%s: no adapter_model.safetensors", p->dir);
-		if (fs_exists(pickle))
-			err_hint(rc,
-				 "adapter_model.bin is a pickle, a program that runs when it is read: save the adapter "
-				 "as safetensors where you trust it");
+		err_hint(rc, fs_exists(pickle)
+				     ? "adapter_model.bin is a pickle, a program that runs when it is read: save "
+				       "the adapter as safetensors where you trust it"
+				     : "fetch the missing file");
 	}
 	if (!rc)
 		p->used = mem_array(p->file.n + 1, sizeof(*p->used));
@@ -353,7 +371,8 @@ int peft_open(struct peft **out, const char *dir)
 	p->dir = mem_str(dir);
 	rc = json_read(&p->config, config, 1 << 20);
 	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_INPUT, "%s: no adapter_config.json", dir);
+		rc = err_hint(err_set(ERR_INPUT, "%s: no adapter_config.json", dir),
+			      "name a folder that PEFT's save_pretrained() has made");
 	if (!rc)
 		rc = check_config(p);
 	if (!rc)
@@ -425,8 +444,9 @@ static const struct safetensors_entry *take(struct peft *p, const struct tensor 
 
 static int bad_shape(const struct peft *p, const struct safetensors_entry *e, const struct tensor *t)
 {
-	return err_set(ERR_INPUT, "%s: tensor \"%s\" does not fit \"%s\" of %d x %d", p->file.path, e->name, t->name,
-		       t->rows, t->cols);
+	return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" does not fit \"%s\" of %d x %d", p->file.path, e->name,
+				t->name, t->rows, t->cols),
+			"is it the adapter of another base?");
 }
 
 /* The tensor as the folder of the base stores it, in the place of the base's. */
@@ -471,12 +491,16 @@ static void add_product(float *rows, const float *a, const float *b, float scale
 
 static int check_rank(const struct peft *p, const struct tensor *t, const struct safetensors_entry *e, uint64_t rank)
 {
-	double want = value_of(&p->ranks, t, json_get_real(p->config, "r", 8));
+	double want = json_get_real(p->config, "r", 8);
+	int rc = read_value(p, "rank_pattern", &p->ranks, t, &want);
 
+	if (rc)
+		return rc;
 	if (rank >= 1 && rank <= MOST_RANK && !((double)rank < want) && !((double)rank > want))
 		return 0;
-	return err_set(ERR_INPUT, "%s: tensor \"%s\" has rank %llu, but adapter_config.json makes it %g", p->file.path,
-		       e->name, (unsigned long long)rank, want);
+	return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" has rank %llu, but adapter_config.json makes it %g",
+				p->file.path, e->name, (unsigned long long)rank, want),
+			ONE_ADAPTER);
 }
 
 /* Both factors as a[r,K] and b[N,r]; those of embeddings are stored the other way round: rows are inputs there. */
@@ -501,11 +525,13 @@ static int add_factors(const struct peft *p, const struct tensor *t, const struc
 
 	if (ea->n_dims != 2 || eb->n_dims != 2 || ea->dims[1] != in || eb->dims[0] != out || ea->dims[0] != eb->dims[1])
 		return bad_shape(p, ea, t);
+	double alpha = json_get_real(p->config, "lora_alpha", 8);
 	int rc = check_rank(p, t, ea, ea->dims[0]);
+	if (!rc)
+		rc = read_value(p, "alpha_pattern", &p->alphas, t, &alpha);
 	if (rc)
 		return rc;
 	size_t r = (size_t)ea->dims[0], K = (size_t)t->cols, N = (size_t)t->rows;
-	double alpha = value_of(&p->alphas, t, json_get_real(p->config, "lora_alpha", 8));
 	double by = json_get_flag(p->config, "use_rslora", false) ? __builtin_sqrt((double)r) : (double)r;
 	float *a = mem_try_aligned(mem_mul(2 * r * (K + N), sizeof(float)));
 	if (!a)
@@ -537,7 +563,9 @@ int peft_merge(struct peft *p, const struct model *m, const struct tensor *t, fl
 		return refuse_tied(p, t);
 	if ((plain && wrapped) || (turned && (a || b || t->role != ROLE_EMBED)) || !a != !b || !ea != !eb ||
 	    (a && t->n_dims != 2))
-		return err_set(ERR_INPUT, "%s: the tensors for \"%s\" do not belong together", p->file.path, t->name);
+		return err_hint(
+			err_set(ERR_INPUT, "%s: the tensors for \"%s\" do not belong together", p->file.path, t->name),
+			ONE_ADAPTER);
 	if (plain || wrapped)
 		rc = replace(p, plain ? plain : wrapped, t, rows);
 	if (!rc && (a || ea))

@@ -14,7 +14,8 @@
 
 #include "model/model_int.h"
 
-#define MAX_HEADER 100000000u /* the reference reader's own limit */
+/* The reference reader takes 100 MB, which as a tree of JSON is gigabytes; a tensor's entry is about 100 bytes. */
+#define MAX_HEADER ((size_t)16 << 20)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -160,9 +161,9 @@ static int read_entries(struct safetensors *s, uint64_t data_at)
 		} else if (!json_is_object(v)) {
 			rc = bad(s, name, "expected an object");
 		} else {
-			rc = read_entry(s, &s->entries[s->n], name, v, data_len);
-			s->entries[s->n].data = s->map.data + data_at + s->entries[s->n].begin;
-			s->n++;
+			struct safetensors_entry *e = &s->entries[s->n++];
+			rc = read_entry(s, e, name, v, data_len);
+			e->data = rc ? NULL : s->map.data + data_at + e->begin;
 		}
 		if (rc)
 			return rc;
@@ -171,6 +172,30 @@ static int read_entries(struct safetensors *s, uint64_t data_at)
 	for (size_t i = 0; i < s->n; i++)
 		map_put(&s->by_name, s->entries[i].name, strlen(s->entries[i].name), (int64_t)i);
 	return check_tiling(s, data_len);
+}
+
+/* Of what comes under the name of a safetensors file and is none: its first bytes, what it is, and the way out. */
+static const struct {
+	const char *begin, *what, *fix;
+} others[] = {
+	{ "version https://git-lfs", "a pointer of git-lfs, not the file", "git lfs pull" },
+	{ "PK\3\4", "a pickle, a program that runs when it is read",
+	  "save the model as safetensors where you trust it: model.save_pretrained(dir)" },
+	{ "\x80\2", "a pickle, a program that runs when it is read",
+	  "save the model as safetensors where you trust it: model.save_pretrained(dir)" },
+	{ "GGUF", "a GGUF file", "take the Hugging Face folder that it was made from" },
+};
+
+static int no_header(const struct safetensors *s, uint64_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		size_t n = strlen(others[i].begin);
+		if (s->map.len >= n && !memcmp(s->map.data, others[i].begin, n))
+			return err_hint(err_set(ERR_INPUT, "%s is %s", s->path, others[i].what), "%s", others[i].fix);
+	}
+	return err_set(ERR_INPUT,
+		       "%s: a header of %llu bytes, at most %zu are read: no safetensors file, or a damaged one",
+		       s->path, (unsigned long long)len, MAX_HEADER);
 }
 
 static int read_header(struct safetensors *s)
@@ -183,8 +208,7 @@ static int read_header(struct safetensors *s)
 	for (int i = 7; i >= 0; i--)
 		len = len << 8 | s->map.data[i];
 	if (len > MAX_HEADER)
-		return err_set(ERR_INPUT, "%s: a header of %llu bytes: no safetensors file, or a damaged one", s->path,
-			       (unsigned long long)len);
+		return no_header(s, len);
 	if (len > s->map.len - 8)
 		return err_set(ERR_INPUT, "%s: the header ends behind the file: it is cut short", s->path);
 	if (len < 2 || s->map.data[8] != '{')
@@ -212,7 +236,8 @@ int safetensors_open(struct safetensors *out, const char *path)
 	}
 	rc = read_header(&s);
 	if (rc) {
-		err_hint(rc, "fetch or save the file again");
+		if (!err_fix())
+			err_hint(rc, "fetch or save the file again");
 		safetensors_close(&s);
 		return rc;
 	}

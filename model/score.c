@@ -224,11 +224,12 @@ static void want(struct job *j, int row, int pos)
 /* How many of the next n rows have room for all that is wanted at them. */
 static int rows_with_targets(const struct job *j, int n)
 {
-	const struct prefix_use *u = &j->tree.uses[j->use], *end = &j->tree.uses[j->tree.n_uses];
+	const struct prefix_tree *t = &j->tree;
+	size_t use = j->use;
 	int room = j->pass.size.targets - j->pass.n_targets;
 
 	for (int i = 0; i < n; i++) {
-		for (room--; u < end && u->owner == j->k && u->pos == j->at + i; u++)
+		for (room--; use < t->n_uses && t->uses[use].owner == j->k && t->uses[use].pos == j->at + i; use++)
 			room--;
 		if (room < 0)
 			return i;
@@ -380,7 +381,9 @@ static int add_request(struct text_job *j, const int32_t *ids, size_t n, size_t 
 		n = most;
 	}
 	if (n_scored >= n)
-		return err_set(ERR_INPUT, "the continuation has %zu tokens, the model takes %zu", n_scored, most - 1);
+		return err_hint(err_set(ERR_INPUT, "the continuation has %zu tokens, the model takes %zu", n_scored,
+					most - 1),
+				"shorten it, or score it as a whole text, which goes window by window");
 	MEM_GROW(j->reqs, j->n, j->cap);
 	j->reqs[j->n++] = (struct score_request){ mem_copy(ids, n * sizeof(*ids)), (int)n, (int)n_scored };
 	return 0;

@@ -15,7 +15,7 @@
 
 #define SINGLE "model.safetensors"
 #define INDEX "model.safetensors.index.json"
-#define MAX_JSON ((size_t)64 << 20)
+#define MAX_INDEX ((size_t)16 << 20)
 #define MAX_FILES 4096
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -26,6 +26,7 @@ void shards_release(struct shards *s)
 		safetensors_close(&s->files[i]);
 	free(s->files);
 	map_release(&s->names);
+	json_decref(s->index);
 	*s = (struct shards){ 0 };
 }
 
@@ -71,17 +72,17 @@ static int open_shard(struct shards *s, const char *dir, const char *name)
 
 static int open_index(struct shards *s, const char *dir, const char *path)
 {
-	json_t *index = NULL, *file;
 	const char *tensor;
 	struct map seen;
-	int rc = json_read(&index, path, MAX_JSON);
+	json_t *file;
+	int rc = json_read(&s->index, path, MAX_INDEX);
 
 	if (rc)
 		return rc;
 	map_init(&seen);
-	json_t *weights = json_object_get(index, "weight_map");
+	json_t *weights = json_object_get(s->index, "weight_map");
 	if (!json_object_size(weights))
-		rc = err_set(ERR_INPUT, "%s: weight_map is missing or empty", path);
+		rc = err_hint(err_set(ERR_INPUT, "%s: weight_map is missing or empty", path), "save the model again");
 	size_t most = json_object_size(weights);
 	s->files = mem_array(most < MAX_FILES ? most : MAX_FILES, sizeof(*s->files));
 	json_object_foreach(weights, tensor, file)
@@ -95,27 +96,44 @@ static int open_index(struct shards *s, const char *dir, const char *path)
 			break;
 	}
 	map_release(&seen);
-	json_decref(index);
 	return rc;
+}
+
+/* pytorch_model.bin, its shards, and what others call theirs; not optimizer.bin or training_args.bin. */
+static bool is_pickle(const char *name)
+{
+	static const char *const ends[] = { ".pt", ".pth", ".pkl", ".ckpt" };
+	bool is = !strncmp(name, "pytorch_model", 13) || (!strncmp(name, "model", 5) && path_has_suffix(name, ".bin"));
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		is = is || path_has_suffix(name, ends[i]);
+	return is;
+}
+
+static int find_pickle(const char *name, void *arg)
+{
+	char **found = arg;
+
+	if (!*found && is_pickle(name))
+		*found = mem_str(name);
+	return 0;
 }
 
 static int no_weights(const char *dir)
 {
-	static const char *const pickles[] = { "pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt" };
-	int rc = err_set(ERR_INPUT, "%s: no " SINGLE, dir);
+	char *pickle = NULL;
+	int rc = fs_list(dir, find_pickle, &pickle);
 
-	for (size_t i = 0; i < ARRAY_LEN(pickles); i++) {
-		char *path = path_join(dir, pickles[i]);
-		bool there = fs_exists(path);
-		free(path);
-		if (!there)
-			continue;
-		rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened",
-			     dir, pickles[i]);
-		return err_hint(rc, "save it as safetensors where you trust it: "
-				    "AutoModelForCausalLM.from_pretrained(dir).save_pretrained(dir)");
-	}
-	return err_hint(rc, "name a Hugging Face folder with config.json and " SINGLE);
+	if (rc)
+		return rc;
+	if (!pickle)
+		return err_hint(err_set(ERR_INPUT, "%s: no " SINGLE, dir),
+				"name a Hugging Face folder with config.json and " SINGLE);
+	rc = err_set(ERR_INPUT, "%s: %s is a pickle, a program that runs when it is read; it is not opened", dir,
+		     pickle);
+	free(pickle);
+	return err_hint(rc, "save it as safetensors where you trust it: "
+			    "AutoModelForCausalLM.from_pretrained(dir).save_pretrained(dir)");
 }
 
 int shards_open(struct shards *s, const char *dir)
@@ -149,6 +167,11 @@ const struct safetensors_entry *shards_find(const struct shards *s, const char *
 		return NULL;
 	*in = &s->files[(uint64_t)at >> 32];
 	return &(*in)->entries[at & 0xffffffff];
+}
+
+const char *shards_indexed(const struct shards *s, const char *name)
+{
+	return json_get_text(json_object_get(s->index, "weight_map"), name, NULL);
 }
 
 const struct safetensors_entry *shards_tensor(const struct model *m, const struct shards *s, const char *name,

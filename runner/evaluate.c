@@ -15,6 +15,7 @@
 
 int engine_open(struct engine *e, const char *dir, struct backend *be, int batch_tokens, const char *prompt)
 {
+	struct model_config config;
 	int rc;
 
 	memset(e, 0, sizeof(*e));
@@ -24,10 +25,11 @@ int engine_open(struct engine *e, const char *dir, struct backend *be, int batch
 	if (rc == 0)
 		rc = chat_open(&e->chat, dir);
 	if (rc == 0)
+		rc = model_folder_config(&config, dir);
+	if (rc == 0)
+		rc = model_config_check_tokenizer(&config, e->tokenizer, dir);
+	if (rc == 0)
 		rc = model_load(&e->model, dir, be, NULL);
-	if (rc == 0 && tokenizer_size(e->tokenizer) > model_config(e->model)->vocab_size)
-		rc = err_set(ERR_INPUT, "%s: the tokenizer has %d ids, the model's vocabulary %d", dir,
-			     tokenizer_size(e->tokenizer), model_config(e->model)->vocab_size);
 	if (rc)
 		engine_close(e);
 	return rc;
@@ -135,8 +137,9 @@ static int encode_prompt(const struct engine *e, const char *prompt, bool chat, 
 	if (rc)
 		return rc;
 	if (max_tokens >= context)
-		return err_set(ERR_INPUT, "%d tokens are to be generated and the context holds %d", max_tokens,
-			       context);
+		return err_hint(err_set(ERR_INPUT, "%d tokens are to be generated and the context holds %d", max_tokens,
+					context),
+				"lower max_gen_toks of the task, or --max-tokens: the prompt needs some room, too");
 	*skip = ids->n > (size_t)(context - max_tokens) ? ids->n - (size_t)(context - max_tokens)
 							: 0; /* from the left */
 	return 0;

@@ -141,7 +141,8 @@ static int export_adapter(struct run *run, const char *work, char **out)
 	return rc ? rc : tree_export(run->tree, path, *out);
 }
 
-static int load_base(struct run *run, const char *base, const char *work, struct model **model)
+static int load_base(struct run *run, const char *base, const char *work, const struct tokenizer *tok,
+		     struct model **model)
 {
 	struct model_config config;
 	char *adapter = NULL;
@@ -149,6 +150,8 @@ static int load_base(struct run *run, const char *base, const char *work, struct
 
 	if (rc == 0)
 		rc = model_folder_config(&config, base);
+	if (rc == 0)
+		rc = model_config_check_tokenizer(&config, tok, base);
 	if (rc == 0)
 		rc = model_load(
 			model, base, run->backend,
@@ -170,11 +173,7 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	if (rc == 0)
 		rc = tokenizer_load(tok, base);
 	if (rc == 0)
-		rc = load_base(run, base, work, model);
-	if (rc == 0 && tokenizer_size(*tok) > model_config(*model)->vocab_size)
-		rc = err_set(ERR_INPUT,
-			     "the tokenizer has %d ids, the model's vocabulary %d: they do not belong together",
-			     tokenizer_size(*tok), model_config(*model)->vocab_size);
+		rc = load_base(run, base, work, *tok, model);
 	if (rc == 0)
 		rc = fs_list(base, copy_side_file, dirs);
 	free(base);
@@ -228,7 +227,9 @@ static int load_data(struct run *run, const struct model *model, const struct to
 	int rc = chat_open(&chat, dir); /* for {"messages"} data */
 
 	if (rc == 0 && longest > context)
-		rc = err_set(ERR_INPUT, "finetune.max_length is %d, and the model's context %d", longest, context);
+		rc = err_hint(
+			err_set(ERR_INPUT, "finetune.max_length is %d, and the model's context %d", longest, context),
+			"max_position_embeddings (GPT-2: n_positions) in config.json is the context; lower max_length");
 	for (size_t i = 0; rc == 0 && i < run->n_data; i++)
 		rc = load_file(run, &run->data[i], run->data[i].validation ? held : data, tok, chat,
 			       model_config(model)->eos_id, longest, &cut);

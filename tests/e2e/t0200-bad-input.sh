@@ -94,8 +94,10 @@ truncate -s -100 models/m/model.safetensors
 bad "a truncated safetensors" 65 "model.safetensors"
 printf '\xff\xff\xff\xff\xff\xff\xff\x7f' | dd of=models/m/model.safetensors conv=notrunc 2>/dev/null
 bad "a safetensors whose header lies" 65 "model.safetensors"
+jq '.intermediate_size += 1' models/m/config.json >c && mv c models/m/config.json
+bad "a configuration that does not fit the weights" 65 "mlp." "config.json makes it"
 jq '.vocab_size = 200' models/m/config.json >c && mv c models/m/config.json
-bad "a configuration that does not fit the weights" 65 "embed_tokens"
+bad "a vocabulary that does not fit the tokenizer" 65 "the model's vocabulary 200" "resize_token_embeddings"
 jq '.model_type = "mamba"' models/m/config.json >c && mv c models/m/config.json
 bad "an unknown architecture" 65 "mamba"
 jq '.added_tokens += [{"id":5000,"content":"<x>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}]' \

@@ -220,6 +220,7 @@ static void refuse_load(const char *base, const char *adapter, const char *why)
 
 	assert_int_equal(backend_open(&be, "cpu", 1), 0);
 	assert_int_equal(model_load(&m, base, be, &(struct model_load){ .adapter = adapter }), ERR_INPUT);
+	assert_null(m);
 	if (!strstr(err_text(), why))
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
 	backend_close(be);
@@ -245,6 +246,9 @@ static void test_peft_open__what_is_not_built_is_refused(void **state)
 		{ "{\"alpha_pattern\":{\"q_(proj\":4}}", "no pattern of modules" },
 		{ "{\"alpha_pattern\":{\"q_proj\":\"4\"}}", "alpha_pattern" },
 		{ "{\"alpha_pattern\":[1]}", "expected an object" },
+		{ "{\"use_rslora\":1}", "use_rslora: expected true or false" },
+		{ "{\"alpha_pattern\":{\"(.*.*)*[!?]\":4}}", "alpha_pattern: pattern 1 takes too long on" },
+		{ "{\"rank_pattern\":{\"(.*.*)*[!?]\":4}}", "rank_pattern: pattern 1 takes too long on" },
 	};
 
 	(void)state;
@@ -253,6 +257,15 @@ static void test_peft_open__what_is_not_built_is_refused(void **state)
 		refuse_load(FAMILIES "smollm2", adapter, bad[i][1]);
 		free(adapter);
 	}
+	struct buf many = BUF_INIT(1 << 20);
+	buf_adds(&many, "{\"rank_pattern\":{");
+	for (int i = 0; i < 2000; i++)
+		buf_addf(&many, "%s\"(?:[ab]%d(?:cd|ef){700})\":2", i ? "," : "", i);
+	buf_adds(&many, "}}");
+	char *huge = changed_config(buf_str(&many));
+	refuse_load(FAMILIES "smollm2", huge, "rank_pattern: the patterns take more than 16 MB");
+	buf_release(&many);
+	free(huge);
 	char *fine = changed_config("{\"layers_to_transform\":[0],\"alpha_pattern\":{\"(a*)*b\":4},\"use_dora\":null,"
 				    "\"new_key\":[],\"init_lora_weights\":\"gaussian\",\"bias\":\"all\"}");
 	drop(load(FAMILIES "smollm2", fine, false));

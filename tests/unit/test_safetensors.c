@@ -55,6 +55,7 @@ static void refuse(const char *header, size_t data, const char *why)
 	assert_int_equal(rc, ERR_INPUT);
 	if (!strstr(err_text(), why))
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
+	assert_non_null(err_fix());
 }
 
 #define T(name, dtype, shape, a, b)                                                                                    \
@@ -146,6 +147,86 @@ static void test_safetensors_open__lies_are_refused(void **state)
 	assert_int_equal(try_bytes("{}", 200000000, 0, &s), ERR_INPUT);
 }
 
+static void test_safetensors_open__numbers_that_overflow_are_refused(void **state)
+{
+	static const char *const offsets[] = { "0,1152921504606846976",
+					       "1152921504606846976,1152921504606846976",
+					       "9223372036854775807,9223372036854775807",
+					       "4,4",
+					       "0,9223372036854775808",
+					       "-4,0",
+					       "0,4.0",
+					       "0,\"4\"",
+					       "0,4,8",
+					       "0,1e1" };
+	static const char *const shapes[] = { "1152921504606846976",
+					      "1152921504606846976,16",
+					      "9223372036854775807",
+					      "2147483648,2147483648,4",
+					      "1,-1",
+					      "true",
+					      "[1]",
+					      "18446744073709551616" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(offsets); i++) {
+		char *h = mem_printf("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%s]}}", offsets[i]);
+		refuse(h, 4, "safetensors");
+		free(h);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		char *h = mem_printf("{\"a\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[0,4]}}", shapes[i]);
+		refuse(h, 4, "safetensors");
+		free(h);
+	}
+}
+
+static void test_safetensors_open__headers_that_are_no_plain_json_are_refused(void **state)
+{
+	struct buf deep = BUF_INIT(1 << 20);
+
+	(void)state;
+	buf_adds(&deep, "{\"a\":");
+	for (int i = 0; i < 100000; i++)
+		buf_addc(&deep, '[');
+	refuse(buf_str(&deep), 0, "not JSON");
+	buf_release(&deep);
+	refuse("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "uplicate");
+	refuse("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "uplicate");
+	refuse("{\"__metadata__\":[]}", 0, "__metadata__ must be an object");
+	refuse("{\"\xff\":{}}", 0, "not JSON");
+	refuse("{\"a\\u0000b\":{}}", 0, "not JSON");
+	refuse("{} x", 0, "not JSON");
+	refuse("{}{}", 0, "not JSON");
+}
+
+static void refuse_bytes(const char *bytes, size_t n, const char *why, const char *fix)
+{
+	struct safetensors s = { 0 };
+	char *path = path_join(dir, "other.safetensors");
+
+	assert_int_equal(fs_write(path, bytes, n), 0);
+	assert_int_equal(safetensors_open(&s, path), ERR_INPUT);
+	if (!strstr(err_text(), why) || !err_fix() || !strstr(err_fix(), fix))
+		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
+	free(path);
+}
+
+static void test_safetensors_open__another_kind_of_file_is_called_by_its_name(void **state)
+{
+	static const char lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
+	static const char zip[] = "PK\3\4\0\0\0\0\10\10\0\0archive/data.pkl";
+
+	(void)state;
+	refuse_bytes(lfs, sizeof(lfs) - 1, "git-lfs", "git lfs pull");
+	refuse_bytes(zip, sizeof(zip) - 1, "pickle", "save_pretrained");
+	refuse_bytes("\x80\2}q\0(X\6", 8, "pickle", "save_pretrained");
+	refuse_bytes("GGUF\3\0\0\0\1\0\0\0", 12, "GGUF", "Hugging Face");
+	refuse_bytes("\1\0\0\1\0\0\0\0{}", 10, "16777217 bytes, at most 16777216", "again");
+	refuse_bytes("\0\0\0\1\0\0\0\0{}", 10, "cut short", "again");
+	refuse_bytes("", 0, "too few", "again");
+}
+
 static void test_safetensors_open__every_truncation_is_refused(void **state)
 {
 	struct buf whole = BUF_INIT(1 << 20);
@@ -206,6 +287,9 @@ int main(void)
 		cmocka_unit_test(test_safetensors_open__reads_three_types_unaligned),
 		cmocka_unit_test(test_safetensors_floats__half_precision),
 		cmocka_unit_test(test_safetensors_open__lies_are_refused),
+		cmocka_unit_test(test_safetensors_open__numbers_that_overflow_are_refused),
+		cmocka_unit_test(test_safetensors_open__headers_that_are_no_plain_json_are_refused),
+		cmocka_unit_test(test_safetensors_open__another_kind_of_file_is_called_by_its_name),
 		cmocka_unit_test(test_safetensors_open__every_truncation_is_refused),
 		cmocka_unit_test(test_safetensors_write__reference_order_and_padding),
 	};

@@ -429,6 +429,7 @@ static void refuse_config(const char *text, const char *why)
 	assert_int_equal(parse(text, &c), ERR_INPUT);
 	if (!strstr(err_text(), why))
 		fail_msg("\"%s\" does not say \"%s\"", err_text(), why);
+	assert_non_null(err_fix());
 }
 
 static void test_model_config_parse__defaults_and_ropes(void **state)
@@ -497,6 +498,18 @@ static void test_model_config_parse__refuses_by_name(void **state)
 		      "2^40");
 	refuse_config("{" OK ",\"rms_norm_eps\":\"x\"}", "rms_norm_eps");
 	refuse_config("{" OK ",\"rope_theta\":0}", "rope_theta");
+	refuse_config("{" OK ",\"rope_scaling\":{\"rope_type\":7,\"factor\":4}}", "rope_type: expected a name");
+	refuse_config("{" OK ",\"rope_scaling\":{\"type\":null,\"factor\":4}}", "rope_type: expected a name");
+	refuse_config("{" OK ",\"rope_theta\":0.5}", "rope_theta: 0.5 is below 1");
+	refuse_config("{" OK ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":1e-41}}", "is no finite number");
+	refuse_config("{" OK ",\"rope_theta\":1,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}}",
+		      "rope_scaling: with rope_theta 1, frequency 0 of 2 is no finite number");
+	refuse_config("{" OK ",\"rope_parameters\":{\"type\":\"yarn\",\"factor\":2,\"beta_fast\":0}}",
+		      "rope_parameters: with rope_theta 10000");
+	refuse_config("{\"model_type\":\"gpt2\",\"n_embd\":4096,\"n_head\":2}", "make heads of 2048");
+	refuse_config("{\"model_type\":\"gpt2\",\"n_embd\":1,\"n_head\":2}", "make heads of 0");
+	refuse_config("{" OK ",\"max_position_embeddings\":1152921504606846976}", "max_position_embeddings: 1152921504606846976");
+	refuse_config("{" OK ",\"num_key_value_heads\":-1}", "num_key_value_heads: -1");
 	refuse_config("{" OK ",\"eos_token_id\":32}", "outside the vocabulary");
 	refuse_config("{" OK ",\"tie_word_embeddings\":1}", "tie_word_embeddings");
 }
