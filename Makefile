@@ -150,7 +150,8 @@ $(BUILD)/fuzz/libassay.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/fuzz/libassay.a $(LIB) # kernels, without OpenMP in clang: of the plain build
 	@echo "  FUZZ  $@"
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS) $(wildcard $(shell gcc -print-file-name=libgomp.so))
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(LIBS) $(wildcard $(shell gcc -print-file-name=libgomp.so))
+$(FUZZ_BIN): $(wildcard tests/fuzz/*.h)
 -include $(FUZZ_OBJ:%.o=%.d)
 fuzz: $(FUZZ_BIN)
 	$(Q)for f in $(FUZZ_BIN); do \
