@@ -10,9 +10,9 @@
 
 #include "model/model_int.h"
 
-#define BATCH 256
-#define CONTEXT 64
-#define REQUESTS 300
+#define BATCH 128
+#define CONTEXT 32
+#define REQUESTS 150
 
 static const struct model_config config = {
 	.architecture = "llama",
@@ -82,7 +82,7 @@ static int set_up(void **state)
 	struct model *m;
 
 	(void)state;
-	if (backend_open(&be, "cpu", 2) || fs_temp_dir(&dir, tmp ? tmp : "/tmp", "memory"))
+	if (backend_open(&be, "cpu", 1) || fs_temp_dir(&dir, tmp ? tmp : "/tmp", "memory"))
 		return -1;
 	folder = path_join(dir, "model");
 	if (model_init(&m, &config, 1, be) || model_save(m, folder))
@@ -152,7 +152,7 @@ static void fill_ids(void)
 
 static void score(struct model *m, int n, int tokens, uint64_t memory)
 {
-	struct score_request reqs[REQUESTS];
+	struct score_request reqs[REQUESTS] = { 0 };
 	struct score_result got[REQUESTS];
 	const struct score_options how = { .batch_tokens = BATCH, .memory_bytes = memory };
 
@@ -163,7 +163,7 @@ static void score(struct model *m, int n, int tokens, uint64_t memory)
 
 static void generate(struct model *m, const struct tokenizer *tok, int n, int tokens, uint64_t memory)
 {
-	struct generate_request reqs[REQUESTS];
+	struct generate_request reqs[REQUESTS] = { 0 };
 	struct generate_result got[REQUESTS];
 	const struct score_options how = { .batch_tokens = BATCH, .memory_bytes = memory };
 
