@@ -22,6 +22,8 @@ Q         := $(if $(filter 1,$(V)),,@)
 DEPS := libgit2:libgit2-dev sqlite3:libsqlite3-dev libarchive:libarchive-dev libfyaml:libfyaml-dev \
         jansson:libjansson-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev \
         zlib:zlib1g-dev libzstd:libzstd-dev liblz4:liblz4-dev snappy:libsnappy-dev
+# wanted for its header alone: base/http.c opens the library when a server is asked
+DEPS_HEADER := libcurl:libcurl4-openssl-dev
 MODULES := $(foreach d,$(DEPS),$(firstword $(subst :, ,$(d))))
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BLIS_INC ?= $(firstword $(wildcard /usr/include/$(MULTIARCH)/blis-openmp /usr/include/blis))
@@ -37,7 +39,7 @@ OPT  ?= $(if $(SANITIZE),-O1,-O3)
 DEFINES := -D_GNU_SOURCE -DASSAY_TEMPLATES_DIR='"$(PREFIX)/share/assay"'
 CFLAGS_ALL = -std=c11 -g $(OPT) $(ARCH) -ffp-contract=off -fopenmp -fno-math-errno -fPIC $(WARN) $(SAN) $(DEFINES) -I. \
              $(DEP_CFLAGS) $(if $(BLIS_INC),-isystem $(BLIS_INC)) $(CFLAGS)
-DEP_CFLAGS = $(shell $(PKGCONFIG) --cflags $(MODULES) 2>/dev/null)
+DEP_CFLAGS = $(shell $(PKGCONFIG) --cflags $(MODULES) $(firstword $(subst :, ,$(DEPS_HEADER))) 2>/dev/null)
 DEP_LIBS   = $(shell $(PKGCONFIG) --libs $(MODULES) 2>/dev/null)
 LIBS = $(DEP_LIBS) $(BLIS_LIB) -lm -ldl -lpthread
 LDFLAGS_ALL = -fopenmp $(SAN) $(LDFLAGS)
@@ -62,7 +64,7 @@ E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 all: deps-check $(BIN) $(PLUGIN)
 
 deps-check:
-	@sh ci/check-deps $(DEPS)
+	@sh ci/check-deps $(DEPS) $(DEPS_HEADER)
 	@test -n "$(BLIS_LIB)" || { echo "missing library: blis (apt-get install libblis-openmp-dev, or: ci/install-deps)" >&2; exit 1; }
 
 $(BIN): $(BUILD)/obj/runner/main.o $(LIB)

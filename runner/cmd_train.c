@@ -1,4 +1,4 @@
-/* cmd_train.c: `assay train`, `eval` and `tokenizer train`: single stages, outside a run; nothing is recorded. */
+/* cmd_train.c: `assay train` and `tokenizer train`: single stages, outside a run; nothing is recorded. */
 #include "base/base.h"
 #include "base/rows.h"
 #include "model/model.h"
@@ -159,103 +159,6 @@ int cmd_train(int argc, char **argv)
 	place_close(&place);
 	opt_list_release(&data);
 	opt_list_release(&set);
-	return rc;
-}
-
-/* ---- eval ------------------------------------------------------------------------------------------------------------------------ */
-
-static int read_file(void *self, const char *path, struct buf *out)
-{
-	(void)self;
-	buf_clear(out);
-	return fs_read(out, path, FILE_MAX);
-}
-
-static int write_samples(const struct suite_result *r, const char *path)
-{
-	struct buf text = BUF_INIT(FILE_MAX);
-	int rc;
-
-	for (size_t i = 0; i < r->n; i++)
-		task_result_write(&r->tasks[i], &text);
-	rc = fs_write(path, buf_str(&text), text.len);
-	buf_release(&text);
-	return rc;
-}
-
-int cmd_eval(int argc, char **argv)
-{
-	const char *device = "auto", *samples = NULL, *memory = NULL;
-	int64_t threads = 0, batch_tokens = 4096, limit = 0;
-	int batch = 0;
-	uint64_t left = 0;
-	const struct eval_files files = { NULL, read_file };
-	struct suite_result *result = NULL;
-	struct place place = { 0 };
-	struct model_dir dir = { 0 };
-	struct engine engine = { 0 };
-	struct backend *be = NULL;
-	struct suite *suite = NULL;
-	struct scorer scorer;
-	int rc;
-	const struct opt opts[] = {
-		OPT_TEXT(0, "samples", &samples, "FILE", "write every sample there, as JSONL"),
-		OPT_INT('n', "limit", &limit, "N", "at most N samples a task"),
-		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
-		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
-		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
-		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
-		OPT_END,
-	};
-	const struct opt_usage usage = { "eval",
-					 "MODEL SUITE",
-					 "a suite on a model, outside a run",
-					 "Prints {\"suite\",\"tasks\":{TASK:{METRIC:{value,stderr,n}}}}.\n\n"
-					 "  assay eval dates@production evals/exact.yaml --samples samples.jsonl",
-					 2,
-					 2 };
-
-	rc = opt_parse(&argc, &argv, opts, &usage);
-	if (rc)
-		return rc == OPT_HELPED ? 0 : rc;
-	if (batch_tokens < 1 || batch_tokens > 1 << 24)
-		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
-	if (limit < 0)
-		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
-	rc = suite_load(&suite, argv[1], &files);
-	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_INPUT, "%s", err_text());
-	if (rc == 0 && !fs_is_dir(argv[0]))
-		rc = place_open(&place);
-	if (rc == 0)
-		rc = model_dir_open(&dir, &place.home, argv[0]);
-	if (rc == 0)
-		rc = backend_open(&be, device, (int)threads);
-	if (rc == 0)
-		rc = plan_batch(&batch, &left, dir.path, (int)batch_tokens, memory);
-	if (rc == 0)
-		rc = engine_open(&engine, dir.path, be, batch, NULL);
-	if (rc == 0) {
-		const struct suite_options how = { limit, 1234 };
-
-		engine.memory_bytes = left;
-		scorer = engine_scorer(&engine);
-		rc = suite_run(&result, suite, &scorer, &how);
-	}
-	if (rc == 0 && samples)
-		rc = write_samples(result, samples);
-	if (rc == 0) {
-		json_t *doc = suite_result_json(result);
-
-		print_json(doc);
-		json_decref(doc);
-	}
-	suite_result_free(result);
-	suite_free(suite);
-	engine_close(&engine);
-	backend_close(be);
-	model_dir_close(&dir);
-	place_close(&place);
 	return rc;
 }
 

@@ -167,6 +167,48 @@ static void test_pyregex_find__gives_up(void **state)
 	buf_release(&out);
 }
 
+/* Patterns of Python's letters in any order: taken or refused, and if taken, they end. */
+static void test_pyregex__random_patterns_do_no_harm(void **state)
+{
+	static const char *const parts[] = { "a",      "b",   "(",    ")",       "[",        "]",   "^",
+					     "$",      "\\s", "\\w",  "\\S",     "\\Z",      "*",   "+",
+					     "?",      "|",   "{,2}", "{1,}",    "(?:",      "(?=", "(?<!",
+					     "(?P<n>", "\\1", "\\",   "\\u00e9", "\xc3\xa9", "-",   "[^",
+					     "\\b",    ".",   "(?i)", "\\x41",   "{",        "[]",  "(?#" };
+	struct buf text = BUF_INIT(1 << 16), out = BUF_INIT(1 << 20);
+	struct rng rng;
+	int taken = 0;
+
+	(void)state;
+	buf_adds(&text, "ab b\xc3\xa9 aab\nA\xe2\x82\xac ba aaa bbb");
+	rng_seed(&rng, 7, 0);
+	for (int i = 0; i < 20000; i++) {
+		struct buf pattern = BUF_INIT(1 << 10);
+		enum pyregex_found found;
+		struct pyregex *r;
+
+		for (uint64_t n = 1 + rng_below(&rng, 8); n--;)
+			buf_adds(&pattern, parts[rng_below(&rng, ARRAY_LEN(parts))]);
+		buf_clear(&out);
+		if (pyregex_compile(&r, buf_str(&pattern)) == 0) {
+			struct buf copy = BUF_INIT(1 << 16);
+
+			taken++;
+			buf_adds(&copy, buf_str(&text));
+			if (pyregex_find(r, &text, (int)rng_below(&rng, 5) - 2, &out, &found) == 0)
+				assert_true(found == PYREGEX_TEXT || out.len == 0);
+			pyregex_remove(r, &copy);
+			assert_true(copy.len <= text.len);
+			pyregex_free(r);
+			buf_release(&copy);
+		}
+		buf_release(&pattern);
+	}
+	assert_true(taken > 2000 && taken < 18000);
+	buf_release(&text);
+	buf_release(&out);
+}
+
 /* ---- filter_list --------------------------------------------------------------------------------------------------- */
 
 #define TASK                                                                                                           \
@@ -343,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_pyregex_find__is_python_s_findall),
 		cmocka_unit_test(test_pyregex_compile__what_python_has_not_is_refused),
 		cmocka_unit_test(test_pyregex_find__gives_up),
+		cmocka_unit_test(test_pyregex__random_patterns_do_no_harm),
 		cmocka_unit_test(test_filters_load__mistakes),
 		cmocka_unit_test(test_suite_run__every_filter_is_scored),
 		cmocka_unit_test(test_suite_run__a_regex_without_end_is_one_error),

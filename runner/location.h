@@ -1,0 +1,24 @@
+/* location.h: named locations: what stands elsewhere, and how this machine reaches it. */
+#ifndef RUNNER_LOCATION_H
+#define RUNNER_LOCATION_H
+
+#include "base/base.h"
+
+enum location_api { API_COMPLETIONS, API_CHAT };
+enum location_logprobs { LOGPROBS_ECHO, LOGPROBS_PROMPT, LOGPROBS_NONE };
+struct location { /* an OpenAI-compatible server */
+	char *name, *url, *model;
+	char *key; /* the variable that holds the secret; NULL: none */
+	char *bos; /* the text of the token in front of everything; NULL: the server adds it, or has none */
+	enum location_api api;
+	enum location_logprobs logprobs;
+	int in_flight; /* requests at a time, at most */
+	int attempts;  /* at one request */
+	int retries;   /* the budget: failures in a row of many requests */
+	double timeout_s;
+};
+/* The location of that name in <home>/config.yaml. ERR_NOTFOUND: it is not there (nor, perhaps, the file). */
+int location_read(struct location *out, const char *home, const char *name);
+void location_release(struct location *l);
+
+#endif
