@@ -136,6 +136,8 @@ void task_result_release(struct task_result *t);
 /* The stored form: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. */
 void task_result_write(const struct task_result *t, struct buf *out);
 int task_result_read(struct task_result *out, const char *text, size_t len, const char *name);
+/* Several, one behind the other. ERR_NOTFOUND: it is no such text. Free *out and release its n also after an error. */
+int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name);
 /* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
 int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n}}}} */

@@ -432,6 +432,39 @@ int task_result_read(struct task_result *out, const char *text, size_t len, cons
 	return rc;
 }
 
+/* A line that begins a task: as header_json() writes it, its keys in order. No sample begins so. */
+static bool begins_task(const char *line, size_t len)
+{
+	static const char first[] = "{\"digest\":\"", format[] = "\"format\":\"assay-samples/1\"";
+
+	return len > sizeof(first) && memcmp(line, first, sizeof(first) - 1) == 0 &&
+	       memmem(line, len < 256 ? len : 256, format, sizeof(format) - 1);
+}
+
+int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name)
+{
+	const char *end = text + len, *from = text, *line = text;
+	size_t cap = 0;
+	int rc = 0;
+
+	*out = NULL;
+	*n = 0;
+	if (!begins_task(text, len))
+		return err_set(ERR_NOTFOUND, "%s: the first line is no header of assay-samples/1", name);
+	while (from < end && !rc) {
+		do {
+			const char *nl = memchr(line, '\n', (size_t)(end - line));
+
+			line = nl ? nl + 1 : end;
+		} while (line < end && !begins_task(line, (size_t)(end - line)));
+		MEM_GROW(*out, *n, cap);
+		rc = task_result_read(&(*out)[*n], from, (size_t)(line - from), name);
+		*n += rc == 0;
+		from = line;
+	}
+	return rc;
+}
+
 /* ---- plain score files ------------------------------------------------------------------------------------------- */
 
 static int plain_line(json_t *v, size_t line, void *arg)

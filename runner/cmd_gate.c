@@ -1,7 +1,7 @@
 /* cmd_gate.c: `assay gate A B` and `assay diff [A] [B]`: two sets of stored scores, and no model.
  *
- * A is the baseline, B the candidate; each is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS) or a JSONL file of
- * {"id","score"[,"weight"]}. A path has a slash or a suffix. `gate` decides by a policy; `diff` shows every metric that
+ * A is the baseline, B the candidate; each is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS), what `assay eval --samples`
+ * wrote, or a JSONL file of {"id","score"[,"weight"]}. A path has a slash or a suffix. `gate` decides by a policy; `diff` shows every metric that
  * both have, beside each other, with the same bounds. */
 #include "base/base.h"
 #include "evals/evals.h"
@@ -17,6 +17,7 @@ struct side {
 	size_t n;
 	char run[DIGEST_HEX];
 	json_t *overlap; /* as the run counted it; NULL: not known */
+	bool plain;      /* scores without questions */
 };
 
 static bool is_path(const char *name)
@@ -37,10 +38,14 @@ static int load_file(struct side *s, const char *path)
 	rc = fs_read(&text, path, FILE_MAX);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "no file %s", path);
-	s->tasks = mem_alloc(sizeof(*s->tasks));
 	if (rc == 0)
+		rc = task_results_read(&s->tasks, &s->n, buf_str(&text), text.len, path);
+	if (rc == ERR_NOTFOUND) {
+		s->tasks = mem_alloc(sizeof(*s->tasks));
 		rc = task_result_read_scores(s->tasks, buf_str(&text), text.len, path);
-	s->n = rc == 0;
+		s->n = rc == 0;
+		s->plain = rc == 0;
+	}
 	buf_release(&text);
 	return rc;
 }
@@ -112,7 +117,7 @@ static int load_sides(struct side *a, struct side *b, const char *name_a, const 
 	if (rc)
 		return rc;
 	/* two files of scores are the same questions: they pair by id alone */
-	if (is_path(name_a) && is_path(name_b)) {
+	if (a->plain && b->plain) {
 		free(b->tasks->task);
 		b->tasks->task = mem_str(a->tasks->task);
 		memcpy(b->tasks->digest, a->tasks->digest, sizeof(b->tasks->digest));
@@ -231,7 +236,8 @@ int cmd_gate(int argc, char **argv)
 		"gate",
 		"A B",
 		"judge two stored runs, or two files of scores; touches no model",
-		"A is the baseline, B the candidate: a run, or a JSONL file of {\"id\",\"score\"[,\"weight\"]}.\n\n"
+		"A is the baseline, B the candidate: a run, a file of assay eval --samples, or a JSONL file of "
+		"{\"id\",\"score\"[,\"weight\"]}.\n\n"
 		"  assay gate dates@v1 dates@v2 --policy assay.yaml\n"
 		"  assay gate before.jsonl after.jsonl --max-drop 0.02 --json",
 		2,

@@ -41,6 +41,8 @@ check "an empty context and a continuation" 0 bash -c 'echo "{\"id\":1,\"context
 check "eval prints the contract" 0 assay eval $M evals/sums.yaml --samples "$TRASH/samples"
 is "suite" "$(jq -r .suite "$OUT")" sums
 is "n" "$(jq -r '.tasks.sums.exact_match.n // .tasks.sums."exact_match,none".n' "$OUT")" 8
+check "files of samples are judged, with their questions" 0 assay gate "$TRASH/samples" "$TRASH/samples" --max-drop 0.1 --json
+is "as the task's own metric" "$(jq -r '.verdict + " " + .rules[0].rule' "$OUT")" "PASS sums.exact_match: max_drop 0.1"
 check "train outside a run" 0 assay train $M --data data/train.jsonl --out "$TRASH/m2" --set max_steps=3 --set batch_tokens=64
 [ -s "$TRASH/m2/model.safetensors" ] && ok "it writes a folder" || not_ok "it writes a folder"
 check "the folder is a model" 0 assay eval "$TRASH/m2" evals/sums.yaml

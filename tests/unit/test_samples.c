@@ -171,6 +171,36 @@ static void test_task_result_read__lies_are_found(void **state)
 	}
 }
 
+static void test_task_results_read__tasks_behind_each_other(void **state)
+{
+	struct buf out = BUF_INIT(1 << 20);
+	struct task_result t, *back;
+	size_t n;
+
+	(void)state;
+	make(&t);
+	task_result_write(&t, &out);
+	t.task[0] = 'u';
+	task_result_write(&t, &out);
+	assert_int_equal(task_results_read(&back, &n, buf_str(&out), out.len, "f"), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(back[0].task, "t");
+	assert_string_equal(back[1].task, "u");
+	assert_int_equal(back[1].n, 3);
+	task_result_release(&back[0]);
+	task_result_release(&back[1]);
+	free(back);
+	assert_int_equal(task_results_read(&back, &n, buf_str(&out), out.len - 200, "f"), ERR_INPUT); /* cut short */
+	assert_int_equal(n, 1);
+	task_result_release(&back[0]);
+	free(back);
+	assert_int_equal(task_results_read(&back, &n, "{\"id\":1,\"score\":1}\n", 21, "f"), ERR_NOTFOUND);
+	assert_int_equal(task_results_read(&back, &n, "", 0, "f"), ERR_NOTFOUND);
+	assert_null(back);
+	task_result_release(&t);
+	buf_release(&out);
+}
+
 static void test_task_result_read_scores__plain_files(void **state)
 {
 	static const struct {
@@ -244,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_task_result_write__reads_back_equal),
 		cmocka_unit_test(test_task_result_read__broken_files),
 		cmocka_unit_test(test_task_result_read__lies_are_found),
+		cmocka_unit_test(test_task_results_read__tasks_behind_each_other),
 		cmocka_unit_test(test_task_result_read_scores__plain_files),
 		cmocka_unit_test(test_sample_fill__cuts_long_texts_between_code_points),
 	};
