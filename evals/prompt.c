@@ -16,6 +16,8 @@
 
 #include "evals/evals_int.h"
 
+#define PROMPT_MAX ((size_t)64 << 20)
+
 /* ---- white space at the seams ------------------------------------------------------------------------------------ */
 
 static bool starts_with_space(const char *s, size_t len)
@@ -84,7 +86,7 @@ static void message_add(json_t *messages, const char *role, const char *content,
 
 static void turn_messages(json_t *messages, const struct turn *t)
 {
-	struct buf text = BUF_INIT((size_t)1 << 26);
+	struct buf text = BUF_INIT(PROMPT_MAX);
 
 	message_add(messages, "user", t->question, strlen(t->question));
 	delimit(&text, t->prefix, " ", t->shot && t->shot->answered ? t->shot->answer : "");
@@ -120,7 +122,7 @@ static void to_messages(void *to, const struct turn *turn)
 /* What the system says: system_instruction and description. */
 static int system_text(struct buf *out, const struct task *t, const struct doc *d)
 {
-	struct buf description = BUF_INIT((size_t)1 << 26);
+	struct buf description = BUF_INIT(PROMPT_MAX);
 	int rc = field_text(&description, &t->description, d);
 
 	delimit(out, t->system ? t->system : "", t->fewshot_delimiter, buf_str(&description));
@@ -133,7 +135,7 @@ static int system_text(struct buf *out, const struct task *t, const struct doc *
 static void prompt_messages(struct prompt *p, const struct task *t, size_t doc, const char *system,
 			    const struct turn *own)
 {
-	struct buf text = BUF_INIT((size_t)1 << 26);
+	struct buf text = BUF_INIT(PROMPT_MAX);
 
 	p->messages = json_array();
 	if (*system)
@@ -151,25 +153,40 @@ static void prompt_messages(struct prompt *p, const struct task *t, size_t doc, 
 	buf_release(&text);
 }
 
-static int prompt_text(struct prompt *p, const struct task *t, size_t doc, const char *system, const struct turn *own)
+static void prompt_text(struct prompt *p, const struct task *t, size_t doc, const char *system, const struct turn *own)
 {
-	struct buf text = BUF_INIT((size_t)1 << 26);
-	int rc = 0;
+	struct buf text = BUF_INIT(PROMPT_MAX);
 
 	buf_adds(&text, system);
 	shots_each(t, doc, to_text, &text);
 	turn_text(&text, own);
-	if (buf_full(&text))
-		rc = err_set(ERR_INPUT, "the prompt is larger than %zu MiB", text.max >> 20);
 	p->text = buf_take(&text);
-	return rc;
+}
+
+static void to_bytes(void *to, const struct turn *turn)
+{
+	*(size_t *)to += strlen(turn->question) + strlen(turn->prefix) + strlen(turn->shot->answer) +
+			 strlen(turn->target_delimiter) + strlen(turn->delimiter) + 1;
+}
+
+/* All prompts of a document together, before one of them is laid out. own: its parts that are not shots. */
+static int prompts_check(const struct instance *in, const struct task *t, size_t doc, size_t own)
+{
+	size_t bytes = own + strlen(t->target_delimiter), longest = 0;
+
+	for (size_t i = 0; t->inputs && i < in->n_choices; i++)
+		longest = strlen(in->choices[i]) > longest ? strlen(in->choices[i]) : longest;
+	bytes += longest;
+	shots_each(t, doc, to_bytes, &bytes);
+	if (mem_mul(bytes, in->n_prompts) < PROMPT_MAX)
+		return 0;
+	return err_set(ERR_INPUT, "the prompt is larger than %zu MiB", PROMPT_MAX >> 20);
 }
 
 /* One prompt, or in a task of several inputs one for each of the choices. */
 static int prompts_build(struct instance *in, const struct task *t, const struct doc *d)
 {
-	struct buf system = BUF_INIT((size_t)1 << 26), question = BUF_INIT((size_t)1 << 26),
-		   prefix = BUF_INIT((size_t)1 << 26);
+	struct buf system = BUF_INIT(PROMPT_MAX), question = BUF_INIT(PROMPT_MAX), prefix = BUF_INIT(PROMPT_MAX);
 	size_t doc = (size_t)(d - t->eval.docs);
 	json_int_t number;
 	int rc = system_text(&system, t, d);
@@ -183,6 +200,8 @@ static int prompts_build(struct instance *in, const struct task *t, const struct
 	in->n_prompts = t->inputs ? in->n_choices : 1;
 	in->prompts = mem_array(in->n_prompts, sizeof(*in->prompts));
 	in->continues = prefix.len > 0;
+	if (!rc && prompts_check(in, t, doc, system.len + question.len + prefix.len))
+		rc = doc_error(ERR_INPUT, d);
 	for (size_t i = 0; i < in->n_prompts && !rc; i++) {
 		struct turn own = { .question = t->inputs ? in->choices[i] : buf_str(&question),
 				    .prefix = buf_str(&prefix),
@@ -191,8 +210,7 @@ static int prompts_build(struct instance *in, const struct task *t, const struct
 		if (t->chat)
 			prompt_messages(&in->prompts[i], t, doc, buf_str(&system), &own);
 		else
-			rc = prompt_text(&in->prompts[i], t, doc, buf_str(&system), &own);
-		rc = rc ? doc_error(rc, d) : 0;
+			prompt_text(&in->prompts[i], t, doc, buf_str(&system), &own);
 	}
 	buf_release(&system);
 	buf_release(&question);
@@ -202,7 +220,7 @@ static int prompts_build(struct instance *in, const struct task *t, const struct
 
 static int chat_text(struct prompt *p, const struct scorer *scorer, bool continues)
 {
-	struct buf out = BUF_INIT((size_t)1 << 26);
+	struct buf out = BUF_INIT(PROMPT_MAX);
 	int rc = scorer->chat(scorer->self, p->messages, continues, &out);
 
 	if (!rc && buf_full(&out))

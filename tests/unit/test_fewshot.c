@@ -206,6 +206,36 @@ static void test_fewshot_load__mistakes(void **state)
 	refused("num_fewshot: 1\nfewshot_config: {process_docs: x}\n", "process_docs comes with a later version");
 }
 
+/* Shots that are small one by one, and a prompt that is not. */
+static void test_fewshot_load__a_prompt_has_a_ceiling(void **state)
+{
+	static const char *const forms[] = { "", "apply_chat_template: true\n",
+					     "apply_chat_template: true\nfewshot_as_multiturn: true\n" };
+	struct buf shot = BUF_INIT(1 << 24);
+	struct suite *s;
+
+	(void)state;
+	buf_adds(&shot, "{\"a\":\"x\",\"q\":\"");
+	for (int i = 0; i < 1 << 20; i++)
+		buf_addc(&shot, 'q');
+	buf_adds(&shot, "\"}\n");
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		char *task = mem_printf("suite: s\n%stasks:\n- task: t\n  dataset_path: json\n  test_split: test\n"
+					"  validation_split: v\n  output_type: loglikelihood\n"
+					"  dataset_kwargs: {data_files: {test: d.jsonl, v: [s.jsonl, s.jsonl, s.jsonl, "
+					"s.jsonl, s.jsonl]}}\n"
+					"  doc_to_text: '{{ q * 14 }}'\n  doc_to_target: a\n  num_fewshot: 5\n",
+					forms[i]);
+		int rc = FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "s.jsonl", buf_str(&shot) },
+				   { "d.jsonl", "{\"a\":\"x\",\"q\":\"y\"}\n" });
+
+		if (rc != ERR_INPUT || !strstr(err_text(), "d.jsonl:1: the prompt is larger than 64 MiB"))
+			fail_msg("%d %.300s", rc, err_text());
+		free(task);
+	}
+	buf_release(&shot);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_fewshot__requests_are_the_harness_s),
 		cmocka_unit_test(test_fewshot__a_limit_changes_no_shot),
 		cmocka_unit_test(test_fewshot_load__mistakes),
+		cmocka_unit_test(test_fewshot_load__a_prompt_has_a_ceiling),
 	};
 
 	log_set_level(LOG_QUIET);
