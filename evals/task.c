@@ -356,6 +356,8 @@ static void size_add_instance(struct suite_size *size, const struct task *t, con
 		size_add(size, strlen(in->targets[0]));
 	for (size_t i = 0; i < in->n_choices; i++)
 		size_add(size, strlen(in->prompts[in->n_prompts > 1 ? i : 0].text) + strlen(in->continuations[i]));
+	for (size_t i = 0; i < in->n_choices && metrics_need_alone(t->metrics, t->n_metrics); i++)
+		size_add(size, strlen(in->continuations[i]));
 }
 
 /* Every document is made into requests once, so that a bad row is found now and not after an hour of evaluation. */

@@ -166,6 +166,87 @@ static void test_suite_run__multiple_choice(void **state)
 	buf_release(&m.log);
 }
 
+/* "blue" is likely whatever is asked; the question about grass makes "green" likelier than it was, though not likelier
+ * than "blue". */
+static int loglik_by_context(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
+			     const struct scorer_watch *watch)
+{
+	size_t *alone = self;
+
+	for (size_t i = 0; i < n; i++) {
+		bool green = strcmp(reqs[i].continuation, " green") == 0, grass = strstr(reqs[i].context, "grass");
+
+		*alone += !*reqs[i].context;
+		out[i] = (struct loglik_result){ green ? (grass ? -3 : -6) : -1, 1, false };
+	}
+	watch->call(n, watch->arg);
+	return 0;
+}
+
+static void test_suite_run__mutual_information_asks_the_choices_alone(void **state)
+{
+	char *task =
+		mem_printf("%smetric_list: [{metric: acc}, {metric: acc_mutual_info}, {metric: mcc}]\n", choice_task);
+	size_t alone = 0;
+	struct scorer scorer = { &alone, loglik_by_context, NULL, NULL };
+	struct suite_options o = { 0 };
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", task }, { "colours.jsonl", choice_data }), 0);
+	assert_int_equal(suite_size(s).requests, 12);
+	assert_int_equal(suite_run(&r, s, &scorer, &o), 0);
+	assert_int_equal(alone, 6);
+	assert_true(r->tasks[0].metrics[0].scores[1] == 0 && r->tasks[0].metrics[1].scores[1] == 1);
+	assert_true(r->tasks[0].metrics[0].scores[0] == 1 && r->tasks[0].metrics[1].scores[0] == 1);
+	assert_true(r->tasks[0].metrics[2].parts[2] == 1 && r->tasks[0].metrics[2].parts[3] == 0); /* right, said */
+	suite_result_free(r);
+	suite_free(s);
+	free(task);
+}
+
+static const char *translate(const char *prompt)
+{
+	return strstr(prompt, "eins") ? "the cat sat on the mat" : "{\"n\": 1.05}";
+}
+
+static void test_suite_run__corpus_metrics_of_generated_texts(void **state)
+{
+	const char *task =
+		"task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n"
+		"doc_to_text: q\ndoc_to_target: a\nmetric_list:\n  - {metric: bleu}\n"
+		"  - {metric: ter, higher_is_better: false}\n  - {metric: json_match, tolerance: 0.1}\n"
+		"  - {metric: regex_match, pattern: '^the', ignore_case: true}\n";
+	const char *docs =
+		"{\"q\":\"eins\",\"a\":\"\\\"the cat is on the mat\\\"\"}\n{\"q\":\"zwei\",\"a\":\"{\\\"n\\\":1}\"}\n";
+	struct fake_model m = { .reply = translate };
+	struct buf text = BUF_INIT(1 << 20);
+	struct task_result back;
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	if (FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "d.jsonl", docs }))
+		fail_msg("%s", err_text());
+	r = run(s, &m, 0);
+	assert_int_equal(r->tasks[0].metrics[0].n_parts, 10);
+	assert_true(r->tasks[0].metrics[0].parts[0] == 6); /* words of the first answer */
+	assert_true(r->tasks[0].metrics[0].value > 0 && r->tasks[0].metrics[0].value < 100);
+	assert_true(r->tasks[0].metrics[2].scores[0] == 0 && r->tasks[0].metrics[2].scores[1] == 1);
+	assert_true(r->tasks[0].metrics[3].value == 0.5);
+	task_result_write(&r->tasks[0], &text);
+	if (task_result_read(&back, buf_str(&text), text.len, "back"))
+		fail_msg("%s", err_text());
+	assert_true(back.metrics[0].value == r->tasks[0].metrics[0].value);
+	assert_true(back.metrics[1].stderr_ == r->tasks[0].metrics[1].stderr_);
+	task_result_release(&back);
+	buf_release(&text);
+	buf_release(&m.log);
+	suite_result_free(r);
+	suite_free(s);
+}
+
 static void test_suite_run__limit_takes_the_first(void **state)
 {
 	struct fake_model m = { 0 };
@@ -456,6 +537,8 @@ int main(void)
 		cmocka_unit_test(test_suite_load__parent_folder_stays_beneath_the_root),
 		cmocka_unit_test(test_suite_load__mistakes_say_where),
 		cmocka_unit_test(test_suite_run__multiple_choice),
+		cmocka_unit_test(test_suite_run__mutual_information_asks_the_choices_alone),
+		cmocka_unit_test(test_suite_run__corpus_metrics_of_generated_texts),
 		cmocka_unit_test(test_suite_run__limit_takes_the_first),
 		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
 		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),
