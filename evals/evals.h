@@ -110,6 +110,7 @@ struct sample {
 	char *prompt, *target, *response; /* cut to some KB for the record */
 	size_t response_len;              /* what a model wrote may hold NULs */
 	json_t *answers;                  /* {filter: what it made of the responses}; NULL: the response as it is */
+	char *slice, *cluster;            /* what it is a part of; NULL: of nothing */
 	char doc_hash[17], prompt_hash[17];
 };
 struct task_result {
@@ -140,7 +141,7 @@ int task_result_read(struct task_result *out, const char *text, size_t len, cons
 int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name);
 /* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
 int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
-/* {"suite","tasks":{TASK:{METRIC:{value,stderr,n}}}} */
+/* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);
 const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
 

@@ -190,6 +190,20 @@ int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
 int aggregate_parse(enum aggregate *out, const char *name);
 
+/* ---- slice.c ----------------------------------------------------------------------------------------------------- */
+
+struct slice_columns { /* of the documents; NULL: none */
+	char *by, *cluster;
+};
+/* metadata.assay of a task. */
+int slice_load(struct slice_columns *c, const struct source *src);
+void slice_release(struct slice_columns *c);
+/* ERR_INPUT: the document has not the columns. */
+int slice_check(const struct slice_columns *c, const struct doc *d);
+void slice_fill(struct sample *s, const struct slice_columns *c, const struct doc *d);
+/* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */
+json_t *slices_json(const struct task_result *t, const struct metric *m);
+
 /* ---- corpus.c ---------------------------------------------------------------------------------------------------- */
 
 bool aggregate_is_corpus(enum aggregate a);
@@ -259,6 +273,7 @@ struct task {
 	double temperature, top_p; /* temperature 0: greedy */
 	struct task_metric *metrics;
 	size_t n_metrics;
+	struct slice_columns columns;
 	struct suite_size size; /* of all its documents */
 	struct digest digest;
 };

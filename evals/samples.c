@@ -3,7 +3,7 @@
  *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
  *	 "name",["parts":how many,]"stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
  *	{["answers":{filter: text},]"doc_hash","id",["parts":[one list a metric, or null],]"prompt","prompt_hash","response",
- *	 "scores":[one a metric],"target"[,"weights":[one a metric]]}
+ *	 "scores":[one a metric],["cluster","slice",]"target"[,"weights":[one a metric]]}
  *
  * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
  * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated.
@@ -97,6 +97,8 @@ void task_result_release(struct task_result *t)
 		free(t->samples[i].prompt);
 		free(t->samples[i].target);
 		free(t->samples[i].response);
+		free(t->samples[i].slice);
+		free(t->samples[i].cluster);
 		json_decref(t->samples[i].answers);
 	}
 	for (size_t i = 0; t->metrics && i < t->n_metrics; i++)
@@ -164,8 +166,8 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 {
 	const struct sample *s = &t->samples[i];
 	json_t *line = json_object(), *scores = json_array(), *weights = json_array(), *parts = json_array();
-	const char *const names[] = { "id", "prompt", "target" };
-	const char *const texts[] = { s->id, s->prompt, s->target };
+	const char *const names[] = { "id", "prompt", "target", "slice", "cluster" };
+	const char *const texts[] = { s->id, s->prompt, s->target, s->slice, s->cluster };
 	bool weighted = false, corpus = false;
 
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
@@ -347,6 +349,8 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 		return ERR_INPUT;
 	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
 	s->target = mem_str(json_get_text(v, "target", NULL));
+	s->slice = mem_str(json_get_text(v, "slice", NULL));
+	s->cluster = mem_str(json_get_text(v, "cluster", NULL));
 	s->response_len = json_string_length(response);
 	if (json_is_object(json_object_get(v, "answers")))
 		s->answers = json_incref(json_object_get(v, "answers"));
@@ -496,6 +500,8 @@ static int plain_line(json_t *v, size_t line, void *arg)
 		return err_set(ERR_INPUT, "%s:%zu: \"weight\" must be in every line or in none", r->name, line);
 	if (reader_id(r, json_object_get(v, "id"), line, &t->samples[r->rows].id))
 		return ERR_INPUT;
+	t->samples[r->rows].slice = mem_str(json_get_text(v, "slice", NULL));
+	t->samples[r->rows].cluster = mem_str(json_get_text(v, "cluster", NULL));
 	t->n = r->rows + 1;
 	if (score_read(m, r->rows, json_object_get(v, "score"), weight))
 		return err_context(ERR_INPUT, "%s:%zu", r->name, line);

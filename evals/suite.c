@@ -257,6 +257,8 @@ static int task_run(struct eval_run *run, const struct task *t, size_t n, struct
 	rc = t->type == OUTPUT_GENERATE ? generate_until_run(run, t, r) : loglik_run(run, t, r);
 	for (size_t k = 0; k < r->n_metrics && !rc; k++)
 		metric_close(&r->metrics[k], n);
+	for (size_t i = 0; i < n && !rc; i++)
+		slice_fill(&r->samples[i], &t->columns, &t->eval.docs[i]);
 	return rc;
 }
 
@@ -317,8 +319,9 @@ json_t *suite_result_json(const struct suite_result *r)
 								   : mem_printf("%s,%s", m->name, m->filter);
 
 			json_object_set_new(metrics, key,
-					    json_pack("{s:o, s:o, s:I}", "value", value_json(m->value), "stderr",
-						      value_json(m->stderr_), "n", (json_int_t)t->n));
+					    json_pack("{s:o, s:o, s:I, s:o*}", "value", value_json(m->value), "stderr",
+						      value_json(m->stderr_), "n", (json_int_t)t->n, "by",
+						      slices_json(t, m)));
 			free(key);
 		}
 		json_object_set_new(tasks, t->task, metrics);

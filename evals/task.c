@@ -371,6 +371,10 @@ static int task_try(struct task *t)
 
 		if (rc)
 			return err_context(rc, "task %s", t->name);
+		if (slice_check(&t->columns, &t->eval.docs[i])) {
+			instance_release(&in);
+			return err_context(ERR_INPUT, "task %s", t->name);
+		}
 		if (metrics_check(t->metrics, t->n_metrics, &in)) {
 			instance_release(&in);
 			return err_context(doc_error(ERR_INPUT, &t->eval.docs[i]), "task %s", t->name);
@@ -503,6 +507,7 @@ int task_load(struct task *t, const struct source *src)
 	t->chat = src->chat.apply;
 	t->multiturn = src->chat.multiturn;
 	t->system = mem_str(src->chat.system);
+	rc = rc ? rc : slice_load(&t->columns, src);
 	rc = rc ? rc : task_filters(t, src);
 	rc = rc ? rc : task_generation(t, src);
 	rc = rc ? rc : task_data(t, src);
@@ -526,6 +531,7 @@ void task_release(struct task *t)
 	fewshot_release(&t->shots);
 	filters_free(t->filters, t->n_filters);
 	metrics_free(t->metrics, t->n_metrics);
+	slice_release(&t->columns);
 	for (size_t i = 0; t->until && t->until[i]; i++)
 		free(t->until[i]);
 	free(t->until);

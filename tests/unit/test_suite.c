@@ -211,6 +211,63 @@ static const char *translate(const char *prompt)
 	return strstr(prompt, "eins") ? "the cat sat on the mat" : "{\"n\": 1.05}";
 }
 
+static void test_suite_run__slices_and_clusters(void **state)
+{
+	const char *head =
+		"task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n"
+		"doc_to_text: q\ndoc_to_target: a\nmetric_list: [{metric: exact_match}, {metric: ter}]\n";
+	const char *docs = "{\"q\":\"eins\",\"a\":\"the cat sat on the mat\",\"lang\":\"de\",\"doc\":7}\n"
+			   "{\"q\":\"eins\",\"a\":\"the dog\",\"lang\":\"de\",\"doc\":7}\n"
+			   "{\"q\":\"deux\",\"a\":\"{\\\"n\\\": 1.05}\",\"lang\":\"fr\",\"doc\":true}\n";
+	char *task = mem_printf("%smetadata: {version: 1, assay: {by: lang, cluster: doc}}\n", head);
+	char *wrong = mem_printf("%smetadata: {assay: {by: language}}\n", head);
+	char *unknown = mem_printf("%smetadata: {assay: {bye: lang}}\n", head);
+	struct fake_model m = { .reply = translate };
+	struct buf text = BUF_INIT(1 << 20);
+	struct digest with, without;
+	struct task_result back;
+	struct suite_result *r;
+	json_t *all, *by;
+	struct suite *s;
+
+	(void)state;
+	assert_error(FAKE_LOAD(&s, "t.yaml", { "t.yaml", wrong }, { "d.jsonl", docs }),
+		     "d.jsonl:1: metadata.assay names the column \"language\"");
+	assert_error(FAKE_LOAD(&s, "t.yaml", { "t.yaml", unknown }, { "d.jsonl", docs }), "did you mean \"by\"");
+	assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", head }, { "d.jsonl", docs }), 0);
+	without = suite_task_digest(s, 0);
+	suite_free(s);
+	if (FAKE_LOAD(&s, "t.yaml", { "t.yaml", task }, { "d.jsonl", docs }))
+		fail_msg("%s", err_text());
+	with = suite_task_digest(s, 0);
+	assert_true(digest_equal(&with, &without)); /* the questions are the same */
+	r = run(s, &m, 0);
+	all = suite_result_json(r);
+	by = json_object_get(json_object_get(json_object_get(json_object_get(all, "tasks"), "t"), "exact_match"), "by");
+	assert_int_equal(json_object_size(by), 2);
+	assert_true(json_get_real(json_object_get(by, "de"), "value", -1) == 0.5);
+	assert_true(json_get_real(json_object_get(by, "de"), "stderr", -1) == 0.5);
+	assert_int_equal(json_get_int(json_object_get(by, "fr"), "n", -1), 1);
+	assert_true(json_is_null(json_object_get(json_object_get(by, "fr"), "stderr")));
+	by = json_object_get(json_object_get(json_object_get(json_object_get(all, "tasks"), "t"), "ter"), "by");
+	assert_true(json_get_real(json_object_get(by, "de"), "value", -1) == 100 * (5.0 / 8)); /* of the corpus "de" */
+	json_decref(all);
+	task_result_write(&r->tasks[0], &text);
+	if (task_result_read(&back, buf_str(&text), text.len, "back"))
+		fail_msg("%s", err_text());
+	assert_string_equal(back.samples[2].slice, "fr");
+	assert_string_equal(back.samples[1].cluster, "7");
+	assert_string_equal(back.samples[2].cluster, "true");
+	task_result_release(&back);
+	buf_release(&text);
+	buf_release(&m.log);
+	suite_result_free(r);
+	suite_free(s);
+	free(task);
+	free(wrong);
+	free(unknown);
+}
+
 static void test_suite_run__corpus_metrics_of_generated_texts(void **state)
 {
 	const char *task =
@@ -539,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_suite_run__multiple_choice),
 		cmocka_unit_test(test_suite_run__mutual_information_asks_the_choices_alone),
 		cmocka_unit_test(test_suite_run__corpus_metrics_of_generated_texts),
+		cmocka_unit_test(test_suite_run__slices_and_clusters),
 		cmocka_unit_test(test_suite_run__limit_takes_the_first),
 		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
 		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),
