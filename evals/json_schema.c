@@ -480,6 +480,7 @@ int schema_holds(bool *out, const struct schema *s, const json_t *v)
 struct reader {
 	struct schema *s;
 	struct map schemas; /* addresses of all schemas: 0 not looked at, 1 on the way, 2 free of loops */
+	int way;            /* how many are on it */
 	struct buf where;
 };
 
@@ -674,6 +675,8 @@ static int find_loop(struct reader *r, const json_t *schema)
 		return err_set(ERR_INPUT, "schema: $ref points to what is no schema");
 	if (seen)
 		return seen == 2 ? 0 : err_set(ERR_INPUT, "schema: $ref goes round in a circle");
+	if (++r->way > DEPTH_MAX)
+		return err_set(ERR_INPUT, "schema: a chain of more than %d references", DEPTH_MAX);
 	map_put(&r->schemas, &schema, sizeof(schema), 1);
 	json_object_foreach((json_t *)(uintptr_t)schema, name, v)
 	{
@@ -695,6 +698,7 @@ static int find_loop(struct reader *r, const json_t *schema)
 			return rc;
 	}
 	map_put(&r->schemas, &schema, sizeof(schema), 2);
+	r->way--;
 	return 0;
 }
 

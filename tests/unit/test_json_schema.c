@@ -115,6 +115,13 @@ static void test_schema_holds__hostile_input_ends(void **state)
 	assert_int_equal(holds("{\"items\":{\"$ref\":\"#\"}}", buf_str(&deep)), 0); /* too many levels */
 	assert_int_equal(holds("{\"items\":{\"$ref\":\"#\"}}", "[[[[]]]]"), 1);
 	buf_clear(&deep);
+	buf_adds(&deep, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d20000\":true");
+	for (int i = 0; i < 20000; i++)
+		buf_addf(&deep, ",\"d%d\":{\"$ref\":\"#/$defs/d%d\"}", i, i + 1);
+	buf_adds(&deep, "}}");
+	assert_int_equal(holds(buf_str(&deep), "1"), -1);
+	assert_non_null(strstr(err_text(), "a chain of more than 1000 references"));
+	buf_clear(&deep);
 	buf_adds(&deep, "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
 	assert_true(holds(twice, buf_str(&deep)) >= 0);
 	buf_addc(&wide, '[');
