@@ -30,6 +30,7 @@ struct mark {
 
 struct place {
 	struct mark key, value;
+	const char *name; /* of another document that the member came from; NULL: of this one */
 };
 
 struct yaml {
@@ -38,6 +39,9 @@ struct yaml {
 	struct map index; /* -> places */
 	struct place *places;
 	size_t n, cap;
+	const struct yaml **others; /* whose values were merged into this one */
+	size_t n_others, cap_others;
+	bool python; /* as yaml_parse_python() says */
 };
 
 struct anchor {
@@ -70,6 +74,13 @@ struct builder {
 
 /* ---- errors and places ---- */
 
+static int fail_text(const char *name, struct mark m, const char *text)
+{
+	if (m.line)
+		return err_set(ERR_INPUT, "%s:%d:%d: %s", name, m.line, m.col, text ? text : "?");
+	return err_set(ERR_INPUT, "%s: %s", name, text ? text : "?");
+}
+
 static PRINTF_LIKE(3, 4) int fail(const struct yaml *y, struct mark m, const char *fmt, ...)
 {
 	va_list args;
@@ -80,10 +91,7 @@ static PRINTF_LIKE(3, 4) int fail(const struct yaml *y, struct mark m, const cha
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
-	if (m.line)
-		rc = err_set(ERR_INPUT, "%s:%d:%d: %s", y->name, m.line, m.col, text ? text : "?");
-	else
-		rc = err_set(ERR_INPUT, "%s: %s", y->name, text ? text : "?");
+	rc = fail_text(y->name, m, text);
 	free(text);
 	return rc;
 }
@@ -121,9 +129,21 @@ static const struct place *get_place(const struct yaml *y, const json_t *at, con
 	return found ? &y->places[i] : NULL;
 }
 
+/* In y, or in a document that was merged into it; *name: of the document. */
+static const struct place *find_place(const struct yaml *y, const json_t *at, const char *key, const char **name)
+{
+	const struct place *p = get_place(y, at, key);
+
+	*name = p && p->name ? p->name : y->name;
+	for (size_t i = 0; !p && i < y->n_others; i++)
+		p = find_place(y->others[i], at, key, name);
+	return p;
+}
+
 int yaml_error(const struct yaml *y, const json_t *at, const char *key, const char *fmt, ...)
 {
-	const struct place *p = key ? get_place(y, at, key) : NULL;
+	const char *name = y->name;
+	const struct place *p = key ? find_place(y, at, key, &name) : NULL;
 	struct mark m = { 0, 0 };
 	va_list args;
 	char *text = NULL;
@@ -132,7 +152,7 @@ int yaml_error(const struct yaml *y, const json_t *at, const char *key, const ch
 	if (p) {
 		m = p->key;
 	} else {
-		p = get_place(y, at, NULL);
+		p = find_place(y, at, NULL, &name);
 		if (p)
 			m = p->value;
 	}
@@ -140,9 +160,29 @@ int yaml_error(const struct yaml *y, const json_t *at, const char *key, const ch
 	if (vasprintf(&text, fmt, args) < 0)
 		text = NULL;
 	va_end(args);
-	rc = fail(y, m, "%s", text ? text : "?");
+	rc = fail_text(name, m, text);
 	free(text);
 	return rc;
+}
+
+void yaml_merge(struct yaml *y, json_t *obj, const struct yaml *from, const json_t *members, bool over)
+{
+	const char *key, *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)members, key, value)
+	{
+		const struct place *p = find_place(from, members, key, &name);
+		struct place place = p ? *p : (struct place){ 0 };
+
+		if (!over && json_object_get(obj, key))
+			continue;
+		place.name = name;
+		json_object_set_nocheck(obj, key, value);
+		put_place(y, obj, key, place);
+	}
+	MEM_GROW(y->others, y->n_others, y->cap_others);
+	y->others[y->n_others++] = from;
 }
 
 /* ---- scalars ---- */
@@ -243,7 +283,7 @@ static int make_plain(json_t **out, const struct yaml *y, struct mark m, const c
 	return 0;
 }
 
-enum tag { TAG_NONE, TAG_STR, TAG_NULL, TAG_BOOL, TAG_INT, TAG_FLOAT, TAG_MAP, TAG_SEQ, TAG_OTHER };
+enum tag { TAG_NONE, TAG_STR, TAG_NULL, TAG_BOOL, TAG_INT, TAG_FLOAT, TAG_MAP, TAG_SEQ, TAG_FUNCTION, TAG_OTHER };
 
 static enum tag tag_kind(const char *text, size_t len)
 {
@@ -325,7 +365,7 @@ static int count(struct builder *b, struct mark m, size_t nodes, size_t bytes)
 static int place_value(struct builder *b, json_t *value, struct mark m, int height, bool shared)
 {
 	struct yaml *y = b->y;
-	struct place place = { m, m };
+	struct place place = { m, m, NULL };
 	struct frame *f;
 	char index[24];
 	int rc = 0;
@@ -372,6 +412,11 @@ static int take_key(struct builder *b, const char *s, size_t len, struct mark m)
 	if (!json_object_get(f->value, f->key))
 		return 0;
 	first = get_place(b->y, f->value, f->key);
+	if (b->y->python) {
+		log_warn("%s:%d: the key \"%.100s\" stands here twice: the first, in line %d, has no effect",
+			 b->y->name, m.line, f->key, first ? first->key.line : 0);
+		return 0;
+	}
 	return fail(b->y, m, "key \"%.100s\" stands here twice (first in line %d)", f->key,
 		    first ? first->key.line : 0);
 }
@@ -390,6 +435,8 @@ static int read_tag(enum tag *out, const struct builder *b, struct fy_event *e, 
 		return 0;
 	text = fy_token_get_text(t, &len);
 	*out = text ? tag_kind(text, len) : TAG_OTHER;
+	if (*out == TAG_OTHER && b->y->python && len == 9 && memcmp(text, "!function", 9) == 0)
+		*out = TAG_FUNCTION;
 	if (*out != TAG_OTHER)
 		return 0;
 	at = fy_token_start_mark(t);
@@ -471,7 +518,9 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 		m = b->frames[b->depth - 1].key_mark; /* nothing stands behind the key */
 	anchor = open_anchor(b, e);
 	text = mem_strn(s, len);
-	if (tag == TAG_STR || (tag == TAG_NONE && style != FYSS_PLAIN))
+	if (tag == TAG_FUNCTION)
+		value = json_pack("{s:s}", YAML_FUNCTION, text);
+	else if (tag == TAG_STR || (tag == TAG_NONE && style != FYSS_PLAIN))
 		value = json_stringn(text, len);
 	else
 		rc = make_plain(&value, b->y, m, text, len);
@@ -662,13 +711,14 @@ out:
 	return rc;
 }
 
-int yaml_parse(struct yaml **out, const char *text, size_t len, const char *name)
+static int parse(struct yaml **out, const char *text, size_t len, const char *name, bool python)
 {
 	struct yaml *y = mem_alloc(sizeof(*y));
 	int rc;
 
 	*out = NULL;
 	y->name = mem_str(name);
+	y->python = python;
 	map_init(&y->index);
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
 		text += 3;
@@ -679,13 +729,23 @@ int yaml_parse(struct yaml **out, const char *text, size_t len, const char *name
 		rc = parse_text(y, text, len);
 	if (!rc && (!y->root || json_is_null(y->root))) {
 		y->root = json_object();
-		put_place(y, y->root, NULL, (struct place){ { 1, 1 }, { 1, 1 } });
+		put_place(y, y->root, NULL, (struct place){ { 1, 1 }, { 1, 1 }, NULL });
 	}
 	if (rc)
 		yaml_free(y);
 	else
 		*out = y;
 	return rc;
+}
+
+int yaml_parse(struct yaml **out, const char *text, size_t len, const char *name)
+{
+	return parse(out, text, len, name, false);
+}
+
+int yaml_parse_python(struct yaml **out, const char *text, size_t len, const char *name)
+{
+	return parse(out, text, len, name, true);
 }
 
 void yaml_free(struct yaml *y)
@@ -695,6 +755,7 @@ void yaml_free(struct yaml *y)
 	json_decref(y->root);
 	map_release(&y->index);
 	free(y->places);
+	free(y->others);
 	free(y->name);
 	free(y);
 }

@@ -125,6 +125,55 @@ static void test_yaml_parse__syntax_errors_are_captured(void **state)
 	expect_refused("ok: 1\na: [1, 2\nb: }\n", "f.yaml:3:4: not YAML: ");
 }
 
+static void test_yaml_parse_python__functions_and_the_last_of_two_keys(void **state)
+{
+	const char *text = "a: !function u.f\nl: [!function u.g]\na: 2\n";
+	struct buf b = BUF_INIT(1000);
+	struct yaml *y;
+
+	(void)state;
+	log_set_level(LOG_QUIET);
+	assert_int_equal(yaml_parse_python(&y, text, strlen(text), "f.yaml"), 0);
+	json_add(&b, yaml_root(y));
+	assert_string_equal(buf_str(&b), "{\"a\":2,\"l\":[{\"!function\":\"u.g\"}]}");
+	yaml_error(y, yaml_root(y), "a", "here");
+	assert_string_equal(err_text(), "f.yaml:3:1: here");
+	yaml_free(y);
+	buf_release(&b);
+	assert_int_equal(yaml_parse_python(&y, "a: !other x\n", 12, "f.yaml"), ERR_INPUT);
+	assert_int_equal(yaml_parse_python(&y, "a: !functions x\n", 16, "f.yaml"), ERR_INPUT);
+	assert_int_equal(yaml_parse_python(&y, "a: !function [x]\n", 17, "f.yaml"), ERR_INPUT);
+}
+
+static void test_yaml_merge__members_keep_their_places(void **state)
+{
+	struct yaml *a, *b, *c;
+	struct buf out = BUF_INIT(1000);
+
+	(void)state;
+	assert_int_equal(yaml_parse(&a, "x: 1\n", 5, "a.yaml"), 0);
+	assert_int_equal(yaml_parse(&b, "\nx: 2\ny: [3, {z: 4}]\n", 22, "b.yaml"), 0);
+	assert_int_equal(yaml_parse(&c, "\n\n\nx: 5\n", 8, "c.yaml"), 0);
+	yaml_merge(b, yaml_root(b), c, yaml_root(c), false);
+	yaml_merge(a, yaml_root(a), b, yaml_root(b), false);
+	json_add(&out, yaml_root(a));
+	assert_string_equal(buf_str(&out), "{\"x\":1,\"y\":[3,{\"z\":4}]}");
+	yaml_error(a, yaml_root(a), "x", "own");
+	assert_string_equal(err_text(), "a.yaml:1:1: own");
+	yaml_error(a, yaml_root(a), "y", "theirs");
+	assert_string_equal(err_text(), "b.yaml:3:1: theirs");
+	yaml_error(a, json_array_get(json_object_get(yaml_root(a), "y"), 1), "z", "deep");
+	assert_string_equal(err_text(), "b.yaml:3:9: deep");
+	yaml_merge(a, yaml_root(a), c, yaml_root(c), true);
+	assert_int_equal(json_integer_value(json_object_get(yaml_root(a), "x")), 5);
+	yaml_error(a, yaml_root(a), "x", "over");
+	assert_string_equal(err_text(), "c.yaml:4:1: over");
+	yaml_free(a);
+	yaml_free(b);
+	yaml_free(c);
+	buf_release(&out);
+}
+
 static void test_yaml_parse__function_tag_names_the_key(void **state)
 {
 	(void)state;
@@ -333,6 +382,8 @@ int main(void)
 		cmocka_unit_test(test_yaml_parse__aliases),
 		cmocka_unit_test(test_yaml_parse__refuses_with_places),
 		cmocka_unit_test(test_yaml_parse__syntax_errors_are_captured),
+		cmocka_unit_test(test_yaml_parse_python__functions_and_the_last_of_two_keys),
+		cmocka_unit_test(test_yaml_merge__members_keep_their_places),
 		cmocka_unit_test(test_yaml_parse__function_tag_names_the_key),
 		cmocka_unit_test(test_yaml_parse__depth_is_bounded),
 		cmocka_unit_test(test_yaml_parse__billion_laughs_end_early),
