@@ -58,6 +58,8 @@ int template_parse(struct template **out, const char *text, size_t len, const ch
 int template_parse_chat(struct template **out, const char *text, size_t len, const char *name);
 /* Renders with the members of context (a JSON object) as variables; strict: an undefined one is ERR_INPUT. */
 int template_render(const struct template *t, const json_t *context, struct buf *out);
+/* Of a template that is one {{ expression }}: its value, a list or a number too; of any other: its text. Yours. */
+int template_value(const struct template *t, const json_t *context, json_t **out);
 void template_free(struct template *t);
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */

@@ -778,20 +778,25 @@ static struct value outer_value(const struct template *t, const char *name, cons
 	return (struct value){ .kind = function ? V_FUNC : V_ABSENT, .u.func = function };
 }
 
-int template_render(const struct template *t, const json_t *context, struct buf *out)
+/* value NULL: the whole is printed into out. Else *value: what n, an expression, is. */
+static int render_all(const struct template *t, const struct node *n, const json_t *context, struct buf *out,
+		      json_t **value)
 {
 	struct render r = { .t = t, .mem = { .max = TEMPLATE_MAX_MEMORY }, .out = out, .out_start = out->len };
-	size_t n = (size_t)t->n_names;
+	size_t names = (size_t)t->n_names;
+	struct value v;
 	int rc;
 
-	r.vars = arena_alloc(&r.mem, (n + 1) * sizeof(*r.vars));
-	r.root = arena_alloc(&r.mem, (n + 1) * sizeof(*r.root));
+	r.vars = arena_alloc(&r.mem, (names + 1) * sizeof(*r.vars));
+	r.root = arena_alloc(&r.mem, (names + 1) * sizeof(*r.root));
 	if (!r.vars || !r.root) {
 		rc = template_error(t, 0, "the template has too many names");
 	} else {
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < names; i++)
 			r.vars[i] = r.root[i] = outer_value(t, t->names[i], context);
-		rc = run(&r, t->body);
+		rc = value ? eval(&r, n, &v) : run(&r, n);
+		if (value && !rc)
+			rc = value_to_json(&r, n, &v, 0, value);
 	}
 	if (rc < 0 && out->data) {
 		out->len = r.out_start;
@@ -800,4 +805,22 @@ int template_render(const struct template *t, const json_t *context, struct buf 
 	free(r.undo);
 	arena_release(&r.mem);
 	return rc < 0 ? rc : 0;
+}
+
+int template_render(const struct template *t, const json_t *context, struct buf *out)
+{
+	return render_all(t, t->body, context, out, NULL);
+}
+
+int template_value(const struct template *t, const json_t *context, json_t **out)
+{
+	const struct node *only = t->body->n == 1 ? t->body->list[0] : NULL;
+	struct buf text = BUF_INIT(TEMPLATE_MAX_OUTPUT);
+	bool expression = only && only->kind == N_PRINT;
+	int rc = render_all(t, expression ? only->a : t->body, context, &text, expression ? out : NULL);
+
+	if (!rc && !expression)
+		*out = json_new_text(buf_str(&text), text.len);
+	buf_release(&text);
+	return rc;
 }

@@ -318,6 +318,8 @@ int value_print(struct render *r, const struct node *at, struct buf *b, const st
 int value_repr(struct render *r, const struct node *at, struct buf *b, const struct value *v, int depth);
 int value_to_str(struct render *r, const struct node *at, const struct value *v, struct value *out);
 int value_from_buf(struct render *r, const struct node *at, struct buf *b, struct value *out); /* releases b */
+/* As a value that outlives the rendering: lists of any kind become arrays. */
+int value_to_json(struct render *r, const struct node *at, const struct value *v, int depth, json_t **out);
 /* json.dumps as the template's kind has it; indent < 0: on one line. */
 int value_dump(struct render *r, const struct node *at, struct buf *b, const struct value *v, int indent, int level);
 

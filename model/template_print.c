@@ -335,3 +335,64 @@ int value_dump(struct render *r, const struct node *at, struct buf *b, const str
 	}
 	return rc;
 }
+
+static int members_to_json(struct render *r, const struct node *at, const struct value *v, int depth, json_t *out)
+{
+	struct list *items;
+	int rc = value_items(r, at, v, &items);
+
+	for (size_t i = 0; !rc && i < items->n; i++) {
+		struct value item = items->items[i], key = item;
+		json_t *member = NULL;
+
+		if (value_is_dict(v)) {
+			if (key.kind != V_STR)
+				return render_error(r, at, "a dict whose keys are not texts cannot leave the template");
+			value_dict_get(v, &key, &item);
+		}
+		rc = value_to_json(r, at, &item, depth + 1, &member);
+		if (!rc && json_is_array(out)) {
+			json_array_append_new(out, member);
+		} else if (!rc) {
+			char *name = mem_strn(key.u.s, key.len);
+
+			json_object_set_new(out, name, member);
+			free(name);
+		}
+	}
+	return rc;
+}
+
+int value_to_json(struct render *r, const struct node *at, const struct value *v, int depth, json_t **out)
+{
+	int rc = render_work(r, at, 1);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	if (depth > TEMPLATE_MAX_NEST)
+		return render_error(r, at, "a value nested more than %d deep", TEMPLATE_MAX_NEST);
+	if (v->kind == V_STR)
+		*out = json_new_text(v->u.s, v->len);
+	else if (v->kind == V_NONE)
+		*out = json_null();
+	else if (v->kind == V_BOOL)
+		*out = json_boolean(v->u.b);
+	else if (v->kind == V_INT)
+		*out = json_integer(v->u.i);
+	else if (v->kind == V_FLOAT)
+		*out = json_real(v->u.f);
+	else if (value_is_list(v) || value_is_dict(v))
+		*out = value_is_list(v) ? json_array() : json_object();
+	else if ((rc = value_use(r, at, v)) != 0)
+		return rc;
+	if (!*out)
+		return render_error(r, at, "a %s cannot leave the template", value_type(v));
+	if (json_is_array(*out) || json_is_object(*out))
+		rc = members_to_json(r, at, v, depth, *out);
+	if (rc) {
+		json_decref(*out);
+		*out = NULL;
+	}
+	return rc;
+}

@@ -262,6 +262,45 @@ static void test_template__mutated(void **state)
 	json_decref(root);
 }
 
+static void value_is(const char *text, const char *want)
+{
+	struct buf out = BUF_INIT(4096);
+	struct template *t;
+	json_t *context = json_pack("{s:s,s:i,s:[i,s],s:{s:b}}", "s", "x", "i", 3, "l", 1, "a", "d", "k", 1), *v = NULL;
+	int rc = template_parse(&t, text, strlen(text), "t");
+
+	rc = rc ? rc : template_value(t, context, &v);
+	if (rc)
+		buf_adds(&out, err_text());
+	else
+		json_add(&out, v);
+	if (strncmp(buf_str(&out), want, strlen(want)) != 0)
+		fail_msg("%s gave %s, not %s", text, buf_str(&out), want);
+	json_decref(v);
+	json_decref(context);
+	template_free(t);
+	buf_release(&out);
+}
+
+static void test_template_value__of_one_expression(void **state)
+{
+	(void)state;
+	value_is("{{ s }}", "\"x\"");
+	value_is("{{ i + 1 }}", "4");
+	value_is("{{ i / 2 }}", "1.5");
+	value_is("{{ i > 2 }}", "true");
+	value_is("{{ none }}", "null");
+	value_is("{{ l }}", "[1,\"a\"]");
+	value_is("{{ [s, (i, l[1:])] }}", "[\"x\",[3,[\"a\"]]]");
+	value_is("{{ {'b': d, 'a': range(2)} }}", "{\"a\":[0,1],\"b\":{\"k\":true}}");
+	value_is("{{ i }}.", "\"3.\""); /* more than the expression: text */
+	value_is("{% if i %}{{ i }}{% endif %}", "\"3\"");
+	value_is("", "\"\"");
+	value_is("{{ gone }}", "t:1:4: ");
+	value_is("{{ {1: 2} }}", "t:1:4: a dict whose keys are not texts");
+	value_is("{{ range }}", "t:1:4: a ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_template_parse__bounded_nesting),
 		cmocka_unit_test(test_template_parse__long_chains),
 		cmocka_unit_test(test_template__mutated),
+		cmocka_unit_test(test_template_value__of_one_expression),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
