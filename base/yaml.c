@@ -181,6 +181,8 @@ void yaml_merge(struct yaml *y, json_t *obj, const struct yaml *from, const json
 		json_object_set_nocheck(obj, key, value);
 		put_place(y, obj, key, place);
 	}
+	if (from == y)
+		return;
 	MEM_GROW(y->others, y->n_others, y->cap_others);
 	y->others[y->n_others++] = from;
 }

@@ -1,15 +1,21 @@
-/* dataset.c: the documents of a task: files of rows (base/rows.h) named by dataset_kwargs.data_files.
+/* dataset.c: the documents of a task, from the files of rows (base/rows.h) that dataset_kwargs.data_files names or hub.c
+ * finds.
  *
  * As in the harness's "json" data set: a string or a list of files is the split "train"; a mapping names its splits.
  * Every row is one JSON object. A document is known by its member "id" (text or a whole number) if it has one, else
  * by its row number in the split, from 0: that name pairs it with the same document in another run, so two documents
- * of one name are refused. Paths stay beneath the root: ".." is resolved here, in the text, and may not climb out. */
+ * of one name are refused. The "id" of a data set of the hub means what its authors meant by it: where it does not name
+ * every document, rows are numbered instead.
+ *
+ * Paths stay beneath the root: ".." is resolved here, in the text, and may not climb out. */
 #include "base/base.h"
 
 #include "base/rows.h"
 #include "evals/evals_int.h"
 
 enum { ID_MAX = 200 };
+
+#define DATA_FILE_MAX ((size_t)1 << 30)
 
 /* ---- paths ------------------------------------------------------------------------------------------------------- */
 
@@ -25,8 +31,7 @@ static size_t source_base(const char *dir)
 	return n;
 }
 
-/* dir/name with "." and ".." resolved; NULL if that leaves the root. */
-static char *source_path(const char *dir, const char *name)
+char *source_path(const char *dir, const char *name)
 {
 	size_t base = source_base(dir);
 	char *joined = mem_printf("%s/%s", dir + base, name), *result = NULL, *checked = NULL;
@@ -171,100 +176,247 @@ static int split_add(json_t *value, size_t line, void *arg)
 	MEM_GROW(s->docs, s->n, s->cap);
 	d = &s->docs[s->n++];
 	*d = (struct doc){ json_incref(value), r->file, line, NULL };
-	return doc_id(d, s->n - 1);
+	if (doc_id(d, s->n - 1) == 0)
+		return 0;
+	if (!s->hub)
+		return ERR_INPUT;
+	err_clear();
+	d->id = mem_str(""); /* split_check_ids() numbers them all */
+	return 0;
 }
 
-static int split_read(struct split *s, const struct source *src, const char *name)
+/* Takes the path and the text. member: "/name" in an archive, or NULL. */
+static int split_text(struct split *s, char *path, struct buf *text, const char *member)
 {
-	struct split_reader reader = { s, NULL };
-	const char *member = rows_member(name);
-	char *file = mem_strn(name, member ? (size_t)(member - name) : strlen(name)), *path, *used;
 	struct rows_options how = { .member = member ? member + 1 : NULL };
-	struct buf text;
-	int rc = source_read(src->files, src->path, file, (size_t)1 << 30, &text, &path);
+	struct split_reader reader = { s, member ? mem_printf("%s%s", path, member) : mem_str(path) };
+	int rc;
 
-	free(file);
-	if (rc)
-		return err_context(rc, "%s: dataset_kwargs.data_files", src->path);
 	s->files = mem_resize(s->files, (s->n_files + 1) * sizeof(*s->files));
-	used = mem_printf("%s%s", path, member ? member : "");
+	s->files[s->n_files++] = (char *)(uintptr_t)reader.file;
+	rc = rows_each(buf_str(text), text->len, reader.file, &how, split_add, &reader);
+	buf_release(text);
 	free(path);
-	s->files[s->n_files++] = used;
-	reader.file = used;
-	rc = rows_each(buf_str(&text), text.len, used, &how, split_add, &reader);
+	return rc;
+}
+
+/* A file by its path from the root, or an absolute one. */
+static int split_read_path(struct split *s, const struct source *src, const char *name)
+{
+	const char *member = rows_member(name);
+	char *path = mem_strn(name, member ? (size_t)(member - name) : strlen(name));
+	struct buf text = BUF_INIT(DATA_FILE_MAX);
+	int rc = src->files->read(src->files->self, path, &text);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "there is no file %s", path);
+	if (!rc && buf_full(&text))
+		rc = err_set(ERR_INPUT, "%s: larger than %zu MiB", path, DATA_FILE_MAX >> 20);
+	if (!rc)
+		return split_text(s, path, &text, member);
+	free(path);
 	buf_release(&text);
+	return err_context(rc, "%s: data_files", src->path);
+}
+
+/* A file named in the task's file, or (folder) in the folder of a data set. */
+static int split_read(struct split *s, const struct source *src, const char *folder, const char *name)
+{
+	const char *member = folder ? NULL : rows_member(name);
+	char *path, *file = mem_strn(name, member ? (size_t)(member - name) : strlen(name));
+	struct buf text;
+	int rc;
+
+	if (folder) {
+		free(file);
+		path = source_path(folder, name);
+		rc = path ? split_read_path(s, src, path)
+			  : err_set(ERR_INPUT, "%s: data_files: \"%s\" is not a path in %s", src->path, name, folder);
+		free(path);
+		return rc;
+	}
+	rc = source_read(src->files, src->path, file, DATA_FILE_MAX, &text, &path);
+	free(file);
+	return rc ? err_context(rc, "%s: dataset_kwargs.data_files", src->path) : split_text(s, path, &text, member);
+}
+
+/* A name as the hub's own library takes it: a path, or hf://datasets/org/name/path. */
+static int split_read_named(struct split *s, const struct source *src, const char *folder, const char *name)
+{
+	static const char hub[] = "hf://datasets/";
+	char *own = NULL, *data;
+	const char *rest;
+	int rc;
+
+	if (strncmp(name, hub, sizeof(hub) - 1) != 0) {
+		if (strstr(name, "://"))
+			return err_set(ERR_INPUT,
+				       "%s: data_files: %s is not fetched: only files that are here are read",
+				       src->path, name);
+		return split_read(s, src, folder, name);
+	}
+	name += sizeof(hub) - 1;
+	rest = strchr(name, '/');
+	rest = rest ? strchr(rest + 1, '/') : NULL;
+	if (!rest)
+		return err_set(ERR_INPUT, "%s: data_files: %s%s names no file", src->path, hub, name);
+	data = mem_strn(name, (size_t)(rest - name));
+	rc = hub_folder(&own, src, data);
+	if (!rc)
+		rc = split_read(s, src, own, rest + 1);
+	free(data);
+	free(own);
 	return rc;
 }
 
 /* The file or files of a split: text or a list of texts. */
-static int split_files(struct split *s, const struct source *src, const json_t *names, const json_t *at,
-		       const char *key)
+static int split_files(struct split *s, const struct source *src, const char *folder, const json_t *names,
+		       const json_t *at, const char *key)
 {
 	const json_t *name;
 	size_t i;
 	int rc;
 
 	if (json_is_string(names))
-		return split_read(s, src, json_string_value(names));
+		return split_read_named(s, src, folder, json_string_value(names));
 	if (!json_is_array(names) || json_array_size(names) == 0)
 		return yaml_error(src->y, at, key, "expected a file or a list of files");
 	json_array_foreach(names, i, name)
 	{
 		if (!json_is_string(name))
 			return yaml_error(src->y, at, key, "expected a list of files");
-		rc = split_read(s, src, json_string_value(name));
+		rc = split_read_named(s, src, folder, json_string_value(name));
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-int split_load(struct split *out, const struct source *src, const char *key, const char *name)
+/* data_files, with folder in front of each where the data set has one. */
+static int split_named(struct split *s, const struct source *src, const char *folder, const char *key)
 {
-	static const char *const known[] = { "data_files" };
-	json_t *kwargs = json_object_get(src->map, "dataset_kwargs"), *files;
+	json_t *kwargs = json_object_get(src->map, "dataset_kwargs"), *files = json_object_get(kwargs, "data_files");
 	struct buf have = BUF_INIT(4096);
 	const char *split;
 	json_t *value;
 	int rc;
 
-	*out = (struct split){ .name = mem_str(name) };
-	if (!json_is_object(kwargs) || !(files = json_object_get(kwargs, "data_files")))
-		return yaml_error(src->y, src->map, kwargs ? "dataset_kwargs" : NULL,
-				  "dataset_kwargs: {data_files: …} must name the JSONL files of the task");
-	rc = yaml_check_keys(src->y, kwargs, "dataset_kwargs", known, ARRAY_LEN(known));
-	if (rc)
-		return rc;
 	if (!json_is_object(files)) { /* without names there is one split */
-		if (strcmp(name, "train") == 0)
-			return split_files(out, src, files, kwargs, "data_files");
+		if (strcmp(s->name, "train") == 0)
+			return split_files(s, src, folder, files, kwargs, "data_files");
 		yaml_error(src->y, src->map, key, "there is no split \"%s\": files without a split are \"train\"",
-			   name);
-		return err_hint(ERR_INPUT, "write data_files: {%s: file.jsonl}, or %s: train", name, key);
+			   s->name);
+		return err_hint(ERR_INPUT, "write data_files: {%s: file.jsonl}, or %s: train", s->name, key);
 	}
-	value = json_object_get(files, name);
+	value = json_object_get(files, s->name);
 	if (value)
-		return split_files(out, src, value, files, name);
+		return split_files(s, src, folder, value, files, s->name);
 	json_object_foreach(files, split, value)
 	{
 		buf_addf(&have, "%s%s", have.len ? ", " : "", split);
 	}
-	rc = yaml_error(src->y, src->map, key, "there is no split \"%s\" in data_files (there is: %s)", name,
+	rc = yaml_error(src->y, src->map, key, "there is no split \"%s\" in data_files (there is: %s)", s->name,
 			buf_str(&have));
 	buf_release(&have);
 	return rc;
 }
 
-int split_check_ids(const struct split *s)
+/* A data set by its name: the files that hold the split, or data_files in its folder. */
+static int split_hub(struct split *s, const struct source *src, const char *name, bool named, const char *key)
+{
+	char **files = NULL, *folder = NULL;
+	size_t n = 0;
+	int rc;
+
+	s->hub = true;
+	if (named) {
+		rc = hub_folder(&folder, src, name);
+		rc = rc ? rc : split_named(s, src, folder, key);
+		free(folder);
+		return rc;
+	}
+	rc = hub_files(&files, &n, src, name, key, s->name);
+	for (size_t i = 0; i < n; i++) {
+		if (!rc)
+			rc = split_read_path(s, src, files[i]);
+		free(files[i]);
+	}
+	free(files);
+	return rc;
+}
+
+/* Of the hub's library: these names stand for files of a kind, which are named beside it. */
+static bool is_builder(const char *path)
+{
+	static const char *const names[] = { "json", "csv", "parquet", "arrow" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(path, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int split_find(struct split *out, const struct source *src, const char *key)
+{
+	/* the others say how the hub's own library fetches and unpacks */
+	static const char *const known[] = { "data_files", "trust_remote_code", "revision",          "token",
+					     "cache_dir",  "streaming",         "verification_mode", "download_mode" };
+	json_t *kwargs = json_object_get(src->map, "dataset_kwargs");
+	const char *path = NULL;
+	bool named;
+	int rc = 0;
+
+	if (!json_is_null(json_object_get(src->map, "dataset_path")))
+		rc = yaml_get_text(src->y, src->map, "dataset_path", &path);
+	if (!rc && !path)
+		rc = yaml_error(src->y, src->map, NULL, "a task needs data: dataset_path");
+	if (!rc && kwargs && !json_is_null(kwargs))
+		rc = json_is_object(kwargs)
+			     ? yaml_check_keys(src->y, kwargs, "dataset_kwargs", known, ARRAY_LEN(known))
+			     : yaml_error(src->y, src->map, "dataset_kwargs", "dataset_kwargs must be a mapping");
+	if (rc)
+		return rc;
+	named = json_object_get(kwargs, "data_files") != NULL;
+	if (!is_builder(path))
+		return split_hub(out, src, path, named, key);
+	if (!named)
+		return yaml_error(src->y, src->map, kwargs ? "dataset_kwargs" : NULL,
+				  "dataset_kwargs: {data_files: …} must name the files of the task");
+	return split_named(out, src, NULL, key);
+}
+
+int split_load(struct split *out, const struct source *src, const char *key, const char *name)
+{
+	int rc;
+
+	*out = (struct split){ .name = mem_str(name) };
+	rc = split_find(out, src, key);
+	return rc || !src->process ? rc : process_docs_apply(src->process, out);
+}
+
+static void split_number(struct split *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->docs[i].id);
+		s->docs[i].id = mem_printf("%zu", i);
+	}
+}
+
+int split_check_ids(struct split *s)
 {
 	struct map seen;
 	int rc = 0;
 
 	map_init(&seen);
 	for (size_t i = 0; i < s->n && !rc; i++) {
-		int64_t first;
+		int64_t first = 0;
+		bool taken = map_get(&seen, s->docs[i].id, strlen(s->docs[i].id), &first);
 
-		if (map_get(&seen, s->docs[i].id, strlen(s->docs[i].id), &first)) {
+		if (s->hub && (taken || !*s->docs[i].id)) {
+			split_number(s);
+			break;
+		}
+		if (taken) {
 			rc = doc_error(err_set(ERR_INPUT, "the id \"%s\" is taken by %s:%zu", s->docs[i].id,
 					       s->docs[first].file, s->docs[first].line),
 				       &s->docs[i]);

@@ -54,10 +54,16 @@ struct scorer { /* filled by the runner; results in the order of the requests */
 
 /* ---- suites --------------------------------------------------------------------------------------------------------- */
 
-/* How files named by a suite are read (paths are relative to the root of the tree). ERR_NOTFOUND if there is none. */
+/* How files named by a suite are reached (paths are relative to the root of the tree). */
 struct eval_files {
 	void *self;
-	int (*read)(void *self, const char *path, struct buf *out);
+	int (*read)(void *self, const char *path, struct buf *out); /* ERR_NOTFOUND if there is none */
+	/* Calls each() for every file beneath a folder, with its path; a folder that is not there has none. NULL: groups
+	 * find no tasks by name, and tasks no data sets. */
+	int (*list)(void *self, const char *folder, int (*each)(const char *path, void *arg), void *arg);
+	/* {"org/name": folder} for data sets that tasks name as the Hugging Face hub does; "*": a folder of such folders.
+	 * NULL: none; borrowed. */
+	const json_t *datasets;
 };
 
 struct suite;
@@ -71,6 +77,8 @@ const char *suite_task_name(const struct suite *s, size_t i);
 size_t suite_task_docs(const struct suite *s, size_t i);
 /* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */
 struct digest suite_task_digest(const struct suite *s, size_t i);
+/* Of all its tasks, by name, and of what its groups make of them. */
+struct digest suite_digest(const struct suite *s);
 /* How much is asked at most, counted in bytes, of which a token has at least one: the longest request, with the tokens that
  * may be written behind it, and all of them. Of a chat neither is known before a template has written it: UINT64_MAX. */
 struct suite_size {
@@ -113,17 +121,23 @@ struct sample {
 	char *slice, *cluster;            /* what it is a part of; NULL: of nothing */
 	char doc_hash[17], prompt_hash[17];
 };
-struct task_result {
+struct task_member {
+	char *task;
+	size_t n; /* its samples */
+};
+struct task_result { /* of a task, or of a group: the samples of its members, one member behind the other */
 	char *task;
 	char digest[DIGEST_HEX]; /* suite_task_digest */
 	size_t n, n_total;       /* evaluated, in the task */
 	struct sample *samples;
 	struct metric *metrics;
 	size_t n_metrics;
+	struct task_member *members; /* of a group; NULL: a task */
+	size_t n_members;
 };
 struct suite_result {
 	char *suite;
-	struct task_result *tasks;
+	struct task_result *tasks; /* behind the suite's tasks, its groups */
 	size_t n;
 };
 struct suite_options {

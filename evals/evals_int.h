@@ -1,9 +1,10 @@
 /* evals_int.h: how a task lies in memory between its file and its scores. Private to evals/.
  *
  * T task, D document (one JSON object of a data file), instance (a document made into requests), outcome (what the
- * model answered). The way of a document: dataset.c reads it, field.c and answer.c evaluate doc_to_*, fewshot.c
- * finds its shots, prompt.c lays out the prompt and the instance, loglik.c or generate_until.c ask the model, filter.c takes
- * the answer out of what it wrote, metrics.c scores, samples.c keeps. */
+ * model answered). The way of a document: hub.c finds its file, dataset.c reads it, process_docs.c chooses and completes
+ * it, field.c and answer.c evaluate doc_to_*, fewshot.c finds its shots, prompt.c lays out the prompt and the instance,
+ * loglik.c or generate_until.c ask the model, filter.c takes the answer out of what it wrote, metrics.c scores, samples.c
+ * keeps. The way of a task: group.c finds it by its name, task_file.c gathers its keys, task.c reads them. */
 #ifndef EVALS_INT_H
 #define EVALS_INT_H
 
@@ -19,15 +20,18 @@ struct chat_form {
 };
 /* Where a task's keys stand and how its files are reached. */
 struct source {
-	const struct yaml *y;
+	struct yaml *y;
 	json_t *map;      /* the mapping of the task */
 	const char *path; /* of the file that holds it */
 	const struct eval_files *files;
-	struct chat_form chat; /* of the suite */
+	struct chat_form chat;              /* of the suite */
+	const struct process_docs *process; /* what splits become when they are read; NULL: as they are */
 };
 /* Reads a file named in the file src_path: looked for beside that file, then from the root. *used: the path, yours. */
 int source_read(const struct eval_files *files, const char *src_path, const char *name, size_t max, struct buf *out,
 		char **used);
+/* dir/name with "." and ".." resolved, yours; NULL if that leaves the root. */
+char *source_path(const char *dir, const char *name);
 
 struct doc {
 	json_t *value;
@@ -41,14 +45,36 @@ struct split {
 	size_t n_files;
 	struct doc *docs;
 	size_t n, cap;
+	bool hub; /* of a data set by name: its "id" is not ours, rows are numbered where it does not serve */
 };
-/* The split of that name among dataset_kwargs.data_files. key: who asks, for errors. */
+/* The split of that name: of dataset_kwargs.data_files, or of the data set that dataset_path names. key: who asks, for
+ * errors. */
 int split_load(struct split *out, const struct source *src, const char *key, const char *name);
 /* Every document needs an id of its own. */
-int split_check_ids(const struct split *s);
+int split_check_ids(struct split *s);
 void split_release(struct split *s);
 /* "file:line: ", in front of the error text. */
 int doc_error(int rc, const struct doc *d);
+
+/* ---- hub.c ------------------------------------------------------------------------------------------------------- */
+
+/* The files that hold a split of the data set name, in order; yours. key: who asks, for errors. */
+int hub_files(char ***out, size_t *n, const struct source *src, const char *name, const char *key, const char *split);
+/* The folder of the data set; yours. */
+int hub_folder(char **out, const struct source *src, const char *name);
+
+/* ---- process_docs.c ---------------------------------------------------------------------------------------------- */
+
+struct process_set;
+struct process_docs {
+	struct template *where; /* NULL: all */
+	struct process_set *set;
+	size_t n;
+};
+/* process_docs of the task; without the key, one that changes nothing. */
+int process_docs_load(struct process_docs *p, const struct source *src);
+int process_docs_apply(const struct process_docs *p, struct split *s);
+void process_docs_release(struct process_docs *p);
 
 /* ---- literal.c --------------------------------------------------------------------------------------------------- */
 
@@ -65,7 +91,7 @@ struct field {
 	struct template *tmpl;
 	json_t *value; /* a list or a number written in the task file */
 };
-/* columns: a member of a document with the field's text as name makes it a column; NULL: always a template. */
+/* columns: a member of a document with the field's text as name makes it a column. */
 int field_load(struct field *f, const struct source *src, const char *key, const struct split *columns);
 void field_release(struct field *f);
 /* A new reference: the column as it is, text from a template, or the value. */
@@ -253,6 +279,26 @@ int fewshot_render(struct fewshot *f, const struct source *src, const struct spl
 const struct shot *fewshot_get(const struct fewshot *f, size_t doc, int i);
 void fewshot_release(struct fewshot *f);
 
+/* ---- task_file.c ------------------------------------------------------------------------------------------------- */
+
+struct task_file {
+	const struct eval_files *files;
+	struct yaml *docs[64], *y; /* all that were read; the first */
+	size_t n;
+	json_t *map; /* with what it includes */
+	char *path;
+};
+/* Reads the file name, named in the file src_path, and what it includes. */
+int task_file_open(struct task_file *f, const struct eval_files *files, const char *src_path, const char *name);
+/* The file of that path, from the root or absolute. */
+int task_file_read(struct task_file *f, const struct eval_files *files, const char *path);
+/* What a mapping written in another file includes comes into it; the documents stay open, as errors need them. */
+int task_file_include(struct task_file *f, const struct eval_files *files, struct yaml *y, json_t *map,
+		      const char *path);
+void task_file_close(struct task_file *f);
+/* An error if a key still names a Python function. */
+int task_file_functions(const struct source *src);
+
 /* ---- task.c ------------------------------------------------------------------------------------------------------ */
 
 struct task {
@@ -279,6 +325,42 @@ struct task {
 };
 int task_load(struct task *t, const struct source *src);
 void task_release(struct task *t);
+
+/* ---- group.c ----------------------------------------------------------------------------------------------------- */
+
+struct group_metric {
+	char *name, **filters; /* no filters: all that there are */
+	size_t n_filters;
+	bool by_size; /* members weigh as they have samples; else alike */
+};
+struct group {
+	char *name;
+	size_t *tasks, n; /* indexes into the suite's */
+	struct group_metric *metrics;
+	size_t n_metrics;
+	struct digest digest;
+};
+/* Adds the tasks that a group names, and the group itself where it has values of its own. suite: the suite's file. */
+int group_load(struct suite *s, const struct source *suite, const struct source *src);
+void group_release(struct group *g);
+/* False, with a warning: there is none. r: the results of the suite's tasks. */
+bool group_result(struct task_result *out, const struct group *g, const struct suite_result *r);
+/* metric_close() for the metrics of a group. */
+void group_close(struct task_result *t);
+
+/* ---- suite.c ----------------------------------------------------------------------------------------------------- */
+
+struct suite {
+	char *name;
+	struct task *tasks;
+	size_t n;
+	struct group *groups;
+	size_t n_groups, cap_groups;
+};
+/* Adds a task; shared: one that is there already, with the same questions, is the one. */
+int suite_add(struct suite *s, const struct source *src, bool shared, size_t *index);
+
+const struct task *suite_task(const struct suite *s, size_t i);
 
 /* ---- prompt.c ---------------------------------------------------------------------------------------------------- */
 

@@ -1,18 +1,31 @@
 /* field.c: doc_to_text and its kin: what a task file says about where in a document a thing is.
  *
  * Text that is the name of a column (a member that some document of the evaluated split has) gives that member as it
- * is; any other text is a template; doc_to_choice and doc_to_target may also be a list or a number. The columns are
- * known once the data is read, so fields are loaded after it. A row that lacks the member is an error that names it. */
+ * is; any other text is a template; doc_to_choice and doc_to_target may also be a list or a number, doc_to_choice a
+ * mapping, of which the values count. The columns are known once the data is read, so fields are loaded after it. A row
+ * that lacks the member is an error that names it. */
 #include "base/base.h"
 
 #include "evals/evals_int.h"
 
 static bool field_is_column(const struct split *columns, const char *name)
 {
-	for (size_t i = 0; columns && i < columns->n; i++)
+	for (size_t i = 0; i < columns->n; i++)
 		if (json_object_get(columns->docs[i].value, name))
 			return true;
 	return false;
+}
+
+static json_t *map_values(json_t *map)
+{
+	json_t *list = json_array(), *value;
+	const char *key;
+
+	json_object_foreach(map, key, value)
+	{
+		json_array_append(list, value);
+	}
+	return list;
 }
 
 int field_load(struct field *f, const struct source *src, const char *key, const struct split *columns)
@@ -28,6 +41,11 @@ int field_load(struct field *f, const struct source *src, const char *key, const
 	if (list && (json_is_array(value) || json_is_integer(value))) {
 		f->kind = FIELD_VALUE;
 		f->value = json_incref(value);
+		return 0;
+	}
+	if (json_is_object(value) && strcmp(key, "doc_to_choice") == 0) {
+		f->kind = FIELD_VALUE;
+		f->value = map_values(value);
 		return 0;
 	}
 	if (!json_is_string(value))

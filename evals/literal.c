@@ -72,12 +72,15 @@ static int literal_escape(struct literal *l, struct buf *out)
 	return 0;
 }
 
+/* Of three quotes too: then lines and single quotes may stand in it. */
 static int literal_string(struct literal *l, struct buf *out)
 {
-	char quote = *l->s++;
+	char quote = *l->s, triple[3] = { quote, quote, quote };
+	size_t n = l->end - l->s >= 3 && memcmp(l->s, triple, 3) == 0 ? 3 : 1;
 
-	while (l->s < l->end && *l->s != quote) {
-		if (*l->s == '\n' || !*l->s)
+	l->s += n;
+	while (l->s < l->end && ((size_t)(l->end - l->s) < n || memcmp(l->s, triple, n) != 0)) {
+		if ((*l->s == '\n' && n == 1) || !*l->s)
 			break;
 		if (*l->s != '\\') {
 			buf_addc(out, *l->s++);
@@ -88,9 +91,9 @@ static int literal_string(struct literal *l, struct buf *out)
 		if (literal_escape(l, out))
 			return ERR_INPUT;
 	}
-	if (l->s == l->end || *l->s != quote)
+	if (l->s == l->end || (size_t)(l->end - l->s) < n || memcmp(l->s, triple, n) != 0)
 		return literal_error(l, "a string without its end");
-	l->s++;
+	l->s += n;
 	return 0;
 }
 

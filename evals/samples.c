@@ -103,6 +103,9 @@ void task_result_release(struct task_result *t)
 	}
 	for (size_t i = 0; t->metrics && i < t->n_metrics; i++)
 		metric_release(&t->metrics[i]);
+	for (size_t i = 0; t->members && i < t->n_members; i++)
+		free(t->members[i].task);
+	free(t->members);
 	free(t->samples);
 	free(t->metrics);
 	free(t->task);
@@ -122,6 +125,17 @@ const struct metric *task_result_metric(const struct task_result *t, const char 
 static json_t *real_or_null(double x)
 {
 	return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *members_json(const struct task_result *t)
+{
+	json_t *members = json_array();
+
+	for (size_t i = 0; i < t->n_members; i++)
+		json_array_append_new(members, json_pack("{s:o, s:I}", "task",
+							 json_new_text(t->members[i].task, strlen(t->members[i].task)),
+							 "n", (json_int_t)t->members[i].n));
+	return members;
 }
 
 /* Counts as whole numbers: shorter, and exact. */
@@ -159,6 +173,8 @@ static json_t *header_json(const struct task_result *t)
 	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", "assay-samples/1", "task",
 			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n,
 			   "n_total", (json_int_t)t->n_total, "metrics", metrics);
+	if (t->n_members)
+		json_object_set_new(header, "members", members_json(t));
 	return header;
 }
 
@@ -269,6 +285,30 @@ static int header_metric(struct metric *m, const json_t *v, size_t n)
 	return 0;
 }
 
+/* Of a group: which samples are whose. */
+static int members_read(struct task_result *t, const json_t *members)
+{
+	const json_t *member;
+	size_t i, sum = 0;
+
+	if (!members)
+		return 0;
+	if (!json_is_array(members) || json_array_size(members) == 0 || json_array_size(members) > t->n)
+		return err_set(ERR_INPUT, "members: a list of {task, n}");
+	t->members = mem_array(json_array_size(members), sizeof(*t->members));
+	json_array_foreach(members, i, member)
+	{
+		const char *task = json_get_text(member, "task", NULL);
+		int64_t n = json_get_int(member, "n", 0);
+
+		if (!task || n < 1 || (uint64_t)n > t->n - sum)
+			return err_set(ERR_INPUT, "members: entry %zu is not {task, n}, or they are too many", i + 1);
+		t->members[t->n_members++] = (struct task_member){ mem_str(task), (size_t)n };
+		sum += (size_t)n;
+	}
+	return sum == t->n ? 0 : err_set(ERR_INPUT, "members: %zu of %zu samples are somebody's", sum, t->n);
+}
+
 /* lines bounds n, so that a header cannot ask for more memory than its file has samples. */
 static int header_read(struct samples_reader *r, const json_t *v, size_t lines)
 {
@@ -301,7 +341,7 @@ static int header_read(struct samples_reader *r, const json_t *v, size_t lines)
 			return ERR_INPUT;
 	}
 	r->header = true;
-	return 0;
+	return members_read(t, json_object_get(v, "members"));
 }
 
 static int score_read(struct metric *m, size_t row, const json_t *score, const json_t *weight)
@@ -382,6 +422,8 @@ static int reader_close(struct samples_reader *r, bool claimed)
 			return err_set(ERR_INPUT, "%s: the header gives %s as %.12g, but the samples make it %.12g",
 				       r->name, m->name, said, m->value);
 	}
+	if (t->n_members)
+		group_close(t);
 	return 0;
 }
 

@@ -9,7 +9,8 @@
  * With apply_chat_template: true the questions go through the model's chat template; shots then stand in one message of
  * the user, or with fewshot_as_multiturn: true in turns of their own. A system_instruction stands in front of all.
  *
- * A harness task file on its own is a suite of one task, named as the task. Loading does everything that can fail for
+ * A group file of the harness stands for the tasks that it names (group.c). A harness task file or group file on its own is
+ * a suite, named as the task or the group. Loading does everything that can fail for
  * a reason in the files (task.c): after it only the model can fail. Results lie in document order, whatever order the
  * scorer works in. */
 #include "base/base.h"
@@ -18,15 +19,9 @@
 
 enum { TASKS_MAX = 1000, SUITE_FILE_MAX = 16 << 20 };
 
-struct suite {
-	char *name;
-	struct task *tasks;
-	size_t n;
-};
-
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
-static int suite_add(struct suite *s, const struct source *src, const json_t *at)
+int suite_add(struct suite *s, const struct source *src, bool shared, size_t *index)
 {
 	struct task t;
 	int rc = task_load(&t, src);
@@ -35,41 +30,54 @@ static int suite_add(struct suite *s, const struct source *src, const json_t *at
 		return rc;
 	for (size_t i = 0; i < s->n; i++)
 		if (strcmp(s->tasks[i].name, t.name) == 0) {
-			rc = yaml_error(src->y, at, "task", "the suite has two tasks named \"%s\"", t.name);
+			*index = i;
+			if (!shared || memcmp(&s->tasks[i].digest, &t.digest, sizeof(t.digest)) != 0)
+				rc = yaml_error(src->y, src->map, "task", "the suite has two tasks named \"%s\"",
+						t.name);
 			task_release(&t);
 			return rc;
 		}
 	s->tasks = mem_resize(s->tasks, (s->n + 1) * sizeof(*s->tasks));
-	s->tasks[s->n++] = t;
+	*index = s->n++;
+	s->tasks[*index] = t;
 	return 0;
+}
+
+/* A task or a group. */
+static int suite_add_either(struct suite *s, const struct source *suite, const struct source *src)
+{
+	size_t index;
+
+	return json_object_get(src->map, "group") ? group_load(s, suite, src) : suite_add(s, src, false, &index);
+}
+
+/* A task whose keys stand in src, with what it includes. */
+static int suite_add_map(struct suite *s, const struct source *suite, const struct source *src)
+{
+	struct task_file included;
+	int rc = task_file_include(&included, src->files, src->y, src->map, src->path);
+
+	if (rc)
+		return rc;
+	rc = suite_add_either(s, suite, src);
+	task_file_close(&included);
+	return rc;
 }
 
 /* A task file named in the suite file. */
 static int suite_add_file(struct suite *s, const struct source *suite, const char *name)
 {
-	struct yaml *y = NULL;
-	struct source src = { .files = suite->files, .chat = suite->chat };
-	struct buf text;
-	char *used;
-	int rc = source_read(suite->files, suite->path, name, SUITE_FILE_MAX, &text, &used);
+	struct task_file f;
+	int rc = task_file_open(&f, suite->files, suite->path, name);
 
 	if (rc)
 		return err_context(rc, "%s", suite->path);
-	rc = yaml_parse(&y, buf_str(&text), text.len, used);
-	if (!rc) {
-		src.y = y;
-		src.map = yaml_root(y);
-		src.path = used;
-		if (!json_is_object(src.map))
-			rc = err_set(ERR_INPUT, "%s: a task file must be a mapping", used);
-		else if (json_object_get(src.map, "tasks"))
-			rc = yaml_error(y, src.map, "tasks", "a suite inside a suite: name its task files instead");
-		else
-			rc = suite_add(s, &src, src.map);
-	}
-	yaml_free(y);
-	buf_release(&text);
-	free(used);
+	if (json_object_get(f.map, "tasks"))
+		rc = yaml_error(f.y, f.map, "tasks", "a suite inside a suite: name its task files instead");
+	else
+		rc = suite_add_either(s, suite,
+				      &(struct source){ f.y, f.map, f.path, suite->files, suite->chat, NULL });
+	task_file_close(&f);
 	return rc;
 }
 
@@ -116,7 +124,7 @@ static int suite_tasks_load(struct suite *s, struct source *src)
 		if (json_is_string(item))
 			rc = suite_add_file(s, src, json_string_value(item));
 		else if (json_is_object(item))
-			rc = suite_add(s, &inner, item);
+			rc = suite_add_map(s, src, &inner);
 		else
 			rc = yaml_error(src->y, src->map, "tasks", "entry %zu is neither a file nor a task", i + 1);
 		if (rc)
@@ -138,7 +146,7 @@ int suite_load(struct suite **out, const char *path, const struct eval_files *fi
 		rc = err_set(ERR_INPUT, "there is no suite file %s", path);
 	if (!rc && buf_full(&text))
 		rc = err_set(ERR_INPUT, "%s: larger than %d MiB", path, SUITE_FILE_MAX >> 20);
-	rc = rc ? rc : yaml_parse(&y, buf_str(&text), text.len, path);
+	rc = rc ? rc : yaml_parse_python(&y, buf_str(&text), text.len, path);
 	if (!rc) {
 		src.y = y;
 		src.map = yaml_root(y);
@@ -148,8 +156,8 @@ int suite_load(struct suite **out, const char *path, const struct eval_files *fi
 		} else if (json_object_get(src.map, "tasks") || json_object_get(src.map, "suite")) {
 			rc = suite_tasks_load(s, &src);
 		} else {
-			rc = suite_add(s, &src, src.map);
-			s->name = rc ? NULL : mem_str(s->tasks[0].name);
+			rc = suite_add_map(s, &src, &src);
+			s->name = rc ? NULL : mem_str(json_get_text(src.map, "group", s->tasks[0].name));
 		}
 	}
 	yaml_free(y);
@@ -167,6 +175,9 @@ void suite_free(struct suite *s)
 		return;
 	for (size_t i = 0; i < s->n; i++)
 		task_release(&s->tasks[i]);
+	for (size_t i = 0; i < s->n_groups; i++)
+		group_release(&s->groups[i]);
+	free(s->groups);
 	free(s->tasks);
 	free(s->name);
 	free(s);
@@ -182,6 +193,11 @@ size_t suite_tasks(const struct suite *s)
 	return s->n;
 }
 
+const struct task *suite_task(const struct suite *s, size_t i)
+{
+	return &s->tasks[i];
+}
+
 const char *suite_task_name(const struct suite *s, size_t i)
 {
 	return s->tasks[i].name;
@@ -195,6 +211,21 @@ size_t suite_task_docs(const struct suite *s, size_t i)
 struct digest suite_task_digest(const struct suite *s, size_t i)
 {
 	return s->tasks[i].digest;
+}
+
+struct digest suite_digest(const struct suite *s)
+{
+	struct digest_ctx *c = digest_new();
+
+	for (size_t i = 0; i < s->n; i++) {
+		digest_text(c, s->tasks[i].name);
+		digest_add(c, s->tasks[i].digest.bytes, sizeof(s->tasks[i].digest.bytes));
+	}
+	for (size_t i = 0; i < s->n_groups; i++) {
+		digest_text(c, s->groups[i].name);
+		digest_add(c, s->groups[i].digest.bytes, sizeof(s->groups[i].digest.bytes));
+	}
+	return digest_end(c);
 }
 
 struct suite_size suite_size(const struct suite *s)
@@ -273,13 +304,15 @@ int suite_run(struct suite_result **out, const struct suite *s, const struct sco
 	*out = NULL;
 	r->suite = mem_str(s->name);
 	r->n = s->n;
-	r->tasks = mem_array(s->n, sizeof(*r->tasks));
+	r->tasks = mem_array(s->n + s->n_groups, sizeof(*r->tasks));
 	for (size_t i = 0; i < s->n; i++)
 		total += docs_asked(&s->tasks[i], o);
 	progress_begin(s->name, total, "samples");
 	for (size_t i = 0; i < s->n && !rc; i++)
 		rc = task_run(&run, &s->tasks[i], docs_asked(&s->tasks[i], o), &r->tasks[i]);
 	progress_end();
+	for (size_t i = 0; i < s->n_groups && !rc; i++)
+		r->n += group_result(&r->tasks[r->n], &s->groups[i], r);
 	if (rc)
 		suite_result_free(r);
 	else

@@ -50,14 +50,18 @@ static const char *const task_keys[] = {
 	"doc_to_decontamination_query",
 	"gen_prefix",
 	"metadata",
-	"group",
-	"group_alias",
-	"aggregate_metric_list",
+	"class",
 };
-/* Those that need something which is not built yet. */
-static const char *const task_later[] = {
-	"include",         "custom_dataset", "dataset_name", "process_docs", "doc_to_image",          "doc_to_audio",
-	"process_results", "use_prompt",     "group",        "group_alias",  "aggregate_metric_list",
+/* Those that need Python, pictures or sound. */
+static const struct {
+	const char *key, *why;
+} task_never[] = {
+	{ "custom_dataset", "a data set made by Python code is not run here" },
+	{ "process_results", "Python code is not run here; metric_list says how answers are scored" },
+	{ "use_prompt", "prompts of the promptsource package are not here; write doc_to_text and doc_to_target" },
+	{ "doc_to_image", "only text is asked: pictures are not read" },
+	{ "doc_to_audio", "only text is asked: sound is not read" },
+	{ "class", "a task written in Python is not run here" },
 };
 static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
 					  "generate_until" };
@@ -92,14 +96,15 @@ static int key_flag(const struct source *src, const json_t *map, const char *key
 
 /* ---- keys one by one --------------------------------------------------------------------------------------------- */
 
-static int task_refuse_later(const struct source *src)
+static int task_refuse(const struct source *src)
 {
 	bool flag = false;
 	int rc;
 
-	for (size_t i = 0; i < ARRAY_LEN(task_later); i++)
-		if (key_given(src->map, task_later[i]))
-			return key_later(src, src->map, task_later[i], task_later[i]);
+	for (size_t i = 0; i < ARRAY_LEN(task_never); i++)
+		if (key_given(src->map, task_never[i].key))
+			return yaml_error(src->y, src->map, task_never[i].key, "%s: %s", task_never[i].key,
+					  task_never[i].why);
 	rc = key_flag(src, src->map, "unsafe_code", &flag);
 	if (!rc && flag)
 		rc = key_later(src, src->map, "unsafe_code", "unsafe_code");
@@ -112,7 +117,8 @@ static int task_name(struct task *t, const struct source *src)
 	int rc;
 
 	if (json_is_array(json_object_get(src->map, "task")))
-		return key_later(src, src->map, "task", "a group (a list under task)");
+		return yaml_error(src->y, src->map, "task",
+				  "a list under task makes a group: group: its_name is missing");
 	rc = yaml_get_text(src->y, src->map, "task", &name);
 	if (rc)
 		return rc;
@@ -260,19 +266,11 @@ static int task_generation(struct task *t, const struct source *src)
 
 /* ---- data and shots ---------------------------------------------------------------------------------------------- */
 
-static int task_data(struct task *t, const struct source *src)
+static int splits_load(struct task *t, const struct source *src)
 {
-	const char *path = NULL, *splits[3] = { NULL, NULL, NULL }, *eval, *key;
-	int rc = key_text(src, src->map, "dataset_path", &path);
+	const char *splits[3] = { NULL, NULL, NULL }, *eval, *key;
+	int rc = key_text(src, src->map, "training_split", &splits[0]);
 
-	if (!rc && (!path || strcmp(path, "json") != 0)) {
-		yaml_error(src->y, src->map, path ? "dataset_path" : NULL,
-			   "dataset_path: %s comes with a later version (now: json)",
-			   path ? path : "a data set by name");
-		return err_hint(ERR_INPUT, "put the documents in a JSONL file beside the task: dataset_path: json, "
-					   "dataset_kwargs: {data_files: {test: file.jsonl}}, test_split: test");
-	}
-	rc = rc ? rc : key_text(src, src->map, "training_split", &splits[0]);
 	rc = rc ? rc : key_text(src, src->map, "validation_split", &splits[1]);
 	rc = rc ? rc : key_text(src, src->map, "test_split", &splits[2]);
 	if (rc)
@@ -291,6 +289,18 @@ static int task_data(struct task *t, const struct source *src)
 		  : fewshot_load(&t->shots, src,
 				 &(struct shot_splits){ splits[0], splits[1], splits[2], t->target_delimiter,
 							t->fewshot_delimiter, t->type == OUTPUT_ROLLING });
+}
+
+static int task_data(struct task *t, const struct source *src)
+{
+	struct process_docs process;
+	struct source with = *src;
+	int rc = process_docs_load(&process, src);
+
+	with.process = &process;
+	rc = rc ? rc : splits_load(t, &with);
+	process_docs_release(&process);
+	return rc;
 }
 
 /* The first document says whether the questions are the choices; then the shots are known too. */
@@ -496,8 +506,9 @@ int task_load(struct task *t, const struct source *src)
 	int rc;
 
 	*t = (struct task){ 0 };
-	rc = yaml_check_keys(src->y, src->map, "task", task_keys, ARRAY_LEN(task_keys));
-	rc = rc ? rc : task_refuse_later(src);
+	rc = task_file_functions(src);
+	rc = rc ? rc : yaml_check_keys(src->y, src->map, "task", task_keys, ARRAY_LEN(task_keys));
+	rc = rc ? rc : task_refuse(src);
 	rc = rc ? rc : task_name(t, src);
 	rc = rc ? rc : task_type(t, src);
 	rc = rc ? rc : key_text(src, src->map, "target_delimiter", &target_delimiter);

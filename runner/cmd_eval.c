@@ -5,16 +5,10 @@
 #include "runner/evaluate.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
+#include "runner/questions.h"
 #include "runner/remote.h"
 
 #define FILE_MAX ((size_t)4 << 30)
-
-static int read_file(void *self, const char *path, struct buf *out)
-{
-	(void)self;
-	buf_clear(out);
-	return fs_read(out, path, FILE_MAX);
-}
 
 static int write_samples(const struct suite_result *r, const char *path)
 {
@@ -111,8 +105,7 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 int cmd_eval(int argc, char **argv)
 {
 	struct eval_options o = { .device = "auto", .batch_tokens = 4096, .how = { .seed = 1234 } };
-	const char *samples = NULL;
-	const struct eval_files files = { NULL, read_file };
+	const char *samples = NULL, *datasets = NULL;
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
 	struct suite *suite = NULL;
@@ -124,6 +117,7 @@ int cmd_eval(int argc, char **argv)
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
+		OPT_TEXT(0, "datasets", &datasets, "DIR", "a folder of data sets, for tasks that name one"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -144,7 +138,7 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
 	if (o.how.limit < 0)
 		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
-	rc = suite_load(&suite, argv[1], &files);
+	rc = questions_load(&suite, argv[1], NULL, NULL, datasets);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s", err_text());
 	o.model = argv[0];

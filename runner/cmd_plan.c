@@ -137,6 +137,7 @@ int cmd_plan(int argc, char **argv)
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
+		OPT_TEXT(0, "datasets", &o.datasets, "DIR", "a folder of data sets, for tasks that name one"),
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),
 		OPT_END,
 	};

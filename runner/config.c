@@ -254,6 +254,34 @@ static int parse_gate(struct config *c, const struct yaml *y, json_t *root)
 	return gate_policy_parse(&c->gate, y, v);
 }
 
+/* A folder of folders, or a folder for each name: beneath the root, like every path of a commit. */
+static int parse_datasets(struct config *out, const struct yaml *y, const json_t *root)
+{
+	json_t *v = json_object_get(root, "datasets"), *folder;
+	const char *name;
+	char *clean = NULL;
+	int rc = 0;
+
+	if (!v)
+		return 0;
+	out->datasets = json_is_string(v) ? json_pack("{s:O}", "*", v) : json_incref(v);
+	if (!json_is_object(out->datasets))
+		return yaml_error(y, root, "datasets", "datasets: a folder, or {org/name: folder}");
+	json_object_foreach(out->datasets, name, folder)
+	{
+		if (!json_is_string(folder))
+			return yaml_error(y, v, name, "datasets: the folder of %s must be a text", name);
+		rc = path_check(&clean, json_string_value(folder));
+		free(clean);
+		clean = NULL;
+		if (rc)
+			return yaml_error(y, json_is_object(v) ? v : root, json_is_object(v) ? name : "datasets",
+					  "datasets: %s is not a path beneath the root (--datasets takes any folder)",
+					  json_string_value(folder));
+	}
+	return 0;
+}
+
 static int check_model(const struct yaml *y, const json_t *root, const char *model)
 {
 	if (!model)
@@ -266,8 +294,8 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 
 int config_parse(struct config *out, const char *text, size_t len, const char *name)
 {
-	static const char *const known[] = { "model", "base",    "prompt",   "finetune", "suites",
-					     "gate",  "promote", "profiles", "sandbox",  "remote" };
+	static const char *const known[] = { "model",   "base",     "prompt",  "finetune", "suites",  "gate",
+					     "promote", "profiles", "sandbox", "remote",   "datasets" };
 	json_t *root;
 	int rc;
 
@@ -283,7 +311,8 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = check_model(out->yaml, root, out->model)) || (rc = parse_base(&out->base, out->yaml, root)) ||
 	    (rc = yaml_get_text(out->yaml, root, "prompt", &out->prompt)) ||
 	    (rc = config_parse_finetune(&out->finetune, out->yaml, root)) ||
-	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) || (rc = parse_gate(out, out->yaml, root)) ||
+	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) ||
+	    (rc = parse_datasets(out, out->yaml, root)) || (rc = parse_gate(out, out->yaml, root)) ||
 	    (rc = parse_promote(out, out->yaml, root)) || (rc = parse_profiles(out, out->yaml, root)) ||
 	    (rc = parse_sandbox(out, out->yaml, root)))
 		goto out;
@@ -311,6 +340,7 @@ void config_release(struct config *c)
 	free(c->base.tokenizer_data.items);
 	config_finetune_release(&c->finetune);
 	free(c->suites.items);
+	json_decref(c->datasets);
 	free(c->promote);
 	free(c->profiles);
 	for (size_t i = 0; i < c->n_sets; i++)

@@ -601,6 +601,46 @@ bool tree_is_dir(struct tree *t, const char *path)
 	return yes;
 }
 
+static int list_tree(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg)
+{
+	git_tree_entry *e = NULL;
+	git_tree *sub = NULL, *at = t->root;
+	char *real = NULL;
+	int rc = 0;
+
+	if (strcmp(path, ".") != 0) {
+		rc = tree_entry(t, path, &e, &real);
+		if (rc == 0 && git_tree_entry_type(e) != GIT_OBJECT_TREE)
+			rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", path);
+		if (rc == 0 && git_tree_lookup(&sub, t->repo->git, git_tree_entry_id(e)) < 0)
+			rc = git_fail(ERR_INPUT, "cannot read", path);
+		at = sub;
+	}
+	for (size_t i = 0; rc == 0 && i < git_tree_entrycount(at); i++)
+		rc = each(git_tree_entry_name(git_tree_entry_byindex(at, i)), arg);
+	git_tree_free(sub);
+	git_tree_entry_free(e);
+	free(real);
+	return rc;
+}
+
+int tree_list(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg)
+{
+	char *real = NULL;
+	int rc;
+
+	if (t->root)
+		return list_tree(t, path, each, arg);
+	if (strcmp(path, ".") == 0)
+		return fs_list(t->dir, each, arg);
+	rc = dirty_path(t, path, &real);
+	if (rc == 0 && !fs_is_dir(real))
+		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", path);
+	rc = rc ? rc : fs_list(real, each, arg);
+	free(real);
+	return rc;
+}
+
 /* ---- names of content ---------------------------------------------------------------------------------------------- */
 
 /* A walk over a folder, bounded. */

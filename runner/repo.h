@@ -47,6 +47,8 @@ int tree_read(struct tree *t, const char *path, struct buf *out);
  * point at as well. ERR_NOTFOUND. */
 int tree_oid(struct tree *t, const char *path, char oid[OID_HEX]);
 bool tree_is_dir(struct tree *t, const char *path);
+/* Calls each(name, arg) for what stands in a folder ("." is the root). ERR_NOTFOUND, ERR_INPUT (a file). */
+int tree_list(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg);
 /* Writes a folder's files beneath dir (made), links as copies of what they point at. */
 int tree_export(struct tree *t, const char *path, const char *dir);
 

@@ -27,6 +27,7 @@ struct run_options {
 	int64_t limit;          /* 0: whole suites */
 	int64_t batch_tokens;   /* of scoring, at most */
 	const char *memory;     /* "4G"; NULL: what there is */
+	const char *datasets;   /* a folder of data sets, or NULL */
 	double wait_s;          /* for another run's lease */
 	double checkpoint_s;    /* between checkpoints of a training; 0: only where it is stopped */
 };

@@ -13,6 +13,7 @@
 #include "runner/baseline.h"
 #include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
+#include "runner/questions.h"
 #include "runner/runner.h"
 
 #define DATA_MAX ((size_t)4 << 30)
@@ -52,29 +53,17 @@ static int plan_prompt(struct run *run)
 
 /* ---- suites --------------------------------------------------------------------------------------------------------- */
 
-static int read_question(void *self, const char *path, struct buf *out)
+static int load_suite(const struct run *run, struct run_suite *s, struct tree *t, const struct config *c,
+		      const char *path)
 {
-	return tree_read(self, path, out);
-}
-
-static int load_suite(struct run_suite *s, struct tree *t, const char *path)
-{
-	const struct eval_files files = { t, read_question };
-	struct digest_ctx *ctx;
 	struct digest d;
 	int rc;
 
 	s->path = mem_str(path);
-	rc = suite_load(&s->suite, s->path, &files);
+	rc = questions_load(&s->suite, s->path, t, c->datasets, run->options->datasets);
 	if (rc)
 		return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: suites: %s", CONFIG_FILE, err_text()) : rc;
-	ctx = digest_new();
-	for (size_t i = 0; i < suite_tasks(s->suite); i++) {
-		d = suite_task_digest(s->suite, i);
-		digest_text(ctx, suite_task_name(s->suite, i));
-		digest_add(ctx, d.bytes, sizeof(d.bytes));
-	}
-	d = digest_end(ctx);
+	d = suite_digest(s->suite);
 	digest_hex(s->questions, &d);
 	return 0;
 }
@@ -86,7 +75,8 @@ static int plan_suites(struct run *run)
 
 	run->suites = mem_array(paths->n, sizeof(*run->suites));
 	for (size_t i = 0; rc == 0 && i < paths->n; i++)
-		rc = load_suite(&run->suites[run->n_suites++], run->questions_tree, paths->items[i]);
+		rc = load_suite(run, &run->suites[run->n_suites++], run->questions_tree, run->questions,
+				paths->items[i]);
 	return rc;
 }
 
@@ -114,7 +104,7 @@ static void note_section(struct run *run, const char *key)
  * mistake in them is an error all the same, before it is merged. */
 static int plan_proposed(struct run *run)
 {
-	static const char *const sections[] = { "suites", "gate", "promote", "profiles", "sandbox" };
+	static const char *const sections[] = { "suites", "datasets", "gate", "promote", "profiles", "sandbox" };
 	const struct texts *paths = &run->config.suites;
 	int rc = 0;
 
@@ -126,7 +116,7 @@ static int plan_proposed(struct run *run)
 	for (size_t i = 0; rc == 0 && i < paths->n; i++) {
 		struct run_suite *s = &run->proposed[run->n_proposed++];
 
-		rc = load_suite(s, run->tree, paths->items[i]);
+		rc = load_suite(run, s, run->tree, &run->config, paths->items[i]);
 		if (rc == 0 && is_asked(run, s)) {
 			suite_free(s->suite);
 			free(s->path);

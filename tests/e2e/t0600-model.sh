@@ -43,6 +43,33 @@ is "suite" "$(jq -r .suite "$OUT")" sums
 is "n" "$(jq -r '.tasks.sums.exact_match.n // .tasks.sums."exact_match,none".n' "$OUT")" 8
 check "files of samples are judged, with their questions" 0 assay gate "$TRASH/samples" "$TRASH/samples" --max-drop 0.1 --json
 is "as the task's own metric" "$(jq -r '.verdict + " " + .rules[0].rule' "$OUT")" "PASS sums.exact_match: max_drop 0.1"
+# a task that names a data set, from a folder of such folders
+mkdir -p "$TRASH/hub/org/sums/small"
+cat >"$TRASH/named.yaml" <<'END'
+task: named
+dataset_path: org/sums
+dataset_name: small
+test_split: test
+doc_to_text: "{{prompt}}"
+doc_to_target: completion
+generation_kwargs: {max_gen_toks: 4}
+END
+printf '{"prompt":"1+1=","completion":"2"}\n' >"$TRASH/hub/org/sums/small/test.jsonl"
+check "a data set by name" 0 assay eval $M "$TRASH/named.yaml" --datasets "$TRASH/hub"
+is "its samples" "$(jq -r '.tasks.named.exact_match.n' "$OUT")" 1
+check "a data set that is not there" 65 assay eval $M "$TRASH/named.yaml"
+has "the data set org/sums is not here"
+check "a folder that is not there" 65 assay eval $M "$TRASH/named.yaml" --datasets "$TRASH/none"
+has "there is no folder"
+cp "$TRASH/named.yaml" evals/named.yaml
+mkdir -p data/hub && cp -r "$TRASH/hub/org" data/hub/
+printf 'datasets: data/hub\nsuites: [evals/sums.yaml, evals/named.yaml]\n' >"$TRASH/more"
+cp assay.yaml "$TRASH/assay.old"
+grep -v '^suites:' "$TRASH/assay.old" | cat - "$TRASH/more" >assay.yaml
+git add -A && git commit -q -m "a data set by name"
+check "a data set in the tree" 0 assay plan --json
+is "its samples are planned" "$(jq -r '[.suites[] | select(.suite == "named") | .samples] | first' "$OUT")" 1
+git reset -q --hard HEAD~1
 check "train outside a run" 0 assay train $M --data data/train.jsonl --out "$TRASH/m2" --set max_steps=3 --set batch_tokens=64
 [ -s "$TRASH/m2/model.safetensors" ] && ok "it writes a folder" || not_ok "it writes a folder"
 check "the folder is a model" 0 assay eval "$TRASH/m2" evals/sums.yaml

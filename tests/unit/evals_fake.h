@@ -24,13 +24,26 @@ static inline int fake_read(void *self, const char *path, struct buf *out)
 	return err_set(ERR_NOTFOUND, "no file %s", path);
 }
 
+static inline int fake_list(void *self, const char *folder, int (*each)(const char *path, void *arg), void *arg)
+{
+	const struct fake_files *f = self;
+	size_t n = strlen(folder);
+	int rc = 0;
+
+	for (size_t i = 0; i < f->n && !rc; i++)
+		if (strcmp(folder, ".") == 0 ||
+		    (strncmp(f->files[i].path, folder, n) == 0 && f->files[i].path[n] == '/'))
+			rc = each(f->files[i].path, arg);
+	return rc;
+}
+
 /* suite_load() of path among the files given as { path, text } pairs. */
 #define FAKE_LOAD(out, suite_path, ...)                                                                                \
 	suite_load(                                                                                                    \
 		out, suite_path,                                                                                       \
 		&(struct eval_files){ &(struct fake_files){ (const struct fake_file[]){ __VA_ARGS__ },                 \
 							    ARRAY_LEN(((const struct fake_file[]){ __VA_ARGS__ })) },  \
-				      fake_read })
+				      fake_read, fake_list, NULL })
 
 struct fake_answer {
 	const char *continuation; /* NULL: any */

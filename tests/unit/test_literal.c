@@ -31,6 +31,7 @@ static void test_literal_parse__lists(void **state)
 	reads("[1, -2, 2.5, True, False, None, [1, (2, 3,)]]", "[1,-2,2.5,true,false,null,[1,[2,3]]]");
 	reads("['a\\n\\t\\'\\\\ \\x41\\u00e9\\U0001F600\\q']", "[\"a\\n\\t'\\\\ A\xc3\xa9\xf0\x9f\x98\x80\\\\q\"]");
 	reads("['one' \"two\"]", "[\"onetwo\"]");
+	reads("['''He said \"it's\"\\nso''', \"\"\"\"\"\", '']", "[\"He said \\\"it's\\\"\\nso\",\"\",\"\"]");
 	reads("['\xc3\xa9',]", "[\"\xc3\xa9\"]");
 }
 

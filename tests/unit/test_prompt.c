@@ -11,16 +11,20 @@
 
 #define SHOTS "{\"q\":\"1+1?\",\"a\":\"2\"}\n{\"q\":\"2+2?\",\"a\":\"4\"}\n{\"q\":\"3+3?\",\"a\":\"6\"}\n"
 #define ASKED "{\"q\":\"4+4?\",\"a\":\"8\"}\n"
-#define TASK                                                                                                           \
+#define DATA_KEYS                                                                                                      \
 	"task: t\ndataset_path: json\ndataset_kwargs: {data_files: {train: s.jsonl, test: d.jsonl}}\n"                 \
-	"training_split: train\ntest_split: test\nfewshot_config: {sampler: first_n}\n"
+	"training_split: train\ntest_split: test\n"
+#define TASK DATA_KEYS "fewshot_config: {sampler: first_n}\n"
+#define OWN(more)                                                                                                      \
+	TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 1\nfewshot_config:\n  sampler: "          \
+	     "first_n\n" more
 
 #define TEXT "doc_to_target: a\n"
 
 /* The contexts and continuations that the model saw. */
 static void sees(const char *keys, const char *data, const char *want)
 {
-	char *task = mem_printf("%s%s", TASK, keys);
+	char *task = mem_printf("%s%s", strstr(keys, "fewshot_config") ? DATA_KEYS : TASK, keys);
 	struct fake_model m = { .log = BUF_INIT(1 << 16) };
 	struct scorer scorer = FAKE_SCORER(&m);
 	struct suite_options o = { 0 };
@@ -46,6 +50,20 @@ static void test_prompt_build__shots(void **state)
 		  "target_delimiter: ' = '\nfewshot_delimiter: \"\\n\"\n",
 	     ASKED, "Sums.\n1+1? = 2\n4+4?|8\n");
 	sees(TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 0\n", ASKED, "4+4?|8\n");
+}
+
+static void test_prompt_build__shots_in_a_form_of_their_own(void **state)
+{
+	(void)state;
+	/* samples in place of a split; keys of fewshot_config before the task's */
+	sees(TEXT "output_type: loglikelihood\ndoc_to_text: '{{q}}'\nnum_fewshot: 1\n", ASKED, "1+1? 2\n\n4+4?|8\n");
+	sees(OWN("  samples: [{q: X, a: [Y, Z]}, {q: V, a: W}]\n"), ASKED, "X Y\n\n4+4?|8\n");
+	sees(OWN("  doc_to_text: 'Q{{q}}'\n  doc_to_target: 'A{{a}}'\n  gen_prefix: '<'\n  target_delimiter: '='\n"
+		 "  fewshot_delimiter: '; '\n") "gen_prefix: '>'\n",
+	     ASKED, "Q1+1?=< A2; 4+4? >|8\n");
+	/* a split that is named comes before samples */
+	sees(OWN("  split: train\n  samples: [{q: X, a: Y}]\n"), ASKED, "1+1? 2\n\n4+4?|8\n");
+	sees(OWN("") "process_docs: {where: \"a != '2'\"}\n", ASKED, "2+2? 4\n\n4+4?|8\n");
 }
 
 static void test_prompt_build__a_document_is_not_its_own_shot(void **state)
@@ -204,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_prompt_build__shots),
+		cmocka_unit_test(test_prompt_build__shots_in_a_form_of_their_own),
 		cmocka_unit_test(test_prompt_build__a_document_is_not_its_own_shot),
 		cmocka_unit_test(test_prompt_build__gen_prefix_joins_without_double_space),
 		cmocka_unit_test(test_prompt_build__choices_answer_shots),

@@ -1,0 +1,681 @@
+/* group.c: a group file names tasks and groups, and says of which metrics it has a value itself.
+ *
+ *	group: mmlu_stem
+ *	task: [mmlu_anatomy, mmlu_astronomy, {task: mmlu_virology, num_fewshot: 5}, {group: other, task: […]}]
+ *	aggregate_metric_list: [{metric: acc, weight_by_size: true}]
+ *
+ * A name is looked for as the harness has it in its index: what the files of a folder call themselves (task, group), or
+ * the tag they bear, which stands for all of them in the order of their names. Folders are searched from the group's own
+ * outwards, up to the suite's, and each file is read once. Other keys of a group, and those beside a name in its list,
+ * replace keys of the tasks beneath; the outer ones win.
+ *
+ * The result of a group is a task's: the samples of its members, one behind the other, so that it is stored, compared and
+ * gated like any. Its value is the mean over all samples or (weight_by_size: false) the mean of the members' means, which
+ * weights make of the same samples; its standard error pools the members' variances, as the harness does, so differences
+ * between the members do not count as noise. A metric that is no mean of samples has no value for a group here. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/evals_int.h"
+
+enum { LAYERS_MAX = 64, GROUP_DEPTH = 16, NAMES_MAX = 100000, TASKS_MAX = 20000, AGGREGATES_MAX = 100 };
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+enum name_kind { NAME_TASK, NAME_GROUP, NAME_TAG };
+struct named {
+	char *name, *path; /* path NULL: a tag */
+	enum name_kind kind;
+	char **members; /* of a tag */
+	size_t n, cap;
+};
+/* What the files of the folders that were searched call themselves. */
+struct names {
+	struct named *items;
+	size_t n, cap;
+	struct map index, files; /* name -> item; the files that were read */
+};
+
+static void names_init(struct names *t)
+{
+	*t = (struct names){ 0 };
+	map_init(&t->index);
+	map_init(&t->files);
+}
+
+static void names_release(struct names *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		for (size_t k = 0; k < t->items[i].n; k++)
+			free(t->items[i].members[k]);
+		free(t->items[i].members);
+		free(t->items[i].name);
+		free(t->items[i].path);
+	}
+	free(t->items);
+	map_release(&t->index);
+	map_release(&t->files);
+}
+
+static struct named *names_get(const struct names *t, const char *name)
+{
+	int64_t i;
+
+	return map_get(&t->index, name, strlen(name), &i) ? &t->items[i] : NULL;
+}
+
+/* NULL: the name is taken, the first stays. */
+static struct named *names_put(struct names *t, const char *name, const char *path, enum name_kind kind)
+{
+	if (names_get(t, name))
+		return NULL;
+	MEM_GROW(t->items, t->n, t->cap);
+	map_put(&t->index, name, strlen(name), (int64_t)t->n);
+	t->items[t->n] = (struct named){ mem_str(name), path ? mem_str(path) : NULL, kind, NULL, 0, 0 };
+	return &t->items[t->n++];
+}
+
+static void names_tag(struct names *t, const json_t *tag, const char *task)
+{
+	struct named *item;
+
+	if (!json_is_string(tag) || !*json_string_value(tag))
+		return;
+	item = names_get(t, json_string_value(tag));
+	if (!item)
+		item = names_put(t, json_string_value(tag), NULL, NAME_TAG);
+	if (item->kind != NAME_TAG)
+		return;
+	MEM_GROW(item->members, item->n, item->cap);
+	item->members[item->n++] = mem_str(task);
+}
+
+static void names_file(struct names *t, const struct task_file *f)
+{
+	const json_t *group = json_object_get(f->map, "group"), *task = json_object_get(f->map, "task");
+	const json_t *tags = json_object_get(f->map, "tag"), *tag;
+	size_t i;
+
+	if (json_is_string(group)) {
+		names_put(t, json_string_value(group), f->path, NAME_GROUP);
+		return;
+	}
+	if (!json_is_string(task) || !names_put(t, json_string_value(task), f->path, NAME_TASK))
+		return;
+	names_tag(t, tags, json_string_value(task));
+	if (json_is_array(tags))
+		json_array_foreach(tags, i, tag)
+		{
+			names_tag(t, tag, json_string_value(task));
+		}
+}
+
+struct listing {
+	char **paths;
+	size_t n, cap;
+};
+
+static int listing_add(const char *path, void *arg)
+{
+	struct listing *l = arg;
+
+	if (!path_has_suffix(path, ".yaml"))
+		return 0;
+	if (l->n == NAMES_MAX)
+		return err_set(ERR_INPUT, "%s: more than %d task files in a folder", path, NAMES_MAX);
+	MEM_GROW(l->paths, l->n, l->cap);
+	l->paths[l->n++] = mem_str(path);
+	return 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A file that cannot be read names nothing: whoever wants the name is told that it is not there. */
+static int names_folder(struct names *t, const struct eval_files *files, const char *folder)
+{
+	struct listing l = { 0 };
+	struct task_file f;
+	int rc = files->list(files->self, folder, listing_add, &l);
+
+	qsort(l.paths, l.n, sizeof(*l.paths), by_text);
+	for (size_t i = 0; i < l.n; i++) {
+		if (!rc && map_put(&t->files, l.paths[i], strlen(l.paths[i]), 0)) {
+			if (task_file_read(&f, files, l.paths[i]) == 0) {
+				names_file(t, &f);
+				task_file_close(&f);
+			} else {
+				err_clear();
+			}
+		}
+		free(l.paths[i]);
+	}
+	free(l.paths);
+	return rc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+struct layer { /* keys that replace the tasks' own */
+	const struct yaml *y;
+	json_t *map;
+};
+struct reader {
+	struct suite *s;
+	const struct source *suite;
+	struct names *names;
+	struct layer layers[LAYERS_MAX]; /* later ones win */
+	size_t n_layers;
+	int depth;
+};
+struct members { /* indexes of tasks */
+	size_t *items, n, cap;
+};
+
+static int group_read(struct reader *r, const struct source *src, const char *outer, struct members *out);
+
+static void members_add(struct members *m, size_t task)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->items[i] == task)
+			return;
+	MEM_GROW(m->items, m->n, m->cap);
+	m->items[m->n++] = task;
+}
+
+static int layer_push(struct reader *r, const struct source *src, json_t *map, bool outer)
+{
+	if (r->n_layers == LAYERS_MAX)
+		return yaml_error(src->y, map, NULL, "groups in each other, deeper than %d", LAYERS_MAX);
+	if (outer)
+		r->layers[r->n_layers] = (struct layer){ src->y, map };
+	else {
+		memmove(r->layers + 1, r->layers, r->n_layers * sizeof(*r->layers));
+		r->layers[0] = (struct layer){ src->y, map };
+	}
+	r->n_layers++;
+	return 0;
+}
+
+static void layer_drop(struct reader *r, bool outer)
+{
+	r->n_layers--;
+	if (!outer)
+		memmove(r->layers, r->layers + 1, r->n_layers * sizeof(*r->layers));
+}
+
+/* The mapping without these keys, its places kept; a new reference. */
+static json_t *map_without(struct yaml *y, const json_t *map, const char *const *keys, size_t n)
+{
+	json_t *rest = json_object();
+
+	yaml_merge(y, rest, y, map, true);
+	for (size_t i = 0; i < n; i++)
+		json_object_del(rest, keys[i]);
+	return rest;
+}
+
+static int member_task(struct reader *r, const struct source *src, struct members *out)
+{
+	size_t task;
+	int rc = 0;
+
+	for (size_t i = 0; i < r->n_layers; i++)
+		yaml_merge(src->y, src->map, r->layers[i].y, r->layers[i].map, true);
+	if (r->s->n >= TASKS_MAX)
+		rc = yaml_error(src->y, src->map, NULL, "more than %d tasks in a suite", TASKS_MAX);
+	rc = rc ? rc : suite_add(r->s, src, true, &task);
+	if (!rc)
+		members_add(out, task);
+	return rc;
+}
+
+static int member_file(struct reader *r, const char *path, struct members *out)
+{
+	struct source src = { .path = path, .files = r->suite->files, .chat = r->suite->chat };
+	struct task_file f;
+	int rc = task_file_read(&f, r->suite->files, path);
+
+	if (rc)
+		return rc;
+	src.y = f.y;
+	src.map = f.map;
+	rc = json_object_get(f.map, "group") ? group_read(r, &src, NULL, out) : member_task(r, &src, out);
+	task_file_close(&f);
+	return rc;
+}
+
+/* From the group's folder outwards, up to the suite's or to the top of its path. */
+static int name_find(struct reader *r, const struct source *src, const char *name, struct named **out)
+{
+	char *stop = path_dir(r->suite->path), *folder = path_dir(src->path), *outer;
+	int rc = 0;
+
+	*out = names_get(r->names, name);
+	while (!*out && !rc && src->files->list) {
+		rc = names_folder(r->names, src->files, folder);
+		*out = names_get(r->names, name);
+		if (strcmp(folder, stop) == 0 || !strchr(folder, '/') || strcmp(folder, "/") == 0)
+			break;
+		outer = path_dir(folder);
+		free(folder);
+		folder = outer;
+	}
+	if (!*out && !rc && src->files->list && strcmp(stop, ".") == 0) {
+		rc = names_folder(r->names, src->files, ".");
+		*out = names_get(r->names, name);
+	}
+	free(folder);
+	free(stop);
+	return rc;
+}
+
+static int member_named(struct reader *r, const struct source *src, const json_t *at, const char *name,
+			struct members *out)
+{
+	struct named *found;
+	int rc = name_find(r, src, name, &found);
+
+	if (rc)
+		return rc;
+	if (!found) {
+		rc = yaml_error(src->y, at, NULL, "no task, group or tag named \"%s\" in the folder of %s", name,
+				src->path);
+		return err_hint(rc,
+				"the file that says task: %s belongs beside the group, or in a folder between it and "
+				"the suite",
+				name);
+	}
+	if (found->kind != NAME_TAG) {
+		char *path = mem_str(found->path); /* reading it may move the names */
+
+		rc = member_file(r, path, out);
+		free(path);
+		return rc;
+	}
+	qsort(found->members, found->n, sizeof(*found->members), by_text);
+	for (size_t i = 0, n = found->n; i < n && !rc; i++) {
+		found = names_get(r->names, name);
+		rc = member_named(r, src, at, found->members[i], out);
+	}
+	return rc;
+}
+
+/* A task whose keys all stand in the group's list. */
+static int member_inline(struct reader *r, const struct source *src, json_t *item, const char *outer, const char *name,
+			 struct members *out)
+{
+	struct source own = *src;
+	char *full = mem_printf("%s::%s", outer, name);
+	struct task_file included;
+	int rc;
+
+	own.map = map_without(src->y, item, NULL, 0);
+	json_object_set_new(own.map, "task", json_new_text(full, strlen(full)));
+	rc = task_file_include(&included, src->files, own.y, own.map, own.path);
+	if (!rc) {
+		rc = member_task(r, &own, out);
+		task_file_close(&included);
+	}
+	json_decref(own.map);
+	free(full);
+	return rc;
+}
+
+static int member_mapping(struct reader *r, const struct source *src, json_t *item, const char *outer,
+			  struct members *out)
+{
+	static const char *const group_key[] = { "group" };
+	const char *group = NULL, *task = NULL;
+	struct source own = *src;
+	struct named *found = NULL;
+	json_t *rest;
+	int rc = yaml_get_text(src->y, item, "group", &group);
+
+	own.map = item;
+	if (!rc && group && json_object_get(item, "task"))
+		return group_read(r, &own, outer, out);
+	rc = rc ? rc : yaml_get_text(src->y, item, "task", &task);
+	if (rc)
+		return rc;
+	if (!group && !task)
+		return yaml_error(src->y, item, NULL, "an entry of a group names a task or a group");
+	if (task) {
+		rc = name_find(r, src, task, &found);
+		if (!rc && !found)
+			return member_inline(r, src, item, outer, task, out);
+	}
+	rest = map_without(src->y, item, group_key, 1);
+	rc = rc ? rc : layer_push(r, src, rest, true);
+	if (!rc) {
+		rc = member_named(r, src, item, group ? group : task, out);
+		layer_drop(r, true);
+	}
+	json_decref(rest);
+	return rc;
+}
+
+static int members_read(struct reader *r, const struct source *src, const char *name, struct members *out)
+{
+	json_t *list = json_object_get(src->map, "task"), *item;
+	size_t i;
+	int rc = 0;
+
+	if (json_is_string(list))
+		return member_named(r, src, src->map, json_string_value(list), out);
+	if (!json_is_array(list) || json_array_size(list) == 0)
+		return yaml_error(src->y, src->map, list ? "task" : NULL, "a group needs task: a list of tasks");
+	json_array_foreach(list, i, item)
+	{
+		if (rc)
+			break;
+		if (json_is_string(item))
+			rc = member_named(r, src, list, json_string_value(item), out);
+		else if (json_is_object(item))
+			rc = member_mapping(r, src, item, name, out);
+		else
+			rc = yaml_error(src->y, src->map, "task", "entry %zu is neither a name nor a mapping", i + 1);
+	}
+	return rc;
+}
+
+/* ---- what a group has values of ----------------------------------------------------------------------------------- */
+
+static int filters_read(struct group_metric *m, const struct source *src, const json_t *entry)
+{
+	const json_t *list = json_object_get(entry, "filter_list"), *name;
+	size_t i;
+
+	if (!list || json_is_null(list))
+		return 0;
+	if (json_is_string(list)) {
+		m->filters = mem_array(1, sizeof(*m->filters));
+		m->filters[m->n_filters++] = mem_str(json_string_value(list));
+		return 0;
+	}
+	if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > AGGREGATES_MAX)
+		return yaml_error(src->y, entry, "filter_list", "filter_list: a filter's name or a list of them");
+	m->filters = mem_array(json_array_size(list), sizeof(*m->filters));
+	json_array_foreach(list, i, name)
+	{
+		if (!json_is_string(name))
+			return yaml_error(src->y, entry, "filter_list", "filter_list: a filter's name is text");
+		m->filters[m->n_filters++] = mem_str(json_string_value(name));
+	}
+	return 0;
+}
+
+static int aggregate_read(struct group_metric *m, const struct source *src, const json_t *entry)
+{
+	static const char *const known[] = { "metric", "filter_list", "aggregation", "weight_by_size" };
+	const char *name = NULL, *how = "mean";
+	const json_t *weighted = json_object_get(entry, "weight_by_size");
+	int rc = yaml_check_keys(src->y, entry, "aggregate_metric_list", known, ARRAY_LEN(known));
+
+	rc = rc ? rc : yaml_get_text(src->y, entry, "metric", &name);
+	rc = rc ? rc : yaml_get_text(src->y, entry, "aggregation", &how);
+	if (!rc && (!name || !*name))
+		rc = yaml_error(src->y, entry, NULL, "an entry of aggregate_metric_list needs metric: its name");
+	if (!rc && strcmp(how, "mean") != 0)
+		rc = yaml_error(src->y, entry, "aggregation", "a group is aggregated by mean, not by %s", how);
+	rc = rc ? rc : filters_read(m, src, entry);
+	if (rc)
+		return rc;
+	m->name = mem_str(name);
+	/* the harness takes any value that Python calls true */
+	m->by_size = !weighted || !(json_is_false(weighted) || json_is_null(weighted) ||
+				    (json_is_number(weighted) && json_number_value(weighted) == 0));
+	return 0;
+}
+
+static int aggregates_read(struct group *g, const struct source *src)
+{
+	json_t *list = json_object_get(src->map, "aggregate_metric_list"), *entry;
+	bool one = json_is_object(list);
+	size_t n = one ? 1 : json_array_size(list);
+	int rc = 0;
+
+	if (!list || json_is_null(list))
+		return 0;
+	if ((!one && !json_is_array(list)) || n > AGGREGATES_MAX)
+		return yaml_error(src->y, src->map, "aggregate_metric_list",
+				  "aggregate_metric_list: a list of {metric: name}");
+	g->metrics = mem_array(n + 1, sizeof(*g->metrics));
+	for (size_t i = 0; i < n && !rc; i++) {
+		entry = one ? list : json_array_get(list, i);
+		if (!json_is_object(entry))
+			return yaml_error(src->y, src->map, "aggregate_metric_list",
+					  "aggregate_metric_list: a list of {metric: name}");
+		g->n_metrics++;
+		rc = aggregate_read(&g->metrics[i], src, entry);
+	}
+	return rc;
+}
+
+static void group_digest(struct group *g, const struct suite *s)
+{
+	struct digest_ctx *c = digest_new();
+
+	digest_text(c, "assay-group/1");
+	digest_text(c, g->name);
+	for (size_t i = 0; i < g->n; i++)
+		digest_add(c, s->tasks[g->tasks[i]].digest.bytes, sizeof(g->digest.bytes));
+	for (size_t i = 0; i < g->n_metrics; i++) {
+		digest_text(c, g->metrics[i].name);
+		digest_text(c, g->metrics[i].by_size ? "size" : "equal");
+		for (size_t k = 0; k < g->metrics[i].n_filters; k++)
+			digest_text(c, g->metrics[i].filters[k]);
+		digest_text(c, NULL);
+	}
+	g->digest = digest_end(c);
+}
+
+/* outer: of the group in whose list this one stands, NULL for a file of its own. Its tasks are added to out. */
+static int group_read(struct reader *r, const struct source *src, const char *outer, struct members *out)
+{
+	static const char *const own_keys[] = { "group", "group_alias", "task", "aggregate_metric_list", "metadata" };
+	struct group g = { 0 };
+	struct members members = { 0 };
+	const char *name = NULL;
+	json_t *rest = map_without(src->y, src->map, own_keys, ARRAY_LEN(own_keys));
+	size_t at = r->s->n_groups;
+	int rc = yaml_get_text(src->y, src->map, "group", &name);
+
+	if (!rc && (!name || !*name || strpbrk(name, ", \t\n")))
+		rc = yaml_error(src->y, src->map, "group", "a group needs a name without spaces and commas");
+	if (!rc && ++r->depth > GROUP_DEPTH)
+		rc = yaml_error(src->y, src->map, "group", "groups go more than %d deep: does one name itself?",
+				GROUP_DEPTH);
+	if (!rc) {
+		g.name = outer ? mem_printf("%s::%s", outer, name) : mem_str(name);
+		rc = aggregates_read(&g, src);
+	}
+	for (size_t i = 0; i < r->s->n_groups && !rc; i++)
+		if (strcmp(r->s->groups[i].name, g.name) == 0)
+			rc = yaml_error(src->y, src->map, "group", "the suite has two groups named \"%s\"", g.name);
+	if (!rc && g.n_metrics) { /* before those within it */
+		MEM_GROW(r->s->groups, r->s->n_groups, r->s->cap_groups);
+		r->s->groups[r->s->n_groups++] = (struct group){ .name = mem_str(g.name) };
+	}
+	rc = rc ? rc : layer_push(r, src, rest, false);
+	if (!rc) {
+		rc = members_read(r, src, g.name, &members);
+		layer_drop(r, false);
+	}
+	for (size_t i = 0; i < members.n; i++)
+		members_add(out, members.items[i]);
+	g.tasks = members.items;
+	g.n = members.n;
+	if (!rc && g.n_metrics) {
+		group_digest(&g, r->s);
+		group_release(&r->s->groups[at]);
+		r->s->groups[at] = g;
+	} else {
+		group_release(&g);
+	}
+	json_decref(rest);
+	r->depth--;
+	return rc;
+}
+
+int group_load(struct suite *s, const struct source *suite, const struct source *src)
+{
+	struct names names;
+	struct reader r = { .s = s, .suite = suite, .names = &names };
+	struct members members = { 0 };
+	int rc;
+
+	names_init(&names);
+	rc = group_read(&r, src, NULL, &members);
+	names_release(&names);
+	free(members.items);
+	return rc;
+}
+
+void group_release(struct group *g)
+{
+	for (size_t i = 0; i < g->n_metrics; i++) {
+		for (size_t k = 0; k < g->metrics[i].n_filters; k++)
+			free(g->metrics[i].filters[k]);
+		free(g->metrics[i].filters);
+		free(g->metrics[i].name);
+	}
+	free(g->metrics);
+	free(g->tasks);
+	free(g->name);
+	*g = (struct group){ 0 };
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+/* What a part of the samples alone would have as value and standard error. */
+static struct metric part_of(const struct metric *m, size_t from, size_t n)
+{
+	struct metric part = { .aggregate = AGGREGATE_MEAN, .scores = m->scores + from };
+
+	metric_close(&part, n);
+	return part;
+}
+
+void group_close(struct task_result *t)
+{
+	for (size_t k = 0; k < t->n_metrics; k++) {
+		struct metric *m = &t->metrics[k];
+		double pooled = 0, plain = 0, freedom = (double)t->n - (double)t->n_members;
+		size_t from = 0;
+
+		metric_close(m, t->n);
+		for (size_t i = 0; i < t->n_members; i++) {
+			double n = (double)t->members[i].n, se = part_of(m, from, t->members[i].n).stderr_;
+
+			pooled += (n - 1) * n * se * se;
+			plain += se * se;
+			from += t->members[i].n;
+		}
+		m->stderr_ = m->weights ? sqrt(plain) / (double)t->n_members : sqrt(pooled / freedom / (double)t->n);
+	}
+}
+
+static char *text_or_null(const char *s)
+{
+	return s ? mem_str(s) : NULL;
+}
+
+static void samples_join(struct task_result *t, const struct group *g, const struct suite_result *r)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct task_result *from = &r->tasks[g->tasks[i]];
+
+		t->members[i] = (struct task_member){ mem_str(from->task), from->n };
+		for (size_t k = 0; k < from->n; k++) {
+			struct sample *s = &t->samples[at++];
+
+			*s = from->samples[k];
+			s->id = mem_printf("%s/%s", from->task, from->samples[k].id);
+			s->prompt = text_or_null(s->prompt);
+			s->target = text_or_null(s->target);
+			s->response = s->response ? mem_strn(s->response, s->response_len) : NULL;
+			json_incref(s->answers);
+		}
+	}
+}
+
+/* The metric over all members; false, with a warning, if one of them lacks it or it is no mean of samples. */
+static bool metric_join(struct metric *out, const struct group *g, const struct group_metric *m, const char *filter,
+			const struct suite_result *r, size_t n)
+{
+	size_t at = 0;
+
+	*out = (struct metric){ .binary = m->by_size };
+	for (size_t i = 0; i < g->n; i++) {
+		const struct task_result *t = &r->tasks[g->tasks[i]];
+		const struct metric *from = task_result_metric(t, m->name, filter);
+
+		if (!from || from->aggregate != AGGREGATE_MEAN || from->weights) {
+			log_warn("group %s: %s of task %s %s: the group has no value of it", g->name, m->name, t->task,
+				 from ? "is no mean of its samples" : "is not there");
+			metric_release(out);
+			return false;
+		}
+		if (!out->name) {
+			out->name = mem_str(m->name);
+			out->filter = mem_str(filter);
+			out->scores = mem_array(n, sizeof(double));
+			out->weights = m->by_size ? NULL : mem_array(n, sizeof(double));
+			out->higher_is_better = from->higher_is_better;
+		}
+		out->binary = out->binary && from->binary;
+		memcpy(out->scores + at, from->scores, t->n * sizeof(double));
+		for (size_t k = 0; k < t->n && out->weights; k++)
+			out->weights[at + k] = (double)n / ((double)g->n * (double)t->n);
+		at += t->n;
+	}
+	return true;
+}
+
+/* The filters of a metric: those that the group names, or those of its first member. */
+static void metrics_join(struct task_result *out, const struct group *g, const struct suite_result *r)
+{
+	const struct task_result *first = &r->tasks[g->tasks[0]];
+
+	for (size_t i = 0; i < g->n_metrics; i++) {
+		const struct group_metric *m = &g->metrics[i];
+		size_t n = m->n_filters ? m->n_filters : first->n_metrics;
+
+		for (size_t k = 0; k < n; k++) {
+			const char *filter = m->n_filters ? m->filters[k] : first->metrics[k].filter;
+
+			if (!m->n_filters && strcmp(first->metrics[k].name, m->name) != 0)
+				continue;
+			out->metrics = mem_resize(out->metrics, (out->n_metrics + 1) * sizeof(*out->metrics));
+			out->n_metrics += metric_join(&out->metrics[out->n_metrics], g, m, filter, r, out->n);
+		}
+	}
+}
+
+bool group_result(struct task_result *out, const struct group *g, const struct suite_result *r)
+{
+	*out = (struct task_result){ 0 };
+	for (size_t i = 0; i < g->n; i++) {
+		out->n += r->tasks[g->tasks[i]].n;
+		out->n_total += r->tasks[g->tasks[i]].n_total;
+	}
+	metrics_join(out, g, r);
+	if (!out->n_metrics) {
+		free(out->metrics);
+		return false;
+	}
+	out->task = mem_str(g->name);
+	digest_hex(out->digest, &g->digest);
+	out->members = mem_array(g->n, sizeof(*out->members));
+	out->n_members = g->n;
+	out->samples = mem_array(out->n, sizeof(*out->samples));
+	samples_join(out, g, r);
+	group_close(out);
+	return true;
+}
