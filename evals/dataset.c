@@ -185,10 +185,23 @@ static int split_add(json_t *value, size_t line, void *arg)
 	return 0;
 }
 
-/* Takes the path and the text. member: "/name" in an archive, or NULL. */
-static int split_text(struct split *s, char *path, struct buf *text, const char *member)
+/* What the task says of its files, in the words of the hub's own readers. */
+static struct rows_options split_options(const struct source *src, const char *member)
 {
-	struct rows_options how = { .member = member ? member + 1 : NULL };
+	const json_t *kwargs = json_object_get(src->map, "dataset_kwargs");
+	const char *sep = json_get_text(kwargs, "sep", json_get_text(kwargs, "delimiter", ""));
+	bool csv = strcmp(json_get_text(src->map, "dataset_path", ""), "csv") == 0;
+
+	return (struct rows_options){ .format = csv ? ROWS_CSV : ROWS_BY_NAME,
+				      .member = member ? member + 1 : NULL,
+				      .field = json_get_text(kwargs, "field", NULL),
+				      .separator = *sep };
+}
+
+/* Takes the path and the text. member: "/name" in an archive, or NULL. */
+static int split_text(struct split *s, const struct source *src, char *path, struct buf *text, const char *member)
+{
+	struct rows_options how = split_options(src, member);
 	struct split_reader reader = { s, member ? mem_printf("%s%s", path, member) : mem_str(path) };
 	int rc;
 
@@ -213,7 +226,7 @@ static int split_read_path(struct split *s, const struct source *src, const char
 	if (!rc && buf_full(&text))
 		rc = err_set(ERR_INPUT, "%s: larger than %zu MiB", path, DATA_FILE_MAX >> 20);
 	if (!rc)
-		return split_text(s, path, &text, member);
+		return split_text(s, src, path, &text, member);
 	free(path);
 	buf_release(&text);
 	return err_context(rc, "%s: data_files", src->path);
@@ -237,7 +250,8 @@ static int split_read(struct split *s, const struct source *src, const char *fol
 	}
 	rc = source_read(src->files, src->path, file, DATA_FILE_MAX, &text, &path);
 	free(file);
-	return rc ? err_context(rc, "%s: dataset_kwargs.data_files", src->path) : split_text(s, path, &text, member);
+	return rc ? err_context(rc, "%s: dataset_kwargs.data_files", src->path)
+		  : split_text(s, src, path, &text, member);
 }
 
 /* A name as the hub's own library takes it: a path, or hf://datasets/org/name/path. */
@@ -359,8 +373,9 @@ static bool is_builder(const char *path)
 static int split_find(struct split *out, const struct source *src, const char *key)
 {
 	/* the others say how the hub's own library fetches and unpacks */
-	static const char *const known[] = { "data_files", "trust_remote_code", "revision",          "token",
-					     "cache_dir",  "streaming",         "verification_mode", "download_mode" };
+	static const char *const known[] = { "data_files", "trust_remote_code", "revision",      "token", "cache_dir",
+					     "streaming",  "verification_mode", "download_mode", "field", "sep",
+					     "delimiter" };
 	json_t *kwargs = json_object_get(src->map, "dataset_kwargs");
 	const char *path = NULL;
 	bool named;
@@ -374,6 +389,14 @@ static int split_find(struct split *out, const struct source *src, const char *k
 		rc = json_is_object(kwargs)
 			     ? yaml_check_keys(src->y, kwargs, "dataset_kwargs", known, ARRAY_LEN(known))
 			     : yaml_error(src->y, src->map, "dataset_kwargs", "dataset_kwargs must be a mapping");
+	for (int i = 0; i < 2 && !rc; i++) {
+		static const char *const keys[] = { "sep", "delimiter" };
+		const json_t *sep = json_object_get(kwargs, keys[i]);
+
+		if (sep && (json_string_length(sep) != 1 || !strchr(",;:|\t ", *json_string_value(sep))))
+			rc = yaml_error(src->y, kwargs, keys[i], "%s must be one of , ; : | a tab and a space",
+					keys[i]);
+	}
 	if (rc)
 		return rc;
 	named = json_object_get(kwargs, "data_files") != NULL;

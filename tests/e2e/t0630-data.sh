@@ -38,6 +38,17 @@ for f in n.jsonl sums.csv sums.csv.gz two.tar/a.jsonl two.tar/b.csv; do
 	check "questions in $f" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
 	is "$f: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
 done
+jq -s '{version: 1, data: .}' evals/sums.jsonl >evals/field.json
+sed "s|{test: sums.jsonl}|{test: field.json}, field: data|" evals/sums.yaml >evals/other.yaml
+check "questions in a member of a JSON file" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
+is "field: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
+tr ',' ';' <evals/sums.csv >evals/sums.txt
+sed "s|path: json|path: csv|; s|{test: sums.jsonl}|{test: sums.txt}, sep: ';'|" evals/sums.yaml >evals/other.yaml
+check "questions in a CSV file of another name and separator" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
+is "sep: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
+sed "s|{test: sums.jsonl}|{test: sums.txt}, sep: ';;'|" evals/sums.yaml >evals/other.yaml
+check "a separator of two characters" 65 assay eval $M evals/other.yaml
+has "sep must be one of"
 sed "s|test: sums.jsonl|test: two.tar|" evals/sums.yaml >evals/other.yaml
 check "an archive of two files" 65 assay eval $M evals/other.yaml
 has "evals/two.tar: an archive of 2 files: a.jsonl, b.csv"

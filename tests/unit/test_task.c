@@ -102,7 +102,12 @@ static void test_task_load__data_files(void **state)
 	refused(SPLIT("{data_files: d.jsonl}", "test_split: test\n"), DATA, "t.yaml:4:1: there is no split \"test\"");
 	refused(SPLIT("{data_files: {a: d.jsonl, b: d.jsonl}}", "test_split: test\n"), DATA, "there is: a, b");
 	refused(SPLIT("{data_files: {test: 3}}", "test_split: test\n"), DATA, "expected a file or a list of files");
-	refused(SPLIT("{data_files: {test: d.jsonl}, field: x}", "test_split: test\n"), DATA, "unknown key \"field\"");
+	refused(SPLIT("{data_files: {test: d.jsonl}, fields: x}", "test_split: test\n"), DATA,
+		"unknown key \"fields\"");
+	refused(SPLIT("{data_files: {test: d.jsonl}, field: x}", "test_split: test\n"), "{\"y\": [1]}",
+		"d.jsonl: there is no array in the field \"x\"");
+	refused(SPLIT("{data_files: {test: d.jsonl}, sep: ab}", "test_split: test\n"), DATA,
+		"t.yaml:3:47: sep must be one of");
 	refused(SPLIT("{data_files: {test: 'https://x/d.jsonl'}}", "test_split: test\n"), DATA, "is not fetched");
 	refused(SPLIT("{data_files: {test: gone.jsonl}}", "test_split: test\n"), DATA, "no file \"gone.jsonl\"");
 	refused(SPLIT("{data_files: {test: [d.jsonl, d.jsonl]}}", "test_split: test\n"),
