@@ -286,6 +286,26 @@ int fs_temp_dir(char **out, const char *parent, const char *prefix)
 
 /* ---- writing ---- */
 
+#define TEMP_NAME ".assay-tmp-"
+
+static int sweep_one(const char *name, void *dir)
+{
+	char *path;
+	int rc;
+
+	if (strncmp(name, TEMP_NAME, strlen(TEMP_NAME)) != 0)
+		return 0;
+	path = path_join(dir, name);
+	rc = fs_remove(path);
+	free(path);
+	return rc;
+}
+
+int fs_temp_sweep(const char *dir)
+{
+	return fs_list(dir, sweep_one, (void *)(uintptr_t)dir);
+}
+
 int fs_temp_open(struct fs_temp *t, const char *dir)
 {
 	int rc;
@@ -299,7 +319,7 @@ int fs_temp_open(struct fs_temp *t, const char *dir)
 		char *path;
 		int fd;
 
-		random_name(name, ".assay-tmp-");
+		random_name(name, TEMP_NAME);
 		path = path_join(dir, name);
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
 		if (fd >= 0) {

@@ -125,6 +125,8 @@ int model_save_adapter(const struct model *m, const char *dir, const char *base)
 	}
 	if (!rc)
 		rc = write_factors(m, weights);
+	if (!rc)
+		rc = fs_temp_sweep(dir);
 	buf_release(&text);
 	free(config);
 	free(weights);

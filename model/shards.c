@@ -8,7 +8,8 @@
  * Writing, as huggingface_hub cuts: tensors in the order they come in; one that would lift the shard above the limit
  * begins the next; one that is above the limit alone is a shard by itself, numbered at once, so before the shard that is
  * being filled. One shard is model.safetensors; more are model-00001-of-0000N.safetensors and an index, which is written
- * last. What an older model of another shape has left in the folder goes when the new one is whole. */
+ * last. What an older model of another shape has left in the folder goes when the new one is whole, and so does what a
+ * process that was killed has left half written. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -338,6 +339,8 @@ int shards_write(const char *dir, const struct safetensors_out *list, size_t n, 
 		rc = write_index(dir, &split, list, n);
 	if (!rc)
 		rc = fs_list(dir, sweep_one, &(struct sweep){ dir, split.n });
+	if (!rc)
+		rc = fs_temp_sweep(dir);
 	free(split.shard);
 	return rc;
 }

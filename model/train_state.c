@@ -150,7 +150,7 @@ static void names_release(struct names *l)
 	free(l->items);
 }
 
-/* All but the newest, and what a process that was killed has left half written. */
+/* All but the newest. */
 static int drop_old(const char *dir, const char *prefix, const char *suffix, size_t kept)
 {
 	struct names l = { .prefix = prefix, .suffix = suffix };
@@ -297,7 +297,7 @@ int train_state_write(const char *dir, const struct train_state *s, struct backe
 	int rc = fs_mkdirs(dir);
 
 	if (!rc)
-		rc = drop_old(dir, ".assay-tmp-", "", 0);
+		rc = fs_temp_sweep(dir);
 	if (!rc)
 		rc = write_file(path, s, be);
 	if (!rc)

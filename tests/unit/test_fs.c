@@ -137,6 +137,21 @@ static void test_fs_read__limits_and_failures(void **state)
 	free(none);
 }
 
+static void test_fs_temp_sweep__takes_what_is_left_half_written(void **state)
+{
+	char *left = path_join(*state, ".assay-tmp-0123456789"), *kept = path_join(*state, "assay-tmp-mine");
+
+	assert_int_equal(fs_write(left, "x", 1), 0);
+	assert_int_equal(fs_write(kept, "x", 1), 0);
+	assert_int_equal(fs_temp_sweep(*state), 0);
+	assert_false(fs_exists(left));
+	assert_true(fs_exists(kept));
+	assert_int_equal(fs_temp_sweep(kept), ERR_NOTFOUND); /* no folder */
+	assert_int_equal(fs_remove(kept), 0);
+	free(left);
+	free(kept);
+}
+
 static void test_fs_temp__commit_and_drop(void **state)
 {
 	char *path = path_join(*state, "sub/final");
@@ -401,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fs_write__onto_a_folder_fails_clean, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_read__limits_and_failures, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp__commit_and_drop, make_tmp, remove_tmp),
+		cmocka_unit_test_setup_teardown(test_fs_temp_sweep__takes_what_is_left_half_written, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp_open__obeys_the_umask, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_remove_tree__follows_no_link, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_remove_tree__deep_wide_and_read_only, make_tmp, remove_tmp),

@@ -161,7 +161,9 @@ static void test_shards_write__old_files_of_another_shape_go(void **state)
 	(void)state;
 	put("model-00001-of-00002.safetensors.bak", "mine");
 	put("model-1-of-2.txt", "mine");
+	put(".assay-tmp-0123456789", "half"); /* of a process that was killed */
 	write_sizes(one, 1, 10);
+	assert_false(is_there(".assay-tmp-0123456789"));
 	write_sizes(many, 3, 10);
 	assert_false(is_there("model.safetensors")); /* it would win over the index */
 	write_sizes(many, 2, 10);
