@@ -38,6 +38,7 @@ static void test_task_load__keys_that_change_nothing_are_read(void **state)
 	assert_int_equal(load(HEAD BODY, DATA), 0);
 	assert_int_equal(load(HEAD BODY "tag: [a, b]\ntask_alias: T\nrepeats: 1\nshould_decontaminate: true\n"
 					"doc_to_decontamination_query: q\nunsafe_code: false\ndataset_name: null\n"
+					"metric_list: [{metric: acc, weight_by_size: true}]\n"
 					"process_docs: null\nmetadata: {version: 1.0, x: [1]}\n"
 					"filter_list: [{name: plain, filter: [{function: take_first}]}]\n",
 			      DATA),
