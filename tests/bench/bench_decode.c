@@ -1,28 +1,33 @@
-/* bench_decode.c: generation at batch 1, beside the speed at which this machine reads memory.
+/* bench_decode.c: generation at batch 1, beside the speed at which this machine reads memory; and the prompt before it.
  *
- * bench_decode DIR [prompt=8 tokens=128 rounds=3 threads=0]. A token's time is that of a generation of 1 + tokens tokens less
+ * bench_decode DIR [prompt=8 tokens=128 long=512 rounds=3 threads=0]. A token's time is that of a generation of 1 + tokens tokens less
  * that of one of a single token, over `tokens`: so the prompt and what happens once are not in it. Every weight is read
  * for each token, the table of positions and, where the head is not tied to it, of the tokens not counted: these are
  * read by the row. The bandwidth is that of all threads summing up an array of 1 GiB, far above any cache; the two are measured
- * in turns, and each is the best of its rounds, since what else runs only ever slows them. Prints one line of JSON. Built by
+ * in turns, and each is the best of its rounds, since what else runs only ever slows them. A prompt's time is that of `long`
+ * tokens and the one generated behind them. Prints one line of JSON. Built by
  * tests/bench/run against libassay.a. */
 #include "base/base.h"
 #include "model/model.h"
 #include "tests/bench/bench_args.h"
 
 struct shape {
-	int64_t prompt, tokens, rounds, threads;
+	int64_t prompt, tokens, length, rounds, threads;
 };
 
 static int read_shape(struct shape *s, int argc, char **argv)
 {
-	const struct bench_arg args[] = { { "prompt=", &s->prompt }, { "tokens=", &s->tokens }, { "rounds=", &s->rounds }, { "threads=", &s->threads } };
+	const struct bench_arg args[] = { { "prompt=", &s->prompt },
+					  { "tokens=", &s->tokens },
+					  { "long=", &s->length },
+					  { "rounds=", &s->rounds },
+					  { "threads=", &s->threads } };
 	int rc = bench_args(args, ARRAY_LEN(args), argc, argv);
 
 	if (rc)
 		return rc;
-	if (s->prompt < 1 || s->tokens < 1 || s->rounds < 1)
-		return err_set(ERR_USAGE, "prompt, tokens and rounds are at least 1");
+	if (s->prompt < 1 || s->tokens < 1 || s->length < 1 || s->rounds < 1)
+		return err_set(ERR_USAGE, "prompt, tokens, long and rounds are at least 1");
 	return 0;
 }
 
@@ -71,27 +76,35 @@ static int generate(double *seconds, struct model *m, const struct tokenizer *to
 	return rc;
 }
 
-/* One round: the bandwidth, then the two generations. */
-static int one_round(double *token_s, double *read, const struct shape *s, struct model *m, const struct tokenizer *tok,
+struct seen { /* the best of all rounds */
+	double token_s, prompt_s, read;
+};
+
+/* One round: the bandwidth, then the generations. */
+static int one_round(struct seen *seen, const struct shape *s, struct model *m, const struct tokenizer *tok,
 		     const uint64_t *words, size_t n_words)
 {
-	int32_t *prompt = mem_array((size_t)s->prompt, sizeof(*prompt));
+	int64_t most = s->prompt > s->length ? s->prompt : s->length;
+	int32_t *prompt = mem_array((size_t)most, sizeof(*prompt));
 	uint64_t sum = 0;
-	double few = 0, many = 0;
+	double few = 0, many = 0, whole = 0;
 
 	for (int i = 0; i < 8; i++) {
 		double rate = read_rate(words, n_words, &sum);
-		*read = rate > *read ? rate : *read;
+		seen->read = rate > seen->read ? rate : seen->read;
 	}
-	for (int64_t i = 0; i < s->prompt; i++)
+	for (int64_t i = 0; i < most; i++)
 		prompt[i] = (int32_t)(100 + 7 * i);
 	int rc = sum == 0 ? err_set(ERR_BUG, "the array sums to nothing") : 0;
 	if (!rc)
 		rc = generate(&few, m, tok, prompt, (int)s->prompt, 1);
 	if (!rc)
 		rc = generate(&many, m, tok, prompt, (int)s->prompt, 1 + (int)s->tokens);
+	if (!rc)
+		rc = generate(&whole, m, tok, prompt, (int)s->length, 1);
 	double each = (many - few) / (double)s->tokens;
-	*token_s = each < *token_s ? each : *token_s;
+	seen->token_s = each < seen->token_s ? each : seen->token_s;
+	seen->prompt_s = whole < seen->prompt_s ? whole : seen->prompt_s;
 	free(prompt);
 	return rc;
 }
@@ -100,7 +113,8 @@ static int bench(const char *dir, const struct shape *s)
 {
 	const size_t n_words = ((size_t)1 << 30) / sizeof(uint64_t);
 	uint64_t *words = mem_array(n_words, sizeof(*words));
-	double bytes = 0, token_s = 1e9, read = 0;
+	struct seen seen = { 1e9, 1e9, 0 };
+	double bytes = 0;
 	struct tokenizer *tok = NULL;
 	struct backend *be = NULL;
 	struct model *m = NULL;
@@ -116,12 +130,13 @@ static int bench(const char *dir, const struct shape *s)
 	if (!rc)
 		rc = token_bytes(&bytes, model_config(m), dir);
 	for (int64_t r = 0; !rc && r < s->rounds; r++)
-		rc = one_round(&token_s, &read, s, m, tok, words, n_words);
+		rc = one_round(&seen, s, m, tok, words, n_words);
 	if (!rc)
-		printf("{\"engine\":\"assay\",\"mib_per_token\":%.1f,\"decode_tokens_per_s\":%.2f,\"decode_gb_per_s\":%"
-		       ".2f,"
-		       "\"read_gb_per_s\":%.2f,\"share_of_bandwidth\":%.3f}\n",
-		       bytes / 1048576, 1 / token_s, bytes / token_s / 1e9, read / 1e9, bytes / token_s / read);
+		printf("{\"engine\":\"assay\",\"mib_per_token\":%.1f,\"decode_tokens_per_s\":%.2f,"
+		       "\"decode_gb_per_s\":%.2f,\"read_gb_per_s\":%.2f,\"share_of_bandwidth\":%.3f,"
+		       "\"prompt_tokens_per_s\":%.1f}\n",
+		       bytes / 1048576, 1 / seen.token_s, bytes / seen.token_s / 1e9, seen.read / 1e9,
+		       bytes / seen.token_s / seen.read, (double)s->length / seen.prompt_s);
 	tokenizer_free(tok);
 	model_free(m);
 	if (be)
@@ -132,7 +147,7 @@ static int bench(const char *dir, const struct shape *s)
 
 int main(int argc, char **argv)
 {
-	struct shape s = { 8, 128, 3, 0 };
+	struct shape s = { 8, 128, 512, 3, 0 };
 	int rc = read_shape(&s, argc, argv);
 
 	if (!rc)

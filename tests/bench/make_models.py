@@ -1,35 +1,28 @@
 #!/usr/bin/env python3
 """make_models.py DIR: the models of the benchmarks, with random weights, into DIR/gpt2-124m and DIR/smollm2-135m.
 
-gpt2-124m is GPT-2's smallest shape in F32, smollm2-135m SmolLM2's in BF16, as transformers saves them; both with a small
-byte-level BPE, since no speed depends on what a token says. DIR/gpt2-124m.bin is the same GPT-2 for llm.c's programs
-(its version 3: a header of 256 integers, then each kind of tensor for all layers, fp32, vocabulary padded to 128).
-Needs torch, transformers and tokenizers. The same seed, so the same bytes.
+gpt2-124m is GPT-2's smallest shape in F32, smollm2-135m SmolLM2's in BF16, as transformers saves them; both with a
+byte-level BPE of the suite and of this repository's documentation, so that prompts have the length that real ones have.
+DIR/gpt2-124m.bin is the same GPT-2 for llm.c's programs (its version 3: a header of 256 integers, then each kind of tensor
+for all layers, fp32, vocabulary padded to 128). Needs torch, transformers and tokenizers. The same seed, so the same bytes.
 """
+import glob
 import os
 import sys
 
+import make_tokenizer
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 out = sys.argv[1]
-
-
-def tokenizer_into(folder):
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    t.decoder = decoders.ByteLevel()
-    with open(__file__, encoding="utf-8") as f:
-        t.train_from_iterator(f, trainers.BpeTrainer(vocab_size=512, special_tokens=["<|endoftext|>"], show_progress=False,
-                                                     initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    t.save(os.path.join(folder, "tokenizer.json"))
+here = os.path.dirname(os.path.abspath(__file__))
+texts = sorted(glob.glob(os.path.join(here, "suite", "*.jsonl")) + glob.glob(os.path.join(here, "..", "..", "docs", "*.md")))
 
 
 def save(name, model):
     folder = os.path.join(out, name)
     model.save_pretrained(folder)
-    tokenizer_into(folder)
+    make_tokenizer.write(folder, texts)
     return model
 
 

@@ -12,15 +12,21 @@ import sys
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-folder, texts = sys.argv[1], sys.argv[2:]
-config = json.load(open(os.path.join(folder, "config.json"), encoding="utf-8"))
-end = "<|endoftext|>"
-t = Tokenizer(models.BPE())
-t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-t.decoder = decoders.ByteLevel()
-t.train(texts, trainers.BpeTrainer(vocab_size=min(config["vocab_size"], 8192), special_tokens=[end], show_progress=False,
-                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-t.save(os.path.join(folder, "tokenizer.json"))
-with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
-    json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": end, "eos_token": end,
-               "model_max_length": config.get("n_positions") or config["max_position_embeddings"]}, f, indent=1)
+
+def write(folder, texts):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    end = "<|endoftext|>"
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.train(texts, trainers.BpeTrainer(vocab_size=min(config["vocab_size"], 8192), special_tokens=[end],
+                                       show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    t.save(os.path.join(folder, "tokenizer.json"))
+    with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": end, "eos_token": end,
+                   "model_max_length": config.get("n_positions") or config["max_position_embeddings"]}, f, indent=1)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], sys.argv[2:])
