@@ -489,11 +489,14 @@ static int add_rolling(struct text_job *j, const char *text)
 
 /* ---- texts: results ---------------------------------------------------------------------------------------------- */
 
+/* As the harness has it: the tokenizer's word counts before the model's (an instruct model may differ). */
 static int find_prefix(struct text_job *j)
 {
 	const struct model_config *c = &j->m->config;
 
-	j->prefix = c->bos_id >= 0 ? c->bos_id : c->eos_id;
+	j->prefix = tokenizer_prefix(j->tok);
+	if (j->prefix < 0)
+		j->prefix = c->bos_id >= 0 ? c->bos_id : c->eos_id;
 	if (j->prefix < 0)
 		return err_hint(err_set(ERR_INPUT, "the model has no BOS and no EOS token to begin a text with"),
 				"set bos_token_id or eos_token_id in config.json");

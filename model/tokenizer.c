@@ -28,6 +28,7 @@ struct tokenizer {
 	struct decoder decoder;
 	int32_t before[TOKENIZER_MAX_AROUND], after[TOKENIZER_MAX_AROUND]; /* what the post-processor adds */
 	int n_before, n_after;
+	int32_t prefix; /* tokenizer_prefix() */
 };
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
@@ -254,6 +255,7 @@ int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const 
 
 	map_init(&t->vocab.ids);
 	t->name = mem_str(name);
+	t->prefix = -1;
 	t->lists = &lists;
 	if (!rc)
 		rc = parse_file(t, root, name);
@@ -268,9 +270,34 @@ int tokenizer_parse(struct tokenizer **out, const char *text, size_t len, const 
 	return 0;
 }
 
+/* The token that a folder's tokenizer_config.json (older ones: special_tokens_map.json) begins a text with: its BOS, else
+ * its EOS. A folder need not have these files; a token that the vocabulary lacks is none. */
+static int find_prefix(struct tokenizer *t, const char *dir)
+{
+	static const char *const files[] = { "tokenizer_config.json", "special_tokens_map.json" };
+	static const char *const names[] = { "bos_token", "eos_token" };
+	json_t *roots[ARRAY_LEN(files)] = { NULL, NULL };
+	int rc = 0;
+
+	for (size_t f = 0; !rc && f < ARRAY_LEN(files); f++) {
+		char *path = path_join(dir, files[f]);
+		rc = fs_exists(path) ? json_read(&roots[f], path, TOKENIZER_MAX_FILE) : 0;
+		free(path);
+	}
+	for (size_t i = 0; !rc && t->prefix < 0 && i < ARRAY_LEN(names) * ARRAY_LEN(files); i++) {
+		const json_t *v = json_object_get(roots[i % 2], names[i / 2]);
+		const char *text = json_string_value(json_is_object(v) ? json_object_get(v, "content") : v);
+		t->prefix = text ? tokenizer_id(t, text) : -1;
+	}
+	for (size_t f = 0; f < ARRAY_LEN(files); f++)
+		json_decref(roots[f]);
+	return rc;
+}
+
 int tokenizer_load(struct tokenizer **out, const char *dir_or_file)
 {
-	char *path = fs_is_dir(dir_or_file) ? path_join(dir_or_file, "tokenizer.json") : mem_str(dir_or_file);
+	bool is_dir = fs_is_dir(dir_or_file);
+	char *path = is_dir ? path_join(dir_or_file, "tokenizer.json") : mem_str(dir_or_file);
 	struct buf text = BUF_INIT(TOKENIZER_MAX_FILE);
 	int rc = fs_read(&text, path, TOKENIZER_MAX_FILE);
 
@@ -278,9 +305,21 @@ int tokenizer_load(struct tokenizer **out, const char *dir_or_file)
 		rc = err_set(ERR_INPUT, "%s: no such file", path);
 	if (!rc)
 		rc = tokenizer_parse(out, buf_str(&text), text.len, path);
+	if (!rc && is_dir) {
+		rc = find_prefix(*out, dir_or_file);
+		if (rc) {
+			tokenizer_free(*out);
+			*out = NULL;
+		}
+	}
 	buf_release(&text);
 	free(path);
 	return rc;
+}
+
+int32_t tokenizer_prefix(const struct tokenizer *t)
+{
+	return t->prefix;
 }
 
 void tokenizer_free(struct tokenizer *t)

@@ -714,9 +714,59 @@ static void test_tokenizer_encode__unknown_bytes(void **state)
 	}
 }
 
+/* What a text begins with: the tokenizer's own BOS, else its EOS, as the folder's files name them. */
+static void test_tokenizer_load__prefix_of_a_folder(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *config, *map, *prefix; /* files of the folder, NULL: absent; NULL: no prefix */
+	} cases[] = {
+		{ NULL, NULL, NULL },
+		{ "{\"bos_token\": \"a\", \"eos_token\": \"b\"}", NULL, "a" },
+		{ "{\"bos_token\": null, \"eos_token\": \"b\"}", NULL, "b" },
+		{ "{\"bos_token\": {\"content\": \"c\"}}", NULL, "c" },
+		{ "{\"eos_token\": \"b\"}", "{\"bos_token\": \"d\"}", "d" },
+		{ "{\"bos_token\": \"no such token\", \"eos_token\": 7}", NULL, NULL },
+	};
+	char dir[] = "/tmp/assay-test-XXXXXX";
+	struct buf text = BUF_INIT(1 << 20);
+	assert_non_null(mkdtemp(dir));
+	char *json = path_join(dir, "tokenizer.json"), *config = path_join(dir, "tokenizer_config.json"),
+	     *map = path_join(dir, "special_tokens_map.json");
+	assert_int_equal(fs_read(&text, GOLDEN "trained.json", 1 << 20), 0);
+	assert_int_equal(fs_write(json, text.data, text.len), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct tokenizer *t = NULL;
+		remove(config);
+		remove(map);
+		if (cases[i].config)
+			assert_int_equal(fs_write(config, cases[i].config, strlen(cases[i].config)), 0);
+		if (cases[i].map)
+			assert_int_equal(fs_write(map, cases[i].map, strlen(cases[i].map)), 0);
+		assert_int_equal(tokenizer_load(&t, dir), 0);
+		assert_int_equal(tokenizer_prefix(t), cases[i].prefix ? tokenizer_id(t, cases[i].prefix) : -1);
+		assert_true(!cases[i].prefix || tokenizer_prefix(t) >= 0);
+		tokenizer_free(t);
+	}
+	struct tokenizer *t = NULL;
+	assert_int_equal(fs_write(config, "{", 1), 0);
+	assert_int_equal(tokenizer_load(&t, dir), ERR_INPUT);
+	assert_null(t);
+	err_clear();
+	buf_release(&text);
+	remove(json);
+	remove(config);
+	remove(map);
+	remove(dir);
+	free(json);
+	free(config);
+	free(map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tokenizer_load__prefix_of_a_folder),
 		cmocka_unit_test(test_tokenizer_encode__golden_ids),
 		cmocka_unit_test(test_tokenizer_decode__golden_texts),
 		cmocka_unit_test(test_tokenizer_encode__every_code_point_as_the_library),
