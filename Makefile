@@ -59,7 +59,7 @@ UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/tests/%)
 E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
-.PHONY: all test test-unit test-e2e demo bench lint format check-format check-style check-reference install uninstall \
+.PHONY: all test test-unit test-e2e demo bench lint format check-format check-style check-reference check-statistics install uninstall \
         dist clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
@@ -164,6 +164,13 @@ fuzz: $(FUZZ_BIN)
 			$(BUILD)/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+# How often the gate is wrong, by enumeration and seeded simulation; RUNS=20000 takes some minutes.
+$(BUILD)/statistics/simulate: tests/statistics/simulate.c $(LIB)
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
+check-statistics: $(BUILD)/statistics/simulate
+	$(Q)$< $(STATISTICS)
+
 $(BUILD)/reference/%: tests/reference/%.c $(LIB)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
@@ -199,4 +206,4 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e demo bench fuzz lint format check-style check-reference install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"

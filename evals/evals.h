@@ -147,6 +147,9 @@ struct suite_options {
 int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
 	      const struct suite_options *o);
 void suite_result_free(struct suite_result *r);
+/* Names the cluster of each sample of a result of this suite: the member of that name of its document, a text or a whole
+ * number. ERR_INPUT names the first document without one. */
+int suite_clusters(const struct suite *s, struct task_result *r, const char *member);
 void task_result_release(struct task_result *t);
 /* The stored form: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. */
 void task_result_write(const struct task_result *t, struct buf *out);
@@ -193,9 +196,12 @@ int verdict_parse(enum verdict *out, const char *name);
 enum gate_action { GATE_BLOCK, GATE_WARN, GATE_PASS_THROUGH, GATE_FLOORS, GATE_RESCORE };
 struct gate_rule {
 	char *task, *metric, *filter; /* filter NULL: the task's first */
-	bool has_min, has_max, has_drop, has_increase, has_overlap, drop_relative, increase_relative;
-	double min, max, drop, increase; /* drop: in the metric's unit, or a ratio if relative */
-	double overlap;                  /* the largest share of the task's documents that the training data may have */
+	bool has_min, has_max, has_drop, has_increase, has_gain, has_overlap, drop_relative, increase_relative,
+		gain_relative;
+	double min, max, drop, increase, gain; /* drop: in the metric's unit, or a ratio if relative */
+	char *no_new_failures; /* of samples whose id or slice matches this pattern (* ? [a-z]); NULL: no such limit */
+	char *cluster;         /* the member of a document that says which of them belong together, or NULL */
+	double overlap;        /* the largest share of the task's documents that the training data may have */
 };
 struct gate_policy {
 	char *baseline; /* "production"; NULL: none asked for */
@@ -213,8 +219,8 @@ struct gate_policy {
 };
 /* The defaults of docs/reference.md with no rule. */
 void gate_policy_init(struct gate_policy *p);
-/* gate: the mapping under "gate:" (y: its document, for positions). What this version cannot judge (target population,
- * early stop, cluster rules) is refused by name. */
+/* gate: the mapping under "gate:" (y: its document, for positions). What this version cannot judge (early stop, attempts)
+ * is refused by name. */
 int gate_policy_parse(struct gate_policy *out, const struct yaml *y, const json_t *gate);
 void gate_policy_release(struct gate_policy *p);
 
@@ -224,8 +230,9 @@ struct gate_result_rule {
 	enum verdict verdict;
 	double baseline, candidate, delta; /* NaN: none. delta = candidate - baseline, in the metric's unit */
 	double lo, hi;                     /* each end a one-sided bound of delta (or of the value, for min and max) */
+	double p;                          /* of the test that PASS rests on; NaN: arithmetic, no test */
 	size_t n, lost, won;          /* samples; for 0/1 scores, those only the baseline / the candidate got right */
-	const char *method;           /* "exact count", "paired t", "ratio"; static */
+	const char *method;           /* "exact count", "exact test", "floored t", …; static */
 	char *explanation;            /* a sentence with numbers */
 	bool higher_is_better, gated; /* gated false: a watched or merely shown metric; FAIL is then an alarm */
 };

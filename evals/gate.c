@@ -123,16 +123,21 @@ static int check_direction(const struct gate_rule *r, const struct metric *m)
 		return err_set(ERR_INPUT,
 			       "gate.require %s.%s: the metric is better when higher: use max_drop, not max_increase",
 			       r->task, r->metric);
+	if (r->no_new_failures && !m->binary)
+		return err_set(ERR_INPUT, "gate.require %s.%s: no_new_failures is for scores of 0 and 1", r->task,
+			       r->metric);
 	if (r->has_min && r->has_max && r->min > r->max)
 		return err_set(ERR_INPUT, "gate.require %s.%s: min %g is above max %g", r->task, r->metric, r->min,
 			       r->max);
 	if ((r->has_min && !isfinite(r->min)) || (r->has_max && !isfinite(r->max)) ||
 	    (r->has_drop && !(r->drop >= 0 && isfinite(r->drop))) ||
-	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))))
+	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))) ||
+	    (r->has_gain && !(r->gain >= 0 && isfinite(r->gain))))
 		return err_set(ERR_INPUT, "gate.require %s.%s: a limit is not a number from 0 up", r->task, r->metric);
 	if (r->has_overlap && !(r->overlap >= 0 && r->overlap <= 1))
 		return err_set(ERR_INPUT, "gate.require %s.%s: max_overlap must be from 0 to 1", r->task, r->metric);
-	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_overlap)
+	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_gain && !r->has_overlap &&
+	    !r->no_new_failures)
 		return err_set(ERR_INPUT, "gate.require %s.%s: no limit", r->task, r->metric);
 	return 0;
 }
@@ -146,20 +151,42 @@ static struct gate_result_rule *row_add(struct gate_result *r)
 	return &r->rules[r->n++];
 }
 
+/* Does every sample name its cluster? A rule that wants clusters is not judged without, and half of them are none. */
+static int find_clusters(const struct gate_rule *rule, const struct task_result *t, bool population, bool *clustered)
+{
+	size_t named = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		named += t->samples[i].cluster ? 1 : 0;
+	*clustered = named == t->n;
+	if (!*clustered && rule->cluster)
+		return err_set(ERR_INPUT,
+			       "gate.require %s.%s clusters by %s, which is not known of every sample of the candidate",
+			       rule->task, rule->metric, rule->cluster);
+	if (named && !*clustered && population)
+		return err_set(ERR_INPUT,
+			       "task %s names a cluster for %zu of %zu samples: give one to every sample, or to none",
+			       t->task, named, t->n);
+	return 0;
+}
+
 static int judge_rule(struct gate_result *out, const struct gate_policy *policy, const struct gate_rule *rule,
 		      const struct gate_input *in)
 {
 	const struct task_result *ct;
 	const struct metric *cm;
 	struct pairing pair;
+	bool clustered;
 	int rc = find_metric(in, rule->task, rule->metric, rule->filter, &ct, &cm);
 
 	rc = rc ? rc : check_direction(rule, cm);
+	rc = rc ? rc : find_clusters(rule, ct, policy->population, &clustered);
 	rc = rc ? rc : pairing_open(&pair, in, ct, cm);
 	if (rc)
 		return rc;
-	for (int kind = LIMIT_MIN; kind <= LIMIT_INCREASE && !rc; kind++) {
-		struct judge j = { rule, (enum limit_kind)kind, in, &pair, policy->confidence };
+	for (int kind = LIMIT_MIN; kind < LIMIT_KINDS && !rc; kind++) {
+		struct judge j = { rule,     (enum limit_kind)kind, in, &pair, policy->confidence, policy->population,
+				   clustered };
 
 		if (limit_present(rule, j.kind))
 			rc = gate_rule_judge(row_add(out), &j);
@@ -450,8 +477,6 @@ static char *sentence(const struct gate_result *r, const struct tally *t, const 
 
 static int check_policy(const struct gate_policy *policy)
 {
-	if (policy->population)
-		return err_set(ERR_INPUT, "gate.target: population comes with a later version");
 	if (!(policy->confidence > 0.5 && policy->confidence < 1))
 		return err_set(ERR_INPUT, "gate.confidence is %g, but must lie between 0.5 and 1", policy->confidence);
 	if (policy->has_overlap && !(policy->max_overlap >= 0 && policy->max_overlap <= 1))
@@ -461,7 +486,7 @@ static int check_policy(const struct gate_policy *policy)
 
 int gate_decide(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in)
 {
-	struct gate_result r = { .confidence = policy->confidence };
+	struct gate_result r = { .confidence = policy->confidence, .population = policy->population };
 	struct tally t;
 	int rc = check_policy(policy);
 

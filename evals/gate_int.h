@@ -14,6 +14,7 @@ struct pairing {
 	size_t n;                          /* pairs */
 	double *c, *b, *w;                 /* scores and weights (NULL: all 1) */
 	struct metric mc, mb;              /* both metrics on the pairs alone; what they point at is the pairing's */
+	size_t *index;                     /* of the pair's sample in ct */
 	bool count;                        /* 0/1 scores without weights: decided on integers */
 	size_t lost, won;                  /* pairs that got worse, better */
 	double value_c, value_b, delta;    /* over the pairs; delta NaN if there are none */
@@ -33,13 +34,14 @@ double interval_error(double se, double scale, size_t n);
 
 /* ---- gate_rule.c ------------------------------------------------------------------------------------------------- */
 
-enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE };
+enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE, LIMIT_GAIN, LIMIT_NEW_FAILURES, LIMIT_KINDS };
 struct judge {
 	const struct gate_rule *rule;
 	enum limit_kind kind;
 	const struct gate_input *in;
 	const struct pairing *pair;
 	double confidence;
+	bool population, clustered; /* target; every sample names its cluster */
 };
 /* Fills a row: numbers, verdict, sentence. The caller owns it. */
 int gate_rule_judge(struct gate_result_rule *row, const struct judge *j);
@@ -49,7 +51,16 @@ void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, doubl
 void gate_rule_overlap(struct gate_result_rule *row, const char *task, double limit, const struct gate_input *in);
 void gate_rule_release(struct gate_result_rule *row);
 bool limit_present(const struct gate_rule *rule, enum limit_kind kind);
-const char *limit_name(enum limit_kind kind);
+/* How many decimals, at least so many, show x beside y without hiding which is larger, or that x is not zero. */
+int gate_decimals(double x, double y, int least);
+
+/* ---- gate_population.c ------------------------------------------------------------------------------------------- */
+
+/* Bounds, p, method, verdict and sentence of a limit on change (limit < 0: a gain is required), or of min and max. */
+void gate_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative);
+void gate_population_value(struct gate_result_rule *row, const struct judge *j, double limit);
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* "task.metric" or "task.metric,filter" in parts, all yours. False: not of this form. */
 bool gate_name_split(const char *name, char **task, char **metric, char **filter);

@@ -26,6 +26,8 @@ void gate_policy_release(struct gate_policy *p)
 		free(p->rules[i].task);
 		free(p->rules[i].metric);
 		free(p->rules[i].filter);
+		free(p->rules[i].no_new_failures);
+		free(p->rules[i].cluster);
 	}
 	for (size_t i = 0; i < p->n_watch; i++)
 		free(p->watch[i]);
@@ -131,8 +133,11 @@ static int rule_check(const struct gate_rule *r, const struct yaml *y, const jso
 	bool binary;
 	int direction = metric_direction(r->metric, &binary);
 
-	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_overlap)
-		return yaml_error(y, map, NULL, "a rule needs min, max, max_drop, max_increase or max_overlap");
+	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_gain && !r->has_overlap &&
+	    !r->no_new_failures)
+		return yaml_error(y, map, NULL,
+				  "a rule needs min, max, max_drop, max_increase, min_gain, "
+				  "no_new_failures or max_overlap");
 	if (r->has_min && r->has_max && r->min > r->max)
 		return yaml_error(y, map, "min", "min %g is above max %g: no model can hold both", r->min, r->max);
 	if (r->has_drop && r->has_increase)
@@ -148,6 +153,11 @@ static int rule_check(const struct gate_rule *r, const struct yaml *y, const jso
 				  r->drop_relative ? "% to 100%" : " up");
 	if (r->has_increase && r->increase < 0)
 		return yaml_error(y, map, "max_increase", "max_increase must be from 0 up");
+	if (r->has_gain && r->gain < 0)
+		return yaml_error(y, map, "min_gain", "min_gain must be from 0 up; max_drop allows a drop");
+	if (binary && r->has_gain && !r->gain_relative && r->gain > 1)
+		return yaml_error(y, map, "min_gain", "%s goes from 0 to 1, and min_gain is %g: write %g for %g points",
+				  r->metric, r->gain, r->gain / 100, r->gain);
 	if (binary && r->has_drop && !r->drop_relative && r->drop > 1)
 		return yaml_error(y, map, "max_drop", "%s goes from 0 to 1, and max_drop is %g: write %g for %g points",
 				  r->metric, r->drop, r->drop / 100, r->drop);
@@ -171,10 +181,25 @@ static int overlap_number(const struct yaml *y, const json_t *map, bool *has, do
 	return rc;
 }
 
+/* true: all samples; text: those whose id or slice matches. */
+static int new_failures(struct gate_rule *r, const struct yaml *y, const json_t *map)
+{
+	const json_t *v = json_object_get(map, "no_new_failures");
+	const char *pattern = json_is_true(v) ? "*" : json_string_value(v);
+
+	if (v && (!pattern || !*pattern || strlen(pattern) > 200))
+		return yaml_error(y, map, "no_new_failures",
+				  "no_new_failures is true, or a pattern of ids or slices, as in \"golden-*\"");
+	r->no_new_failures = mem_str(pattern);
+	return 0;
+}
+
 static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require, const char *name, json_t *map)
 {
-	static const char *const known[] = { "min", "max", "max_drop", "max_increase", "max_overlap" };
-	static const char *const later[] = { "cluster", "min_gain", "weights", "weight", "target", "slice" };
+	static const char *const known[] = { "min",      "max",         "max_drop",        "max_increase",
+					     "min_gain", "max_overlap", "no_new_failures", "cluster" };
+	static const char *const later[] = { "weights", "weight", "target", "slice" };
+	const char *cluster = NULL;
 	bool percent;
 	int rc;
 
@@ -191,8 +216,27 @@ static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require
 	rc = rc ? rc : rule_number(y, map, "max", &r->has_max, &r->max, &percent);
 	rc = rc ? rc : rule_number(y, map, "max_drop", &r->has_drop, &r->drop, &r->drop_relative);
 	rc = rc ? rc : rule_number(y, map, "max_increase", &r->has_increase, &r->increase, &r->increase_relative);
+	rc = rc ? rc : rule_number(y, map, "min_gain", &r->has_gain, &r->gain, &r->gain_relative);
 	rc = rc ? rc : overlap_number(y, map, &r->has_overlap, &r->overlap);
+	rc = rc ? rc : new_failures(r, y, map);
+	rc = rc ? rc : yaml_get_text(y, map, "cluster", &cluster);
+	if (!rc && cluster && !*cluster)
+		rc = yaml_error(y, map, "cluster", "cluster names a member of the documents");
+	r->cluster = mem_str(cluster);
 	return rc ? rc : rule_check(r, y, map);
+}
+
+/* Samples are in one cluster each, whatever the metric. */
+static int one_cluster(const struct gate_policy *p, const struct yaml *y, const json_t *map)
+{
+	const struct gate_rule *last = &p->rules[p->n - 1];
+
+	for (size_t i = 0; last->cluster && i + 1 < p->n; i++)
+		if (p->rules[i].cluster && strcmp(p->rules[i].task, last->task) == 0 &&
+		    strcmp(p->rules[i].cluster, last->cluster) != 0)
+			return yaml_error(y, map, "cluster", "task %s is clustered by %s in another rule", last->task,
+					  p->rules[i].cluster);
+	return 0;
 }
 
 static int policy_rules(struct gate_policy *p, const struct yaml *y, json_t *gate)
@@ -215,6 +259,7 @@ static int policy_rules(struct gate_policy *p, const struct yaml *y, json_t *gat
 	json_object_foreach(require, name, map)
 	{
 		rc = rule_parse(&p->rules[p->n++], y, require, name, map);
+		rc = rc ? rc : one_cluster(p, y, map);
 		if (rc)
 			return rc;
 	}
@@ -258,13 +303,9 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 	rc = rc ? rc : yaml_get_text(y, gate, "baseline", &baseline);
 	if (rc)
 		return rc;
-	if (strcmp(target, "population") == 0) {
-		yaml_error(y, gate, "target", "target: population comes with a later version");
-		return err_hint(ERR_INPUT,
-				"target: suite asks whether these samples dropped; intervals are shown beside it");
-	}
-	if (strcmp(target, "suite") != 0)
-		return yaml_error(y, gate, "target", "target is \"%.60s\"; known: suite", target);
+	p->population = strcmp(target, "population") == 0;
+	if (!p->population && strcmp(target, "suite") != 0)
+		return yaml_error(y, gate, "target", "target is \"%.60s\"; known: suite, population", target);
 	if (baseline && (!*baseline || strlen(baseline) > 500))
 		return yaml_error(y, gate, "baseline", "baseline names an alias, a branch, a run or merge-base");
 	p->baseline = mem_str(baseline);

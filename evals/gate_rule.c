@@ -1,11 +1,15 @@
 /* gate_rule.c: one limit of the policy against one pair of results.
  *
- * The question is about these samples, so with all of them in it is arithmetic, not a test:
+ * Asked about these samples (target: suite), with all of them in, it is arithmetic, not a test; samples like these
+ * (target: population) have a file of their own, gate_population.c. The arithmetic:
  *	0/1 scores   on integers: lost - won <= floor(max_drop N + 1e-9); right >= ceil(min N - 1e-9)
  *	others       worse by at most the limit, with 1e-12 of slack for the last bits of sums
  *	relative     the same on the ratio: lost - won <= floor(share × right in the baseline + 1e-9); for perplexities
  *	             candidate / baseline - 1, from the difference of the log-likelihoods
  * The interval beside it (pair.c) says what is known of samples like these, and decides nothing.
+ *
+ * min_gain is max_drop or max_increase the other way round. no_new_failures counts the samples of a pattern that the
+ * baseline has right and the candidate wrong, for either target: golden samples are no sample of anything.
  *
  * max_overlap is not about scores: it counts the task's documents that the training data has (overlap.c), all of them,
  * however many were asked.
@@ -14,17 +18,13 @@
  * left right, or every sample that the baseline got wrong and that is still to come won. Else it is INCONCLUSIVE. */
 #include "base/base.h"
 
+#include <fnmatch.h>
 #include <math.h>
 
 #include "evals/gate_int.h"
 #include "evals/stats_int.h"
 
-static const char *const limits[] = { "min", "max", "max_drop", "max_increase" };
-
-const char *limit_name(enum limit_kind kind)
-{
-	return limits[kind];
-}
+static const char *const limits[] = { "min", "max", "max_drop", "max_increase", "min_gain", "no_new_failures" };
 
 bool limit_present(const struct gate_rule *rule, enum limit_kind kind)
 {
@@ -37,23 +37,39 @@ bool limit_present(const struct gate_rule *rule, enum limit_kind kind)
 		return rule->has_drop;
 	case LIMIT_INCREASE:
 		return rule->has_increase;
+	case LIMIT_GAIN:
+		return rule->has_gain;
+	case LIMIT_NEW_FAILURES:
+		return rule->no_new_failures;
+	case LIMIT_KINDS:
+		break;
 	}
 	return false;
 }
 
+/* As it stands in the policy. */
 static double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
 {
-	*relative = (kind == LIMIT_DROP && rule->drop_relative) || (kind == LIMIT_INCREASE && rule->increase_relative);
+	*relative = (kind == LIMIT_DROP && rule->drop_relative) ||
+		    (kind == LIMIT_INCREASE && rule->increase_relative) || (kind == LIMIT_GAIN && rule->gain_relative);
 	return kind == LIMIT_MIN    ? rule->min
 	       : kind == LIMIT_MAX  ? rule->max
 	       : kind == LIMIT_DROP ? rule->drop
+	       : kind == LIMIT_GAIN ? rule->gain
 				    : rule->increase;
+}
+
+/* How much worse the candidate may be: a required gain is a negative drop. */
+static double allowed_harm(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
+{
+	double value = limit_value(rule, kind, relative);
+
+	return kind == LIMIT_GAIN ? -value : value;
 }
 
 /* ---- numbers in sentences ---------------------------------------------------------------------------------------- */
 
-/* How many decimals show x beside y without hiding which is larger, or that x is not zero. */
-static int decimals(double x, double y, int least)
+int gate_decimals(double x, double y, int least)
 {
 	for (int d = least; d < 9; d++) {
 		double unit = pow(10, d), rx = round(x * unit), ry = round(y * unit);
@@ -81,14 +97,14 @@ static void change_text(struct buf *out, const struct pairing *p, double limit, 
 	if (ratio && p->delta != 0) {
 		double percent = fabs(p->delta / p->value_b) * 100;
 
-		buf_addf(out, " %.*f%%", decimals(percent, isnan(limit) ? percent : limit * 100, 1), percent);
+		buf_addf(out, " %.*f%%", gate_decimals(percent, isnan(limit) ? percent : limit * 100, 1), percent);
 	} else if (p->delta != 0) {
-		buf_addf(out, " %.*f%s", decimals(size, beside, p->cm->binary ? 1 : 4), size,
+		buf_addf(out, " %.*f%s", gate_decimals(size, beside, p->cm->binary ? 1 : 4), size,
 			 p->cm->binary ? " points" : "");
 	}
 	if (!p->count && p->delta != 0) {
 		double from = p->value_b * scale, to = p->value_c * scale;
-		int d = decimals(from, to, p->cm->binary ? 1 : 4);
+		int d = gate_decimals(from, to, p->cm->binary ? 1 : 4);
 
 		buf_addf(out, " (%.*f to %.*f)", d, from, d, to);
 	}
@@ -109,6 +125,7 @@ static void row_init(struct gate_result_rule *row, const struct pairing *p)
 					  .delta = p->delta,
 					  .lo = NAN,
 					  .hi = NAN,
+					  .p = NAN,
 					  .n = p->n ? p->n : p->ct->n,
 					  .lost = p->lost,
 					  .won = p->won,
@@ -132,6 +149,9 @@ static char *rule_text(const struct judge *j)
 	bool relative;
 	double value = limit_value(r, j->kind, &relative);
 
+	if (j->kind == LIMIT_NEW_FAILURES)
+		return mem_printf("%s.%s%s%s: no_new_failures %s", r->task, r->metric, r->filter ? "," : "",
+				  r->filter ? r->filter : "", r->no_new_failures);
 	return mem_printf("%s.%s%s%s: %s %.10g%s", r->task, r->metric, r->filter ? "," : "", r->filter ? r->filter : "",
 			  limits[j->kind], relative ? value * 100 : value, relative ? "%" : "");
 }
@@ -162,11 +182,15 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 	bool min = j->kind == LIMIT_MIN, count = m->binary && m->aggregate == AGGREGATE_MEAN && !m->weights;
 	size_t right = count ? (size_t)(stats_sum(m->scores, t->n) + 0.5) : 0, rest = t->n_total - t->n;
 	double limit = min ? j->rule->min : j->rule->max, scale = m->binary ? 100 : 1;
-	int d = decimals(m->value * scale, limit * scale, m->binary ? 1 : 4);
+	int d = gate_decimals(m->value * scale, limit * scale, m->binary ? 1 : 4);
 	struct buf text = BUF_INIT(4096);
 
 	row->candidate = m->value;
 	row->n = t->n;
+	if (j->population) {
+		gate_population_value(row, j, limit);
+		return;
+	}
 	row->method = value_interval(m, t->n, j->confidence, &row->lo, &row->hi);
 	if (!is_limited(t))
 		row->verdict = floor_holds(j, right, t->n) ? VERDICT_PASS : VERDICT_FAIL;
@@ -231,17 +255,19 @@ static bool change_lost(const struct judge *j, double limit, bool relative)
 
 static void allowed_text(struct buf *out, const struct pairing *p, double limit, bool relative)
 {
-	double scale = p->cm->binary ? 100 : 1, unit = relative ? limit * fabs(p->value_b) : limit;
+	double share = fabs(limit), scale = p->cm->binary ? 100 : 1, unit = relative ? share * fabs(p->value_b) : share;
+	const char *what = limit < 0 ? "a gain of at least" : "allowed";
+	int d = gate_decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4);
 
 	if (relative && p->cm->aggregate != AGGREGATE_MEAN)
-		buf_addf(out, "; allowed %.6g%%", limit * 100);
+		buf_addf(out, "; %s %.6g%%", what, share * 100);
 	else if (relative)
-		buf_addf(out, "; allowed %.6g%% of %.*f, which is %.*f", limit * 100, p->cm->binary ? 1 : 4,
-			 p->value_b * scale, decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4),
-			 unit * scale);
+		buf_addf(out, "; %s %.6g%% of %.*f, which is %.*f", what, share * 100, p->cm->binary ? 1 : 4,
+			 p->value_b * scale, d, unit * scale);
 	else
-		buf_addf(out, "; allowed %.*f", decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4),
-			 unit * scale);
+		buf_addf(out, "; %s %.*f", what, d, unit * scale);
+	if (limit < 0)
+		buf_adds(out, " required");
 }
 
 static void judge_change(struct gate_result_rule *row, const struct judge *j)
@@ -249,13 +275,17 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 	const struct pairing *p = j->pair;
 	struct buf text = BUF_INIT(4096);
 	bool relative, ratio;
-	double limit = limit_value(j->rule, j->kind, &relative);
+	double limit = allowed_harm(j->rule, j->kind, &relative);
 
 	row->method = pairing_interval(p, j->confidence, &row->lo, &row->hi);
 	if (!isfinite(p->delta) || (p->count && !p->n)) {
 		row->verdict = VERDICT_INCOMPARABLE;
 		row->explanation =
 			mem_printf("%s is too large to compare; bits_per_byte does not overflow", p->cm->name);
+		return;
+	}
+	if (j->population) {
+		gate_population_change(row, j, limit, relative);
 		return;
 	}
 	ratio = relative && p->cm->aggregate != AGGREGATE_MEAN;
@@ -265,11 +295,48 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 		row->verdict = change_lost(j, limit, relative) ? VERDICT_FAIL : VERDICT_INCONCLUSIVE;
 	if (is_limited(p->ct))
 		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
-	change_text(&text, p, ratio || !relative ? limit : limit * fabs(p->value_b), ratio);
+	change_text(&text, p, fabs(ratio || !relative ? limit : limit * fabs(p->value_b)), ratio);
 	allowed_text(&text, p, limit, relative);
 	if (is_limited(p->ct) && row->verdict == VERDICT_FAIL)
 		buf_adds(&text, ", which the rest cannot win back");
 	row->explanation = buf_take(&text);
+}
+
+/* ---- no_new_failures --------------------------------------------------------------------------------------------- */
+
+static bool sample_matches(const struct sample *s, const char *pattern)
+{
+	return fnmatch(pattern, s->id, 0) == 0 || (s->slice && fnmatch(pattern, s->slice, 0) == 0);
+}
+
+/* Golden samples: whatever is right in the baseline stays right. One that is not asked yet may still fail. */
+static void judge_new_failures(struct gate_result_rule *row, const struct judge *j)
+{
+	const struct pairing *p = j->pair;
+	struct buf text = BUF_INIT(4096), broken = BUF_INIT(2048);
+	size_t n = 0, failures = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct sample *s = &p->ct->samples[p->index[i]];
+		double worse = p->cm->higher_is_better ? p->b[i] - p->c[i] : p->c[i] - p->b[i];
+
+		if (!sample_matches(s, j->rule->no_new_failures))
+			continue;
+		n++;
+		if (worse > 0 && failures++ < 3)
+			buf_addf(&broken, "%s \"%.60s\"", failures == 1 ? ":" : ",", s->id);
+	}
+	row->method = "exact count";
+	row->verdict = failures ? VERDICT_FAIL : n && !is_limited(p->ct) ? VERDICT_PASS : VERDICT_INCONCLUSIVE;
+	if (is_limited(p->ct))
+		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
+	if (n)
+		buf_addf(&text, "%zu of %zu samples that match \"%.60s\" fail newly%s%s", failures, n,
+			 j->rule->no_new_failures, buf_str(&broken), failures > 3 ? " and others" : "");
+	else
+		buf_addf(&text, "no sample matches \"%.60s\"", j->rule->no_new_failures);
+	row->explanation = buf_take(&text);
+	buf_release(&broken);
 }
 
 static void judge_identity(struct gate_result_rule *row, const struct judge *j)
@@ -291,6 +358,10 @@ int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
 	row->gated = true;
 	if (j->kind == LIMIT_MIN || j->kind == LIMIT_MAX) {
 		judge_floor(row, j);
+	} else if (j->in->identical && !j->in->incomparable && j->kind == LIMIT_GAIN) {
+		row->verdict = VERDICT_FAIL;
+		row->method = "identity";
+		row->explanation = mem_str("same weights, tokenizer, prompt and questions as the baseline: no gain");
 	} else if (j->in->identical && !j->in->incomparable) {
 		judge_identity(row, j);
 	} else if (p->incomparable) {
@@ -299,6 +370,8 @@ int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
 	} else if (!j->in->baseline) {
 		row->verdict = VERDICT_NO_BASELINE;
 		row->explanation = mem_str("there is no baseline to compare with");
+	} else if (j->kind == LIMIT_NEW_FAILURES) {
+		judge_new_failures(row, j);
 	} else {
 		judge_change(row, j);
 	}
@@ -334,6 +407,7 @@ void gate_rule_overlap(struct gate_result_rule *row, const char *task, double li
 					  .delta = NAN,
 					  .lo = NAN,
 					  .hi = NAN,
+					  .p = NAN,
 					  .method = "exact count",
 					  .verdict = VERDICT_INCONCLUSIVE,
 					  .gated = true };

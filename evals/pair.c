@@ -106,6 +106,7 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 	p->c = mem_array(p->ct->n, sizeof(double));
 	p->b = mem_array(p->ct->n, sizeof(double));
 	p->w = cm->weights ? mem_array(p->ct->n, sizeof(double)) : NULL;
+	p->index = mem_array(p->ct->n, sizeof(*p->index));
 	if (!cm->weights != !bm->weights)
 		return mem_printf("task %s: only one of the runs has weights for %s", p->ct->task, cm->name);
 	if (cm->n_parts != bm->n_parts)
@@ -119,6 +120,7 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 
 		if (partner[i] == SIZE_MAX)
 			continue;
+		p->index[p->n] = i;
 		p->c[p->n] = cm->scores[i];
 		p->b[p->n] = bm->scores[partner[i]];
 		if (p->w) {
@@ -205,6 +207,7 @@ void pairing_close(struct pairing *p)
 	free(p->w);
 	free(p->mc.parts);
 	free(p->mb.parts);
+	free(p->index);
 	*p = (struct pairing){ 0 };
 }
 

@@ -513,6 +513,18 @@ int task_results_read(struct task_result **out, size_t *n, const char *text, siz
 
 /* ---- plain score files ------------------------------------------------------------------------------------------- */
 
+/* A text or a whole number, as text; NULL if it is absent. */
+static int plain_name(const struct samples_reader *r, const json_t *v, const char *key, size_t line, char **out)
+{
+	const json_t *name = json_object_get(v, key);
+
+	if (name && !json_is_integer(name) && !(json_is_string(name) && json_string_length(name)))
+		return err_set(ERR_INPUT, "%s:%zu: \"%s\" must be a text or a whole number", r->name, line, key);
+	*out = json_is_integer(name) ? mem_printf("%lld", (long long)json_integer_value(name))
+				     : mem_str(json_string_value(name));
+	return 0;
+}
+
 static int plain_line(json_t *v, size_t line, void *arg)
 {
 	static const char *const known[] = { "id", "score", "weight", "cluster", "slice" };
@@ -542,9 +554,10 @@ static int plain_line(json_t *v, size_t line, void *arg)
 		return err_set(ERR_INPUT, "%s:%zu: \"weight\" must be in every line or in none", r->name, line);
 	if (reader_id(r, json_object_get(v, "id"), line, &t->samples[r->rows].id))
 		return ERR_INPUT;
-	t->samples[r->rows].slice = mem_str(json_get_text(v, "slice", NULL));
-	t->samples[r->rows].cluster = mem_str(json_get_text(v, "cluster", NULL));
 	t->n = r->rows + 1;
+	if (plain_name(r, v, "cluster", line, &t->samples[r->rows].cluster) ||
+	    plain_name(r, v, "slice", line, &t->samples[r->rows].slice))
+		return ERR_INPUT;
 	if (score_read(m, r->rows, json_object_get(v, "score"), weight))
 		return err_context(ERR_INPUT, "%s:%zu", r->name, line);
 	r->rows++;

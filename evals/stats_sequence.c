@@ -9,6 +9,10 @@
  * is a nonnegative supermartingale, so that it ever reaches 1/a has probability at most a (Ville), however often it is
  * looked at; K- is its mirror for "at least m0". The bets l_t depend on the past only:
  *	l_t = sqrt(2 ln(1/a) / (v t ln(1 + t))),  v the running variance with a quarter added, c = 1/2
+ * or, where there is a mean to expect, and for a drop there is (1/2: nothing changed), as one bets who expects it,
+ *	l_t = (expected - m_t) / v
+ * which is the fastest growth to second order. It is no assumption: if it is wrong, the verdict only takes longer. An
+ * unchanged model with 5 % lost and 5 % won of 10000 passes after 1100 samples instead of 2200 (make check-statistics).
  * Two worlds, by m_t:
  *	a suite of N samples   m_t = (N m0 - what came before) / (N - t + 1): sampling without replacement; the statement is
  *	                       about these N, and certain once what is left cannot change it.
@@ -61,7 +65,8 @@ void stats_bet_add(struct stats_bet *b, double x)
 	}
 	bet = sqrt(2 * log(1 / b->alpha) / (variance * t * log(1 + t)));
 	/* an m at or past the end of the range leaves the bet as it is: there is nothing that could be lost */
-	b->bet = m > 1e-12 ? fmin(bet, 0.5 / m) : bet;
+	b->bet = b->expected > m ? (b->expected - m) / variance : bet;
+	b->bet = m > 1e-12 ? fmin(b->bet, 0.5 / m) : b->bet;
 	b->log_above += log1p(b->bet * (x - fmax(m, 0)));
 	b->log_below += log1p(-(1 - m > 1e-12 ? fmin(bet, 0.5 / (1 - m)) : bet) * (x - fmin(m, 1)));
 	b->sum += x;

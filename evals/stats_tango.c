@@ -261,3 +261,31 @@ double stats_tango_exact(size_t n, size_t lost, size_t won, double delta)
 	free(r.limit);
 	return p;
 }
+
+double stats_tango_bound(size_t n, size_t lost, size_t won, double alpha)
+{
+	double lo, hi, most, step;
+
+	stats_tango_interval(n, lost, won, 1 - alpha, &lo, &most);
+	hi = -lo;
+	if (n >= 50000 || lost == n)
+		return hi;
+	step = (hi - ((double)lost - (double)won) / (double)n) / 8;
+	if (stats_tango_exact(n, lost, won, hi) <= alpha) {
+		for (lo = hi - step; stats_tango_exact(n, lost, won, lo) <= alpha; lo -= step)
+			hi = lo;
+	} else {
+		for (lo = hi, hi += step; hi < 1 && stats_tango_exact(n, lost, won, hi) > alpha; hi += step)
+			lo = hi;
+		hi = fmin(hi, 1);
+	}
+	for (int i = 0; i < 4; i++) {
+		double mid = (lo + hi) / 2;
+
+		if (stats_tango_exact(n, lost, won, mid) <= alpha)
+			hi = mid;
+		else
+			lo = mid;
+	}
+	return hi;
+}

@@ -208,6 +208,43 @@ size_t suite_task_docs(const struct suite *s, size_t i)
 	return s->tasks[i].eval.n;
 }
 
+static int name_cluster(struct sample *s, const struct doc *d, const char *member)
+{
+	const json_t *v = json_object_get(d->value, member);
+
+	if (!json_is_integer(v) && !(json_is_string(v) && json_string_length(v)))
+		return doc_error(
+			err_set(ERR_INPUT, "the document has no \"%.60s\", by which the gate clusters", member), d);
+	free(s->cluster);
+	s->cluster = json_is_integer(v) ? mem_printf("%lld", (long long)json_integer_value(v))
+					: mem_str(json_string_value(v));
+	return 0;
+}
+
+int suite_clusters(const struct suite *s, struct task_result *r, const char *member)
+{
+	const struct task *t = NULL;
+	struct map docs;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->tasks[i].name, r->task) == 0)
+			t = &s->tasks[i];
+	if (!t)
+		return 0;
+	map_init(&docs);
+	for (size_t d = 0; d < t->eval.n; d++)
+		map_put(&docs, t->eval.docs[d].id, strlen(t->eval.docs[d].id), (int64_t)d);
+	for (size_t i = 0; i < r->n && !rc; i++) {
+		int64_t d;
+
+		if (map_get(&docs, r->samples[i].id, strlen(r->samples[i].id), &d))
+			rc = name_cluster(&r->samples[i], &t->eval.docs[d], member);
+	}
+	map_release(&docs);
+	return rc;
+}
+
 struct digest suite_task_digest(const struct suite *s, size_t i)
 {
 	return s->tasks[i].digest;

@@ -1,7 +1,7 @@
 /* cmd_gate.c: `assay gate A B` and `assay diff [A] [B]`: two sets of stored scores, and no model.
  *
  * A is the baseline, B the candidate; each is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS), what `assay eval --samples`
- * wrote, or a JSONL file of {"id","score"[,"weight"]}. A path has a slash or a suffix. `gate` decides by a policy; `diff` shows every metric that
+ * wrote, or a JSONL file of {"id","score"[,"weight","cluster","slice"]}. A path has a slash or a suffix. `gate` decides by a policy; `diff` shows every metric that
  * both have, beside each other, with the same bounds. */
 #include "base/base.h"
 #include "evals/evals.h"
@@ -228,7 +228,8 @@ int cmd_gate(int argc, char **argv)
 		{ OPT_KIND_REAL, 0, "max-drop", &max_drop, "X", "without a policy: how much each task may drop",
 		  OPT_NO_ENV },
 		{ OPT_KIND_REAL, 0, "confidence", &confidence, "C", "of the bounds (0.95)", OPT_NO_ENV },
-		{ OPT_KIND_TEXT, 0, "target", &target, "T", "suite", OPT_NO_ENV },
+		{ OPT_KIND_TEXT, 0, "target", &target, "T",
+		  "suite (did these samples drop?) or population (samples like these)", OPT_NO_ENV },
 		OPT_FLAG('j', "json", &json, "print one JSON document on standard output"),
 		OPT_END,
 	};
@@ -237,7 +238,7 @@ int cmd_gate(int argc, char **argv)
 		"A B",
 		"judge two stored runs, or two files of scores; touches no model",
 		"A is the baseline, B the candidate: a run, a file of assay eval --samples, or a JSONL file of "
-		"{\"id\",\"score\"[,\"weight\"]}.\n\n"
+		"{\"id\",\"score\"[,\"weight\",\"cluster\",\"slice\"]}.\n\n"
 		"  assay gate dates@v1 dates@v2 --policy assay.yaml\n"
 		"  assay gate before.jsonl after.jsonl --max-drop 0.02 --json",
 		2,
@@ -249,8 +250,10 @@ int cmd_gate(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	if (!policy_file && max_drop < 0)
 		return err_set(ERR_USAGE, "assay gate needs --policy FILE or --max-drop X");
-	if (!policy_file && strcmp(target, "suite") != 0)
-		return err_set(ERR_USAGE, "--target %s is not built yet; known: suite", target);
+	if (policy_file && (max_drop >= 0 || confidence != 0.95 || strcmp(target, "suite") != 0))
+		return err_set(ERR_USAGE, "--policy says it all: --max-drop, --confidence and --target go without it");
+	if (strcmp(target, "suite") != 0 && strcmp(target, "population") != 0)
+		return err_set(ERR_USAGE, "--target %.60s: known are suite and population", target);
 	gate_policy_init(&policy);
 	rc = load_sides(&a, &b, argv[0], argv[1]);
 	if (rc == 0)

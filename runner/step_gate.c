@@ -92,6 +92,21 @@ static bool is_identical(const struct run *run)
 	       strcmp(run->baseline.prompt, run->prompt_oid) == 0;
 }
 
+/* A rule that clusters names a member of the documents, and those are the suite's. */
+static int name_clusters(struct run *run)
+{
+	const struct gate_policy *policy = &run->questions->gate;
+	int rc = 0;
+
+	for (size_t k = 0; k < policy->n; k++)
+		for (size_t i = 0; policy->rules[k].cluster && i < run->n_suites; i++)
+			for (size_t t = 0; t < run->suites[i].n_tasks && !rc; t++)
+				if (strcmp(run->suites[i].tasks[t].task, policy->rules[k].task) == 0)
+					rc = suite_clusters(run->suites[i].suite, &run->suites[i].tasks[t],
+							    policy->rules[k].cluster);
+	return rc;
+}
+
 static int decide(struct run *run, const char *incomparable)
 {
 	size_t n = 0, n_base = 0, total = 0;
@@ -170,5 +185,6 @@ int step_gate(struct run *run)
 		rc = load_baseline(run, &incomparable);
 	else if (run->baseline.why && run->questions->has_gate)
 		run_note(run, "no baseline: %s", run->baseline.why);
+	rc = rc ? rc : name_clusters(run);
 	return rc ? rc : decide(run, incomparable);
 }

@@ -51,8 +51,8 @@ sed -i 's/target_delimiter/target_delimitr/' evals/sums.yaml
 bad_own "an unknown key of a task" 65 "evals/sums.yaml:" "target_delimiter"
 sed -i 's/sums.exact_match/sums.exact_mach/' assay.yaml
 bad_own "a rule for a metric nobody measures" 65 "exact_mach"
-sed -i 's/  baseline: production/  baseline: production\n  target: population/' assay.yaml
-bad_own "a target that is not built" 65 "population"
+sed -i 's/  baseline: production/  baseline: production\n  target: populace/' assay.yaml
+bad_own "a target that is not known" 65 "populace"
 
 check "a commit that does not exist" 65 assay run 0123456789abcdef0123456789abcdef01234567
 has "0123456789"

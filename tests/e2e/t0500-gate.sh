@@ -38,5 +38,27 @@ check "no policy at all" 64 assay gate b.jsonl b.jsonl
 printf 'gate:\n  confidence: 1.5\n  require: {b.score: {max_drop: 0.1}}\n' >p.yaml
 check "a confidence of 1.5" 65 assay gate b.jsonl b.jsonl --policy p.yaml
 has "p.yaml:2:"
+scores big.jsonl 200
+scores flips.jsonl 200 7
+check "equal files of 100 say nothing of others to 2 points" 2 assay gate c.jsonl c.jsonl --max-drop 0.02 --target population --json
+is "named" "$(jq -r .verdict "$OUT")" INCONCLUSIVE
+is "and how many are needed" "$(jq -r '.rules[0].explanation' "$OUT" | grep -c '149 samples are needed')" 1
+check "equal files of 200 do" 0 assay gate big.jsonl big.jsonl --max-drop 0.02 --target population --json
+is "by which test" "$(jq -r '.rules[0].method' "$OUT")" "exact test"
+check "one lost of 200 is open" 2 assay gate big.jsonl flips.jsonl --max-drop 0.02 --target population
+has "samples would decide at these rates"
+jq -c '. + {cluster: ("c" + (.id[1:] | tonumber / 8 | floor | tostring))}' big.jsonl >grouped.jsonl
+check "the same in 26 clusters is held to them" 0 assay gate grouped.jsonl grouped.jsonl --max-drop 0.1 --target population
+has "cluster t"
+head -n 100 grouped.jsonl >few.jsonl
+check "thirteen clusters are too few" 2 assay gate few.jsonl few.jsonl --max-drop 0.1 --target population
+has "too few clusters"
+(cat grouped.jsonl && echo '{"id":"x","score":1}') >mixed.jsonl
+check "a cluster in some lines only" 65 assay gate mixed.jsonl mixed.jsonl --max-drop 0.1 --target population
+has "names a cluster for 200 of 201 samples"
+printf 'require: {scores.score: {no_new_failures: "s7"}}\n' >golden.yaml
+check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden.yaml
+has 'fail newly: "s7"'
+check "a policy and a flag beside it" 64 assay gate big.jsonl flips.jsonl --policy golden.yaml --target population
 ASSAY_MAX_DROP=1 check "a flag that loosens has no environment twin" 64 assay gate b.jsonl b.jsonl
 done_testing

@@ -746,9 +746,6 @@ static void test_gate_decide__errors(void **state)
 	cand.samples[1].id[1] = '0';
 	errors(&p, &base, &cand, "has the sample \"q0\" twice");
 	cand.samples[1].id[1] = '1';
-	p.population = true;
-	errors(&p, &base, &cand, "target: population comes with a later version");
-	p.population = false;
 	p.confidence = 0.5;
 	errors(&p, &base, &cand, "between 0.5 and 1");
 	p.confidence = 0.95;

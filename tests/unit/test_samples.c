@@ -215,6 +215,7 @@ static void test_task_result_read_scores__plain_files(void **state)
 		{ "{\"id\":1,\"score\":1,\"weight\":2}\n{\"id\":2,\"score\":1}\n", "in every line or in none" },
 		{ "{\"id\":1,\"score\":1,\"weight\":0}\n", "not a positive number" },
 		{ "{\"id\":1,\"score\":1e999}\n", "f:1" },
+		{ "{\"id\":1,\"score\":1,\"cluster\":[1]}\n", "f:1: \"cluster\" must be a text or a whole number" },
 		{ "7\n", "f:1: expected a JSON object" },
 	};
 	const char plain[] = "{\"id\":1,\"score\":1}\n{\"id\":\"b\",\"score\":0,\"cluster\":\"x\",\"slice\":\"y\"}\n";
@@ -226,6 +227,9 @@ static void test_task_result_read_scores__plain_files(void **state)
 	assert_int_equal(t.n, 2);
 	assert_string_equal(t.samples[0].id, "1");
 	assert_true(t.metrics[0].binary && t.metrics[0].value == 0.5);
+	assert_null(t.samples[0].cluster);
+	assert_string_equal(t.samples[1].cluster, "x");
+	assert_string_equal(t.samples[1].slice, "y");
 	assert_string_equal(t.digest, "");
 	task_result_release(&t);
 	assert_int_equal(task_result_read_scores(&t, weighted, strlen(weighted), "f"), 0);

@@ -161,6 +161,46 @@ static void test_stats_bet__an_unchanged_model_needs(void **state)
 	}
 }
 
+/* Who expects no change bets on it: sure sooner where samples flip, and as often wrong (make check-statistics). */
+static void test_stats_bet__expecting_no_change_is_sooner(void **state)
+{
+	struct stats_bet plain, hopes;
+	size_t plain_at = 0, hopes_at = 0;
+
+	(void)state;
+	stats_bet_init(&plain, .05, .49, 0);
+	hopes = plain;
+	hopes.expected = .5;
+	for (size_t t = 1; t <= 4000; t++) { /* one in twenty lost, one won */
+		int d = t % 20 == 7 ? -1 : t % 20 == 14 ? 1 : 0;
+
+		stats_bet_add(&plain, stats_bet_drop(d, 1, 1, .02));
+		stats_bet_add(&hopes, stats_bet_drop(d, 1, 1, .02));
+		plain_at = plain_at ? plain_at : stats_bet_p_above(&plain) <= .05 ? t : 0;
+		hopes_at = hopes_at ? hopes_at : stats_bet_p_above(&hopes) <= .05 ? t : 0;
+	}
+	assert_true(hopes_at > 1000 && hopes_at < 1700);
+	assert_true(plain_at > 1.5 * (double)hopes_at);
+}
+
+/* It cannot go below 0, whatever comes: what Ville's inequality rests on. */
+static void test_stats_bet__wealth_stays_above_zero(void **state)
+{
+	(void)state;
+	for (int expects = 0; expects < 2; expects++)
+		for (unsigned pattern = 0; pattern < 729; pattern++) { /* 3^6 */
+			struct stats_bet b;
+			unsigned p = pattern;
+
+			stats_bet_init(&b, .05, .45, expects ? 0 : 6);
+			b.expected = expects ? .5 : 0;
+			for (int i = 0; i < 6; i++, p /= 3) {
+				stats_bet_add(&b, (double)(p % 3) / 2);
+				assert_true(isfinite(b.log_above) && isfinite(b.log_below));
+			}
+		}
+}
+
 static void test_stats_bet__clusters(void **state)
 {
 	const double s[] = { -1, 0, 1, -1 }, x[] = { .3625, .5, .6, .3625 };
@@ -212,6 +252,8 @@ int main(void)
 		cmocka_unit_test(test_stats_bet__sizes_its_bets_by_what_came_before),
 		cmocka_unit_test(test_stats_bet__without_replacement),
 		cmocka_unit_test(test_stats_bet__an_unchanged_model_needs),
+		cmocka_unit_test(test_stats_bet__expecting_no_change_is_sooner),
+		cmocka_unit_test(test_stats_bet__wealth_stays_above_zero),
 		cmocka_unit_test(test_stats_bet__clusters),
 		cmocka_unit_test(test_stats_bet__is_certain_at_the_end),
 	};

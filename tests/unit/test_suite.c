@@ -304,6 +304,26 @@ static void test_suite_run__corpus_metrics_of_generated_texts(void **state)
 	suite_free(s);
 }
 
+static void test_suite_clusters__are_members_of_documents(void **state)
+{
+	struct fake_model m = { 0 };
+	struct suite_result *r;
+	struct suite *s;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "c.yaml", { "c.yaml", choice_task }, { "colours.jsonl", choice_data }), 0);
+	r = run(s, &m, 0);
+	assert_int_equal(suite_clusters(s, &r->tasks[0], "q"), 0);
+	assert_string_equal(r->tasks[0].samples[1].cluster, "grass?");
+	assert_int_equal(suite_clusters(s, &r->tasks[0], "label"), 0); /* a number in one, a text in another */
+	assert_string_equal(r->tasks[0].samples[0].cluster, "0");
+	assert_error(suite_clusters(s, &r->tasks[0], "id"), "colours.jsonl:4: the document has no \"id\"");
+	assert_error(suite_clusters(s, &r->tasks[0], "choices"), "colours.jsonl:1");
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
 static void test_suite_run__limit_takes_the_first(void **state)
 {
 	struct fake_model m = { 0 };
@@ -597,6 +617,7 @@ int main(void)
 		cmocka_unit_test(test_suite_run__mutual_information_asks_the_choices_alone),
 		cmocka_unit_test(test_suite_run__corpus_metrics_of_generated_texts),
 		cmocka_unit_test(test_suite_run__slices_and_clusters),
+		cmocka_unit_test(test_suite_clusters__are_members_of_documents),
 		cmocka_unit_test(test_suite_run__limit_takes_the_first),
 		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
 		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),

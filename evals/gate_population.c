@@ -1,0 +1,673 @@
+/* gate_population.c: one limit, asked about samples like these (target: population).
+ *
+ * "The model may drop by 2 points" is then a claim about inputs that nobody has asked yet, and the samples are its
+ * evidence. PASS only if "it dropped by more than the limit" is refuted at the level, FAIL only if "it did not" is, and
+ * INCONCLUSIVE in between, or where no assumption would carry a level. By kind of score:
+ *	0/1 scores       stats_tango_exact; a relative limit with the baseline's share bounded at a fifth of the level,
+ *	                 and the test at the rest of it (their sum is the level)
+ *	scores in 0..1   Student's t with the floor under the variance (stats_ratio.c); a min or max of unweighted ones by
+ *	                 betting, which holds for every distribution
+ *	log-likelihoods, scores without a range
+ *	                 t and the skew-corrected t must agree; fewer than 100 samples, or one that holds a fifth of all
+ *	                 squared deviations: no verdict
+ *	corpus metrics   paired bootstrap, named approximate; fewer than 200 samples, clusters, a relative limit: no verdict
+ *	clusters         the test above (as if samples were independent) and t on the cluster jackknife must agree; fewer
+ *	                 than 20 effective clusters: no verdict
+ * FAIL uses the mirrored test, so it never costs PASS any of its level. The bounds shown are those that decide: the upper
+ * one is at most the limit exactly where the test passes.
+ *
+ * Harm is how much worse the candidate is, in the limit's unit: a required gain is a negative allowed harm. */
+#include "base/base.h"
+
+#include <math.h>
+
+#include "evals/gate_int.h"
+#include "evals/stats_int.h"
+
+enum { CLUSTERS_MIN = 20, UNBOUNDED_MIN = 100, BOOTSTRAP_MIN = 200 };
+#define HEAVIEST_MAX 0.2
+
+/* What the samples say about a quantity with a limit above it: harm, or for min and max how far the value is off. */
+struct finding {
+	double lo, hi;         /* one-sided bounds of the quantity; NaN: none */
+	double p_pass, p_fail; /* of "it is at least the limit", "at most" */
+	double samples;        /* about how many in all would decide; INFINITY: none do; NaN: not known */
+	const char *method, *assumes;
+	char *refused; /* why there is no sound test, or NULL */
+	bool bounds;   /* decided by lo and hi: there is no p to show */
+};
+
+/* A test of sum x / sum w, larger is better: margin is how far the estimate is on the good side of the limit. */
+struct series {
+	double *x, *w; /* w NULL: all 1 */
+	size_t n;
+	double margin;
+	double range, allowed; /* of a bounded score, and how much of it may be lost; range 0: not bounded */
+	double scale;          /* the spread of a sample, should nothing vary */
+};
+
+/* ---- clusters ---------------------------------------------------------------------------------------------------- */
+
+/* number[i]: the cluster of pair i, from 0. */
+static size_t number_clusters(const struct pairing *p, size_t *number)
+{
+	struct map seen;
+	size_t n = 0;
+
+	map_init(&seen);
+	for (size_t i = 0; i < p->n; i++) {
+		const char *name = p->ct->samples[p->index[i]].cluster;
+		int64_t k;
+
+		if (map_get(&seen, name, strlen(name), &k)) {
+			number[i] = (size_t)k;
+		} else {
+			map_put(&seen, name, strlen(name), (int64_t)n);
+			number[i] = n++;
+		}
+	}
+	map_release(&seen);
+	return n;
+}
+
+/* The series with a cluster as one sample. NULL: sample by sample. */
+static size_t series_sum(struct series *s, const size_t *cluster, size_t n_clusters)
+{
+	double *x = mem_array(n_clusters, sizeof(*x)), *w = mem_array(n_clusters, sizeof(*w));
+
+	stats_clusters_sum(s->x, cluster, s->n, x, n_clusters);
+	stats_clusters_sum(s->w, cluster, s->n, w, n_clusters);
+	free(s->x);
+	free(s->w);
+	s->x = x;
+	s->w = w;
+	return s->n = n_clusters;
+}
+
+/* ---- real scores ------------------------------------------------------------------------------------------------- */
+
+/* The t at which a skewed mean is far enough from its limit: t' reaches the quantile there. INFINITY: nowhere. */
+static double skewed_t(double quantile, double skew, size_t n)
+{
+	double lo = quantile, hi = quantile + 1;
+
+	if (stats_johnson_t(quantile, skew, n) >= quantile)
+		return quantile;
+	while (hi < 1e6 && stats_johnson_t(hi, skew, n) < quantile)
+		hi *= 2;
+	if (hi >= 1e6)
+		return INFINITY;
+	for (int i = 0; i < 60; i++) {
+		double mid = (lo + hi) / 2;
+
+		if (stats_johnson_t(mid, skew, n) < quantile)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return hi;
+}
+
+/* Bounds of the margin's opposite, in the series' unit. */
+static void series_bounded(struct finding *f, const struct series *s, const struct stats_ratio *r, double df,
+			   double alpha, double weights2)
+{
+	double drop = s->allowed > 0 ? s->allowed : fmax(s->margin, 0);
+	double floor_se = sqrt(stats_drop_floor(drop, s->range) * weights2);
+	double se = interval_error(r->se_loo, s->scale, s->n), t = stats_t_quantile(1 - alpha, df);
+
+	f->method = "floored t";
+	f->p_pass = stats_t_floored(s->margin, se, floor_se, df);
+	f->p_fail = stats_t_floored(-s->margin, se, floor_se, df);
+	f->hi = -s->margin + t * fmax(se, floor_se);
+	f->lo = -s->margin - t * fmax(se, floor_se);
+	f->samples = stats_t_samples(s->n, s->margin, fmax(se, floor_se), df, alpha);
+}
+
+static void series_unbounded(struct finding *f, const struct series *s, const struct stats_ratio *r, double df,
+			     double alpha)
+{
+	double se = interval_error(r->se_loo, s->scale, s->n), t = stats_t_quantile(1 - alpha, df);
+
+	f->method = "skew-corrected t";
+	f->p_pass = stats_t_skewed(s->margin, se, r->skew, s->n, df);
+	f->p_fail = stats_t_skewed(-s->margin, se, -r->skew, s->n, df);
+	f->hi = -s->margin + skewed_t(t, r->skew, s->n) * se;
+	f->lo = -s->margin - skewed_t(t, -r->skew, s->n) * se;
+	f->samples = fmax(stats_t_samples(s->n, s->margin, se, df, alpha), UNBOUNDED_MIN);
+}
+
+/* Sum of w^2 over (sum w)^2, of the samples: 1/n where all weigh the same. */
+static double weights_square(const double *w, size_t n)
+{
+	double sum = 0, square = 0;
+
+	if (!w)
+		return 1 / (double)n;
+	for (size_t i = 0; i < n; i++) {
+		sum += w[i];
+		square += w[i] * w[i];
+	}
+	return square / (sum * sum);
+}
+
+/* Tests the series; takes its arrays. */
+static void series_judge(struct finding *f, struct series *s, const struct judge *j, const char *what)
+{
+	const struct pairing *p = j->pair;
+	double alpha = 1 - j->confidence, weights2 = weights_square(s->w, s->n), df;
+	size_t *cluster = j->clustered ? mem_array(s->n, sizeof(*cluster)) : NULL;
+	struct stats_ratio r;
+
+	if (cluster)
+		series_sum(s, cluster, number_clusters(p, cluster));
+	stats_ratio(&r, s->x, s->w, s->n);
+	df = (cluster ? r.n_effective : (double)s->n) - 1;
+	*f = (struct finding){ .lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none" };
+	if (s->n < 2) {
+		f->refused = mem_printf("one %s says nothing of others", cluster ? "cluster" : "sample");
+		f->samples = 2;
+	} else if (cluster && r.n_effective < CLUSTERS_MIN) {
+		f->refused = mem_printf("too few clusters: %zu, which count as %.1f; at least %d are needed", s->n,
+					r.n_effective, CLUSTERS_MIN);
+	} else if (!(s->range > 0) && s->n < UNBOUNDED_MIN) {
+		f->refused = mem_printf("%zu %s: %s has no largest loss, so no test holds its level on fewer than %d",
+					s->n, cluster ? "clusters" : "samples", what, UNBOUNDED_MIN);
+		f->samples = UNBOUNDED_MIN;
+	} else if (!(s->range > 0) && r.heaviest_share > HEAVIEST_MAX) {
+		size_t at = r.heaviest;
+
+		for (size_t i = 0; cluster && i < p->n; i++)
+			if (cluster[i] == r.heaviest) {
+				at = i;
+				break;
+			}
+		f->refused = mem_printf("sample \"%.60s\"%s alone makes %.0f%% of the squared deviations: the verdict "
+					"would hang on it",
+					p->ct->samples[p->index ? p->index[at] : at].id,
+					cluster ? " with its cluster" : "", r.heaviest_share * 100);
+	} else if (s->range > 0) {
+		series_bounded(f, s, &r, df, alpha, weights2);
+		f->assumes = cluster ? "independent clusters over which losses are spread, scores within their range"
+				     : "independent samples, scores within their range";
+	} else {
+		series_unbounded(f, s, &r, df, alpha);
+		f->assumes = cluster ? "independent clusters, losses without far outliers; approximate"
+				     : "independent samples, losses without far outliers; approximate";
+	}
+	free(cluster);
+	free(s->x);
+	free(s->w);
+}
+
+/* The range of a mean's scores: 0 if they have none that is known. */
+static double scores_range(const struct metric *m, const double *scores, size_t n)
+{
+	double range = strcmp(m->name, "brier_score") == 0 ? 2 : 1;
+
+	if (m->aggregate != AGGREGATE_MEAN)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (scores[i] < 0 || scores[i] > range)
+			return 0;
+	return range;
+}
+
+static double *copy_weights(const double *w, size_t n)
+{
+	return w ? mem_copy(w, n * sizeof(*w)) : NULL;
+}
+
+/* Means, and bits, which are the mean of -ll / ln 2. value: of the baseline, to which a relative limit refers. */
+static void change_mean(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	bool bits = p->cm->aggregate == AGGREGATE_BITS;
+	double unit = bits ? -1 / M_LN2 : 1, sign = bits || !p->cm->higher_is_better ? -1 : 1;
+	double *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n),
+	       *c = metric_terms(p->cm->aggregate, p->c, p->w, p->n);
+	double base = p->ratio_b * unit, size = relative ? fabs(base) : 1;
+	struct series s = { .x = c, .w = copy_weights(p->w, p->n), .n = p->n, .scale = p->scale_b * fabs(unit) };
+
+	for (size_t i = 0; i < p->n; i++)
+		s.x[i] = unit * (sign * (c[i] - b[i]) + (relative ? limit * (base < 0 ? -1 : 1) * b[i] : 0));
+	free(b);
+	s.allowed = limit * size;
+	s.margin = s.allowed + sign * unit * (p->ratio_c - p->ratio_b);
+	s.range = fmin(scores_range(p->cm, p->c, p->n), scores_range(p->cm, p->b, p->n));
+	series_judge(f, &s, j, p->cm->name);
+	f->lo = (f->lo + limit * size) / size;
+	f->hi = (f->hi + limit * size) / size;
+}
+
+static void change_perplexity(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	double times_c = relative ? 1 : p->value_c, times_b = relative ? 1 : p->value_b;
+	struct series s = { .x = mem_array(p->n, sizeof(double)), .w = copy_weights(p->w, p->n), .n = p->n };
+
+	for (size_t i = 0; i < p->n; i++)
+		s.x[i] = times_c * p->c[i] - times_b * p->b[i];
+	s.scale = p->scale_b * times_b;
+	if (relative) {
+		s.margin = log1p(limit) + p->ratio_c - p->ratio_b;
+		series_judge(f, &s, j, p->cm->name);
+		f->lo = expm1(f->lo + log1p(limit));
+		f->hi = expm1(f->hi + log1p(limit));
+	} else {
+		s.margin = limit - (p->value_c - p->value_b);
+		series_judge(f, &s, j, p->cm->name);
+		f->lo += limit;
+		f->hi += limit;
+	}
+}
+
+/* ---- 0/1 scores -------------------------------------------------------------------------------------------------- */
+
+/* The level that is left for the test when the baseline's share is bounded first, and the share of the level for that. */
+#define SHARE_LEVEL 0.2
+
+static void change_count(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	double alpha = 1 - j->confidence, least = 1, most = 1, pass = limit, fail = limit;
+
+	*f = (struct finding){ .method = "exact test", .assumes = "independent samples" };
+	if (relative) {
+		double bound = alpha * SHARE_LEVEL;
+
+		stats_clopper_pearson((size_t)(stats_sum(p->b, p->n) + 0.5), p->n, 1 - bound, &least, &most);
+		alpha -= bound;
+		pass = limit * (limit > 0 ? least : most);
+		fail = limit * (limit > 0 ? most : least);
+	}
+	f->p_pass = stats_tango_exact(p->n, p->lost, p->won, pass);
+	f->p_fail = stats_tango_exact(p->n, p->won, p->lost, -fail);
+	f->hi = stats_tango_bound(p->n, p->lost, p->won, alpha);
+	f->lo = -stats_tango_bound(p->n, p->won, p->lost, alpha);
+	if (relative) {
+		f->hi /= f->hi > 0 ? least : most;
+		f->lo /= f->lo > 0 ? most : least;
+		f->p_pass = fmin(1, f->p_pass / (1 - SHARE_LEVEL)); /* in the unit of the whole level */
+		f->p_fail = fmin(1, f->p_fail / (1 - SHARE_LEVEL));
+	}
+	f->samples = stats_tango_samples(p->n, p->lost, p->won, relative ? limit * p->value_b : limit, alpha);
+}
+
+/* Both tests must agree. */
+static void finding_join(struct finding *f, const struct finding *other, const char *method, const char *assumes)
+{
+	f->p_pass = fmax(f->p_pass, other->p_pass);
+	f->p_fail = fmax(f->p_fail, other->p_fail);
+	f->lo = fmin(f->lo, other->lo);
+	f->hi = fmax(f->hi, other->hi);
+	f->samples = fmax(f->samples, other->samples);
+	f->refused = other->refused;
+	f->method = method;
+	f->assumes = assumes;
+}
+
+/* ---- corpus metrics ---------------------------------------------------------------------------------------------- */
+
+/* What speaks against a verdict by bootstrap. */
+static void corpus_find(struct finding *f, const struct judge *j, size_t n, bool relative)
+{
+	*f = (struct finding){ .lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none" };
+	f->bounds = true;
+	if (n < BOOTSTRAP_MIN) {
+		f->refused = mem_printf("%zu samples: a bootstrap means little on fewer than %d", n, BOOTSTRAP_MIN);
+		f->samples = BOOTSTRAP_MIN;
+	} else if (relative) {
+		f->refused = mem_str("a relative limit on a corpus metric has no test: give it in the metric's unit");
+	} else if (j->clustered) {
+		f->refused = mem_str("a corpus metric has no test by clusters");
+	}
+	f->assumes = "independent samples; approximate";
+}
+
+static void change_corpus(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	double lo, hi;
+
+	corpus_find(f, j, j->pair->n, relative);
+	if (f->refused)
+		return;
+	f->method = pairing_interval(j->pair, j->confidence, &lo, &hi);
+	f->lo = j->pair->cm->higher_is_better ? -hi : lo;
+	f->hi = j->pair->cm->higher_is_better ? -lo : hi;
+	f->p_pass = f->hi <= limit ? 0 : 1;
+	f->p_fail = f->lo > limit ? 0 : 1;
+}
+
+static void value_corpus(struct finding *f, const struct judge *j, double limit)
+{
+	bool min = j->kind == LIMIT_MIN;
+
+	corpus_find(f, j, j->pair->ct->n, false);
+	if (f->refused)
+		return;
+	f->method = value_interval(j->pair->cm, j->pair->ct->n, j->confidence, &f->lo, &f->hi);
+	f->p_pass = (min ? f->lo >= limit : f->hi <= limit) ? 0 : 1;
+	f->p_fail = (min ? f->hi < limit : f->lo > limit) ? 0 : 1;
+}
+
+static void change_find(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	struct finding clusters;
+
+	if (aggregate_is_corpus(p->cm->aggregate)) {
+		change_corpus(f, j, limit, relative);
+	} else if (relative && p->cm->aggregate != AGGREGATE_PERPLEXITY && p->value_b == 0) {
+		*f = (struct finding){
+			.lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none"
+		};
+		f->refused = mem_str("the baseline's value is 0, of which there are no parts");
+	} else if (!p->count) {
+		if (p->cm->aggregate == AGGREGATE_PERPLEXITY)
+			change_perplexity(f, j, limit, relative);
+		else
+			change_mean(f, j, limit, relative);
+	} else {
+		change_count(f, j, limit, relative);
+		if (j->clustered) {
+			change_mean(&clusters, j, limit, relative);
+			finding_join(f, &clusters, "exact test and cluster t",
+				     "independent clusters over which losses are spread");
+		}
+	}
+}
+
+/* ---- min and max ------------------------------------------------------------------------------------------------- */
+
+static double bet_above(double mean, const void *arg)
+{
+	const struct judge *j = arg;
+	const struct metric *m = j->pair->cm;
+	struct stats_bet b;
+
+	stats_bet_init(&b, 1 - j->confidence, mean, 0);
+	for (size_t i = 0; i < j->pair->ct->n; i++)
+		stats_bet_add(&b, m->scores[i]);
+	return stats_bet_p_above(&b);
+}
+
+static double bet_below(double mean, const void *arg)
+{
+	const struct judge *j = arg;
+	const struct metric *m = j->pair->cm;
+	struct stats_bet b;
+
+	stats_bet_init(&b, 1 - j->confidence, mean, 0);
+	for (size_t i = 0; i < j->pair->ct->n; i++)
+		stats_bet_add(&b, m->scores[i]);
+	return stats_bet_p_below(&b);
+}
+
+/* Where p crosses the level: falling: p of "at least", which falls in the mean. To a thousandth; on the safe side. */
+static double bet_bound(double (*p)(double mean, const void *arg), const struct judge *j, bool rising)
+{
+	double lo = 0, hi = 1;
+
+	for (int i = 0; i < 12; i++) {
+		double mid = (lo + hi) / 2;
+
+		if ((p(mid, j) <= 1 - j->confidence) == rising)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return rising ? lo : hi;
+}
+
+/* The value alone: .lo and .hi bound it, p_pass is of "it is on the wrong side". */
+static void value_find(struct finding *f, const struct judge *j, double limit)
+{
+	const struct metric *m = j->pair->cm;
+	size_t n = j->pair->ct->n;
+	bool min = j->kind == LIMIT_MIN, mean = m->aggregate == AGGREGATE_MEAN,
+	     count = m->binary && mean && !m->weights;
+	double alpha = 1 - j->confidence, range = scores_range(m, m->scores, n), sign = min ? 1 : -1, at, flip;
+	struct series s = { .n = n, .w = copy_weights(m->weights, n) };
+	struct stats_ratio r;
+
+	if (aggregate_is_corpus(m->aggregate)) {
+		free(s.w);
+		value_corpus(f, j, limit);
+		return;
+	}
+	if (range > 0 && (min ? limit <= 0 : limit >= range)) { /* no score is on the wrong side */
+		free(s.w);
+		*f = (struct finding){ 0, range, 0, 1, NAN, "range of the score", NULL, NULL, false };
+		return;
+	}
+	if (!j->clustered && (count || (range == 1 && !m->weights && limit > 0 && limit < 1))) {
+		size_t right = count ? (size_t)(stats_sum(m->scores, n) + 0.5) : 0;
+		double above = count ? stats_binomial_upper(n, right, limit) : bet_above(limit, j),
+		       below = count ? stats_binomial_lower(n, right, limit) : bet_below(limit, j);
+
+		free(s.w);
+		*f = (struct finding){ .p_pass = min ? above : below,
+				       .p_fail = min ? below : above,
+				       .method = count ? "exact binomial" : "betting",
+				       .assumes = count ? "independent samples"
+							: "independent samples in an order that knows no scores" };
+		if (count)
+			stats_clopper_pearson(right, n, j->confidence, &f->lo, &f->hi);
+		f->lo = count ? f->lo : bet_bound(bet_above, j, true);
+		f->hi = count ? f->hi : bet_bound(bet_below, j, false);
+		f->samples = stats_t_samples(n, m->value - limit, sqrt(limit * (1 - limit) / (double)n), 1e6, alpha);
+		return;
+	}
+	s.x = metric_terms(m->aggregate, m->scores, m->weights, n);
+	stats_ratio(&r, s.x, m->weights, n);
+	at = mean ? limit : m->aggregate == AGGREGATE_BITS ? -limit * M_LN2 : -log(limit);
+	flip = mean ? sign : -sign; /* of the series, against the metric's */
+	for (size_t i = 0; i < n; i++)
+		s.x[i] *= flip;
+	s.margin = flip * (r.ratio - at);
+	s.range = range;
+	s.allowed = range > 0 ? (min ? limit : range - limit) : 0;
+	s.scale = fabs(r.ratio) > 0 ? fabs(r.ratio) : 1;
+	series_judge(f, &s, j, m->name);
+	/* lo and hi are of flip × (at - ratio): back to the ratio, then to the value */
+	r.ratio = flip > 0 ? at - f->hi : at + f->lo;
+	f->hi = flip > 0 ? at - f->lo : at + f->hi;
+	f->lo = r.ratio;
+	if (!mean) {
+		double low = f->lo;
+
+		f->lo = m->aggregate == AGGREGATE_BITS ? -f->hi / M_LN2 : exp(-f->hi);
+		f->hi = m->aggregate == AGGREGATE_BITS ? -low / M_LN2 : exp(-low);
+	}
+}
+
+/* ---- verdict and words ------------------------------------------------------------------------------------------- */
+
+static enum verdict finding_verdict(const struct finding *f, double alpha)
+{
+	if (f->refused)
+		return VERDICT_INCONCLUSIVE;
+	return f->p_pass <= alpha ? VERDICT_PASS : f->p_fail <= alpha ? VERDICT_FAIL : VERDICT_INCONCLUSIVE;
+}
+
+struct unit {
+	double scale;
+	const char *name; /* " points", "%", "" */
+	int decimals;
+};
+
+static void size_text(struct buf *out, double x, double beside, const struct unit *u)
+{
+	double shown = fabs(x) * u->scale;
+
+	buf_addf(out, "%.*f%s", gate_decimals(shown, fabs(beside) * u->scale, u->decimals), shown, u->name);
+}
+
+/* "2.9 points worse", "0.1 points better" */
+static void harm_text(struct buf *out, double harm, double limit, const struct unit *u)
+{
+	if (harm == 0) {
+		buf_adds(out, "no change");
+		return;
+	}
+	size_text(out, harm, limit, u);
+	buf_adds(out, harm > 0 ? " worse" : " better");
+}
+
+static void change_words(struct buf *out, const struct finding *f, enum verdict v, double limit, const struct unit *u)
+{
+	if (v == VERDICT_PASS) {
+		buf_adds(out, f->hi > 0 ? "at most " : f->hi < 0 ? "at least " : "");
+		harm_text(out, f->hi, limit, u);
+	} else if (v == VERDICT_FAIL) {
+		buf_adds(out, f->lo > 0 ? "at least " : f->lo < 0 ? "at most " : "");
+		harm_text(out, f->lo, limit, u);
+	} else {
+		buf_adds(out, "from ");
+		harm_text(out, f->lo, limit, u);
+		buf_adds(out, " to ");
+		harm_text(out, f->hi, limit, u);
+	}
+}
+
+static void value_words(struct buf *out, const struct finding *f, enum verdict v, bool min, double limit,
+			const struct unit *u)
+{
+	double lo = f->lo, hi = f->hi;
+
+	if (v == VERDICT_INCONCLUSIVE) {
+		size_text(out, lo, limit, u);
+		buf_adds(out, " to ");
+		size_text(out, hi, limit, u);
+	} else {
+		bool least = min == (v == VERDICT_PASS);
+
+		buf_adds(out, least ? "at least " : "at most ");
+		size_text(out, least ? lo : hi, limit, u);
+	}
+}
+
+static void evidence_text(struct buf *out, const struct finding *f, const struct judge *j, enum verdict v)
+{
+	const struct pairing *p = j->pair;
+	bool change = j->kind != LIMIT_MIN && j->kind != LIMIT_MAX;
+	size_t n = change ? p->n : p->ct->n;
+
+	buf_addf(out, " (%zu sample%s", n, n == 1 ? "" : "s");
+	if (change && p->count)
+		buf_addf(out, ", lost %zu, won %zu", p->lost, p->won);
+	if (f->bounds && !f->refused)
+		buf_addf(out, ", %s", f->method);
+	else if (!f->refused)
+		buf_addf(out, ", p = %.3g, %s", v == VERDICT_FAIL ? f->p_fail : f->p_pass, f->method);
+	buf_adds(out, ")");
+	if (f->assumes && !f->refused)
+		buf_addf(out, "; assumes %s", f->assumes);
+}
+
+/* What would settle it. */
+static void more_text(struct buf *out, const struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	bool change = j->kind != LIMIT_MIN && j->kind != LIMIT_MAX;
+	double least = stats_least_samples(1 - j->confidence, limit);
+
+	if (change && limit == 0 && p->delta == 0)
+		buf_adds(out, "; an unchanged model never passes a limit of 0 here");
+	else if (change && p->count && !relative && !p->lost && limit > 0 && (double)p->n < least)
+		buf_addf(out,
+			 "; %.0f samples are needed before an unchanged model can pass: add samples, or use target: "
+			 "suite",
+			 least);
+	else if (isfinite(f->samples))
+		buf_addf(out, "; about %.0f samples would decide at these rates", f->samples);
+	else if (isinf(f->samples))
+		buf_adds(out, "; it is on the limit, where no number of samples decides");
+}
+
+static void finding_explain(struct gate_result_rule *row, const struct finding *f, const struct judge *j, double limit,
+			    bool relative)
+{
+	const struct pairing *p = j->pair;
+	bool change = j->kind != LIMIT_MIN && j->kind != LIMIT_MAX;
+	struct unit u = { relative        ? 100
+			  : p->cm->binary ? 100
+					  : 1,
+			  relative        ? "%"
+			  : p->cm->binary ? " points"
+					  : "",
+			  relative || p->cm->binary ? 1 : 4 };
+	struct buf out = BUF_INIT(8192);
+	bool cut = p->ct->n < p->ct->n_total;
+
+	if (cut)
+		buf_addf(&out, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
+	if (f->refused) {
+		buf_adds(&out, f->refused);
+	} else {
+		if (change)
+			change_words(&out, f, finding_verdict(f, 1 - j->confidence), limit, &u);
+		else
+			value_words(&out, f, finding_verdict(f, 1 - j->confidence), j->kind == LIMIT_MIN, limit, &u);
+		buf_addf(&out, " on samples like these, with %g%% confidence", j->confidence * 100);
+	}
+	buf_adds(&out, change                 ? limit < 0 ? "; a gain of " : "; allowed "
+		       : j->kind == LIMIT_MIN ? "; at least "
+					      : "; at most ");
+	size_text(&out, limit, f->refused ? limit : row->verdict == VERDICT_FAIL ? f->lo : f->hi, &u);
+	buf_adds(&out, change && limit >= 0 ? "" : " required");
+	evidence_text(&out, f, j, row->verdict);
+	if (row->verdict == VERDICT_INCONCLUSIVE)
+		more_text(&out, f, j, limit, relative);
+	row->explanation = buf_take(&out);
+}
+
+/* The bounds say what the tests said, to the last digit: a bound is found by bisection, or is an approximation. */
+static void finding_align(struct finding *f, double limit, double alpha)
+{
+	f->hi = f->p_pass <= alpha ? fmin(f->hi, limit) : fmax(f->hi, nextafter(limit, INFINITY));
+	f->lo = f->p_fail <= alpha ? fmax(f->lo, limit) : fmin(f->lo, nextafter(limit, -INFINITY));
+}
+
+static void row_decide(struct gate_result_rule *row, const struct finding *f, const struct judge *j)
+{
+	row->method = f->method;
+	row->p = f->refused || f->bounds ? NAN : f->p_pass;
+	row->verdict = finding_verdict(f, 1 - j->confidence);
+	if (row->verdict == VERDICT_PASS && j->pair->ct->n < j->pair->ct->n_total)
+		row->verdict = VERDICT_INCONCLUSIVE; /* cut short: the samples that came first are no random ones */
+}
+
+void gate_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	bool harm_rises = p->cm->aggregate == AGGREGATE_PERPLEXITY || p->cm->aggregate == AGGREGATE_BITS ||
+			  !p->cm->higher_is_better;
+	double size = relative ? fabs(p->value_b) : 1;
+	struct finding f;
+
+	change_find(&f, j, limit, relative);
+	if (!f.refused) {
+		finding_align(&f, limit, 1 - j->confidence);
+		row->lo = (harm_rises ? f.lo : -f.hi) * size;
+		row->hi = (harm_rises ? f.hi : -f.lo) * size;
+	}
+	row_decide(row, &f, j);
+	finding_explain(row, &f, j, limit, relative);
+	free(f.refused);
+}
+
+void gate_population_value(struct gate_result_rule *row, const struct judge *j, double limit)
+{
+	struct finding f;
+
+	value_find(&f, j, limit);
+	if (!f.refused) {
+		row->lo = f.lo;
+		row->hi = f.hi;
+	}
+	row_decide(row, &f, j);
+	finding_explain(row, &f, j, limit, false);
+	free(f.refused);
+}

@@ -1,0 +1,573 @@
+/* simulate.c: how often the gate's rules are wrong, and how often they can decide (make check-statistics).
+ *
+ * The worst case of every test is simulated, or enumerated where that is possible: models whose true drop is just what the
+ * limit forbids. RUNS pushes a setting (20000), seeded: the same figures every time. Each row is checked against the
+ * rate that the gate states, plus three standard errors of the simulation; a row that breaks it ends in "TOO HIGH" and
+ * the program in 1. Rows with a "~" are those whose assumption the setting breaks on purpose: they are shown, not
+ * checked. docs/gate.md has the summary.
+ *
+ * usage: simulate [counts|bounded|likelihoods|clusters|early|gate]… (none: all) */
+#include "base/base.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "evals/stats_int.h"
+
+#define ALPHA 0.05
+static size_t runs = 20000;
+static bool broken;
+
+static const char *share(double x)
+{
+	static char text[16][16];
+	static int at;
+
+	at = (at + 1) % 16;
+	snprintf(text[at], sizeof(text[at]), "%.2f%%", 100 * x);
+	return text[at];
+}
+
+/* The last column. */
+static const char *check(double rate, bool assumed)
+{
+	double error = sqrt(ALPHA * (1 - ALPHA) / (double)runs);
+
+	if (!assumed)
+		return "~";
+	if (rate <= ALPHA + 3 * error)
+		return "ok";
+	broken = true;
+	return "TOO HIGH";
+}
+
+static double normal(struct rng *r)
+{
+	return sqrt(-2 * log(1 - rng_uniform(r))) * cos(2 * M_PI * rng_uniform(r));
+}
+
+/* ---- 0/1 scores: enumerated -------------------------------------------------------------------------------------- */
+
+enum rule { EXACT, TANGO, WALD, TWO_SIDED, UNPAIRED, POINT, RULES };
+
+/* p of the exact test falls with Z alone: what is known of some outcomes decides others. */
+struct known {
+	double pass, fail;
+};
+
+static bool rule_passes(enum rule rule, struct known *known, size_t n, size_t lost, size_t won, double delta)
+{
+	double d = ((double)lost - (double)won) / (double)n, size = (double)n, z;
+	double se = sqrt(((double)(lost + won) - d * d * size) / (size * (size - 1)));
+
+	switch (rule) {
+	case EXACT:
+		z = stats_tango_z(n, lost, won, delta);
+		if (z <= known->pass || z >= known->fail)
+			return z <= known->pass;
+		if (stats_tango_exact(n, lost, won, delta) > ALPHA)
+			return (known->fail = z, false);
+		return (known->pass = z, true);
+	case TANGO:
+		return stats_tango_z(n, lost, won, delta) < -1.6448536269514727;
+	case WALD:
+		return d + 1.6448536269514727 * se < delta;
+	case TWO_SIDED: /* a two-sided 95 % interval against the limit */
+		return d + 1.9599639845400542 * se <= delta;
+	case UNPAIRED: /* two shares of 80 % as if they were of other samples */
+		return d + 1.6448536269514727 * sqrt(2 * .8 * .2 / size) <= delta;
+	case POINT:
+		return d <= delta;
+	default:
+		return false;
+	}
+}
+
+static double log_choose(double n, double k)
+{
+	return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1);
+}
+
+/* P(PASS) where the candidate loses a share pb and wins pc. Every rule passes less with more lost. */
+static double pass_rate(enum rule rule, struct known *known, size_t n, double delta, double pb, double pc)
+{
+	double mean = (double)n * pc, reach = 7 * sqrt(mean) + 12, total = 0, mean_b = (double)n * pb;
+	size_t from = (size_t)fmax(0, mean - reach), to = (size_t)fmin((double)n, mean + reach);
+	double most = fmin((double)n, mean_b + 7 * sqrt(mean_b) + 12);
+
+	for (size_t won = from; won <= to; won++) {
+		double weight = pc > 0 ? exp(log_choose((double)n, (double)won) + (double)won * log(pc) +
+					     (double)(n - won) * log1p(-pc))
+				       : won == 0;
+		size_t lo = 0, hi = (size_t)fmin(most, (double)(n - won)) + 1; /* passes below lo, not from hi on */
+
+		while (lo < hi) {
+			size_t mid = (lo + hi) / 2;
+
+			if (rule_passes(rule, known, n, mid, won, delta))
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		if (lo)
+			total += weight * stats_binomial_lower(n - won, lo - 1, pb / (1 - pc));
+	}
+	return total;
+}
+
+static void counts(void)
+{
+	const size_t sizes[] = { 30, 100, 300, 1000 };
+	const double deltas[] = { .01, .02, .05 }, flips[] = { .01, .03, .06, .10, .20 };
+
+	puts("\n0/1 scores, enumerated. `flips`: samples that differ. False PASS where the true drop is the limit; "
+	     "then PASS\n"
+	     "of a model that is as good (both of the same flips).\n");
+	puts("| n | limit | flips | exact | Tango | Wald | point | | as good: exact | two-sided 95 % | unpaired | "
+	     "point | |\n"
+	     "|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|---|");
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		for (size_t k = 0; k < ARRAY_LEN(deltas); k++) {
+			struct known known = { -INFINITY, INFINITY };
+
+			for (size_t f = 0; f < ARRAY_LEN(flips); f++) {
+				double d = deltas[k], null[RULES], same[RULES];
+				size_t n = sizes[i];
+
+				if (flips[f] < d)
+					continue;
+				for (int r = EXACT; r < RULES; r++) {
+					null[r] = pass_rate((enum rule)r, &known, n, d, (flips[f] + d) / 2,
+							    (flips[f] - d) / 2);
+					same[r] = pass_rate((enum rule)r, &known, n, d, flips[f] / 2, flips[f] / 2);
+				}
+				printf("| %zu | %g | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", n, 100 * d,
+				       share(flips[f]), share(null[EXACT]), share(null[TANGO]), share(null[WALD]),
+				       share(null[POINT]), null[EXACT] <= ALPHA ? "ok" : "TOO HIGH", share(same[EXACT]),
+				       share(same[TWO_SIDED]), share(same[UNPAIRED]), share(same[POINT]));
+				broken |= null[EXACT] > ALPHA;
+			}
+		}
+}
+
+/* ---- bounded scores ---------------------------------------------------------------------------------------------- */
+
+/* A difference in scores whose mean is -delta. */
+static double bounded_draw(struct rng *r, int model, double delta)
+{
+	switch (model) {
+	case 0: /* a share of samples lost whole */
+		return rng_uniform(r) < delta ? -1 : 0;
+	case 1: /* the same, beside small noise */
+		return (rng_uniform(r) < delta ? -1 : 0) + (rng_uniform(r) - .5) * .02;
+	case 2: /* everything a little */
+		return fmax(-1, fmin(1, -delta + .15 * normal(r)));
+	default: /* half lost, on twice as many */
+		return rng_uniform(r) < 2 * delta ? -.5 : 0;
+	}
+}
+
+static void bounded(void)
+{
+	static const char *const models[] = { "lost whole, rarely", "the same and small noise", "all a little, sd 0.15",
+					      "half lost, rarely" };
+	const size_t sizes[] = { 100, 300, 1000 };
+	const double deltas[] = { .01, .02, .05 };
+	double *d = mem_array(1000, sizeof(*d));
+
+	printf("\nScores from 0 to 1: false PASS of the floored t, and of t without the floor. %zu runs.\n\n", runs);
+	puts("| losses | n | limit | floored t | t | |\n|---|--:|--:|--:|--:|---|");
+	for (int m = 0; m < 4; m++)
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+			for (size_t k = 0; k < ARRAY_LEN(deltas); k++) {
+				size_t n = sizes[i], wrong = 0, plain = 0;
+				struct rng rng;
+
+				rng_seed(&rng, 100, (uint64_t)m * 16 + i * 4 + k);
+				for (size_t run = 0; run < runs; run++) {
+					double floor_se = sqrt(stats_drop_floor(deltas[k], 1) / (double)n),
+					       df = (double)n - 1;
+					struct stats_ratio r;
+
+					for (size_t s = 0; s < n; s++)
+						d[s] = bounded_draw(&rng, m, deltas[k]);
+					stats_ratio(&r, d, NULL, n);
+					r.se_loo = fmax(r.se_loo, 1e-9);
+					wrong += stats_t_floored(r.ratio + deltas[k], r.se_loo, floor_se, df) <= ALPHA;
+					plain += stats_t_floored(r.ratio + deltas[k], r.se_loo, 0, df) <= ALPHA;
+				}
+				printf("| %s | %zu | %g | %s | %s | %s |\n", models[m], n, deltas[k],
+				       share((double)wrong / (double)runs), share((double)plain / (double)runs),
+				       check((double)wrong / (double)runs, true));
+			}
+	free(d);
+}
+
+/* ---- log-likelihoods --------------------------------------------------------------------------------------------- */
+
+/* Loss a unit of text, mean 0, of about unit spread. */
+static double loss_draw(struct rng *r, int model)
+{
+	switch (model) {
+	case 0:
+		return normal(r);
+	case 1: { /* Student's t with 3 degrees of freedom */
+		double a = normal(r), b = normal(r), c = normal(r);
+
+		return normal(r) / sqrt((a * a + b * b + c * c) / 3);
+	}
+	case 2:
+		return exp(normal(r)) - exp(.5);
+	case 3:
+		return exp(1.5 * normal(r)) - exp(1.125);
+	case 4: /* 5 % of documents lose */
+		return (rng_uniform(r) < .05 ? 20 : 0) - 1 + normal(r) * .5;
+	default:
+		return (rng_uniform(r) < .01 ? 100 : 0) - 1 + normal(r) * .5;
+	}
+}
+
+static void likelihoods(void)
+{
+	static const char *const models[] = {
+		"normal", "t, 3 df", "lognormal(1) losses", "lognormal(1.5) losses", "5 % lose 20 sd", "1 % lose 100 sd"
+	};
+	const size_t sizes[] = { 100, 200, 1000 };
+	double *x = mem_array(1000, sizeof(*x)), *w = mem_array(1000, sizeof(*w));
+
+	printf("\nLog-likelihoods, true ratio at the limit (1 %%): false PASS of t with Johnson's t' and the rule of "
+	       "the heaviest\n"
+	       "document; of t alone; share without a verdict for that rule. %zu runs.\n\n",
+	       runs);
+	puts("| losses | n | gate | t | refused | |\n|---|--:|--:|--:|--:|---|");
+	for (int m = 0; m < 6; m++)
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+			size_t n = sizes[i], wrong = 0, plain = 0, refused = 0;
+			struct rng rng;
+
+			rng_seed(&rng, 200, (uint64_t)m * 16 + i);
+			for (size_t run = 0; run < runs; run++) {
+				struct stats_ratio r;
+				double margin;
+				bool heavy;
+
+				for (size_t s = 0; s < n; s++) {
+					w[s] = 20 + (double)rng_below(&rng, 60);
+					x[s] = -w[s] * (log(1.01) + .05 * loss_draw(&rng, m));
+				}
+				stats_ratio(&r, x, w, n);
+				margin = log(1.01) + r.ratio;
+				heavy = r.heaviest_share > .2;
+				refused += heavy;
+				plain += stats_t_floored(margin, r.se_loo, 0, (double)n - 1) <= ALPHA;
+				wrong += !heavy && stats_t_skewed(margin, r.se_loo, r.skew, n, (double)n - 1) <= ALPHA;
+			}
+			printf("| %s | %zu | %s | %s | %s | %s |\n", models[m], n, share((double)wrong / (double)runs),
+			       share((double)plain / (double)runs), share((double)refused / (double)runs),
+			       check((double)wrong / (double)runs, false));
+		}
+	free(x);
+	free(w);
+}
+
+/* ---- clusters ---------------------------------------------------------------------------------------------------- */
+
+enum { G_MAX = 160, SIZE = 20 };
+
+/* Lost and won of a cluster of n samples; the mean drop is delta. */
+static void cluster_draw(struct rng *r, int model, size_t n, double delta, size_t *lost, size_t *won)
+{
+	double flips = .06, pb = (flips + delta) / 2, pc = (flips - delta) / 2;
+
+	*lost = *won = 0;
+	if (model == 1) /* a fifth of the clusters bears four fifths of the losses */
+		pb *= rng_uniform(r) < .2 ? 4 : .25;
+	if (model == 2) { /* whole clusters are lost */
+		*lost = rng_uniform(r) < delta ? n : 0;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		double u = rng_uniform(r);
+
+		*lost += u < pb;
+		*won += u >= pb && u < pb + pc;
+	}
+}
+
+static void clusters(void)
+{
+	static const char *const models[] = { "losses spread evenly", "a fifth of clusters bears 4/5 of them",
+					      "whole clusters lost" };
+	const size_t groups[] = { 20, 40, 80, 160 };
+	const double delta = .02;
+
+	printf("\nClusters of %d 0/1 scores, limit 2 points: false PASS of cluster t and Tango together (the exact "
+	       "test is stricter\n"
+	       "than Tango), and of Tango alone as if samples were independent. %zu runs.\n\n",
+	       SIZE, runs);
+	puts("| model | clusters | gate | samples alone | |\n|---|--:|--:|--:|---|");
+	for (int m = 0; m < 3; m++)
+		for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+			size_t g = groups[i], wrong = 0, alone = 0;
+			double x[G_MAX], w[G_MAX];
+			struct rng rng;
+
+			rng_seed(&rng, 300, (uint64_t)m * 16 + i);
+			for (size_t run = 0; run < runs; run++) {
+				size_t lost = 0, won = 0;
+				struct stats_ratio r;
+				double floor_se = sqrt(stats_drop_floor(delta, 1) / (double)(g * SIZE));
+				bool tango;
+
+				for (size_t k = 0; k < g; k++) {
+					size_t b, c;
+
+					cluster_draw(&rng, m, SIZE, delta, &b, &c);
+					lost += b;
+					won += c;
+					x[k] = (double)c - (double)b;
+					w[k] = SIZE;
+				}
+				stats_ratio(&r, x, w, g);
+				tango = stats_normal_cdf(stats_tango_z(g * SIZE, lost, won, delta)) <= ALPHA;
+				alone += tango;
+				wrong += tango && stats_t_floored(r.ratio + delta, r.se_loo, floor_se,
+								  r.n_effective - 1) <= ALPHA;
+			}
+			printf("| %s | %zu | %s | %s | %s |\n", models[m], g, share((double)wrong / (double)runs),
+			       share((double)alone / (double)runs), check((double)wrong / (double)runs, m == 0));
+		}
+}
+
+/* ---- stopping early, target suite -------------------------------------------------------------------------------- */
+
+struct stopped {
+	enum stats_decision how;
+	size_t after;
+};
+
+/* A suite with so many lost and won, in random order; the baseline is right on half of the rest. */
+static struct stopped stop_early(struct rng *rng, int8_t *d, size_t n, size_t lost, size_t won, double delta)
+{
+	double allowed = stats_allowed(delta, n), sure = log(1 / ALPHA);
+	struct stats_counts c = { 0, 0, lost + (n - lost - won) / 2, n - lost - (n - lost - won) / 2 };
+	struct stats_bet bet;
+
+	for (size_t i = 0; i < n; i++)
+		d[i] = i < lost ? -1 : i < lost + won ? 1 : i < lost + won + (n - lost - won) / 2 ? 0 : 2;
+	stats_bet_init(&bet, ALPHA, (1 - delta) / 2, n);
+	bet.expected = .5;
+	for (size_t i = 0; i < n; i++) {
+		size_t k = i + rng_below(rng, n - i);
+		int8_t at = d[k];
+		enum stats_decision done;
+
+		d[k] = d[i];
+		c.lost += at == -1;
+		c.won += at == 1;
+		c.right_left -= at == -1 || at == 0;
+		c.wrong_left -= at == 1 || at == 2;
+		stats_bet_add(&bet, stats_bet_drop(at == 2 ? 0 : at, 1, 1, delta));
+		done = stats_curtail(&c, allowed);
+		if (done != STATS_OPEN)
+			return (struct stopped){ done, i + 1 };
+		if (bet.most_above >= sure)
+			return (struct stopped){ STATS_PASS, i + 1 };
+		if (bet.most_below >= sure)
+			return (struct stopped){ STATS_FAIL, i + 1 };
+	}
+	assert(!"all samples are in, and nothing is decided");
+	return (struct stopped){ STATS_OPEN, n };
+}
+
+static int by_size(const void *a, const void *b)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* A fifth of the runs for suites of thousands. */
+static void early_at(size_t n, double delta, double win)
+{
+	size_t won = (size_t)(win * (double)n), lost = won + (size_t)stats_allowed(delta, n) + 1, wrong = 0, all = runs;
+	size_t *after = mem_array(runs, sizeof(*after));
+	int8_t *d = mem_array(n, 1);
+	struct rng rng;
+
+	runs = n >= 5000 ? runs / 5 : runs;
+	rng_seed(&rng, 400, n * 10000 + (size_t)(delta * 1000) * 100 + (size_t)(win * 100));
+	for (size_t run = 0; run < runs; run++) {
+		struct stopped s = stop_early(&rng, d, n, lost, won, delta);
+
+		wrong += s.how == STATS_PASS;
+		after[run] = s.after;
+	}
+	qsort(after, runs, sizeof(*after), by_size);
+	printf("| %zu | %g | %s | %s | %s | %s |\n", n, 100 * delta, share(win), share((double)wrong / (double)runs),
+	       share((double)after[runs / 2] / (double)n), check((double)wrong / (double)runs, true));
+	runs = all;
+	free(d);
+	free(after);
+}
+
+static void early(void)
+{
+	const size_t sizes[] = { 200, 1000, 5000 };
+	const double deltas[] = { .01, .02, .05 }, wins[] = { 0, .02, .05, .15 };
+	static const struct {
+		const char *what;
+		double lost, won;
+		double most; /* the share of items that the median may take */
+	} saved[] = { { "no flips", 0, 0, .035 },
+		      { "2 % lost, 2 % won", .02, .02, .08 },
+		      { "5 % lost, 5 % won", .05, .05, .20 },
+		      { "a drop of 8 points (9 % lost, 1 % won)", .09, .01, .03 } };
+	int8_t *d = mem_array(10000, 1);
+	size_t *after = mem_array(runs, sizeof(*after));
+
+	printf("\nEarly stop (suite): one item more lost than allowed; false PASS, looked at after every item. %zu "
+	       "runs.\n\n",
+	       runs);
+	puts("| N | limit | won | false PASS | median items | |\n|--:|--:|--:|--:|--:|---|");
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		for (size_t k = 0; k < ARRAY_LEN(deltas); k++)
+			for (size_t c = 0; c < ARRAY_LEN(wins); c++)
+				early_at(sizes[i], deltas[k], wins[c]);
+	printf("\nItems asked until the verdict, N = 10000, limit 2 points.\n\n");
+	puts("| model | median | p90 | PASS | wrong | |\n|---|--:|--:|--:|--:|---|");
+	for (size_t i = 0; i < ARRAY_LEN(saved); i++) {
+		size_t n = 10000, lost = (size_t)(saved[i].lost * 1e4), won = (size_t)(saved[i].won * 1e4), pass = 0;
+		bool good = (double)lost - (double)won <= stats_allowed(.02, n);
+		struct rng rng;
+		double median;
+
+		rng_seed(&rng, 500, i);
+		for (size_t run = 0; run < runs; run++) {
+			struct stopped s = stop_early(&rng, d, n, lost, won, .02);
+
+			pass += s.how == STATS_PASS;
+			after[run] = s.after;
+		}
+		qsort(after, runs, sizeof(*after), by_size);
+		median = (double)after[runs / 2] / (double)n;
+		printf("| %s | %s | %s | %s | %s | %s |\n", saved[i].what, share(median),
+		       share((double)after[runs * 9 / 10] / (double)n), share((double)pass / (double)runs),
+		       share((double)(good ? runs - pass : pass) / (double)runs),
+		       median <= saved[i].most ? "ok" : "TOO HIGH");
+		broken |= median > saved[i].most;
+	}
+	free(d);
+	free(after);
+}
+
+/* ---- a gate of several rules ------------------------------------------------------------------------------------- */
+
+enum { CELLS = 64 };
+/* Verdicts of n samples by lost and won, made when first asked for: 1 PASS, 2 FAIL, 3 INCONCLUSIVE. */
+struct cells {
+	size_t n;
+	double delta;
+	char verdict[CELLS][CELLS];
+};
+
+static char cell_verdict(struct cells *c, size_t lost, size_t won)
+{
+	char *v;
+
+	lost = lost < CELLS ? lost : CELLS - 1;
+	won = won < CELLS ? won : CELLS - 1;
+	v = &c->verdict[lost][won];
+	if (!*v)
+		*v = stats_tango_exact(c->n, lost, won, c->delta) <= ALPHA    ? 1
+		     : stats_tango_exact(c->n, won, lost, -c->delta) <= ALPHA ? 2
+									      : 3;
+	return *v;
+}
+
+static void draw_counts(struct rng *r, size_t n, double pb, double pc, size_t *lost, size_t *won)
+{
+	*lost = *won = 0;
+	for (size_t i = 0; i < n; i++) {
+		double u = rng_uniform(r);
+
+		*lost += u < pb;
+		*won += u >= pb && u < pb + pc;
+	}
+}
+
+static void gate(void)
+{
+	static const struct {
+		const char *what;
+		double pb,
+			pc; /* of the rule that may be on its limit; the others' are as good as the baseline, 3 % flips */
+	} models[] = { { "as good as the baseline (another seed)", .015, .015 },
+		       { "one rule exactly on its limit", .03, .01 } };
+	static struct cells cells;
+
+	cells = (struct cells){ .n = 500, .delta = .02 };
+	printf("\nA gate of three rules (500 samples each, limit 2 points) and four watched metrics, target "
+	       "population. %zu runs.\n\n",
+	       runs);
+	puts("| model | PASS | FAIL | INCONCLUSIVE | any alarm | |\n|---|--:|--:|--:|--:|---|");
+	for (size_t m = 0; m < ARRAY_LEN(models); m++) {
+		size_t of[4] = { 0 }, alarms = 0;
+		struct rng rng;
+
+		rng_seed(&rng, 600, m);
+		for (size_t run = 0; run < runs; run++) {
+			char worst = 1;
+			double p[4], adjusted[4], least = 1;
+
+			for (int k = 0; k < 3; k++) {
+				size_t lost, won;
+				char v;
+
+				draw_counts(&rng, 500, k ? .015 : models[m].pb, k ? .015 : models[m].pc, &lost, &won);
+				v = cell_verdict(&cells, lost, won);
+				worst = v == 2 || worst == 2 ? 2 : v == 3 || worst == 3 ? 3 : 1;
+			}
+			for (int k = 0; k < 4; k++) {
+				size_t lost, won;
+
+				draw_counts(&rng, 500, .015, .015, &lost, &won);
+				p[k] = lost > won ? stats_mcnemar_mid_p(lost, won) : 1;
+			}
+			stats_holm(p, 4, adjusted);
+			for (int k = 0; k < 4; k++)
+				least = fmin(least, adjusted[k]);
+			alarms += least <= ALPHA;
+			of[(int)worst]++;
+		}
+		printf("| %s | %s | %s | %s | %s | %s |\n", models[m].what, share((double)of[1] / (double)runs),
+		       share((double)of[2] / (double)runs), share((double)of[3] / (double)runs),
+		       share((double)alarms / (double)runs),
+		       check(fmax(m ? (double)of[1] / (double)runs : (double)of[2] / (double)runs,
+				  (double)alarms / (double)runs),
+			     true));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} parts[] = { { "counts", counts },     { "bounded", bounded }, { "likelihoods", likelihoods },
+		      { "clusters", clusters }, { "early", early },     { "gate", gate } };
+	const char *asked = getenv("RUNS");
+
+	if (asked && strtoul(asked, NULL, 10) >= 100)
+		runs = strtoul(asked, NULL, 10);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		bool wanted = argc < 2;
+
+		for (int k = 1; k < argc; k++)
+			wanted |= strcmp(argv[k], parts[i].name) == 0;
+		if (wanted)
+			parts[i].run();
+		fflush(stdout);
+	}
+	return broken;
+}
