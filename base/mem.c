@@ -9,11 +9,7 @@
 #include "base/base.h"
 
 #include <stdarg.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-#define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_FROM ((size_t)8 << 20) /* below, what the last page wastes would show */
 
 static _Noreturn void out_of_memory(size_t size)
 {
@@ -106,13 +102,8 @@ void *mem_try_aligned(size_t size)
 		return NULL;
 	/* whole lines of 64 bytes, so that a kernel may read the last one in full */
 	size = (size + 63) & ~(size_t)63;
-	if (posix_memalign(&p, size >= HUGE_FROM ? HUGE_PAGE : 64, size ? size : 64))
+	if (posix_memalign(&p, 64, size ? size : 64))
 		return NULL;
-#ifdef MADV_HUGEPAGE
-	/* weights walked by columns would wait for the page tables; a hint, and no error where it is not taken */
-	if (size >= HUGE_FROM)
-		(void)madvise(p, size & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
-#endif
 	memset(p, 0, size ? size : 64);
 	return p;
 }

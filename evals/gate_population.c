@@ -380,27 +380,28 @@ static void change_find(struct finding *f, const struct judge *j, double limit, 
 
 /* ---- min and max ------------------------------------------------------------------------------------------------- */
 
-static double bet_above(double mean, const void *arg)
+static struct stats_bet bet_on(double mean, const struct judge *j)
 {
-	const struct judge *j = arg;
 	const struct metric *m = j->pair->cm;
 	struct stats_bet b;
 
 	stats_bet_init(&b, 1 - j->confidence, mean, 0);
 	for (size_t i = 0; i < j->pair->ct->n; i++)
 		stats_bet_add(&b, m->scores[i]);
+	return b;
+}
+
+static double bet_above(double mean, const void *arg)
+{
+	struct stats_bet b = bet_on(mean, arg);
+
 	return stats_bet_p_above(&b);
 }
 
 static double bet_below(double mean, const void *arg)
 {
-	const struct judge *j = arg;
-	const struct metric *m = j->pair->cm;
-	struct stats_bet b;
+	struct stats_bet b = bet_on(mean, arg);
 
-	stats_bet_init(&b, 1 - j->confidence, mean, 0);
-	for (size_t i = 0; i < j->pair->ct->n; i++)
-		stats_bet_add(&b, m->scores[i]);
 	return stats_bet_p_below(&b);
 }
 
