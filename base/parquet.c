@@ -43,28 +43,32 @@ static int row_error(int rc, const struct parquet *p, const struct parquet_node 
 	return err_context(rc, "%s:%zu: column %s", p->rows->name, p->n + 1, n->name);
 }
 
-/* The level of the entry that comes next beneath a node, which must be there. */
-static int peek(struct parquet *p, const struct parquet_node *n, uint32_t *def)
+/* The levels of the entry that comes next in a leaf, which must be there. */
+static int peek_leaf(struct parquet *p, size_t leaf, uint32_t *def, uint32_t *rep)
 {
 	bool there;
-	uint32_t rep;
-	int rc = parquet_leaf_peek(&p->leaves[n->first], &there, def, &rep);
+	int rc = parquet_leaf_peek(&p->leaves[leaf], &there, def, rep);
 
 	return rc ? rc : there ? 0 : damaged(p, "a column ends before the others");
+}
+
+/* The same beneath a node: its first leaf speaks for all. */
+static int peek(struct parquet *p, const struct parquet_node *n, uint32_t *def)
+{
+	uint32_t rep;
+
+	return peek_leaf(p, n->first, def, &rep);
 }
 
 /* Takes the entry of something that is not there off all leaves beneath it. */
 static int pass(struct parquet *p, const struct parquet_node *n)
 {
 	for (size_t i = n->first; i < n->first + n->n_leaves; i++) {
-		bool there;
 		uint32_t def, rep;
-		int rc = parquet_leaf_peek(&p->leaves[i], &there, &def, &rep);
+		int rc = peek_leaf(p, i, &def, &rep);
 
 		if (rc)
 			return rc;
-		if (!there)
-			return damaged(p, "a column ends before the others");
 		parquet_leaf_next(&p->leaves[i]);
 	}
 	return 0;
@@ -179,14 +183,11 @@ static int build(json_t **out, struct parquet *p, const struct parquet_node *n)
 static int check_begin(struct parquet *p)
 {
 	for (size_t i = 0; i < p->root.n_leaves; i++) {
-		bool there;
 		uint32_t def, rep;
-		int rc = parquet_leaf_peek(&p->leaves[i], &there, &def, &rep);
+		int rc = peek_leaf(p, i, &def, &rep);
 
 		if (rc)
 			return rc;
-		if (!there)
-			return damaged(p, "a column ends before the others");
 		if (rep)
 			return damaged(p, "a row begins within a list");
 	}
