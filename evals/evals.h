@@ -144,6 +144,20 @@ struct suite_options {
 	int64_t limit; /* > 0: the first so many documents of each task */
 	uint64_t seed;
 };
+/* What the suite will measure, known before anything is asked: calls each() for every metric of every task and group. */
+struct suite_measure {
+	const char *task, *metric, *filter; /* borrowed during the call */
+	enum aggregate aggregate;
+	bool higher_is_better, binary, weighted;
+	size_t n; /* samples */
+};
+int suite_each_measure(const struct suite *s, int (*each)(const struct suite_measure *m, void *arg), void *arg);
+/* The clusters that a task's documents name by this member (NULL: by the task's own column). n 0: by nothing. */
+struct suite_clusters {
+	size_t n;
+	double effective; /* (sum of sizes)^2 / sum of their squares */
+};
+int suite_count_clusters(const struct suite *s, const char *task, const char *member, struct suite_clusters *out);
 int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
 	      const struct suite_options *o);
 void suite_result_free(struct suite_result *r);
@@ -206,7 +220,8 @@ struct gate_rule {
 struct gate_policy {
 	char *baseline; /* "production"; NULL: none asked for */
 	double confidence;
-	bool population; /* target */
+	bool population;   /* target */
+	bool strict_power; /* a rule that can only end INCONCLUSIVE is refused */
 	struct gate_rule *rules;
 	size_t n;
 	char **watch;
@@ -269,6 +284,58 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
  * NULL: it may pass. */
 char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in);
 void gate_result_release(struct gate_result *r);
+
+/* ---- the gate before there are scores (gate_power.c) ------------------------------------------------------------------ */
+
+/* By how much two models that are equally good differ on a metric: seen before, or assumed. */
+struct gate_noise {
+	const char *task, *metric, *filter;
+	double flips;     /* of 0/1 scores: the share of samples that come out differently */
+	double spread;    /* of others: the standard deviation of a sample's difference, in the metric's unit */
+	const char *from; /* "the last 3 comparisons"; static or borrowed */
+};
+struct gate_power_input {
+	const struct suite *const *suites;
+	size_t n_suites;
+	int64_t limit; /* > 0: so many samples a task */
+	const struct task_result *const *baseline;
+	size_t n_baseline; /* 0: nothing is stored of one */
+	const struct gate_noise *noise;
+	size_t n_noise;
+	bool structure; /* only what no model could change: pass stays NaN, and this takes no time */
+};
+enum gate_outlook {
+	OUTLOOK_FINE,     /* an unchanged model passes in four of five runs, or nobody knows */
+	OUTLOOK_WEAK,     /* more seldom */
+	OUTLOOK_HOPELESS, /* an unchanged model cannot pass at all */
+	OUTLOOK_NEVER     /* no model can pass or fail: only INCONCLUSIVE is left */
+};
+struct gate_power_rule {
+	char *rule, *task, *metric; /* "intents.acc: max_drop 0.03" */
+	size_t n, clusters;         /* clusters 0: none */
+	double flips;               /* NaN: not of 0/1 scores */
+	const char *from;           /* where flips or spread are from; NULL: not known */
+	double detects;             /* the least change that is told from none: in the metric's unit; NaN: not known */
+	double pass;                /* probability that an unchanged model passes; NaN: not known */
+	enum gate_outlook outlook;
+	char *why; /* a sentence, where outlook is not FINE; else NULL */
+};
+struct gate_power {
+	struct gate_power_rule *rules; /* of the policy, in its order; one for each limit */
+	size_t n;
+	/* That all rules pass: if they were independent, and bounds whatever their dependence. NaN: a rule is not known. */
+	double pass, pass_least, pass_most;
+};
+/* Pure, like gate_decide(). ERR_INPUT if the policy names a task or a metric that the suites will not measure, a wrong
+ * direction, clusters that the documents do not name. */
+int gate_power(struct gate_power *out, const struct gate_policy *policy, const struct gate_power_input *in);
+void gate_power_release(struct gate_power *p);
+json_t *gate_power_json(const struct gate_power *p);
+/* The variance of one sample's difference, read off the bounds that a compared metric is shown with. */
+double gate_row_variance(const struct gate_result_rule *row, double confidence);
+/* A max_drop for n 0/1 scores that an unchanged model, which differs on a share `flips` of them, passes in 19 of 20 runs;
+ * a multiple of half a point, at least one point. */
+double gate_propose_drop(size_t n, double flips, bool population, double confidence);
 /* The document of `assay gate --json` (docs/reference.md). */
 json_t *gate_result_json(const struct gate_result *r);
 

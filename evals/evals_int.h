@@ -361,6 +361,8 @@ struct suite {
 int suite_add(struct suite *s, const struct source *src, bool shared, size_t *index);
 
 const struct task *suite_task(const struct suite *s, size_t i);
+/* Names the cluster of a sample by a member of its document. ERR_INPUT: it has none. */
+int doc_cluster(struct sample *s, const struct doc *d, const char *member);
 
 /* ---- prompt.c ---------------------------------------------------------------------------------------------------- */
 

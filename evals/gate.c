@@ -80,9 +80,8 @@ static int check_tasks(const struct task_result *const *tasks, size_t n, const c
 	return rc;
 }
 
-/* The candidate's task and metric that the policy names. */
-static int find_metric(const struct gate_input *in, const char *task, const char *metric, const char *filter,
-		       const struct task_result **ct, const struct metric **cm)
+int gate_find_metric(const struct gate_input *in, const char *task, const char *metric, const char *filter,
+		     const struct task_result **ct, const struct metric **cm)
 {
 	const char **names = mem_array(in->n_candidate + 1, sizeof(*names)), *near;
 	struct buf have = BUF_INIT(1024);
@@ -113,7 +112,7 @@ static int find_metric(const struct gate_input *in, const char *task, const char
 	return rc;
 }
 
-static int check_direction(const struct gate_rule *r, const struct metric *m)
+int gate_check_rule(const struct gate_rule *r, const struct metric *m)
 {
 	if (r->has_drop && !m->higher_is_better)
 		return err_set(ERR_INPUT,
@@ -177,9 +176,9 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 	const struct metric *cm;
 	struct pairing pair;
 	bool clustered;
-	int rc = find_metric(in, rule->task, rule->metric, rule->filter, &ct, &cm);
+	int rc = gate_find_metric(in, rule->task, rule->metric, rule->filter, &ct, &cm);
 
-	rc = rc ? rc : check_direction(rule, cm);
+	rc = rc ? rc : gate_check_rule(rule, cm);
 	rc = rc ? rc : find_clusters(rule, ct, policy->population, &clustered);
 	rc = rc ? rc : pairing_open(&pair, in, ct, cm);
 	if (rc)
@@ -310,7 +309,7 @@ static int add_watched(struct gate_result *out, const struct gate_policy *policy
 
 		if (!gate_name_split(policy->watch[i], &task, &metric, &filter))
 			rc = err_set(ERR_INPUT, "gate.watch: \"%.100s\" is not task.metric", policy->watch[i]);
-		rc = rc ? rc : find_metric(in, task, metric, filter, &ct, &cm);
+		rc = rc ? rc : gate_find_metric(in, task, metric, filter, &ct, &cm);
 		rc = rc ? rc : pairing_open(&pair, in, ct, cm);
 		if (!rc) {
 			if (pair.n && !pair.incomparable) {

@@ -32,6 +32,14 @@ const char *value_interval(const struct metric *m, size_t n, double confidence, 
 /* One confidence bound on a standard error that may be 0. See pair.c. */
 double interval_error(double se, double scale, size_t n);
 
+/* ---- gate.c ------------------------------------------------------------------------------------------------------ */
+
+/* The candidate's task and metric that the policy names; ERR_INPUT says what there is. */
+int gate_find_metric(const struct gate_input *in, const char *task, const char *metric, const char *filter,
+		     const struct task_result **ct, const struct metric **cm);
+/* Can this metric have these limits? */
+int gate_check_rule(const struct gate_rule *r, const struct metric *m);
+
 /* ---- gate_rule.c ------------------------------------------------------------------------------------------------- */
 
 enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE, LIMIT_GAIN, LIMIT_NEW_FAILURES, LIMIT_KINDS };
@@ -51,11 +59,19 @@ void gate_rule_show(struct gate_result_rule *row, const struct pairing *p, doubl
 void gate_rule_overlap(struct gate_result_rule *row, const char *task, double limit, const struct gate_input *in);
 void gate_rule_release(struct gate_result_rule *row);
 bool limit_present(const struct gate_rule *rule, enum limit_kind kind);
+/* As it stands in the policy; *relative: a share of the baseline's value. */
+double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative);
+/* "intents.acc: max_drop 0.03"; yours. */
+char *limit_text(const struct gate_rule *rule, enum limit_kind kind);
+/* Is the sample among those that no_new_failures names? */
+bool sample_matches(const struct sample *s, const char *pattern);
 /* How many decimals, at least so many, show x beside y without hiding which is larger, or that x is not zero. */
 int gate_decimals(double x, double y, int least);
 
 /* ---- gate_population.c ------------------------------------------------------------------------------------------- */
 
+/* Below these no test holds its level, and there is no verdict. */
+enum { CLUSTERS_MIN = 20, UNBOUNDED_MIN = 100, BOOTSTRAP_MIN = 200 };
 /* Bounds, p, method, verdict and sentence of a limit on change (limit < 0: a gain is required), or of min and max. */
 void gate_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative);
 void gate_population_value(struct gate_result_rule *row, const struct judge *j, double limit);

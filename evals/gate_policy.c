@@ -314,9 +314,10 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 
 static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {
-	static const char *const known[] = { "baseline",    "target",       "confidence",   "require",    "watch",
-					     "no_baseline", "inconclusive", "incomparable", "max_overlap" };
-	static const char *const later[] = { "stop", "attempts", "strict_power", "cluster", "early_stop" };
+	static const char *const known[] = { "baseline",    "target",      "confidence",   "require",
+					     "watch",       "no_baseline", "inconclusive", "incomparable",
+					     "max_overlap", "strict_power" };
+	static const char *const later[] = { "stop", "attempts", "cluster", "early_stop" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },
 						   { "pass", GATE_PASS_THROUGH } };
@@ -337,6 +338,7 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 	rc = rc ? rc : policy_word(y, gate, "no_baseline", no_baseline, ARRAY_LEN(no_baseline), &p->no_baseline);
 	rc = rc ? rc : policy_inconclusive(p, y, gate);
 	rc = rc ? rc : policy_word(y, gate, "incomparable", incomparable, ARRAY_LEN(incomparable), &p->incomparable);
+	rc = rc ? rc : yaml_get_flag(y, gate, "strict_power", &p->strict_power);
 	rc = rc ? rc : overlap_number(y, gate, &p->has_overlap, &p->max_overlap);
 	rc = rc ? rc : policy_rules(p, y, gate);
 	return rc ? rc : policy_watch(p, y, gate);

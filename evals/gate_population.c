@@ -24,7 +24,6 @@
 #include "evals/gate_int.h"
 #include "evals/stats_int.h"
 
-enum { CLUSTERS_MIN = 20, UNBOUNDED_MIN = 100, BOOTSTRAP_MIN = 200 };
 #define HEAVIEST_MAX 0.2
 
 /* What the samples say about a quantity with a limit above it: harm, or for min and max how far the value is off. */

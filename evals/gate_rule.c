@@ -47,8 +47,7 @@ bool limit_present(const struct gate_rule *rule, enum limit_kind kind)
 	return false;
 }
 
-/* As it stands in the policy. */
-static double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
+double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *relative)
 {
 	*relative = (kind == LIMIT_DROP && rule->drop_relative) ||
 		    (kind == LIMIT_INCREASE && rule->increase_relative) || (kind == LIMIT_GAIN && rule->gain_relative);
@@ -143,17 +142,16 @@ void gate_rule_release(struct gate_result_rule *row)
 	*row = (struct gate_result_rule){ 0 };
 }
 
-static char *rule_text(const struct judge *j)
+char *limit_text(const struct gate_rule *r, enum limit_kind kind)
 {
-	const struct gate_rule *r = j->rule;
 	bool relative;
-	double value = limit_value(r, j->kind, &relative);
+	double value = limit_value(r, kind, &relative);
 
-	if (j->kind == LIMIT_NEW_FAILURES)
+	if (kind == LIMIT_NEW_FAILURES)
 		return mem_printf("%s.%s%s%s: no_new_failures %s", r->task, r->metric, r->filter ? "," : "",
 				  r->filter ? r->filter : "", r->no_new_failures);
 	return mem_printf("%s.%s%s%s: %s %.10g%s", r->task, r->metric, r->filter ? "," : "", r->filter ? r->filter : "",
-			  limits[j->kind], relative ? value * 100 : value, relative ? "%" : "");
+			  limits[kind], relative ? value * 100 : value, relative ? "%" : "");
 }
 
 static bool is_limited(const struct task_result *t)
@@ -304,7 +302,7 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 
 /* ---- no_new_failures --------------------------------------------------------------------------------------------- */
 
-static bool sample_matches(const struct sample *s, const char *pattern)
+bool sample_matches(const struct sample *s, const char *pattern)
 {
 	return fnmatch(pattern, s->id, 0) == 0 || (s->slice && fnmatch(pattern, s->slice, 0) == 0);
 }
@@ -354,7 +352,7 @@ int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
 	const struct pairing *p = j->pair;
 
 	row_init(row, p);
-	row->rule = rule_text(j);
+	row->rule = limit_text(j->rule, j->kind);
 	row->gated = true;
 	if (j->kind == LIMIT_MIN || j->kind == LIMIT_MAX) {
 		judge_floor(row, j);

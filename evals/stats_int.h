@@ -45,6 +45,11 @@ double stats_tango_exact(size_t n, size_t lost, size_t won, double delta);
  * 50 000 samples on the end of Tango's interval, which is the same but for parts in a thousand. */
 double stats_tango_bound(size_t n, size_t lost, size_t won, double alpha);
 
+/* Of two equally good models, which differ on so large a share of the samples: how likely the exact test passes, and how
+ * likely at most so many more are lost than won. 0 < n < 2^31; flips from 0 to 1. */
+double stats_tango_power(size_t n, double delta, double alpha, double flips);
+double stats_flips_within(size_t n, double flips, double allowed);
+
 /* ---- stats_ratio.c: means, ratios, clusters ---------------------------------------------------------------------- */
 
 /* sum x / sum w with its standard error by linearisation (w NULL: all 1, which is the mean and s / sqrt(n)).

@@ -152,13 +152,12 @@ static void walk_next(struct walk *w, int64_t b)
 	}
 }
 
-/* The probability of the region where the candidate alone is right with probability q. */
-static double region_probability(double q, const void *arg)
+/* The probability of the region where the candidate alone is right with probability q, the baseline alone q + drop. */
+static double region_at(const struct region *r, double q, double drop)
 {
-	const struct region *r = arg;
 	double mean = (double)r->n * q, reach = 10 * sqrt(mean * (1 - q)) + 40;
 	int64_t from = (int64_t)fmax(0, mean - reach), to = (int64_t)fmin((double)r->n, mean + reach);
-	long double share = q, lost = (share + (long double)r->delta) / (1 - share), sum = 0, weight;
+	long double share = q, lost = (share + (long double)drop) / (1 - share), sum = 0, weight;
 	struct walk w = { (int64_t)r->n - from, r->limit[from], lost, 1 - lost, 0, 0 };
 
 	if (q <= 0)
@@ -179,6 +178,13 @@ static double region_probability(double q, const void *arg)
 		weight *= (long double)((int64_t)r->n - won) * share / ((long double)(won + 1) * (1 - share));
 	}
 	return (double)(sum < 1 ? sum : 1);
+}
+
+static double region_probability(double q, const void *arg)
+{
+	const struct region *r = arg;
+
+	return region_at(r, q, r->delta);
 }
 
 /* The largest value between lo and hi, by golden section: there is one hill between neighbours of the grid. */
@@ -288,4 +294,63 @@ double stats_tango_bound(size_t n, size_t lost, size_t won, double alpha)
 			lo = mid;
 	}
 	return hi;
+}
+
+/* ---- beforehand --------------------------------------------------------------------------------------------------- */
+
+enum { EXACT_MAX = 5000 };
+
+/* The largest statistic that still passes: the worst case of its region grows with it. To a thousandth, on the safe side. */
+static double critical_z(struct region *r, double alpha)
+{
+	double most = stats_normal_quantile(alpha), lo = most - 1, hi = most + 0.1;
+
+	if (r->n > EXACT_MAX) /* exact to parts in a thousand there (docs/gate.md) */
+		return most - 0.012;
+	while (lo > -60) { /* with few samples and a small drop no region is small enough */
+		region_fill(r, lo);
+		if (region_worst(r) <= alpha)
+			break;
+		lo = lo * 2;
+	}
+	for (int i = 0; i < 12 && hi - lo > 1e-3; i++) {
+		double mid = (lo + hi) / 2;
+
+		region_fill(r, mid);
+		if (region_worst(r) <= alpha)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+double stats_tango_power(size_t n, double delta, double alpha, double flips)
+{
+	struct region r = { .n = n, .delta = delta };
+	double power;
+
+	if (delta >= 1)
+		return 1;
+	r.limit = mem_array(n + 1, sizeof(*r.limit));
+	region_fill(&r, critical_z(&r, alpha));
+	power = region_at(&r, flips / 2, 0);
+	free(r.limit);
+	return power;
+}
+
+double stats_flips_within(size_t n, double flips, double allowed)
+{
+	struct region r = { .n = n };
+	double p;
+
+	r.limit = mem_array(n + 1, sizeof(*r.limit));
+	for (size_t won = 0; won <= n; won++) {
+		double most = fmin(floor(allowed + 1e-9) + (double)won, (double)(n - won));
+
+		r.limit[won] = most < 0 ? -1 : (int32_t)most;
+	}
+	p = region_at(&r, flips / 2, 0);
+	free(r.limit);
+	return p;
 }

@@ -208,7 +208,7 @@ size_t suite_task_docs(const struct suite *s, size_t i)
 	return s->tasks[i].eval.n;
 }
 
-static int name_cluster(struct sample *s, const struct doc *d, const char *member)
+int doc_cluster(struct sample *s, const struct doc *d, const char *member)
 {
 	const json_t *v = json_object_get(d->value, member);
 
@@ -239,7 +239,7 @@ int suite_clusters(const struct suite *s, struct task_result *r, const char *mem
 		int64_t d;
 
 		if (map_get(&docs, r->samples[i].id, strlen(r->samples[i].id), &d))
-			rc = name_cluster(&r->samples[i], &t->eval.docs[d], member);
+			rc = doc_cluster(&r->samples[i], &t->eval.docs[d], member);
 	}
 	map_release(&docs);
 	return rc;

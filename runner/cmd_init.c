@@ -2,6 +2,7 @@
  * the forge it finds. Nothing that exists is overwritten. */
 #include "base/base.h"
 #include "ci/ci.h"
+#include "evals/evals.h"
 #include "runner/cmd.h"
 
 #include <ctype.h>
@@ -26,7 +27,9 @@ static const char config_text[] =
 	"gate:\n"
 	"  baseline: production         # what a PASS on the branch below moves\n"
 	"  require:\n"
-	"    clock.exact_match: {min: 0.90, max_drop: 0.05}\n"
+	"    # %d samples: an unchanged model, of which 5 %% of the answers flip by chance, passes this drop in 19 of "
+	"20 runs\n"
+	"    clock.exact_match: {min: 0.90, max_drop: %g}\n"
 	"promote: {%s: production}\n";
 
 static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/evals.md).\n"
@@ -44,16 +47,22 @@ static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/e
 				 "    metric_list: [{metric: exact_match}]\n";
 
 /* The twelve-hour clock to the twenty-four-hour one: every minute of a day, one in twenty-four held out. */
-static void add_samples(struct buf *train, struct buf *test)
+static size_t add_samples(struct buf *train, struct buf *test)
 {
+	size_t held_out = 0;
+
 	for (int minute = 0; minute < 24 * 60; minute++) {
 		int h = minute / 60, m = minute % 60, h12 = h % 12 ? h % 12 : 12;
 		const char *half = h < 12 ? "am" : "pm";
 
-		buf_addf((h12 * 7 + m * 13 + (h >= 12) * 5) % 24 == 0 ? test : train,
+		bool held = (h12 * 7 + m * 13 + (h >= 12) * 5) % 24 == 0;
+
+		held_out += held;
+		buf_addf(held ? test : train,
 			 "{\"id\":\"%02d%02d\",\"prompt\":\"%d:%02d %s =\",\"completion\":\" %02d:%02d\"}\n", h, m, h12,
 			 m, half, h, m);
 	}
+	return held_out;
 }
 
 static int write_new(const char *root, const char *path, const char *text, size_t len)
@@ -113,11 +122,15 @@ static const char *forge_of(const char *root, const char *asked)
 static int write_all(const char *root, const char *branch, const char *forge)
 {
 	struct buf train = BUF_INIT(1 << 20), test = BUF_INIT(1 << 20);
-	char *name = model_name(root), *config = mem_printf(config_text, name, name, branch);
+	char *name = model_name(root), *config;
 	const char *path = NULL, *template = forge ? ci_template(forge, &path) : NULL;
-	int rc = write_new(root, "assay.yaml", config, strlen(config));
+	size_t samples;
+	int rc;
 
-	add_samples(&train, &test);
+	samples = add_samples(&train, &test);
+	config = mem_printf(config_text, name, name, (int)samples, gate_propose_drop(samples, 0.05, false, 0.95),
+			    branch);
+	rc = write_new(root, "assay.yaml", config, strlen(config));
 	if (rc == 0)
 		rc = write_new(root, "evals/clock.yaml", suite_text, sizeof(suite_text) - 1);
 	if (rc == 0)

@@ -3,6 +3,7 @@
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
+#include "runner/plan_power.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 
@@ -111,6 +112,8 @@ static void print_plan(const struct run *run, const json_t *plan)
 	}
 	putchar('\n');
 	print_table(json_object_get(plan, "suites"), suite_columns, ARRAY_LEN(suite_columns));
+	if (json_is_object(json_object_get(plan, "gate")))
+		plan_power_print(json_object_get(plan, "gate"));
 	json_array_foreach(run->notes, i, note)
 	{
 		fputs("\nnote: ", stdout);
@@ -167,11 +170,13 @@ int cmd_plan(int argc, char **argv)
 			if (run.fail_hint)
 				err_hint(rc, "%s", run.fail_hint);
 		} else {
-			json_t *plan = plan_json(&run);
+			json_t *plan = plan_json(&run), *power = NULL;
 
-			if (o.json)
+			rc = plan_power_json(&run, &power);
+			json_object_set_new(plan, "gate", power ? power : json_null());
+			if (rc == 0 && o.json)
 				print_json(plan);
-			else
+			else if (rc == 0)
 				print_plan(&run, plan);
 			json_decref(plan);
 		}

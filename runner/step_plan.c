@@ -13,6 +13,7 @@
 #include "runner/baseline.h"
 #include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
+#include "runner/plan_power.h"
 #include "runner/questions.h"
 #include "runner/runner.h"
 
@@ -354,7 +355,7 @@ int step_plan(struct run *run)
 	    (rc = baseline_alias(run)) || (rc = plan_base(run)))
 		return rc;
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
-	if ((rc = plan_keys(run)) || (rc = plan_known(run)))
+	if ((rc = plan_keys(run)) || (rc = plan_known(run)) || (rc = plan_power_check(run)))
 		return rc;
 	note_overlap(run);
 	return plan_memory(run);

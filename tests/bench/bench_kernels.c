@@ -120,11 +120,12 @@ static void set_packed(struct bench *b, int M, int N, int K, int type)
 
 static double print_products(struct bench *b)
 {
-	static const int shapes[][3] = { { 1024, 192, 192 },   { 1024, 512, 192 },       { 1024, 192, 512 },
-					 { 1024, 1024, 1024 }, { 256, 3 * HIDDEN, HIDDEN }, { 256, HIDDEN, HIDDEN },
-					 { 256, WIDE, HIDDEN }, { 256, HIDDEN, WIDE },   { 256, VOCAB, HIDDEN } };
+	static const int shapes[][3] = { { 1024, 192, 192 },    { 1024, 512, 192 },          { 1024, 192, 512 },
+					 { 1024, 1024, 1024 },  { 256, 3 * HIDDEN, HIDDEN }, { 256, HIDDEN, HIDDEN },
+					 { 256, WIDE, HIDDEN }, { 256, HIDDEN, WIDE },       { 256, VOCAB, HIDDEN } };
 	double peak = 0;
-	printf("%-20s %8s %8s %8s %8s %8s %8s   GFLOP/s\n", "M x N x K", "rows", "dx", "dw", "packed", "bf16", "bf16 dx");
+	printf("%-20s %8s %8s %8s %8s %8s %8s   GFLOP/s\n", "M x N x K", "rows", "dx", "dw", "packed", "bf16",
+	       "bf16 dx");
 	for (size_t s = 0; s < ARRAY_LEN(shapes); s++) {
 		int M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
 		double flop = 2e-9 * M * N * K, rate[6];
@@ -169,7 +170,10 @@ static void print_few_rows(struct bench *b)
 static int bench_open(struct bench *b, int threads)
 {
 	size_t rows = (size_t)256 * VOCAB, weights = (size_t)VOCAB * HIDDEN;
-	struct { float **to; size_t n; } parts[] = { { &b->x, rows }, { &b->y, rows }, { &b->w, weights }, { &b->dw, weights } };
+	struct {
+		float **to;
+		size_t n;
+	} parts[] = { { &b->x, rows }, { &b->y, rows }, { &b->w, weights }, { &b->dw, weights } };
 	int rc = backend_open(&b->be, "cpu", threads);
 	for (size_t i = 0; !rc && i < ARRAY_LEN(parts); i++) {
 		void *p;

@@ -21,7 +21,9 @@ struct seen { /* what the hook collects */
 
 static int read_shape(struct shape *s, int argc, char **argv)
 {
-	const struct bench_arg args[] = { { "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads } };
+	const struct bench_arg args[] = {
+		{ "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads }
+	};
 	int rc = bench_args(args, ARRAY_LEN(args), argc, argv);
 
 	if (rc)

@@ -24,7 +24,8 @@ struct run { /* what an operation wrote, one buffer after the other */
 /* The same call on cpu_ref, on one thread and on three: near the first, equal in the others. */
 static void compare(struct run (*call)(struct backend *be, int C), int C, double limit)
 {
-	struct backend *ref = open_backend("cpu_ref", 1), *one = open_backend("cpu", 1), *three = open_backend("cpu", 3);
+	struct backend *ref = open_backend("cpu_ref", 1), *one = open_backend("cpu", 1),
+		       *three = open_backend("cpu", 3);
 	struct run want = call(ref, C), got = call(one, C), again = call(three, C);
 	for (size_t i = 0; i < 4 && want.out[i]; i++) {
 		assert_nmse(got.out[i], want.out[i], want.n[i], limit);
@@ -177,7 +178,8 @@ static struct run call_adamw(struct backend *be, int C)
 {
 	size_t n = 37 * T * (size_t)C + 3;
 	float *grad = random_floats(1, n, 1);
-	struct run r = { { random_floats(2, n, 1), random_floats(3, n, 0.1f), random_floats(4, n, 0.1f) }, { n, n, n } };
+	struct run r = { { random_floats(2, n, 1), random_floats(3, n, 0.1f), random_floats(4, n, 0.1f) },
+			 { n, n, n } };
 	const struct kernels_adamw how = { 1e-2f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, 3 };
 	for (size_t i = 0; i < n; i++)
 		r.out[2][i] = fabsf(r.out[2][i]);

@@ -15,8 +15,8 @@
 
 #define GOLDEN "tests/golden/families/"
 
-static const char *const families[] = { "llama3",  "linear", "yarn",         "smollm2", "mistral",
-					"qwen2",   "qwen2-window", "qwen3", "gpt2" };
+static const char *const families[] = { "llama3", "linear",       "yarn",  "smollm2", "mistral",
+					"qwen2",  "qwen2-window", "qwen3", "gpt2" };
 static const char *const devices[] = { "cpu", "cpu_ref" };
 static const struct model_load to_train = { .train = true };
 
@@ -317,7 +317,8 @@ static void test_families__save_keeps_weights_and_types(void **state)
 		bytes[1] = read_file(second, "model.safetensors", &len[1]);
 		assert_int_equal(len[0], len[1]);
 		assert_memory_equal(bytes[0], bytes[1], len[0]);
-		if (!strcmp(families[f], "smollm2")) { /* nothing but the metadata of transformers differs: the same bytes */
+		if (!strcmp(families[f],
+			    "smollm2")) { /* nothing but the metadata of transformers differs: the same bytes */
 			free(bytes[1]);
 			bytes[1] = read_file(g.dir, "model.safetensors", &len[1]);
 			assert_int_equal(len[0], len[1]);

@@ -137,6 +137,48 @@ static void test_stats_tango_exact__large_suites(void **state)
 	assert_true(stats_tango_exact(100000, 2000, 0, .001) > .999);
 }
 
+/* Against sums of scipy's binomials; lost and won trinomial, each with half of the flips. */
+static void test_stats_flips_within__matches_the_trinomial(void **state)
+{
+	const struct {
+		size_t n;
+		double flips, allowed, want;
+	} cells[] = { { 60, .05, 1, 0.8171923113704513 },
+		      { 133, .05, 2, 0.8381332283655902 },
+		      { 100, .1, 3, 0.8680683578946524 },
+		      { 50, .04, -1, 0.34731722649026453 },
+		      { 10, .3, 0, 0.615956835207226 },
+		      { 1000, .06, 20, 0.9958837297090974 },
+		      { 240, .042, 7, 0.9906135864161849 },
+		      { 10, .3, 10, 1 },
+		      { 10, 0, 0, 1 },
+		      { 10, 0, -1, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+		near(stats_flips_within(cells[i].n, cells[i].flips, cells[i].allowed), cells[i].want, 1e-12);
+}
+
+/* The published power of the exact test, to its two digits; and by adding up all outcomes that pass. */
+static void test_stats_tango_power__matches_published_cells_and_the_sum(void **state)
+{
+	const size_t n = 60;
+	double sum = 0;
+
+	(void)state;
+	near(stats_tango_power(300, .02, .05, .05), .43, .005);
+	near(stats_tango_power(1000, .02, .05, .05), .87, .005);
+	near(stats_tango_power(1000, .01, .05, .05), .40, .005);
+	near(stats_tango_power(3000, .01, .05, .05), .78, .005);
+	near(stats_tango_power(133, .02, .05, .02), .25, .005);
+	for (size_t b = 0; b <= n; b++)
+		for (size_t c = 0; b + c <= n; c++)
+			if (trinomial(n, b, c, .03, .03) > 1e-12 && stats_tango_exact(n, b, c, .08) <= .05)
+				sum += trinomial(n, b, c, .03, .03);
+	near(stats_tango_power(n, .08, .05, .06), sum, 1e-9);
+	near(stats_tango_power(20000, .02, .05, .05), 1, 1e-6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +186,8 @@ int main(void)
 		cmocka_unit_test(test_stats_tango_exact__is_the_sum_over_all_outcomes),
 		cmocka_unit_test(test_stats_tango_exact__has_its_level_everywhere),
 		cmocka_unit_test(test_stats_tango_exact__large_suites),
+		cmocka_unit_test(test_stats_flips_within__matches_the_trinomial),
+		cmocka_unit_test(test_stats_tango_power__matches_published_cells_and_the_sum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -508,7 +508,8 @@ static void test_model_config_parse__refuses_by_name(void **state)
 		      "rope_parameters: with rope_theta 10000");
 	refuse_config("{\"model_type\":\"gpt2\",\"n_embd\":4096,\"n_head\":2}", "make heads of 2048");
 	refuse_config("{\"model_type\":\"gpt2\",\"n_embd\":1,\"n_head\":2}", "make heads of 0");
-	refuse_config("{" OK ",\"max_position_embeddings\":1152921504606846976}", "max_position_embeddings: 1152921504606846976");
+	refuse_config("{" OK ",\"max_position_embeddings\":1152921504606846976}",
+		      "max_position_embeddings: 1152921504606846976");
 	refuse_config("{" OK ",\"num_key_value_heads\":-1}", "num_key_value_heads: -1");
 	refuse_config("{" OK ",\"eos_token_id\":32}", "outside the vocabulary");
 	refuse_config("{" OK ",\"tie_word_embeddings\":1}", "tie_word_embeddings");
@@ -633,9 +634,11 @@ static void test_model_load__shards(void **state)
 			if ((i >= one.n / 2) != half)
 				continue;
 			const struct safetensors_entry *e = &one.entries[i];
-			list[n++] = (struct safetensors_out){
-				e->name, e->n_dims, { (int64_t)e->dims[0], e->n_dims > 1 ? (int64_t)e->dims[1] : 0 }, NULL
-			};
+			list[n++] = (struct safetensors_out){ e->name,
+							      e->n_dims,
+							      { (int64_t)e->dims[0],
+								e->n_dims > 1 ? (int64_t)e->dims[1] : 0 },
+							      NULL };
 			json_object_set_new(map, e->name, json_string(name));
 		}
 		path = path_join(in, name);
