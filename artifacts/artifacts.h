@@ -39,6 +39,27 @@ int store_get_tree(struct store *s, const char *hex, const char *dir);
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
 
+/* ---- packages ------------------------------------------------------------------------------------------------------- */
+
+enum package_format { PACKAGE_DIR, PACKAGE_TAR, PACKAGE_OCI, PACKAGE_TRITON };
+int package_parse(enum package_format *out, const char *name); /* "dir", "tar.zst", "oci", "triton"; else ERR_NOTFOUND */
+struct package_text {
+	const char *path, *text;
+};
+struct package_options {
+	const char *object; /* the manifest of the folder */
+	const char *model;
+	int version;
+	const char *created, *commit, *run; /* may be NULL */
+	const struct package_text *texts;   /* files that are put beside the model's */
+	size_t n_texts;
+	bool as_links;     /* read-only links into the store instead of copies, where they can be */
+	const char *mount; /* triton: the repository's path as the server sees it; NULL: out */
+};
+/* A stored folder in a form that others load, verified while it is written: out is made, whole or not at all
+ * (ERR_EXISTS). The same bytes for the same options. */
+int package_export(struct store *s, enum package_format format, const struct package_options *o, const char *out);
+
 /* ---- registry ------------------------------------------------------------------------------------------------------- */
 
 /* Trust classes, weakest first: a run reuses only what its own class or a stronger one wrote. */

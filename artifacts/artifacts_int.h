@@ -2,6 +2,7 @@
  *
  *	lease     -> nothing          locks
  *	store     -> nothing          files named by their SHA-256, objects/ and records/ alike
+ *	package   -> store            a folder taken out (package.h)
  *	record    -> store            what a record file must look like
  *	sql       -> nothing          SQLite with our errors, rows as JSON
  *	ingest    -> sql, record      one record becomes rows
@@ -44,8 +45,24 @@ int store_write(struct store *s, const char *vault, const char hex[DIGEST_HEX], 
 int store_read(struct store *s, const char *vault, const char *hex, struct buf *out, size_t max); /* verified */
 /* Hashes the file of a name that is there; a wrong one is moved to bad/ and is ERR_IO. */
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size);
+/* The bytes of an object in pieces; their digest is known behind the last: a failure takes back what put() did. */
+int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg);
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
+
+/* The files of a manifest, their paths checked, each once, in order. */
+struct tree_file {
+	char *path, object[DIGEST_HEX];
+	uint64_t size;
+};
+struct tree_files {
+	struct tree_file *items;
+	size_t len, cap;
+};
+int store_tree_read(struct store *s, const char *hex, struct tree_files *out);
+void tree_files_release(struct tree_files *t);
+/* One of them to its path in dir, verified: a copy that may be changed, or a read-only link into the store. */
+int store_file_out(struct store *s, const struct tree_file *f, const char *dir, bool as_link);
 
 /* Names of a vault, sorted. */
 struct name_list {

@@ -336,6 +336,41 @@ int store_get(struct store *s, const char *hex, struct buf *out, size_t max)
 	return store_read(s, VAULT_OBJECTS, hex, out, max);
 }
 
+int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg)
+{
+	char *path = store_file(s, VAULT_OBJECTS, hex), *piece = NULL;
+	struct digest_ctx *ctx = digest_new();
+	char found[DIGEST_HEX];
+	struct digest d;
+	ssize_t n = 0;
+	int fd = -1, rc = name_check(hex);
+
+	if (!rc && !vault_has(s, VAULT_OBJECTS, hex))
+		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
+	if (!rc && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) /* style: allow: reading */
+		rc = err_errno(ERR_IO, "%s", path);
+	piece = mem_alloc(COPY_CHUNK);
+	while (!rc && (n = read(fd, piece, COPY_CHUNK)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			rc = err_errno(ERR_IO, "reading %s", path);
+			break;
+		}
+		digest_add(ctx, piece, (size_t)n);
+		rc = put(piece, (size_t)n, arg);
+	}
+	d = digest_end(ctx);
+	digest_hex(found, &d);
+	if (!rc && strcmp(found, hex))
+		rc = quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
+	if (fd >= 0)
+		close(fd);
+	free(piece);
+	free(path);
+	return rc;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 struct walk {

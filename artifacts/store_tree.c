@@ -136,6 +136,60 @@ int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint6
 	return rc;
 }
 
+/* ---- reading a manifest ---------------------------------------------------------------------- */
+
+void tree_files_release(struct tree_files *t)
+{
+	for (size_t i = 0; i < t->len; i++)
+		free(t->items[i].path);
+	free(t->items);
+	*t = (struct tree_files){ NULL, 0, 0 };
+}
+
+static int add_file(struct tree_files *t, const json_t *file)
+{
+	const char *name = json_get_text(file, "path", "");
+	const char *hex = json_get_text(file, "object", "");
+	int64_t size = json_get_int(file, "size", -1);
+	char *clean = NULL;
+	int rc = path_check(&clean, name);
+
+	if (!rc && strcmp(clean, name))
+		rc = err_set(ERR_INPUT, "path %s of a manifest is not in its plain form", clean);
+	if (!rc && t->len && strcmp(t->items[t->len - 1].path, name) >= 0)
+		rc = err_set(ERR_INPUT, "path %s of a manifest stands there twice, or out of order", clean);
+	if (!rc && (!store_name_ok(hex) || size < 0))
+		rc = err_set(ERR_INPUT, "%s: the manifest has no object and size for it", clean);
+	if (rc) {
+		free(clean);
+		return rc;
+	}
+	MEM_GROW(t->items, t->len, t->cap);
+	t->items[t->len] = (struct tree_file){ .path = clean, .size = (uint64_t)size };
+	memcpy(t->items[t->len++].object, hex, DIGEST_HEX);
+	return 0;
+}
+
+int store_tree_read(struct store *s, const char *hex, struct tree_files *out)
+{
+	struct buf text = BUF_INIT(MANIFEST_MAX);
+	json_t *manifest = NULL, *files;
+	int rc = store_get(s, hex, &text, MANIFEST_MAX);
+
+	*out = (struct tree_files){ NULL, 0, 0 };
+	rc = rc ? rc : json_parse(&manifest, buf_str(&text), text.len, hex);
+	files = json_object_get(manifest, "files");
+	if (!rc && !json_is_array(files))
+		rc = err_set(ERR_INPUT, "object %s is no folder: it has no list of files", hex);
+	for (size_t i = 0; !rc && i < json_array_size(files); i++)
+		rc = add_file(out, json_array_get(files, i));
+	json_decref(manifest);
+	buf_release(&text);
+	if (rc)
+		tree_files_release(out);
+	return rc;
+}
+
 /* ---- getting --------------------------------------------------------------------------------- */
 
 static int any_entry(const char *name, void *arg)
@@ -155,75 +209,86 @@ static int folder_make_empty(const char *dir)
 	return rc > 0 ? err_set(ERR_EXISTS, "%s is not empty", dir) : rc;
 }
 
-static int hand_out(const char *from, const char *to)
-{
-	int rc;
+struct sink {
+	struct fs_temp t;
+	uint64_t size;
+};
 
-	if (!link(from, to))
-		return 0;
-	if (errno == EEXIST || errno == ENOTDIR)
-		return err_set(ERR_INPUT, "%s: a manifest names it twice", to);
-	if (errno != EXDEV && errno != EPERM && errno != EMLINK && errno != ENOTSUP && errno != EACCES)
-		return err_errno(ERR_IO, "%s", to);
-	rc = fs_copy(from, to);
-	if (!rc && chmod(to, 0444))
+static int sink_put(const void *data, size_t len, void *arg)
+{
+	struct sink *k = arg;
+
+	k->size += len;
+	return fs_temp_write(&k->t, data, len);
+}
+
+static int wrong_size(const struct tree_file *f, uint64_t size)
+{
+	return err_set(ERR_INPUT, "%s: the manifest says %llu bytes, the object has %llu", f->path,
+		       (unsigned long long)f->size, (unsigned long long)size);
+}
+
+/* A copy of its own, proved while it is made: the object is read once. */
+static int copy_out(struct store *s, const struct tree_file *f, const char *to, mode_t mode)
+{
+	struct sink k = { .t = { -1, NULL } };
+	char *dir = path_dir(to);
+	int rc = fs_exists(to) ? err_set(ERR_INPUT, "%s: a manifest names it twice", to) : fs_temp_open(&k.t, dir);
+
+	rc = rc ? rc : store_stream(s, f->object, sink_put, &k);
+	if (!rc && k.size != f->size)
+		rc = wrong_size(f, k.size);
+	if (!rc && fchmod(k.t.fd, mode))
 		rc = err_errno(ERR_IO, "%s", to);
+	rc = rc ? rc : fs_temp_commit(&k.t, to);
+	fs_temp_drop(&k.t);
+	free(dir);
 	return rc;
 }
 
-static int get_file(struct store *s, const json_t *file, const char *dir)
+/* The store's own file under a second name, read-only; a copy where that cannot be. */
+static int link_out(struct store *s, const struct tree_file *f, const char *to)
 {
-	const char *name = json_get_text(file, "path", "");
-	const char *hex = json_get_text(file, "object", "");
-	char *clean = NULL, *to = NULL, *parent = NULL, *from = NULL;
-	int64_t want = json_get_int(file, "size", -1);
+	char *from = store_file(s, VAULT_OBJECTS, f->object);
 	uint64_t size = 0;
-	int rc = path_check(&clean, name);
+	int rc = store_verify_one(s, VAULT_OBJECTS, f->object, &size);
 
-	if (rc)
-		goto out;
-	if (strcmp(clean, name)) {
-		rc = err_set(ERR_INPUT, "path %s of a manifest is not in its plain form", clean);
-		goto out;
+	if (!rc && size != f->size)
+		rc = wrong_size(f, size);
+	if (!rc && link(from, to)) {
+		if (errno == EEXIST || errno == ENOTDIR)
+			rc = err_set(ERR_INPUT, "%s: a manifest names it twice", to);
+		else if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == ENOTSUP || errno == EACCES)
+			rc = copy_out(s, f, to, 0444);
+		else
+			rc = err_errno(ERR_IO, "%s", to);
 	}
-	rc = store_verify_one(s, VAULT_OBJECTS, hex, &size);
-	if (!rc && (want < 0 || (uint64_t)want != size))
-		rc = err_set(ERR_INPUT, "%s: the manifest says %lld bytes, the object has %llu", name, (long long)want,
-			     (unsigned long long)size);
-	if (rc)
-		goto out;
-	to = path_join(dir, clean);
-	parent = path_dir(to);
-	from = store_file(s, VAULT_OBJECTS, hex);
-	rc = fs_mkdirs(parent);
-	rc = rc ? rc : hand_out(from, to);
-out:
-	free(clean);
+	free(from);
+	return rc;
+}
+
+int store_file_out(struct store *s, const struct tree_file *f, const char *dir, bool as_link)
+{
+	char *to = path_join(dir, f->path), *parent = path_dir(to);
+	int rc = fs_mkdirs(parent);
+
+	if (!rc)
+		rc = as_link ? link_out(s, f, to) : copy_out(s, f, to, 0644);
 	free(to);
 	free(parent);
-	free(from);
 	return rc;
 }
 
 int store_get_tree(struct store *s, const char *hex, const char *dir)
 {
-	struct buf text = BUF_INIT(MANIFEST_MAX);
-	json_t *manifest = NULL, *files;
-	int rc = store_get(s, hex, &text, MANIFEST_MAX);
+	struct tree_files files;
+	int rc = store_tree_read(s, hex, &files);
 
-	rc = rc ? rc : json_parse(&manifest, buf_str(&text), text.len, hex);
-	if (rc)
-		goto out;
-	files = json_object_get(manifest, "files");
-	if (!json_is_array(files)) {
-		rc = err_set(ERR_INPUT, "object %s is no folder: it has no list of files", hex);
-		goto out;
+	if (!rc) {
+		rc = folder_make_empty(dir);
+		for (size_t i = 0; !rc && i < files.len; i++)
+			rc = store_file_out(s, &files.items[i], dir, true);
+		tree_files_release(&files);
 	}
-	rc = folder_make_empty(dir);
-	for (size_t i = 0; !rc && i < json_array_size(files); i++)
-		rc = get_file(s, json_array_get(files, i), dir);
-out:
-	json_decref(manifest);
-	buf_release(&text);
 	return rc ? err_context(rc, "folder %.12s", hex) : 0;
 }

@@ -1,0 +1,16 @@
+/* export.h: a stored version in a form that others load. */
+#ifndef RUNNER_EXPORT_H
+#define RUNNER_EXPORT_H
+
+#include "runner/home.h"
+
+struct export_options {
+	const char *format; /* "dir", "tar.zst", "oci", "triton", "gguf"; NULL: by the name of what is written */
+	const char *type;   /* of a GGUF file: "auto", "f32", "f16", "bf16", "q8_0" */
+	const char *mount;  /* of a Triton repository; NULL: where it is written */
+	bool link;          /* read-only links into the store instead of copies */
+};
+/* name: MODEL@VERSION; for a GGUF file a folder, too. Says on standard output what it made. */
+int export_model(struct home *h, const char *name, const char *out, const struct export_options *o);
+
+#endif

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# A version taken out in every form; the OCI layout goes through a real registry and comes back as the same files.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+assay run >/dev/null 2>&1
+assay promote sums@v1 production --reason first >/dev/null
+X=$TRASH/x
+mkdir "$X"
+
+check "a folder" 0 assay artifact export sums@production "$X/dir"
+has "a Hugging Face folder"
+check "the folder is a model" 0 assay eval "$X/dir" evals/sums.yaml
+check "its files may be changed" 0 bash -c "echo >>'$X/dir/config.json'"
+check "the store has not changed" 0 assay artifact verify
+check "nothing is written over" 65 assay artifact export sums@production "$X/dir"
+check "by links" 0 assay artifact export sums@v1 "$X/links" --link
+is "they are the store's own" "$(find "$X/links" -type f -links 1 | wc -l)" 0
+
+check "an archive" 0 assay artifact export sums@production "$X/a.tar.zst"
+check "again, as format" 0 assay artifact export sums@v1 "$X/b" --format tar.zst
+cmp -s "$X/a.tar.zst" "$X/b" && ok "the same bytes" || not_ok "the same bytes"
+if command -v zstd >/dev/null 2>&1; then
+	mkdir "$X/un" && zstd -dcq "$X/a.tar.zst" | tar -x -C "$X/un"
+	diff -r "$X/un/sums-v1" "$X/links" >"$OUT" 2>"$ERR" && ok "tar reads the same files" || not_ok "tar reads the same files"
+else
+	skip "tar reads the same files" "zstd is not installed"
+fi
+
+check "Triton" 0 assay artifact export sums@v1 "$X/models" --format triton --mount /models
+is "what vLLM is told" "$(jq -r .model "$X/models/sums/1/model.json")" /models/sums/1/weights
+diff -r "$X/models/sums/1/weights" "$X/links" >"$OUT" 2>"$ERR" && ok "the weights are the folder" || not_ok "the weights are the folder"
+check "a form that there is not" 64 assay artifact export sums@v1 "$X/y" --format zip
+check "a version that there is not" 65 assay artifact export sums@v9 "$X/y" --format oci
+[ -e "$X/y" ] && not_ok "nothing was made" || ok "nothing was made"
+
+check "an OCI layout" 0 assay artifact export sums@v1 "$X/oci" --format oci
+for b in "$X"/oci/blobs/sha256/*; do [ "$(sha256sum <"$b")" = "${b##*/}  -" ] || echo "$b"; done >"$TRASH/wrong"
+is "every blob is named by its digest" "$(wc -l <"$TRASH/wrong")" 0
+
+# Debian's registry of containers: unpacked, not installed, since an installed one would be started as a service.
+registry() {
+	command -v docker-registry && return
+	mkdir -p "$TRASH/deb" && chmod 777 "$TRASH/deb"
+	(cd "$TRASH/deb" && timeout 60 apt-get download -q docker-registry && dpkg -x docker-registry_*.deb .) >/dev/null 2>&1
+	[ -x "$TRASH/deb/usr/bin/docker-registry" ] && echo "$TRASH/deb/usr/bin/docker-registry"
+}
+R=$(registry)
+if [ -z "$R" ] || ! command -v curl >/dev/null 2>&1; then
+	skip "a real registry takes it" "Debian's docker-registry and curl are not to be had here"
+	done_testing
+fi
+PORT=$((20000 + $$ % 20000))
+cat >"$TRASH/registry.yml" <<Y
+version: 0.1
+storage: {filesystem: {rootdirectory: $TRASH/registry}}
+http: {addr: "127.0.0.1:$PORT"}
+Y
+"$R" serve "$TRASH/registry.yml" >"$TRASH/registry.log" 2>&1 &
+SERVER=$!
+trap 'kill $SERVER 2>/dev/null; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
+U=http://127.0.0.1:$PORT/v2
+for _ in $(seq 100); do curl -fs "$U/" >/dev/null && break; sleep 0.1; done
+# push NAME LAYOUT, pull NAME TAG DIR: the distribution protocol, as any client speaks it
+push() {
+	for blob in "$2"/blobs/sha256/*; do
+		hex=${blob##*/}
+		to=$(curl -fsS -X POST -D - -o /dev/null "$U/$1/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+		case $to in *\?*) to="$to&" ;; *) to="$to?" ;; esac
+		curl -fsS -X PUT -H 'Content-Type: application/octet-stream' --data-binary "@$blob" "${to}digest=sha256:$hex" || return 1
+	done
+	hex=$(jq -r '.manifests[0].digest' "$2/index.json")
+	tag=$(jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]' "$2/index.json")
+	curl -fsS -X PUT -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' \
+		--data-binary "@$2/blobs/sha256/${hex#sha256:}" "$U/$1/manifests/$tag"
+}
+pull() {
+	curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' "$U/$1/manifests/$2" >"$TRASH/manifest" || return 1
+	jq -r '.layers[] | .digest + " " + .annotations["org.cncf.model.filepath"]' "$TRASH/manifest" | while read -r digest path; do
+		mkdir -p "$3/$(dirname "$path")"
+		curl -fsS "$U/$1/blobs/$digest" >"$3/$path" || return 1
+	done
+}
+check "a real registry takes it" 0 push models/sums "$X/oci"
+check "and gives it back" 0 pull models/sums v1 "$X/back"
+diff -r "$X/back" "$X/links" >"$OUT" 2>"$ERR" && ok "the same files" || not_ok "the same files"
+is "under its digest" "sha256:$(sha256sum <"$TRASH/manifest" | cut -d' ' -f1)" "$(jq -r '.manifests[0].digest' "$X/oci/index.json")"
+check "what came back is a model" 0 assay eval "$X/back" evals/sums.yaml
+kill $SERVER 2>/dev/null
+done_testing
