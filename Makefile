@@ -14,6 +14,7 @@ CUDA     ?= $(if $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/n
 V        ?= 0
 
 CC        ?= cc
+CXX       ?= c++
 PKGCONFIG ?= pkg-config
 Q         := $(if $(filter 1,$(V)),,@)
 .DEFAULT_GOAL := all
@@ -59,7 +60,7 @@ UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/tests/%)
 E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
-.PHONY: all test test-unit test-e2e demo bench lint format check-format check-style check-reference check-statistics install uninstall \
+.PHONY: all test test-unit test-e2e test-cuda demo bench lint format check-format check-style check-reference check-statistics install uninstall \
         dist clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
@@ -112,11 +113,35 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB)
 	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) $$($(PKGCONFIG) --libs cmocka)
 -include $(UNIT_BIN:%=%.d)
 
-tests-build: all $(UNIT_BIN)
+# The CUDA files as C++ for the host: tests/cuda_emulation/ stands in for the toolkit. Its own scheduler is out of the thread
+# sanitizer's sight. cuBLASLt is not emulated, so what calls it is left out.
+CUDA_EMU      := tests/cuda_emulation
+CUDA_OBJ      := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(filter-out kernels/cuda_lt.cu,$(CU)))
+CUDA_EMU_OBJ  := $(BUILD)/cuda/emulation.o $(BUILD)/cuda/cuda_runtime.o
+CUDA_TEST_BIN := $(patsubst $(CUDA_EMU)/%.cpp,$(BUILD)/cuda/%,$(sort $(wildcard $(CUDA_EMU)/test_*.cpp)))
+CUDA_CXXFLAGS  = -std=c++17 -g $(if $(SANITIZE),-O1,-O2) -Wall -Wextra -Werror -Wno-unknown-pragmas -fno-strict-aliasing \
+                 -ffp-contract=off -D_GNU_SOURCE -DASSAY_CUDA_EMULATION -I$(CUDA_EMU) -I. -MMD -MP
+CUDA_EMU_SAN   = $(if $(filter thread,$(SANITIZE)),-DEMU_TSAN,$(SAN))
+$(BUILD)/cuda/%.o: kernels/%.cu $(FLAGS_TAG)
+	@mkdir -p $(dir $@)
+	@echo "  EMU   $<"
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -x c++ -c -o $@ $<
+$(CUDA_EMU_OBJ): $(BUILD)/cuda/%.o: $(CUDA_EMU)/%.cpp $(FLAGS_TAG)
+	@mkdir -p $(dir $@)
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(CUDA_EMU_SAN) -O2 -c -o $@ $<
+$(BUILD)/cuda/test_%: $(CUDA_EMU)/test_%.cpp $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB)
+	@echo "  TEST  $@"
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -o $@ $< $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB) -fopenmp $(LIBS)
+-include $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
+
+tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN)
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests-build
-	$(Q)sh tests/run $(BUILD) $(UNIT_BIN) $(E2E)
+	$(Q)sh tests/run $(BUILD) $(UNIT_BIN) $(CUDA_TEST_BIN) $(E2E)
+# make test-cuda BUILD=build-san SANITIZE=address,undefined; and BUILD=build-tsan SANITIZE=thread
+test-cuda: $(CUDA_TEST_BIN)
+	$(Q)sh tests/run $(BUILD) $(CUDA_TEST_BIN)
 
 test-unit: tests-build
 	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)
@@ -184,7 +209,7 @@ check-style:
 lint: check-style
 	$(Q)bash tests/lint
 format:
-	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu')
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cpp')
 
 # ---- install ----------------------------------------------------------------------------------------------------------------
 install: all
@@ -206,4 +231,4 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e test-cuda demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"

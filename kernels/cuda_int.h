@@ -1,0 +1,132 @@
+/* cuda_int.h: what the .cu files of the plugin share: the state of a device behind six functions, and the table's entries.
+ *
+ * A kernel file is C with launches: __global__ kernels, then the functions of the table (kernels.h has their contracts),
+ * which check sizes, choose a launch and put it on the one stream. The rule of every choice, since scores keep their bits
+ * in any company: tile, block size, number of parts and kernel depend on the weights' shape, the head size, the device
+ * and a sequence's own length, never on the number of rows, of sequences, or on the longest of them.
+ *
+ * Errors: an operation of the table returns nothing; what fails is recorded, first error first, and comes out of sync().
+ * After an error cuda_scratch() and cuda_stage() give NULL and the operation returns at once.
+ *
+ * The same files compile as C++ for the host, where tests/cuda_emulation/ stands in for the toolkit's headers. No
+ * contraction: multiply-adds are written fmaf() (the plugin is built with -fmad=false), so that two copies of a loop cannot differ. */
+#ifndef KERNELS_CUDA_INT_H
+#define KERNELS_CUDA_INT_H
+
+#include "kernels/kernels.h"
+
+#include <cuda_runtime.h>
+
+/* ---- the device (cuda.cu) ---------------------------------------------------------------------------------------------- */
+
+/* The numerics class: what the products of GEMM and attention are made of. Sums are fp32 in all three. */
+enum cuda_math { CUDA_MATH_F32, CUDA_MATH_TF32, CUDA_MATH_BF16 };
+
+cudaStream_t cuda_stream(const struct backend *be);
+enum cuda_math cuda_math(const struct backend *be);
+/* What cudaGetDeviceProperties() said when the device was opened. */
+const struct cudaDeviceProp *cuda_properties(const struct backend *be);
+
+/* Device memory for the operation that asks, contents undefined, 256-byte aligned, one block at a time: the next call
+ * takes it back, in the order of the stream. It grows to the largest size asked and stays. NULL: an error is recorded. */
+void *cuda_scratch(struct backend *be, size_t bytes);
+
+/* A copy of host memory on the device, made in the order of the stream; the caller may change the original at once. The
+ * copy is valid for what the operation that asks launches, and may be one of an earlier call that had the same contents.
+ * An operation asks at most 8 times. NULL: an error is recorded; 0 bytes give a valid pointer. */
+const void *cuda_stage(struct backend *be, const void *host, size_t bytes);
+
+/* Records an error of a call, if it is one and the first; true: all well. */
+bool cuda_check(struct backend *be, cudaError_t rc, const char *call, const char *file, int line);
+#define CUDA_CHECK(be, call) cuda_check(be, (call), #call, __FILE__, __LINE__)
+
+/* Records an error that is not CUDA's (a size beyond a limit, say), by the same rule. code is an enum err. */
+void cuda_fail(struct backend *be, int code, const char *text, const char *file, int line);
+
+/* A kernel on the back end's stream; a launch that is refused is recorded. A template instance goes in parentheses. */
+#define CUDA_LAUNCH(be, kernel, grid, block, shared_bytes, ...)                                                        \
+	do {                                                                                                           \
+		LAUNCH(kernel, grid, block, shared_bytes, cuda_stream(be), __VA_ARGS__);                               \
+		cuda_check(be, cudaGetLastError(), #kernel, __FILE__, __LINE__);                                       \
+	} while (0)
+
+/* ---- memory (cuda.cu) ----------------------------------------------------------------------------------------------------- */
+
+int cuda_alloc(struct backend *be, void **out, size_t bytes);
+void cuda_free(struct backend *be, void *p);
+void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t bytes);
+void cuda_download(struct backend *be, void *host_dst, const void *src, size_t bytes);
+void cuda_copy(struct backend *be, void *dst, const void *src, size_t bytes);
+void cuda_zero(struct backend *be, void *dst, size_t bytes);
+int cuda_sync(struct backend *be);
+
+/* ---- weights and products (cuda_gemm.cu) ------------------------------------------------------------------------------------ */
+
+/* Either form of a weight, as rows in device memory: element k of row n stands at data[n * stride + k] in its type. */
+struct cuda_rows {
+	const void *data;
+	size_t stride; /* elements */
+	int32_t type;  /* enum kernels_type */
+};
+struct cuda_rows cuda_weight_rows(const struct kernels_weight *w);
+
+size_t cuda_packed_bytes(struct backend *be, int type, int N, int K);
+void cuda_pack(struct backend *be, const struct kernels_weight *w, const void *host_rows, int row0, int rows);
+void cuda_unpack(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows);
+void cuda_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		 const struct kernels_linear *how);
+void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+		    const struct kernels_linear *how);
+void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+		    const struct kernels_linear *how);
+
+/* ---- the rest of the table ----------------------------------------------------------------------------------------------------- */
+
+/* cuda_norm.cu */
+void cuda_linear_db(struct backend *be, float *db, const float *dy, int dy_stride, int M, int N);
+void cuda_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C, float eps);
+void cuda_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
+		       const float *rstd, int T, int C);
+void cuda_layernorm(struct backend *be, float *out, float *mean, float *rstd, const float *x, const float *w,
+		    const float *b, int T, int C, float eps);
+void cuda_layernorm_back(struct backend *be, float *dx, float *dw, float *db, const float *dout, const float *x,
+			 const float *w, const float *mean, const float *rstd, int T, int C);
+void cuda_headnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int stride, int T,
+		   int H, int D, float eps);
+void cuda_headnorm_back(struct backend *be, float *dx, float *dw, const float *dout, const float *x, const float *w,
+			const float *rstd, int stride, int T, int H, int D);
+/* cuda_pointwise.cu */
+void cuda_embed(struct backend *be, float *out, const struct kernels_weight *table, const int32_t *ids, int T,
+		bool add);
+void cuda_embed_back(struct backend *be, float *dtable, const float *dout, const int32_t *ids, int T, int C, int V);
+void cuda_rope(struct backend *be, float *x, int stride, const int32_t *pos, const float *cos_sin, int T, int H, int D,
+	       bool back);
+void cuda_swiglu(struct backend *be, float *out, const float *gate, const float *up, size_t n);
+void cuda_swiglu_back(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
+		      const float *up, size_t n);
+void cuda_gelu(struct backend *be, float *out, const float *x, size_t n);
+void cuda_gelu_back(struct backend *be, float *dx, const float *dout, const float *x, size_t n);
+void cuda_dropout(struct backend *be, float *out, const float *x, size_t n, uint64_t key, float p);
+void cuda_scale(struct backend *be, float *x, size_t n, float s);
+void cuda_add(struct backend *be, float *x, const float *y, size_t n);
+void cuda_gather(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C);
+void cuda_scatter_add(struct backend *be, float *dsrc, const float *dout, const int32_t *rows, int n, int C);
+void cuda_put_rows(struct backend *be, float *dst, int dst_stride, const float *src, int src_stride,
+		   const int32_t *rows, int n, int width);
+/* cuda_attn.cu */
+void cuda_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
+	       const struct kernels_seqs *seqs, const struct kernels_attn *shape);
+/* cuda_attn_back.cu */
+void cuda_attn_back(struct backend *be, float *dq, float *dk, float *dv, const float *dout, const float *out,
+		    const float *lse, const float *q, const float *k, const float *v, const struct kernels_seqs *seqs,
+		    const struct kernels_attn *shape);
+/* cuda_loss.cu */
+void cuda_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
+		  const int32_t *target, int T, int V);
+void cuda_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
+/* cuda_optim.cu */
+double cuda_sumsq(struct backend *be, const float *x, size_t n);
+void cuda_adamw(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
+		const struct kernels_adamw *how);
+
+#endif

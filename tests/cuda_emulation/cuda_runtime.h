@@ -1,0 +1,202 @@
+/* cuda_runtime.h, of the emulation: as much of the runtime's API as the plugin uses, over an emulated device.
+ *
+ * Device memory is an arena of its own that is closed to the host but while kernels and copies run: a host that reads a
+ * device pointer faults. A kernel's pointer arguments must lie in it (or in pinned memory). Blocks have red zones, begin
+ * as NaN, and copies are checked against them.
+ *
+ * A stream is a queue. EMU_EAGER runs what is queued at once; EMU_LAZY nothing before somebody waits for it: a host that
+ * reads a result, or overwrites pinned memory, without having waited shows. Graphs are recorded queues.
+ *
+ * emu_inject() makes a call fail; a sticky error stays, as on a device. Signatures are those of CUDA 12 and 13. */
+#ifndef CUDA_EMULATION_RUNTIME_H
+#define CUDA_EMULATION_RUNTIME_H
+
+#include "emulation.h"
+
+#define CUDART_VERSION 13000
+#define CUDART_CB
+
+enum cudaError_t {
+	cudaSuccess = 0,
+	cudaErrorInvalidValue = 1,
+	cudaErrorMemoryAllocation = 2,
+	cudaErrorInitializationError = 3,
+	cudaErrorInvalidConfiguration = 9,
+	cudaErrorInsufficientDriver = 35,
+	cudaErrorDevicesUnavailable = 46,
+	cudaErrorInvalidDeviceFunction = 98,
+	cudaErrorNoDevice = 100,
+	cudaErrorInvalidDevice = 101,
+	cudaErrorNoKernelImageForDevice = 209,
+	cudaErrorECCUncorrectable = 214,
+	cudaErrorUnsupportedPtxVersion = 222,
+	cudaErrorInvalidResourceHandle = 400,
+	cudaErrorNotReady = 600,
+	cudaErrorIllegalAddress = 700,
+	cudaErrorLaunchOutOfResources = 701,
+	cudaErrorLaunchFailure = 719,
+	cudaErrorSystemDriverMismatch = 803,
+	cudaErrorStreamCaptureUnsupported = 900,
+	cudaErrorStreamCaptureInvalidated = 901,
+	cudaErrorUnknown = 999,
+};
+enum cudaMemcpyKind {
+	cudaMemcpyHostToHost,
+	cudaMemcpyHostToDevice,
+	cudaMemcpyDeviceToHost,
+	cudaMemcpyDeviceToDevice,
+	cudaMemcpyDefault
+};
+enum cudaFuncAttribute {
+	cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+	cudaFuncAttributePreferredSharedMemoryCarveout = 9
+};
+enum cudaDeviceAttr {
+	cudaDevAttrMaxSharedMemoryPerBlock = 8,
+	cudaDevAttrMultiProcessorCount = 16,
+	cudaDevAttrComputeCapabilityMajor = 75,
+	cudaDevAttrComputeCapabilityMinor = 76,
+	cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
+enum cudaStreamCaptureMode {
+	cudaStreamCaptureModeGlobal,
+	cudaStreamCaptureModeThreadLocal,
+	cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus {
+	cudaStreamCaptureStatusNone,
+	cudaStreamCaptureStatusActive,
+	cudaStreamCaptureStatusInvalidated
+};
+enum {
+	cudaStreamDefault = 0,
+	cudaStreamNonBlocking = 1,
+	cudaEventDefault = 0,
+	cudaEventBlockingSync = 1,
+	cudaEventDisableTiming = 2,
+	cudaHostAllocDefault = 0,
+	cudaHostAllocPortable = 1,
+	cudaHostAllocMapped = 2,
+	cudaDeviceScheduleBlockingSync = 4,
+};
+
+typedef struct emu_stream *cudaStream_t;
+typedef struct emu_event *cudaEvent_t;
+typedef struct emu_graph *cudaGraph_t;
+typedef struct emu_graph_exec *cudaGraphExec_t;
+
+struct cudaUUID_t {
+	char bytes[16];
+};
+struct cudaDeviceProp {
+	char name[256];
+	cudaUUID_t uuid;
+	size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
+	int regsPerBlock, warpSize, maxThreadsPerBlock, maxThreadsDim[3], maxGridSize[3];
+	int major, minor, multiProcessorCount, l2CacheSize, memoryBusWidth, ECCEnabled;
+	int integrated, canMapHostMemory, concurrentKernels, asyncEngineCount, unifiedAddressing, managedMemory;
+	int maxThreadsPerMultiProcessor, pciBusID, pciDeviceID, pciDomainID;
+};
+struct cudaFuncAttributes {
+	size_t sharedSizeBytes, localSizeBytes;
+	int maxThreadsPerBlock, numRegs, binaryVersion, ptxVersion, maxDynamicSharedSizeBytes;
+};
+
+const char *cudaGetErrorName(cudaError_t error);
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError(void);
+cudaError_t cudaPeekAtLastError(void);
+
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaSetDeviceFlags(unsigned flags);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device);
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaDeviceGetPCIBusId(char *id, int bytes, int device);
+cudaError_t cudaDeviceSynchronize(void);
+cudaError_t cudaDeviceReset(void);
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
+
+cudaError_t cudaMalloc(void **out, size_t bytes);
+cudaError_t cudaFree(void *p);
+cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream);
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
+cudaError_t cudaMallocHost(void **out, size_t bytes);
+cudaError_t cudaFreeHost(void *p);
+cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = 0);
+cudaError_t cudaMemset(void *dst, int value, size_t bytes);
+cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream = 0);
+template <class T> static inline cudaError_t cudaMalloc(T **out, size_t bytes)
+{
+	return cudaMalloc((void **)out, bytes);
+}
+template <class T> static inline cudaError_t cudaMallocHost(T **out, size_t bytes)
+{
+	return cudaMallocHost((void **)out, bytes);
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *out);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+cudaError_t cudaEventCreate(cudaEvent_t *out);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = 0);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+
+cudaError_t emu_set_attribute(const void *function, cudaFuncAttribute attribute, int value);
+cudaError_t emu_get_attributes(cudaFuncAttributes *out, const void *function);
+template <class T> static inline cudaError_t cudaFuncSetAttribute(T *function, cudaFuncAttribute attribute, int value)
+{
+	return emu_set_attribute((const void *)function, attribute, value);
+}
+template <class T> static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, T *function)
+{
+	return emu_get_attributes(out, (const void *)function);
+}
+template <class T>
+static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, T function, int threads,
+									size_t shared_bytes)
+{
+	(void)function, (void)threads, (void)shared_bytes;
+	*blocks = 1;
+	return cudaSuccess;
+}
+
+/* ---- for tests ----------------------------------------------------------------------------------------------------------- */
+
+enum emu_streams { EMU_EAGER, EMU_LAZY };
+void emu_set_streams(enum emu_streams mode);
+/* What the machine has; a new program has one device of 1 GiB, sm_90. Takes effect at the next call. */
+struct emu_machine {
+	int devices, driver, major, minor, multiprocessors;
+	size_t memory_bytes, shared_optin_bytes;
+};
+extern struct emu_machine emu_machine;
+/* The nth call (from 0) of `call`, e.g. "cudaMalloc" or "launch", from now on gives this error; a sticky one stays for
+ * good and fails every later call, as after an illegal address. NULL takes everything back, the sticky error too. */
+void emu_inject(const char *call, int nth, cudaError_t error, bool sticky);
+/* Blocks of device and pinned memory that nobody has freed; streams, events and graphs that nobody has destroyed */
+int emu_left(void);
+/* Kernels that ran, for tests that count launches */
+uint64_t emu_launches(void);
+
+#endif
