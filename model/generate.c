@@ -203,7 +203,7 @@ static int choose_sizes(struct sizes *s, const struct job *j, const struct score
 				"%llu bytes of memory beside the weights are allowed; a text of %d tokens needs %llu",
 				(unsigned long long)how->memory_bytes, s->longest,
 				(unsigned long long)bytes_of(j->m, s)),
-			"allow more memory, or ask for fewer tokens");
+			"raise --memory or free some, or ask for fewer tokens");
 }
 
 static int open_job(struct job *j, const struct score_options *how)

@@ -272,7 +272,8 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 void generate_result_release(struct generate_result *r);
 
 /* The text rules of lm-evaluation-harness (loglikelihood, loglikelihood_rolling) on top of score_run. A continuation
- * without a token of its own, or longer than the context, is ERR_INPUT. */
+ * without a token of its own, or longer than the context, is ERR_INPUT. A context that is too long loses its first
+ * tokens, as in the harness; how many, the result says. */
 struct text_request {
 	const char *context;      /* may be "" */
 	const char *continuation; /* NULL: rolling over context */
@@ -281,6 +282,7 @@ struct text_result {
 	double logprob;
 	int tokens; /* scored */
 	bool greedy;
+	int cut; /* tokens at the beginning of the context that the model did not see; 0: rolling, windows are no cut */
 };
 int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
 		struct text_result *out, const struct score_options *how);

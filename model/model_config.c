@@ -1,9 +1,10 @@
 /* model_config.c: config.json to the numbers that the arithmetic needs.
  *
- * A key that is absent or null takes the default of the model's class in transformers (defaults[] below; sizes differ by
- * family, GPT-2 names them otherwise). A key that would change the
- * arithmetic in a way that is not built here is refused by its name: a model computed almost as it should be is worse
- * than none. Everything is bounded, since the file may come from a stranger's commit. */
+ * A key that is absent takes the default of the model's class in transformers (defaults[] below; sizes differ by family,
+ * GPT-2 names them otherwise), rope_theta's 10000 included: early Llama files do not name it. null does the same where
+ * the class takes it. A key that would change the arithmetic in a way that is not built here is refused by its name, and
+ * so is a head that is not a language model's: a model computed almost as it should be is worse than none. Everything
+ * is bounded, since the file may come from a stranger's commit. */
 #include "base/base.h"
 
 #include <float.h>
@@ -35,6 +36,14 @@ static int read_int(const json_t *c, const char *name, const char *key, int othe
 		return err_set(ERR_INPUT, "%s: %s: %lld is outside %d..%d", name, key, (long long)n, min, max);
 	*out = (int)n;
 	return 0;
+}
+
+/* A size that the model's class does not take null for. */
+static int read_size(const json_t *c, const char *name, const char *key, int otherwise, int max, int *out)
+{
+	if (json_is_null(json_object_get(c, key)))
+		return wrong_type(name, key, "a whole number");
+	return read_int(c, name, key, otherwise, 1, max, out);
 }
 
 static int read_real(const json_t *c, const char *name, const char *key, double otherwise, double max, float *out)
@@ -159,6 +168,23 @@ static int check_fixed(const json_t *c, const char *name)
 		return !strcmp(fixed[i].key, "quantization_config")
 			       ? err_hint(rc, "save it in half precision: model.dequantize().save_pretrained(dir)")
 			       : rc;
+	}
+	return 0;
+}
+
+/* A classifier's folder has the layers of a language model and another head. */
+static int check_head(const json_t *c, const char *name, const char *class_name)
+{
+	const json_t *list = json_object_get(c, "architectures"), *v;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, v)
+	{
+		const char *head = json_is_string(v) ? strstr(json_string_value(v), "For") : NULL;
+		if (head && strcmp(head, "ForCausalLM") != 0)
+			return err_hint(err_set(ERR_INPUT, "%s: architectures: %s is not a causal language model", name,
+						json_string_value(v)),
+					"only %s is built for this model_type", class_name);
 	}
 	return 0;
 }
@@ -346,23 +372,23 @@ static int read_window(struct model_config *m, const json_t *c, const char *name
 static int read_sizes(struct model_config *m, const json_t *c, const char *name, const struct defaults *d,
 		      const struct keys *k)
 {
-	int rc = read_int(c, name, "vocab_size", d->vocab_size, 1, 1 << 24, &m->vocab_size), inner, dim;
+	int rc = read_size(c, name, "vocab_size", d->vocab_size, 1 << 24, &m->vocab_size), inner, dim;
 
 	if (!rc)
-		rc = read_int(c, name, k->hidden_size, d->hidden_size, 1, 1 << 16, &m->hidden_size);
+		rc = read_size(c, name, k->hidden_size, d->hidden_size, 1 << 16, &m->hidden_size);
 	inner = d->intermediate_size ? d->intermediate_size : 4 * m->hidden_size;
 	if (!rc)
 		rc = read_int(c, name, k->intermediate_size, inner, 1, 1 << 20, &m->intermediate_size);
 	if (!rc)
-		rc = read_int(c, name, k->layers, d->layers, 1, 1024, &m->layers);
+		rc = read_size(c, name, k->layers, d->layers, 1024, &m->layers);
 	if (!rc)
-		rc = read_int(c, name, k->heads, d->heads, 1, 4096, &m->heads);
+		rc = read_size(c, name, k->heads, d->heads, 4096, &m->heads);
 	m->kv_heads = m->heads;
 	if (!rc && k == &usual)
 		rc = read_int(c, name, "num_key_value_heads", d->kv_heads ? d->kv_heads : m->heads, 1, 4096,
 			      &m->kv_heads);
 	if (!rc)
-		rc = read_int(c, name, k->context, d->context, 1, 1 << 24, &m->context);
+		rc = read_size(c, name, k->context, d->context, 1 << 24, &m->context);
 	if (rc)
 		return rc;
 	dim = d->head_dim ? d->head_dim : m->hidden_size / m->heads;
@@ -425,7 +451,9 @@ static int read_all(struct model_config *m, const json_t *config, const char *na
 	if (!d || !arch_find(type))
 		return unknown_family(name, type);
 	snprintf(m->architecture, sizeof(m->architecture), "%s", type);
-	rc = check_fixed(config, name);
+	rc = check_head(config, name, arch_find(type)->class_name);
+	if (!rc)
+		rc = check_fixed(config, name);
 	if (!rc)
 		rc = read_sizes(m, config, name, d, k);
 	if (!rc)

@@ -143,7 +143,7 @@ static int choose_tokens(int *out, const struct model *m, const struct job *j, c
 				"%llu bytes of memory beside the weights are allowed; scoring %d tokens needs %llu",
 				(unsigned long long)how->memory_bytes, j->tree.longest,
 				(unsigned long long)bytes_of(m, j, 1)),
-			"allow more memory, or ask for shorter texts");
+			"raise --memory or free some, or ask for shorter texts");
 }
 
 static int open_job(struct job *j, struct model *m, const struct score_options *how)
@@ -356,6 +356,8 @@ struct text_job {
 	struct buf prefix_text;
 	struct score_request *reqs; /* all windows of all texts */
 	size_t n, cap;
+	size_t text; /* the one whose requests are being added */
+	int *cut;    /* of each text: tokens that fell off */
 	size_t *first; /* of each text; one more at the end */
 	size_t at;     /* texts that are done */
 	const struct score_options *how;
@@ -374,12 +376,11 @@ static int encode(const struct text_job *j, struct tokens *out, const char *text
 /* One request: n ids of which n_scored count. A copy; cut on the left. */
 static int add_request(struct text_job *j, const int32_t *ids, size_t n, size_t n_scored)
 {
-	size_t most = (size_t)j->m->config.context + 1;
+	size_t most = (size_t)j->m->config.context + 1, over = n > most ? n - most : 0;
 
-	if (n > most) {
-		ids += n - most;
-		n = most;
-	}
+	ids += over;
+	n -= over;
+	j->cut[j->text] = (int)over;
 	if (n_scored >= n)
 		return err_hint(err_set(ERR_INPUT, "the continuation has %zu tokens, the model takes %zu", n_scored,
 					most - 1),
@@ -527,7 +528,7 @@ static void windows_done(size_t n_done, void *arg)
 static void gather_texts(const struct text_job *j, const struct score_result *scores, size_t n, struct text_result *out)
 {
 	for (size_t i = 0; i < n; i++) {
-		out[i] = (struct text_result){ 0, 0, true };
+		out[i] = (struct text_result){ 0, 0, true, j->cut[i] };
 		for (size_t w = j->first[i]; w < j->first[i + 1]; w++) {
 			out[i].logprob += scores[w].logprob;
 			out[i].tokens += j->reqs[w].n_scored;
@@ -550,9 +551,10 @@ int score_texts(struct model *m, const struct tokenizer *tok, const struct text_
 	}
 
 	j.first = mem_array(n + 2, sizeof(*j.first));
-	for (size_t i = 0; !rc && i < n; i++) {
-		rc = add_text(&j, &reqs[i], i);
-		j.first[i + 1] = j.n;
+	j.cut = mem_array(n + 1, sizeof(*j.cut));
+	for (; !rc && j.text < n; j.text++) {
+		rc = add_text(&j, &reqs[j.text], j.text);
+		j.first[j.text + 1] = j.n;
 	}
 	j.first[n + 1] = SIZE_MAX;
 	if (!rc) {
@@ -566,6 +568,7 @@ int score_texts(struct model *m, const struct tokenizer *tok, const struct text_
 	free(j.reqs);
 	tokens_release(&j.context_ids);
 	free(j.first);
+	free(j.cut);
 	free(scores);
 	buf_release(&j.prefix_text);
 	return rc;

@@ -159,7 +159,7 @@ int budget_open(struct budget *out, const char *option, const char *root)
 
 		if (rc)
 			return rc;
-		take_less(out, bytes, "--memory");
+		take_less(out, bytes, BUDGET_OPTION);
 	}
 	return 0;
 }

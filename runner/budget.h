@@ -4,9 +4,11 @@
 
 #include "base/base.h"
 
+#define BUDGET_OPTION "--memory"
+
 struct budget {
 	uint64_t bytes;   /* 0: not known */
-	const char *what; /* "what is free", "the cgroup's limit", "--memory"; static */
+	const char *what; /* "what is free", "the cgroup's limit", BUDGET_OPTION; static */
 };
 /* "4G", "512M", "1.5GiB": powers of 1024. ERR_USAGE. */
 int budget_parse(uint64_t *out, const char *text);

@@ -132,6 +132,7 @@ static int score_lines(struct engine *e, const struct lines *l)
 	struct text_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
 	struct text_result *results = mem_array(l->n + 1, sizeof(*results));
 	struct score_options options = engine_options(e);
+	size_t n_cut = 0;
 	int rc = 0;
 
 	options.done = show;
@@ -147,8 +148,15 @@ static int score_lines(struct engine *e, const struct lines *l)
 
 		if (reqs[i].continuation)
 			json_object_set_new(a, "greedy", json_boolean(results[i].greedy));
+		if (results[i].cut)
+			json_object_set_new(a, "cut", json_integer(results[i].cut));
+		n_cut += results[i].cut > 0;
 		print_line(with_id(l->items[i], a));
 	}
+	if (n_cut)
+		log_warn("%zu of %zu contexts are longer than the %d tokens that the model takes: their first tokens were "
+			 "left out (\"cut\" says how many)",
+			 n_cut, l->n, model_config(e->model)->context);
 	free(reqs);
 	free(results);
 	return rc;
@@ -281,7 +289,8 @@ int cmd_score(int argc, char **argv)
 		"MODEL < requests.jsonl",
 		"log-likelihoods of requests on standard input",
 		"A line {\"id\",\"context\",\"continuation\"} gives {\"id\",\"logprob\",\"tokens\",\"greedy\"};\n"
-		"a line {\"id\",\"text\"} gives the rolling log-likelihood of the text.\n\n"
+		"a line {\"id\",\"text\"} gives the rolling log-likelihood of the text. \"cut\" counts the tokens at\n"
+		"the beginning of a context that the model has no room for.\n\n"
 		"  echo '{\"id\":1,\"context\":\"2 March 2024\",\"continuation\":\"2024-03-02\"}' | assay score "
 		"dates@production",
 		1,

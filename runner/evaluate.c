@@ -68,8 +68,10 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 	}
 	rc = score_texts(e->model, e->tokenizer, texts, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
-		if (rc == 0)
+		if (rc == 0) {
 			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy };
+			e->n_cut += results[i].cut > 0;
+		}
 		free(made[i]);
 	}
 	free(made);
@@ -169,6 +171,7 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 						  .top_k = reqs[i].top_k,
 						  .top_p = reqs[i].top_p,
 						  .seed = reqs[i].seed };
+		e->n_cut += skip > 0;
 	}
 	if (rc == 0)
 		rc = generate_run(e->model, e->tokenizer, g, n, results, &how);
@@ -313,10 +316,13 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 
 	if (rc)
 		return rc;
+	run->loaded->engine.n_cut = 0;
 	scorer = engine_scorer(&run->loaded->engine);
 	rc = suite_run(&result, s->suite, &scorer, &how);
 	if (rc == 0)
 		rc = write_stage(run, result, stage);
+	if (rc == 0 && run->loaded->engine.n_cut)
+		json_object_set_new(*stage, "cut", json_integer((json_int_t)run->loaded->engine.n_cut));
 	if (rc == 0)
 		rc = read_stage(run, *stage, tasks, n); /* what the gate sees is what is stored */
 	suite_result_free(result);

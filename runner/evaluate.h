@@ -15,6 +15,7 @@ struct engine {
 	int batch_tokens;
 	uint64_t memory_bytes; /* beside the weights; 0: no bound. The caller's to set */
 	bool warned;           /* that a system's message was left out */
+	size_t n_cut;          /* requests so far whose beginning the model had no room for */
 };
 int engine_open(struct engine *e, const char *dir, struct backend *be, int batch_tokens, const char *prompt);
 void engine_close(struct engine *e);

@@ -226,6 +226,8 @@ static int too_large(const struct work *w, const struct run_memory *m, const str
 			total, weights, w->plan.micro_tokens, activations, have, b->what);
 		buf_adds(&hint, "a smaller model, or a machine with more memory");
 	}
+	if (strcmp(b->what, BUDGET_OPTION) == 0)
+		buf_addf(&hint, ", or raise --memory above %s", total);
 	err_hint(rc, "%s", buf_str(&hint));
 	buf_release(&hint);
 	return rc;

@@ -17,6 +17,16 @@ static void note_proposed(struct run *run, const struct run_suite *s)
 	buf_release(&text);
 }
 
+/* The harness only warns of this, and goes on: so do we, and the report counts it. */
+static void note_cut(struct run *run, const struct run_suite *s)
+{
+	json_int_t n = json_integer_value(json_object_get(s->stage, "cut"));
+
+	if (n > 0)
+		run_note(run, "suite %s: %lld prompts are longer than the model's context and were cut on the left",
+			 suite_name(s->suite), (long long)n);
+}
+
 int step_eval(struct run *run)
 {
 	bool all_reused = true;
@@ -31,6 +41,8 @@ int step_eval(struct run *run)
 
 		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
 				     &s->n_tasks, &s->stage, &s->reused, true);
+		if (rc == 0)
+			note_cut(run, s);
 		all_reused = all_reused && s->reused;
 	}
 	for (size_t i = 0; rc == 0 && i < run->n_proposed; i++) {

@@ -31,6 +31,7 @@ has "tokens at a time, to fit the memory (--memory)"
 cmp -s wide narrow && ok "and scores the same" || not_ok "and scores the same"
 check "what cannot fit at all is refused" 69 sh -c '"$ASSAY_TEST_BIN" score sums@v1 --memory 10K <reqs'
 has "the model needs about"
+has "or raise --memory above"
 check "by eval" 69 assay eval sums@v1 evals/sums.yaml --memory 10K
 check "by generate" 69 sh -c 'echo "{\"prompt\":\"1\"}" | "$ASSAY_TEST_BIN" generate sums@v1 --memory 10K'
 check "by train" 69 assay train sums@v1 --data data/train.jsonl --out out --memory 10K

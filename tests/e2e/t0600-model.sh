@@ -31,6 +31,10 @@ assay generate $M --max-tokens 6 --batch-tokens 8 <prompts >g1 2>"$OUT"
 assay generate $M --max-tokens 6 --threads 1 <prompts >g2 2>>"$OUT"
 cmp -s g1 g2 && [ "$(wc -l <g1)" = 20 ] && ok "generation does not depend on batch or threads" || not_ok "generation does not depend on batch or threads"
 is "it ends by the end-of-text token" "$(jq -r .finish g1 | sort -u)" eos
+head -c 400 /dev/zero | tr '\0' 1 | sed 's/.*/{"id":1,"context":"&","continuation":"2"}/' >long
+check "a context that is too long is cut, as in the harness" 0 bash -c '"$ASSAY_TEST_BIN" score sums@v1 <long'
+has '"cut":'
+has "1 of 1 contexts are longer than the"
 check "a line that is no request" 65 bash -c 'echo "{\"id\":1}" | "$ASSAY_TEST_BIN" score sums@v1'
 has "standard input:1:"
 check "a model that is not there" 65 assay score no/such/folder

@@ -369,13 +369,13 @@ static void test_score_texts__odd_texts(void **state)
 {
 	struct backend *be;
 	struct model *m = open_model(&be, "cpu_ref", 1);
-	struct text_result got;
+	struct text_result got, rest;
 	struct text_request r = { "", NULL };
 
 	(void)state;
 	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), 0); /* nothing to predict */
 	assert_int_equal(got.tokens, 0);
-	assert_true(got.greedy && !(got.logprob < 0));
+	assert_true(got.greedy && !(got.logprob < 0) && !got.cut);
 	r = (struct text_request){ " \n", "the cat" }; /* nothing but white space is no context */
 	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), 0);
 	assert_true(got.tokens >= 2);
@@ -391,6 +391,12 @@ static void test_score_texts__odd_texts(void **state)
 	r = (struct text_request){ "x", "abcdefghijklmnopqrstuvwxyz" };
 	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "the model takes 24"));
+	r = (struct text_request){ "abcdefghijklmnopqrstuvwxyz", "x" }; /* as if only what is left had been there */
+	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), 0);
+	assert_in_range(got.cut, 1, 3);
+	r.context += got.cut;
+	assert_int_equal(score_texts(m, tok, &r, 1, &rest, NULL), 0);
+	assert_true(!rest.cut && rest.logprob >= got.logprob && rest.logprob <= got.logprob);
 	assert_int_equal(score_texts(m, tok, NULL, 0, NULL, NULL), 0);
 	m->config.bos_id = m->config.eos_id = -1;
 	assert_int_equal(score_texts(m, tok, &r, 1, &got, NULL), ERR_INPUT);

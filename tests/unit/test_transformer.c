@@ -512,6 +512,9 @@ static void test_model_config_parse__refuses_by_name(void **state)
 		      "max_position_embeddings: 1152921504606846976");
 	refuse_config("{" OK ",\"num_key_value_heads\":-1}", "num_key_value_heads: -1");
 	refuse_config("{" OK ",\"eos_token_id\":32}", "outside the vocabulary");
+	refuse_config("{" OK ",\"max_position_embeddings\":null}", "max_position_embeddings: expected a whole number");
+	refuse_config("{" OK ",\"architectures\":[\"LlamaForSequenceClassification\"]}",
+		      "architectures: LlamaForSequenceClassification is not a causal language model");
 	refuse_config("{" OK ",\"tie_word_embeddings\":1}", "tie_word_embeddings");
 }
 
