@@ -1,6 +1,6 @@
 /* codec.c: one compressed block into memory of its known size, each codec by its library. Nothing is guessed: a block
- * that gives fewer or more bytes than it says is damaged. */
-#include "base/base.h"
+ * that gives fewer or more bytes than it says is damaged. What is written here is zstd. */
+#include "base/codec.h"
 
 #define ZLIB_CONST
 #include <lz4.h>
@@ -8,8 +8,6 @@
 #include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
-
-#include "base/rows_int.h"
 
 /* gzip or zlib; several members may follow each other. */
 static bool gzip_unpack(const uint8_t *in, size_t len, uint8_t *out, size_t out_len)
@@ -76,4 +74,20 @@ int codec_unpack(enum codec c, const uint8_t *in, size_t len, uint8_t *out, size
 		break;
 	}
 	return ok ? 0 : err_set(ERR_INPUT, "a compressed block is damaged");
+}
+
+size_t codec_pack(struct buf *out, const void *data, size_t len)
+{
+	size_t room = ZSTD_compressBound(len), n;
+	char *packed = mem_alloc(room);
+	ZSTD_CCtx *ctx = ZSTD_createCCtx();
+
+	ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 1);
+	n = ZSTD_compress2(ctx, packed, room, data, len);
+	ZSTD_freeCCtx(ctx);
+	if (ZSTD_isError(n)) /* there is room: only memory can be short, as in base/mem.c */
+		abort();
+	buf_add(out, packed, n);
+	free(packed);
+	return n;
 }

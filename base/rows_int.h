@@ -6,6 +6,7 @@
 #ifndef BASE_ROWS_INT_H
 #define BASE_ROWS_INT_H
 
+#include "base/codec.h"
 #include "base/rows.h"
 
 /* ---- rows.c: one reading, and what it may cost ----------------------------------------------------------------------- */
@@ -36,12 +37,6 @@ int arrow_rows(struct rows *r, const uint8_t *data, size_t len);
  * NULL where there are no names. At most max bytes. */
 int unpack(struct buf *out, char **inner, const void *data, size_t len, const char *name, const char *member,
 	   size_t max);
-
-/* ---- codec.c --------------------------------------------------------------------------------------------------------- */
-
-enum codec { CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, CODEC_ZSTD, CODEC_LZ4_BLOCK, CODEC_LZ4_FRAME };
-/* Unpacks exactly out_len bytes. ERR_INPUT without a place. */
-int codec_unpack(enum codec c, const uint8_t *in, size_t len, uint8_t *out, size_t out_len);
 
 /* ---- scalar.c -------------------------------------------------------------------------------------------------------- */
 

@@ -119,7 +119,14 @@ struct sample {
 	size_t response_len;              /* what a model wrote may hold NULs */
 	json_t *answers;                  /* {filter: what it made of the responses}; NULL: the response as it is */
 	char *slice, *cluster;            /* what it is a part of; NULL: of nothing */
-	char doc_hash[17], prompt_hash[17];
+	char doc_hash[17], prompt_hash[17], target_hash[17]; /* "": not known */
+	int64_t tokens;                                      /* scored or written; 0: not known */
+};
+enum { SHARDS_MAX = 10000 };
+struct task_shard { /* those documents of the first `asked` whose number leaves i - 1, divided by n; n 0: all */
+	int i, n;
+	size_t asked;
+	char by[DIGEST_HEX]; /* who answered, and how; "": nobody said */
 };
 struct task_member {
 	char *task;
@@ -129,20 +136,33 @@ struct task_result { /* of a task, or of a group: the samples of its members, on
 	char *task;
 	char digest[DIGEST_HEX]; /* suite_task_digest */
 	size_t n, n_total;       /* evaluated, in the task */
+	struct task_shard shard;
+	double seconds; /* that the scorer took; not stored with the samples, which are the same at any speed */
 	struct sample *samples;
 	struct metric *metrics;
 	size_t n_metrics;
 	struct task_member *members; /* of a group; NULL: a task */
 	size_t n_members;
+	struct samples_pack *pack; /* texts of samples that are not read yet; NULL: all are there */
 };
 struct suite_result {
 	char *suite;
 	struct task_result *tasks; /* behind the suite's tasks, its groups */
 	size_t n;
 };
+/* Where samples are kept as they come, so that a run that was cut short goes on in the middle of a task. */
+struct eval_keep {
+	void *self;
+	/* Fills the samples of r that are known, and marks them; r has its n samples and metrics, empty. */
+	int (*restore)(void *self, struct task_result *r, bool *have);
+	int (*add)(void *self, const struct task_result *r, const size_t *slots, size_t n);
+};
 struct suite_options {
 	int64_t limit; /* > 0: the first so many documents of each task */
 	uint64_t seed;
+	int shard, shards;            /* 1 to shards; 0: all */
+	const char *by;               /* of a shard: a digest of all that can change a score but the questions */
+	const struct eval_keep *keep; /* NULL: nothing is */
 };
 /* What the suite will measure, known before anything is asked: calls each() for every metric of every task and group. */
 struct suite_measure {
@@ -161,12 +181,41 @@ int suite_count_clusters(const struct suite *s, const char *task, const char *me
 int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
 	      const struct suite_options *o);
 void suite_result_free(struct suite_result *r);
+/* Shards put together, in any order; their samples move into *out, which is what a run without shards gives, bit for bit.
+ * ERR_INPUT names the file that is missing, there twice, or of another suite, model or limit. */
+struct shard_file {
+	const char *name;
+	struct task_result *tasks;
+	size_t n;
+};
+int suite_merge(struct suite_result **out, const struct suite *s, const struct shard_file *files, size_t n);
 /* Names the cluster of each sample of a result of this suite: the member of that name of its document, a text or a whole
  * number. ERR_INPUT names the first document without one. */
 int suite_clusters(const struct suite *s, struct task_result *r, const char *member);
 void task_result_release(struct task_result *t);
-/* The stored form: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. */
+/* The stored form: blocks and an index (evals/samples_pack.c). Equal results give equal bytes, with one version of zstd. */
+void task_result_pack(const struct task_result *t, struct buf *out);
+/* A stored form's bytes, mapped or not. release (may be NULL) is called when the result is released, and at an error. */
+struct samples_bytes {
+	const uint8_t *data;
+	size_t len;
+	void (*release)(void *self);
+	void *self;
+};
+/* Opens either form. Of the packed one all numbers and names are read, not the texts. ERR_IO names a damaged block;
+ * ERR_INPUT: it is no such file, or one of a newer version. */
+int task_result_open(struct task_result *out, struct samples_bytes bytes, const char *name);
+/* Reads the texts of sample i, or of all of them: prompt, target, response, answers, hashes, tokens. */
+int task_result_text(struct task_result *t, size_t i);
+int task_result_texts(struct task_result *t);
+/* The same for people and other tools: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. The
+ * texts must be there. */
 void task_result_write(const struct task_result *t, struct buf *out);
+/* One line of it. */
+void task_sample_write(const struct task_result *t, size_t i, struct buf *out);
+/* Samples on their way, {"slot":i, and a line of the above}: what a struct eval_keep keeps. */
+void task_samples_write(const struct task_result *t, const size_t *slots, size_t n, struct buf *out);
+int task_samples_restore(struct task_result *t, bool *have, const char *text, size_t len, const char *name);
 int task_result_read(struct task_result *out, const char *text, size_t len, const char *name);
 /* Several, one behind the other. ERR_NOTFOUND: it is no such text. Free *out and release its n also after an error. */
 int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name);

@@ -363,6 +363,11 @@ int suite_add(struct suite *s, const struct source *src, bool shared, size_t *in
 const struct task *suite_task(const struct suite *s, size_t i);
 /* Names the cluster of a sample by a member of its document. ERR_INPUT: it has none. */
 int doc_cluster(struct sample *s, const struct doc *d, const char *member);
+/* Room for n samples of a task. */
+void task_result_begin(struct task_result *r, const struct task *t, size_t n);
+struct suite_result *suite_result_new(const struct suite *s);
+/* The groups, behind the results of all tasks. */
+void suite_result_groups(struct suite_result *r, const struct suite *s);
 
 /* ---- prompt.c ---------------------------------------------------------------------------------------------------- */
 
@@ -379,11 +384,23 @@ int prompt_own_text(struct buf *question, struct buf *answer, const struct task 
 struct eval_run {
 	const struct scorer *scorer;
 	uint64_t seed;
-	uint64_t done; /* documents, over the whole suite */
+	uint64_t done;         /* documents, over the whole suite */
+	double requests_per_s; /* of the last block; 0: none yet */
+	const struct eval_keep *keep;
 };
-/* Evaluates the first r->n documents; r's samples and metrics are there, empty. */
-int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r);
-int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r);
+/* Which samples of a result are asked, in this order: sample number slots[i] is document rows[slots[i]]. */
+struct asked {
+	const size_t *slots, *rows;
+	size_t n;
+};
+/* How many requests the next block should have: what takes about BLOCK_SECONDS, at most max. */
+size_t block_size(const struct eval_run *run, size_t max);
+/* A block of samples is scored, which took so long: to be kept, and counted. */
+int block_done(struct eval_run *run, const struct task_result *r, const struct asked *block, size_t requests,
+	       double seconds);
+/* Evaluates what is asked; r's samples and metrics are there, empty. */
+int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked);
+int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked);
 
 /* ---- samples.c --------------------------------------------------------------------------------------------------- */
 
@@ -391,5 +408,20 @@ void sample_fill(struct sample *s, const struct doc *d, const struct instance *i
 		 const char *response, size_t response_len);
 /* What a filter made of the responses. */
 void sample_answer(struct sample *s, const char *filter, const struct buf *answer);
+/* The header of a result, and a line of it; yours. */
+json_t *samples_header(const struct task_result *t, const char *format);
+json_t *sample_json(const struct task_result *t, size_t i);
+/* Of a line, what is no number that a gate needs: texts, hashes, tokens; yours. */
+json_t *sample_texts(const struct sample *s);
+void sample_texts_read(struct sample *s, const json_t *v);
+/* Makes room for a result as its header says, of at most so many samples. ERR_INPUT. */
+int samples_header_read(struct task_result *t, const json_t *v, const char *format, size_t most);
+int sample_scores_read(struct task_result *t, size_t slot, const json_t *v);
+/* The values, computed again. claimed: the file states them, and must be right. */
+int samples_close(struct task_result *t, const char *name, bool claimed);
+
+/* ---- samples_pack.c ---------------------------------------------------------------------------------------------- */
+
+void samples_pack_close(struct samples_pack *p);
 
 #endif

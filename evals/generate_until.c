@@ -1,6 +1,6 @@
 /* generate_until.c: the request kind that lets the model write until a stop.
  *
- * Blocks of about 1024 requests go to the scorer in document order: many, since the last ones of a block are written with
+ * Blocks of up to 1024 requests go to the scorer, in the order in which they are asked: many, since the last ones of a block are written with
  * little company. A text ends before the first stop string, whatever the scorer cut already; nothing is stripped. Greedy
  * unless the task asks for sampling; then each document, and each of its repeats, has a seed of its own, drawn from the
  * run's seed and its row, so that neither order nor limit changes an answer. Repeats of what is greedy are all the same:
@@ -38,21 +38,21 @@ static size_t len_to_stops(const struct generated *g, char *const *until)
 }
 
 /* What a filter makes of the texts, scored by every metric. */
-static int score_filter(const struct task *t, struct task_result *r, size_t doc, const struct instance *in,
-			const struct text *texts, size_t f, struct buf *answer)
+static int score_filter(const struct task *t, struct task_result *r, size_t slot, const struct doc *doc,
+			const struct instance *in, const struct text *texts, size_t f, struct buf *answer)
 {
 	struct outcome o = { .in = in };
-	int rc = filter_apply(&t->filters[f], texts, (size_t)t->repeats, &t->eval.docs[doc], answer);
+	int rc = filter_apply(&t->filters[f], texts, (size_t)t->repeats, doc, answer);
 
 	o.text = buf_str(answer);
 	o.len = answer->len;
 	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++)
-		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], doc);
+		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], slot);
 	return rc;
 }
 
 /* out: what was written; of a greedy task one text, which stands for all repeats. */
-static int score_doc(const struct block *b, struct task_result *r, size_t doc, size_t at)
+static int score_doc(const struct block *b, struct task_result *r, size_t slot, const struct doc *doc, size_t at)
 {
 	const struct task *t = b->t;
 	struct text *texts = mem_array((size_t)t->repeats, sizeof(*texts));
@@ -64,16 +64,18 @@ static int score_doc(const struct block *b, struct task_result *r, size_t doc, s
 
 		texts[i] = (struct text){ g->text, len_to_stops(g, t->until) };
 	}
-	sample_fill(&r->samples[doc], &t->eval.docs[doc], &b->in[at], b->in[at].targets[0], texts[0].s, texts[0].len);
+	sample_fill(&r->samples[slot], doc, &b->in[at], b->in[at].targets[0], texts[0].s, texts[0].len);
+	for (size_t i = 0; i < b->asked; i++)
+		r->samples[slot].tokens += b->out[at * b->asked + i].tokens;
 	for (size_t f = 0; f < t->n_filters && !rc; f++) {
 		buf_clear(&answer);
-		rc = score_filter(t, r, doc, &b->in[at], texts, f, &answer);
+		rc = score_filter(t, r, slot, doc, &b->in[at], texts, f, &answer);
 		if (!rc && !filters_trivial(t->filters, t->n_filters))
-			sample_answer(&r->samples[doc], t->filters[f].name, &answer);
+			sample_answer(&r->samples[slot], t->filters[f].name, &answer);
 	}
 	buf_release(&answer);
 	free(texts);
-	return rc ? err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id) : 0;
+	return rc ? err_context(rc, "task %s, sample %s", t->name, doc->id) : 0;
 }
 
 static void block_show(size_t n_done, void *arg)
@@ -106,25 +108,28 @@ static int block_add(struct block *b, const struct eval_run *run, size_t at, siz
 	return 0;
 }
 
-static int block_run(struct block *b, struct eval_run *run, struct task_result *r, size_t first, size_t n)
+static int block_run(struct block *b, struct eval_run *run, struct task_result *r, const struct asked *asked)
 {
 	const struct scorer_watch watch = { block_show, b };
 	const struct doc *docs = b->t->eval.docs;
+	const size_t n = asked->n, *slots = asked->slots, *rows = asked->rows;
+	double start = clock_seconds();
 	int rc = 0;
 
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = block_add(b, run, i, first + i);
+		rc = block_add(b, run, i, rows[slots[i]]);
 	if (!rc) {
 		rc = run->scorer->generate(run->scorer->self, b->reqs, n * b->asked, b->out, &watch);
 		if (rc)
-			err_context(rc, "task %s, samples %s to %s", b->t->name, docs[first].id,
-				    docs[first + n - 1].id);
+			err_context(rc, "task %s, samples %s to %s", b->t->name, docs[rows[slots[0]]].id,
+				    docs[rows[slots[n - 1]]].id);
 	}
 	for (size_t i = 0; i < n * b->asked && !rc; i++)
 		if (!b->out[i].text)
 			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", b->t->name);
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = score_doc(b, r, first + i, i);
+		rc = score_doc(b, r, slots[i], &docs[rows[slots[i]]], i);
+	rc = rc ? rc : block_done(run, r, asked, n * b->asked, clock_seconds() - start);
 	for (size_t i = 0; i < n * b->asked; i++)
 		free(b->out[i].text);
 	for (size_t i = 0; i < n; i++)
@@ -133,7 +138,7 @@ static int block_run(struct block *b, struct eval_run *run, struct task_result *
 	return rc;
 }
 
-int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r)
+int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked)
 {
 	struct block b = { .run = run, .t = t, .asked = t->temperature > 0 ? (size_t)t->repeats : 1 };
 	size_t docs = b.asked < BLOCK_REQUESTS ? BLOCK_REQUESTS / b.asked : 1;
@@ -144,12 +149,11 @@ int generate_until_run(struct eval_run *run, const struct task *t, struct task_r
 	b.in = mem_array(docs, sizeof(*b.in));
 	b.reqs = mem_array(docs * b.asked, sizeof(*b.reqs));
 	b.out = mem_array(docs * b.asked, sizeof(*b.out));
-	for (size_t at = 0; at < r->n && !rc; at += docs) {
-		size_t n = r->n - at < docs ? r->n - at : docs;
-
-		rc = block_run(&b, run, r, at, n);
-		run->done += n;
-		progress_at(run->done, "%s", t->name);
+	for (size_t at = 0, n; at < asked->n && !rc; at += n) {
+		n = block_size(run, BLOCK_REQUESTS) / b.asked;
+		n = n < 1 ? 1 : n > docs ? docs : n;
+		n = asked->n - at < n ? asked->n - at : n;
+		rc = block_run(&b, run, r, &(struct asked){ asked->slots + at, asked->rows, n });
 	}
 	free(b.in);
 	free(b.reqs);

@@ -599,6 +599,8 @@ static void samples_join(struct task_result *t, const struct group *g, const str
 			s->id = mem_printf("%s/%s", from->task, from->samples[k].id);
 			s->prompt = text_or_null(s->prompt);
 			s->target = text_or_null(s->target);
+			s->slice = text_or_null(s->slice);
+			s->cluster = text_or_null(s->cluster);
 			s->response = s->response ? mem_strn(s->response, s->response_len) : NULL;
 			json_incref(s->answers);
 		}

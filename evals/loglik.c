@@ -1,8 +1,8 @@
 /* loglik.c: the request kinds that are log-likelihoods: loglikelihood, loglikelihood_rolling, multiple_choice.
  *
- * Documents become requests in their own order and go to the scorer in blocks of about 4096, or 64 MB of context: one
- * block is in memory at a time. The scorer is free to share prefixes and order inside a block; every block computes its
- * shared prompts anew, which is why blocks are large.
+ * Documents become requests in the order in which they are asked and go to the scorer in blocks of up to 4096, or 64 MB of
+ * context: one block is in memory at a time. The scorer is free to share prefixes and order inside a block; every block
+ * computes its shared prompts anew, which is why blocks are as large as the time allows that may be lost (suite.c).
  * A log-likelihood that is not a number ends the run: it is a broken model or a bug, never a wrong answer. */
 #include "base/base.h"
 
@@ -14,7 +14,8 @@ enum { BLOCK_REQUESTS = 4096, BLOCK_BYTES = 64 << 20 };
 
 struct block {
 	struct instance *docs;
-	size_t n, first; /* documents in the block; the first one's number */
+	size_t n, first; /* documents in the block; its first place among those asked */
+	const struct asked *asked;
 	struct loglik_request *reqs;
 	struct loglik_result *results;
 	size_t n_reqs, cap, bytes;
@@ -57,7 +58,9 @@ static char *block_response(const struct task *t, const struct outcome *o)
 	return mem_str(o->in->choices[best]);
 }
 
-static int block_score_doc(const struct task *t, struct task_result *r, size_t doc, const struct outcome *o)
+/* slot: the number of the sample; doc: of its document. */
+static int block_score_doc(const struct task *t, struct task_result *r, size_t slot, size_t doc,
+			   const struct outcome *o)
 {
 	const struct instance *in = o->in;
 	const char *target = t->type != OUTPUT_CHOICE ? in->targets[0]
@@ -66,10 +69,12 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t d
 	char *response = block_response(t, o);
 	int rc = 0;
 
-	sample_fill(&r->samples[doc], &t->eval.docs[doc], in, target, response, strlen(response));
+	sample_fill(&r->samples[slot], &t->eval.docs[doc], in, target, response, strlen(response));
 	free(response);
+	for (size_t i = 0; i < (t->type == OUTPUT_CHOICE ? in->n_choices : 1); i++)
+		r->samples[slot].tokens += o->ll[i].tokens;
 	for (size_t k = 0; k < r->n_metrics && !rc; k++) /* a filter takes the first of equal answers */
-		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k], doc);
+		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k], slot);
 	return rc ? err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id) : 0;
 }
 
@@ -83,6 +88,9 @@ static void block_show(size_t n_done, void *arg)
 static int block_flush(struct block *b, struct eval_run *run, const struct task *t, struct task_result *r)
 {
 	const struct scorer_watch watch = { block_show, b };
+	const struct asked block = { b->asked->slots + b->first, b->asked->rows, b->n };
+	const struct doc *docs = t->eval.docs;
+	double start = clock_seconds();
 	size_t at = 0;
 	int rc;
 
@@ -92,38 +100,38 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 		if (!isfinite(b->results[i].logprob))
 			rc = err_set(ERR_INPUT, "the model's log-likelihood is not a finite number");
 	if (rc)
-		err_context(rc, "task %s, samples %s to %s", t->name, t->eval.docs[b->first].id,
-			    t->eval.docs[b->first + b->n - 1].id);
+		err_context(rc, "task %s, samples %s to %s", t->name, docs[block.rows[block.slots[0]]].id,
+			    docs[block.rows[block.slots[b->n - 1]]].id);
 	for (size_t i = 0; i < b->n && !rc; i++) {
 		size_t n = t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices;
 		struct outcome o = { .in = &b->docs[i],
 				     .ll = b->results + at,
 				     .ll_alone = b->alone ? b->results + at + n : NULL };
 
-		rc = block_score_doc(t, r, b->first + i, &o);
+		rc = block_score_doc(t, r, block.slots[i], block.rows[block.slots[i]], &o);
 		at += b->alone ? 2 * n : n;
 	}
 	for (size_t i = 0; i < b->n; i++)
 		instance_release(&b->docs[i]);
-	run->done += b->n;
-	progress_at(run->done, "%s", t->name);
+	rc = rc ? rc : block_done(run, r, &block, b->n_reqs, clock_seconds() - start);
 	b->first += b->n;
 	b->n = b->n_reqs = b->bytes = 0;
 	return rc;
 }
 
-int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r)
+int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked)
 {
 	struct block b = { .docs = mem_array(BLOCK_REQUESTS, sizeof(*b.docs)),
 			   .alone = metrics_need_alone(t->metrics, t->n_metrics),
+			   .asked = asked,
 			   .run = run,
 			   .t = t };
 	int rc = 0;
 
 	if (!run->scorer->loglik)
 		rc = err_set(ERR_UNAVAILABLE, "task %s: this model gives no log-likelihoods", t->name);
-	for (size_t i = 0; i < r->n && !rc; i++) {
-		rc = instance_build(&b.docs[b.n], t, &t->eval.docs[i]);
+	for (size_t i = 0; i < asked->n && !rc; i++) {
+		rc = instance_build(&b.docs[b.n], t, &t->eval.docs[asked->rows[asked->slots[i]]]);
 		if (rc)
 			break;
 		rc = instance_chat(&b.docs[b.n], t, run->scorer);
@@ -132,7 +140,8 @@ int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r
 			break;
 		}
 		block_add(&b, t, &b.docs[b.n++]);
-		if (b.n_reqs >= BLOCK_REQUESTS || b.n == BLOCK_REQUESTS || b.bytes >= BLOCK_BYTES || i + 1 == r->n)
+		if (b.n_reqs >= block_size(run, BLOCK_REQUESTS) || b.n == BLOCK_REQUESTS || b.bytes >= BLOCK_BYTES ||
+		    i + 1 == asked->n)
 			rc = block_flush(&b, run, t, r);
 	}
 	for (size_t i = 0; i < b.n; i++)

@@ -71,6 +71,7 @@ void sample_fill(struct sample *s, const struct doc *d, const struct instance *i
 	s->response = cut_text(response, response_len, false, &s->response_len);
 	json_add(&text, d->value);
 	short_hash(s->doc_hash, digest_bytes(buf_str(&text), text.len));
+	short_hash(s->target_hash, digest_bytes(target, strlen(target)));
 	for (size_t i = 0; i < in->n_prompts; i++)
 		digest_text(c, in->prompts[i].text);
 	for (size_t i = 0; i < in->n_choices; i++)
@@ -106,6 +107,7 @@ void task_result_release(struct task_result *t)
 	for (size_t i = 0; t->members && i < t->n_members; i++)
 		free(t->members[i].task);
 	free(t->members);
+	samples_pack_close(t->pack);
 	free(t->samples);
 	free(t->metrics);
 	free(t->task);
@@ -153,7 +155,7 @@ static json_t *parts_json(const struct metric *m, size_t i)
 	return row;
 }
 
-static json_t *header_json(const struct task_result *t)
+json_t *samples_header(const struct task_result *t, const char *format)
 {
 	json_t *metrics = json_array(), *header;
 
@@ -170,21 +172,23 @@ static json_t *header_json(const struct task_result *t)
 		if (m->parts)
 			json_object_set_new(json_array_get(metrics, i), "parts", json_integer((json_int_t)m->n_parts));
 	}
-	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", "assay-samples/1", "task",
+	header = json_pack("{s:s, s:o, s:s, s:I, s:I, s:o}", "format", format, "task",
 			   json_new_text(t->task, strlen(t->task)), "digest", t->digest, "n", (json_int_t)t->n,
 			   "n_total", (json_int_t)t->n_total, "metrics", metrics);
 	if (t->n_members)
 		json_object_set_new(header, "members", members_json(t));
+	if (t->shard.n)
+		json_object_set_new(header, "shard",
+				    json_pack("{s:i, s:i, s:I, s:s}", "i", t->shard.i, "n", t->shard.n, "asked",
+					      (json_int_t)t->shard.asked, "by", t->shard.by));
 	return header;
 }
 
-static json_t *sample_json(const struct task_result *t, size_t i)
+json_t *sample_texts(const struct sample *s)
 {
-	const struct sample *s = &t->samples[i];
-	json_t *line = json_object(), *scores = json_array(), *weights = json_array(), *parts = json_array();
-	const char *const names[] = { "id", "prompt", "target", "slice", "cluster" };
-	const char *const texts[] = { s->id, s->prompt, s->target, s->slice, s->cluster };
-	bool weighted = false, corpus = false;
+	json_t *line = json_object();
+	const char *const names[] = { "prompt", "target" };
+	const char *const texts[] = { s->prompt, s->target };
 
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		if (texts[k])
@@ -197,6 +201,24 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 		json_object_set_new(line, "doc_hash", json_string(s->doc_hash));
 	if (*s->prompt_hash)
 		json_object_set_new(line, "prompt_hash", json_string(s->prompt_hash));
+	if (*s->target_hash)
+		json_object_set_new(line, "target_hash", json_string(s->target_hash));
+	if (s->tokens)
+		json_object_set_new(line, "tokens", json_integer(s->tokens));
+	return line;
+}
+
+json_t *sample_json(const struct task_result *t, size_t i)
+{
+	const struct sample *s = &t->samples[i];
+	json_t *line = sample_texts(s), *scores = json_array(), *weights = json_array(), *parts = json_array();
+	const char *const names[] = { "id", "slice", "cluster" };
+	const char *const texts[] = { s->id, s->slice, s->cluster };
+	bool weighted = false, corpus = false;
+
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		if (texts[k])
+			json_object_set_new(line, names[k], json_new_text(texts[k], strlen(texts[k])));
 	for (size_t k = 0; k < t->n_metrics; k++) {
 		json_array_append_new(scores, real_or_null(t->metrics[k].scores[i]));
 		json_array_append_new(weights,
@@ -215,19 +237,24 @@ static json_t *sample_json(const struct task_result *t, size_t i)
 	return line;
 }
 
-void task_result_write(const struct task_result *t, struct buf *out)
+void task_sample_write(const struct task_result *t, size_t i, struct buf *out)
 {
-	json_t *line = header_json(t);
+	json_t *line = sample_json(t, i);
 
 	json_add(out, line);
 	buf_addc(out, '\n');
 	json_decref(line);
-	for (size_t i = 0; i < t->n; i++) {
-		line = sample_json(t, i);
-		json_add(out, line);
-		buf_addc(out, '\n');
-		json_decref(line);
-	}
+}
+
+void task_result_write(const struct task_result *t, struct buf *out)
+{
+	json_t *line = samples_header(t, "assay-samples/1");
+
+	json_add(out, line);
+	buf_addc(out, '\n');
+	json_decref(line);
+	for (size_t i = 0; i < t->n; i++)
+		task_sample_write(t, i, out);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -309,23 +336,36 @@ static int members_read(struct task_result *t, const json_t *members)
 	return sum == t->n ? 0 : err_set(ERR_INPUT, "members: %zu of %zu samples are somebody's", sum, t->n);
 }
 
-/* lines bounds n, so that a header cannot ask for more memory than its file has samples. */
-static int header_read(struct samples_reader *r, const json_t *v, size_t lines)
+static int shard_read(struct task_result *t, const json_t *v)
 {
-	struct task_result *t = r->t;
+	int64_t i = json_get_int(v, "i", 0), n = json_get_int(v, "n", 0), asked = json_get_int(v, "asked", -1);
+
+	if (!v)
+		return 0;
+	if (n < 1 || n > SHARDS_MAX || i < 1 || i > n || asked < 0 || (uint64_t)asked > t->n_total ||
+	    (asked >= i ? (size_t)((asked - i) / n + 1) : 0) != t->n)
+		return err_set(ERR_INPUT, "shard: {i, n, asked} is not what gives %zu samples", t->n);
+	t->shard = (struct task_shard){ .i = (int)i, .n = (int)n, .asked = (size_t)asked };
+	snprintf(t->shard.by, sizeof(t->shard.by), "%s", json_get_text(v, "by", ""));
+	return 0;
+}
+
+int samples_header_read(struct task_result *t, const json_t *v, const char *format, size_t most)
+{
 	const char *digest = json_get_text(v, "digest", NULL), *task = json_get_text(v, "task", NULL);
 	const json_t *metrics = json_object_get(v, "metrics"), *metric;
 	int64_t n = json_get_int(v, "n", -1), total = json_get_int(v, "n_total", -1);
+	const json_t *shard = json_object_get(v, "shard");
 	struct digest check;
 	size_t i;
 
-	if (strcmp(json_get_text(v, "format", ""), "assay-samples/1") != 0)
-		return err_set(ERR_INPUT, "the first line is not the header of assay-samples/1");
+	if (strcmp(json_get_text(v, "format", ""), format) != 0)
+		return err_set(ERR_INPUT, "the first line is not the header of %s", format);
 	if (!task || !*task || !digest || (*digest && digest_parse(&check, digest)))
 		return err_set(ERR_INPUT, "the header needs task and digest");
-	if (n < 1 || n > SAMPLES_MAX || total < n || (uint64_t)n > lines)
+	if (n < (shard ? 0 : 1) || n > SAMPLES_MAX || total < n || (uint64_t)n > most)
 		return err_set(ERR_INPUT, "the header says %lld of %lld samples; the file has %zu", (long long)n,
-			       (long long)total, lines);
+			       (long long)total, most);
 	if (!json_is_array(metrics) || json_array_size(metrics) == 0 || json_array_size(metrics) > METRICS_MAX)
 		return err_set(ERR_INPUT, "the header needs 1 to %d metrics", METRICS_MAX);
 	t->task = mem_str(task);
@@ -340,8 +380,7 @@ static int header_read(struct samples_reader *r, const json_t *v, size_t lines)
 		if (header_metric(&t->metrics[i], metric, (size_t)n))
 			return ERR_INPUT;
 	}
-	r->header = true;
-	return members_read(t, json_object_get(v, "members"));
+	return shard_read(t, shard) ? ERR_INPUT : members_read(t, json_object_get(v, "members"));
 }
 
 static int score_read(struct metric *m, size_t row, const json_t *score, const json_t *weight)
@@ -375,11 +414,39 @@ static int parts_read(struct metric *m, size_t row, const json_t *parts)
 	return corpus_row_check(m->aggregate, at, m->n_parts);
 }
 
+void sample_texts_read(struct sample *s, const json_t *v)
+{
+	const json_t *response = json_object_get(v, "response"), *answers = json_object_get(v, "answers");
+	int64_t tokens = json_get_int(v, "tokens", 0);
+
+	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
+	s->target = mem_str(json_get_text(v, "target", NULL));
+	s->response_len = json_string_length(response);
+	s->response = json_is_string(response) ? mem_strn(json_string_value(response), s->response_len) : NULL;
+	s->answers = json_is_object(answers) ? json_incref((json_t *)(uintptr_t)answers) : NULL;
+	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
+	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));
+	snprintf(s->target_hash, sizeof(s->target_hash), "%s", json_get_text(v, "target_hash", ""));
+	s->tokens = tokens > 0 ? tokens : 0;
+}
+
+int sample_scores_read(struct task_result *t, size_t slot, const json_t *v)
+{
+	const json_t *scores = json_object_get(v, "scores"), *weights = json_object_get(v, "weights");
+	const json_t *parts = json_object_get(v, "parts");
+
+	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)
+		return err_set(ERR_INPUT, "\"scores\" must have one number for each of %zu metrics", t->n_metrics);
+	for (size_t k = 0; k < t->n_metrics; k++)
+		if (score_read(&t->metrics[k], slot, json_array_get(scores, k), json_array_get(weights, k)) ||
+		    (t->metrics[k].parts && parts_read(&t->metrics[k], slot, json_array_get(parts, k))))
+			return ERR_INPUT;
+	return 0;
+}
+
 static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 {
 	struct task_result *t = r->t;
-	const json_t *scores = json_object_get(v, "scores"), *weights = json_object_get(v, "weights");
-	const json_t *response = json_object_get(v, "response"), *parts = json_object_get(v, "parts");
 	struct sample *s;
 
 	if (r->rows == t->n)
@@ -387,31 +454,17 @@ static int sample_read(struct samples_reader *r, const json_t *v, size_t line)
 	s = &t->samples[r->rows];
 	if (reader_id(r, json_object_get(v, "id"), line, &s->id))
 		return ERR_INPUT;
-	s->prompt = mem_str(json_get_text(v, "prompt", NULL));
-	s->target = mem_str(json_get_text(v, "target", NULL));
+	sample_texts_read(s, v);
 	s->slice = mem_str(json_get_text(v, "slice", NULL));
 	s->cluster = mem_str(json_get_text(v, "cluster", NULL));
-	s->response_len = json_string_length(response);
-	if (json_is_object(json_object_get(v, "answers")))
-		s->answers = json_incref(json_object_get(v, "answers"));
-	s->response = json_is_string(response) ? mem_strn(json_string_value(response), s->response_len) : NULL;
-	snprintf(s->doc_hash, sizeof(s->doc_hash), "%s", json_get_text(v, "doc_hash", ""));
-	snprintf(s->prompt_hash, sizeof(s->prompt_hash), "%s", json_get_text(v, "prompt_hash", ""));
-	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)
-		return err_set(ERR_INPUT, "%s:%zu: \"scores\" must have one number for each of %zu metrics", r->name,
-			       line, t->n_metrics);
-	for (size_t k = 0; k < t->n_metrics; k++)
-		if (score_read(&t->metrics[k], r->rows, json_array_get(scores, k), json_array_get(weights, k)) ||
-		    (t->metrics[k].parts && parts_read(&t->metrics[k], r->rows, json_array_get(parts, k))))
-			return err_context(ERR_INPUT, "%s:%zu", r->name, line);
+	if (sample_scores_read(t, r->rows, v))
+		return err_context(ERR_INPUT, "%s:%zu", r->name, line);
 	r->rows++;
 	return 0;
 }
 
-/* The values, computed again. claimed: the file states them, and must be right. */
-static int reader_close(struct samples_reader *r, bool claimed)
+int samples_close(struct task_result *t, const char *name, bool claimed)
 {
-	struct task_result *t = r->t;
 
 	for (size_t k = 0; k < t->n_metrics; k++) {
 		struct metric *m = &t->metrics[k];
@@ -420,7 +473,7 @@ static int reader_close(struct samples_reader *r, bool claimed)
 		metric_close(m, t->n);
 		if (claimed && isfinite(m->value) && !(fabs(said - m->value) <= 1e-9 * (1 + fabs(m->value))))
 			return err_set(ERR_INPUT, "%s: the header gives %s as %.12g, but the samples make it %.12g",
-				       r->name, m->name, said, m->value);
+				       name, m->name, said, m->value);
 	}
 	if (t->n_members)
 		group_close(t);
@@ -453,7 +506,9 @@ static int result_line(json_t *v, size_t line, void *arg)
 		return err_set(ERR_INPUT, "%s:%zu: expected a JSON object", r->name, line);
 	if (r->header)
 		return sample_read(r, v, line);
-	return header_read(r, v, h->lines) ? err_context(ERR_INPUT, "%s:%zu", r->name, line) : 0;
+	r->header = true;
+	return samples_header_read(r->t, v, "assay-samples/1", h->lines) ? err_context(ERR_INPUT, "%s:%zu", r->name, line)
+									  : 0;
 }
 
 int task_result_read(struct task_result *out, const char *text, size_t len, const char *name)
@@ -469,7 +524,7 @@ int task_result_read(struct task_result *out, const char *text, size_t len, cons
 		rc = err_set(ERR_INPUT, "%s: empty: no header of assay-samples/1", name);
 	if (!rc && r.rows != t.n)
 		rc = err_set(ERR_INPUT, "%s: cut short: %zu of %zu samples", name, r.rows, t.n);
-	rc = rc ? rc : reader_close(&r, true);
+	rc = rc ? rc : samples_close(&t, name, true);
 	map_release(&r.ids);
 	if (rc)
 		task_result_release(&t);
@@ -594,7 +649,7 @@ int task_result_read_scores(struct task_result *out, const char *text, size_t le
 	m->binary = !m->weights;
 	for (size_t i = 0; i < t.n; i++)
 		m->binary &= m->scores[i] == 0 || m->scores[i] == 1;
-	reader_close(&r, false);
+	samples_close(&t, name, false);
 	*out = t;
 	return 0;
 }

@@ -19,6 +19,9 @@
 
 enum { TASKS_MAX = 1000, SUITE_FILE_MAX = 16 << 20 };
 
+/* A block is what a killed process may lose: as much as takes so long, once it is known how long things take. */
+enum { BLOCK_SECONDS = 30, BLOCK_FIRST = 512, BLOCK_LEAST = 64 };
+
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 int suite_add(struct suite *s, const struct source *src, bool shared, size_t *index)
@@ -309,10 +312,55 @@ static size_t docs_asked(const struct task *t, const struct suite_options *o)
 	return o->limit > 0 && (uint64_t)o->limit < t->eval.n ? (size_t)o->limit : t->eval.n;
 }
 
-static int task_run(struct eval_run *run, const struct task *t, size_t n, struct task_result *r)
+static size_t docs_of_shard(const struct task *t, const struct suite_options *o)
 {
-	int rc;
+	size_t n = docs_asked(t, o), before = o->shards ? (size_t)o->shard - 1 : 0;
 
+	if (!o->shards)
+		return n;
+	return n > before ? (n - before - 1) / (size_t)o->shards + 1 : 0;
+}
+
+size_t block_size(const struct eval_run *run, size_t max)
+{
+	double n = run->requests_per_s > 0 ? run->requests_per_s * BLOCK_SECONDS : BLOCK_FIRST;
+
+	n = n < BLOCK_LEAST ? BLOCK_LEAST : n;
+	return n < (double)max ? (size_t)n : max;
+}
+
+int block_done(struct eval_run *run, const struct task_result *r, const struct asked *block, size_t requests,
+	       double seconds)
+{
+	run->requests_per_s = (double)requests / (seconds > 1e-6 ? seconds : 1e-6);
+	run->done += block->n;
+	progress_at(run->done, "%s", r->task);
+	return run->keep ? run->keep->add(run->keep->self, r, block->slots, block->n) : 0;
+}
+
+/* The samples that are not known from before, in order. */
+static int task_ask(struct eval_run *run, const struct task *t, struct task_result *r, const size_t *rows)
+{
+	size_t *slots = mem_array(r->n, sizeof(*slots));
+	bool *have = mem_array(r->n, sizeof(*have));
+	struct asked asked = { slots, rows, 0 };
+	double start = clock_seconds();
+	int rc = run->keep ? run->keep->restore(run->keep->self, r, have) : 0;
+
+	for (size_t i = 0; i < r->n && !rc; i++)
+		if (!have[i])
+			slots[asked.n++] = i;
+	run->done += r->n - asked.n;
+	if (!rc && asked.n)
+		rc = t->type == OUTPUT_GENERATE ? generate_until_run(run, t, r, &asked) : loglik_run(run, t, r, &asked);
+	r->seconds = clock_seconds() - start;
+	free(slots);
+	free(have);
+	return rc;
+}
+
+void task_result_begin(struct task_result *r, const struct task *t, size_t n)
+{
 	r->task = mem_str(t->name);
 	digest_hex(r->digest, &t->digest);
 	r->n = n;
@@ -322,34 +370,62 @@ static int task_run(struct eval_run *run, const struct task *t, size_t n, struct
 	r->metrics = mem_array(r->n_metrics, sizeof(*r->metrics));
 	for (size_t k = 0; k < r->n_metrics; k++)
 		metric_init(&r->metrics[k], &t->metrics[k % t->n_metrics], t->filters[k / t->n_metrics].name, n);
-	rc = t->type == OUTPUT_GENERATE ? generate_until_run(run, t, r) : loglik_run(run, t, r);
+}
+
+static int task_run(struct eval_run *run, const struct task *t, const struct suite_options *o, struct task_result *r)
+{
+	size_t n = docs_of_shard(t, o), *rows = mem_array(n, sizeof(*rows));
+	int rc;
+
+	task_result_begin(r, t, n);
+	if (o->shards) {
+		r->shard = (struct task_shard){ .i = o->shard, .n = o->shards, .asked = docs_asked(t, o) };
+		snprintf(r->shard.by, sizeof(r->shard.by), "%s", o->by ? o->by : "");
+	}
+	for (size_t i = 0; i < n; i++)
+		rows[i] = o->shards ? (size_t)o->shard - 1 + i * (size_t)o->shards : i;
+	rc = task_ask(run, t, r, rows);
 	for (size_t k = 0; k < r->n_metrics && !rc; k++)
 		metric_close(&r->metrics[k], n);
 	for (size_t i = 0; i < n && !rc; i++)
-		slice_fill(&r->samples[i], &t->columns, &t->eval.docs[i]);
+		slice_fill(&r->samples[i], &t->columns, &t->eval.docs[rows[i]]);
+	free(rows);
 	return rc;
+}
+
+struct suite_result *suite_result_new(const struct suite *s)
+{
+	struct suite_result *r = mem_alloc(sizeof(*r));
+
+	r->suite = mem_str(s->name);
+	r->n = s->n;
+	r->tasks = mem_array(s->n + s->n_groups, sizeof(*r->tasks));
+	return r;
+}
+
+void suite_result_groups(struct suite_result *r, const struct suite *s)
+{
+	for (size_t i = 0; i < s->n_groups; i++)
+		r->n += group_result(&r->tasks[r->n], &s->groups[i], r);
 }
 
 int suite_run(struct suite_result **out, const struct suite *s, const struct scorer *scorer,
 	      const struct suite_options *o)
 {
-	struct suite_result *r = mem_alloc(sizeof(*r));
-	struct eval_run run = { scorer, o->seed, 0 };
+	struct suite_result *r = suite_result_new(s);
+	struct eval_run run = { .scorer = scorer, .seed = o->seed, .keep = o->keep };
 	uint64_t total = 0;
 	int rc = 0;
 
 	*out = NULL;
-	r->suite = mem_str(s->name);
-	r->n = s->n;
-	r->tasks = mem_array(s->n + s->n_groups, sizeof(*r->tasks));
 	for (size_t i = 0; i < s->n; i++)
-		total += docs_asked(&s->tasks[i], o);
+		total += docs_of_shard(&s->tasks[i], o);
 	progress_begin(s->name, total, "samples");
 	for (size_t i = 0; i < s->n && !rc; i++)
-		rc = task_run(&run, &s->tasks[i], docs_asked(&s->tasks[i], o), &r->tasks[i]);
+		rc = task_run(&run, &s->tasks[i], o, &r->tasks[i]);
 	progress_end();
-	for (size_t i = 0; i < s->n_groups && !rc; i++)
-		r->n += group_result(&r->tasks[r->n], &s->groups[i], r);
+	if (!rc && !o->shards) /* a group is made of all shards */
+		suite_result_groups(r, s);
 	if (rc)
 		suite_result_free(r);
 	else

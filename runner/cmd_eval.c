@@ -2,6 +2,7 @@
  * stands at a named location. Both answer through one struct scorer. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/eval_keep.h"
 #include "runner/evaluate.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
@@ -17,16 +18,95 @@ static int write_samples(const struct suite_result *r, const char *path)
 
 	for (size_t i = 0; i < r->n; i++)
 		task_result_write(&r->tasks[i], &text);
-	rc = fs_write(path, buf_str(&text), text.len);
+	rc = buf_full(&text) ? err_set(ERR_INPUT, "%s: more than %zu GiB of samples", path, FILE_MAX >> 30)
+			     : fs_write(path, buf_str(&text), text.len);
 	buf_release(&text);
 	return rc;
 }
 
 struct eval_options {
-	const char *model, *device, *memory;
+	const char *model, *device, *memory, *keep;
 	int64_t threads, batch_tokens;
 	struct suite_options how;
 };
+
+/* ---- who answers -------------------------------------------------------------------------------------------------- */
+
+static int add_file(const char *name, void *arg)
+{
+	void **args = arg;
+	char *path = path_join(args[1], name);
+	struct digest d;
+	int rc = fs_is_dir(path) ? 0 : digest_file(&d, path);
+
+	if (rc == 0 && !fs_is_dir(path)) {
+		digest_text(args[0], name);
+		digest_add(args[0], d.bytes, sizeof(d.bytes));
+	}
+	free(path);
+	return rc;
+}
+
+/* A digest of all that can change a score but the questions; only a shard and a file of kept samples need it. */
+static int identify(char by[DIGEST_HEX], const struct eval_options *o, const char *folder, const char *who)
+{
+	struct digest_ctx *c = digest_new();
+	void *args[] = { c, (char *)(uintptr_t)folder };
+	struct digest d;
+	char number[64];
+	int rc = folder ? fs_list(folder, add_file, args) : 0;
+
+	snprintf(number, sizeof(number), "%lld %llu", (long long)o->how.limit, (unsigned long long)o->how.seed);
+	digest_text(c, who);
+	digest_text(c, number);
+	d = digest_end(c);
+	digest_hex(by, &d);
+	return rc;
+}
+
+static void keep_key(char key[DIGEST_HEX], const struct suite *suite, const struct eval_options *o)
+{
+	struct digest questions = suite_digest(suite), d;
+	struct digest_ctx *c = digest_new();
+	char shard[64];
+
+	snprintf(shard, sizeof(shard), "%d/%d", o->how.shard, o->how.shards);
+	digest_text(c, o->how.by);
+	digest_add(c, questions.bytes, sizeof(questions.bytes));
+	digest_text(c, shard);
+	d = digest_end(c);
+	digest_hex(key, &d);
+}
+
+/* The suite by this scorer; who and folder say who that is. */
+static int eval_suite(struct suite_result **out, const struct suite *suite, const struct scorer *scorer,
+		      const struct eval_options *o, const char *folder, const char *who)
+{
+	struct eval_options own = *o;
+	struct keep *keep = NULL;
+	char by[DIGEST_HEX], key[DIGEST_HEX];
+	int rc = 0;
+
+	own.how.by = by;
+	if (o->keep || o->how.shards)
+		rc = identify(by, o, folder, who);
+	if (rc == 0 && o->keep) {
+		keep_key(key, suite, &own);
+		run_stop_on_signals();
+		rc = keep_open(&keep, o->keep, key);
+		if (rc == ERR_CONFLICT) {
+			rc = err_set(ERR_INPUT, "--keep: %s", err_text());
+			err_hint(rc, "name another file, or remove this one");
+		}
+		own.how.keep = keep_for(keep);
+	}
+	if (rc == 0)
+		rc = suite_run(out, suite, scorer, &own.how);
+	keep_close(keep, rc == 0);
+	return rc;
+}
+
+/* ---- the two kinds of models -------------------------------------------------------------------------------------- */
 
 static int eval_local(struct suite_result **out, const struct suite *suite, struct place *place,
 		      const struct eval_options *o)
@@ -47,7 +127,7 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 		struct scorer scorer = engine_scorer(&engine);
 
 		engine.memory_bytes = left;
-		rc = suite_run(out, suite, &scorer, &o->how);
+		rc = eval_suite(out, suite, &scorer, o, dir.path, be->numerics);
 		if (engine.n_cut)
 			log_warn("%zu prompts are longer than the model's context and were cut on the left", engine.n_cut);
 	}
@@ -68,7 +148,7 @@ static int eval_remote(struct suite_result **out, const struct suite *suite, con
 		struct remote_count n;
 
 		run_stop_on_signals();
-		rc = suite_run(out, suite, &scorer, &o->how);
+		rc = eval_suite(out, suite, &scorer, o, NULL, l->model);
 		n = remote_count(remote);
 		log_info("location %s: %zu answers, %zu that were kept from before, %zu failures tried again", l->name,
 			 n.asked, n.kept, n.retried);
@@ -104,10 +184,56 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 	return rc;
 }
 
+/* ---- shards ------------------------------------------------------------------------------------------------------- */
+
+static int parse_shard(const char *text, struct suite_options *how)
+{
+	char *end = NULL;
+	long i = strtol(text, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
+
+	if (end == text || *end || i < 1 || n < i || n > SHARDS_MAX)
+		return err_set(ERR_USAGE, "--shard %s: i/n with 1 <= i <= n <= %d, such as 2/4", text, SHARDS_MAX);
+	how->shard = (int)i;
+	how->shards = (int)n;
+	return 0;
+}
+
+/* Files of samples that `assay eval --shard` wrote. */
+static int merge(struct suite_result **out, const struct suite *suite, char **paths, size_t n)
+{
+	struct shard_file *files = mem_array(n, sizeof(*files));
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct buf text = BUF_INIT(FILE_MAX);
+
+		files[i].name = paths[i];
+		rc = fs_read(&text, paths[i], FILE_MAX);
+		if (rc == ERR_NOTFOUND)
+			rc = err_set(ERR_INPUT, "there is no file %s", paths[i]);
+		rc = rc ? rc : task_results_read(&files[i].tasks, &files[i].n, buf_str(&text), text.len, paths[i]);
+		if (rc == ERR_NOTFOUND)
+			rc = err_hint(err_set(ERR_INPUT, "%s", err_text()),
+				      "a shard is what assay eval --shard i/n --samples FILE writes");
+		buf_release(&text);
+	}
+	rc = rc ? rc : suite_merge(out, suite, files, n);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t t = 0; t < files[i].n; t++)
+			task_result_release(&files[i].tasks[t]);
+		free(files[i].tasks);
+	}
+	free(files);
+	return rc;
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
+
 int cmd_eval(int argc, char **argv)
 {
 	struct eval_options o = { .device = "auto", .batch_tokens = 4096, .how = { .seed = 1234 } };
-	const char *samples = NULL, *datasets = NULL;
+	const char *samples = NULL, *datasets = NULL, *shard = NULL;
+	bool merges = false;
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
 	struct suite *suite = NULL;
@@ -120,17 +246,21 @@ int cmd_eval(int argc, char **argv)
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_TEXT(0, "datasets", &datasets, "DIR", "a folder of data sets, for tasks that name one"),
+		OPT_TEXT(0, "shard", &shard, "I/N", "every N-th document from the I-th on; --samples FILE for --merge"),
+		OPT_FLAG(0, "merge", &merges, "put shards together: assay eval --merge SUITE FILE…"),
+		OPT_TEXT(0, "keep", &o.keep, "FILE", "keep samples there as they come, and go on from there"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
 		"eval",
-		"MODEL|LOCATION SUITE",
+		"MODEL|LOCATION SUITE | --merge SUITE FILE…",
 		"a suite on a model, outside a run",
 		"Prints {\"suite\",\"tasks\":{TASK:{METRIC:{value,stderr,n}}}}. LOCATION is a server named in "
 		"config.yaml of the home.\n\n"
-		"  assay eval dates@production evals/exact.yaml --samples samples.jsonl",
+		"  assay eval dates@production evals/exact.yaml --samples samples.jsonl\n"
+		"  assay eval --merge evals/exact.yaml shard-1.jsonl shard-2.jsonl",
 		2,
-		2
+		-1
 	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
@@ -140,11 +270,19 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
 	if (o.how.limit < 0)
 		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
-	rc = questions_load(&suite, argv[1], NULL, NULL, datasets);
+	if (!merges && argc > 2)
+		return err_set(ERR_USAGE, "too many arguments: %s", argv[2]);
+	if (merges && (shard || o.keep || o.how.limit))
+		return err_set(ERR_USAGE, "--merge asks no model: it goes without --shard, --keep and --limit");
+	if (shard && (rc = parse_shard(shard, &o.how)))
+		return rc;
+	rc = questions_load(&suite, argv[merges ? 0 : 1], NULL, NULL, datasets);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s", err_text());
 	o.model = argv[0];
-	if (rc == 0)
+	if (rc == 0 && merges)
+		rc = merge(&result, suite, argv + 1, (size_t)argc - 1);
+	else if (rc == 0)
 		rc = eval_model(&result, suite, &place, &o);
 	if (rc == 0 && samples)
 		rc = write_samples(result, samples);

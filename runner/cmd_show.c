@@ -4,8 +4,7 @@
 #include "runner/cmd.h"
 #include "runner/print.h"
 #include "runner/runner.h"
-
-#define SAMPLES_MAX ((size_t)1 << 32)
+#include "runner/samples_store.h"
 
 static int find(struct place *place, const char *name, char id[DIGEST_HEX], json_t **record)
 {
@@ -96,45 +95,85 @@ int cmd_show(int argc, char **argv)
 
 /* ---- samples ------------------------------------------------------------------------------------------------------------------- */
 
-static int print_task(struct home *h, const json_t *row, bool jsonl)
+static void print_sample(const struct task_result *t, const struct sample *s, size_t i)
 {
-	struct buf text = BUF_INIT(SAMPLES_MAX);
-	struct task_result t;
-	const char *object = json_get_text(row, "object", "");
-	int rc = store_get(h->store, object, &text, SAMPLES_MAX);
+	printf("  %s ", s->id);
+	for (size_t m = 0; m < t->n_metrics; m++)
+		printf(" %s %.4g", t->metrics[m].name, t->metrics[m].scores[i]);
+	fputs("  expected ", stdout);
+	log_safe(stdout, s->target ? s->target : "", s->target ? strlen(s->target) : 0);
+	fputs("  got ", stdout);
+	log_safe(stdout, s->response ? s->response : "", s->response_len);
+	putchar('\n');
+}
+
+static int print_one(struct task_result *t, const char *id, bool jsonl, size_t *found)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		int rc;
+
+		if (strcmp(t->samples[i].id, id) != 0)
+			continue;
+		++*found;
+		rc = task_result_text(t, i);
+		if (rc == 0 && jsonl) {
+			struct buf line = BUF_INIT(BUF_NOLIMIT);
+
+			task_sample_write(t, i, &line);
+			fwrite(buf_str(&line), 1, line.len, stdout);
+			buf_release(&line);
+		} else if (rc == 0) {
+			print_sample(t, &t->samples[i], i);
+		}
+		return rc;
+	}
+	return 0;
+}
+
+static int print_all(struct task_result *t, bool jsonl)
+{
+	int rc = task_result_texts(t);
 
 	if (rc == 0 && jsonl) {
+		struct buf text = BUF_INIT(BUF_NOLIMIT);
+
+		task_result_write(t, &text);
 		fwrite(buf_str(&text), 1, text.len, stdout);
-	} else if (rc == 0 && (rc = task_result_read(&t, buf_str(&text), text.len, object)) == 0) {
-		printf("%s  (%zu samples)\n", t.task, t.n);
-		for (size_t i = 0; i < t.n; i++) {
-			printf("  %s ", t.samples[i].id);
-			for (size_t m = 0; m < t.n_metrics; m++)
-				printf(" %s %.4g", t.metrics[m].name, t.metrics[m].scores[i]);
-			fputs("  expected ", stdout);
-			log_safe(stdout, t.samples[i].target, strlen(t.samples[i].target));
-			fputs("  got ", stdout);
-			log_safe(stdout, t.samples[i].response, t.samples[i].response_len);
-			putchar('\n');
-		}
-		task_result_release(&t);
+		buf_release(&text);
+	} else if (rc == 0) {
+		printf("%s  (%zu samples)\n", t->task, t->n);
+		for (size_t i = 0; i < t->n; i++)
+			print_sample(t, &t->samples[i], i);
 	}
-	buf_release(&text);
+	return rc;
+}
+
+/* One sample is found by the index: of the texts only its block is read. */
+static int print_task(struct home *h, const json_t *row, const char *id, bool jsonl, size_t *found)
+{
+	struct task_result t;
+	int rc = samples_open(&t, h->store, json_get_text(row, "object", ""), !id);
+
+	if (rc)
+		return rc;
+	rc = id ? print_one(&t, id, jsonl, found) : print_all(&t, jsonl);
+	task_result_release(&t);
 	return rc;
 }
 
 int cmd_samples(int argc, char **argv)
 {
 	bool jsonl = false;
-	const char *task = NULL;
+	const char *task = NULL, *one = NULL;
 	char id[DIGEST_HEX];
 	json_t *record = NULL, *row;
 	struct place place;
-	size_t i;
+	size_t i, found = 0;
 	int rc;
 	const struct opt opts[] = {
-		OPT_FLAG(0, "jsonl", &jsonl, "as stored: a header line a task, then a line a sample"),
+		OPT_FLAG(0, "jsonl", &jsonl, "as JSON: a header line a task, then a line a sample"),
 		OPT_TEXT('t', "task", &task, "TASK", "this task only"),
+		OPT_TEXT(0, "id", &one, "ID", "this sample only"),
 		OPT_END,
 	};
 	const struct opt_usage usage = { "samples", "[RUN]", "a run's samples, one by one", NULL, 0, 1 };
@@ -148,7 +187,9 @@ int cmd_samples(int argc, char **argv)
 	if (rc == 0)
 		json_array_foreach(json_object_get(record, "samples"), i,
 				   row) if (rc == 0 && (!task || strcmp(task, json_get_text(row, "task", "")) == 0))
-			rc = print_task(&place.home, row, jsonl);
+			rc = print_task(&place.home, row, one, jsonl, &found);
+	if (rc == 0 && one && !found)
+		rc = err_set(ERR_INPUT, "no sample \"%s\" in %s of this run", one, task ? task : "any task");
 	json_decref(record);
 	place_close(&place);
 	return rc;

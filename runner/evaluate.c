@@ -5,9 +5,11 @@
  * batch is no part of it. The model stays loaded between the suites of one run. */
 #include "base/base.h"
 #include "model/model.h"
+#include "runner/eval_keep.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
+#include "runner/samples_store.h"
 
 #define SAMPLES_MAX ((size_t)1 << 32)
 
@@ -228,13 +230,8 @@ static int read_stage(struct run *run, const json_t *stage, struct task_result *
 	*n = 0;
 	json_array_foreach(list, i, row)
 	{
-		struct buf text = BUF_INIT(SAMPLES_MAX);
-		const char *object = json_get_text(row, "object", "");
-		int rc = store_get(run->home->store, object, &text, SAMPLES_MAX);
+		int rc = samples_open(&(*tasks)[*n], run->home->store, json_get_text(row, "object", ""), true);
 
-		if (rc == 0)
-			rc = task_result_read(&(*tasks)[*n], buf_str(&text), text.len, object);
-		buf_release(&text);
 		if (rc)
 			return rc;
 		++*n;
@@ -251,7 +248,7 @@ static int write_stage(struct run *run, const struct suite_result *result, json_
 		char hex[DIGEST_HEX];
 		int rc;
 
-		task_result_write(&result->tasks[i], &text);
+		task_result_pack(&result->tasks[i], &text);
 		rc = buf_full(&text) ? err_set(ERR_INPUT, "task %s: too many samples", result->tasks[i].task)
 				     : store_put(run->home->store, buf_str(&text), text.len, hex);
 		buf_release(&text);
@@ -306,25 +303,40 @@ void evaluate_close(struct run *run)
 	run->loaded = NULL;
 }
 
-static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt,
+/* Samples on their way are kept beside the work of trainings: an own file for each key and trust class. */
+static int open_keep(struct keep **out, const struct run *run, const char *key)
+{
+	char *path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store), trust_name(run->event.trust), key);
+	int rc = keep_open(out, path, key);
+
+	free(path);
+	return rc;
+}
+
+static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt, const char *key,
 		     struct task_result **tasks, size_t *n, json_t **stage)
 {
-	const struct suite_options how = { run_limit(run), 1234 };
+	struct suite_options how = { .limit = run_limit(run), .seed = 1234 };
 	struct suite_result *result = NULL;
+	struct keep *keep = NULL;
 	struct scorer scorer;
 	int rc = load(run, object, prompt);
 
+	rc = rc ? rc : open_keep(&keep, run, key);
 	if (rc)
 		return rc;
 	run->loaded->engine.n_cut = 0;
+	how.keep = keep_for(keep);
 	scorer = engine_scorer(&run->loaded->engine);
 	rc = suite_run(&result, s->suite, &scorer, &how);
+	s->resumed = keep_restored(keep) > 0;
 	if (rc == 0)
 		rc = write_stage(run, result, stage);
 	if (rc == 0 && run->loaded->engine.n_cut)
 		json_object_set_new(*stage, "cut", json_integer((json_int_t)run->loaded->engine.n_cut));
 	if (rc == 0)
 		rc = read_stage(run, *stage, tasks, n); /* what the gate sees is what is stored */
+	keep_close(keep, rc == 0);
 	suite_result_free(result);
 	return rc;
 }
@@ -362,7 +374,7 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 	*reused = rc == 0;
 	if (rc == ERR_NOTFOUND && may_run) {
 		err_clear();
-		rc = run_suite(run, s, object, prompt, tasks, n, stage);
+		rc = run_suite(run, s, object, prompt, key, tasks, n, stage);
 	}
 	json_decref(row);
 	return rc;

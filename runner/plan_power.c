@@ -11,11 +11,11 @@
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
 #include "runner/plan_power.h"
+#include "runner/samples_store.h"
 
 #include <math.h>
 
 enum { COMPARISONS = 5 };
-#define SAMPLES_MAX ((size_t)1 << 32)
 
 /* ---- what no number mends ------------------------------------------------------------------------------------------ */
 
@@ -169,12 +169,7 @@ static int sides_read(struct sides *s, struct run *run, const json_t *rows)
 	s->list = mem_array(json_array_size(rows) + 1, sizeof(*s->list));
 	json_array_foreach(rows, i, row)
 	{
-		struct buf text = BUF_INIT(SAMPLES_MAX);
-		const char *object = json_get_text(row, "object", "");
-
-		rc = store_get(run->home->store, object, &text, SAMPLES_MAX);
-		rc = rc ? rc : task_result_read(&s->tasks[s->n], buf_str(&text), text.len, object);
-		buf_release(&text);
+		rc = samples_open(&s->tasks[s->n], run->home->store, json_get_text(row, "object", ""), true);
 		if (rc)
 			break;
 		s->list[s->n] = &s->tasks[s->n];

@@ -6,6 +6,7 @@
 #include "evals/evals.h"
 #include "runner/cmd.h"
 #include "runner/plan_overlap.h"
+#include "runner/samples_store.h"
 #include "runner/sides.h"
 
 #define FILE_MAX ((size_t)4 << 30)
@@ -64,13 +65,7 @@ static int load_run(struct side *s, struct place *place, const char *name)
 	s->tasks = mem_array(json_array_size(samples) + 1, sizeof(*s->tasks));
 	json_array_foreach(samples, i, row)
 	{
-		struct buf text = BUF_INIT(FILE_MAX);
-		const char *object = json_get_text(row, "object", "");
-
-		rc = store_get(place->home.store, object, &text, FILE_MAX);
-		if (rc == 0)
-			rc = task_result_read(&s->tasks[s->n], buf_str(&text), text.len, object);
-		buf_release(&text);
+		rc = samples_open(&s->tasks[s->n], place->home.store, json_get_text(row, "object", ""), true);
 		if (rc)
 			break;
 		s->n++;

@@ -29,7 +29,7 @@ static void note_cut(struct run *run, const struct run_suite *s)
 
 int step_eval(struct run *run)
 {
-	bool all_reused = true;
+	bool all_reused = true, resumed = false;
 	int rc = 0;
 
 	if (run->left_to_ci) {
@@ -44,6 +44,7 @@ int step_eval(struct run *run)
 		if (rc == 0)
 			note_cut(run, s);
 		all_reused = all_reused && s->reused;
+		resumed = resumed || s->resumed;
 	}
 	for (size_t i = 0; rc == 0 && i < run->n_proposed; i++) {
 		struct run_suite *s = &run->proposed[i];
@@ -59,5 +60,7 @@ int step_eval(struct run *run)
 			 (long long)run_limit(run));
 	if (rc == 0 && all_reused)
 		run->steps[RUN_EVAL].status = STEP_REUSED;
+	else if (rc == 0 && resumed)
+		run->steps[RUN_EVAL].status = STEP_RESUMED;
 	return rc;
 }

@@ -2,22 +2,11 @@
 #include "base/base.h"
 #include "ci/ci.h"
 #include "runner/runner.h"
+#include "runner/samples_store.h"
 
-#define SAMPLES_MAX ((size_t)1 << 32)
 #define BROKEN_MAX 50
 
 /* ---- samples that broke ------------------------------------------------------------------------------------------------------ */
-
-static int read_task(struct home *h, const char *object, struct task_result *out)
-{
-	struct buf text = BUF_INIT(SAMPLES_MAX);
-	int rc = store_get(h->store, object, &text, SAMPLES_MAX);
-
-	if (rc == 0)
-		rc = task_result_read(out, buf_str(&text), text.len, object);
-	buf_release(&text);
-	return rc;
-}
 
 struct broken {
 	json_t *list;
@@ -34,34 +23,40 @@ static json_t *sample_json(const struct task_result *c, const struct sample *bef
 }
 
 /* Pairs by id over the task's first 0/1 metric. */
-static void compare_task(struct broken *b, const struct task_result *base, const struct task_result *cand)
+static int compare_task(struct broken *b, struct task_result *base, struct task_result *cand)
 {
 	const struct metric *mb = NULL, *mc = NULL;
 	struct map ids;
 	int64_t at;
+	int rc = 0;
 
 	for (size_t m = 0; m < cand->n_metrics && !mc; m++)
 		if (cand->metrics[m].binary && (mb = task_result_metric(base, cand->metrics[m].name, NULL)) != NULL)
 			mc = &cand->metrics[m];
 	if (!mc)
-		return;
+		return 0;
 	map_init(&ids);
 	for (size_t i = 0; i < base->n; i++)
 		map_put(&ids, base->samples[i].id, strlen(base->samples[i].id), (int64_t)i);
-	for (size_t i = 0; i < cand->n; i++) {
+	for (size_t i = 0; i < cand->n && !rc; i++) {
 		const struct sample *s = &cand->samples[i];
 
 		if (!map_get(&ids, s->id, strlen(s->id), &at))
 			continue;
 		if (mb->scores[at] > mc->scores[i]) {
 			b->broke++;
-			if (json_array_size(b->list) < BROKEN_MAX)
+			if (json_array_size(b->list) >= BROKEN_MAX)
+				continue;
+			rc = task_result_text(base, (size_t)at);
+			rc = rc ? rc : task_result_text(cand, i);
+			if (!rc)
 				json_array_append_new(b->list, sample_json(cand, &base->samples[at], s));
 		} else if (mb->scores[at] < mc->scores[i]) {
 			b->fixed++;
 		}
 	}
 	map_release(&ids);
+	return rc;
 }
 
 static const char *object_of(const json_t *samples, const char *task)
@@ -94,11 +89,11 @@ static int compare_one(struct broken *b, struct home *h, const json_t *row, cons
 
 	if (!base_object || strcmp(object, base_object) == 0)
 		return 0;
-	rc = read_task(h, object, &cand);
+	rc = samples_open(&cand, h->store, object, false);
 	if (rc == 0)
-		rc = read_task(h, base_object, &base);
+		rc = samples_open(&base, h->store, base_object, false);
 	if (rc == 0)
-		compare_task(b, &base, &cand);
+		rc = compare_task(b, &base, &cand);
 	task_result_release(&base);
 	task_result_release(&cand);
 	return rc;

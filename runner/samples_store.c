@@ -1,0 +1,56 @@
+/* samples_store.c: from an object's name to samples. The file is mapped, not read: what nobody asks for costs nothing. Where a
+ * verdict rests on the numbers, the bytes are first compared with their name. */
+#include "runner/samples_store.h"
+
+#include "base/digest.h"
+
+#define SAMPLES_MAX ((size_t)1 << 36)
+
+static void unmap(void *self)
+{
+	fs_map_close(self);
+	free(self);
+}
+
+static bool is_whole(const struct fs_map *map, const char *object)
+{
+	struct digest d = digest_bytes(map->data, map->len);
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, &d);
+	return strcmp(hex, object) == 0;
+}
+
+/* The store's own word on a damaged object: it moves it aside. What was said of the block stays in front. */
+static int tell_store(struct store *s, const char *object, int rc)
+{
+	struct err_saved saved = err_save();
+	struct buf text = BUF_INIT(SAMPLES_MAX);
+	int found = store_get(s, object, &text, SAMPLES_MAX);
+
+	buf_release(&text);
+	err_restore(&saved);
+	return found ? found == ERR_NOTFOUND ? rc : ERR_IO : rc;
+}
+
+int samples_open(struct task_result *out, struct store *s, const char *object, bool whole)
+{
+	struct fs_map *map = mem_alloc(sizeof(*map));
+	struct digest check;
+	int rc = digest_parse(&check, object);
+
+	*out = (struct task_result){ 0 };
+	rc = rc ? rc : fs_map_open(map, store_path(s, object));
+	if (rc || (whole && !is_whole(map, object))) { /* absent or damaged: the store says it */
+		struct buf text = BUF_INIT(SAMPLES_MAX);
+		int found = store_get(s, object, &text, SAMPLES_MAX);
+
+		buf_release(&text);
+		if (!rc)
+			fs_map_close(map);
+		free(map);
+		return found ? found : err_set(ERR_IO, "object %.12s could not be mapped", object);
+	}
+	rc = task_result_open(out, (struct samples_bytes){ map->data, map->len, unmap, map }, object);
+	return rc == ERR_IO ? tell_store(s, object, rc) : rc;
+}

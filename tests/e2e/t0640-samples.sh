@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Samples: stored in blocks, found one by one, made in shards, and kept on their way when a process is killed.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+check "a run" 0 assay run
+M=sums@v1
+store=.git/assay
+object=$(sql "select object from samples where task='sums'")
+file=$store/objects/${object:0:2}/${object:2}
+is "stored in blocks with an index" "$(head -c 15 "$file")" assay-samples/2
+check "all samples as lines" 0 assay samples --jsonl
+is "a header and eight of them" "$(wc -l <"$OUT")" 9
+is "with hashes and tokens" "$(sed -n 2p "$OUT" | jq -r '[.doc_hash,.prompt_hash,.target_hash]|map(length)|join(" ")') $(sed -n 2p "$OUT" | jq '.tokens>0')" "16 16 16 true"
+check "one by its id" 0 assay samples --id 2+2 --jsonl
+is "it alone" "$(jq -r '"\(.id) \(.target)"' "$OUT")" "2+2 4"
+check "one that is not there" 65 assay samples --id nobody --task sums
+has 'no sample "nobody" in sums of this run'
+
+# damage in the texts is named by its block; the numbers are read all the same
+cp "$file" whole && chmod u+w "$file"
+printf X | dd of="$file" bs=1 seek=40 conv=notrunc 2>/dev/null
+check "a damaged block" 74 assay samples --id 2+2
+has "block 0 with the texts of samples 0 to 7 is damaged"
+cp whole "$file"
+
+# shards
+for i in 1 2 3; do
+	for k in $(seq 1 40); do echo "{\"id\":\"$i-$k\",\"lang\":\"l$((k % 3))\",\"prompt\":\"$((k % 5))+$i=\",\"completion\":\"$((k % 5 + i))\"}"; done >evals/part$i.jsonl
+	cat >evals/part$i.yaml <<-Y
+		task: part$i
+		dataset_path: json
+		dataset_kwargs: {data_files: {test: part$i.jsonl}}
+		test_split: test
+		output_type: generate_until
+		doc_to_text: "{{prompt}}"
+		doc_to_target: "{{completion}}"
+		target_delimiter: ""
+		generation_kwargs: {until: ["\n"], max_gen_toks: 4, temperature: 0.7}
+		repeats: 2
+		metric_list: [{metric: exact_match}, {metric: bleu}]
+		metadata: {assay: {by: lang}}
+	Y
+done
+sed -i 's/^output_type.*/output_type: loglikelihood_rolling/; /^metric_list/d; /^generation_kwargs/d; /^repeats/d; /doc_to_text/d; s/^doc_to_target.*/doc_to_target: "{{prompt}}{{completion}}"/' evals/part3.yaml
+cat >evals/all.yaml <<-Y
+	suite: all
+	tasks:
+	  - part3.yaml
+	  - group.yaml
+Y
+printf 'group: both\ntask: [part1, part2]\naggregate_metric_list: [{metric: exact_match}]\n' >evals/group.yaml
+check "a suite as a whole" 0 assay eval $M evals/all.yaml --samples whole.jsonl
+cp "$OUT" whole.json
+for i in 1 2 3; do check "shard $i of 3" 0 assay eval $M evals/all.yaml --shard $i/3 --samples s$i.jsonl --batch-tokens 64; done
+check "merged, in any order" 0 assay eval --merge evals/all.yaml s3.jsonl s1.jsonl s2.jsonl --samples merged.jsonl
+cmp "$OUT" whole.json && ok "the same metrics, byte for byte" || not_ok "the same metrics, byte for byte"
+cmp merged.jsonl whole.jsonl && ok "the same samples, byte for byte" || not_ok "the same samples, byte for byte"
+is "the group among them" "$(jq '.tasks.both.exact_match.n' whole.json)" 80
+for i in 1 2 3; do assay eval $M evals/all.yaml --shard $i/3 --samples l$i.jsonl --limit 7 >/dev/null 2>&1; done
+assay eval $M evals/all.yaml --limit 7 --samples few.jsonl >/dev/null 2>&1
+check "with a limit too" 0 assay eval --merge evals/all.yaml l1.jsonl l2.jsonl l3.jsonl --samples merged.jsonl
+cmp merged.jsonl few.jsonl && ok "the first seven" || not_ok "the first seven"
+assay eval $M evals/all.yaml --shard 50/50 --samples empty.jsonl --limit 7 >"$OUT" 2>"$ERR" && ok "a shard without samples" || not_ok "a shard without samples"
+refuse() { # NAME TEXT FILE…
+	local name=$1 text=$2
+	shift 2
+	check "$name" 65 assay eval --merge evals/all.yaml "$@"
+	has "$text"
+}
+refuse "one is missing" "of 3 shards 1 are missing: 2" s1.jsonl s3.jsonl
+cp s2.jsonl copy.jsonl
+refuse "one is there twice, by name" "s2.jsonl and copy.jsonl are both shard 2 of 3" s1.jsonl s2.jsonl copy.jsonl s3.jsonl
+refuse "other limits" "were made with different limits: 7 and 40 of task part3" s1.jsonl s2.jsonl l3.jsonl
+refuse "no shard at all" "whole.jsonl is of another suite" s1.jsonl whole.jsonl s3.jsonl
+sed 's/"by":"[0-9a-f]*"/"by":"00"/' s2.jsonl >other.jsonl
+refuse "another model" "other.jsonl was made by another model, seed or numerics class than s1.jsonl" s1.jsonl other.jsonl s3.jsonl
+sed 's/"id":"3-2"/"id":"x"/' s2.jsonl >other.jsonl
+refuse "another document" 'other.jsonl: task part3: sample 0 is "x", and should be "3-2"' s1.jsonl other.jsonl s3.jsonl
+refuse "no file of samples" "nothing.jsonl" s1.jsonl nothing.jsonl s3.jsonl
+sed -i 's/"prompt":"1+3="/"prompt":"1+4="/' evals/part3.jsonl
+refuse "other questions" "s1.jsonl has answers to other questions in task part3" s1.jsonl s2.jsonl s3.jsonl
+check "a shard that is none" 64 assay eval $M evals/all.yaml --shard 4/3
+check "--merge and a limit" 64 assay eval --merge evals/all.yaml s1.jsonl --limit 3
+
+# killed in the middle of a task: the next one goes on, to the same bytes
+for k in $(seq 1 9000); do echo "{\"text\":\"$((k % 7))+$((k % 11))=$((k % 13)), $k and more of it\"}"; done >evals/long.jsonl
+cat >evals/sums.yaml <<-Y
+	task: long
+	dataset_path: json
+	dataset_kwargs: {data_files: {test: long.jsonl}}
+	test_split: test
+	output_type: loglikelihood_rolling
+	doc_to_target: "{{text}}"
+Y
+sed -i '/^gate:/,/^promote/{/^promote/!d}' assay.yaml
+commit_all "a long suite"
+export ASSAY_HOME=$TRASH/left-alone
+cp -r "$store" "$ASSAY_HOME"
+check "left alone" 0 assay run
+left=$(sqlite3 "$ASSAY_HOME/registry.db" "select object from samples where task='long'")
+export ASSAY_HOME=$TRASH/killed
+cp -r "$store" "$ASSAY_HOME"
+"$ASSAY_TEST_BIN" run >"$OUT" 2>"$ERR" &
+pid=$!
+for _ in $(seq 1 6000); do # until a block of samples is there
+	size=$(cat "$ASSAY_HOME"/work/*-eval-* 2>/dev/null | wc -c)
+	[ "$size" -gt 1000 ] && break
+	kill -0 $pid 2>/dev/null || break
+done
+kill -KILL $pid
+wait $pid 2>/dev/null
+is "killed" $? 137
+printf '{"bytes":10,"packed":7,"ta' >>"$(echo "$ASSAY_HOME"/work/*-eval-*)" # and torn
+check "started again" 0 assay run --json
+is "it goes on" "$(jq -r '.steps[]|select(.name=="eval").status' "$OUT")" resumed
+has "samples are there from before"
+is "the same object" "$(sqlite3 "$ASSAY_HOME/registry.db" "select object from samples where task='long'")" "$left"
+[ -z "$(ls "$ASSAY_HOME/work")" ] && ok "nothing is left over" || not_ok "nothing is left over"
+unset ASSAY_HOME
+
+# the same by hand
+check "kept in a file" 0 assay eval $M evals/all.yaml --keep kept --samples a.jsonl
+[ ! -e kept ] && ok "which goes at the end" || not_ok "which goes at the end"
+echo '{"assay-keep":1,"key":"other"}' >kept
+check "a file of something else" 65 assay eval $M evals/all.yaml --keep kept
+has "kept keeps samples of another model, suite, shard or limit"
+done_testing
