@@ -1,4 +1,4 @@
-/* shards.c: the parts of an evaluation that several machines made, put together again to what one would have made.
+/* merge.c: the parts of an evaluation that several machines made, put together again to what one would have made.
  *
  * Shard i of n has the documents i-1, i-1+n, i-1+2n … of each task. Seeds, shots and scores of a document depend on
  * nothing but the document, so the whole is its parts in order: the same bytes. All n parts must be there, once, of this
@@ -86,12 +86,12 @@ static int order_files(const struct shard_file **order, const struct shard_file 
 }
 
 /* Takes a sample out of a shard. */
-static int take_sample(struct task_result *r, size_t row, const struct shard_file *f, struct task_result *part, size_t at,
-		       const struct doc *d)
+static int take_sample(struct task_result *r, size_t row, const struct shard_file *f, struct task_result *part,
+		       size_t at, const struct doc *d)
 {
 	if (strcmp(part->samples[at].id, d->id) != 0)
-		return err_set(ERR_INPUT, "%s: task %s: sample %zu is \"%s\", and should be \"%s\"", f->name, r->task, at,
-			       part->samples[at].id, d->id);
+		return err_set(ERR_INPUT, "%s: task %s: sample %zu is \"%s\", and should be \"%s\"", f->name, r->task,
+			       at, part->samples[at].id, d->id);
 	r->samples[row] = part->samples[at];
 	part->samples[at] = (struct sample){ 0 };
 	for (size_t k = 0; k < r->n_metrics; k++) {

@@ -507,8 +507,9 @@ static int result_line(json_t *v, size_t line, void *arg)
 	if (r->header)
 		return sample_read(r, v, line);
 	r->header = true;
-	return samples_header_read(r->t, v, "assay-samples/1", h->lines) ? err_context(ERR_INPUT, "%s:%zu", r->name, line)
-									  : 0;
+	return samples_header_read(r->t, v, "assay-samples/1", h->lines)
+		       ? err_context(ERR_INPUT, "%s:%zu", r->name, line)
+		       : 0;
 }
 
 int task_result_read(struct task_result *out, const char *text, size_t len, const char *name)

@@ -65,8 +65,8 @@ static json_t *pack_blocks(const struct task_result *t, struct buf *out)
 			json_decref(line);
 		}
 		packed = codec_pack(out, buf_str(&lines), lines.len);
-		json_array_append_new(blocks, json_pack("[I,I,I]", (json_int_t)n, (json_int_t)packed,
-							(json_int_t)lines.len));
+		json_array_append_new(blocks,
+				      json_pack("[I,I,I]", (json_int_t)n, (json_int_t)packed, (json_int_t)lines.len));
 	}
 	buf_release(&lines);
 	return blocks;

@@ -58,8 +58,8 @@ static bool read_frame(struct keep *k, const struct buf *b, size_t *at)
 
 	if (bytes >= 0 && bytes <= FRAME_MAX && packed > 0 && (uint64_t)packed <= b->len - from)
 		text = mem_alloc((size_t)bytes + 1);
-	if (!text || codec_unpack(CODEC_ZSTD, (const uint8_t *)b->data + from, (size_t)packed, (uint8_t *)text,
-				  (size_t)bytes)) {
+	if (!text ||
+	    codec_unpack(CODEC_ZSTD, (const uint8_t *)b->data + from, (size_t)packed, (uint8_t *)text, (size_t)bytes)) {
 		err_clear();
 		json_decref(head);
 		free(text);
@@ -109,7 +109,8 @@ static int read_file(struct keep *k, const char *key)
 		rc = err_set(ERR_CONFLICT, "%s is no file of kept samples", k->path);
 	} else if (!rc && !first) { /* new, or torn in its first line */
 		rc = begin_file(k, key);
-	} else if (!rc && (json_get_int(first, "assay-keep", 0) != 1 || strcmp(json_get_text(first, "key", ""), key) != 0)) {
+	} else if (!rc &&
+		   (json_get_int(first, "assay-keep", 0) != 1 || strcmp(json_get_text(first, "key", ""), key) != 0)) {
 		rc = err_set(ERR_CONFLICT, "%s keeps samples of another model, suite, shard or limit", k->path);
 	} else if (!rc) {
 		while (read_frame(k, &text, &at))
@@ -154,8 +155,8 @@ static int keep_add(void *self, const struct task_result *r, const size_t *slots
 
 	task_samples_write(r, slots, n, &text);
 	codec_pack(&frame, buf_str(&text), text.len);
-	head = json_pack("{s:I,s:I,s:s,s:s,s:I}", "bytes", (json_int_t)text.len, "packed", (json_int_t)frame.len, "task",
-			 r->task, "digest", r->digest, "n", (json_int_t)r->n);
+	head = json_pack("{s:I,s:I,s:s,s:s,s:I}", "bytes", (json_int_t)text.len, "packed", (json_int_t)frame.len,
+			 "task", r->task, "digest", r->digest, "n", (json_int_t)r->n);
 	json_add(&all, head);
 	buf_addc(&all, '\n');
 	buf_add(&all, frame.data, frame.len);

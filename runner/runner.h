@@ -63,7 +63,7 @@ struct run_suite {
 	char questions[DIGEST_HEX]; /* digest of all its tasks */
 	struct task_result *tasks, *base_tasks;
 	size_t n_tasks, n_base_tasks;
-	json_t *stage, *base_stage; /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
+	json_t *stage, *base_stage;     /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
 	bool reused, rescored, resumed; /* resumed: some samples were there from a run that was cut short */
 };
 

@@ -166,7 +166,8 @@ static void test_task_result_text__names_the_damaged_block(void **state)
 	assert_string_equal(back.samples[300].prompt, "line\nbreak 300");
 	for (int again = 0; again < 2; again++) {
 		assert_int_equal(task_result_text(&back, 7), ERR_IO);
-		assert_non_null(strstr(err_text(), "f: block 0 with the texts of samples 0 to 255 is damaged (bytes 16 to"));
+		assert_non_null(
+			strstr(err_text(), "f: block 0 with the texts of samples 0 to 255 is damaged (bytes 16 to"));
 	}
 	task_result_release(&back);
 	task_result_release(&t);
