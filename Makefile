@@ -52,7 +52,7 @@ EMBED := $(wildcard artifacts/schema.sql) $(sort $(wildcard ci/templates/*))
 OBJ   := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embed.o
 LIB   := $(BUILD)/libassay.a
 BIN   := $(BUILD)/assay
-CU    := $(sort $(wildcard kernels/*.cu))
+CU    := $(if $(wildcard kernels/cuda.cu),$(sort $(wildcard kernels/*.cu)))
 PLUGIN := $(if $(filter 1,$(CUDA)),$(if $(CU),$(BUILD)/libassay-cuda.so))
 
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))

@@ -10,8 +10,10 @@
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __CUDACC__
 
@@ -113,6 +115,44 @@ static __device__ __forceinline__ float warp_max(float v)
 	for (int d = WARP / 2; d > 0; d /= 2)
 		v = fmaxf(v, __shfl_xor_sync(WARP_ALL, v, d));
 	return v;
+}
+
+/* The sum over a block of whole warps, `room` being shared memory for a value a warp: warps by butterfly, then the warps'
+ * sums in ascending order, so every thread gets the same bits. All threads call it; room may be used again at once. */
+template <class T> static __device__ __forceinline__ T block_sum(T v, T *room)
+{
+	v = warp_sum(v);
+	if (threadIdx.x % WARP == 0)
+		room[threadIdx.x / WARP] = v;
+	__syncthreads();
+	T sum = room[0];
+	for (unsigned w = 1; w < blockDim.x / WARP; w++)
+		sum += room[w];
+	__syncthreads();
+	return sum;
+}
+
+/* W floats at p, of which `left` are there: one load where W is 4 and all are (p is aligned then) */
+template <int W> static __device__ __forceinline__ void load_floats(float v[W], const float *p, size_t left)
+{
+	if (W == 4 && left >= 4) {
+		float4 q = *reinterpret_cast<const float4 *>(p);
+		v[0] = q.x, v[1 % W] = q.y, v[2 % W] = q.z, v[3 % W] = q.w;
+		return;
+	}
+	for (int i = 0; i < W; i++)
+		v[i] = (size_t)i < left ? p[i] : 0.0f;
+}
+
+template <int W> static __device__ __forceinline__ void store_floats(float *p, const float v[W], size_t left)
+{
+	if (W == 4 && left >= 4) {
+		*reinterpret_cast<float4 *>(p) = make_float4(v[0], v[1 % W], v[2 % W], v[3 % W]);
+		return;
+	}
+	for (int i = 0; i < W; i++)
+		if ((size_t)i < left)
+			p[i] = v[i];
 }
 
 /* Two floats as one register of bf16, rounded to nearest even, the first in the lower half */

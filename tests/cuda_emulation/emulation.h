@@ -348,6 +348,21 @@ static inline float rsqrtf(float x)
 	return 1.0f / sqrtf(x);
 }
 
+template <class T> static inline T min(T a, T b)
+{
+	return b < a ? b : a;
+}
+
+template <class T> static inline T max(T a, T b)
+{
+	return a < b ? b : a;
+}
+
+static inline int __popc(unsigned v)
+{
+	return __builtin_popcount(v);
+}
+
 static inline float exp2_fast(float x)
 {
 	return exp2f(x);
