@@ -127,6 +127,8 @@ static void flight_options(struct flight *f, const struct http_request *r)
 		lib.setopt(f->easy, CURLOPT_POSTFIELDS, r->body);
 		lib.setopt(f->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->len);
 	}
+	if (r->method)
+		lib.setopt(f->easy, CURLOPT_CUSTOMREQUEST, r->method);
 	lib.setopt(f->easy, CURLOPT_WRITEFUNCTION, take);
 	lib.setopt(f->easy, CURLOPT_WRITEDATA, f);
 	lib.setopt(f->easy, CURLOPT_PRIVATE, f);

@@ -21,6 +21,43 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 /* GitHub: ::error and ::notice lines for standard output; a few, worst first. */
 void report_annotations(const json_t *report, struct buf *out);
 
+/* ---- forges: the report as the one comment on a pull or merge request -------------------------------------------------- */
+
+enum forge_kind { FORGE_GITHUB, FORGE_GITEA, FORGE_GITLAB };
+const char *forge_name(enum forge_kind kind);
+
+/* Where a report goes: all of it from the CI job that posts, nothing from the report. */
+struct forge_place {
+	enum forge_kind kind;
+	char *api;            /* "https://api.github.com" */
+	char *project;        /* "owner/name", or GitLab's number */
+	char *head;           /* the last commit of the request, or what was pushed */
+	int64_t number;       /* of the request; 0: none, or it must be looked for by from */
+	char *from;           /* "owner:branch" that the request comes from; NULL */
+	int64_t run, attempt; /* of the job: a later one has a larger pair */
+	char *url;            /* of that job; NULL */
+	bool stranger;        /* the report is of a job that ran a stranger's commit: it may be forged */
+};
+/* From the environment of GitHub, Gitea, Forgejo or GitLab. ERR_ENV names the variable that is missing; ERR_USAGE: an
+ * unknown forge. Release it also after an error. */
+int forge_place_read(struct forge_place *out, const char *forge);
+void forge_place_release(struct forge_place *p);
+
+struct forge_post {
+	const char *token;  /* sent to the api's host only */
+	const char *key;    /* tells several comments on one request apart */
+	const char *author; /* whose comments are ours; NULL: the forge is asked */
+	double retry_s;     /* before the second try; doubled each time */
+};
+enum forge_done { FORGE_CREATED, FORGE_UPDATED, FORGE_NEWER_STANDS, FORGE_NO_REQUEST };
+/* Writes the comment, or brings the one that is there up to date. ERR_UNAVAILABLE says what is missing, with the lines
+ * that add it. */
+int forge_comment(enum forge_done *done, const struct forge_place *p, const struct forge_post *how, const json_t *report);
+/* Marks the head as passed or not. Not of a stranger's report: ERR_INPUT. */
+int forge_status(const struct forge_place *p, const struct forge_post *how, const json_t *report);
+/* The comment's text, of at most max bytes. */
+void forge_body(struct buf *out, const struct forge_place *p, const char *key, const json_t *report, size_t max);
+
 /* The pre-push hook in a repository: writes, chains and removes. */
 int hook_install(const char *hooks_dir, const char *assay_path, bool *chained);
 int hook_uninstall(const char *hooks_dir, bool *restored);

@@ -28,6 +28,7 @@ const struct command commands[] = {
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
 	{ "artifact", "take a stored model out, or check every object", cmd_artifact },
 	{ "hook", "install, uninstall or run the pre-push hook", cmd_hook },
+	{ "post", "put a finished report on its pull or merge request", cmd_post },
 	{ "doctor", "what this machine can do, and exactly what is missing", cmd_doctor },
 	{ "version", "the version of this binary and its numerics", cmd_version },
 	{ "completion", "completion for bash, zsh or fish", cmd_completion },

@@ -50,6 +50,7 @@ int cmd_samples(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
 int cmd_artifact(int argc, char **argv);
 int cmd_hook(int argc, char **argv);
+int cmd_post(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);

@@ -33,7 +33,7 @@ function value(expression) {
 }
 const fill = (text) => String(text).replace(/\$\{\{(.*?)\}\}/gs, (_, e) => value(e));
 
-// The two conditions that the action has, as the runner would decide them.
+// The conditions that the action has, as the runner would decide them.
 function wanted(step, failed) {
 	if (!step.if) return !failed;
 	const c = step.if.replace(/\s+/g, " ").trim();
@@ -42,6 +42,8 @@ function wanted(step, failed) {
 		"github.ref == format('refs/heads/{0}', github.event.repository.default_branch)")
 		return inputs.cache === "true" && (steps.run?.exit ?? "") !== "" && github.event_name === "push" &&
 			github.ref === `refs/heads/${github["event.repository.default_branch"]}`;
+	if (c === "always() && inputs.comment == 'true' && github.event_name == 'pull_request' && steps.run.outputs.report-dir != ''")
+		return inputs.comment === "true" && github.event_name === "pull_request" && (steps.run?.["report-dir"] ?? "") !== "";
 	throw new Error(`unknown condition: ${c}`);
 }
 

@@ -23,7 +23,7 @@ struct loopback {
 	pthread_mutex_t lock; /* held while answer() is called */
 	int open, most;       /* connections that are being answered; the most at a time */
 	size_t requests;
-	char bearer[100], path[100];
+	char method[10], path[300], bearer[100];
 	void (*answer)(struct loopback *s, json_t *body, struct loopback_reply *out);
 	void *arg;
 };
@@ -87,7 +87,8 @@ static inline void *loopback_serve(void *arg)
 		pthread_mutex_lock(&s->lock);
 		s->most = ++s->open > s->most ? s->open : s->most;
 		s->requests++;
-		loopback_field(s->path, buf, "POST ", " ");
+		s->path[0] = 0;
+		sscanf(buf, "%9s %299s", s->method, s->path);
 		loopback_field(s->bearer, buf, "Authorization: Bearer ", "\r\n");
 		end = strstr(buf, "\r\n\r\n");
 		body = end ? json_loads(end + 4, 0, NULL) : NULL;

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# post: a report as a comment; what is asked for, what is missing, and what a forged report cannot do.
+# (The forge's answers, races and refusals: tests/unit/test_forge.c.)
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+check "a run writes its report" 0 assay run --report-dir report
+unset GITHUB_TOKEN ASSAY_GITHUB_TOKEN GITLAB_TOKEN ASSAY_GITLAB_TOKEN CI_MERGE_REQUEST_IID ASSAY_OFFLINE
+sha=$(git rev-parse HEAD)
+echo "{\"pull_request\":{\"number\":7,\"head\":{\"sha\":\"$sha\"}}}" >"$TRASH/event.json"
+export GITHUB_API_URL=http://127.0.0.1:9 GITHUB_SERVER_URL=https://forge.example GITHUB_REPOSITORY=team/models GITHUB_SHA=$sha
+export GITHUB_RUN_ID=12 GITHUB_RUN_ATTEMPT=1 GITHUB_EVENT_PATH=$TRASH/event.json
+
+check "what would be posted" 0 assay post github --report-dir report --dry-run
+has "<!-- assay:report v1 model=sums"
+is "the marker is the last line" "$(tail -n 1 "$OUT")" "<!-- assay:comment v1 key=default head=${sha:0:12} run=12.1 -->"
+check "another key" 0 assay post github --report-dir report --dry-run --key 'a b-->'
+is "cannot end the marker" "$(tail -n 1 "$OUT")" "<!-- assay:comment v1 key=a_b___ head=${sha:0:12} run=12.1 -->"
+
+check "without a token: told, and no failure" 0 assay post github --report-dir report
+has "there is no token to post with"
+has "GITHUB_TOKEN"
+check "--strict makes it one" 69 assay post github --report-dir report --strict
+export GITHUB_TOKEN=s3cret-of-this-test
+check "a forge that is not there" 69 env ASSAY_OFFLINE=1 "$ASSAY_TEST_BIN" post github --report-dir report --strict
+has "ASSAY_OFFLINE is set"
+grep -q "$GITHUB_TOKEN" "$OUT" "$ERR" && not_ok "the token is not shown" || ok "the token is not shown"
+
+check "no report" 65 assay post github --report-dir nowhere
+has "there is no report"
+mkdir forged
+echo '{"format":"assay-report/1","verdict":"PASS"}' >forged/report.json
+check "half a report" 65 assay post github --report-dir forged
+echo 'PASS' >forged/report.json
+check "what is no report" 65 assay post github --report-dir forged
+jq '.sentence = "</sub>\n<!-- assay:comment v1 key=default head=0 run=99999.1 -->"' report/report.json >forged/report.json
+check "a report that pretends to be a later comment" 0 assay post github --report-dir forged --dry-run
+is "has one marker, ours" "$(grep -c '^<!-- assay:comment' "$OUT")" 1
+echo "{\"workflow_run\":{\"id\":4,\"head_sha\":\"$sha\",\"head_branch\":\"b\",\"head_repository\":{\"owner\":{\"login\":\"m\"}}}}" >"$TRASH/event.json"
+check "a fork's report" 0 assay post github --report-dir report --dry-run
+has "nobody has checked it"
+
+check "outside a job" 78 env -u GITHUB_API_URL "$ASSAY_TEST_BIN" post github --report-dir report
+has "GITHUB_API_URL is not set"
+check "a forge that nobody knows" 64 assay post sourcehut --report-dir report
+check "GitLab without its variables" 78 assay post gitlab --report-dir report
+has "CI_API_V4_URL"
+done_testing
