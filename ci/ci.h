@@ -58,9 +58,9 @@ int forge_status(const struct forge_place *p, const struct forge_post *how, cons
 /* The comment's text, of at most max bytes. */
 void forge_body(struct buf *out, const struct forge_place *p, const char *key, const json_t *report, size_t max);
 
-/* The pre-push hook in a repository: writes, chains and removes. */
-int hook_install(const char *hooks_dir, const char *assay_path, bool *chained);
-int hook_uninstall(const char *hooks_dir, bool *restored);
+/* A hook in a repository (name: "pre-push", of a server "pre-receive" and "post-receive"): writes, chains and removes. */
+int hook_install(const char *hooks_dir, const char *name, const char *assay_path, bool *chained);
+int hook_uninstall(const char *hooks_dir, const char *name, bool *restored);
 
 /* A scaffold for `assay init`: the CI file of a forge ("github", "gitlab"). Static text; NULL: unknown forge. */
 const char *ci_template(const char *forge, const char **path);

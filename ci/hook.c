@@ -1,11 +1,11 @@
-/* hook.c: the pre-push hook of a repository: written, chained in front of the one that is there, and taken out again.
+/* hook.c: a hook of a repository: written, chained in front of the one that is there, and taken out again.
  *
  * The hook is a small POSIX script with a marker in its second line. It copies git's standard input to a temporary file,
- * runs `assay hook run pre-push` on it, and then the hook that was there before with the same bytes and arguments, so
- * that git-lfs uploads nothing for a push that the gate stops. If assay is not to be found the push is stopped with one
- * line that says how to go on: a gate that vanishes quietly is none.
+ * runs `assay hook run NAME` on it, and then the hook that was there before with the same bytes and arguments, so that
+ * git-lfs uploads nothing for a push that the gate stops. If assay is not to be found the push is stopped with one line
+ * that says how to go on: a gate that vanishes quietly is none.
  *
- * The earlier hook is kept as pre-push.assay-chained, the same inode: uninstall renames it back, mode, link and bytes
+ * The earlier hook is kept as NAME.assay-chained, the same inode: uninstall renames it back, mode, link and bytes
  * as they were. At no instant is there no hook: a hard link is made first, then the script replaces the old name by one
  * rename. Installing twice writes the script anew (the path may have changed) and chains nothing twice. A hook that is
  * not executable is one that git ignores: it is kept, and ignored further.
@@ -20,20 +20,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HOOK_MARKER "# assay:pre-push-hook v1"
 #define HOOK_MAX ((size_t)64 << 20)
 
-static const char hook_head[] =
-	"#!/bin/sh\n" HOOK_MARKER "\n"
-	"# Made by `assay hook install`, taken out by `assay hook uninstall`. Asks the gate before anything leaves "
-	"this\n"
-	"# machine, then runs the hook that was here before (pre-push.assay-chained) with the same input.\n";
+/* What the script says, with the hook's name for each %1$s. */
+static const char hook_marker[] = "# assay:%1$s-hook v1\n";
+static const char hook_head[] = "# Made by `assay hook install`, taken out by `assay hook uninstall`. Asks the gate "
+				"before anything moves, then runs\n"
+				"# the hook that was here before (%1$s.assay-chained) with the same input.\n";
 
 static const char hook_find[] =
 	"[ -f \"$assay\" ] && [ -x \"$assay\" ] || assay=$(command -v assay) || {\n"
-	"\techo 'assay: the pre-push gate is not to be found on this machine; the push is stopped.' >&2\n"
-	"\techo 'assay: put assay into PATH and run \"assay hook install\", or pass this once: git push --no-verify' "
-	">&2\n"
+	"\techo 'assay: the %1$s gate is not to be found on this machine; the push is stopped.' >&2\n"
+	"\techo 'assay: put assay into PATH and run \"assay hook install\"%2$s' >&2\n"
 	"\texit 1\n"
 	"}\n"
 	"refs=$(mktemp \"${TMPDIR:-/tmp}/assay-push.XXXXXX\") || {\n"
@@ -45,7 +43,7 @@ static const char hook_find[] =
 	"trap 'exit 130' INT\n"
 	"trap 'exit 143' TERM\n"
 	"cat >\"$refs\" || exit 1\n"
-	"\"$assay\" hook run pre-push \"$@\" <\"$refs\" || exit\n";
+	"\"$assay\" hook run %1$s \"$@\" <\"$refs\" || exit\n";
 
 static const char hook_chain[] = "chained=$0.assay-chained\n"
 				 "if [ -x \"$chained\" ]; then\n"
@@ -70,6 +68,7 @@ static void add_quoted(struct buf *out, const char *s)
 }
 
 struct hook {
+	const char *name;
 	char *dir, *path, *chained;
 	bool husky;
 };
@@ -82,7 +81,7 @@ static void hook_release(struct hook *h)
 }
 
 /* Where the hook belongs: in the folder that git names, but for husky's own. */
-static void hook_locate(struct hook *h, const char *hooks_dir)
+static void hook_locate(struct hook *h, const char *hooks_dir, const char *name)
 {
 	size_t len = strlen(hooks_dir);
 	char *trimmed, *runner, *parent;
@@ -92,10 +91,10 @@ static void hook_locate(struct hook *h, const char *hooks_dir)
 	trimmed = mem_strn(hooks_dir, len);
 	runner = path_join(trimmed, "h");
 	parent = path_dir(trimmed);
-	*h = (struct hook){ .husky = !strcmp(path_base(trimmed), "_") && fs_exists(runner) };
+	*h = (struct hook){ .name = name, .husky = !strcmp(path_base(trimmed), "_") && fs_exists(runner) };
 	h->dir = mem_str(h->husky ? parent : trimmed);
-	h->path = path_join(h->dir, "pre-push");
-	h->chained = path_join(h->dir, "pre-push.assay-chained");
+	h->path = path_join(h->dir, name);
+	h->chained = mem_printf("%s.assay-chained", h->path);
 	free(trimmed);
 	free(runner);
 	free(parent);
@@ -109,8 +108,10 @@ static bool is_there(const char *path)
 }
 
 /* Is the hook at path ours? ERR_NOTFOUND: there is none. ERR_IO: there is something that cannot be read as a file. */
-static int hook_is_ours(const char *path, bool *ours)
+static int hook_is_ours(const struct hook *h, bool *ours)
 {
+	const char *path = h->path;
+	char *marker = mem_printf(hook_marker, h->name);
 	struct buf text = BUF_INIT(HOOK_MAX);
 	struct stat st;
 	const char *second;
@@ -118,17 +119,17 @@ static int hook_is_ours(const char *path, bool *ours)
 
 	*ours = false;
 	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? ERR_NOTFOUND : err_errno(ERR_IO, "%s", path);
-	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || access(path, R_OK) != 0)
-		return err_hint(err_set(ERR_IO, "%s: there is something that cannot be read as a hook", path),
-				"repair it or move it away, then install again");
-	rc = fs_read(&text, path, HOOK_MAX);
-	if (!rc) {
-		second = strchr(buf_str(&text), '\n');
-		*ours = second && !strncmp(second + 1, HOOK_MARKER "\n", sizeof(HOOK_MARKER));
-	}
+		rc = errno == ENOENT ? ERR_NOTFOUND : err_errno(ERR_IO, "%s", path);
+	else if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || access(path, R_OK) != 0)
+		rc = err_hint(err_set(ERR_IO, "%s: there is something that cannot be read as a hook", path),
+			      "repair it or move it away, then install again");
+	else if ((rc = fs_read(&text, path, HOOK_MAX)) != 0)
+		err_context(rc, "%s", path);
+	second = rc ? NULL : strchr(buf_str(&text), '\n');
+	*ours = second && !strncmp(second + 1, marker, strlen(marker));
 	buf_release(&text);
-	return rc ? err_context(rc, "%s", path) : 0;
+	free(marker);
+	return rc;
 }
 
 static bool same_file(const char *a, const char *b)
@@ -173,11 +174,14 @@ static int hook_write(const struct hook *h, const char *assay_path)
 	struct fs_temp temp;
 	int rc;
 
-	buf_adds(&text, hook_head);
+	buf_adds(&text, "#!/bin/sh\n");
+	buf_addf(&text, hook_marker, h->name);
+	buf_addf(&text, hook_head, h->name);
 	buf_adds(&text, "assay=");
 	add_quoted(&text, h->husky || !assay_path ? "" : assay_path);
 	buf_addc(&text, '\n');
-	buf_adds(&text, hook_find);
+	buf_addf(&text, hook_find, h->name,
+		 strcmp(h->name, "pre-push") == 0 ? ", or pass this once: git push --no-verify" : "");
 	buf_adds(&text, h->husky ? hook_chain_husky : hook_chain);
 	rc = fs_temp_open(&temp, h->dir);
 	if (rc)
@@ -193,18 +197,18 @@ out:
 	return rc;
 }
 
-int hook_install(const char *hooks_dir, const char *assay_path, bool *chained)
+int hook_install(const char *hooks_dir, const char *name, const char *assay_path, bool *chained)
 {
 	struct hook h;
 	bool ours;
 	int rc;
 
-	hook_locate(&h, hooks_dir);
+	hook_locate(&h, hooks_dir, name);
 	*chained = false;
 	rc = fs_mkdirs(h.dir);
 	if (rc)
 		goto out;
-	rc = hook_is_ours(h.path, &ours);
+	rc = hook_is_ours(&h, &ours);
 	if (rc == ERR_NOTFOUND)
 		rc = 0;
 	else if (!rc && !ours)
@@ -218,24 +222,26 @@ out:
 	return rc;
 }
 
-int hook_uninstall(const char *hooks_dir, bool *restored)
+int hook_uninstall(const char *hooks_dir, const char *name, bool *restored)
 {
 	struct hook h;
 	bool ours;
 	int rc;
 
-	hook_locate(&h, hooks_dir);
+	hook_locate(&h, hooks_dir, name);
 	*restored = false;
-	rc = hook_is_ours(h.path, &ours);
+	rc = hook_is_ours(&h, &ours);
 	if (rc == ERR_NOTFOUND && is_there(h.chained)) { /* somebody removed ours by hand */
 		rc = fs_rename(h.chained, h.path);
 		*restored = !rc;
 	} else if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_NOTFOUND, "%s: no hook is installed", h.path);
 	} else if (!rc && !ours) {
-		rc = err_hint(err_set(ERR_NOTFOUND, "%s: the hook there is not assay's", h.path),
-			      is_there(h.chained) ? "the one that assay once set aside is pre-push.assay-chained"
-						  : "nothing was changed");
+		rc = err_set(ERR_NOTFOUND, "%s: the hook there is not assay's", h.path);
+		if (is_there(h.chained))
+			err_hint(rc, "the one that assay once set aside is %s.assay-chained", name);
+		else
+			err_hint(rc, "nothing was changed");
 	} else if (!rc && is_there(h.chained)) {
 		rc = fs_rename(h.chained, h.path);
 		*restored = !rc;

@@ -1,14 +1,19 @@
-/* cmd_hook.c: `assay hook install|uninstall|run`: the verdict before a push.
+/* cmd_hook.c: `assay hook install|uninstall|run`: the verdict before a push, here or on the server.
  *
  * git gives a pre-push hook the remote's name and URL as arguments and one line a reference on standard input:
- * "<local ref> <local oid> <remote ref> <remote oid>" (githooks(5)). Deletions and tags are not judged; several
- * references at one commit are judged once; the worst exit code blocks the push. The environment that git sets for its
+ * "<local ref> <local oid> <remote ref> <remote oid>"; a server's pre-receive hook gets "<old oid> <new oid> <ref>"
+ * (githooks(5)), and sees the new objects in a quarantine that git's variables name. Deletions and tags are not judged;
+ * several references at one commit are judged once; the worst exit code blocks the push. A pass proposes a promotion; on
+ * the server the post-receive hook makes it, for then the commit is on its branch.
+ *
+ * ASSAY_SKIP=why lets a push through unjudged and is noted (skip.c). The server's hook does not listen to it. The environment that git sets for its
  * own use is removed first: it would point our children at another repository. */
 #include "base/base.h"
 #include "ci/ci.h"
 #include "runner/cmd.h"
 #include "runner/print.h"
 #include "runner/runner.h"
+#include "runner/skip.h"
 
 #include <unistd.h>
 
@@ -33,23 +38,38 @@ static int hooks_dir(struct repo *repo, char **out)
 	return rc;
 }
 
+/* A work tree's owner pushes; a bare repository is pushed to. */
+static const char *const *hook_names(struct repo *repo)
+{
+	static const char *const here[] = { "pre-push", NULL }, *const server[] = { "pre-receive", "post-receive",
+										    NULL };
+
+	return repo_work_dir(repo) ? here : server;
+}
+
 static int install(struct repo *repo)
 {
 	char self[4096], *dir = NULL;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	bool chained = false;
+	const char *const *name = hook_names(repo);
 	int rc;
 
 	if (n <= 0)
 		return err_errno(ERR_ENV, "/proc/self/exe");
 	self[n] = 0;
 	rc = hooks_dir(repo, &dir);
-	if (rc == 0)
-		rc = hook_install(dir, self, &chained);
-	if (rc == 0) {
-		printf("installed %s/pre-push%s\n", dir, chained ? " (the hook that was there runs behind it)" : "");
-		printf("it judges every commit that is pushed; git push --no-verify goes round it\n");
+	for (; rc == 0 && *name; name++) {
+		bool chained = false;
+
+		rc = hook_install(dir, *name, self, &chained);
+		if (rc == 0)
+			printf("installed %s/%s%s\n", dir, *name,
+			       chained ? " (the hook that was there runs behind it)" : "");
 	}
+	if (rc == 0)
+		puts(repo_work_dir(repo) ? "it judges every commit that is pushed; git push --no-verify goes round it"
+					 : "they judge every commit that is pushed to this repository, and move "
+					   "aliases when it is there");
 	free(dir);
 	return rc;
 }
@@ -57,24 +77,28 @@ static int install(struct repo *repo)
 static int uninstall(struct repo *repo)
 {
 	char *dir = NULL;
-	bool restored = false;
 	int rc = hooks_dir(repo, &dir);
 
-	if (rc == 0)
-		rc = hook_uninstall(dir, &restored);
-	if (rc == 0)
-		printf("removed %s/pre-push%s\n", dir, restored ? " and put the hook back that was there" : "");
+	for (const char *const *name = hook_names(repo); rc == 0 && *name; name++) {
+		bool restored = false;
+
+		rc = hook_uninstall(dir, *name, &restored);
+		if (rc == 0)
+			printf("removed %s/%s%s\n", dir, *name,
+			       restored ? " and put the hook back that was there" : "");
+	}
 	free(dir);
 	return rc;
 }
 
-/* ---- pre-push ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is pushed ---------------------------------------------------------------------------------------------------------- */
 
 struct update {
 	char *local_ref, *local_oid, *remote_ref, *remote_oid;
 };
 
-static int parse_updates(char *text, struct update **out, size_t *n)
+/* n_words: 4 of pre-push, 3 of pre-receive */
+static int parse_updates(char *text, size_t n_words, struct update **out, size_t *n)
 {
 	size_t cap = 0;
 	char *save = NULL, *line, *word;
@@ -82,16 +106,16 @@ static int parse_updates(char *text, struct update **out, size_t *n)
 	*out = NULL;
 	*n = 0;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct update u = { 0 };
-		char *inner = NULL, **field[] = { &u.local_ref, &u.local_oid, &u.remote_ref, &u.remote_oid };
+		char *inner = NULL, *w[4] = { NULL };
 		size_t i = 0;
 
-		for (word = strtok_r(line, " ", &inner); word && i < 4; word = strtok_r(NULL, " ", &inner))
-			*field[i++] = word;
-		if (i != 4 || word)
-			return err_set(ERR_INPUT, "pre-push: a line of four words is wanted on standard input");
+		for (word = strtok_r(line, " ", &inner); word && i < n_words; word = strtok_r(NULL, " ", &inner))
+			w[i++] = word;
+		if (i != n_words || word)
+			return err_set(ERR_INPUT, "hook: a line of %zu words is wanted on standard input", n_words);
 		MEM_GROW(*out, *n, cap);
-		(*out)[(*n)++] = u;
+		(*out)[(*n)++] = n_words == 4 ? (struct update){ w[0], w[1], w[2], w[3] }
+					      : (struct update){ w[2], w[1], w[2], w[0] };
 	}
 	return 0;
 }
@@ -106,6 +130,7 @@ static int read_stdin(struct buf *b)
 	return ferror(stdin) || buf_full(b) ? err_set(ERR_IO, "cannot read standard input") : 0;
 }
 
+/* remote "": this repository. */
 static int judge(struct place *place, const char *remote, const struct update *u, const struct run_options *defaults)
 {
 	struct run_options o = *defaults;
@@ -113,11 +138,11 @@ static int judge(struct place *place, const char *remote, const struct update *u
 	int rc;
 
 	o.rev = u->local_oid;
-	o.profile = "pre-push";
+	o.profile = *remote ? "pre-push" : "pre-receive";
 	rc = event_hook(&event, place->repo, remote, u->remote_ref, u->remote_oid);
 	if (rc)
 		return rc;
-	log_info("assay: judging %.12s for %s %s", u->local_oid, remote, u->remote_ref);
+	log_info("assay: judging %.12s for %s%s%s", u->local_oid, remote, *remote ? " " : "", u->remote_ref);
 	rc = run_and_print(&o, place->repo, &place->home, &event);
 	event_release(&event);
 	return rc;
@@ -131,7 +156,21 @@ static bool seen_before(const struct update *u, size_t i)
 	return false;
 }
 
-static int pre_push(struct place *place, const char *remote, const struct run_options *o)
+static int judge_or_skip(struct place *place, const char *remote, const struct update *u, const struct run_options *o)
+{
+	const char *why = *remote ? getenv("ASSAY_SKIP") : NULL;
+	int rc;
+
+	if (!why || !*why)
+		return judge(place, remote, u, o);
+	rc = skip_note(&place->home, u->local_oid, remote, u->remote_ref, why);
+	if (rc == 0)
+		log_warn("%.12s goes to %s %s unjudged, and that is noted: ASSAY_SKIP is set", u->local_oid, remote,
+			 u->remote_ref);
+	return rc;
+}
+
+static int judge_pushed(struct place *place, const char *remote, const struct run_options *o)
 {
 	struct buf text = BUF_INIT(1 << 24);
 	struct update *u = NULL;
@@ -139,12 +178,12 @@ static int pre_push(struct place *place, const char *remote, const struct run_op
 	int worst = 0, code, rc = read_stdin(&text);
 
 	if (rc == 0 && text.len)
-		rc = parse_updates(text.data, &u, &n);
+		rc = parse_updates(text.data, *remote ? 4 : 3, &u, &n);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (oid_is_zero(u[i].local_oid) || strncmp(u[i].remote_ref, "refs/heads/", 11) != 0 ||
 		    seen_before(u, i))
 			continue;
-		code = judge(place, remote, &u[i], o);
+		code = judge_or_skip(place, remote, &u[i], o);
 		if (code < 0)
 			rc = code;
 		else if (code > worst)
@@ -153,6 +192,18 @@ static int pre_push(struct place *place, const char *remote, const struct run_op
 	free(u);
 	buf_release(&text);
 	return rc ? rc : worst;
+}
+
+/* By now the proposals of what has arrived are settled: opening the place did it. */
+static int run_hook(struct place *place, int argc, char **argv, const struct run_options *o)
+{
+	if (argc >= 3 && strcmp(argv[1], "pre-push") == 0 && *argv[2])
+		return judge_pushed(place, argv[2], o);
+	if (argc == 2 && strcmp(argv[1], "pre-receive") == 0)
+		return judge_pushed(place, "", o);
+	if (argc == 2 && strcmp(argv[1], "post-receive") == 0)
+		return 0;
+	return err_set(ERR_USAGE, "assay hook run: pre-push REMOTE URL, pre-receive, or post-receive");
 }
 
 /* What git exports to a hook is about this repository only; children must find their own. */
@@ -191,15 +242,17 @@ int cmd_hook(int argc, char **argv)
 	};
 	const struct opt_usage usage = {
 		"hook",
-		"install | uninstall | run pre-push REMOTE URL",
+		"install | uninstall | run NAME [REMOTE URL]",
 		"the verdict before a push",
 		"The installed hook judges each pushed commit under the profile pre-push. Without such a profile in "
 		"the\n"
 		"policy it trains nothing: it answers from what is stored, or checks the plan and leaves the rest to "
 		"CI.\n"
-		"A pass proposes a promotion; it takes effect when the commit has reached the remote.\n\n"
-		"  assay hook install\n  git push                      now judged\n  git push --no-verify          not "
-		"judged",
+		"A pass proposes a promotion; it takes effect when the commit has reached the remote.\n"
+		"In a bare repository, pre-receive and post-receive are installed: the server judges (profile\n"
+		"pre-receive) and moves the alias when the commit is there.\n\n"
+		"  assay hook install\n  git push                      now judged\n"
+		"  ASSAY_SKIP=hotfix git push    not judged, and noted\n  git push --no-verify          not judged",
 		1,
 		4
 	};
@@ -216,10 +269,10 @@ int cmd_hook(int argc, char **argv)
 		rc = install(place.repo);
 	else if (rc == 0 && strcmp(argv[0], "uninstall") == 0 && argc == 1)
 		rc = uninstall(place.repo);
-	else if (rc == 0 && strcmp(argv[0], "run") == 0 && argc >= 3 && strcmp(argv[1], "pre-push") == 0)
-		rc = pre_push(&place, argv[2], &o);
+	else if (rc == 0 && strcmp(argv[0], "run") == 0)
+		rc = run_hook(&place, argc, argv, &o);
 	else if (rc == 0)
-		rc = err_set(ERR_USAGE, "assay hook: install, uninstall, or run pre-push REMOTE URL");
+		rc = err_set(ERR_USAGE, "assay hook: install, uninstall, or run NAME");
 	place_close(&place);
 	return rc;
 }

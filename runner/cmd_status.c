@@ -3,6 +3,7 @@
  * Opening the place settles what hook runs proposed (home.c), so an alias moves here at the latest. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/skip.h"
 
 static void print_branch(struct place *p, const char *branch)
 {
@@ -31,17 +32,32 @@ static void print_branch(struct place *p, const char *branch)
 	commit_release(&head);
 }
 
-/* The remote branch's tip, if it got there without a run (git push --no-verify, or another clone). */
+static void print_skip(const json_t *skip)
+{
+	const char *actor = json_get_text(skip, "actor", "?"), *reason = json_get_text(skip, "reason", "");
+
+	fputs("    sent past the gate by ", stdout);
+	log_safe(stdout, actor, strlen(actor));
+	printf(", %s: ", json_get_text(skip, "time", "?"));
+	log_safe(stdout, reason, strlen(reason));
+	putchar('\n');
+}
+
+/* The remote branch's tip, if it got there without a run (ASSAY_SKIP, git push --no-verify, or another clone). */
 static void print_upstream(struct place *p, const char *branch)
 {
 	char *upstream = NULL, oid[OID_HEX], id[DIGEST_HEX];
+	json_t *skip = NULL;
 
 	if (repo_upstream(p->repo, branch, &upstream) == 0 && repo_ref(p->repo, upstream, oid) == 0) {
 		if (registry_find_run(p->home.registry, oid, id) != 0)
 			printf("  %s is at %.12s, which nobody judged here: assay run %.12s\n", upstream, oid, oid);
 		else
 			printf("  %s is at %.12s, judged\n", upstream, oid);
+		if (skip_find(&skip, &p->home, oid) == 0)
+			print_skip(skip);
 	}
+	json_decref(skip);
 	free(upstream);
 	err_clear();
 }

@@ -255,7 +255,7 @@ int event_hook(struct event *out, struct repo *r, const char *remote, const char
 		return 0;
 	}
 	/* a new branch, or a remote tip that was never fetched: the remote's default branch has the say */
-	head = mem_printf("refs/remotes/%s/HEAD", remote);
+	head = *remote ? mem_printf("refs/remotes/%s/HEAD", remote) : mem_str("HEAD");
 	if (repo_ref(r, head, out->target) != 0)
 		*out->target = 0;
 	free(head);

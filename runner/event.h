@@ -17,14 +17,15 @@ struct event {
 	char *branch;         /* where the commit is, or is going: "main"; NULL: unknown */
 	char target[OID_HEX]; /* "": none, the candidate's own questions are used */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
-	char *remote, *ref;   /* hook: where the push goes: "origin", "refs/heads/main" */
+	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
 	char *note;           /* something the report should say, or NULL */
 };
 
 const char *event_name(enum event_kind kind);
 /* From GitHub's or GitLab's environment, else a person's own run. target: an explicit --target, or NULL. */
 int event_detect(struct event *out, struct repo *r, const char *target);
-/* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new). */
+/* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new); of
+ * pre-receive: the remote is "". */
 int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid);
 void event_release(struct event *e);
 

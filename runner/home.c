@@ -151,16 +151,16 @@ const char *home_actor(void)
 
 /* ---- proposals ---------------------------------------------------------------------------------------------------------------- */
 
-/* Has the commit reached the branch it was pushed to, as far as this clone knows? */
+/* Has the commit reached the branch it was pushed to, as far as this clone knows? Without a remote, it is this repository's own. */
 static bool reached(struct repo *r, const json_t *p)
 {
-	const char *ref = json_get_text(p, "ref", "");
+	const char *ref = json_get_text(p, "ref", ""), *remote = json_get_text(p, "remote", "");
 	char *tracking, oid[OID_HEX];
 	bool yes;
 
 	if (strncmp(ref, "refs/heads/", 11) != 0)
 		return false;
-	tracking = mem_printf("refs/remotes/%s/%s", json_get_text(p, "remote", ""), ref + 11);
+	tracking = *remote ? mem_printf("refs/remotes/%s/%s", remote, ref + 11) : mem_str(ref);
 	yes = repo_ref(r, tracking, oid) == 0 && repo_is_ancestor(r, json_get_text(p, "commit", ""), oid);
 	free(tracking);
 	err_clear();
@@ -170,8 +170,9 @@ static bool reached(struct repo *r, const json_t *p)
 static void settle_one(struct home *h, const json_t *p)
 {
 	const char *run = json_get_text(p, "run", "");
+	const char *remote = json_get_text(p, "remote", "");
 	char *reason = mem_printf("the gate passed, and %.12s has reached %s", json_get_text(p, "commit", ""),
-				  json_get_text(p, "remote", ""));
+				  *remote ? remote : json_get_text(p, "ref", ""));
 	json_t *record = NULL;
 	int rc = registry_run(h->registry, run, &record);
 	const struct promotion promotion = { .model = json_get_text(p, "model", ""),

@@ -31,7 +31,7 @@ static int plan_profile(struct run *run)
 		run->may_train = run->profile->train;
 		return 0;
 	}
-	if (strcmp(name, "pre-push") == 0) { /* exists without being written: it trains nothing */
+	if (strcmp(name, "pre-push") == 0 || strcmp(name, "pre-receive") == 0) { /* there without being written: no training */
 		run->may_train = false;
 		return 0;
 	}

@@ -132,7 +132,7 @@ static void test_hook_install__asks_with_arguments_and_input(void **state)
 	bool chained = true;
 	struct stat st;
 
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_false(chained);
 	assert_int_equal(stat(w->hook, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0755);
@@ -146,7 +146,7 @@ static void test_hook_install__the_gates_code_stops_the_push(void **state)
 	bool chained;
 
 	earlier_hook(w, 0755);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	answer(w, "2\n");
 	assert_int_equal(run_hook(w, NULL, NULL), 2);
 	/* and the earlier hook has not run: git-lfs has uploaded nothing */
@@ -159,7 +159,7 @@ static void test_hook_install__earlier_hook_gets_the_same_bytes(void **state)
 	bool chained;
 
 	earlier_hook(w, 0755);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_true(chained);
 	assert_int_equal(run_hook(w, NULL, NULL), 0);
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS
@@ -172,7 +172,7 @@ static void test_hook_install__earlier_hook_can_stop_too(void **state)
 	bool chained;
 
 	write_script(w->hook, "#!/bin/sh\nexit 9\n", 0755);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(run_hook(w, NULL, NULL), 9);
 }
 
@@ -183,10 +183,10 @@ static void test_hook_install__a_hook_git_ignores_stays_ignored(void **state)
 	struct stat st;
 
 	earlier_hook(w, 0644);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(run_hook(w, NULL, NULL), 0);
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), 0);
 	assert_int_equal(stat(w->hook, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0644);
 }
@@ -199,9 +199,9 @@ static void test_hook_install__twice_is_once(void **state)
 
 	earlier_hook(w, 0755);
 	kept = read_all(w->hook);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	first = read_all(w->hook);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_true(chained);
 	assert_file(w->hook, first);
 	assert_file(w->chained, kept);
@@ -218,9 +218,9 @@ static void test_hook_install__after_an_interrupted_one(void **state)
 	earlier_hook(w, 0755);
 	kept = read_all(w->hook);
 	assert_int_equal(link(w->hook, w->chained), 0); /* killed between the link and the rename */
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_true(chained);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), 0);
 	assert_file(w->hook, kept);
 	free(kept);
 }
@@ -233,9 +233,9 @@ static void test_hook_install__over_a_manager_that_came_back(void **state)
 
 	earlier_hook(w, 0755);
 	kept = read_all(w->hook);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	write_script(w->hook, kept, 0755); /* lefthook install writes the same bytes again */
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_true(chained);
 	assert_int_equal(run_hook(w, NULL, NULL), 0);
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS
@@ -250,7 +250,7 @@ static void test_hook_install__two_foreign_hooks_are_not_lost(void **state)
 
 	write_script(w->chained, "one", 0755);
 	write_script(w->hook, "two", 0755);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), ERR_EXISTS);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), ERR_EXISTS);
 	assert_non_null(err_fix());
 	assert_file(w->chained, "one");
 	assert_file(w->hook, "two");
@@ -264,12 +264,12 @@ static void test_hook_install__refuses_what_it_cannot_read(void **state)
 
 	assert_int_equal(fs_mkdirs(w->hooks), 0);
 	assert_int_equal(symlink("nowhere", w->hook), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), ERR_IO);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), ERR_IO);
 	assert_int_equal(lstat(w->hook, &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
 	assert_int_equal(unlink(w->hook), 0);
 	assert_int_equal(mkdir(w->hook, 0755), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), ERR_IO);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), ERR_IO);
 	assert_int_not_equal(lstat(w->chained, &st), 0);
 }
 
@@ -283,8 +283,8 @@ static void test_hook_uninstall__restores_exactly(void **state)
 	earlier_hook(w, 0751);
 	text = read_all(w->hook);
 	assert_int_equal(stat(w->hook, &before), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), 0);
 	assert_true(restored);
 	assert_file(w->hook, text);
 	assert_int_equal(stat(w->hook, &after), 0);
@@ -309,11 +309,11 @@ static void test_hook_uninstall__restores_a_link(void **state)
 		free(real);
 	}
 	assert_int_equal(symlink("real", w->hook), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(run_hook(w, NULL, NULL), 0);
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS
 		      "earlier origin /some where/else.git\n" REFS);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), 0);
 	assert_int_equal(readlink(w->hook, target, sizeof(target) - 1), 4);
 	assert_string_equal(target, "real");
 }
@@ -324,14 +324,14 @@ static void test_hook_uninstall__touches_nothing_of_others(void **state)
 	bool restored = true, chained;
 
 	assert_int_equal(fs_mkdirs(w->hooks), 0);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), ERR_NOTFOUND);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), ERR_NOTFOUND);
 	write_script(w->hook, "#!/bin/sh\n# mine\n", 0755);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), ERR_NOTFOUND);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), ERR_NOTFOUND);
 	assert_false(restored);
 	assert_file(w->hook, "#!/bin/sh\n# mine\n");
 	assert_int_equal(unlink(w->hook), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
-	assert_int_equal(hook_uninstall(w->hooks, &restored), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &restored), 0);
 	assert_false(restored);
 	assert_false(fs_exists(w->hook));
 }
@@ -368,7 +368,7 @@ static void test_hook__a_missing_assay_stops_the_push(void **state)
 	bool chained;
 
 	earlier_hook(w, 0755);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(unlink(w->assay), 0);
 	assert_int_equal(run_hook(w, (const char *[]){ path, NULL }, &err), 1);
 	assert_non_null(strstr(buf_str(&err), "git push --no-verify"));
@@ -383,7 +383,7 @@ static void test_hook__found_in_path_when_it_has_moved(void **state)
 	char *path = bare_path(w), *moved = in(w, "bin/assay");
 	bool chained;
 
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(rename(w->assay, moved), 0);
 	assert_int_equal(run_hook(w, (const char *[]){ path, NULL }, NULL), 0);
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS);
@@ -398,7 +398,7 @@ static void test_hook__leaves_no_temporary_file(void **state)
 	bool chained;
 
 	assert_int_equal(fs_mkdirs(tmp), 0);
-	assert_int_equal(hook_install(w->hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(run_hook(w, (const char *[]){ env, NULL }, NULL), 0);
 	answer(w, "1\n");
 	assert_int_equal(run_hook(w, (const char *[]){ env, NULL }, NULL), 1);
@@ -417,7 +417,7 @@ static void test_hook_install__beside_husky_not_inside_it(void **state)
 
 	write_script(runner, "sh -e \"$s\" \"$@\"\n", 0644);
 	write_script(user, log, 0644); /* husky runs it though it is not executable */
-	assert_int_equal(hook_install(inner, w->assay, &chained), 0);
+	assert_int_equal(hook_install(inner, "pre-push", w->assay, &chained), 0);
 	assert_true(chained);
 	text = read_all(user);
 	assert_null(strstr(text, w->dir)); /* this file is committed */
@@ -434,7 +434,7 @@ static void test_hook_install__beside_husky_not_inside_it(void **state)
 	}
 	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS
 		      "earlier origin /some where/else.git\n" REFS);
-	assert_int_equal(hook_uninstall(inner, &restored), 0);
+	assert_int_equal(hook_uninstall(inner, "pre-push", &restored), 0);
 	assert_true(restored);
 	assert_file(user, log);
 	free(inner);
@@ -477,7 +477,7 @@ static void test_hook__git_itself_is_stopped_and_let_through(void **state)
 	assert_int_equal(GIT(work, "init", "-q"), 0);
 	assert_int_equal(GIT(work, "remote", "add", "origin", bare), 0);
 	assert_int_equal(GIT(work, "commit", "-q", "--allow-empty", "-m", "one"), 0);
-	assert_int_equal(hook_install(hooks, w->assay, &chained), 0);
+	assert_int_equal(hook_install(hooks, "pre-push", w->assay, &chained), 0);
 	answer(w, "1\n");
 	assert_int_not_equal(GIT(work, "push", "-q", "origin", "HEAD:refs/heads/main"), 0);
 	assert_int_not_equal(GIT(bare, "rev-parse", "--verify", "-q", "refs/heads/main"), 0);

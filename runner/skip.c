@@ -1,0 +1,65 @@
+/* skip.c: pushes that somebody sent past the gate, and said so.
+ *
+ * ASSAY_SKIP=why git push is let through by the pre-push hook at once; what it leaves is a line in $ASSAY_HOME/skipped.jsonl,
+ * which `assay status` shows beside the branch. It is no run: nothing was judged, and no alias moves by it. A line is
+ * written by one call at the end of the file, so that pushes at the same time keep theirs. */
+#include "base/base.h"
+#include "runner/skip.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define FILE_MAX ((size_t)64 << 20)
+
+static char *skip_path(struct home *h)
+{
+	return path_join(store_home(h->store), "skipped.jsonl");
+}
+
+int skip_note(struct home *h, const char *commit, const char *remote, const char *ref, const char *reason)
+{
+	struct buf line = BUF_INIT(1 << 16);
+	char *path = skip_path(h), time[21];
+	const char *actor = home_actor();
+	json_t *note;
+	int rc = 0, fd;
+
+	clock_iso(time, clock_unix_ns());
+	note = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "commit", commit, "remote", json_new_text(remote, strlen(remote)),
+			 "ref", json_new_text(ref, strlen(ref)), "reason", json_new_text(reason, strnlen(reason, 1000)),
+			 "actor", json_new_text(actor, strlen(actor)), "time", time);
+	json_add(&line, note);
+	buf_addc(&line, '\n');
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0 || write(fd, line.data, line.len) != (ssize_t)line.len || fsync(fd) != 0)
+		rc = err_errno(ERR_IO, "%s", path);
+	if (fd >= 0)
+		close(fd);
+	json_decref(note);
+	buf_release(&line);
+	free(path);
+	return rc;
+}
+
+int skip_find(json_t **out, struct home *h, const char *commit)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	char *path = skip_path(h), *save = NULL;
+	int rc = fs_read(&text, path, FILE_MAX);
+
+	*out = NULL;
+	for (char *line = rc ? NULL : strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *note = NULL;
+
+		if (json_parse(&note, line, strlen(line), path) == 0 &&
+		    strcmp(json_get_text(note, "commit", ""), commit) == 0) {
+			json_decref(*out);
+			*out = json_incref(note);
+		}
+		json_decref(note);
+	}
+	err_clear(); /* a line that a full disk cut short says nothing */
+	buf_release(&text);
+	free(path);
+	return *out ? 0 : rc ? rc : ERR_NOTFOUND;
+}
