@@ -88,11 +88,13 @@ struct promotion {
 	const char *actor, *reason;
 	bool forced;
 	bool rollback; /* may go back to an older version */
+	bool rebind;   /* the alias has this version, and shall stand for another run of it (another prompt) */
 };
 enum { PROMOTE_ANY = -1 };
 /* Appends a promotion record and moves the alias, in one transaction. ERR_CONFLICT: the alias no longer points at
  * expect, or version is older than what it points at (and not a rollback); the text says which. ERR_NOTFOUND: no such
- * version or run. If it points at version already, nothing is appended and id names the promotion that stands. */
+ * version or run. If it points at version already, nothing is appended and id names the promotion that stands; with rebind
+ * a promotion from the version to itself is appended. */
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX]);
 /* The version an alias points at: ERR_NOTFOUND. */
 int registry_alias(struct registry *r, const char *model, const char *alias, int *version);

@@ -3,8 +3,9 @@
  * A promotion is a compare-and-swap: within one write transaction the alias is read, compared with what the caller's
  * decision rested on (expect), and moved by a record that stays for good. Of two that race, one wins and the other is
  * told what changed (ERR_CONFLICT), so that it can judge again. An alias only goes forward: an older version is refused
- * unless the promotion says that it is a rollback. Moving an alias to where it is already succeeds and makes no record:
- * history has moves only.
+ * unless the promotion says that it is a rollback. Moving an alias to where it is already succeeds and makes no record,
+ * unless it is to stand for another run of the same weights: a version names weights, and the prompt in front of them is
+ * that of the run which was promoted.
  *
  * A proposal is a promotion that a hook's run would make, were it allowed to. It is open until a promotion names its
  * run, or takes the alias to its version or past it, or until it is dropped. ingest.c settles it when the record comes
@@ -97,7 +98,7 @@ static int promotion_allowed(const struct promotion *p, const json_t *now)
 		return err_hint(rc, "judge again against what it points at now");
 	}
 	if (p->version == at)
-		return ERR_EXISTS; /* never leaves this file */
+		return p->rebind ? 0 : ERR_EXISTS; /* never leaves this file */
 	if (p->version < at && !p->rollback) {
 		rc = err_set(ERR_CONFLICT, "%s@%s %s; v%d is older", p->model, p->alias, where, p->version);
 		return err_hint(rc, "assay rollback goes back on purpose");

@@ -732,8 +732,9 @@ void report_add_promotion(const json_t *report, struct buf *out)
 	const json_t *v = json_object_get(report, "version"), *p = json_object_get(report, "promotion");
 	const char *state = json_get_text(p, "state", ""), *alias = json_get_text(p, "alias", "");
 	const char *why = json_get_text(p, "why", "");
+	bool stays = json_get_int(p, "from", -1) == json_get_int(p, "to", -2);
 
-	if (json_is_object(v)) {
+	if (json_is_object(v) && !json_get_flag(v, "again", false)) {
 		buf_addf(out, "Made %s@", json_get_text(v, "model", "model"));
 		add_version(out, json_object_get(v, "number"));
 		buf_addc(out, '.');
@@ -742,7 +743,12 @@ void report_add_promotion(const json_t *report, struct buf *out)
 		return;
 	if (out->len)
 		buf_addc(out, ' ');
-	if (!strcmp(state, "made")) {
+	if (stays && (!strcmp(state, "made") || !strcmp(state, "proposed"))) {
+		buf_addf(out, "%s stays at ", alias);
+		add_version(out, json_object_get(p, "to"));
+		buf_addf(out, !strcmp(state, "made") ? ", now with this prompt"
+						     : ", with this prompt when the commit is on the remote's branch");
+	} else if (!strcmp(state, "made")) {
 		buf_addf(out, "%s moved ", alias);
 		add_move(out, p);
 	} else if (!strcmp(state, "proposed")) {

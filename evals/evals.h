@@ -221,6 +221,9 @@ int task_result_read(struct task_result *out, const char *text, size_t len, cons
 int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name);
 /* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
 int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
+/* In words, what of two results of one task are other questions: documents that came, went or changed, other prompts
+ * around the same documents, new metrics. Yours. */
+char *task_result_differences(const struct task_result *candidate, const struct task_result *baseline);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);
 const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
@@ -278,6 +281,8 @@ struct gate_policy {
 	enum gate_action no_baseline;                                  /* FLOORS, BLOCK, PASS_THROUGH */
 	enum gate_action inconclusive_push, inconclusive_pull_request; /* WARN, BLOCK */
 	enum gate_action incomparable;                                 /* RESCORE, BLOCK */
+	int64_t rescore;                                               /* at most so many samples; 0: all */
+	int64_t attempts; /* of a branch against one baseline, over which the error is spent; 0: not counted on */
 	bool has_overlap;
 	double max_overlap; /* for every task whose rules do not say it themselves */
 };
@@ -309,6 +314,7 @@ struct gate_input {
 	size_t n_candidate;
 	const struct task_result *const *baseline; /* NULL: no baseline */
 	size_t n_baseline;
+	const char *exhausted;    /* why no test can pass any more (attempts), or NULL */
 	bool identical;           /* same weights, tokenizer, prompt and questions: PASS by identity */
 	const char *incomparable; /* a reason found by the caller, or NULL */
 	bool pull_request;        /* which inconclusive rule applies */

@@ -392,6 +392,12 @@ static enum verdict combine(const struct tally *t, const struct gate_policy *pol
 	return VERDICT_PASS;
 }
 
+/* A test that has been tried too often proves nothing; arithmetic does, however often. */
+static bool is_exhausted(const struct tally *t, const struct gate_policy *policy, const struct gate_input *in)
+{
+	return in->exhausted && policy->population && t->gated && !(in->identical && !in->incomparable);
+}
+
 static bool verdict_blocks(enum verdict v, const struct gate_policy *policy, const struct gate_input *in)
 {
 	switch (v) {
@@ -506,9 +512,13 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 	}
 	t = count_rows(&r);
 	r.verdict = combine(&t, policy, in);
+	if (r.verdict == VERDICT_PASS && is_exhausted(&t, policy, in)) {
+		r.verdict = VERDICT_INCONCLUSIVE;
+		r.sentence = mem_str(in->exhausted);
+	}
 	r.blocks = verdict_blocks(r.verdict, policy, in);
 	r.exit = !r.blocks ? 0 : r.verdict == VERDICT_FAIL ? 1 : 2;
-	r.sentence = sentence(&r, &t, policy, in);
+	r.sentence = r.sentence ? r.sentence : sentence(&r, &t, policy, in);
 	assert(r.verdict != VERDICT_PASS || !t.of[VERDICT_FAIL]);
 	*out = r;
 	return 0;

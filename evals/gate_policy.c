@@ -98,6 +98,22 @@ static int policy_inconclusive(struct gate_policy *p, const struct yaml *y, json
 	return rc;
 }
 
+/* rescore, block, or {rescore: N}: at most so many samples. */
+static int policy_incomparable(struct gate_policy *p, const struct yaml *y, json_t *gate)
+{
+	static const struct word words[] = { { "rescore", GATE_RESCORE }, { "block", GATE_BLOCK } };
+	static const char *const keys[] = { "rescore" };
+	json_t *v = json_object_get(gate, "incomparable");
+	int rc;
+
+	if (!json_is_object(v))
+		return policy_word(y, gate, "incomparable", words, ARRAY_LEN(words), &p->incomparable);
+	rc = yaml_check_keys(y, v, "incomparable", keys, ARRAY_LEN(keys));
+	if (rc == 0 && !json_object_get(v, "rescore"))
+		rc = yaml_error(y, gate, "incomparable", "incomparable is rescore, block or {rescore: N}");
+	return rc ? rc : yaml_get_int(y, v, "rescore", 1, INT32_MAX, &p->rescore);
+}
+
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
 /* A number, or text "3%" as 0.03 with *percent. */
@@ -314,14 +330,13 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 
 static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {
-	static const char *const known[] = { "baseline",    "target",      "confidence",   "require",
-					     "watch",       "no_baseline", "inconclusive", "incomparable",
-					     "max_overlap", "strict_power" };
-	static const char *const later[] = { "stop", "attempts", "cluster", "early_stop" };
+	static const char *const known[] = { "baseline",    "target",       "confidence",   "require",
+					     "watch",       "no_baseline",  "inconclusive", "incomparable",
+					     "max_overlap", "strict_power", "attempts" };
+	static const char *const later[] = { "stop", "cluster", "early_stop" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },
 						   { "pass", GATE_PASS_THROUGH } };
-	static const struct word incomparable[] = { { "rescore", GATE_RESCORE }, { "block", GATE_BLOCK } };
 	int rc = 0;
 
 	if (!json_is_object(gate))
@@ -337,7 +352,8 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 				p->confidence);
 	rc = rc ? rc : policy_word(y, gate, "no_baseline", no_baseline, ARRAY_LEN(no_baseline), &p->no_baseline);
 	rc = rc ? rc : policy_inconclusive(p, y, gate);
-	rc = rc ? rc : policy_word(y, gate, "incomparable", incomparable, ARRAY_LEN(incomparable), &p->incomparable);
+	rc = rc ? rc : policy_incomparable(p, y, gate);
+	rc = rc ? rc : yaml_get_int(y, gate, "attempts", 1, 1000, &p->attempts);
 	rc = rc ? rc : yaml_get_flag(y, gate, "strict_power", &p->strict_power);
 	rc = rc ? rc : overlap_number(y, gate, &p->has_overlap, &p->max_overlap);
 	rc = rc ? rc : policy_rules(p, y, gate);

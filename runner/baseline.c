@@ -1,4 +1,5 @@
-/* baseline.c: what the candidate is compared with: an alias, the merge base, or a run by name.
+/* baseline.c: what the candidate is compared with: an alias, the merge base (or the nearest commit before it that was
+ * judged; one that was asked these very questions goes first), or a run by name.
  *
  * Found twice: by the plan, to see whether anything changed at all, and by the gate under its lease, since another run
  * may have moved the alias in between.
@@ -9,6 +10,7 @@
  * for a branch, one that did not block: else a push that fails would lower the bar for the next. */
 #include "base/base.h"
 #include "runner/baseline.h"
+#include "runner/evaluate.h"
 
 static void forget(struct run_baseline *b)
 {
@@ -45,6 +47,7 @@ static int from_run(struct run *run, const char *id)
 	put_hex(b->prompt, sizeof(b->prompt), product, "prompt");
 	put_hex(b->product, sizeof(b->product), product, "key");
 	b->commit = mem_str(json_get_text(record, "commit", ""));
+	put_hex(b->verdict, sizeof(b->verdict), record, "verdict");
 	b->version = (int)json_get_int(json_object_get(record, "version"), "number", 0);
 	b->found = *b->object != 0;
 	if (!b->found)
@@ -83,6 +86,7 @@ static int from_alias(struct run *run, const char *alias)
 		rc = from_run(run, json_get_text(promotion ? promotion : row, "run", ""));
 	}
 	run->baseline.version = version;
+	run->baseline.promoted = true;
 	json_decref(history);
 	json_decref(row);
 	return rc == ERR_NOTFOUND ? err_set(ERR_IO, "%s@%s: %s", model, alias, err_text()) : rc;
@@ -101,7 +105,8 @@ static bool has_prefix(const json_t *row, const char *key, const char *name, siz
 	return strlen(name) >= least && strncmp(json_get_text(row, key, ""), name, strlen(name)) == 0;
 }
 
-/* A run's id, a commit, or a branch: the newest that may decide and has a model. */
+/* A run's id, a commit, or a branch: the newest that may decide and has a model. Of a branch not one of this very
+ * commit: a run again would be compared with itself, and pass. */
 static int from_runs(struct run *run, const char *name)
 {
 	json_t *rows = NULL, *row;
@@ -111,7 +116,9 @@ static int from_runs(struct run *run, const char *name)
 	json_array_foreach(rows, i, row)
 	{
 		bool named = has_prefix(row, "id", name, 8) || has_prefix(row, "commit", name, 7);
-		bool branch = strcmp(json_get_text(row, "branch", ""), name) == 0 && json_get_int(row, "exit", 1) == 0;
+		bool branch = strcmp(json_get_text(row, "branch", ""), name) == 0 &&
+			      json_get_int(row, "exit", 1) == 0 &&
+			      strcmp(json_get_text(row, "commit", ""), run->commit.oid) != 0;
 
 		if (rc || run->baseline.found)
 			break;
@@ -124,17 +131,127 @@ static int from_runs(struct run *run, const char *name)
 	return run->baseline.found ? 0 : err_set(ERR_NOTFOUND, "no run of %s", name);
 }
 
+/* ---- the merge base, or the nearest ancestor that was judged --------------------------------------------------------- */
+
+enum { ANCESTORS_MAX = 10000 };
+
+/* Are the baseline's answers to these very questions stored? */
+static bool is_asked(struct run *run)
+{
+	for (size_t i = 0; i < run->n_suites; i++) {
+		char key[DIGEST_HEX];
+		json_t *row = NULL;
+		int rc;
+
+		evaluate_key(run, &run->suites[i], run->baseline.object, run->baseline.prompt, key);
+		rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
+		json_decref(row);
+		err_clear();
+		if (rc)
+			return false;
+	}
+	return true;
+}
+
+/* The commits of a walk, newest first, and of each the newest run that may decide. */
+struct walk {
+	struct map at; /* commit -> its place */
+	char **runs;   /* ids; NULL: none */
+	size_t n;
+};
+
+static void walk_open(struct walk *w, const char *oids, const char *without)
+{
+	size_t len;
+
+	*w = (struct walk){ 0 };
+	map_init(&w->at);
+	for (const char *oid = oids; *oid; oid += len + (oid[len] == '\n')) {
+		len = strcspn(oid, "\n");
+		if (len && strncmp(oid, without, len) != 0)
+			map_put(&w->at, oid, len, (int64_t)w->n++);
+	}
+	w->runs = mem_array(w->n + 1, sizeof(*w->runs));
+}
+
+static void walk_close(struct walk *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		free(w->runs[i]);
+	free(w->runs);
+	map_release(&w->at);
+}
+
+/* Of the first commit, the merge base itself, any verdict will do; of the others one that did not block. */
+static void walk_runs(struct walk *w, const struct run *run, const json_t *rows)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *oid = json_get_text(row, "commit", "");
+		int64_t at;
+
+		if (map_get(&w->at, oid, strlen(oid), &at) && !w->runs[at] && may_decide(run, row) &&
+		    (at == 0 || json_get_int(row, "exit", 1) == 0))
+			w->runs[at] = mem_str(json_get_text(row, "id", ""));
+	}
+}
+
+/* The nearest that has the answers to these questions; else the nearest with a model. */
+static int nearest(struct run *run, const struct walk *w)
+{
+	const char *any = NULL;
+	int rc;
+
+	for (size_t i = 0; i < w->n; i++) {
+		if (!w->runs[i])
+			continue;
+		rc = from_run(run, w->runs[i]);
+		if (rc || (run->baseline.found && is_asked(run)))
+			return rc;
+		if (run->baseline.found && !any)
+			any = w->runs[i];
+	}
+	run->baseline.found = false;
+	return any ? from_run(run, any) : ERR_NOTFOUND;
+}
+
+/* oid and what is before it, but for the commit that is judged itself. */
+static int from_ancestors(struct run *run, const char *oid)
+{
+	struct buf list = BUF_INIT((size_t)1 << 20);
+	json_t *rows = NULL;
+	struct walk w;
+	int rc = repo_ancestors(run->repo, oid, ANCESTORS_MAX, &list);
+
+	walk_open(&w, rc ? "" : buf_str(&list), run->commit.oid);
+	rc = rc ? rc : registry_list(run->home->registry, "runs", NULL, 0, &rows);
+	if (rc == 0) {
+		walk_runs(&w, run, rows);
+		rc = nearest(run, &w);
+	}
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_NOTFOUND, "no run of %.12s or a commit before it", oid);
+	json_decref(rows);
+	walk_close(&w);
+	buf_release(&list);
+	return rc;
+}
+
 static int from_name(struct run *run, const char *name)
 {
 	char oid[OID_HEX];
-	int rc;
+	int rc = 0;
 
 	if (strcmp(name, "merge-base") != 0)
 		return from_runs(run, name);
-	if (!*run->event.target)
-		return err_set(ERR_NOTFOUND, "no target branch, so no merge base");
-	rc = repo_merge_base(run->repo, run->event.target, run->commit.oid, oid);
-	return rc ? rc : from_runs(run, oid);
+	if (*run->event.target)
+		rc = repo_merge_base(run->repo, run->event.target, run->commit.oid, oid);
+	else /* on its own: what it is built upon */
+		memcpy(oid, run->commit.oid, sizeof(oid));
+	return rc ? rc : from_ancestors(run, oid);
 }
 
 int baseline_find(struct run *run)
@@ -162,21 +279,25 @@ int baseline_find(struct run *run)
 	return rc;
 }
 
-/* The commit that the alias holds: of the run that was promoted, which need not be the first to make the version. */
+/* Commit and prompt that the alias holds: of the run that was promoted, which need not be the first to make the version. */
 static int find_commit(struct run *run, const char *model)
 {
 	struct registry *registry = run->home->registry;
-	json_t *row = NULL, *history = NULL;
+	json_t *row = NULL, *history = NULL, *record = NULL;
 	int rc = registry_version(registry, model, run->alias_version, &row);
 
 	if (rc == 0)
 		rc = registry_list(registry, "history", model, 0, &history);
 	if (rc == 0) {
 		const json_t *promotion = promotion_of(history, run->alias, run->alias_version, false);
+		const json_t *by_run = promotion_of(history, run->alias, run->alias_version, true);
 
 		put_hex(run->alias_commit, sizeof(run->alias_commit), promotion ? promotion : row, "commit");
+		rc = registry_run(registry, json_get_text(by_run ? by_run : row, "run", ""), &record);
+		put_hex(run->alias_prompt, sizeof(run->alias_prompt), json_object_get(record, "product"), "prompt");
 	}
 	json_decref(history);
+	json_decref(record);
 	json_decref(row);
 	return rc;
 }
@@ -189,7 +310,7 @@ int baseline_alias(struct run *run)
 
 	run->alias = lands ? config_alias(run->questions, run->event.branch) : NULL;
 	run->alias_version = 0;
-	*run->alias_commit = 0;
+	*run->alias_commit = *run->alias_prompt = 0;
 	if (!run->alias)
 		return 0;
 	rc = registry_alias(run->home->registry, run->questions->model, run->alias, &run->alias_version);

@@ -36,6 +36,7 @@ json_t *run_json(const struct run *run, int exit_code)
 {
 	const json_t *record = run->record;
 	json_t *version = json_object_get(record, "version"), *steps = json_array(), *out;
+	bool made = json_is_object(version) && !json_get_flag(version, "again", false);
 	bool judged = run->failed || run->have_gate; /* not with --until a step before the gate */
 	enum verdict v = run->failed || !run->have_gate ? VERDICT_ERROR : run->gate.verdict;
 	char *report = run->options->report_dir ? path_join(run->options->report_dir, "report.md") : NULL;
@@ -48,9 +49,8 @@ json_t *run_json(const struct run *run, int exit_code)
 			*run->id ? json_string(run->id) : json_null(), "commit", run->commit.oid, "verdict",
 			judged ? json_string(verdict_name(v)) : json_null(), "exit", exit_code, "trust",
 			trust_name(run->event.trust), "steps", steps, "metrics", json_object_get(record, "metrics"),
-			"version", json_is_object(version) ? version : NULL, "report",
-			report ? json_string(report) : json_null(), "baseline", json_object_get(record, "baseline"),
-			"promotion", run->promotion);
+			"version", made ? version : NULL, "report", report ? json_string(report) : json_null(),
+			"baseline", json_object_get(record, "baseline"), "promotion", run->promotion);
 	if (out && !json_object_get(out, "version"))
 		json_object_set_new(out, "version", json_null());
 	if (out && run->failed)
@@ -126,7 +126,8 @@ int cmd_run(int argc, char **argv)
 		OPT_FLAG(0, "dirty", &o.dirty, "judge the work tree as it is, not the commit; makes no version"),
 		OPT_TEXT(0, "profile", &o.profile, "NAME", "a profile of the policy, such as pre-push"),
 		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write report.md and report.json there"),
-		OPT_TEXT(0, "target", &o.target, "REV", "the commit whose questions decide (default: from the event)"),
+		{ OPT_KIND_TEXT, 0, "target", &o.target, "REV",
+		  "the commit whose questions decide (default: from the event)", OPT_NO_ENV },
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),

@@ -97,6 +97,19 @@ static int must_have_target(const struct event *e)
 	return *e->target ? 0 : err_set(ERR_INPUT, "the event names no target commit");
 }
 
+/* What a merge request is compared with: of a merged result (GITHUB_SHA merges the head into the target) the very tip that
+ * it was merged with, which may be newer than the event's; else the tip that the event names. */
+static int set_merge_target(struct event *e, struct repo *r, const char *head, const char *base)
+{
+	const char *tested = getenv("GITHUB_SHA");
+	char first[OID_HEX], second[OID_HEX];
+
+	if (tested && is_oid(tested) && repo_parents(r, tested, first, second) == 0 && head && !strcmp(second, head))
+		return set_target(e, r, first);
+	err_clear();
+	return set_target(e, r, base);
+}
+
 static int github_pull_request(struct event *e, struct repo *r, const json_t *pr)
 {
 	const json_t *head = json_object_get(pr, "head"), *base = json_object_get(pr, "base");
@@ -107,7 +120,7 @@ static int github_pull_request(struct event *e, struct repo *r, const json_t *pr
 	e->kind = EVENT_PULL_REQUEST;
 	e->branch = mem_str(json_get_text(head, "ref", NULL));
 	e->trust = strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
-	rc = set_target(e, r, json_get_text(base, "sha", NULL));
+	rc = set_merge_target(e, r, json_get_text(head, "sha", NULL), json_get_text(base, "sha", NULL));
 	return rc ? rc : must_have_target(e);
 }
 

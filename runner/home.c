@@ -180,6 +180,7 @@ static void settle_one(struct home *h, const json_t *p)
 					     .version = (int)json_get_int(p, "version", 0),
 					     .expect = (int)json_get_int(p, "expect", 0),
 					     .run = run,
+					     .rebind = true,
 					     .actor = json_get_text(record, "actor", "unknown"),
 					     .reason = reason };
 	char id[DIGEST_HEX];

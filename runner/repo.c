@@ -241,6 +241,42 @@ int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_H
 	return rc;
 }
 
+int repo_parents(struct repo *r, const char *oid, char first[OID_HEX], char second[OID_HEX])
+{
+	char *const out[] = { first, second };
+	git_object *o = NULL;
+	int rc = git_revparse_single(&o, r->git, oid);
+
+	*first = *second = 0;
+	if (rc || git_object_type(o) != GIT_OBJECT_COMMIT) {
+		git_object_free(o);
+		return err_set(ERR_NOTFOUND, "no commit %.64s", oid);
+	}
+	for (unsigned i = 0; i < 2 && i < git_commit_parentcount((git_commit *)o); i++)
+		git_oid_tostr(out[i], OID_HEX, git_commit_parent_id((git_commit *)o, i));
+	git_object_free(o);
+	return 0;
+}
+
+int repo_ancestors(struct repo *r, const char *oid, int max, struct buf *out)
+{
+	struct buf quiet = BUF_INIT(1 << 16);
+	char *count = mem_printf("--max-count=%d", max);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "--git-dir", git_repository_path(r->git), "rev-list", count, oid, "--",
+					  NULL },
+		.out = out,
+		.err = &quiet,
+	};
+	int rc = proc_run(&p);
+
+	if (rc == 0 && p.status != 0)
+		rc = err_set(ERR_INPUT, "the ancestors of %.12s are not in this clone", oid);
+	buf_release(&quiet);
+	free(count);
+	return rc;
+}
+
 /* ---- the files of a commit -------------------------------------------------------------------------------------- */
 
 struct tree {

@@ -32,6 +32,10 @@ int repo_head_branch(struct repo *r, char **out);
 int repo_upstream(struct repo *r, const char *branch, char **out);
 bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant);
 int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_HEX]);
+/* The commit's first two parents by name, also where a shallow clone does not have them; "" where there is none. */
+int repo_parents(struct repo *r, const char *oid, char first[OID_HEX], char second[OID_HEX]);
+/* The commit and its ancestors, as far as this clone has them and at most so many: one name a line, newest first. */
+int repo_ancestors(struct repo *r, const char *oid, int max, struct buf *out);
 bool oid_is_zero(const char *oid);
 /* The content of a blob by its name, an LFS pointer resolved. ERR_NOTFOUND: not a name; ERR_INPUT: not in this clone. */
 int repo_blob(struct repo *r, const char *oid, struct buf *out);

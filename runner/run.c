@@ -174,6 +174,7 @@ void run_release(struct run *run)
 		gate_result_release(&run->gate);
 	commit_release(&run->commit);
 	commit_release(&run->target);
+	free(run->exhausted);
 	free(run->baseline.name);
 	free(run->baseline.commit);
 	free(run->baseline.why);

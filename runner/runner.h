@@ -54,6 +54,8 @@ struct run_baseline {
 	bool found;
 	char *name, *commit, *why; /* why: in words, when not found */
 	int version;               /* 0: a run without a version */
+	bool promoted;             /* found by an alias: somebody or some gate wanted it there */
+	char verdict[16];          /* of its run */
 	char run[DIGEST_HEX], object[DIGEST_HEX], prompt[OID_HEX], product[DIGEST_HEX];
 };
 
@@ -103,9 +105,9 @@ struct run {
 	size_t n_suites;
 	struct run_suite *proposed; /* suites of the candidate that the target does not have: shown, decide nothing */
 	size_t n_proposed;
-	const char *alias; /* that a PASS would move; NULL: none */
-	int alias_version; /* what it points at; 0: nothing */
-	char alias_commit[OID_HEX];
+	const char *alias;                                 /* that a PASS would move; NULL: none */
+	int alias_version;                                 /* what it points at; 0: nothing */
+	char alias_commit[OID_HEX], alias_prompt[OID_HEX]; /* of the run it stands for */
 
 	/* train */
 	char object[DIGEST_HEX]; /* the model that is judged */
@@ -120,6 +122,8 @@ struct run {
 	struct run_baseline baseline;
 	struct gate_result gate;
 	bool have_gate, identical;
+	int64_t attempt; /* of this branch against this baseline, from 1; 0: nobody counts */
+	char *exhausted; /* more attempts than the policy has error for, in words, or NULL */
 
 	/* record, report */
 	json_t *record;
@@ -142,6 +146,8 @@ int run_push(struct run *run, const struct run_options *o, struct repo *repo, st
 	     const struct event *event);
 void run_release(struct run *run);
 void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Of the gate: what the policy says, or (gate.attempts) its share for one attempt. */
+double run_confidence(const struct run *run);
 int run_backend(struct run *run); /* opens run->backend if it is not */
 const char *run_step_name(size_t i);
 void run_stop_on_signals(void); /* SIGINT and SIGTERM end training at a checkpoint, and a command */

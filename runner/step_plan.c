@@ -203,6 +203,34 @@ static int plan_data(struct run *run)
 
 /* ---- base and keys -------------------------------------------------------------------------------------------------------- */
 
+/* A protected run builds on nothing that only a lower class has wanted: a version must be of a protected run, or have been
+ * under an alias, where a person, a protected run or a push that landed has put it. */
+static int check_base_trust(struct run *run, const json_t *version)
+{
+	const char *model = json_get_text(version, "model", "");
+	int64_t number = json_get_int(version, "number", 0);
+	json_t *rows = NULL, *row;
+	bool fine = run->event.trust < TRUST_PROTECTED;
+	size_t i;
+	int rc = fine ? 0 : registry_list(run->home->registry, "history", model, 0, &rows);
+
+	json_array_foreach(rows, i, row) fine |= json_get_int(row, "version", 0) == number;
+	json_decref(rows);
+	rows = NULL;
+	if (rc == 0 && !fine)
+		rc = registry_list(run->home->registry, "runs", model, 0, &rows);
+	json_array_foreach(rows, i, row) fine |= !strcmp(json_get_text(row, "model", ""), model) &&
+						 json_get_int(row, "version", 0) == number &&
+						 !strcmp(json_get_text(row, "trust", ""), trust_name(TRUST_PROTECTED));
+	json_decref(rows);
+	if (rc || fine)
+		return rc;
+	err_set(ERR_INPUT, "%s: base: %s@v%lld was made by a run of class branch, and this run is protected",
+		CONFIG_FILE, model, (long long)number);
+	return err_hint(ERR_INPUT, "name an alias, or put it under one: assay promote %s@v%lld ALIAS --reason \"why\"",
+			model, (long long)number);
+}
+
 static int plan_base(struct run *run)
 {
 	const struct config_base *b = &run->product->base;
@@ -220,8 +248,9 @@ static int plan_base(struct run *run)
 	if (rc)
 		return err_context(rc, "%s: base", CONFIG_FILE);
 	snprintf(run->base_object, sizeof(run->base_object), "%s", json_get_text(row, "object", ""));
+	rc = check_base_trust(run, row);
 	json_decref(row);
-	return 0;
+	return rc;
 }
 
 static void key_json(struct digest_ctx *ctx, const json_t *value)
@@ -350,11 +379,12 @@ int step_plan(struct run *run)
 {
 	int rc;
 
-	if ((rc = plan_profile(run)) || (rc = run_backend(run)) || (rc = plan_prompt(run)) || (rc = plan_suites(run)) ||
-	    (rc = plan_proposed(run)) || (rc = plan_data(run)) || (rc = baseline_find(run)) ||
-	    (rc = baseline_alias(run)) || (rc = plan_base(run)))
+	if ((rc = plan_profile(run)) || (rc = run_backend(run)))
 		return rc;
 	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
+	if ((rc = plan_prompt(run)) || (rc = plan_suites(run)) || (rc = plan_proposed(run)) || (rc = plan_data(run)) ||
+	    (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
+		return rc;
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)) || (rc = plan_power_check(run)))
 		return rc;
 	note_overlap(run);

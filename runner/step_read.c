@@ -44,6 +44,8 @@ static int read_target(struct run *run)
 
 	if (rc)
 		return rc;
+	if (run->options->target)
+		run_note(run, "--target %s: these questions were chosen by hand", run->options->target);
 	rc = tree_open(&run->questions_tree, run->repo, &run->target);
 	if (rc)
 		return rc;

@@ -2,7 +2,11 @@
  *
  * Always runs. The objects that the record names are in the store already; registry_add_run writes the record and then
  * its rows in one transaction. A version is made of a model that was not the baseline's, whose samples are whole. An
- * alias moves on PASS in a protected run; a hook run proposes; any other run changes nothing but its own history. */
+ * alias moves on PASS in a protected run; a hook run proposes; any other run changes nothing but its own history.
+ *
+ * A version names weights, and the run that an alias was promoted by has the prompt that stands in front of them. So
+ * a new prompt on the baseline's weights makes no version, and yet moves the alias, from the version to itself: what the
+ * next candidate is compared with is the new prompt, and a prompt cannot get worse a margin at a time. */
 #include "base/base.h"
 #include "runner/evaluate.h"
 #include "runner/runner.h"
@@ -182,18 +186,34 @@ static json_t *baseline_json(const struct run *run)
 			 "commit", b->commit, "object", b->object, "prompt", b->prompt, "samples", samples);
 }
 
-/* A model that the baseline does not have already, judged whole, from a commit that anybody can find again. */
-static bool makes_version(const struct run *run)
+/* Judged whole, from a commit that anybody can find again. */
+static bool is_whole(const struct run *run)
 {
 	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !run_limit(run) &&
-	       !run->options->dirty && run->event.trust != TRUST_FORK &&
-	       !(run->baseline.found && run->baseline.version && strcmp(run->baseline.object, run->object) == 0);
+	       !run->options->dirty && run->event.trust != TRUST_FORK;
+}
+
+static bool is_baseline_version(const struct run *run)
+{
+	return run->baseline.found && run->baseline.version && strcmp(run->baseline.object, run->object) == 0;
 }
 
 static bool may_promote(const struct run *run)
 {
-	return run->alias && run->have_gate && run->gate.verdict == VERDICT_PASS && !run_limit(run) &&
-	       !run->options->dirty;
+	return is_whole(run) && run->alias && run->gate.verdict == VERDICT_PASS;
+}
+
+/* Of the baseline's version: the alias is elsewhere (it need not be the one that the gate compares with), or stands for
+ * another prompt. */
+static bool alias_differs(const struct run *run)
+{
+	return run->alias_version != run->baseline.version || strcmp(run->alias_prompt, run->prompt_oid) != 0;
+}
+
+/* Does the run stand for a version: a model that the baseline does not have, or the baseline's where the alias shall move? */
+static bool has_version(const struct run *run)
+{
+	return is_whole(run) && (!is_baseline_version(run) || (may_promote(run) && alias_differs(run)));
 }
 
 static void set_promotion(struct run *run, const char *state, int to, const char *why)
@@ -213,6 +233,10 @@ static bool wants_promotion(struct run *run, bool version)
 		return false;
 	if (!version) {
 		set_promotion(run, "kept", run->alias_version, "the model is the baseline's own");
+		return false;
+	}
+	if (run->identical && strcmp(run->baseline.verdict, "PASS") != 0 && !run->baseline.promoted) {
+		set_promotion(run, "refused", 0, "the model is the baseline's own, and that has not passed a gate");
 		return false;
 	}
 	if (moves && run->alias_version && !run->have_target_config) {
@@ -240,10 +264,36 @@ static json_t *policy_json(const struct run *run)
 	char *source = run->have_target_config ? mem_printf("target %s", run->target.oid) : mem_str("candidate");
 	json_t *policy = json_pack("{s:s,s:s,s:f}", "source", source, "target",
 				   run->questions && run->questions->gate.population ? "population" : "suite",
-				   "confidence", run->questions ? run->questions->gate.confidence : 0.95);
+				   "confidence", run->questions ? run_confidence(run) : 0.95);
 
 	free(source);
 	return policy;
+}
+
+/* What was typed that can make a gate easier: another target, a part of the samples, a profile, the work tree. */
+static json_t *options_json(const struct run *run)
+{
+	const struct run_options *o = run->options;
+	json_t *options = json_object();
+
+	if (o->target)
+		json_object_set_new(options, "target", json_new_text(o->target, strlen(o->target)));
+	if (o->profile)
+		json_object_set_new(options, "profile", json_new_text(o->profile, strlen(o->profile)));
+	if (o->limit)
+		json_object_set_new(options, "limit", json_integer(o->limit));
+	if (o->dirty)
+		json_object_set_new(options, "dirty", json_true());
+	return options;
+}
+
+static json_t *attempt_json(const struct run *run)
+{
+	int64_t of = run->attempt ? run->questions->gate.attempts : 0;
+
+	if (!run->attempt)
+		return json_null();
+	return json_pack("{s:I,s:o}", "number", (json_int_t)run->attempt, "of", of ? json_integer(of) : json_null());
 }
 
 static json_t *error_json(const struct run *run)
@@ -326,6 +376,8 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
 	json_object_set_new(r, "baseline", baseline_json(run));
 	json_object_set_new(r, "policy", policy_json(run));
+	json_object_set_new(r, "options", options_json(run));
+	json_object_set_new(r, "attempt", attempt_json(run));
 	json_object_set_new(r, "product", product_json(run));
 	json_object_set_new(r, "steps", steps_json(run));
 	json_object_set_new(r, "stages", stages_json(run));
@@ -348,6 +400,7 @@ static int promote(struct run *run, int version)
 				     .version = version,
 				     .expect = run->alias_version,
 				     .run = run->id,
+				     .rebind = true,
 				     .actor = home_actor(),
 				     .reason = run->gate.sentence };
 	char id[DIGEST_HEX];
@@ -365,7 +418,7 @@ static int promote(struct run *run, int version)
 
 int step_record(struct run *run)
 {
-	bool version = makes_version(run), moves;
+	bool version = has_version(run), moves;
 	int made, rc;
 
 	if (!*run->commit.oid) /* nothing that could be named happened */
@@ -374,8 +427,9 @@ int step_record(struct run *run)
 	moves = wants_promotion(run, version);
 	run->record = run_document(run);
 	json_object_set_new(run->record, "version",
-			    version ? json_pack("{s:s,s:s,s:s,s:s}", "model", run->questions->model, "object",
-						run->object, "key", run->train_key, "product", run->product_key)
+			    version ? json_pack("{s:s,s:s,s:s,s:s,s:b}", "model", run->questions->model, "object",
+						run->object, "key", run->train_key, "product", run->product_key,
+						"again", is_baseline_version(run))
 				    : json_null());
 	json_object_set_new(run->record, "proposal",
 			    moves && run->event.kind == EVENT_HOOK

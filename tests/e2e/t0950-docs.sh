@@ -97,7 +97,7 @@ known_keys() {
 	finetune.data | finetune.export) echo "$where.$key" ;;
 	"a profile") echo "profiles.NAME.$key" ;;
 	"a gate rule") echo "gate.require.RULE.$key" ;;
-	inconclusive) echo "gate.inconclusive.$key" ;;
+	inconclusive | incomparable) echo "gate.$where.$key" ;;
 	--set) ;; # the keys of finetune again
 	*) echo "$where: $key" ;;
 	esac

@@ -210,6 +210,35 @@ static void pull_request(struct fixture *f, const char *head_repo, const char *b
 	free(payload);
 }
 
+/* A merged result is compared with the tip that it was merged with, not with the one that the event remembers. */
+static void test_event_detect__github_merged_result(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	char *merged, *payload = mem_printf("{\"pull_request\":{\"head\":{\"ref\":\"topic\",\"sha\":\"%s\",\"repo\":"
+					    "{\"full_name\":\"org/bot\"}},\"base\":{\"ref\":\"main\",\"sha\":\"%s\","
+					    "\"repo\":{\"full_name\":\"org/bot\"}}}}",
+					    c.topic, c.two);
+	struct event e;
+
+	sh(f, "git checkout -q --detach main; git merge -q --no-ff -m merged topic");
+	merged = sh_out(f, "git rev-parse HEAD");
+	open_at(f, "work");
+	github(f, "pull_request", "refs/pull/1/merge", payload);
+	setenv("GITHUB_SHA", merged, 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	setenv("GITHUB_SHA", c.topic, 1); /* the head itself was checked out */
+	detect(f, &e);
+	assert_string_equal(e.target, c.two);
+	event_release(&e);
+	unsetenv("GITHUB_SHA");
+	free(payload);
+	free(merged);
+	commits_release(&c);
+}
+
 static void test_event_detect__github_pull_request(void **state)
 {
 	static const struct {
@@ -532,6 +561,7 @@ int main(void)
 		test(test_event_detect__github_without_its_event),
 		test(test_event_detect__targets_that_are_no_commits),
 		test(test_event_detect__fetches_a_target_that_is_not_here),
+		test(test_event_detect__github_merged_result),
 		test(test_event_detect__github_pull_request),
 		test(test_event_detect__github_merge_group),
 		test(test_event_detect__github_other_events),

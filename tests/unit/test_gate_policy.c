@@ -109,7 +109,6 @@ static void test_gate_policy_parse__mistakes_say_where(void **state)
 		{ R "requir: {}\n", "assay.yaml:2:1: unknown key \"requir\" in gate; did you mean \"require\"?" },
 		{ R "target: sweet\n", "known: suite, population" },
 		{ R "stop: early\n", "gate.stop comes with a later version" },
-		{ R "attempts: 3\n", "gate.attempts comes with a later version" },
 		{ R "confidence: 0.5\n", "must lie between 0.5 and 1" },
 		{ R "confidence: 1\n", "must lie between 0.5 and 1" },
 		{ R "confidence: 95\n", "confidence" },

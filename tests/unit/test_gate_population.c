@@ -72,12 +72,17 @@ static void sides_cluster(size_t size)
 	}
 }
 
+static const char *exhausted; /* of the next judge() */
+
 static void judge(struct gate_result *r, struct gate_rule rule, bool identical)
 {
 	const struct task_result *b = &base.t, *c = &cand.t;
-	struct gate_input in = {
-		.candidate = &c, .n_candidate = 1, .baseline = &b, .n_baseline = 1, .identical = identical
-	};
+	struct gate_input in = { .candidate = &c,
+				 .n_candidate = 1,
+				 .baseline = &b,
+				 .n_baseline = 1,
+				 .identical = identical,
+				 .exhausted = exhausted };
 	struct gate_policy p;
 
 	rule.task = T;
@@ -437,6 +442,30 @@ static void test_gate_decide__suite_gain_is_arithmetic(void **state)
 	}
 }
 
+/* The last of the allowed attempts is used up: a test that would pass does not, what fails still fails. */
+static void test_population__attempts_end(void **state)
+{
+	struct gate_result r;
+
+	(void)state;
+	sides_count(1000, 10, 10);
+	assert_int_equal(verdict_of(drop(.03), NULL), VERDICT_PASS);
+	exhausted = "three are enough";
+	judge(&r, drop(.03), false);
+	assert_int_equal(r.verdict, VERDICT_INCONCLUSIVE);
+	assert_int_equal(r.exit, 2);
+	assert_string_equal(r.sentence, "three are enough");
+	gate_result_release(&r);
+	judge(&r, drop(.03), true);
+	assert_int_equal(r.verdict, VERDICT_PASS); /* the baseline itself rests on no test */
+	gate_result_release(&r);
+	sides_count(1000, 100, 10);
+	judge(&r, drop(.03), false);
+	assert_int_equal(r.verdict, VERDICT_FAIL);
+	gate_result_release(&r);
+	exhausted = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_population__a_run_cut_short_never_passes),
 		cmocka_unit_test(test_gate_decide__golden_samples_stay_right),
 		cmocka_unit_test(test_gate_decide__suite_gain_is_arithmetic),
+		cmocka_unit_test(test_population__attempts_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
