@@ -509,7 +509,11 @@ static void test_gate_decide__incomparable(void **state)
 	struct gate_policy p = policy_of(rules, 1), both = policy_of(rules, 2);
 	struct task_result base, cand;
 	const struct task_result *cands[1] = { &cand }, *bases[1] = { &base };
-	struct gate_input in = { cands, 1, bases, 1, false, "another tokenizer", false, NULL, 0, NULL };
+	struct gate_input in = { .candidate = cands,
+				 .n_candidate = 1,
+				 .baseline = bases,
+				 .n_baseline = 1,
+				 .incomparable = "another tokenizer" };
 	struct gate_result r;
 
 	(void)state;
@@ -582,7 +586,9 @@ static void test_gate_decide__a_run_cut_short_never_passes(void **state)
 	struct gate_policy p = policy_of(&rule, 1);
 	struct task_result base, cand;
 	const struct task_result *cands[1] = { &cand }, *bases[1] = { &base };
-	struct gate_input in = { cands, 1, bases, 1, false, NULL, true, NULL, 0, NULL };
+	struct gate_input in = {
+		.candidate = cands, .n_candidate = 1, .baseline = bases, .n_baseline = 1, .pull_request = true
+	};
 	struct gate_result r;
 
 	(void)state;
