@@ -222,7 +222,7 @@ int task_results_read(struct task_result **out, size_t *n, const char *text, siz
 /* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
 int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
 /* In words, what of two results of one task are other questions: documents that came, went or changed, other prompts
- * around the same documents, new metrics. Yours. */
+ * around the same documents, new metrics. The texts of both must be there. Yours. */
 char *task_result_differences(const struct task_result *candidate, const struct task_result *baseline);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);

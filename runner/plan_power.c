@@ -12,6 +12,7 @@
 #include "runner/evaluate.h"
 #include "runner/plan_power.h"
 #include "runner/samples_store.h"
+#include "runner/samples_store.h"
 
 #include <math.h>
 

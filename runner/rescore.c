@@ -7,22 +7,11 @@
 #include "base/base.h"
 #include "runner/baseline.h"
 #include "runner/evaluate.h"
-
-#define SAMPLES_MAX ((size_t)1 << 32)
+#include "runner/samples_store.h"
 
 /* ---- what differs -------------------------------------------------------------------------------------------------- */
 
-static int read_stored(struct run *run, const char *object, struct task_result *out)
-{
-	struct buf text = BUF_INIT(SAMPLES_MAX);
-	int rc = store_get(run->home->store, object, &text, SAMPLES_MAX);
-
-	rc = rc ? rc : task_result_read(out, buf_str(&text), text.len, object);
-	buf_release(&text);
-	return rc;
-}
-
-static void add_task(struct buf *out, struct run *run, const struct task_result *c, const json_t *samples)
+static void add_task(struct buf *out, struct run *run, struct task_result *c, const json_t *samples)
 {
 	struct task_result b = { 0 };
 	const char *object = NULL;
@@ -33,8 +22,10 @@ static void add_task(struct buf *out, struct run *run, const struct task_result 
 		json_get_text(row, "object", NULL);
 	if (!object) {
 		buf_addf(out, "; task %s is new", c->task);
-	} else if (read_stored(run, object, &b)) {
+	} else if (samples_open(&b, run->home->store, object, true)) {
 		buf_addf(out, "; task %s: its samples are not in the store", c->task);
+	} else if (task_result_texts(&b) || task_result_texts(c)) {
+		buf_addf(out, "; task %s: its samples cannot be read", c->task);
 	} else if (strcmp(b.digest, c->digest) != 0) {
 		char *text = task_result_differences(c, &b);
 
@@ -46,7 +37,7 @@ static void add_task(struct buf *out, struct run *run, const struct task_result 
 }
 
 /* "; numerics cpu-3/… and cpu-2/…; task intents: 3 documents have changed: …", by the baseline's own record. */
-static void differences(struct buf *out, struct run *run, const struct run_suite *s)
+static void differences(struct buf *out, struct run *run, struct run_suite *s)
 {
 	json_t *record = NULL;
 	const char *numerics;
@@ -62,7 +53,7 @@ static void differences(struct buf *out, struct run *run, const struct run_suite
 	err_clear();
 }
 
-static void set_incomparable(char **out, struct run *run, const struct run_suite *s, const char *why)
+static void set_incomparable(char **out, struct run *run, struct run_suite *s, const char *why)
 {
 	struct buf text = BUF_INIT(8192);
 
