@@ -82,6 +82,16 @@ int json_lines(const char *text, size_t len, const char *name, int (*each)(json_
 
 /* ---- writing ---- */
 
+/* How many characters at s are ASCII that stands in JSON as it is. */
+static size_t plain_run(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && (unsigned char)s[n] >= 0x20 && (unsigned char)s[n] < 0x80 && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 void json_add_text(struct buf *out, const char *s, size_t len)
 {
 	static const char escapes[] = "btn\0fr"; /* 8 to 13 */
@@ -89,8 +99,14 @@ void json_add_text(struct buf *out, const char *s, size_t len)
 
 	buf_addc(out, '"');
 	for (size_t i = 0; i < len; i += used) {
-		uint32_t cp = utf8_next(s + i, len - i, &used);
+		uint32_t cp;
 
+		used = plain_run(s + i, len - i);
+		buf_add(out, s + i, used);
+		i += used;
+		if (i == len)
+			break;
+		cp = utf8_next(s + i, len - i, &used);
 		if (cp == '"' || cp == '\\')
 			buf_addf(out, "\\%c", (char)cp);
 		else if (cp >= 8 && cp <= 13 && escapes[cp - 8])

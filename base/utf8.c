@@ -103,8 +103,12 @@ void utf8_repair(struct buf *b, const char *s, size_t len)
 	size_t used, from = 0;
 
 	for (size_t i = 0; i < len; i += used) {
-		uint32_t cp = utf8_next(s + i, len - i, &used);
+		uint32_t cp;
 
+		used = 1;
+		if ((unsigned char)s[i] < 0x80)
+			continue;
+		cp = utf8_next(s + i, len - i, &used);
 		if (!is_bad(s + i, used, cp))
 			continue;
 		buf_add(b, s + from, i - from);

@@ -129,7 +129,8 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 		engine.memory_bytes = left;
 		rc = eval_suite(out, suite, &scorer, o, dir.path, be->numerics);
 		if (engine.n_cut)
-			log_warn("%zu prompts are longer than the model's context and were cut on the left", engine.n_cut);
+			log_warn("%zu prompts are longer than the model's context and were cut on the left",
+				 engine.n_cut);
 	}
 	engine_close(&engine);
 	backend_close(be);
