@@ -229,3 +229,22 @@ int chat_render(const struct chat *c, const json_t *messages, bool continues, st
 		return rc;
 	return continues ? render_continued(c, messages, out) : render(c, messages, true, out);
 }
+
+json_t *chat_prompted(const json_t *messages, const char *prompt)
+{
+	json_t *all = json_copy((json_t *)(uintptr_t)messages), *first = json_array_get(all, 0);
+	bool system = strcmp(json_get_text(first, "role", ""), "system") == 0;
+	size_t n = strlen(prompt);
+	char *text;
+
+	if (!n)
+		return all;
+	text = mem_printf("%s%s%s", prompt, system && prompt[n - 1] != '\n' ? "\n\n" : "",
+			  system ? json_get_text(first, "content", "") : "");
+	if (system)
+		json_array_remove(all, 0);
+	json_array_insert_new(all, 0,
+			      json_pack("{s:s,s:o}", "role", "system", "content", json_new_text(text, strlen(text))));
+	free(text);
+	return all;
+}

@@ -5,6 +5,7 @@
  * what. What only the tree or the registry can tell (a missing file, an unknown alias) is found by the plan. */
 #include "base/base.h"
 #include "runner/config_int.h"
+#include "runner/location.h"
 
 /* ---- helpers -------------------------------------------------------------------------------------------------------- */
 
@@ -145,8 +146,9 @@ static int parse_base(struct config_base *b, const struct yaml *y, const json_t 
 		return rc ? rc : parse_init(b, y, json_object_get(v, "init"));
 	}
 	if (!json_is_string(v))
-		return yaml_error(y, root, v ? "base" : NULL,
-				  "assay.yaml needs base: a folder, MODEL@ALIAS, or {init: {…}}");
+		return yaml_error(
+			y, root, v ? "base" : NULL,
+			"assay.yaml needs base: a folder, MODEL@ALIAS, the name of a location, or {init: {…}}");
 	b->text = json_string_value(v);
 	if (strncmp(b->text, "hf:", 3) == 0)
 		return yaml_error(y, root, "base",
@@ -294,8 +296,8 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 
 int config_parse(struct config *out, const char *text, size_t len, const char *name)
 {
-	static const char *const known[] = { "model",   "base",     "prompt",  "finetune", "suites",  "gate",
-					     "promote", "profiles", "sandbox", "remote",   "datasets" };
+	static const char *const known[] = { "model",   "base",     "prompt",  "finetune", "suites",   "gate",
+					     "promote", "profiles", "sandbox", "remote",   "datasets", "locations" };
 	json_t *root;
 	int rc;
 
@@ -314,7 +316,9 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) ||
 	    (rc = parse_datasets(out, out->yaml, root)) || (rc = parse_gate(out, out->yaml, root)) ||
 	    (rc = parse_promote(out, out->yaml, root)) || (rc = parse_profiles(out, out->yaml, root)) ||
-	    (rc = parse_sandbox(out, out->yaml, root)))
+	    (rc = parse_sandbox(out, out->yaml, root)) ||
+	    (rc = yaml_get_object(out->yaml, root, "locations", &out->locations)) ||
+	    (out->locations && (rc = location_check_all(out->yaml, out->locations))))
 		goto out;
 	if (json_object_get(root, "remote"))
 		rc = yaml_error(out->yaml, root, "remote", "remotes are not built yet; remove the key");

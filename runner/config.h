@@ -87,7 +87,8 @@ struct config {
 	const char *prompt;
 	struct config_finetune finetune;
 	struct texts suites;
-	json_t *datasets; /* {name: folder}, or {"*": folder of such folders}; NULL: none */
+	json_t *locations; /* {NAME: location}; NULL: none; borrowed */
+	json_t *datasets;  /* {name: folder}, or {"*": folder of such folders}; NULL: none */
 	struct gate_policy gate;
 	bool has_gate;
 	struct config_promote *promote;

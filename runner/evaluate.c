@@ -9,7 +9,9 @@
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
+#include "runner/remote.h"
 #include "runner/samples_store.h"
+#include "runner/served.h"
 
 #define SAMPLES_MAX ((size_t)1 << 32)
 
@@ -87,27 +89,16 @@ int engine_encode(const struct engine *e, const char *text, size_t len, struct t
 	return tokenizer_encode(e->tokenizer, ids, text, len, !e->chat || !chat_begins(e->chat, text));
 }
 
-/* The product's prompt is the system's message, before what the suite says there. A template that takes no such message
- * is asked without (so does the harness), unless that would drop the product's prompt. */
+/* A template that takes no system's message is asked without (so does the harness), unless that would drop the product's
+ * prompt. */
 static int engine_chat(void *self, const json_t *messages, bool continues, struct buf *out)
 {
 	struct engine *e = self;
-	json_t *all = json_copy((json_t *)(uintptr_t)messages), *first = json_array_get(all, 0);
-	bool system = strcmp(json_get_text(first, "role", ""), "system") == 0;
+	json_t *all = chat_prompted(messages, e->prompt);
+	bool system = strcmp(json_get_text(json_array_get(messages, 0), "role", ""), "system") == 0;
 	size_t before = out->len;
 	int rc;
 
-	if (*e->prompt) {
-		size_t n = strlen(e->prompt);
-		char *text = mem_printf("%s%s%s", e->prompt, system && e->prompt[n - 1] != '\n' ? "\n\n" : "",
-					system ? json_get_text(first, "content", "") : "");
-
-		if (system)
-			json_array_remove(all, 0);
-		json_array_insert_new(
-			all, 0, json_pack("{s:s,s:o}", "role", "system", "content", json_new_text(text, strlen(text))));
-		free(text);
-	}
 	rc = chat_render(e->chat, all, continues, out);
 	if (rc == ERR_INPUT && system && !*e->prompt) {
 		struct err_saved saved = err_save();
@@ -198,20 +189,39 @@ struct scorer engine_scorer(struct engine *e)
 
 /* ---- one suite on one stored model ------------------------------------------------------------------------------------------ */
 
+/* The numerics class of an object's scores: this run's own, of a server, or of the back end here. */
+static void object_numerics(struct buf *out, const struct run *run, const char *object)
+{
+	char *model = NULL;
+
+	if (strcmp(object, run->object) == 0 && *run->object)
+		buf_adds(out, run->numerics);
+	else if (served_is(run->home->store, object, &model))
+		buf_addf(out, "served:%.100s", model);
+	else if (!run->location)
+		buf_adds(out, run->numerics);
+	else if (run->backend) /* opened for a baseline that is here (rescore.c) */
+		buf_adds(out, run->backend->numerics);
+	free(model);
+}
+
 void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		  char key[DIGEST_HEX])
 {
 	struct digest_ctx *ctx = digest_new();
 	struct digest d;
+	struct buf numerics = BUF_INIT(256);
 	char limit[32];
 
+	object_numerics(&numerics, run, object);
 	snprintf(limit, sizeof(limit), "%lld", (long long)run_limit(run));
 	digest_text(ctx, "eval-1");
 	digest_text(ctx, object);
 	digest_text(ctx, prompt_oid);
 	digest_text(ctx, s->questions);
-	digest_text(ctx, run->numerics);
+	digest_text(ctx, buf_str(&numerics));
 	digest_text(ctx, limit);
+	buf_release(&numerics);
 	d = digest_end(ctx);
 	digest_hex(key, &d);
 }
@@ -268,6 +278,7 @@ struct loaded {
 	char object[DIGEST_HEX];
 	struct model_dir dir;
 	struct engine engine;
+	struct remote *remote; /* of a model that is served; then there is no engine */
 };
 
 static int load(struct run *run, const char *object, const char *prompt)
@@ -277,10 +288,20 @@ static int load(struct run *run, const char *object, const char *prompt)
 
 	if (l && strcmp(l->object, object) == 0) {
 		l->engine.prompt = prompt; /* the baseline may be the same weights behind another prompt */
+		if (l->remote)
+			remote_prompt(l->remote, prompt);
 		return 0;
 	}
 	evaluate_close(run);
 	l = run->loaded = mem_alloc(sizeof(*l));
+	if (run->location && strcmp(object, run->object) == 0) {
+		rc = remote_open(&l->remote, run->location, store_home(run->home->store));
+		if (rc == 0) {
+			remote_prompt(l->remote, prompt);
+			snprintf(l->object, sizeof(l->object), "%s", object);
+		}
+		return rc;
+	}
 	rc = model_dir_of_object(&l->dir, run->home, object);
 	if (rc == 0)
 		rc = run_backend(run);
@@ -297,6 +318,7 @@ void evaluate_close(struct run *run)
 {
 	if (!run->loaded)
 		return;
+	remote_close(run->loaded->remote);
 	engine_close(&run->loaded->engine);
 	model_dir_close(&run->loaded->dir);
 	free(run->loaded);
@@ -327,7 +349,7 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 		return rc;
 	run->loaded->engine.n_cut = 0;
 	how.keep = keep_for(keep);
-	scorer = engine_scorer(&run->loaded->engine);
+	scorer = run->loaded->remote ? remote_scorer(run->loaded->remote) : engine_scorer(&run->loaded->engine);
 	rc = suite_run(&result, s->suite, &scorer, &how);
 	s->resumed = keep_restored(keep) > 0;
 	if (rc == 0)
@@ -337,6 +359,8 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 	if (rc == 0)
 		rc = read_stage(run, *stage, tasks, n); /* what the gate sees is what is stored */
 	keep_close(keep, rc == 0);
+	if (rc == 0 && run->loaded->remote)
+		remote_forget(run->loaded->remote);
 	suite_result_free(result);
 	return rc;
 }

@@ -13,7 +13,8 @@
  *	    attempts: 6
  *	    retries: 100
  *
- * The file belongs to the machine, never to a commit: so no commit can send a secret elsewhere. The secret itself stands in
+ * The file belongs to the machine, never to a commit: so no commit can send a secret elsewhere. The same mapping may stand in
+ * assay.yaml, where the target branch has the word (served.c). The secret itself stands in
  * the environment; what looks like one in the file is refused. */
 #include "runner/location.h"
 #include "base/yaml.h"
@@ -112,20 +113,46 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 static int find_location(struct location *out, const struct yaml *y, const char *name)
 {
 	static const char *const top[] = { "locations" };
-	json_t *root = yaml_root(y), *all = NULL, *map;
+	json_t *root = yaml_root(y), *all = NULL;
 	int rc = json_is_object(root) ? yaml_check_keys(y, root, "config.yaml", top, ARRAY_LEN(top))
 				      : yaml_error(y, root, NULL, "expected locations: {NAME: {url: …}}");
 
 	rc = rc ? rc : yaml_get_object(y, root, "locations", &all);
-	if (rc)
-		return rc;
-	map = json_object_get(all, name);
+	return rc ? rc : location_of(out, y, all, name);
+}
+
+int location_of(struct location *out, const struct yaml *y, const json_t *all, const char *name)
+{
+	json_t *map = json_object_get(all, name);
+	int rc;
+
+	*out = (struct location){ 0 };
 	if (!map)
 		return err_set(ERR_NOTFOUND, "there is no location \"%s\"", name);
 	if (!json_is_object(map))
 		return yaml_error(y, all, name, "location %s: expected {url: …, model: …}", name);
 	out->name = mem_str(name);
-	return read_location(out, y, map);
+	rc = read_location(out, y, map);
+	if (rc)
+		location_release(out);
+	return rc;
+}
+
+int location_check_all(const struct yaml *y, const json_t *all)
+{
+	const char *name;
+	json_t *map;
+
+	json_object_foreach((json_t *)(uintptr_t)all, name, map)
+	{
+		struct location l;
+		int rc = location_of(&l, y, all, name);
+
+		if (rc)
+			return rc;
+		location_release(&l);
+	}
+	return 0;
 }
 
 int location_read(struct location *out, const char *home, const char *name)

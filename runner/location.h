@@ -3,6 +3,7 @@
 #define RUNNER_LOCATION_H
 
 #include "base/base.h"
+#include "base/yaml.h"
 
 enum location_api { API_COMPLETIONS, API_CHAT };
 enum location_logprobs { LOGPROBS_ECHO, LOGPROBS_PROMPT, LOGPROBS_NONE };
@@ -19,6 +20,10 @@ struct location { /* an OpenAI-compatible server */
 };
 /* The location of that name in <home>/config.yaml. ERR_NOTFOUND: it is not there (nor, perhaps, the file). */
 int location_read(struct location *out, const char *home, const char *name);
+/* The same out of a mapping {NAME: location} of the document y. */
+int location_of(struct location *out, const struct yaml *y, const json_t *all, const char *name);
+/* Are all of a mapping as they should be? ERR_INPUT. */
+int location_check_all(const struct yaml *y, const json_t *all);
 void location_release(struct location *l);
 
 #endif

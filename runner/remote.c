@@ -21,6 +21,7 @@
 
 #include "base/digest.h"
 #include "base/http.h"
+#include "runner/chat.h"
 #include "runner/remote_int.h"
 #include "runner/runner.h"
 
@@ -33,6 +34,7 @@ enum { ANSWER_MAX = 32 << 20, KEPT_MAX = 1 << 30, KEPT_SECONDS = 86400, MESSAGE_
 struct remote {
 	const struct location *l;
 	char *url, *secret; /* secret NULL: none is sent */
+	const char *prompt; /* the product's; "": none */
 	struct http_pool *pool;
 	int kept_fd; /* -1: nothing is kept */
 	char *kept_path;
@@ -157,7 +159,7 @@ int remote_open(struct remote **out, const struct location *l, const char *home)
 
 	*out = NULL;
 	*r = (struct remote){
-		.l = l, .kept_fd = -1, .kept = json_object(), .window = l->in_flight, .budget = l->retries
+		.l = l, .prompt = "", .kept_fd = -1, .kept = json_object(), .window = l->in_flight, .budget = l->retries
 	};
 	r->url = mem_printf("%s%s", l->url, api_path(l));
 	rng_seed(&r->rng, 1, 0);
@@ -465,6 +467,17 @@ static void jobs_release(struct jobs *jobs)
 
 /* ---- the scorer -------------------------------------------------------------------------------------------------- */
 
+void remote_prompt(struct remote *r, const char *prompt)
+{
+	r->prompt = prompt ? prompt : "";
+}
+
+/* The product's prompt and a context; yours. NULL: the context is as it is asked. */
+static char *behind_prompt(const struct remote *r, const char *context, bool chat)
+{
+	return *r->prompt && !chat ? mem_printf("%s%s", r->prompt, context) : NULL;
+}
+
 static int remote_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
 			 const struct scorer_watch *watch)
 {
@@ -475,7 +488,12 @@ static int remote_loglik(void *self, const struct loglik_request *reqs, size_t n
 	for (size_t i = 0; i < n; i++) {
 		struct buf body = BUF_INIT(BUF_NOLIMIT);
 
-		api_loglik(&body, &jobs.items[i].ask, &jobs.items[i].text, r->l, &reqs[i]);
+		struct loglik_request q = reqs[i];
+		char *made = q.continuation ? behind_prompt(r, q.context, q.chat) : NULL;
+
+		q.context = made ? made : q.context;
+		api_loglik(&body, &jobs.items[i].ask, &jobs.items[i].text, r->l, &q);
+		free(made);
 		jobs.items[i].len = body.len;
 		jobs.items[i].body = buf_take(&body);
 	}
@@ -500,7 +518,12 @@ static int remote_generate(void *self, const struct generate_until *reqs, size_t
 	for (size_t i = 0; i < n; i++) {
 		struct buf body = BUF_INIT(BUF_NOLIMIT);
 
-		api_generate(&body, r->l, &reqs[i]);
+		struct generate_until g = reqs[i];
+		char *made = behind_prompt(r, g.prompt, g.chat);
+
+		g.prompt = made ? made : g.prompt;
+		api_generate(&body, r->l, &g);
+		free(made);
 		jobs.items[i].len = body.len;
 		jobs.items[i].body = buf_take(&body);
 	}
@@ -520,7 +543,7 @@ static int remote_generate(void *self, const struct generate_until *reqs, size_t
 static int remote_chat(void *self, const json_t *messages, bool continues, struct buf *out)
 {
 	struct remote *r = self;
-	json_t *chat;
+	json_t *chat, *all;
 
 	if (r->l->api != API_CHAT) {
 		err_set(ERR_INPUT,
@@ -528,7 +551,8 @@ static int remote_chat(void *self, const json_t *messages, bool continues, struc
 			r->l->name);
 		return err_hint(ERR_INPUT, "write api: chat into the location, or drop apply_chat_template");
 	}
-	chat = json_pack("{s:O,s:b}", "messages", messages, "continues", continues);
+	all = chat_prompted(messages, r->prompt);
+	chat = json_pack("{s:o,s:b}", "messages", all, "continues", continues);
 	json_add(out, chat);
 	json_decref(chat);
 	return 0;

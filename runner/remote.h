@@ -10,8 +10,9 @@ struct remote;
  * no secret; ERR_BUSY: another process asks this location. */
 int remote_open(struct remote **out, const struct location *l, const char *home);
 void remote_close(struct remote *r);
-struct scorer remote_scorer(struct remote *r); /* borrows r */
-void remote_forget(struct remote *r);          /* all is scored: the kept answers go */
+struct scorer remote_scorer(struct remote *r);            /* borrows r */
+void remote_prompt(struct remote *r, const char *prompt); /* the product's, in front of every context; borrowed */
+void remote_forget(struct remote *r);                     /* all is scored: the kept answers go */
 /* What it took, for a log line. */
 struct remote_count {
 	size_t asked, kept, retried; /* answers that came; that were there already; failures that were tried again */

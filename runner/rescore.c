@@ -8,6 +8,7 @@
 #include "runner/baseline.h"
 #include "runner/evaluate.h"
 #include "runner/samples_store.h"
+#include "runner/served.h"
 
 /* ---- what differs -------------------------------------------------------------------------------------------------- */
 
@@ -90,6 +91,10 @@ static int rescore(struct run *run, struct run_suite *s, struct buf *prompt, int
 	bool reused;
 	int rc;
 
+	if (served_is(run->home->store, b->object, NULL)) {
+		set_incomparable(incomparable, run, s, ", and it stood behind a server: nobody can ask it again");
+		return 0;
+	}
 	if (budget && wanted > budget) {
 		char *why = mem_printf(", and to ask its weights takes %lld samples, of which the policy allows %lld",
 				       (long long)wanted, (long long)budget);
@@ -126,6 +131,8 @@ int baseline_answers(struct run *run, char **incomparable)
 	int rc = 0;
 
 	*incomparable = NULL;
+	if (run->location && !served_is(run->home->store, b->object, NULL)) /* its key has the numerics class of here */
+		rc = run_backend(run);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
 		bool reused = false;

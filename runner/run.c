@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/runner.h"
+#include "runner/served.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -185,6 +186,7 @@ void run_release(struct run *run)
 	json_decref(run->promotion);
 	json_decref(run->notes);
 	json_decref(run->report);
+	served_release(run);
 	backend_close(run->backend);
 	free(run->fail_text);
 	free(run->fail_hint);

@@ -91,6 +91,7 @@ struct run {
 	char product_key[DIGEST_HEX], train_key[DIGEST_HEX], prompt_oid[OID_HEX];
 	char base_object[DIGEST_HEX];                /* the stored base; "" for init, or a folder not stored yet */
 	const char *method;                          /* of a training to come: "full", "lora"; NULL: none; static */
+	struct location *location;                   /* where the base is served; NULL: it is here */
 	struct run_memory memory_train, memory_eval; /* plan_memory.c */
 	uint64_t memory_have;                        /* 0: not known */
 	const char *memory_what;                     /* what limits it; static */

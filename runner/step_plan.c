@@ -11,11 +11,13 @@
 #include "base/base.h"
 #include "base/rows.h"
 #include "runner/baseline.h"
+#include "runner/location.h"
 #include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
 #include "runner/plan_power.h"
 #include "runner/questions.h"
 #include "runner/runner.h"
+#include "runner/served.h"
 
 #define DATA_MAX ((size_t)4 << 30)
 
@@ -105,7 +107,8 @@ static void note_section(struct run *run, const char *key)
  * mistake in them is an error all the same, before it is merged. */
 static int plan_proposed(struct run *run)
 {
-	static const char *const sections[] = { "suites", "datasets", "gate", "promote", "profiles", "sandbox" };
+	static const char *const sections[] = { "suites",   "datasets", "gate",     "promote",
+						"profiles", "sandbox",  "locations" };
 	const struct texts *paths = &run->config.suites;
 	int rc = 0;
 
@@ -237,7 +240,7 @@ static int plan_base(struct run *run)
 	json_t *row = NULL;
 	int rc;
 
-	if (b->kind == BASE_FOLDER && !tree_is_dir(run->tree, b->text)) {
+	if (b->kind == BASE_FOLDER && !run->location && !tree_is_dir(run->tree, b->text)) {
 		err_set(ERR_INPUT, "%s: base: the commit has no folder %s", CONFIG_FILE, b->text);
 		return err_hint(ERR_INPUT,
 				"a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
@@ -298,8 +301,13 @@ static int key_product(struct digest_ctx *ctx, struct run *run)
 
 	if (b->kind == BASE_INIT)
 		key_json(ctx, json_object_get(root, "base"));
-	if (b->kind == BASE_FOLDER)
+	if (run->location) {
+		digest_text(ctx, "served");
+		digest_text(ctx, run->location->name);
+		digest_text(ctx, run->location->model);
+	} else if (b->kind == BASE_FOLDER) {
 		rc = key_path(ctx, run, b->text);
+	}
 	if (rc == 0 && b->tokenizer)
 		rc = key_path(ctx, run, b->tokenizer);
 	for (size_t i = 0; rc == 0 && i < b->tokenizer_data.n; i++)
@@ -354,6 +362,8 @@ static int plan_known(struct run *run)
 {
 	struct run_baseline *b = &run->baseline;
 
+	if (run->location) /* what it was yesterday says nothing of today */
+		return 0;
 	if (b->found && strcmp(b->product, run->product_key) == 0 && store_has(run->home->store, b->object)) {
 		memcpy(run->object, b->object, sizeof(run->object));
 		return 0;
@@ -379,14 +389,17 @@ int step_plan(struct run *run)
 {
 	int rc;
 
-	if ((rc = plan_profile(run)) || (rc = run_backend(run)))
+	if ((rc = plan_profile(run)) || (rc = served_find(run)) || (rc = run->location ? 0 : run_backend(run)))
 		return rc;
-	snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
+	if (run->location)
+		snprintf(run->numerics, sizeof(run->numerics), "served:%.100s", run->location->model);
+	else
+		snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
 	if ((rc = plan_prompt(run)) || (rc = plan_suites(run)) || (rc = plan_proposed(run)) || (rc = plan_data(run)) ||
 	    (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
 		return rc;
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)) || (rc = plan_power_check(run)))
 		return rc;
 	note_overlap(run);
-	return plan_memory(run);
+	return run->location ? 0 : plan_memory(run); /* the server's memory is the server's */
 }

@@ -5,6 +5,7 @@
  * resumes, of its own trust class only. */
 #include "base/base.h"
 #include "runner/runner.h"
+#include "runner/served.h"
 
 int train_known(struct run *run)
 {
@@ -66,6 +67,10 @@ int step_train(struct run *run)
 	if (*run->object) {
 		run->steps[RUN_TRAIN].status = STEP_REUSED;
 		return 0;
+	}
+	if (run->location) {
+		run->steps[RUN_TRAIN].status = STEP_SKIPPED;
+		return served_object(run);
 	}
 	if (!run->may_train && (run->product->finetune.present || run->product->base.kind == BASE_INIT)) {
 		run->steps[RUN_TRAIN].status = STEP_SKIPPED;
