@@ -157,12 +157,19 @@ struct eval_keep {
 	int (*restore)(void *self, struct task_result *r, bool *have);
 	int (*add)(void *self, const struct task_result *r, const size_t *slots, size_t n);
 };
+/* Models that score what others wrote, at named locations; filled by the runner. */
+struct jury {
+	void *self;
+	int (*ask)(void *self, const char *location, const struct generate_until *reqs, size_t n, struct generated *out,
+		   const struct scorer_watch *watch);
+};
 struct suite_options {
 	int64_t limit; /* > 0: the first so many documents of each task */
 	uint64_t seed;
 	int shard, shards;            /* 1 to shards; 0: all */
 	const char *by;               /* of a shard: a digest of all that can change a score but the questions */
 	const struct eval_keep *keep; /* NULL: nothing is */
+	const struct jury *judge;    /* NULL: off; a task that wants one is refused */
 };
 /* What the suite will measure, known before anything is asked: calls each() for every metric of every task and group. */
 struct suite_measure {

@@ -186,6 +186,7 @@ struct outcome {
 	const char *text;                     /* GENERATE; may hold NULs */
 	size_t len;
 };
+struct task;
 struct metric_kind; /* a row of the table in metrics.c */
 struct task_metric {
 	const struct metric_kind *kind;
@@ -215,6 +216,26 @@ void metric_release(struct metric *m);
 int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
 int aggregate_parse(enum aggregate *out, const char *name);
+
+/* ---- judge.c ------------------------------------------------------------------------------------------------------ */
+
+struct judged { /* what a judge is to be asked of a block */
+	struct judged_item {
+		const struct task_metric *m;
+		const char *id; /* of the document; borrowed */
+		char *prompt;
+		size_t slot, metric; /* where the score belongs */
+	} * items;
+	size_t n, cap;
+};
+bool metric_is_judge(const struct task_metric *m);
+int judge_add(struct judged *j, const struct task_metric *m, const struct outcome *o, const struct doc *d, size_t slot,
+	      size_t metric);
+/* Asks, scores, and clears j. */
+int judge_flush(struct judged *j, const struct jury *judge, const struct task *t, struct task_result *r);
+void judge_clear(struct judged *j);
+/* ERR_ENV: a task wants a judge, and there is none. */
+int judge_allowed(const struct suite *s, const struct jury *judge);
 
 /* ---- slice.c ----------------------------------------------------------------------------------------------------- */
 
@@ -383,6 +404,7 @@ int prompt_own_text(struct buf *question, struct buf *answer, const struct task 
 
 struct eval_run {
 	const struct scorer *scorer;
+	const struct jury *judge; /* NULL: no task asks for one */
 	uint64_t seed;
 	uint64_t done;         /* documents, over the whole suite */
 	double requests_per_s; /* of the last block; 0: none yet */

@@ -21,6 +21,7 @@ struct block {
 	const struct eval_run *run;
 	const struct task *t;
 	size_t asked; /* R */
+	struct judged judged;
 };
 
 /* What of a text stands before all stops. */
@@ -38,21 +39,24 @@ static size_t len_to_stops(const struct generated *g, char *const *until)
 }
 
 /* What a filter makes of the texts, scored by every metric. */
-static int score_filter(const struct task *t, struct task_result *r, size_t slot, const struct doc *doc,
+static int score_filter(struct block *b, struct task_result *r, size_t slot, const struct doc *doc,
 			const struct instance *in, const struct text *texts, size_t f, struct buf *answer)
 {
+	const struct task *t = b->t;
 	struct outcome o = { .in = in };
 	int rc = filter_apply(&t->filters[f], texts, (size_t)t->repeats, doc, answer);
 
 	o.text = buf_str(answer);
 	o.len = answer->len;
 	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++)
-		rc = metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], slot);
+		rc = metric_is_judge(&t->metrics[k % t->n_metrics])
+			     ? judge_add(&b->judged, &t->metrics[k % t->n_metrics], &o, doc, slot, k)
+			     : metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], slot);
 	return rc;
 }
 
 /* out: what was written; of a greedy task one text, which stands for all repeats. */
-static int score_doc(const struct block *b, struct task_result *r, size_t slot, const struct doc *doc, size_t at)
+static int score_doc(struct block *b, struct task_result *r, size_t slot, const struct doc *doc, size_t at)
 {
 	const struct task *t = b->t;
 	struct text *texts = mem_array((size_t)t->repeats, sizeof(*texts));
@@ -69,7 +73,7 @@ static int score_doc(const struct block *b, struct task_result *r, size_t slot, 
 		r->samples[slot].tokens += b->out[at * b->asked + i].tokens;
 	for (size_t f = 0; f < t->n_filters && !rc; f++) {
 		buf_clear(&answer);
-		rc = score_filter(t, r, slot, doc, &b->in[at], texts, f, &answer);
+		rc = score_filter(b, r, slot, doc, &b->in[at], texts, f, &answer);
 		if (!rc && !filters_trivial(t->filters, t->n_filters))
 			sample_answer(&r->samples[slot], t->filters[f].name, &answer);
 	}
@@ -129,6 +133,8 @@ static int block_run(struct block *b, struct eval_run *run, struct task_result *
 			rc = err_set(ERR_BUG, "task %s: the scorer gave no text", b->t->name);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = score_doc(b, r, slots[i], &docs[rows[slots[i]]], i);
+	rc = rc ? rc : judge_flush(&b->judged, run->judge, b->t, r);
+	judge_clear(&b->judged);
 	rc = rc ? rc : block_done(run, r, asked, n * b->asked, clock_seconds() - start);
 	for (size_t i = 0; i < n * b->asked; i++)
 		free(b->out[i].text);

@@ -76,6 +76,11 @@ extern const struct metric_options set_options;
 int score_token_f1(const struct task_metric *m, const struct outcome *o, struct scored *out);
 extern const struct metric_options squad_options;
 
+/* ---- judge.c ------------------------------------------------------------------------------------------------------ */
+
+extern const struct metric_options judge_options;
+int score_judge(const struct task_metric *m, const struct outcome *o, struct scored *out);
+
 /* ---- pattern.c --------------------------------------------------------------------------------------------------- */
 
 int score_pattern(const struct task_metric *m, const struct outcome *o, struct scored *out);

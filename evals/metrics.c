@@ -83,6 +83,7 @@ static const struct metric_kind kinds[] = {
 	{ "set_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_set_match, &set_options, NULL },
 	{ "set_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_set_f1, &set_options, NULL },
 	{ "regex_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_pattern, &pattern_options, check_pattern },
+	{ "judge", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_judge, &judge_options, NULL },
 	{ "json_valid", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_valid, NULL, NULL },
 	{ "json_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_match, &json_match_options, check_json_match },
 	{ "json_schema", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_schema, &json_schema_options, check_json_schema },

@@ -4,6 +4,7 @@
 #include "runner/cmd.h"
 #include "runner/eval_keep.h"
 #include "runner/evaluate.h"
+#include "runner/jury.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
 #include "runner/questions.h"
@@ -27,6 +28,7 @@ static int write_samples(const struct suite_result *r, const char *path)
 struct eval_options {
 	const char *model, *device, *memory, *keep;
 	int64_t threads, batch_tokens;
+	bool judge;
 	struct suite_options how;
 };
 
@@ -78,11 +80,21 @@ static void keep_key(char key[DIGEST_HEX], const struct suite *suite, const stru
 	digest_hex(key, &d);
 }
 
+static void tell_cost(const struct judges *judges)
+{
+	char *cost = judges_cost(judges);
+
+	if (*cost)
+		log_info("%s", cost);
+	free(cost);
+}
+
 /* The suite by this scorer; who and folder say who that is. */
 static int eval_suite(struct suite_result **out, const struct suite *suite, const struct scorer *scorer,
-		      const struct eval_options *o, const char *folder, const char *who)
+		      struct place *place, const struct eval_options *o, const char *folder, const char *who)
 {
 	struct eval_options own = *o;
+	struct judges *judges = NULL;
 	struct keep *keep = NULL;
 	char by[DIGEST_HEX], key[DIGEST_HEX];
 	int rc = 0;
@@ -100,8 +112,15 @@ static int eval_suite(struct suite_result **out, const struct suite *suite, cons
 		}
 		own.how.keep = keep_for(keep);
 	}
+	if (rc == 0 && o->judge) {
+		run_stop_on_signals();
+		judges = judges_new(store_home(place->home.store), NULL);
+		own.how.judge = judges_for(judges);
+	}
 	if (rc == 0)
 		rc = suite_run(out, suite, scorer, &own.how);
+	tell_cost(judges);
+	judges_free(judges);
 	keep_close(keep, rc == 0);
 	return rc;
 }
@@ -127,7 +146,7 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 		struct scorer scorer = engine_scorer(&engine);
 
 		engine.memory_bytes = left;
-		rc = eval_suite(out, suite, &scorer, o, dir.path, be->numerics);
+		rc = eval_suite(out, suite, &scorer, place, o, dir.path, be->numerics);
 		if (engine.n_cut)
 			log_warn("%zu prompts are longer than the model's context and were cut on the left",
 				 engine.n_cut);
@@ -138,18 +157,18 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 	return rc;
 }
 
-static int eval_remote(struct suite_result **out, const struct suite *suite, const char *home, const struct location *l,
-		       const struct eval_options *o)
+static int eval_remote(struct suite_result **out, const struct suite *suite, struct place *place,
+		       const struct location *l, const struct eval_options *o)
 {
 	struct remote *remote = NULL;
-	int rc = remote_open(&remote, l, home);
+	int rc = remote_open(&remote, l, store_home(place->home.store));
 
 	if (rc == 0) {
 		struct scorer scorer = remote_scorer(remote);
 		struct remote_count n;
 
 		run_stop_on_signals();
-		rc = eval_suite(out, suite, &scorer, o, NULL, l->model);
+		rc = eval_suite(out, suite, &scorer, place, o, NULL, l->model);
 		n = remote_count(remote);
 		log_info("location %s: %zu answers, %zu that were kept from before, %zu failures tried again", l->name,
 			 n.asked, n.kept, n.retried);
@@ -167,12 +186,12 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 	struct location location = { 0 };
 	int rc = ERR_NOTFOUND;
 
-	if (fs_is_dir(o->model))
+	if (fs_is_dir(o->model) && !o->judge)
 		return eval_local(out, suite, place, o);
 	rc = place_open(place);
 	if (rc)
 		return rc;
-	if (strchr(o->model, '@') || strchr(o->model, '/'))
+	if (fs_is_dir(o->model) || strchr(o->model, '@') || strchr(o->model, '/'))
 		return eval_local(out, suite, place, o);
 	rc = location_read(&location, store_home(place->home.store), o->model);
 	if (rc == ERR_NOTFOUND) {
@@ -180,7 +199,7 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 			store_home(place->home.store));
 		return err_hint(ERR_INPUT, "locations: {%s: {url: https://HOST/v1, model: NAME}}", o->model);
 	}
-	rc = rc ? rc : eval_remote(out, suite, store_home(place->home.store), &location, o);
+	rc = rc ? rc : eval_remote(out, suite, place, &location, o);
 	location_release(&location);
 	return rc;
 }
@@ -249,6 +268,7 @@ int cmd_eval(int argc, char **argv)
 		OPT_TEXT(0, "datasets", &datasets, "DIR", "a folder of data sets, for tasks that name one"),
 		OPT_TEXT(0, "shard", &shard, "I/N", "every N-th document from the I-th on; --samples FILE for --merge"),
 		OPT_FLAG(0, "merge", &merges, "put shards together: assay eval --merge SUITE FILE…"),
+		OPT_FLAG(0, "judge", &o.judge, "ask the judges that tasks name: over the network, at a cost"),
 		OPT_TEXT(0, "keep", &o.keep, "FILE", "keep samples there as they come, and go on from there"),
 		OPT_END,
 	};

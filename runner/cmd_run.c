@@ -134,6 +134,7 @@ int cmd_run(int argc, char **argv)
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_TEXT(0, "datasets", &o.datasets, "DIR", "a folder of data sets, for tasks that name one"),
+		OPT_FLAG(0, "judge", &o.judge, "ask the judges that tasks name: over the network, at a cost"),
 		OPT_REAL(0, "wait", &o.wait_s, "SECONDS", "how long to wait for another run of the same work"),
 		OPT_TEXT(0, "until", &o.until, "STEP", "stop behind a step: read plan train eval gate record"),
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/eval_keep.h"
+#include "runner/jury.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
@@ -349,6 +350,7 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 		return rc;
 	run->loaded->engine.n_cut = 0;
 	how.keep = keep_for(keep);
+	how.judge = judges_for(run->judges);
 	scorer = run->loaded->remote ? remote_scorer(run->loaded->remote) : engine_scorer(&run->loaded->engine);
 	rc = suite_run(&result, s->suite, &scorer, &how);
 	s->resumed = keep_restored(keep) > 0;

@@ -12,6 +12,7 @@
  *	    timeout: 300
  *	    attempts: 6
  *	    retries: 100
+ *	    budget_tokens: 2000000
  *
  * The file belongs to the machine, never to a commit: so no commit can send a secret elsewhere. The same mapping may stand in
  * assay.yaml, where the target branch has the word (served.c). The secret itself stands in
@@ -21,8 +22,8 @@
 
 enum { CONFIG_MAX = 1 << 20 };
 
-static const char *const keys[] = { "url", "model",     "api",     "key",      "logprobs",
-				    "bos", "in_flight", "timeout", "attempts", "retries" };
+static const char *const keys[] = { "url",       "model",   "api",      "key",     "logprobs",     "bos",
+				    "in_flight", "timeout", "attempts", "retries", "budget_tokens" };
 
 /* https://host/v1, without the slash at its end. */
 static int read_url(char **out, const struct yaml *y, const json_t *map)
@@ -101,6 +102,7 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 	rc = rc ? rc : yaml_get_int(y, map, "in_flight", 1, 1024, &in_flight);
 	rc = rc ? rc : yaml_get_int(y, map, "attempts", 1, 100, &attempts);
 	rc = rc ? rc : yaml_get_int(y, map, "retries", 0, 1000000, &retries);
+	rc = rc ? rc : yaml_get_int(y, map, "budget_tokens", 1, INT64_MAX, &l->budget_tokens);
 	rc = rc ? rc : yaml_get_real(y, map, "timeout", 0.01, 86400, &l->timeout_s);
 	l->model = mem_str(model);
 	l->bos = bos && *bos ? mem_str(bos) : NULL;

@@ -13,9 +13,10 @@ struct location { /* an OpenAI-compatible server */
 	char *bos; /* the text of the token in front of everything; NULL: the server adds it, or has none */
 	enum location_api api;
 	enum location_logprobs logprobs;
-	int in_flight; /* requests at a time, at most */
-	int attempts;  /* at one request */
-	int retries;   /* the budget: failures in a row of many requests */
+	int in_flight;         /* requests at a time, at most */
+	int attempts;          /* at one request */
+	int retries;           /* the budget: failures in a row of many requests */
+	int64_t budget_tokens; /* read and written, of one process; 0: no end */
 	double timeout_s;
 };
 /* The location of that name in <home>/config.yaml. ERR_NOTFOUND: it is not there (nor, perhaps, the file). */

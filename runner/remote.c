@@ -35,6 +35,7 @@ struct remote {
 	const struct location *l;
 	char *url, *secret; /* secret NULL: none is sent */
 	const char *prompt; /* the product's; "": none */
+	bool for_good;      /* answers are kept */
 	struct http_pool *pool;
 	int kept_fd; /* -1: nothing is kept */
 	char *kept_path;
@@ -100,7 +101,7 @@ static int kept_open(struct remote *r, const char *home)
 {
 	struct digest_ctx *c = digest_new();
 	struct digest d;
-	char hex[DIGEST_HEX], *dir = path_join(home, "work"), name[64];
+	char hex[DIGEST_HEX], *dir = path_join(home, r->for_good ? "judged" : "work"), name[64];
 	struct stat st;
 	int rc = fs_mkdirs(dir);
 
@@ -118,7 +119,7 @@ static int kept_open(struct remote *r, const char *home)
 		return err_errno(ERR_IO, "%s", r->kept_path);
 	if (flock(r->kept_fd, LOCK_EX | LOCK_NB))
 		return err_set(ERR_BUSY, "another process is asking location %s", r->l->name);
-	if (fstat(r->kept_fd, &st) == 0 && time(NULL) - st.st_mtime > KEPT_SECONDS)
+	if (!r->for_good && fstat(r->kept_fd, &st) == 0 && time(NULL) - st.st_mtime > KEPT_SECONDS)
 		return ftruncate(r->kept_fd, 0) ? err_errno(ERR_IO, "%s", r->kept_path) : 0;
 	return kept_read(r);
 }
@@ -151,16 +152,20 @@ void remote_forget(struct remote *r)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-int remote_open(struct remote **out, const struct location *l, const char *home)
+static int open_remote(struct remote **out, const struct location *l, const char *home, bool for_good)
 {
 	struct remote *r = mem_alloc(sizeof(*r));
 	const char *secret = l->key ? getenv(l->key) : NULL;
 	int rc = 0;
 
 	*out = NULL;
-	*r = (struct remote){
-		.l = l, .prompt = "", .kept_fd = -1, .kept = json_object(), .window = l->in_flight, .budget = l->retries
-	};
+	*r = (struct remote){ .l = l,
+			      .prompt = "",
+			      .for_good = for_good,
+			      .kept_fd = -1,
+			      .kept = json_object(),
+			      .window = l->in_flight,
+			      .budget = l->retries };
 	r->url = mem_printf("%s%s", l->url, api_path(l));
 	rng_seed(&r->rng, 1, 0);
 	if (getenv("ASSAY_OFFLINE"))
@@ -179,6 +184,16 @@ int remote_open(struct remote **out, const struct location *l, const char *home)
 	else
 		*out = r;
 	return rc;
+}
+
+int remote_open(struct remote **out, const struct location *l, const char *home)
+{
+	return open_remote(out, l, home, false);
+}
+
+int remote_open_kept(struct remote **out, const struct location *l, const char *home)
+{
+	return open_remote(out, l, home, true);
 }
 
 void remote_close(struct remote *r)
@@ -291,12 +306,34 @@ static void slow_down(struct remote *r, const struct job *job, const struct http
 
 /* ---- the exchange ------------------------------------------------------------------------------------------------ */
 
+/* A budget can only be kept where the server says what was used. */
+static int count_tokens(struct remote *r, const json_t *root)
+{
+	const json_t *usage = json_object_get(root, "usage");
+	int64_t in = json_get_int(usage, "prompt_tokens", -1), out = json_get_int(usage, "completion_tokens", 0);
+
+	if (in < 0 && r->l->budget_tokens)
+		return err_set(ERR_UNAVAILABLE,
+			       "location %s has budget_tokens, and its answers do not say what they took "
+			       "(usage.prompt_tokens)",
+			       r->l->name);
+	r->count.tokens_read += in > 0 ? (uint64_t)in : 0;
+	r->count.tokens_written += out > 0 ? (uint64_t)out : 0;
+	return 0;
+}
+
+static bool is_spent(const struct remote *r)
+{
+	return r->l->budget_tokens && r->count.tokens_read + r->count.tokens_written >= (uint64_t)r->l->budget_tokens;
+}
+
 static int landed_well(struct remote *r, struct jobs *jobs, struct job *job, const struct http_response *got)
 {
 	json_t *root = NULL;
 	int rc = json_parse(&root, buf_str(&got->body), got->body.len, "the answer");
 
 	rc = rc ? ERR_NOTFOUND : api_answer(&job->answer, r->l, &job->ask, root);
+	rc = rc ? rc : count_tokens(r, root);
 	json_decref(root);
 	if (rc == ERR_NOTFOUND) {
 		char *why = mem_str(err_text());
@@ -312,6 +349,8 @@ static int landed_well(struct remote *r, struct jobs *jobs, struct job *job, con
 	r->count.asked++;
 	r->window += r->window < r->l->in_flight ? 1 / r->window : 0;
 	r->budget += r->budget < r->l->retries ? REFILL : 0;
+	if (r->for_good)
+		json_object_set(r->kept, job->digest, job->answer);
 	return kept_add(r, job);
 }
 
@@ -360,7 +399,7 @@ static struct job *next_job(const struct remote *r, struct jobs *jobs, double *w
 static int send_jobs(struct remote *r, struct jobs *jobs, double *wait)
 {
 	*wait = 1;
-	while ((double)http_pool_in_flight(r->pool) + 1 <= r->window) {
+	while (!is_spent(r) && (double)http_pool_in_flight(r->pool) + 1 <= r->window) {
 		struct job *job = next_job(r, jobs, wait);
 		const struct http_request q = { .url = r->url,
 						.body = job ? job->body : NULL,
@@ -393,6 +432,14 @@ static int exchange(struct remote *r, struct jobs *jobs)
 	while (jobs->done < jobs->n && !rc) {
 		if (*run_stop_flag())
 			return err_set(ERR_INTERRUPTED, "stopped; the answers that came are kept");
+		if (is_spent(r) && http_pool_in_flight(r->pool) == 0)
+			return err_hint(
+				err_set(ERR_UNAVAILABLE,
+					"location %s: its budget of %lld tokens is spent (%llu read, %llu written)",
+					r->l->name, (long long)r->l->budget_tokens,
+					(unsigned long long)r->count.tokens_read,
+					(unsigned long long)r->count.tokens_written),
+				"answers that came are kept: raise budget_tokens, or run it again to go on");
 		rc = send_jobs(r, jobs, &wait);
 		rc = rc ? rc : http_pool_wait(r->pool, wait, &got, &tag);
 		if (rc || !tag)

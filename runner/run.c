@@ -8,6 +8,7 @@
  * with the error's own code. An interrupted run is not recorded: the next run of the commit resumes it. */
 #include "base/base.h"
 #include "model/model.h"
+#include "runner/jury.h"
 #include "runner/runner.h"
 #include "runner/served.h"
 
@@ -186,6 +187,7 @@ void run_release(struct run *run)
 	json_decref(run->promotion);
 	json_decref(run->notes);
 	json_decref(run->report);
+	judges_free(run->judges);
 	served_release(run);
 	backend_close(run->backend);
 	free(run->fail_text);

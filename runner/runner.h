@@ -18,6 +18,7 @@
 struct run_options {
 	const char *rev; /* NULL: HEAD */
 	bool dirty, json, quiet;
+	bool judge;             /* judges may be asked */
 	const char *profile;    /* NULL: none */
 	const char *report_dir; /* NULL: no files */
 	const char *target;     /* NULL: from the event */
@@ -116,6 +117,7 @@ struct run {
 	bool left_to_ci;         /* a profile that does not train met a model that is not stored */
 
 	/* eval */
+	struct judges *judges; /* NULL: off */
 	struct loaded *loaded; /* evaluate.c: the model kept between suites */
 
 	/* gate */

@@ -1,6 +1,7 @@
 /* step_eval.c: every suite of the policy on the model of this commit, and then those that the commit proposes. */
 #include "base/base.h"
 #include "runner/evaluate.h"
+#include "runner/jury.h"
 #include "runner/runner.h"
 
 /* What the candidate's own questions gave: told, and decides nothing. */
@@ -27,6 +28,15 @@ static void note_cut(struct run *run, const struct run_suite *s)
 			 suite_name(s->suite), (long long)n);
 }
 
+static void note_cost(struct run *run)
+{
+	char *cost = judges_cost(run->judges);
+
+	if (*cost)
+		run_note(run, "%s", cost);
+	free(cost);
+}
+
 int step_eval(struct run *run)
 {
 	bool all_reused = true, resumed = false;
@@ -36,6 +46,9 @@ int step_eval(struct run *run)
 		run->steps[RUN_EVAL].status = STEP_SKIPPED;
 		return 0;
 	}
+	if (run->options->judge)
+		run->judges =
+			judges_new(store_home(run->home->store), run->have_target_config ? &run->target_config : NULL);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
 
@@ -55,6 +68,7 @@ int step_eval(struct run *run)
 			note_proposed(run, s);
 		all_reused = all_reused && s->reused;
 	}
+	note_cost(run);
 	if (run_limit(run))
 		run_note(run, "at most %lld samples a task were evaluated: no version is made",
 			 (long long)run_limit(run));
