@@ -69,6 +69,8 @@ void report_add_promotion(const json_t *report, struct buf *out);
 /* What of the questions stands in the training data: one plain sentence (hostile names in it are not escaped), and how
  * many tasks it concerns. Nothing if it was not counted. */
 size_t report_add_overlap(const json_t *report, struct buf *out);
+/* "intents.acc" of a row of slices; yours. */
+char *report_slice_label(const json_t *row);
 /* "17 at data/train.jsonl:203, …": the examples of a row of overlap.tasks. */
 void report_add_overlap_examples(const json_t *row, struct buf *out);
 /* "3 metrics without a clear change", or "3 other metrics" where none has a baseline. */

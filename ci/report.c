@@ -16,6 +16,7 @@
  *	            method, confidence, explanation*, higher_is_better, gated}]: delta = candidate - baseline; each end of
  *	            an interval is a one-sided bound of delta, or of the value for a min or max rule
  *	metrics     [{suite, task, metric, filter*, value, stderr*, n, baseline*, higher_is_better}]
+ *	slices*     [{task, metric, filter*, slice, n*, value*, stderr*, baseline*, higher_is_better*}]
  *	samples*    {broken [{task, id, prompt*, target*, before*, after*}], n_broken, n_fixed}
  *	training*   {method, steps, tokens, first_loss, last_loss, seconds, reused, curve [[step, loss, …], …],
  *	            validation* [[step, loss], …], best_step*}
@@ -74,6 +75,7 @@ static const struct member report_members[] = {
 	{ "samples", T_OBJECT | T_NULL },
 	{ "training", T_OBJECT | T_NULL },
 	{ "overlap", T_OBJECT | T_NULL },
+	{ "slices", T_ARRAY | T_NULL },
 	{ "steps", T_ARRAY },
 	{ "version", T_OBJECT | T_NULL },
 	{ "promotion", T_OBJECT | T_NULL },
@@ -156,6 +158,18 @@ static const struct member training_members[] = {
 	{ "curve", T_ARRAY | T_NULL },
 	{ "validation", T_ARRAY | T_NULL },
 	{ "best_step", T_INT | T_NULL },
+	MEMBERS_END,
+};
+static const struct member slice_members[] = {
+	{ "task", T_TEXT },
+	{ "metric", T_TEXT },
+	{ "filter", T_TEXT | T_NULL },
+	{ "slice", T_TEXT },
+	{ "n", T_INT | T_NULL },
+	{ "value", T_NUMBER | T_NULL },
+	{ "stderr", T_NUMBER | T_NULL },
+	{ "baseline", T_NUMBER | T_NULL },
+	{ "higher_is_better", T_FLAG | T_NULL },
 	MEMBERS_END,
 };
 static const struct member overlap_members[] = {
@@ -373,6 +387,7 @@ int report_check(const json_t *report)
 	    (rc = check_part(report, "promotion", promotion_members)) ||
 	    (rc = check_list(json_object_get(report, "rules"), rule_members, "rules", ROWS_MAX)) ||
 	    (rc = check_list(json_object_get(report, "metrics"), metric_members, "metrics", ROWS_MAX)) ||
+	    (rc = check_list(json_object_get(report, "slices"), slice_members, "slices", ROWS_MAX)) ||
 	    (rc = check_part(report, "overlap", overlap_members)) || (rc = check_overlap(report)) ||
 	    (rc = check_list(json_object_get(report, "steps"), step_members, "steps", 64)) ||
 	    (rc = check_list(json_object_get(samples, "broken"), broken_members, "samples.broken", SAMPLES_MAX)) ||
@@ -767,4 +782,11 @@ void report_add_promotion(const json_t *report, struct buf *out)
 	if (*why)
 		buf_addf(out, ": %s", why);
 	buf_addc(out, '.');
+}
+
+/* ---- slices ----------------------------------------------------------------------------------------------------------- */
+
+char *report_slice_label(const json_t *row)
+{
+	return label_of(row, "", NULL);
 }

@@ -27,7 +27,8 @@ enum {
 	NAME_POINTS = 80,
 	SENTENCE_POINTS = 600,
 	NOTES_SHOWN = 8,
-	OVERLAP_SHOWN = 20
+	OVERLAP_SHOWN = 20,
+	SLICES_SHOWN = 60
 };
 #define PART_MAX ((size_t)4 << 20)
 #define ZERO_WIDTH_SPACE "&#8203;"
@@ -394,6 +395,44 @@ static void part_samples(struct buf *out, const json_t *report)
 	buf_adds(out, "\n</details>\n\n");
 }
 
+/* Metrics by slice, folded: they explain a drop and decide nothing. */
+static void part_slices(struct buf *out, const json_t *report)
+{
+	const json_t *rows = json_object_get(report, "slices"), *row;
+	size_t i, n = json_array_size(rows);
+
+	if (!n)
+		return;
+	buf_adds(
+		out,
+		"<details><summary>By slice</summary>\n\n| metric | slice | samples | baseline | candidate | change |\n"
+		"|---|---|--:|--:|--:|--:|\n");
+	json_array_foreach(rows, i, row)
+	{
+		double base = report_number(row, "baseline"), cand = report_number(row, "value");
+		int decimals = num_decimals(base, cand, cand - base);
+		char *label = report_slice_label(row);
+
+		if (i < SLICES_SHOWN) {
+			buf_adds(out, "| ");
+			add_text(out, label, NAME_POINTS);
+			buf_adds(out, " | ");
+			add_text(out, json_get_text(row, "slice", ""), NAME_POINTS);
+			buf_addf(out, " | %lld | ", (long long)json_get_int(row, "n", 0));
+			num_add(out, base, decimals);
+			buf_adds(out, " | ");
+			num_add(out, cand, decimals);
+			buf_adds(out, " | ");
+			num_add_signed(out, cand - base, decimals);
+			buf_adds(out, " |\n");
+		}
+		free(label);
+	}
+	if (n > SLICES_SHOWN)
+		buf_addf(out, "\n\xe2\x80\xa6 and %zu more\n", n - SLICES_SHOWN);
+	buf_adds(out, "\n</details>\n\n");
+}
+
 static void part_overlap(struct buf *out, const json_t *report)
 {
 	const json_t *tasks = json_object_get(json_object_get(report, "overlap"), "tasks"), *row;
@@ -596,7 +635,21 @@ static void part_marker(struct buf *out, const json_t *report)
 
 /* ---- putting together ------------------------------------------------------------------------------------------------ */
 
-enum part { HEAD, TABLE_HEAD, TABLE_LEGEND, REASONS, SAMPLES, SAME, OVERLAP, TRAINING, CHART, FOOTER, MARKER, PARTS };
+enum part {
+	HEAD,
+	TABLE_HEAD,
+	TABLE_LEGEND,
+	REASONS,
+	SAMPLES,
+	SAME,
+	SLICES,
+	OVERLAP,
+	TRAINING,
+	CHART,
+	FOOTER,
+	MARKER,
+	PARTS
+};
 
 struct layout {
 	struct buf parts[PARTS];
@@ -625,6 +678,7 @@ static void layout_make(struct layout *l, const json_t *report, const struct rep
 	part_reasons(&l->parts[REASONS], report, rows);
 	part_samples(&l->parts[SAMPLES], report);
 	part_same(&l->parts[SAME], report, rows);
+	part_slices(&l->parts[SLICES], report);
 	part_overlap(&l->parts[OVERLAP], report);
 	part_training(&l->parts[TRAINING], report);
 	part_chart(&l->parts[CHART], report);
@@ -650,7 +704,7 @@ static void add_left_out(struct buf *out, const struct layout *l)
 	const char *comma = "";
 
 	if (l->rows_kept == l->n_rows && !l->dropped[CHART] && !l->dropped[SAMPLES] && !l->dropped[SAME] &&
-	    !l->dropped[REASONS] && !l->dropped[OVERLAP])
+	    !l->dropped[REASONS] && !l->dropped[OVERLAP] && !l->dropped[SLICES])
 		return;
 	buf_adds(out, "<sub>Left out for length: ");
 	if (l->rows_kept < l->n_rows) {
@@ -660,11 +714,8 @@ static void add_left_out(struct buf *out, const struct layout *l)
 	static const struct {
 		enum part part;
 		const char *name;
-	} names[] = { { REASONS, "explanations" },
-		      { SAME, "unchanged metrics" },
-		      { SAMPLES, "samples" },
-		      { OVERLAP, "overlap" },
-		      { CHART, "learning curve" } };
+	} names[] = { { REASONS, "explanations" }, { SAME, "unchanged metrics" }, { SAMPLES, "samples" },
+		      { SLICES, "slices" },        { OVERLAP, "overlap" },        { CHART, "learning curve" } };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (l->dropped[names[i].part]) {
 			buf_addf(out, "%s%s", comma, names[i].name);
@@ -701,7 +752,7 @@ static size_t layout_size(const struct layout *l)
 
 static void layout_fit(struct layout *l, size_t max_bytes)
 {
-	static const enum part order[] = { CHART, SAMPLES, SAME, OVERLAP, REASONS };
+	static const enum part order[] = { CHART, SAMPLES, SAME, SLICES, OVERLAP, REASONS };
 
 	for (size_t i = 0; i < ARRAY_LEN(order) && layout_size(l) > max_bytes; i++)
 		l->dropped[order[i]] = l->parts[order[i]].len > 0;

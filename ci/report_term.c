@@ -17,7 +17,7 @@
 #include <math.h>
 #include <wchar.h>
 
-enum { SAMPLES_SHOWN = 5, ROWS_SHOWN = 24, OVERLAP_SHOWN = 12, WIDTH_MIN = 40, WIDTH_MAX = 160 };
+enum { SAMPLES_SHOWN = 5, ROWS_SHOWN = 24, OVERLAP_SHOWN = 12, SLICES_SHOWN = 12, WIDTH_MIN = 40, WIDTH_MAX = 160 };
 #define PART_MAX ((size_t)1 << 20)
 
 enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
@@ -501,6 +501,36 @@ static void write_reasons(const struct term *t, const json_t *report, const stru
 }
 
 /* What of the questions was trained on; a task that is concerned gets a line. */
+static void write_slices(const struct term *t, const json_t *report)
+{
+	const json_t *rows = json_object_get(report, "slices"), *row;
+	struct buf text = BUF_INIT(PART_MAX);
+	size_t i, n = json_array_size(rows);
+
+	json_array_foreach(rows, i, row)
+	{
+		double base = report_number(row, "baseline"), cand = report_number(row, "value");
+		int decimals = num_decimals(base, cand, cand - base);
+		char *label = report_slice_label(row);
+
+		buf_clear(&text);
+		buf_addf(&text, "%s of %s: ", label, json_get_text(row, "slice", ""));
+		num_add(&text, cand, decimals);
+		if (!isnan(base)) {
+			buf_adds(&text, " (");
+			num_add_signed(&text, cand - base, decimals);
+			buf_addc(&text, ')');
+		}
+		buf_addf(&text, ", %lld samples", (long long)json_get_int(row, "n", 0));
+		if (i < SLICES_SHOWN)
+			paragraph(t, DIM, buf_str(&text), 4);
+		free(label);
+	}
+	if (n > SLICES_SHOWN)
+		buf_addf(t->out, "    \xe2\x80\xa6 and %zu more slices\n", n - SLICES_SHOWN);
+	buf_release(&text);
+}
+
 static void write_overlap(const struct term *t, const json_t *report)
 {
 	const json_t *tasks = json_object_get(json_object_get(report, "overlap"), "tasks"), *row;
@@ -684,6 +714,7 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	write_samples(&t, report);
 	buf_addc(out, '\n');
 	write_promotion(&t, report);
+	write_slices(&t, report);
 	write_overlap(&t, report);
 	write_training(&t, report);
 	write_steps(&t, report);

@@ -169,7 +169,7 @@ struct suite_options {
 	int shard, shards;            /* 1 to shards; 0: all */
 	const char *by;               /* of a shard: a digest of all that can change a score but the questions */
 	const struct eval_keep *keep; /* NULL: nothing is */
-	const struct jury *judge;    /* NULL: off; a task that wants one is refused */
+	const struct jury *judge;     /* NULL: off; a task that wants one is refused */
 };
 /* What the suite will measure, known before anything is asked: calls each() for every metric of every task and group. */
 struct suite_measure {
@@ -233,6 +233,8 @@ int task_result_read_scores(struct task_result *out, const char *text, size_t le
 char *task_result_differences(const struct task_result *candidate, const struct task_result *baseline);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);
+/* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */
+json_t *slices_json(const struct task_result *t, const struct metric *m);
 const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
 
 /* ---- overlap: are the questions in the training data? -------------------------------------------------------------- */

@@ -248,8 +248,6 @@ void slice_release(struct slice_columns *c);
 /* ERR_INPUT: the document has not the columns. */
 int slice_check(const struct slice_columns *c, const struct doc *d);
 void slice_fill(struct sample *s, const struct slice_columns *c, const struct doc *d);
-/* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */
-json_t *slices_json(const struct task_result *t, const struct metric *m);
 
 /* ---- corpus.c ---------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* step_report.c: the report of a run: made from its record, so that `assay show` months later says the same. */
 #include "base/base.h"
 #include "ci/ci.h"
+#include "runner/report_slices.h"
 #include "runner/runner.h"
 #include "runner/samples_store.h"
 
@@ -180,7 +181,8 @@ int report_of_record(json_t **report, struct home *h, const char *id, const json
 	static const char *const same[] = { "model",   "commit",   "subject", "branch", "trust",    "verdict", "exit",
 					    "blocks",  "sentence", "seconds", "tool",   "baseline", "policy",  "steps",
 					    "version", "notes",    "created", "error",  "datasets", "overlap" };
-	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules"), *samples = NULL;
+	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules"), *samples = NULL,
+	       *slices = NULL;
 	int rc;
 
 	json_object_set_new(r, "format", json_string("assay-report/1"));
@@ -192,6 +194,10 @@ int report_of_record(json_t **report, struct home *h, const char *id, const json
 	json_object_set_new(r, "training", training_json(record));
 	rc = compare_samples(&samples, h, record);
 	json_object_set_new(r, "samples", samples);
+	if (rc == 0) {
+		rc = report_slices(&slices, h, record);
+		json_object_set_new(r, "slices", slices);
+	}
 	json_object_set_new(r, "promotion", json_null());
 	if (rc)
 		json_decref(r);

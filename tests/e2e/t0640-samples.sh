@@ -118,6 +118,26 @@ is "the same object" "$(sqlite3 "$ASSAY_HOME/registry.db" "select object from sa
 [ -z "$(ls "$ASSAY_HOME/work")" ] && ok "nothing is left over" || not_ok "nothing is left over"
 unset ASSAY_HOME
 
+# metrics by slice, beside the baseline's
+cat >assay.yaml <<-Y
+	model: sums
+	base: sums@v1
+	suites: [evals/part1.yaml, evals/sums.yaml]
+	gate: {baseline: production, require: {part1.exact_match: {min: 0}}}
+Y
+commit_all "slices"
+assay run >/dev/null 2>&1
+assay promote "$(assay models --json | jq -r '.[0] | "\(.model // .name)@v1"')" production >/dev/null 2>&1
+printf 'Say: ' >prompt.txt
+sed -i 's/^base:/prompt: prompt.txt\nbase:/' assay.yaml
+commit_all "another prompt"
+check "a run with slices" 0 assay run --report-dir out
+is "three of each metric" "$(jq -r '[.slices[]|select(.metric=="exact_match")|.slice]|sort|join(" ")' out/report.json)" "l0 l1 l2"
+is "which sum up" "$(jq '[.slices[]|select(.metric=="exact_match")|.n]|add' out/report.json)" 40
+is "tasks without slices have none" "$(jq '[.slices[]|select(.task=="long")]|length' out/report.json)" 0
+grep -q "<summary>By slice</summary>" out/report.md && grep -q "^| part1.exact_match | l1 | 14 |" out/report.md && ok "as a table" || not_ok "as a table"
+has "part1.exact_match of l1:"
+
 # the same by hand
 check "kept in a file" 0 assay eval $M evals/all.yaml --keep kept --samples a.jsonl
 [ ! -e kept ] && ok "which goes at the end" || not_ok "which goes at the end"
