@@ -10,7 +10,8 @@
 BUILD    ?= build
 PREFIX   ?= /usr/local
 SANITIZE ?=
-CUDA     ?= $(if $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null),1,0)
+NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+CUDA     ?= $(if $(NVCC),1,0)
 V        ?= 0
 
 CC        ?= cc
@@ -60,7 +61,7 @@ UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/tests/%)
 E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
-.PHONY: all test test-unit test-e2e test-cuda demo bench lint format check-format check-style check-reference check-statistics install uninstall \
+.PHONY: all test test-unit test-e2e test-cuda cuda-report gpu-bundle demo bench lint format check-format check-style check-reference check-statistics install uninstall \
         dist clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
@@ -99,10 +100,24 @@ $(BUILD)/obj/embed.c: $(EMBED) ci/embed
 $(BUILD)/obj/embed.o: $(BUILD)/obj/embed.c
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
-$(BUILD)/libassay-cuda.so: $(CU) kernels/kernels.h
-	@echo "  NVCC  $@"
-	$(Q)nvcc -std=c++17 -O3 -shared -Xcompiler -fPIC -I. -gencode arch=compute_80,code=sm_80 \
-	    -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90 -o $@ $(CU) -lcublasLt
+# The plugin, of CUDA 12 or 13: code for Ampere and Hopper, and PTX for what follows. It has the runtime in itself, looks for
+# cuBLASLt when it is opened, and exports four symbols. No contraction: the bits are those that are written.
+NVCC_FLAGS := -std=c++17 -O3 -fmad=false -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas -I. \
+              -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
+NV_OBJ     := $(CU:kernels/%.cu=$(BUILD)/cuda/nv/%.o)
+NV_TAG     := $(BUILD)/cuda/nv/flags
+$(NV_TAG): FORCE
+	@mkdir -p $(dir $@)
+	@echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+$(BUILD)/cuda/nv/%.o: kernels/%.cu $(wildcard kernels/*.h) base/base.h $(NV_TAG)
+	@echo "  NVCC  $<"
+	$(Q)$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+$(BUILD)/libassay-cuda.so: $(NV_OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(NVCC) -shared -cudart static -Xlinker --no-undefined,--as-needed -o $@ $(NV_OBJ) -ldl
+# Registers, stack frames and spills of every kernel
+cuda-report: $(BUILD)/libassay-cuda.so
+	$(Q)sh tests/cuda/report $(BUILD) $(NVCC) $(CU)
 
 -include $(SRC:%.c=$(BUILD)/obj/%.d)
 
@@ -114,13 +129,16 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIB)
 -include $(UNIT_BIN:%=%.d)
 
 # The CUDA files as C++ for the host: tests/cuda_emulation/ stands in for the toolkit. Its own scheduler is out of the thread
-# sanitizer's sight. cuBLASLt is not emulated, so what calls it is left out.
+# sanitizer's sight. Every block of device memory is one of its own there, so that a byte beyond it is seen; test_slabs is test_cuda
+# with the arena that cuts blocks from slabs. bin/ has a whole program whose plugin is the emulated one.
 CUDA_EMU      := tests/cuda_emulation
-CUDA_OBJ      := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(filter-out kernels/cuda_lt.cu,$(CU)))
+CUDA_OBJ      := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(CU))
 CUDA_EMU_OBJ  := $(BUILD)/cuda/emulation.o $(BUILD)/cuda/cuda_runtime.o
-CUDA_TEST_BIN := $(patsubst $(CUDA_EMU)/%.cpp,$(BUILD)/cuda/%,$(sort $(wildcard $(CUDA_EMU)/test_*.cpp)))
+CUDA_TEST_BIN := $(patsubst $(CUDA_EMU)/%.cpp,$(BUILD)/cuda/%,$(sort $(wildcard $(CUDA_EMU)/test_*.cpp))) $(BUILD)/cuda/test_slabs
+CUDA_EMU_BIN  := $(BUILD)/cuda/bin/assay $(BUILD)/cuda/bin/libassay-cuda.so
 CUDA_CXXFLAGS  = -std=c++17 -g $(if $(SANITIZE),-O1,-O2) -Wall -Wextra -Werror -Wno-unknown-pragmas -fno-strict-aliasing \
-                 -ffp-contract=off -D_GNU_SOURCE -DASSAY_CUDA_EMULATION -I$(CUDA_EMU) -I. -MMD -MP
+                 -ffp-contract=off -fPIC -D_GNU_SOURCE -DASSAY_CUDA_EMULATION -DCUDA_SLAB_BYTES=$(SLAB_BYTES) -I$(CUDA_EMU) -I. -MMD -MP
+SLAB_BYTES     = 0
 CUDA_EMU_SAN   = $(if $(filter thread,$(SANITIZE)),-DEMU_TSAN,$(SAN))
 $(BUILD)/cuda/%.o: kernels/%.cu $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
@@ -131,10 +149,26 @@ $(CUDA_EMU_OBJ): $(BUILD)/cuda/%.o: $(CUDA_EMU)/%.cpp $(FLAGS_TAG)
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(CUDA_EMU_SAN) -O2 -c -o $@ $<
 $(BUILD)/cuda/test_%: $(CUDA_EMU)/test_%.cpp $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB)
 	@echo "  TEST  $@"
-	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -o $@ $< $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB) -fopenmp $(LIBS)
--include $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -rdynamic -o $@ $< $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB) -fopenmp $(LIBS)
+$(BUILD)/cuda/slabs.o: kernels/cuda_memory.cu $(FLAGS_TAG)
+	@mkdir -p $(dir $@)
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -x c++ -c -o $@ $<
+$(BUILD)/cuda/slabs.o: private SLAB_BYTES = 67108864
+$(BUILD)/cuda/test_slabs: $(CUDA_EMU)/test_cuda.cpp $(CUDA_OBJ) $(BUILD)/cuda/slabs.o $(CUDA_EMU_OBJ) $(LIB)
+	@echo "  TEST  $@"
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -o $@ $< $(filter-out %/cuda_memory.o,$(CUDA_OBJ)) $(BUILD)/cuda/slabs.o \
+	    $(CUDA_EMU_OBJ) $(LIB) -fopenmp $(LIBS)
+$(BUILD)/cuda/bin/libassay-cuda.so: $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(CUDA_EMU)/machine.cpp
+	@mkdir -p $(dir $@)
+	@echo "  LINK  $@"
+	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -shared -Wl,--version-script=$(CUDA_EMU)/exports -o $@ $(CUDA_OBJ) \
+	    $(CUDA_EMU_OBJ) $(CUDA_EMU)/machine.cpp -ldl # last: it begins when the others have
+$(BUILD)/cuda/bin/assay: $(BIN)
+	@mkdir -p $(dir $@)
+	$(Q)cp $< $@
+-include $(BUILD)/cuda/slabs.d $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
 
-tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN)
+tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN) $(CUDA_EMU_BIN)
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests-build
@@ -145,7 +179,7 @@ test-cuda: $(CUDA_TEST_BIN)
 
 test-unit: tests-build
 	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)
-test-e2e: all
+test-e2e: all $(CUDA_EMU_BIN)
 	$(Q)sh tests/run $(BUILD) $(E2E)
 
 deps:
@@ -231,4 +265,4 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e test-cuda demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e test-cuda cuda-report gpu-bundle demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"

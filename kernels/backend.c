@@ -3,10 +3,12 @@
  * The CPU tables are part of the program. CUDA is a plugin, libassay-cuda.so, opened by its absolute path beside the
  * running program and nowhere else, so that no LD_LIBRARY_PATH and no file of a pushed commit decides what is loaded. It
  * exports three symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
- * not survive being unloaded.
+ * not survive being unloaded. It has the CUDA runtime in itself, so it can be loaded, and asked, on a machine without a
+ * driver.
  *
- * What is missing is said exactly: the plugin (no toolkit when the program was built), the driver (no GPU machine), a
- * library the plugin needs, or the device. */
+ * What is missing is said exactly: the plugin here (no toolkit when the program was built), the driver and the device by
+ * the plugin. "auto" asks for a device and takes the CPU where there is none; that is worth a line in the log only where
+ * the machine has a card (its driver's device file), else it would be one in every run of every laptop. */
 #include "base/base.h"
 #include "kernels/kernels.h"
 #include "kernels/kernels_int.h"
@@ -51,12 +53,14 @@ static int usable_threads(void)
 
 /* ---- the plugin -------------------------------------------------------------------------------------------------------- */
 
-static bool has_driver(void)
+struct plugin {
+	int (*open)(struct backend **out, const struct kernels_want *want);
+	void (*probe)(kernels_tell *tell, void *arg);
+};
+
+static bool has_card(void)
 {
-	void *lib = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-	if (lib)
-		dlclose(lib);
-	return lib != NULL;
+	return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0; /* the latter: in WSL */
 }
 
 static int plugin_path(char **out)
@@ -74,60 +78,53 @@ static int plugin_path(char **out)
 
 static int plugin_absent(const char *path)
 {
-	bool driver = has_driver();
-
-	err_set(ERR_UNAVAILABLE,
-		"cuda: the plugin %s is not built (the CUDA back end is not a part of this version yet)%s", path,
-		driver ? "" : ", and there is no NVIDIA driver (libcuda.so.1) on this machine");
-	return err_hint(ERR_UNAVAILABLE, "use the device cpu");
+	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not there%s", path,
+		has_card() ? "" : ", and this machine has no NVIDIA GPU (no /dev/nvidiactl)");
+	return err_hint(ERR_UNAVAILABLE,
+			"build it where a CUDA toolkit (12 or 13) is: make CUDA=1; or use the device cpu");
 }
 
-static int plugin_load(void **out, const char *path)
+static int plugin_load(struct plugin *out, const char *path)
 {
 	if (access(path, F_OK) != 0)
 		return plugin_absent(path);
-	if (!has_driver()) {
-		err_set(ERR_UNAVAILABLE, "cuda: there is no NVIDIA driver (libcuda.so.1) on this machine");
-		return err_hint(ERR_UNAVAILABLE,
-				"run on a machine with an NVIDIA GPU and its driver, or use the device cpu");
-	}
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!lib) {
 		err_set(ERR_UNAVAILABLE, "cuda: the plugin cannot be loaded: %s", dlerror());
-		return err_hint(ERR_UNAVAILABLE, "install the CUDA libraries that it names, or use the device cpu");
+		return err_hint(ERR_UNAVAILABLE, "install what it names, or use the device cpu");
 	}
-	*out = lib;
-	return 0;
+	/* POSIX's way to a function through dlsym, which ISO C has no cast for */
+	*(void **)&out->open = dlsym(lib, "assay_cuda_open");
+	*(void **)&out->probe = dlsym(lib, "assay_cuda_probe");
+	const int *abi = dlsym(lib, "assay_cuda_abi");
+	if (out->open && out->probe && abi && *abi == KERNELS_ABI)
+		return 0;
+	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not of this build", path);
+	return err_hint(ERR_UNAVAILABLE, "build or install the program and its plugin together");
 }
 
-static int cuda_open(struct backend **out, int device)
+static int plugin_find(struct plugin *out)
 {
 	char *path = NULL;
-	void *lib = NULL;
 	int rc = plugin_path(&path);
 	if (!rc)
-		rc = plugin_load(&lib, path);
-	if (rc)
-		goto out;
-	int (*open_device)(struct backend **, int) = NULL;
-	const char *(*why)(void) = NULL;
-	/* POSIX's way to a function through dlsym, which ISO C has no cast for */
-	*(void **)&open_device = dlsym(lib, "assay_cuda_open");
-	*(void **)&why = dlsym(lib, "assay_cuda_error");
-	const int *abi = dlsym(lib, "assay_cuda_abi");
-	if (!open_device || !abi || *abi != KERNELS_ABI) {
-		rc = err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not of this build", path);
-		err_hint(rc, "build or install the program and its plugin together");
-		goto out;
-	}
-	rc = open_device(out, device);
-	if (rc) {
-		err_set(rc, "cuda:%d: %s", device, why && why() ? why() : "the device cannot be opened");
-		err_hint(rc, "nvidia-smi lists the devices of this machine; the device cpu works everywhere");
-	}
-out:
+		rc = plugin_load(out, path);
 	free(path);
 	return rc;
+}
+
+static int plugin_failed(int code, const char *text, const char *fix)
+{
+	err_set(code, "%s", text);
+	return fix ? err_hint(code, "%s", fix) : code;
+}
+
+static int cuda_open(struct backend **out, int device, int cls)
+{
+	struct plugin plugin = { NULL, NULL };
+	const struct kernels_want want = { device, cls, plugin_failed };
+	int rc = plugin_find(&plugin);
+	return rc ? rc : plugin.open(out, &want);
 }
 
 /* ---- open and close ---------------------------------------------------------------------------------------------------- */
@@ -135,38 +132,97 @@ out:
 static int bad_spec(const char *spec)
 {
 	err_set(ERR_USAGE, "unknown device \"%.64s\"", spec);
-	return err_hint(ERR_USAGE, "auto, cpu, cpu_ref, cuda or cuda:N");
+	return err_hint(ERR_USAGE,
+			"auto, cpu, cpu_ref, cuda or cuda:N; a CUDA device's numerics class behind it: cuda/f32, "
+			"cuda:1/tf32, cuda/bf16");
+}
+
+/* The class behind a slash; *len becomes what is in front of it. Negative: there is no such class. */
+static int class_of(const char *spec, size_t *len)
+{
+	static const char *const names[] = { "f32", "tf32", "bf16" }; /* enum kernels_class */
+	const char *slash = strchr(spec, '/');
+	*len = slash ? (size_t)(slash - spec) : strlen(spec);
+	if (!slash)
+		return KERNELS_CLASS_BF16;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(slash + 1, names[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* Digits only: no sign, no space, no overflow. Negative: not a number. */
+static int number_of(const char *p, size_t len)
+{
+	int n = 0;
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] < '0' || p[i] > '9' || n > DEVICE_MAX)
+			return -1;
+		n = n * 10 + (p[i] - '0');
+	}
+	return len && n <= DEVICE_MAX ? n : -1;
+}
+
+static int auto_open(struct backend **out, int cls, int threads)
+{
+	int rc = cuda_open(out, -1, cls);
+	if (!rc)
+		return 0;
+	if (has_card())
+		log_info("device auto: the CPU, since %s%s%s", err_text(), err_fix() ? "; " : "",
+			 err_fix() ? err_fix() : "");
+	else
+		log_debug("device auto: the CPU, since %s", err_text());
+	err_clear();
+	return cpu_open(out, threads);
 }
 
 int backend_open(struct backend **out, const char *spec, int threads)
 {
+	size_t len;
+	int cls = class_of(spec, &len), device;
 	*out = NULL;
 	if (threads < 0 || threads > THREADS_MAX)
 		return err_set(ERR_USAGE, "threads: %d is not in 0..%d", threads, THREADS_MAX);
 	if (threads == 0)
 		threads = usable_threads();
-	if (strcmp(spec, "auto") == 0 || strcmp(spec, "cpu") == 0)
+	if (strcmp(spec, "cpu") == 0)
 		return cpu_open(out, threads);
 	if (strcmp(spec, "cpu_ref") == 0)
 		return cpu_ref_open(out, threads);
-	if (strcmp(spec, "cuda") == 0)
-		return cuda_open(out, 0);
-	if (strncmp(spec, "cuda:", 5) != 0)
+	if (cls < 0)
 		return bad_spec(spec);
-	int device = 0;
-	const char *p = spec + 5;
-	do { /* digits only: no sign, no space, no overflow */
-		if (*p < '0' || *p > '9')
-			return bad_spec(spec);
-		device = device * 10 + (*p - '0');
-		if (device > DEVICE_MAX)
-			return bad_spec(spec);
-	} while (*++p);
-	return cuda_open(out, device);
+	if (len == 4 && memcmp(spec, "auto", len) == 0)
+		return auto_open(out, cls, threads);
+	if (len == 4 && memcmp(spec, "cuda", len) == 0)
+		return cuda_open(out, -1, cls);
+	device = len > 5 && memcmp(spec, "cuda:", 5) == 0 ? number_of(spec + 5, len - 5) : -1;
+	return device < 0 ? bad_spec(spec) : cuda_open(out, device, cls);
 }
 
 void backend_close(struct backend *be)
 {
 	if (be)
 		be->close(be);
+}
+
+/* ---- what there is ------------------------------------------------------------------------------------------------------ */
+
+void backend_probe(kernels_tell *tell, void *arg)
+{
+	struct backend *be = NULL;
+	struct plugin plugin = { NULL, NULL };
+	if (cpu_open(&be, usable_threads()) == 0) {
+		char *detail = mem_printf("%s, %d threads", be->numerics, be->threads);
+		tell(arg, true, "cpu", detail, NULL);
+		free(detail);
+	} else {
+		tell(arg, false, "cpu", err_text(), err_fix());
+	}
+	backend_close(be);
+	if (plugin_find(&plugin) == 0)
+		plugin.probe(tell, arg);
+	else
+		tell(arg, false, "cuda", err_text(), err_fix());
+	err_clear();
 }

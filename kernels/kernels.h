@@ -52,9 +52,9 @@ struct kernels_linear {
  * sequences may share a prefix, in this batch or from one before. Forward only. */
 struct kernels_seqs {
 	int n;
-	const int32_t *q_start; /* n + 1 */
-	const int32_t *k_start; /* n + 1 */
-	const int32_t *k_rows;  /* NULL, or k_start[n] of them */
+	const int32_t *q_start;         /* n + 1 */
+	const int32_t *k_start;         /* n + 1 */
+	const int32_t *k_rows;          /* NULL, or k_start[n] of them */
 	const float *cache_k, *cache_v; /* device memory; NULL: no negative row */
 	int cache_stride;
 };
@@ -77,7 +77,8 @@ struct backend {
 	const char *numerics; /* the class of its bits: "cpu-3/f32/x86-64-v3": name-kernel version/types/instructions */
 	int threads;
 
-	/* memory: 64-byte aligned, zeroed. alloc gives ERR_UNAVAILABLE with the size in the text */
+	/* memory: 64-byte aligned, zeroed. alloc gives ERR_UNAVAILABLE with the size in the text. upload has read its source
+	 * when it returns; what download writes is there behind the next sync */
 	int (*alloc)(struct backend *be, void **out, size_t bytes);
 	void (*free)(struct backend *be, void *p);
 	void (*upload)(struct backend *be, void *dst, const void *host_src, size_t bytes);
@@ -85,6 +86,8 @@ struct backend {
 	void (*copy)(struct backend *be, void *dst, const void *src, size_t bytes);
 	void (*zero)(struct backend *be, void *dst, size_t bytes);
 	int (*sync)(struct backend *be); /* waits; gives the first error since the last sync */
+	/* Memory of a device of its own: what alloc can still give, and all of it. NULL: it is the host's. */
+	void (*memory)(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 
 	/* ---- linear layers: y[M,N] = x[M,K] W^T + bias, and its three gradients */
 
@@ -192,16 +195,34 @@ struct backend {
 	void (*close)(struct backend *be); /* for backend_close(): frees the state and the table itself */
 };
 
-/* spec: "auto", "cpu", "cpu_ref", "cuda", "cuda:N"; threads 0: all that the process may use. ERR_UNAVAILABLE says what
- * is missing and how to get it. A back end serves one caller at a time.
- *
- * The CUDA plugin, libassay-cuda.so beside the program, exports
- *	int assay_cuda_open(struct backend **out, int device);   0, or an enum err
- *	const char *assay_cuda_error(void);                      why; may be absent
- *	const int assay_cuda_abi = KERNELS_ABI;                  the table it was built with */
-#define KERNELS_ABI 2
+/* spec: DEVICE, or DEVICE/CLASS for a device with more than one numerics class:
+ *	auto		the first CUDA device that works, else the CPU (and why goes to the log, where there is a card)
+ *	cpu, cpu_ref	the fast tables and the slow ones
+ *	cuda, cuda:N	a CUDA device: the first that works; that one. Numbers are those of CUDA_VISIBLE_DEVICES.
+ * The classes of cuda are what the operands of a matrix product are rounded to; all sums are fp32:
+ *	bf16 (the default), tf32, f32
+ * threads 0: all that the process may use. ERR_UNAVAILABLE (no plugin, no driver, no such device, no memory) or ERR_ENV (a
+ * driver or a card that is too old) say what is missing and how to get it. A back end serves one caller at a time. */
 int backend_open(struct backend **out, const char *spec, int threads);
 void backend_close(struct backend *be);
+
+/* What there is and what is missing, thing by thing: for `assay doctor`. fix may be NULL. */
+typedef void kernels_tell(void *arg, bool ok, const char *what, const char *detail, const char *fix);
+void backend_probe(kernels_tell *tell, void *arg);
+
+/* The CUDA plugin, libassay-cuda.so beside the program, exports
+ *	const int assay_cuda_abi = KERNELS_ABI;
+ *	int assay_cuda_open(struct backend **out, const struct kernels_want *want);
+ *	void assay_cuda_probe(kernels_tell *tell, void *arg);
+ * A plugin of another build is refused by its number. */
+#define KERNELS_ABI 3
+enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
+struct kernels_want {
+	int device; /* -1: the first that works */
+	int cls;    /* enum kernels_class */
+	/* The program's err_set() and err_hint(), for all that fails in the plugin; gives code. fix may be NULL. */
+	int (*fail)(int code, const char *text, const char *fix);
+};
 
 #ifdef __cplusplus
 }

@@ -425,6 +425,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 		rc = peft_open(&adapter, how->adapter);
 	if (!rc) {
 		m->be = be;
+		m->on_device = be->memory != NULL;
 		rc = load_tensors(m, &shards, how && how->train, adapter);
 	}
 	peft_free(adapter);
@@ -597,7 +598,7 @@ static const struct lora_part *part_of(const struct model *m, const struct tenso
 }
 
 /* w->a: our rows as `now`; becomes floats */
-static void merge(struct weights_out *w, const struct tensor *t, const char *now, size_t part)
+static int merge(struct weights_out *w, const struct tensor *t, const char *now, size_t part)
 {
 	float *sum = w->a, *delta = w->b;
 
@@ -605,9 +606,10 @@ static void merge(struct weights_out *w, const struct tensor *t, const char *now
 		memcpy(w->b, w->a, t->count * sizeof(uint16_t));
 		elements_widen(sum, w->b, now, t->count);
 	}
-	lora_delta(w->m, part, delta);
-	for (size_t j = 0; j < t->count; j++)
+	int rc = lora_delta(w->m, part, delta);
+	for (size_t j = 0; !rc && j < t->count; j++)
 		sum[j] += delta[j];
+	return rc;
 }
 
 /* A tensor as the folder has it: merged, in its stored type, turned back. */
@@ -623,7 +625,8 @@ static const void *next_weight(size_t i, void *arg)
 		return NULL;
 	now = bytes == t->count * sizeof(float) ? "F32" : type;
 	if (part_of(w->m, t, &part)) {
-		merge(w, t, now, part);
+		if (merge(w, t, now, part))
+			return NULL;
 		now = "F32";
 	}
 	if (strcmp(now, type) != 0) {

@@ -81,8 +81,9 @@ static int check_requests(const struct job *j)
 		if (r->n < 1)
 			return err_set(ERR_INPUT, "prompt %zu has no token", i);
 		if (r->max_tokens < 0 || r->max_tokens >= j->m->config.context)
-			return err_hint(err_set(ERR_INPUT, "prompt %zu: max_tokens %d is outside 0..%d, what the model takes",
-						i, r->max_tokens, j->m->config.context - 1),
+			return err_hint(err_set(ERR_INPUT,
+						"prompt %zu: max_tokens %d is outside 0..%d, what the model takes", i,
+						r->max_tokens, j->m->config.context - 1),
 					"lower max_gen_toks of the task, or --max-tokens");
 		if (!(r->temperature >= 0) || !isfinite(r->temperature))
 			return err_set(ERR_INPUT, "prompt %zu: temperature %g is not 0 or above", i, r->temperature);
@@ -483,14 +484,13 @@ static int one_round(struct job *j)
 	return rc;
 }
 
-int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
-		 struct generate_result *out, const struct score_options *how)
+/* All requests; *tokens: of a batch. */
+static int try_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
+		   struct generate_result *out, const struct score_options *how, int *tokens)
 {
-	const struct score_options none = { 0 };
 	struct job j = { .m = m, .tok = tok, .reqs = reqs, .out = out, .n = n, .text = BUF_INIT(BUF_NOLIMIT) };
 	int rc;
 
-	how = how ? how : &none;
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct generate_result){ 0 };
 	rc = check_requests(&j);
@@ -501,6 +501,7 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 	for (size_t i = 0; !rc && i < n; i++)
 		if (!reqs[i].max_tokens)
 			give_result(&j, i, NULL, 0, "length");
+	*tokens = j.pass.size.tokens ? j.pass.size.tokens : how->batch_tokens;
 	while (!rc && j.n_done < n) {
 		rc = one_round(&j);
 		if (!rc && how->done)
@@ -510,6 +511,19 @@ int generate_run(struct model *m, const struct tokenizer *tok, const struct gene
 	close_job(&j);
 	for (size_t i = 0; rc && i < n; i++)
 		generate_result_release(&out[i]);
+	return rc;
+}
+
+int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
+		 struct generate_result *out, const struct score_options *how)
+{
+	struct score_options now = how ? *how : (struct score_options){ 0 };
+	int tokens, rc;
+
+	now.batch_tokens = now.batch_tokens > 0 ? now.batch_tokens : DEFAULT_TOKENS;
+	do
+		rc = try_run(m, tok, reqs, n, out, &now, &tokens);
+	while (score_smaller(m, rc, tokens, &now));
 	return rc;
 }
 

@@ -211,7 +211,7 @@ void lora_free(struct lora *l, struct backend *be)
 	free(l);
 }
 
-void lora_delta(const struct model *m, size_t i, float *delta)
+int lora_delta(const struct model *m, size_t i, float *delta)
 {
 	const struct lora *l = m->lora;
 	const struct lora_part *p = &l->parts[i];
@@ -219,7 +219,8 @@ void lora_delta(const struct model *m, size_t i, float *delta)
 	float *host = mem_array(r * (K + N), sizeof(float)), *a = host, *b = host + r * K;
 
 	m->be->download(m->be, host, l->params + p->a, r * (K + N) * sizeof(float));
-	for (size_t n = 0; n < N; n++) {
+	int rc = m->be->sync(m->be);
+	for (size_t n = 0; !rc && n < N; n++) {
 		float *to = delta + n * K;
 		memset(to, 0, K * sizeof(float));
 		for (size_t j = 0; j < r; j++) {
@@ -229,6 +230,7 @@ void lora_delta(const struct model *m, size_t i, float *delta)
 		}
 	}
 	free(host);
+	return rc;
 }
 
 /* ---- forward and backward ---------------------------------------------------------------------------------------- */

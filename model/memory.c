@@ -76,6 +76,7 @@ int model_plan_memory(struct model_memory *out, const struct model_plan *plan)
 	struct model *m = model_new(plan->config, NULL);
 	int rc = 0;
 
+	m->on_device = plan->on_device;
 	*out = (struct model_memory){ 0 };
 	if (plan->train) {
 		rc = training(out, m, plan);

@@ -131,6 +131,7 @@ struct model_plan {
 	bool generates;     /* not train: texts are written, too */
 	bool full, checkpointing, dpo;
 	bool keeps_best;          /* weights put aside by validation */
+	bool on_device;           /* in memory of a device of its own */
 	struct lora_options lora; /* rank 0: none */
 	int micro_tokens;
 	int longest; /* not train: tokens of the longest request, with what is written; 0: as many as the model takes */

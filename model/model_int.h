@@ -151,6 +151,7 @@ struct model {
 	struct model_config config;
 	const struct arch *arch;
 	struct backend *be;
+	bool on_device; /* the back end's memory is its own: a matter of sizes, and known without a back end, too */
 	struct tensor *tensors;
 	size_t n_tensors;
 	struct layer *layers;
@@ -212,7 +213,7 @@ void lora_forward(struct pass *p, float *y, const float *x, const struct matrix 
 /* Adds to the factors' gradients, and to dx. */
 void lora_back(struct pass *p, struct back *b, float *dx, const float *dy, const float *x, const struct matrix *w);
 /* delta[N,K] = scale B A of part i, on the host. */
-void lora_delta(const struct model *m, size_t i, float *delta);
+int lora_delta(const struct model *m, size_t i, float *delta);
 
 /* ---- peft.c: an adapter that is merged while weights are read ----------------------------------------------------- */
 
@@ -350,6 +351,8 @@ void prefix_close(struct prefix_tree *t);
 
 /* ---- score.c, generate.c: what they take at most, for a plan ------------------------------------------------------ */
 
+/* After a failure rc with so many tokens at a time: true where fewer may do, which `how` asks for then. */
+bool score_smaller(const struct model *m, int rc, int tokens, struct score_options *how);
 /* Bytes beside weights and cache, for the batch, the longest request and the rows of the plan; *cache: of the cache. */
 uint64_t score_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache);
 uint64_t generate_bytes(const struct model *m, const struct model_plan *plan, uint64_t *cache);

@@ -14,14 +14,15 @@
 
 #include "model/model_int.h"
 
-#define LOGITS_FLOATS ((size_t)4 << 20) /* 16 MB of logits at a time … */
-#define CHUNK_SCORED 128                /* … or so many rows, where the vocabulary is wide */
+#define LOGITS_FLOATS ((size_t)4 << 20)  /* 16 MB of logits at a time … */
+#define LOGITS_DEVICE ((size_t)64 << 20) /* … 256 MB on a device of its own, which wants more rows to be busy … */
+#define CHUNK_SCORED 128                 /* … or so many rows, where the vocabulary is wide */
 #define CHUNK_TRAINED 256
 #define MAX_TOKENS (1 << 22)
 
 static int chunk_of(const struct model *m, const struct pass_size *size)
 {
-	size_t fit = LOGITS_FLOATS / (size_t)m->config.vocab_size;
+	size_t fit = (m->on_device ? LOGITS_DEVICE : LOGITS_FLOATS) / (size_t)m->config.vocab_size;
 	int least = size->keep ? CHUNK_TRAINED : CHUNK_SCORED;
 	int chunk = fit < (size_t)least ? least : (int)(fit < MAX_TOKENS ? fit : MAX_TOKENS);
 

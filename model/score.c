@@ -11,6 +11,9 @@
  * Only rows whose successor is scored go through the head, each once: the first tokens of all choices of a question are
  * targets of the same row. A request's sum is in double and in the order of its tokens, for the walk goes down its path.
  *
+ * A device with memory of its own may turn out to have less than was thought: another process takes some, or an operation
+ * wants scratch. Then all begins again with half the tokens at a time, and gives the same bits.
+ *
  * The rules of the texts, as the harness has them:
  *   pair      white space at the end of the context moves to the front of the continuation; then the ids of the
  *             continuation are those of the whole behind as many as the context has alone
@@ -27,6 +30,7 @@
 #include "model/model_int.h"
 
 #define DEFAULT_TOKENS 4096
+#define LEAST_TOKENS 16
 #define KEYS_MAX (1 << 22) /* keys of all sequences of a batch; a single sequence may have more */
 
 struct mark { /* request `req` takes the log-probability `want` of this batch */
@@ -323,20 +327,17 @@ static int one_batch(struct job *j)
 	return rc ? rc : collect(j);
 }
 
-int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out,
-	      const struct score_options *how)
+/* All requests from the first one on; *tokens: of a batch. */
+static int try_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out,
+		   const struct score_options *how, int *tokens)
 {
-	const struct score_options none = { 0 };
 	struct job j = { .reqs = reqs, .out = out };
-	int rc = check_requests(m, reqs, n);
 
-	if (rc || !n)
-		return rc;
-	how = how ? how : &none;
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct score_result){ 0, true };
 	prefix_open(&j.tree, reqs, n, !how->alone);
-	rc = open_job(&j, m, how);
+	int rc = open_job(&j, m, how);
+	*tokens = j.pass.size.tokens ? j.pass.size.tokens : how->batch_tokens;
 	while (!rc && j.k < n) {
 		rc = one_batch(&j);
 		if (!rc && how->done)
@@ -344,6 +345,31 @@ int score_run(struct model *m, const struct score_request *reqs, size_t n, struc
 	}
 	assert(rc || !j.cache.be || j.cache.n_free == j.cache.rows);
 	close_job(&j);
+	return rc;
+}
+
+bool score_smaller(const struct model *m, int rc, int tokens, struct score_options *how)
+{
+	if (rc != ERR_UNAVAILABLE || !m->be->memory || tokens <= LEAST_TOKENS)
+		return false;
+	how->batch_tokens = tokens / 2;
+	log_info("%d tokens at a time, since: %s", how->batch_tokens, err_text());
+	err_clear();
+	return true;
+}
+
+int score_run(struct model *m, const struct score_request *reqs, size_t n, struct score_result *out,
+	      const struct score_options *how)
+{
+	struct score_options now = how ? *how : (struct score_options){ 0 };
+	int tokens, rc = check_requests(m, reqs, n);
+
+	if (rc || !n)
+		return rc;
+	now.batch_tokens = now.batch_tokens > 0 ? now.batch_tokens : DEFAULT_TOKENS;
+	do
+		rc = try_run(m, reqs, n, out, &now, &tokens);
+	while (score_smaller(m, rc, tokens, &now));
 	return rc;
 }
 
@@ -356,8 +382,8 @@ struct text_job {
 	struct buf prefix_text;
 	struct score_request *reqs; /* all windows of all texts */
 	size_t n, cap;
-	size_t text; /* the one whose requests are being added */
-	int *cut;    /* of each text: tokens that fell off */
+	size_t text;   /* the one whose requests are being added */
+	int *cut;      /* of each text: tokens that fell off */
 	size_t *first; /* of each text; one more at the end */
 	size_t at;     /* texts that are done */
 	const struct score_options *how;
@@ -382,9 +408,9 @@ static int add_request(struct text_job *j, const int32_t *ids, size_t n, size_t 
 	n -= over;
 	j->cut[j->text] = (int)over;
 	if (n_scored >= n)
-		return err_hint(err_set(ERR_INPUT, "the continuation has %zu tokens, the model takes %zu", n_scored,
-					most - 1),
-				"shorten it, or score it as a whole text, which goes window by window");
+		return err_hint(
+			err_set(ERR_INPUT, "the continuation has %zu tokens, the model takes %zu", n_scored, most - 1),
+			"shorten it, or score it as a whole text, which goes window by window");
 	MEM_GROW(j->reqs, j->n, j->cap);
 	j->reqs[j->n++] = (struct score_request){ mem_copy(ids, n * sizeof(*ids)), (int)n, (int)n_scored };
 	return 0;

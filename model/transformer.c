@@ -147,6 +147,7 @@ struct model *model_new(const struct model_config *config, struct backend *be)
 	m->arch = arch_find(config->architecture);
 	assert(m->arch); /* model_config_parse() has refused it */
 	m->be = be;
+	m->on_device = be && be->memory;
 	m->tensors = mem_array((size_t)config->layers * 20 + 8, sizeof(*m->tensors));
 	m->layers = mem_array((size_t)config->layers, sizeof(*m->layers));
 	if (config->eos_id >= 0)

@@ -143,10 +143,19 @@ static void look_at_cgroups(struct budget *b, const char *root)
 	free(rest);
 }
 
+static int allow(struct budget *out, const char *option)
+{
+	uint64_t bytes;
+	int rc = option ? budget_parse(&bytes, option) : 0;
+
+	if (!rc && option)
+		take_less(out, bytes, BUDGET_OPTION);
+	return rc;
+}
+
 int budget_open(struct budget *out, const char *option, const char *root)
 {
 	struct buf text = BUF_INIT(FILE_MAX);
-	uint64_t bytes;
 
 	*out = (struct budget){ 0, "what is free" };
 	if (read_file(&text, root, "/proc/meminfo") == 0)
@@ -154,12 +163,11 @@ int budget_open(struct budget *out, const char *option, const char *root)
 	buf_release(&text);
 	look_at_cgroups(out, root);
 	err_clear();
-	if (option) {
-		int rc = budget_parse(&bytes, option);
+	return allow(out, option);
+}
 
-		if (rc)
-			return rc;
-		take_less(out, bytes, BUDGET_OPTION);
-	}
-	return 0;
+int budget_device(struct budget *out, const char *option, uint64_t free_bytes)
+{
+	*out = (struct budget){ free_bytes - free_bytes / 10 + 1, "what is free on the device" };
+	return allow(out, option);
 }

@@ -15,6 +15,8 @@ int budget_parse(uint64_t *out, const char *text);
 /* The least of --memory (option; NULL: none), of what the machine has free and of what the cgroups leave. root: "", or a
  * folder that stands for /. */
 int budget_open(struct budget *out, const char *option, const char *root);
+/* The same of a device's own memory, of which so many bytes are free. A tenth of it stays for what operations put there. */
+int budget_device(struct budget *out, const char *option, uint64_t free_bytes);
 void budget_text(char out[16], uint64_t bytes); /* "3.2 GB" */
 
 #endif

@@ -15,6 +15,12 @@ static void say(bool ok, const char *what, const char *detail, const char *fix)
 		printf("         fix: %s\n", fix);
 }
 
+static void say_device(void *arg, bool ok, const char *what, const char *detail, const char *fix)
+{
+	(void)arg;
+	say(ok, what, detail, fix);
+}
+
 static bool program(const char *const *argv, char out[128])
 {
 	struct buf text = BUF_INIT(1 << 16);
@@ -25,26 +31,6 @@ static bool program(const char *const *argv, char out[128])
 	buf_release(&text);
 	err_clear();
 	return ok;
-}
-
-static void check_devices(void)
-{
-	static const char *const specs[] = { "cpu", "cuda:0" };
-
-	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
-		struct backend *be = NULL;
-
-		if (backend_open(&be, specs[i], 0) == 0) {
-			char *detail = mem_printf("%s, %d threads", be->numerics, be->threads);
-
-			say(true, specs[i], detail, NULL);
-			free(detail);
-		} else {
-			say(false, specs[i], err_text(), err_fix());
-		}
-		backend_close(be);
-		err_clear();
-	}
 }
 
 static void check_programs(void)
@@ -125,7 +111,7 @@ int cmd_doctor(int argc, char **argv)
 	say(true, "assay", ASSAY_VERSION, NULL);
 	say(true, "libraries", libraries, NULL);
 	free(libraries);
-	check_devices();
+	backend_probe(say_device, NULL);
 	check_programs();
 	return check_place();
 }

@@ -139,7 +139,7 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 	if (rc == 0)
 		rc = backend_open(&be, o->device, (int)o->threads);
 	if (rc == 0)
-		rc = plan_batch(&batch, &left, dir.path, (int)o->batch_tokens, o->memory);
+		rc = plan_batch(&batch, &left, dir.path, (int)o->batch_tokens, o->memory, be);
 	if (rc == 0)
 		rc = engine_open(&engine, dir.path, be, batch, NULL);
 	if (rc == 0) {
@@ -262,7 +262,7 @@ int cmd_eval(int argc, char **argv)
 		OPT_TEXT(0, "samples", &samples, "FILE", "write every sample there, as JSONL"),
 		OPT_INT('n', "limit", &o.how.limit, "N", "at most N samples a task"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
-		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_TEXT(0, "datasets", &datasets, "DIR", "a folder of data sets, for tasks that name one"),

@@ -257,7 +257,7 @@ static int on_model(const char *name, const char *device, int64_t threads, int64
 	if (rc == 0)
 		rc = backend_open(&be, device, (int)threads);
 	if (rc == 0)
-		rc = plan_batch(&batch, &left, source.dir.path, (int)batch_tokens, memory);
+		rc = plan_batch(&batch, &left, source.dir.path, (int)batch_tokens, memory, be);
 	if (rc == 0)
 		rc = engine_open(&engine, source.dir.path, be, batch, NULL);
 	engine.memory_bytes = left;
@@ -279,7 +279,7 @@ int cmd_score(int argc, char **argv)
 	int64_t threads = 0, batch_tokens = 4096;
 	const struct opt opts[] = {
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens scored at a time; changes no result"),
-		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,
@@ -317,7 +317,7 @@ int cmd_generate(int argc, char **argv)
 		OPT_REAL(0, "top-p", &how.top_p, "P", "sample from the likeliest tokens that sum up to P"),
 		OPT_INT(0, "seed", &how.seed, "N", "of sampling"),
 		OPT_INT(0, "batch-tokens", &batch_tokens, "N", "tokens at a time; changes no result"),
-		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_END,

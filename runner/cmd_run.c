@@ -128,7 +128,7 @@ int cmd_run(int argc, char **argv)
 		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write report.md and report.json there"),
 		{ OPT_KIND_TEXT, 0, "target", &o.target, "REV",
 		  "the commit whose questions decide (default: from the event)", OPT_NO_ENV },
-		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),

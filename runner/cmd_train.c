@@ -110,7 +110,7 @@ int cmd_train(int argc, char **argv)
 		OPT_LIST('d', "data", &data, "FILE", "training data, JSONL; may be given several times"),
 		OPT_TEXT('o', "out", &out, "DIR", "the folder that is written: a Hugging Face folder"),
 		OPT_LIST(0, "set", &set, "KEY=VALUE", "a key of the finetune section, such as learning_rate=1e-3"),
-		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N]"),
+		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_REAL(0, "checkpoint-every", &checkpoint_s, "SECONDS", "how often a checkpoint is written (30)"),

@@ -341,9 +341,26 @@ static int plan_training(struct run *run, struct work *w, const struct budget *b
 	return rc || fits(&run->memory_train, budget) ? rc : too_large(w, &run->memory_train, budget);
 }
 
+/* The memory in which the work will be: a device's own, or the host's. */
+static int open_budget(struct budget *b, const char *option, struct backend *be)
+{
+	size_t bytes = 0, total = 0;
+
+	if (!be->memory)
+		return budget_open(b, option, "");
+	be->memory(be, &bytes, &total);
+	return budget_device(b, option, bytes);
+}
+
 static int plan_open(struct run *run, struct work *w, struct budget *budget, bool *known)
 {
-	int rc = budget_open(budget, run->options->memory, "");
+	int rc = run_backend(run);
+
+	if (rc == 0)
+		rc = open_budget(budget, run->options->memory, run->backend);
+	if (rc)
+		return rc;
+	w->plan.on_device = run->backend->memory != NULL;
 
 	run->memory_have = budget->bytes;
 	run->memory_what = budget->what;
@@ -365,7 +382,8 @@ int plan_memory(struct run *run)
 		rc = fits_disk(run, &w);
 	if (rc)
 		return rc;
-	w.plan = (struct model_plan){ .stored = trains(run) && w.plan.full ? "F32" : w.plan.stored,
+	w.plan = (struct model_plan){ .on_device = run->backend->memory != NULL,
+				      .stored = trains(run) && w.plan.full ? "F32" : w.plan.stored,
 				      .micro_tokens = (int)run->options->batch_tokens };
 	plan_questions(&w.plan, run);
 	rc = lower_batch(&w, &run->memory_eval, &budget);
@@ -397,12 +415,14 @@ uint64_t plan_memory_left(const struct run *run)
 	return beside(run->memory_have, &run->memory_eval);
 }
 
-int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory)
+int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory, struct backend *be)
 {
 	struct budget budget;
 	struct work w = { .plan = { .micro_tokens = most, .longest = 1 } }; /* what is asked is not known yet */
 	struct run_memory m;
-	int rc = budget_open(&budget, memory, "");
+	int rc = open_budget(&budget, memory, be);
+
+	w.plan.on_device = be->memory != NULL;
 
 	if (rc == 0)
 		rc = shape_of_dir(&w, dir);

@@ -16,7 +16,7 @@ int plan_memory_train(struct run *run); /* of training alone: assay train */
 
 /* The largest number of tokens at a time, at most `most`, at which scoring with the model of a folder fits the budget,
  * and what the budget leaves beside the weights (0: not known). memory: --memory, or NULL. ERR_UNAVAILABLE if none does. */
-int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory);
+int plan_batch(int *out, uint64_t *left, const char *dir, int most, const char *memory, struct backend *be);
 uint64_t plan_memory_left(const struct run *run); /* the same, of a run that is planned */
 
 #endif

@@ -50,6 +50,13 @@ static void test_backend_open__bad_spec_is_usage(void **state)
 					   "cuda0",
 					   "cuda: 1",
 					   "cuda:99999999999999999999",
+					   "cuda:1024",
+					   "cuda/",
+					   "cuda/fp32",
+					   "cuda:0/bf16 ",
+					   "/bf16",
+					   "cpu/f32",
+					   "auto/",
 					   "cpu_ref " };
 	struct backend *be;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -65,14 +72,55 @@ static void test_backend_open__bad_spec_is_usage(void **state)
 static void test_backend_open__cuda_absent_says_what_is_missing(void **state)
 {
 	(void)state;
-	static const char *const specs[] = { "cuda", "cuda:0", "cuda:7" };
+	static const char *const specs[] = { "cuda", "cuda:0", "cuda:7", "cuda/f32", "cuda:1023/tf32" };
 	struct backend *be;
 	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
 		assert_int_equal(backend_open(&be, specs[i], 0), ERR_UNAVAILABLE);
 		assert_null(be);
-		assert_non_null(strstr(err_text(), "/libassay-cuda.so is not built"));
+		assert_non_null(strstr(err_text(), "/libassay-cuda.so is not there"));
+		assert_non_null(strstr(err_fix(), "make CUDA=1"));
 		assert_non_null(strstr(err_fix(), "device cpu"));
 	}
+}
+
+struct told {
+	int n, missing;
+	char cpu[128], cuda[256];
+};
+
+static void hear(void *arg, bool ok, const char *what, const char *detail, const char *fix)
+{
+	struct told *t = arg;
+	t->n++;
+	t->missing += !ok;
+	assert_true(ok || fix);
+	if (strcmp(what, "cpu") == 0)
+		snprintf(t->cpu, sizeof(t->cpu), "%s", detail);
+	else
+		snprintf(t->cuda, sizeof(t->cuda), "%s: %s", what, detail);
+}
+
+static void test_backend_probe__names_what_is_there_and_what_is_not(void **state)
+{
+	(void)state;
+	struct told t = { 0 };
+	backend_probe(hear, &t);
+	assert_int_equal(t.n, 2);
+	assert_int_equal(t.missing, 1);
+	assert_non_null(strstr(t.cpu, "threads"));
+	assert_non_null(strstr(t.cuda, "libassay-cuda.so"));
+	assert_null(err_fix());
+}
+
+/* A class may be asked for where only the CPU is left to take */
+static void test_backend_open__auto_takes_the_cpu_where_there_is_no_device(void **state)
+{
+	(void)state;
+	struct backend *be = open_backend("auto/f32", 1);
+	assert_string_equal(be->name, "cpu");
+	assert_null(be->memory);
+	assert_null(err_fix());
+	backend_close(be);
 }
 
 static void test_backend_open__threads_honour_affinity(void **state)
@@ -171,6 +219,8 @@ int main(void)
 		cmocka_unit_test(test_backend_open__tables_are_whole),
 		cmocka_unit_test(test_backend_open__bad_spec_is_usage),
 		cmocka_unit_test(test_backend_open__cuda_absent_says_what_is_missing),
+		cmocka_unit_test(test_backend_probe__names_what_is_there_and_what_is_not),
+		cmocka_unit_test(test_backend_open__auto_takes_the_cpu_where_there_is_no_device),
 		cmocka_unit_test(test_backend_open__threads_honour_affinity),
 		cmocka_unit_test(test_cpu_alloc__aligned_and_zeroed),
 		cmocka_unit_test(test_cpu_alloc__too_much_is_an_error),

@@ -1,0 +1,631 @@
+/* cuda_gemm.cu: the three matrix products of a linear layer, and the weights they read.
+ *
+ * The one idea is that of cpu_gemm.c: every element of the result is one chain of the same instructions in ascending k,
+ * whatever surrounds it. In the class bf16 it is a chain of mma.sync (m16n8k16, fp32 sums) from 0, step after step; in tf32
+ * one of mma.sync (m16n8k8); in f32 chains of 256 fused multiply-adds, whose sums are added in order: the bits of cpu_gemm.c.
+ * There is no split of k, and no tile shape enters the chain. So the tile may be chosen by what there is to do (one row of a
+ * text that is being generated, or thousands), and still no bit of a row depends on it: tests/cuda_emulation/test_gemm.cpp
+ * compares them, and so does the bundle on a card (docs/gpu.md), since what an mma does inside is the device's own affair.
+ * Where cuda_lt.cu has a pin for a shape of weights it takes the product instead: for every number of rows, or for none.
+ *
+ * Weights: rows of fp32 (trained), or packed, which here is plain rows of the stored type. A weight that is not bf16 is
+ * converted into a block of its own before each product; one that is, and whose rows begin at 16 bytes, is read in place.
+ * f16 loses three bits of its fraction there, by definition of the class; tf32 and f32 take them all.
+ *
+ * Activations are fp32 (kernels.h), the tensor cores want bf16: x[M,K] is converted into one of two blocks, which are found
+ * again as long as nothing but products ran since: the two projections of a gated layer share one conversion, and dy's
+ * for dx serves dW. What that costs: reading 4 and writing 2 bytes an element, and 4 instead of 2 where it is written
+ * first. Of a layer of a 1.7B Llama shape (C 2048, F 8192), a token is about 0.4 MB of such traffic forward, beside 0.1
+ * GFLOP: at 4 TB/s and 700 TFLOP/s 0.1 us beside 0.14 us. bf16 activations in the table would save two thirds of it. These
+ * are sums, not measurements; they say what to do first once a card is at hand.
+ *
+ * The gradient of a weight sums over the rows of the batch: one chain over all rows, the same from run to run; it depends on
+ * the batch by nature. */
+#include "kernels/cuda_state_int.h"
+#include "kernels/cuda_tile_int.h"
+
+#include <cuda_fp16.h>
+
+static int ceil_div(int a, int b)
+{
+	return a / b + (a % b != 0);
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------------------------------- */
+
+static size_t element_size(int type)
+{
+	return type == KERNELS_F32 ? 4 : 2;
+}
+
+struct cuda_rows cuda_weight_rows(const struct kernels_weight *w)
+{
+	struct cuda_rows r = { w->data, (size_t)w->K, w->packed ? w->type : (int32_t)KERNELS_F32 };
+	return r;
+}
+
+size_t cuda_packed_bytes(struct backend *be, int type, int N, int K)
+{
+	(void)be;
+	if (type < KERNELS_F32 || type > KERNELS_F16 || N <= 0 || K <= 0)
+		return 0;
+	return (size_t)N * (size_t)K * element_size(type);
+}
+
+static char *row_of(const struct kernels_weight *w, int row)
+{
+	return (char *)(uintptr_t)w->data + (size_t)row * (size_t)w->K * element_size(w->type);
+}
+
+void cuda_pack(struct backend *be, const struct kernels_weight *w, const void *host_rows, int row0, int rows)
+{
+	if (rows > 0 && w->K > 0)
+		cuda_upload(be, row_of(w, row0), host_rows, (size_t)rows * (size_t)w->K * element_size(w->type));
+}
+
+void cuda_unpack(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows)
+{
+	if (rows > 0 && w->K > 0)
+		cuda_download(be, host_rows, row_of(w, row0), (size_t)rows * (size_t)w->K * element_size(w->type));
+}
+
+/* ---- conversion to bf16 ------------------------------------------------------------------------------------------------------- */
+
+static __device__ __forceinline__ float element(const void *p, int type, size_t i)
+{
+	if (type == KERNELS_F32)
+		return static_cast<const float *>(p)[i];
+	if (type == KERNELS_BF16)
+		return __bfloat162float(static_cast<const __nv_bfloat16 *>(p)[i]);
+	return __half2float(static_cast<const __half *>(p)[i]);
+}
+
+enum { CONVERT_THREADS = 128, PIECE = 8 };
+
+/* Row blockIdx.x: out[out_stride] = its `cols` elements and zeros, rounded to nearest even; rows from `rows` on are zeros. A
+ * thread makes 8 at a time. wide: fp32 and 16-byte aligned rows. */
+static __global__ void __launch_bounds__(CONVERT_THREADS)
+	convert_kernel(__nv_bfloat16 *out, size_t out_stride, const void *from, int type, size_t stride, int rows,
+		       int cols, bool wide)
+{
+	int row = blockIdx.x;
+	for (int c = threadIdx.x * PIECE; c < (int)out_stride; c += CONVERT_THREADS * PIECE) {
+		size_t at = (size_t)row * stride + (size_t)c;
+		float v[PIECE];
+		if (wide && row < rows && c + PIECE <= cols) {
+			const float4 *p = reinterpret_cast<const float4 *>(static_cast<const float *>(from) + at);
+			float4 a = p[0], b = p[1];
+			v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+			v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+		} else {
+			for (int i = 0; i < PIECE; i++)
+				v[i] = row < rows && c + i < cols ? element(from, type, at + (size_t)i) : 0.0f;
+		}
+		uint4 packed;
+		packed.x = bf16_pair(v[0], v[1]);
+		packed.y = bf16_pair(v[2], v[3]);
+		packed.z = bf16_pair(v[4], v[5]);
+		packed.w = bf16_pair(v[6], v[7]);
+		*reinterpret_cast<uint4 *>(out + (size_t)row * out_stride + (size_t)c) = packed;
+	}
+}
+
+static size_t padded(int cols)
+{
+	return ((size_t)cols + PIECE - 1) / PIECE * PIECE;
+}
+
+/* The block gets out_rows rows, of which the first `rows` come from memory; false: an error is on record. */
+static bool convert(struct backend *be, struct cuda_block *block, const void *from, int type, size_t stride, int rows,
+		    int out_rows, int cols)
+{
+	size_t out_stride = padded(cols);
+	if (!cuda_block_need(be, block, ((size_t)out_rows * out_stride + PIECE) * sizeof(__nv_bfloat16)))
+		return false;
+	bool wide = type == KERNELS_F32 && stride % 4 == 0 && (uintptr_t)from % 16 == 0;
+	if (out_rows > 0 && cols > 0)
+		CUDA_LAUNCH(be, convert_kernel, out_rows, CONVERT_THREADS, 0, static_cast<__nv_bfloat16 *>(block->p),
+			    out_stride, from, type, stride, rows, cols, wide);
+	return true;
+}
+
+/* A weight[N,K] as an operand; .p NULL: an error is on record */
+static tile_operand weight_operand(struct backend *be, const struct kernels_weight *w, int n)
+{
+	struct cuda_rows r = cuda_weight_rows(w);
+	tile_operand o = { static_cast<const __nv_bfloat16 *>(r.data), r.stride, n };
+	if (r.type == KERNELS_BF16 && r.stride % PIECE == 0 && (uintptr_t)r.data % 16 == 0)
+		return o;
+	struct cuda_block *block = &cuda_state(be)->weight;
+	bool ok = convert(be, block, r.data, r.type, r.stride, w->N, w->N, w->K);
+	o.p = ok ? static_cast<const __nv_bfloat16 *>(block->p) : NULL;
+	o.stride = padded(w->K);
+	return o;
+}
+
+/* ---- activations, converted once ------------------------------------------------------------------------------------------------ */
+
+/* x[rows,cols] as bf16: one that is still good since the operation began, when `before` launches had been counted, or made
+ * now. other: the operand of the same product that must stay, or NULL. NULL: an error is on record. */
+static struct cuda_operand *activation(struct backend *be, const float *x, int rows, int cols, int stride,
+				       uint64_t before, const struct cuda_operand *other)
+{
+	struct cuda_state *s = cuda_state(be);
+	for (int i = 0; i < 2; i++) {
+		struct cuda_operand *o = &s->operands[i];
+		if (o->from == x && o->rows == rows && o->cols == cols && o->stride == stride && o->launches >= before)
+			return o;
+	}
+	int at = s->operands[0].launches <= s->operands[1].launches ? 0 : 1;
+	struct cuda_operand *o = &s->operands[&s->operands[at] == other ? 1 - at : at];
+	o->from = NULL;
+	if (!convert(be, &o->block, x, KERNELS_F32, (size_t)stride, rows, cuda_lt_rows(be, rows), cols))
+		return NULL;
+	o->from = x;
+	o->rows = rows;
+	o->cols = cols;
+	o->stride = stride;
+	o->launches = s->launches;
+	return o;
+}
+
+static tile_operand operand_of(const struct cuda_operand *o, int n)
+{
+	tile_operand t = { static_cast<const __nv_bfloat16 *>(o->block.p), padded(o->cols), n };
+	return t;
+}
+
+static bool overlaps(const float *a, size_t a_n, const float *b, size_t b_n)
+{
+	return a < b + b_n && b < a + a_n;
+}
+
+/* Behind a product: those that were good before it, `before` launches having been counted, still are, unless it wrote there. */
+static void keep_operands(struct cuda_state *s, uint64_t before, const float *y, size_t y_n)
+{
+	for (int i = 0; i < 2; i++) {
+		struct cuda_operand *o = &s->operands[i];
+		if (!o->from || o->launches < before)
+			continue;
+		if (overlaps(o->from, (size_t)o->rows * (size_t)o->stride, y, y_n))
+			o->from = NULL;
+		else
+			o->launches = s->launches;
+	}
+}
+
+/* ---- where a result goes --------------------------------------------------------------------------------------------------------- */
+
+struct gemm_out {
+	float *c;
+	size_t stride;
+	int M, N, K;
+	const float *bias; /* [N] or NULL */
+	bool add;
+};
+
+/* Tiles in groups of 8 rows of tiles: neighbours in time share what they read */
+static __device__ __forceinline__ void tile_of_block(int *m, int *n, int m_tiles, int n_tiles)
+{
+	enum { GROUP = 8 };
+	int group = blockIdx.x / (GROUP * n_tiles), first = group * GROUP;
+	int high = m_tiles - first < GROUP ? m_tiles - first : GROUP, at = blockIdx.x % (GROUP * n_tiles);
+	*m = first + at % high;
+	*n = at / high;
+}
+
+static __device__ __forceinline__ void store(const gemm_out &o, int m, int n, float v)
+{
+	if (m >= o.M || n >= o.N)
+		return;
+	float *c = o.c + (size_t)m * o.stride + n;
+	if (o.bias)
+		v += o.bias[n];
+	*c = o.add ? *c + v : v;
+}
+
+/* ---- bf16: mma.sync ---------------------------------------------------------------------------------------------------------------- */
+
+/* BM x BN of the result by a block, WM x WN by a warp, BK of k at a time, STAGES of them under way */
+template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct tile_shape {
+	enum {
+		BM = BM_,
+		BN = BN_,
+		BK = BK_,
+		WM = WM_,
+		WN = WN_,
+		STAGES = STAGES_,
+		THREADS = (BM / WM) * (BN / WN) * WARP,
+		STAGE = (BM + BN) * BK, /* elements */
+		SHARED_BYTES = STAGE * STAGES * 2
+	};
+};
+typedef tile_shape<128, 128, 32, 64, 32, 4> tile_large;
+typedef tile_shape<64, 64, 64, 32, 32, 4> tile_middle;
+typedef tile_shape<16, 32, 64, 16, 16, 8> tile_skinny; /* at one row the weights stream by: 42 KB of them under way */
+
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static __device__ __forceinline__ void stage_load(__nv_bfloat16 *stage, const tile_operand &a, const tile_operand &b,
+						  int m0, int n0, int k0, int K)
+{
+	tile_load<T::BM, T::BK, T::THREADS, A_ACROSS>(stage, a, m0, k0, K);
+	tile_load<T::BN, T::BK, T::THREADS, B_ACROSS>(stage + T::BM * T::BK, b, n0, k0, K);
+}
+
+/* c[M,N] = sum over k of a[m][k] b[n][k] */
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static __global__ void __launch_bounds__(T::THREADS) mma_kernel(gemm_out o, tile_operand a, tile_operand b)
+{
+	DYN_SHARED(__nv_bfloat16, stages);
+	enum { MI = T::WM / 16, NI = T::WN / 8 };
+	int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, m, n;
+	tile_of_block(&m, &n, (o.M + T::BM - 1) / T::BM, (o.N + T::BN - 1) / T::BN);
+	int m0 = m * T::BM, n0 = n * T::BN, wm = warp / (T::BN / T::WN) * T::WM, wn = warp % (T::BN / T::WN) * T::WN;
+	int n_k = (o.K + T::BK - 1) / T::BK;
+	float acc[MI][NI][4];
+	UNROLL
+	for (int i = 0; i < MI; i++)
+		UNROLL
+	for (int j = 0; j < NI; j++)
+		UNROLL
+	for (int e = 0; e < 4; e++)
+		acc[i][j][e] = 0.0f;
+	for (int s = 0; s < T::STAGES - 1; s++) {
+		if (s < n_k)
+			stage_load<T, A_ACROSS, B_ACROSS>(stages + s * T::STAGE, a, b, m0, n0, s * T::BK, o.K);
+		cp_async_commit();
+	}
+	for (int t = 0; t < n_k; t++) {
+		cp_async_wait<T::STAGES - 2>();
+		__syncthreads(); /* stage t is here; nobody reads the one before it any more, which is filled next */
+		int next = t + T::STAGES - 1;
+		if (next < n_k)
+			stage_load<T, A_ACROSS, B_ACROSS>(stages + next % T::STAGES * T::STAGE, a, b, m0, n0,
+							  next * T::BK, o.K);
+		cp_async_commit();
+		const __nv_bfloat16 *ta = stages + t % T::STAGES * T::STAGE, *tb = ta + T::BM * T::BK;
+		/* steps of nothing but zeros are left out: how many there would be depends on the tile */
+		int left = o.K - t * T::BK, k_end = left < T::BK ? left : T::BK;
+		UNROLL
+		for (int k = 0; k < T::BK; k += 16) {
+			if (k >= k_end)
+				break;
+			uint32_t fa[MI][4], fb[NI / 2][4];
+			UNROLL
+			for (int i = 0; i < MI; i++)
+				tile_fragment<T::BM, T::BK, A_ACROSS>(fa[i], ta, wm + i * 16, k, false);
+			UNROLL
+			for (int j = 0; j < NI / 2; j++)
+				tile_fragment<T::BN, T::BK, B_ACROSS>(fb[j], tb, wn + j * 16, k, true);
+			UNROLL
+			for (int i = 0; i < MI; i++)
+				UNROLL
+			for (int j = 0; j < NI; j++)
+				mma_bf16(acc[i][j], fa[i], fb[j / 2] + j % 2 * 2);
+		}
+	}
+	cp_async_wait<0>();
+	UNROLL
+	for (int i = 0; i < MI; i++)
+		UNROLL
+	for (int j = 0; j < NI; j++)
+		UNROLL
+	for (int e = 0; e < 4; e++)
+		store(o, m0 + wm + i * 16 + lane / 4 + e / 2 * 8, n0 + wn + j * 8 + lane % 4 * 2 + e % 2, acc[i][j][e]);
+}
+
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static void mma_launch(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
+{
+	int blocks = ceil_div(o.M, T::BM) * ceil_div(o.N, T::BN);
+	static int allowed_on = -1; /* more than 48 KB of shared memory are asked for once a device */
+	if (allowed_on != cuda_state(be)->device) {
+		CUDA_CHECK(be, cudaFuncSetAttribute(mma_kernel<T, A_ACROSS, B_ACROSS>,
+						    cudaFuncAttributeMaxDynamicSharedMemorySize, (int)T::SHARED_BYTES));
+		allowed_on = cuda_state(be)->device;
+	}
+	CUDA_LAUNCH(be, (mma_kernel<T, A_ACROSS, B_ACROSS>), blocks, T::THREADS, T::SHARED_BYTES, o, a, b);
+}
+
+/* The tile by what there is to do; it changes no bit. */
+template <bool A_ACROSS, bool B_ACROSS>
+static void mma_product(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
+{
+	int large = ceil_div(o.M, tile_large::BM) * ceil_div(o.N, tile_large::BN);
+	if (!A_ACROSS && o.M <= tile_skinny::BM)
+		mma_launch<tile_skinny, A_ACROSS, B_ACROSS>(be, o, a, b);
+	else if (o.M <= tile_middle::BM || large < cuda_properties(be)->multiProcessorCount)
+		mma_launch<tile_middle, A_ACROSS, B_ACROSS>(be, o, a, b);
+	else
+		mma_launch<tile_large, A_ACROSS, B_ACROSS>(be, o, a, b);
+}
+
+void cuda_gemm_own(struct backend *be, float *y, const struct cuda_lt_product *p)
+{
+	gemm_out o = { y, (size_t)p->y_stride, p->m, p->n, p->k, p->bias, p->add };
+	tile_operand a = { static_cast<const __nv_bfloat16 *>(p->x), (size_t)p->x_stride, p->m };
+	tile_operand b = { static_cast<const __nv_bfloat16 *>(p->w), (size_t)p->w_stride, p->n };
+	mma_product<false, false>(be, o, a, b);
+}
+
+/* ---- f32 and tf32 -------------------------------------------------------------------------------------------------------------------- */
+
+/* An operand in memory, of any type: element (i, k) is at[i * stride + k], or at[k * stride + i] where it lies across */
+struct float_operand {
+	const void *p;
+	size_t stride;
+	int n, type;
+};
+
+/* To the 10 bits of fraction that tensor cores take, half away from zero; as cvt.rna.tf32 does */
+static __device__ __forceinline__ float round_tf32(float x)
+{
+	uint32_t u;
+	memcpy(&u, &x, sizeof(u));
+	if ((u & 0x7f800000u) != 0x7f800000u)
+		u = (u + 0x1000u) & ~0x1fffu;
+	memcpy(&x, &u, sizeof(x));
+	return x;
+}
+
+/* d[16,8] += a[16,8] b[8,8]: lane 4 g + t holds d as in mma_bf16(); a: rows g, g+8, g, g+8, columns t, t, t+4, t+4; b:
+ * column g, rows t, t+4 */
+static __device__ __forceinline__ void mma_tf32(float d[4], const float a[4], const float b[2])
+{
+#ifdef __CUDACC__
+	uint32_t ua[4], ub[2];
+	memcpy(ua, a, sizeof(ua));
+	memcpy(ub, b, sizeof(ub));
+	asm volatile(
+		"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+		: "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+		: "r"(ua[0]), "r"(ua[1]), "r"(ua[2]), "r"(ua[3]), "r"(ub[0]), "r"(ub[1]));
+#else /* the twin for the host: the same fragments, handed round by shuffles */
+	int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+	for (int k = 0; k < 8; k++)
+		UNROLL
+	for (int e = 0; e < 4; e++) {
+		float x = __shfl_sync(WARP_ALL, a[k / 4 * 2 + e / 2], g * 4 + k % 4);
+		float y = __shfl_sync(WARP_ALL, b[k / 4], (t * 2 + e % 2) * 4 + k % 4);
+		d[e] = fmaf(x, y, d[e]);
+	}
+#endif
+}
+
+enum { FLOAT_BK = 16, FLOAT_CHAIN = 256 /* part of the numerics, as K_BLOCK of cpu_gemm.c */ };
+
+/* BM x BN by a block, TM x TN by a thread (f32); WM x WN by a warp (tf32) */
+template <int BM_, int BN_, int TM_, int TN_, int WM_, int WN_> struct float_shape {
+	enum { BM = BM_, BN = BN_, TM = TM_, TN = TN_, WM = WM_, WN = WN_, THREADS = (BM / TM) * (BN / TN) };
+};
+typedef float_shape<128, 128, 8, 8, 64, 32> float_large;
+typedef float_shape<16, 64, 2, 4, 16, 16> float_skinny;
+
+/* tile[k][i] <- what the block's threads fetch, k the slow index */
+template <int N, int THREADS, bool ACROSS, bool ROUND>
+static __device__ __forceinline__ void float_load(float (*tile)[N + 4], const float_operand &o, int i0, int k0, int K)
+{
+	for (int at = threadIdx.x; at < N * FLOAT_BK; at += THREADS) {
+		int i = ACROSS ? at % N : at / FLOAT_BK, k = ACROSS ? at / N : at % FLOAT_BK;
+		float v = 0.0f;
+		if (i0 + i < o.n && k0 + k < K)
+			v = element(o.p, o.type,
+				    ACROSS ? (size_t)(k0 + k) * o.stride + (size_t)(i0 + i)
+					   : (size_t)(i0 + i) * o.stride + (size_t)(k0 + k));
+		tile[k][i] = ROUND ? round_tf32(v) : v;
+	}
+}
+
+/* As cpu_gemm.c: the result begins as bias and old value, if any, and chains of 256 are added to it */
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static __global__ void __launch_bounds__(T::THREADS) fma_kernel(gemm_out o, float_operand a, float_operand b)
+{
+	SHARED(float, ta, [FLOAT_BK][T::BM + 4]);
+	SHARED(float, tb, [FLOAT_BK][T::BN + 4]);
+	int m, n;
+	tile_of_block(&m, &n, (o.M + T::BM - 1) / T::BM, (o.N + T::BN - 1) / T::BN);
+	int m0 = m * T::BM, n0 = n * T::BN;
+	int tm = threadIdx.x / (T::BN / T::TN) * T::TM, tn = threadIdx.x % (T::BN / T::TN) * T::TN;
+	float acc[T::TM][T::TN], sum[T::TM][T::TN];
+	UNROLL
+	for (int i = 0; i < T::TM; i++)
+		UNROLL
+	for (int j = 0; j < T::TN; j++) {
+		int r = m0 + tm + i, c = n0 + tn + j;
+		bool in = r < o.M && c < o.N;
+		acc[i][j] = 0.0f;
+		sum[i][j] = in && o.add ? o.c[(size_t)r * o.stride + c] : 0.0f;
+		if (in && o.bias)
+			sum[i][j] = o.add ? sum[i][j] + o.bias[c] : o.bias[c];
+	}
+	for (int k0 = 0; k0 < o.K; k0 += FLOAT_BK) {
+		float_load<T::BM, T::THREADS, A_ACROSS, false>(ta, a, m0, k0, o.K);
+		float_load<T::BN, T::THREADS, B_ACROSS, false>(tb, b, n0, k0, o.K);
+		__syncthreads();
+		int k_end = o.K - k0 < FLOAT_BK ? o.K - k0 : FLOAT_BK;
+		for (int k = 0; k < k_end; k++)
+			UNROLL
+		for (int i = 0; i < T::TM; i++)
+			UNROLL
+		for (int j = 0; j < T::TN; j++)
+			acc[i][j] = fmaf(ta[k][tm + i], tb[k][tn + j], acc[i][j]);
+		bool ends = (k0 + FLOAT_BK) % FLOAT_CHAIN == 0 || k0 + FLOAT_BK >= o.K;
+		bool set = k0 < FLOAT_CHAIN && !o.add && !o.bias;
+		UNROLL
+		for (int i = 0; i < T::TM; i++)
+			UNROLL
+		for (int j = 0; j < T::TN; j++) {
+			float more = set ? acc[i][j] : sum[i][j] + acc[i][j];
+			sum[i][j] = ends ? more : sum[i][j];
+			acc[i][j] = ends ? 0.0f : acc[i][j];
+		}
+		__syncthreads();
+	}
+	UNROLL
+	for (int i = 0; i < T::TM; i++)
+		UNROLL
+	for (int j = 0; j < T::TN; j++)
+		if (m0 + tm + i < o.M && n0 + tn + j < o.N)
+			o.c[(size_t)(m0 + tm + i) * o.stride + n0 + tn + j] = sum[i][j];
+}
+
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static __global__ void __launch_bounds__((T::BM / T::WM) * (T::BN / T::WN) * WARP)
+	tf32_kernel(gemm_out o, float_operand a, float_operand b)
+{
+	enum { MI = T::WM / 16, NI = T::WN / 8, THREADS = (T::BM / T::WM) * (T::BN / T::WN) * WARP };
+	SHARED(float, ta, [FLOAT_BK][T::BM + 4]);
+	SHARED(float, tb, [FLOAT_BK][T::BN + 4]);
+	int warp = threadIdx.x / WARP, g = threadIdx.x % WARP / 4, t = threadIdx.x % 4, m, n;
+	tile_of_block(&m, &n, (o.M + T::BM - 1) / T::BM, (o.N + T::BN - 1) / T::BN);
+	int m0 = m * T::BM, n0 = n * T::BN, wm = warp / (T::BN / T::WN) * T::WM, wn = warp % (T::BN / T::WN) * T::WN;
+	float acc[MI][NI][4];
+	UNROLL
+	for (int i = 0; i < MI; i++)
+		UNROLL
+	for (int j = 0; j < NI; j++)
+		UNROLL
+	for (int e = 0; e < 4; e++)
+		acc[i][j][e] = 0.0f;
+	for (int k0 = 0; k0 < o.K; k0 += FLOAT_BK) {
+		float_load<T::BM, THREADS, A_ACROSS, true>(ta, a, m0, k0, o.K);
+		float_load<T::BN, THREADS, B_ACROSS, true>(tb, b, n0, k0, o.K);
+		__syncthreads();
+		for (int k = 0; k < FLOAT_BK && k0 + k < o.K; k += 8) {
+			float fa[MI][4], fb[NI][2];
+			UNROLL
+			for (int i = 0; i < MI; i++)
+				UNROLL
+			for (int e = 0; e < 4; e++)
+				fa[i][e] = ta[k + t + e / 2 * 4][wm + i * 16 + g + e % 2 * 8];
+			UNROLL
+			for (int j = 0; j < NI; j++)
+				UNROLL
+			for (int e = 0; e < 2; e++)
+				fb[j][e] = tb[k + t + e * 4][wn + j * 8 + g];
+			UNROLL
+			for (int i = 0; i < MI; i++)
+				UNROLL
+			for (int j = 0; j < NI; j++)
+				mma_tf32(acc[i][j], fa[i], fb[j]);
+		}
+		__syncthreads();
+	}
+	UNROLL
+	for (int i = 0; i < MI; i++)
+		UNROLL
+	for (int j = 0; j < NI; j++)
+		UNROLL
+	for (int e = 0; e < 4; e++)
+		store(o, m0 + wm + i * 16 + g + e / 2 * 8, n0 + wn + j * 8 + t * 2 + e % 2, acc[i][j][e]);
+}
+
+template <class T, bool A_ACROSS, bool B_ACROSS>
+static void float_launch(struct backend *be, const gemm_out &o, const float_operand &a, const float_operand &b)
+{
+	int blocks = ceil_div(o.M, T::BM) * ceil_div(o.N, T::BN);
+	if (cuda_math(be) == CUDA_MATH_F32)
+		CUDA_LAUNCH(be, (fma_kernel<T, A_ACROSS, B_ACROSS>), blocks, T::THREADS, 0, o, a, b);
+	else
+		CUDA_LAUNCH(be, (tf32_kernel<T, A_ACROSS, B_ACROSS>), blocks, (T::BM / T::WM) * (T::BN / T::WN) * WARP,
+			    0, o, a, b);
+}
+
+template <bool A_ACROSS, bool B_ACROSS>
+static void float_product(struct backend *be, const gemm_out &o, const float_operand &a, const float_operand &b)
+{
+	int large = ceil_div(o.M, float_large::BM) * ceil_div(o.N, float_large::BN);
+	if (o.M <= float_skinny::BM || large < cuda_properties(be)->multiProcessorCount)
+		float_launch<float_skinny, A_ACROSS, B_ACROSS>(be, o, a, b);
+	else
+		float_launch<float_large, A_ACROSS, B_ACROSS>(be, o, a, b);
+}
+
+static float_operand float_weight(const struct kernels_weight *w, int n)
+{
+	struct cuda_rows r = cuda_weight_rows(w);
+	float_operand o = { r.data, r.stride, n, r.type };
+	return o;
+}
+
+static float_operand float_rows(const float *x, int stride, int n)
+{
+	float_operand o = { x, (size_t)stride, n, KERNELS_F32 };
+	return o;
+}
+
+/* ---- the table's operations --------------------------------------------------------------------------------------------------------- */
+
+static size_t reach(int rows, int stride)
+{
+	return (size_t)rows * (size_t)stride;
+}
+
+static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, int x_stride,
+			const struct kernels_weight *w)
+{
+	struct cuda_state *s = cuda_state(be);
+	uint64_t before = s->launches;
+	tile_operand b = weight_operand(be, w, w->N);
+	struct cuda_operand *left = b.p ? activation(be, x, o.M, o.K, x_stride, before, NULL) : NULL;
+	if (!left)
+		return;
+	tile_operand a = operand_of(left, o.M);
+	struct cuda_lt_product p = { o.c, a.p,           b.p,           o.bias,        o.M,  o.N,
+				     o.K, (int)a.stride, (int)b.stride, (int)o.stride, o.add };
+	if (!cuda_lt_linear(be, &p))
+		mma_product<false, false>(be, o, a, b);
+	keep_operands(s, before, o.c, reach(o.M, (int)o.stride));
+}
+
+void cuda_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
+		 const struct kernels_linear *how)
+{
+	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, how->bias, how->beta > 0 };
+	if (o.M <= 0 || o.N <= 0)
+		return;
+	if (cuda_math(be) == CUDA_MATH_BF16)
+		bf16_linear(be, o, x, how->x_stride, w);
+	else
+		float_product<false, false>(be, o, float_rows(x, how->x_stride, o.M), float_weight(w, o.N));
+}
+
+void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
+		    const struct kernels_linear *how)
+{
+	struct cuda_state *s = cuda_state(be);
+	uint64_t before = s->launches;
+	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, NULL, how->beta > 0 };
+	if (o.M <= 0 || o.N <= 0)
+		return;
+	if (cuda_math(be) != CUDA_MATH_BF16) {
+		float_product<false, true>(be, o, float_rows(dy, how->y_stride, o.M), float_weight(w, o.N));
+		return;
+	}
+	tile_operand b = weight_operand(be, w, o.N);
+	struct cuda_operand *left = b.p ? activation(be, dy, o.M, o.K, how->y_stride, before, NULL) : NULL;
+	if (!left)
+		return;
+	mma_product<false, true>(be, o, operand_of(left, o.M), b);
+	keep_operands(s, before, dx, reach(o.M, how->x_stride));
+}
+
+void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
+		    const struct kernels_linear *how)
+{
+	struct cuda_state *s = cuda_state(be);
+	uint64_t before = s->launches;
+	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, NULL, how->beta > 0 };
+	if (N <= 0 || K <= 0)
+		return;
+	if (cuda_math(be) != CUDA_MATH_BF16) {
+		float_product<true, true>(be, o, float_rows(dy, how->y_stride, N), float_rows(x, how->x_stride, K));
+		return;
+	}
+	struct cuda_operand *left = activation(be, dy, o.K, N, how->y_stride, before, NULL);
+	struct cuda_operand *right = left ? activation(be, x, o.K, K, how->x_stride, before, left) : NULL;
+	if (!right)
+		return;
+	mma_product<true, true>(be, o, operand_of(left, N), operand_of(right, K));
+	keep_operands(s, before, dw, reach(N, K));
+}

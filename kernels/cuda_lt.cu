@@ -1,0 +1,605 @@
+/* cuda_lt.cu: y = x W^T by cuBLASLt, where its bits can be relied on.
+ *
+ * Left to itself the library picks an algorithm by the number of rows, and another algorithm sums in another order: scores
+ * would depend on the batch. So one configuration is pinned for each shape of weights, N x K with or without a bias, on one
+ * kind of device and one version of the library, with all its nine fields set: no split of k, no reduction between blocks, no
+ * workspace, nothing left to a heuristic. It is used for every number of rows, from one to thousands; rows are handed over in
+ * multiples of 128 (the last ones with zeros behind them), so that no call has an edge where another has none.
+ *
+ * That still is the library's promise and not ours; so a pin is tested when the device is opened: the same row at many places
+ * and among 128, 256, 1024 and 2048 others must give the same bits, and about the numbers of our own kernel. A pin that
+ * fails is not used, and the product of cuda_gemm.cu, invariant by construction, takes its place. Which pins are in
+ * force is a part of the numerics class: version of the library, and a hash over them.
+ *
+ * Pins are made on a card, since the library lists no algorithm without one: assay_cuda_tune(), which the bundle of
+ * docs/gpu.md calls, prints them as lines of the file libassay-cuda.pins, which stands beside the plugin:
+ *
+ *	pin CC SMS VERSION N K BIAS ID TILE SPLIT_K REDUCTION SWIZZLE CUSTOM STAGES INNER CLUSTER
+ *
+ * Without pins for the device the library (half a gigabyte) is not even loaded. The weights stand on the side of the library's
+ * columns (m), the tokens on n; operands are bf16, sums, C and D fp32. Only the bias is fused: GELU and SwiGLU read and write
+ * what the backward pass keeps in fp32. dx and dW stay with cuda_gemm.cu: their sums are over N and over the batch. */
+#include "kernels/cuda_lt_int.h"
+#include "kernels/cuda_device.h"
+#include "kernels/cuda_state_int.h"
+
+#include <dlfcn.h>
+
+enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192 };
+
+struct pin {
+	int n, k, bias;
+	int field[FIELDS]; /* by enum lt_config */
+	lt_algo algo;
+	bool good;
+};
+struct cuda_lt {
+	lt_library lib;
+	void *handle;
+	size_t version;
+	pin pins[PINS_MAX];
+	int n, n_good;
+	uint64_t hash;
+	cuda_block tail;   /* of the last rows of a product: [128, n] */
+	bool pinned_any;   /* the file has pins for this device */
+	char missing[160]; /* why the library is not used; "" : it is */
+};
+
+/* ---- the library ---------------------------------------------------------------------------------------------------------------- */
+
+static bool find_functions(lt_library *l)
+{
+	const struct {
+		void **to;
+		const char *name;
+	} functions[] = {
+		{ (void **)&l->version, "cublasLtGetVersion" },
+		{ (void **)&l->create, "cublasLtCreate" },
+		{ (void **)&l->destroy, "cublasLtDestroy" },
+		{ (void **)&l->desc_create, "cublasLtMatmulDescCreate" },
+		{ (void **)&l->desc_destroy, "cublasLtMatmulDescDestroy" },
+		{ (void **)&l->desc_set, "cublasLtMatmulDescSetAttribute" },
+		{ (void **)&l->layout_create, "cublasLtMatrixLayoutCreate" },
+		{ (void **)&l->layout_destroy, "cublasLtMatrixLayoutDestroy" },
+		{ (void **)&l->algo_init, "cublasLtMatmulAlgoInit" },
+		{ (void **)&l->algo_set, "cublasLtMatmulAlgoConfigSetAttribute" },
+		{ (void **)&l->algo_get, "cublasLtMatmulAlgoConfigGetAttribute" },
+		{ (void **)&l->algo_check, "cublasLtMatmulAlgoCheck" },
+		{ (void **)&l->matmul, "cublasLtMatmul" },
+		{ (void **)&l->pref_create, "cublasLtMatmulPreferenceCreate" },
+		{ (void **)&l->pref_destroy, "cublasLtMatmulPreferenceDestroy" },
+		{ (void **)&l->pref_set, "cublasLtMatmulPreferenceSetAttribute" },
+		{ (void **)&l->heuristic, "cublasLtMatmulAlgoGetHeuristic" },
+	};
+	bool all = true;
+	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
+		*functions[i].to = dlsym(l->file, functions[i].name);
+		all = all && *functions[i].to;
+	}
+	return all;
+}
+
+/* Its name is of the toolkit's major version; either does. Under the emulation the test's program stands in for it. */
+static void *open_file(void)
+{
+#ifdef ASSAY_CUDA_EMULATION
+	return dlopen(NULL, RTLD_NOW);
+#else
+	int runtime = 0;
+	char names[3][32] = { "", "libcublasLt.so.13", "libcublasLt.so.12" };
+	cudaRuntimeGetVersion(&runtime);
+	snprintf(names[0], sizeof(names[0]), "libcublasLt.so.%d", runtime / 1000);
+	for (int i = 0; i < 3; i++) {
+		void *file = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+		if (file)
+			return file;
+	}
+	return NULL;
+#endif
+}
+
+static bool load_library(cuda_lt *lt)
+{
+	lt->lib.file = open_file();
+	if (!lt->lib.file || !find_functions(&lt->lib)) {
+		snprintf(lt->missing, sizeof(lt->missing), "libcublasLt.so.12 or .13 is not found%s",
+			 lt->lib.file ? " whole" : "");
+		return false;
+	}
+	lt->version = lt->lib.version();
+	int rc = lt->lib.create(&lt->handle);
+	if (rc)
+		snprintf(lt->missing, sizeof(lt->missing), "cublasLtCreate gives status %d (%s:%d)", rc, __FILE__,
+			 __LINE__);
+	return rc == 0;
+}
+
+/* ---- one product ------------------------------------------------------------------------------------------------------------------ */
+
+/* Descriptors of a call with so many tokens; released by drop_call(). */
+struct lt_call {
+	void *desc, *w, *x, *y;
+};
+
+static void drop_call(const cuda_lt *lt, lt_call *c)
+{
+	if (c->desc)
+		lt->lib.desc_destroy(c->desc);
+	if (c->w)
+		lt->lib.layout_destroy(c->w);
+	if (c->x)
+		lt->lib.layout_destroy(c->x);
+	if (c->y)
+		lt->lib.layout_destroy(c->y);
+	memset(c, 0, sizeof(*c));
+}
+
+/* Status of the library, or of the first call that it refuses */
+static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p, int m)
+{
+	const lt_library *l = &lt->lib;
+	const int t = LT_OP_T, n = LT_OP_N, epilogue = p->bias ? LT_EPILOGUE_BIAS : LT_EPILOGUE_NONE, type = LT_R_32F;
+	int rc;
+	memset(c, 0, sizeof(*c));
+	if ((rc = l->desc_create(&c->desc, LT_COMPUTE_32F, LT_R_32F)) ||
+	    (rc = l->desc_set(c->desc, LT_DESC_TRANSA, &t, sizeof(t))) ||
+	    (rc = l->desc_set(c->desc, LT_DESC_TRANSB, &n, sizeof(n))) ||
+	    (rc = l->desc_set(c->desc, LT_DESC_EPILOGUE, &epilogue, sizeof(epilogue))) ||
+	    (rc = l->layout_create(&c->w, LT_R_16BF, (uint64_t)p->k, (uint64_t)p->n, p->w_stride)) ||
+	    (rc = l->layout_create(&c->x, LT_R_16BF, (uint64_t)p->k, (uint64_t)m, p->x_stride)) ||
+	    (rc = l->layout_create(&c->y, LT_R_32F, (uint64_t)p->n, (uint64_t)m, p->y_stride)))
+		return rc;
+	if (p->bias && ((rc = l->desc_set(c->desc, LT_DESC_BIAS_POINTER, &p->bias, sizeof(p->bias))) ||
+			(rc = l->desc_set(c->desc, LT_DESC_BIAS_TYPE, &type, sizeof(type)))))
+		return rc;
+	return 0;
+}
+
+static int run_call(const cuda_lt *lt, const lt_call *c, const cuda_lt_product *p, const lt_algo *algo, float *y,
+		    const char *x, cudaStream_t stream)
+{
+	const float one = 1, beta = p->add ? 1.0f : 0.0f;
+	return lt->lib.matmul(lt->handle, c->desc, &one, p->w, c->w, x, c->x, &beta, y, c->y, y, c->y, algo, NULL, 0,
+			      stream);
+}
+
+/* m rows, a multiple of 128, with this algorithm; y and x are those of the product, or others of the same strides */
+static int run_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, float *y, const void *x, int m)
+{
+	const cuda_lt *lt = cuda_state(be)->lt;
+	lt_call c;
+	int rc = make_call(lt, &c, p, m);
+	if (!rc)
+		rc = run_call(lt, &c, p, algo, y, (const char *)x, cuda_stream(be));
+	drop_call(lt, &c);
+	cuda_state(be)->launches++;
+	return rc;
+}
+
+/* Row blockIdx.x of so many columns */
+static __global__ void copy_rows_kernel(float *to, size_t to_stride, const float *from, size_t from_stride, int cols)
+{
+	for (int c = threadIdx.x; c < cols; c += blockDim.x)
+		to[blockIdx.x * to_stride + (size_t)c] = from[blockIdx.x * from_stride + (size_t)c];
+}
+
+/* All rows: the whole 128s where they are, the rest in a block of its own, with the same arithmetic */
+static int run_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo)
+{
+	struct cuda_state *s = cuda_state(be);
+	int whole = p->m / ROWS * ROWS, rest = p->m - whole, rc = 0;
+	const char *x = (const char *)p->x;
+	size_t row = (size_t)p->n * sizeof(float), n = (size_t)p->n, y_stride = (size_t)p->y_stride;
+	for (int at = 0; !rc && at < whole; at += ROWS_AT_ONCE)
+		rc = run_rows(be, p, algo, p->y + (size_t)at * (size_t)p->y_stride,
+			      x + (size_t)at * (size_t)p->x_stride * 2,
+			      whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE);
+	if (rc || !rest || !cuda_block_need(be, &s->lt->tail, ROWS * row))
+		return rc;
+	cuda_lt_product tail = *p;
+	float *t = (float *)s->lt->tail.p, *y = p->y + (size_t)whole * (size_t)p->y_stride;
+	tail.y_stride = p->n;
+	if (p->add) {
+		cuda_zero(be, t, ROWS * row);
+		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, t, n, (const float *)y, y_stride, p->n);
+	}
+	rc = run_rows(be, &tail, algo, t, x + (size_t)whole * (size_t)p->x_stride * 2, ROWS);
+	if (!rc)
+		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, y, y_stride, (const float *)t, n, p->n);
+	return rc;
+}
+
+static pin *find_pin(const struct cuda_state *s, int n, int k, bool bias)
+{
+	for (int i = 0; s->lt && i < s->lt->n; i++) {
+		pin *p = &s->lt->pins[i];
+		if (p->good && p->n == n && p->k == k && p->bias == (int)bias)
+			return p;
+	}
+	return NULL;
+}
+
+int cuda_lt_rows(const struct backend *be, int m)
+{
+	const struct cuda_state *s = cuda_state(be);
+	return s->lt && s->lt->n_good ? (m + ROWS - 1) / ROWS * ROWS : m;
+}
+
+bool cuda_lt_linear(struct backend *be, const cuda_lt_product *p)
+{
+	char text[160];
+	const pin *found = find_pin(cuda_state(be), p->n, p->k, p->bias != NULL);
+	if (!found)
+		return false;
+	int rc = run_product(be, p, &found->algo);
+	if (rc) { /* never the other kernel now: that would be other bits in the middle of a run */
+		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for %d x %d weights and %d rows",
+			 be->name, rc, p->n, p->k, p->m);
+		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
+	}
+	return true;
+}
+
+/* ---- the test of a pin ------------------------------------------------------------------------------------------------------------- */
+
+enum { TEST_ROWS = 2048, TEST_THREADS = 256 };
+
+/* Numbers of a wide range of exponents, from a counter; rows of `same` are all as row 0 */
+static __global__ void fill_kernel(__nv_bfloat16 *out, int stride, int cols, int rows, uint64_t key, bool repeats)
+{
+	int row = blockIdx.x, from = repeats && (row % 127 == 0 || row == rows - 1) ? 0 : row;
+	for (int c = threadIdx.x; c < stride; c += TEST_THREADS) {
+		uint64_t z = key + ((uint64_t)from * (uint64_t)stride + (uint64_t)c + 1) * 0x9e3779b97f4a7c15u;
+		z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+		z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+		float u = (float)(z >> 40) / 16777216.0f - 0.5f;
+		out[(size_t)row * (size_t)stride + (size_t)c] =
+			__float2bfloat16_rn(c < cols ? u * (float)(1 << (z & 3)) : 0.0f);
+	}
+}
+
+/* wrong += rows of y that differ from their twins in `want`, or from row 0 where they repeat it; far: beyond the limit of `own` */
+static __global__ void judge_kernel(int *wrong, const float *y, const float *want, const float *own, int n, int rows,
+				    float limit)
+{
+	int row = blockIdx.x;
+	bool repeats = row % 127 == 0 || row == rows - 1, bad = false;
+	for (int c = threadIdx.x; c < n; c += TEST_THREADS) {
+		size_t at = (size_t)row * (size_t)n + (size_t)c;
+		uint32_t a, b, first;
+		memcpy(&a, y + at, 4);
+		memcpy(&b, want + at, 4);
+		memcpy(&first, want + c, 4);
+		bad = bad || a != b || (repeats && a != first) || (own && !(fabsf(y[at] - own[at]) <= limit));
+	}
+	if (bad)
+		atomicAdd(wrong, 1);
+}
+
+struct trial {
+	cuda_block x, w, bias, y[3], wrong;
+};
+
+static bool open_trial(struct backend *be, trial *t, int n, int k, int stride)
+{
+	size_t y = (size_t)TEST_ROWS * (size_t)n * sizeof(float);
+	return cuda_block_need(be, &t->x, (size_t)TEST_ROWS * (size_t)stride * 2) &&
+	       cuda_block_need(be, &t->w, (size_t)n * (size_t)stride * 2) &&
+	       cuda_block_need(be, &t->bias, (size_t)n * sizeof(float)) && cuda_block_need(be, &t->y[0], y) &&
+	       cuda_block_need(be, &t->y[1], y) && cuda_block_need(be, &t->y[2], y) &&
+	       cuda_block_need(be, &t->wrong, 256) && k > 0;
+}
+
+static void close_trial(struct backend *be, trial *t)
+{
+	cuda_block *all[] = { &t->x, &t->w, &t->bias, &t->y[0], &t->y[1], &t->y[2], &t->wrong };
+	for (cuda_block *b : all) {
+		cuda_free(be, b->p);
+		b->p = NULL;
+	}
+}
+
+/* Gives the rows that are wrong, or -1: the library refuses, or an error is on record. */
+static int try_pin(struct backend *be, const pin *q, trial *t)
+{
+	static const int some[] = { TEST_ROWS, ROWS, 2 * ROWS, 1024 };
+	int stride = (q->k + 7) / 8 * 8, wrong = -1;
+	if (!open_trial(be, t, q->n, q->k, stride))
+		return -1;
+	CUDA_LAUNCH(be, fill_kernel, TEST_ROWS, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, stride, q->k, (int)TEST_ROWS,
+		    (uint64_t)1, true);
+	CUDA_LAUNCH(be, fill_kernel, q->n, TEST_THREADS, 0, (__nv_bfloat16 *)t->w.p, stride, q->k, q->n, (uint64_t)2,
+		    false);
+	cuda_zero(be, t->bias.p, (size_t)q->n * sizeof(float));
+	cuda_zero(be, t->wrong.p, 256);
+	cuda_lt_product p = { (float *)t->y[0].p,
+			      t->x.p,
+			      t->w.p,
+			      q->bias ? (const float *)t->bias.p : NULL,
+			      TEST_ROWS,
+			      q->n,
+			      q->k,
+			      stride,
+			      stride,
+			      q->n,
+			      false };
+	cuda_gemm_own(be, (float *)t->y[2].p, &p);
+	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+		p.y = (float *)t->y[i > 0].p;
+		p.m = some[i] - (i == 3 ? 57 : 0); /* one with rows left over */
+		if (run_product(be, &p, &q->algo))
+			return -1;
+		/* fp32 sums of both kinds are within k roundings of the sum of the products' sizes, each up to 16 */
+		float limit = 16.0f * (float)q->k * (float)q->k * 6e-8f;
+		CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, (int *)t->wrong.p, (const float *)p.y,
+			    (const float *)t->y[0].p, i == 0 ? (const float *)t->y[2].p : (const float *)NULL, q->n,
+			    i == 0 ? (int)TEST_ROWS : p.m + 1, limit);
+	}
+	cuda_download(be, &wrong, t->wrong.p, sizeof(wrong));
+	CUDA_CHECK(be, cudaStreamSynchronize(cuda_stream(be)));
+	cuda_deliver(be);
+	return cuda_state(be)->error ? -1 : wrong;
+}
+
+/* ---- the table of pins --------------------------------------------------------------------------------------------------------------- */
+
+static bool make_algo(const cuda_lt *lt, pin *q)
+{
+	const lt_library *l = &lt->lib;
+	if (l->algo_init(lt->handle, LT_COMPUTE_32F, LT_R_32F, LT_R_16BF, LT_R_16BF, LT_R_32F, LT_R_32F,
+			 q->field[LT_ID], &q->algo))
+		return false;
+	for (int f = LT_TILE; f < FIELDS; f++) {
+		uint16_t small = (uint16_t)q->field[f];
+		int rc = f >= LT_INNER_SHAPE ? l->algo_set(&q->algo, f, &small, sizeof(small))
+					     : l->algo_set(&q->algo, f, &q->field[f], sizeof(int));
+		if (rc)
+			return false;
+	}
+	return q->field[LT_SPLIT_K] == 1 && q->field[LT_REDUCTION] == 0;
+}
+
+/* Beside the plugin: its folder is the one this function was loaded from. NULL: there is none. */
+static FILE *open_pins(void)
+{
+#ifdef ASSAY_CUDA_EMULATION
+	const char *test = getenv("EMU_PINS"); /* the test's own file */
+	return test ? fopen(test, "re") : NULL;
+#else
+	Dl_info info;
+	char path[4096];
+	if (!dladdr((const void *)(uintptr_t)open_pins, &info) || !info.dli_fname)
+		return NULL;
+	const char *slash = strrchr(info.dli_fname, '/');
+	snprintf(path, sizeof(path), "%.*slibassay-cuda.pins", slash ? (int)(slash - info.dli_fname) + 1 : 0,
+		 info.dli_fname);
+	return fopen(path, "re");
+#endif
+}
+
+/* The pins of this kind of device; of which version is judged when the library is there. False: a line is no pin. */
+static bool read_pins(struct backend *be, cuda_lt *lt, FILE *f, long *version)
+{
+	const struct cudaDeviceProp *d = &cuda_state(be)->properties;
+	char line[256], text[160];
+	for (int at = 1; fgets(line, sizeof(line), f); at++) {
+		int cc, sms, used = 0;
+		long v;
+		pin q;
+		memset(&q, 0, sizeof(q));
+		if (line[0] == '#' || line[0] == '\n')
+			continue;
+		int got = sscanf(line, "pin %d %d %ld %d %d %d %d %d %d %d %d %d %d %d %d %n", &cc, &sms, &v, &q.n,
+				 &q.k, &q.bias, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
+				 &q.field[5], &q.field[6], &q.field[7], &q.field[8], &used);
+		if (got != 15 || line[used] || q.n < 1 || q.k < 1) {
+			snprintf(text, sizeof(text), "libassay-cuda.pins:%d is no pin", at);
+			cuda_fail(be, ERR_ENV, text, __FILE__, __LINE__);
+			return false;
+		}
+		if (cc != d->major * 10 + d->minor || sms != d->multiProcessorCount || lt->n == PINS_MAX)
+			continue;
+		version[lt->n] = v;
+		lt->pins[lt->n++] = q;
+	}
+	return true;
+}
+
+static void keep_good(struct backend *be, cuda_lt *lt, const long *version)
+{
+	trial t;
+	memset(&t, 0, sizeof(t));
+	lt->hash = 0xcbf29ce484222325u; /* FNV-1a */
+	for (int i = 0; i < lt->n && !cuda_state(be)->error; i++) {
+		pin *q = &lt->pins[i];
+		if ((size_t)version[i] != lt->version || !make_algo(lt, q))
+			continue;
+		q->good = try_pin(be, q, &t) == 0;
+		lt->n_good += q->good;
+		const unsigned char *p = (const unsigned char *)q;
+		for (size_t b = 0; q->good && b < offsetof(pin, algo); b++)
+			lt->hash = (lt->hash ^ p[b]) * 0x100000001b3u;
+	}
+	close_trial(be, &t);
+}
+
+int cuda_lt_open(struct backend *be)
+{
+	struct cuda_state *s = cuda_state(be);
+	long version[PINS_MAX];
+	FILE *f = s->math == CUDA_MATH_BF16 ? open_pins() : NULL;
+	if (!f)
+		return 0;
+	s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
+	bool ok = s->lt && read_pins(be, s->lt, f, version);
+	fclose(f);
+	if (!ok)
+		return s->error ? s->error : ERR_UNAVAILABLE;
+	s->lt->pinned_any = s->lt->n > 0;
+	if (s->lt->pinned_any && load_library(s->lt))
+		keep_good(be, s->lt, version);
+	return s->error;
+}
+
+void cuda_lt_close(struct backend *be)
+{
+	struct cuda_state *s = cuda_state(be);
+	if (s->lt && s->lt->handle)
+		s->lt->lib.destroy(s->lt->handle);
+	free(s->lt); /* the library stays: CUDA does not survive being unloaded */
+	s->lt = NULL;
+}
+
+void cuda_lt_name(const cuda_lt *lt, char *out, size_t room)
+{
+	if (lt && lt->n_good)
+		snprintf(out, room, "lt%zu-%08x", lt->version, (unsigned)(lt->hash ^ lt->hash >> 32));
+	else
+		snprintf(out, room, "own");
+}
+
+void cuda_lt_probe(const cuda_lt *given, kernels_tell *tell, void *arg)
+{
+	char text[256];
+	cuda_lt none;
+	memset(&none, 0, sizeof(none));
+	const cuda_lt *lt = given && given->pinned_any ? given : &none;
+	bool there = lt == given ? !*lt->missing : load_library(&none);
+	if (!there) {
+		snprintf(text, sizeof(text), "%s; the plugin's own matrix products are used", lt->missing);
+		tell(arg, false, "cublasLt", text,
+		     "wanted only for pinned products: the toolkit's cuBLAS, or pip install nvidia-cublas and its "
+		     "folder in "
+		     "LD_LIBRARY_PATH");
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "version %zu; %d of %d pins for this device are in force, other products are the plugin's own",
+		 lt->version, lt->n_good, lt->n);
+	tell(arg, true, "cublasLt", text, NULL);
+	if (none.handle)
+		none.lib.destroy(none.handle);
+}
+
+/* ---- making pins -------------------------------------------------------------------------------------------------------------------- */
+
+static bool field_of(const cuda_lt *lt, pin *q, int f)
+{
+	uint16_t small = 0;
+	size_t written = 0;
+	int rc = f >= LT_INNER_SHAPE ? lt->lib.algo_get(&q->algo, f, &small, sizeof(small), &written)
+				     : lt->lib.algo_get(&q->algo, f, &q->field[f], sizeof(int), &written);
+	if (f >= LT_INNER_SHAPE)
+		q->field[f] = small;
+	return rc == 0;
+}
+
+/* Milliseconds of the product at so many rows, the best of some; negative: an error */
+static float time_of(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, cudaEvent_t from,
+		     cudaEvent_t to)
+{
+	float best = -1, ms = 0;
+	for (int i = 0; i < 12; i++) {
+		if (!CUDA_CHECK(be, cudaEventRecord(from, cuda_stream(be))) || run_product(be, p, algo) ||
+		    !CUDA_CHECK(be, cudaEventRecord(to, cuda_stream(be))) ||
+		    !CUDA_CHECK(be, cudaEventSynchronize(to)) || !CUDA_CHECK(be, cudaEventElapsedTime(&ms, from, to)))
+			return -1;
+		best = best < 0 || ms < best ? ms : best;
+	}
+	return best;
+}
+
+/* What the library would take at so many rows, without a split of k, a reduction or a workspace */
+static int candidates(struct backend *be, const cuda_lt_product *p, int m, lt_result *out, int room)
+{
+	const cuda_lt *lt = cuda_state(be)->lt;
+	const uint64_t no_workspace = 0;
+	const uint32_t no_reduction = 0;
+	void *pref = NULL;
+	lt_call c;
+	int found = 0;
+	if (make_call(lt, &c, p, m) == 0 && lt->lib.pref_create(&pref) == 0 &&
+	    lt->lib.pref_set(pref, LT_PREF_WORKSPACE, &no_workspace, sizeof(no_workspace)) == 0 &&
+	    lt->lib.pref_set(pref, LT_PREF_REDUCTION, &no_reduction, sizeof(no_reduction)) == 0 &&
+	    lt->lib.heuristic(lt->handle, c.desc, c.w, c.x, c.y, c.y, pref, room, out, &found))
+		found = 0;
+	if (pref)
+		lt->lib.pref_destroy(pref);
+	drop_call(lt, &c);
+	return found;
+}
+
+/* Prints the best pin for W[n,k] to f: the one whose times at 128 and at 2048 rows, each by the best of all, have the least
+ * sum. False: none passes its test, and the own kernel it is. The device must be open in the class bf16. */
+extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct backend *be, int n, int k, bool bias,
+								       FILE *f)
+{
+	enum { ROOM = 64 };
+	struct cuda_state *s = cuda_state(be);
+	const struct cudaDeviceProp *d = &s->properties;
+	lt_result results[2 * ROOM];
+	float small[2 * ROOM], large[2 * ROOM], best_small = -1, best_large = -1;
+	pin pins[2 * ROOM];
+	trial t;
+	cudaEvent_t from = NULL, to = NULL;
+	int count = 0, best = -1, stride = (k + 7) / 8 * 8;
+	memset(&t, 0, sizeof(t));
+	if (!s->lt)
+		s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
+	if (!s->lt || (!s->lt->handle && !load_library(s->lt)) || !open_trial(be, &t, n, k, stride) ||
+	    !CUDA_CHECK(be, cudaEventCreate(&from)) || !CUDA_CHECK(be, cudaEventCreate(&to)))
+		goto out;
+	{
+		cuda_lt_product p = { (float *)t.y[0].p,
+				      t.x.p,
+				      t.w.p,
+				      bias ? (const float *)t.bias.p : NULL,
+				      TEST_ROWS,
+				      n,
+				      k,
+				      stride,
+				      stride,
+				      n,
+				      false };
+		int found = candidates(be, &p, ROWS, results, ROOM);
+		found += candidates(be, &p, TEST_ROWS, results + found, ROOM);
+		for (int i = 0; i < found && !s->error; i++) {
+			pin q;
+			bool whole = true;
+			memset(&q, 0, sizeof(q));
+			q.n = n, q.k = k, q.bias = bias, q.algo = results[i].algo;
+			for (int j = 0; j < FIELDS; j++)
+				whole = field_of(s->lt, &q, j) && whole;
+			if (results[i].state || results[i].workspace || !whole || !make_algo(s->lt, &q) ||
+			    try_pin(be, &q, &t))
+				continue;
+			p.m = ROWS;
+			small[count] = time_of(be, &p, &q.algo, from, to);
+			p.m = TEST_ROWS;
+			large[count] = time_of(be, &p, &q.algo, from, to);
+			if (small[count] <= 0 || large[count] <= 0)
+				continue;
+			best_small = best_small < 0 || small[count] < best_small ? small[count] : best_small;
+			best_large = best_large < 0 || large[count] < best_large ? large[count] : best_large;
+			pins[count++] = q;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		if (best < 0 ||
+		    small[i] / best_small + large[i] / best_large < small[best] / best_small + large[best] / best_large)
+			best = i;
+	if (best >= 0) {
+		fprintf(f, "pin %d %d %zu %d %d %d", d->major * 10 + d->minor, d->multiProcessorCount, s->lt->version,
+			n, k, (int)bias);
+		for (int j = 0; j < FIELDS; j++)
+			fprintf(f, " %d", pins[best].field[j]);
+		fprintf(f, "\n");
+	}
+out:
+	if (from)
+		cudaEventDestroy(from);
+	if (to)
+		cudaEventDestroy(to);
+	close_trial(be, &t);
+	return best >= 0;
+}

@@ -1,0 +1,446 @@
+/* cuda_memory.cu: the memory of a device: one arena, and the ways in and out of it.
+ *
+ * One stream. Everything (copies, kernels, zeros) is done in the order in which it was asked for, so a block that is freed
+ * can be given out again at once, and no operation waits for another but through the data. While it computes, next to
+ * nothing is copied (a batch is some kilobytes of ids), so a second stream for copies would have nothing to overlap. What
+ * is large is the loading of a model; there the host fills one piece of pinned memory while the device reads another.
+ *
+ *	upload		host memory -> pinned piece (the caller may go on) -> device
+ *	download	device -> pinned piece; handed out when its piece is wanted again, at the latest by sync()
+ *
+ * The arena takes memory from CUDA in slabs and keeps it: cudaMalloc waits for the device and takes a millisecond. Blocks
+ * are cut from slabs, the smallest gap that holds them first, and gaps that touch become one. When CUDA has no more, slabs
+ * that are all gap are given back, and it is asked again. A block is 256-byte aligned and zeroed, in the order of the
+ * stream. The list of spans is short (a model and a batch are some dozens), so it is searched from its beginning.
+ *
+ * CUDA_SLAB_BYTES 0 (tests: the emulation, compute-sanitizer) makes every block a cudaMalloc of exactly its size, so that
+ * a byte beyond it is seen. */
+#include "kernels/cuda_state_int.h"
+
+#ifndef CUDA_SLAB_BYTES
+#define CUDA_SLAB_BYTES 67108864
+#endif
+static const size_t SLAB_BYTES = CUDA_SLAB_BYTES;
+
+enum { GRAIN = 256 };
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static size_t at_least_grain(size_t n)
+{
+	return n < GRAIN ? (size_t)GRAIN : n;
+}
+
+/* ---- the arena ----------------------------------------------------------------------------------------------------------- */
+
+/* Room for two more spans, which a block may take: one of a new slab, one for what is left of a gap */
+static bool room_for_spans(struct cuda_arena *a)
+{
+	size_t cap = a->cap ? a->cap * 2 : 64;
+	if (a->n + 2 <= a->cap)
+		return true;
+	void *more = realloc(a->spans, cap * sizeof(*a->spans));
+	if (!more)
+		return false;
+	a->spans = (struct cuda_span *)more;
+	a->cap = cap;
+	return true;
+}
+
+static void insert_span(struct cuda_arena *a, size_t at, struct cuda_span s)
+{
+	memmove(a->spans + at + 1, a->spans + at, (a->n - at) * sizeof(*a->spans));
+	a->spans[at] = s;
+	a->n++;
+}
+
+static void remove_span(struct cuda_arena *a, size_t at)
+{
+	a->n--;
+	memmove(a->spans + at, a->spans + at + 1, (a->n - at) * sizeof(*a->spans));
+}
+
+/* The smallest gap that holds so much; n: there is none */
+static size_t find_gap(const struct cuda_arena *a, size_t bytes)
+{
+	size_t best = a->n;
+	for (size_t i = 0; i < a->n; i++)
+		if (!a->spans[i].used && a->spans[i].bytes >= bytes &&
+		    (best == a->n || a->spans[i].bytes < a->spans[best].bytes))
+			best = i;
+	return best;
+}
+
+static bool is_whole_slab(const struct cuda_arena *a, size_t i)
+{
+	int slab = a->spans[i].slab;
+	return !a->spans[i].used && (i == 0 || a->spans[i - 1].slab != slab) &&
+	       (i + 1 == a->n || a->spans[i + 1].slab != slab);
+}
+
+/* Gives slabs that hold nothing back to CUDA, which waits for the device first. False: there are none. */
+static bool release_slabs(struct backend *be)
+{
+	struct cuda_arena *a = &cuda_state(be)->arena;
+	bool any = false;
+	for (size_t i = a->n; i-- > 0;)
+		if (is_whole_slab(a, i)) {
+			CUDA_CHECK(be, cudaFree(a->spans[i].p));
+			remove_span(a, i);
+			any = true;
+		}
+	return any;
+}
+
+/* cudaMalloc; NULL without an error on record: there is not enough */
+static char *take_slab(struct backend *be, size_t bytes)
+{
+	void *p = NULL;
+	cudaError_t rc = cudaMalloc(&p, bytes);
+	if (rc == cudaErrorMemoryAllocation) {
+		cudaGetLastError(); /* it is known now */
+		return NULL;
+	}
+	return CUDA_CHECK(be, rc) ? (char *)p : NULL;
+}
+
+static bool add_slab(struct backend *be, size_t bytes)
+{
+	struct cuda_arena *a = &cuda_state(be)->arena;
+	size_t least = SLAB_BYTES ? round_up(bytes, 2 << 20) : bytes, size = least < SLAB_BYTES ? SLAB_BYTES : least;
+	char *p = take_slab(be, size);
+	if (!p && size > least)
+		p = take_slab(be, size = least);
+	if (!p && release_slabs(be))
+		p = take_slab(be, size);
+	if (p) {
+		struct cuda_span s = { p, size, a->slabs++, false };
+		insert_span(a, a->n, s);
+	}
+	return p != NULL;
+}
+
+/* No memory: cuda_state()->text says how much was wanted and how much there is. */
+static int no_memory(struct backend *be, size_t bytes, char *text, size_t room)
+{
+	struct cuda_state *s = cuda_state(be);
+	size_t free_bytes = 0, total = 0;
+	cuda_memory(be, &free_bytes, &total);
+	snprintf(text, room,
+		 "%s: no memory for %zu MB more: %zu MB of the device's %zu MB are free, %zu MB are in use by this "
+		 "process",
+		 be->name, bytes >> 20, free_bytes >> 20, total >> 20, s->arena.used_bytes >> 20);
+	return ERR_UNAVAILABLE;
+}
+
+static const char memory_fix[] =
+	"a smaller batch (--batch-tokens, finetune.micro_tokens), a shorter context, finetune."
+	"gradient_checkpointing or a smaller model needs less; nvidia-smi shows who else has memory there";
+
+/* The block, contents undefined; NULL: there is none, or an error is on record */
+static void *take_block(struct backend *be, size_t bytes)
+{
+	struct cuda_arena *a = &cuda_state(be)->arena;
+	size_t size = bytes < 1 ? 1 : bytes;
+	if (size > SIZE_MAX / 2 || !room_for_spans(a))
+		return NULL;
+	if (SLAB_BYTES)
+		size = round_up(size, GRAIN);
+	size_t i = SLAB_BYTES ? find_gap(a, size) : a->n;
+	if (i == a->n) {
+		if (!add_slab(be, size))
+			return NULL;
+		i = a->n - 1;
+	}
+	struct cuda_span rest = a->spans[i];
+	a->spans[i].used = true;
+	a->spans[i].bytes = size;
+	a->used_bytes += size;
+	rest.p += size;
+	rest.bytes -= size;
+	void *p = a->spans[i].p;
+	if (rest.bytes)
+		insert_span(a, i + 1, rest);
+	return p;
+}
+
+static bool joins(const struct cuda_arena *a, size_t i)
+{
+	return i + 1 < a->n && !a->spans[i].used && !a->spans[i + 1].used && a->spans[i].slab == a->spans[i + 1].slab;
+}
+
+void cuda_free(struct backend *be, void *p)
+{
+	struct cuda_arena *a = &cuda_state(be)->arena;
+	size_t i = 0;
+	if (!p)
+		return;
+	while (i < a->n && (a->spans[i].p != p || !a->spans[i].used))
+		i++;
+	if (i == a->n) {
+		cuda_fail(be, ERR_BUG, "a block is freed that was not given out", __FILE__, __LINE__);
+		return;
+	}
+	a->used_bytes -= a->spans[i].bytes;
+	a->spans[i].used = false;
+	cuda_state(be)->launches++; /* contents of this address mean nothing from here on */
+	for (size_t k = i > 0 ? i - 1 : 0; k <= i && k < a->n;) {
+		if (joins(a, k)) {
+			a->spans[k].bytes += a->spans[k + 1].bytes;
+			remove_span(a, k + 1);
+		} else {
+			k++;
+		}
+	}
+	if (!SLAB_BYTES)
+		release_slabs(be);
+}
+
+int cuda_alloc(struct backend *be, void **out, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	char text[256];
+	*out = NULL;
+	void *p = s->lost ? NULL : take_block(be, bytes);
+	if (!p && !s->error)
+		return s->fail(no_memory(be, bytes, text, sizeof(text)), text, memory_fix);
+	if (!p)
+		return s->fail(s->error, s->text, *s->fix ? s->fix : NULL);
+	cuda_zero(be, p, bytes);
+	*out = p;
+	return 0;
+}
+
+void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes)
+{
+	const struct cuda_arena *a = &cuda_state(be)->arena;
+	*free_bytes = *total_bytes = 0;
+	CUDA_CHECK(be, cudaMemGetInfo(free_bytes, total_bytes));
+	for (size_t i = 0; i < a->n; i++)
+		if (!a->spans[i].used)
+			*free_bytes += a->spans[i].bytes;
+}
+
+/* ---- memory of operations ------------------------------------------------------------------------------------------------- */
+
+bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	char text[256];
+	if (s->error)
+		return false;
+	if (b->p && b->bytes >= bytes)
+		return true;
+	cuda_free(be, b->p);
+	b->bytes = 0;
+	b->p = take_block(be, bytes);
+	if (b->p) {
+		b->bytes = bytes;
+		return true;
+	}
+	if (!s->error) {
+		no_memory(be, bytes, text, sizeof(text));
+		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
+		snprintf(s->fix, sizeof(s->fix), "%s", memory_fix);
+	}
+	return false;
+}
+
+void *cuda_scratch(struct backend *be, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	return cuda_block_need(be, &s->scratch, at_least_grain(bytes)) ? s->scratch.p : NULL;
+}
+
+/* The copy that has these contents, or the one that was asked for longest ago */
+static struct cuda_staged *find_staged(struct cuda_state *s, const void *host, size_t bytes)
+{
+	struct cuda_staged *oldest = &s->staged[0];
+	for (int i = 0; i < CUDA_STAGED; i++) {
+		struct cuda_staged *c = &s->staged[i];
+		if (c->block.p && c->bytes == bytes && (!bytes || memcmp(c->host, host, bytes) == 0))
+			return c;
+		if (c->asked < oldest->asked)
+			oldest = c;
+	}
+	oldest->bytes = SIZE_MAX;
+	return oldest;
+}
+
+const void *cuda_stage(struct backend *be, const void *host, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	if (s->error)
+		return NULL;
+	struct cuda_staged *c = find_staged(s, host, bytes);
+	c->asked = ++s->asked;
+	if (c->bytes == bytes)
+		return c->block.p;
+	if (!cuda_block_need(be, &c->block, at_least_grain(bytes)))
+		return NULL;
+	if (c->host_bytes < bytes || !c->host) {
+		free(c->host);
+		c->host_bytes = 0;
+		c->host = malloc(bytes < 1 ? 1 : bytes);
+		if (!c->host) {
+			cuda_fail(be, ERR_UNAVAILABLE, "the host has no memory for a copy of a batch", __FILE__,
+				  __LINE__);
+			return NULL;
+		}
+		c->host_bytes = bytes;
+	}
+	if (bytes)
+		memcpy(c->host, host, bytes);
+	c->bytes = bytes;
+	cuda_upload(be, c->block.p, c->host, bytes);
+	return c->block.p;
+}
+
+/* ---- pinned pieces -------------------------------------------------------------------------------------------------------- */
+
+/* What the piece holds for the host goes to its places, when the copies into it are done. */
+static bool empty_chunk(struct backend *be, struct cuda_chunk *c)
+{
+	bool ok = !c->busy || CUDA_CHECK(be, cudaEventSynchronize(c->done));
+	for (int i = 0; ok && i < c->n; i++)
+		memcpy(c->items[i].to, c->items[i].from, c->items[i].bytes);
+	c->n = 0;
+	c->used = 0;
+	c->busy = false;
+	return ok;
+}
+
+/* Room for up to so many bytes in the current piece, or in the next one; *bytes becomes what there is. */
+static struct cuda_chunk *next_room(struct backend *be, struct cuda_ring *r, size_t *bytes)
+{
+	struct cuda_chunk *c = &r->chunks[r->at];
+	if (c->used == CUDA_CHUNK_BYTES || c->n == CUDA_CHUNK_ITEMS) {
+		r->at = (r->at + 1) % CUDA_CHUNKS;
+		c = &r->chunks[r->at];
+		if (!empty_chunk(be, c))
+			return NULL;
+	}
+	if (*bytes > CUDA_CHUNK_BYTES - c->used)
+		*bytes = CUDA_CHUNK_BYTES - c->used;
+	return c;
+}
+
+static bool mark_chunk(struct backend *be, struct cuda_chunk *c, size_t bytes)
+{
+	size_t used = round_up(c->used + bytes, 64);
+	c->used = used < CUDA_CHUNK_BYTES ? used : (size_t)CUDA_CHUNK_BYTES;
+	c->busy = true;
+	return CUDA_CHECK(be, cudaEventRecord(c->done, cuda_stream(be)));
+}
+
+void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	s->launches++;
+	for (size_t at = 0, n; at < bytes && !s->lost; at += n) {
+		n = bytes - at;
+		struct cuda_chunk *c = next_room(be, &s->up, &n);
+		if (!c)
+			return;
+		memcpy(c->p + c->used, (const char *)host_src + at, n);
+		if (!CUDA_CHECK(be, cudaMemcpyAsync((char *)dst + at, c->p + c->used, n, cudaMemcpyHostToDevice,
+						    s->stream)) ||
+		    !mark_chunk(be, c, n))
+			return;
+	}
+}
+
+void cuda_download(struct backend *be, void *host_dst, const void *src, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	for (size_t at = 0, n; at < bytes && !s->lost; at += n) {
+		n = bytes - at;
+		struct cuda_chunk *c = next_room(be, &s->down, &n);
+		if (!c)
+			return;
+		char *from = c->p + c->used;
+		if (!CUDA_CHECK(be,
+				cudaMemcpyAsync(from, (const char *)src + at, n, cudaMemcpyDeviceToHost, s->stream)))
+			return;
+		c->items[c->n].to = (char *)host_dst + at;
+		c->items[c->n].from = from;
+		c->items[c->n].bytes = n;
+		c->n++;
+		if (!mark_chunk(be, c, n))
+			return;
+	}
+}
+
+bool cuda_deliver(struct backend *be)
+{
+	struct cuda_state *s = cuda_state(be);
+	bool ok = true;
+	for (int i = 1; i <= CUDA_CHUNKS; i++) /* the oldest first: a place may have been written twice */
+		ok = empty_chunk(be, &s->down.chunks[(s->down.at + i) % CUDA_CHUNKS]) && ok;
+	for (int i = 0; i < CUDA_CHUNKS; i++)
+		ok = empty_chunk(be, &s->up.chunks[i]) && ok;
+	return ok;
+}
+
+void cuda_copy(struct backend *be, void *dst, const void *src, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	s->launches++;
+	if (bytes && dst != src && !s->lost)
+		CUDA_CHECK(be, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, s->stream));
+}
+
+void cuda_zero(struct backend *be, void *dst, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	s->launches++;
+	if (bytes && !s->lost)
+		CUDA_CHECK(be, cudaMemsetAsync(dst, 0, bytes, s->stream));
+}
+
+/* ---- open and close -------------------------------------------------------------------------------------------------------- */
+
+static bool open_ring(struct backend *be, struct cuda_ring *r)
+{
+	for (int i = 0; i < CUDA_CHUNKS; i++) {
+		struct cuda_chunk *c = &r->chunks[i];
+		if (!CUDA_CHECK(be, cudaHostAlloc((void **)&c->p, CUDA_CHUNK_BYTES, cudaHostAllocDefault)) ||
+		    !CUDA_CHECK(be, cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming)))
+			return false;
+	}
+	return true;
+}
+
+int cuda_memory_open(struct backend *be)
+{
+	struct cuda_state *s = cuda_state(be);
+	return open_ring(be, &s->up) && open_ring(be, &s->down) ? 0 : s->error;
+}
+
+static void close_ring(struct cuda_ring *r)
+{
+	for (int i = 0; i < CUDA_CHUNKS; i++) {
+		if (r->chunks[i].done)
+			cudaEventDestroy(r->chunks[i].done);
+		if (r->chunks[i].p)
+			cudaFreeHost(r->chunks[i].p);
+	}
+}
+
+/* What fails here has failed before: the device is lost, and the process' end gives everything back. */
+void cuda_memory_close(struct backend *be)
+{
+	struct cuda_state *s = cuda_state(be);
+	struct cuda_arena *a = &s->arena;
+	close_ring(&s->up);
+	close_ring(&s->down);
+	for (int i = 0; i < CUDA_STAGED; i++)
+		free(s->staged[i].host);
+	for (size_t i = 0; i < a->n; i++)
+		if (i == 0 || a->spans[i].slab != a->spans[i - 1].slab)
+			cudaFree(a->spans[i].p);
+	free(a->spans);
+}

@@ -1,0 +1,123 @@
+/* cuda_state_int.h: the state behind cuda_int.h: what cuda.cu, cuda_memory.cu, cuda_gemm.cu and cuda_lt.cu share, and no
+ * kernel file needs. */
+#ifndef KERNELS_CUDA_STATE_INT_H
+#define KERNELS_CUDA_STATE_INT_H
+
+#include "kernels/cuda_int.h"
+
+/* Part of one cudaMalloc, in use or free. Neighbours in the list are neighbours in memory, if of the same slab. */
+struct cuda_span {
+	char *p;
+	size_t bytes;
+	int slab; /* which cudaMalloc: spans of different ones never become one */
+	bool used;
+};
+struct cuda_arena {
+	struct cuda_span *spans;
+	size_t n, cap;
+	int slabs; /* numbers given so far */
+	size_t used_bytes;
+};
+
+/* Pinned memory between the host's and the device's: a ring of chunks. What waits for its copy to the host is a list. */
+enum { CUDA_CHUNKS = 4, CUDA_CHUNK_BYTES = 4 << 20, CUDA_CHUNK_ITEMS = 64 };
+struct cuda_chunk {
+	char *p;
+	size_t used;
+	cudaEvent_t done; /* of the last copy that reads or writes it */
+	bool busy;
+	int n; /* to be handed out when it is done */
+	struct {
+		void *to;
+		const char *from;
+		size_t bytes;
+	} items[CUDA_CHUNK_ITEMS];
+};
+struct cuda_ring {
+	struct cuda_chunk chunks[CUDA_CHUNKS];
+	int at;
+};
+
+/* A block that grows to the largest size asked for and stays. */
+struct cuda_block {
+	void *p;
+	size_t bytes;
+};
+
+/* Copies of host arrays that operations have asked for, to be found again by their contents. */
+enum { CUDA_STAGED = 24 };
+struct cuda_staged {
+	struct cuda_block block;
+	void *host; /* the contents */
+	size_t bytes, host_bytes;
+	uint64_t asked; /* when, to find the oldest */
+};
+
+/* An operand of a product as the tensor cores take it: which activations were converted last, and where to. */
+struct cuda_operand {
+	struct cuda_block block;
+	const float *from;
+	int rows, cols, stride;
+	uint64_t launches; /* at the end of the operation that made or used it */
+};
+
+struct cuda_lt;
+
+struct cuda_state {
+	int device;
+	enum cuda_math math;
+	struct cudaDeviceProp properties;
+	cudaStream_t stream;
+	char numerics[120];
+
+	int (*fail)(int code, const char *text, const char *fix);
+	int error; /* the first since the last sync; enum err */
+	char text[512], fix[256];
+	bool lost; /* a sticky one: the device does nothing more for this process */
+
+	struct cuda_arena arena;
+	struct cuda_ring up, down;
+	struct cuda_block scratch;
+	struct cuda_staged staged[CUDA_STAGED];
+	uint64_t asked;
+	uint64_t launches; /* of everything: who remembers contents compares it */
+
+	struct cuda_operand operands[2]; /* cuda_gemm.cu: activations on either side */
+	struct cuda_block weight;        /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
+	struct cuda_lt *lt;              /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
+};
+
+static inline struct cuda_state *cuda_state(const struct backend *be)
+{
+	return (struct cuda_state *)be->state;
+}
+
+/* cuda_memory.cu */
+int cuda_memory_open(struct backend *be);
+void cuda_memory_close(struct backend *be);
+void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes);
+bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes);
+bool cuda_deliver(struct backend *be); /* behind a wait for the stream: what was downloaded goes to its places */
+
+/* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ y) by cuBLASLt, where a pin for this shape of weights has passed its test; false:
+ * not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; x has room for
+ * cuda_lt_rows(m) rows, of which those beyond m are zeros. y is fp32. */
+struct cuda_lt_product {
+	float *y;
+	const void *x, *w;
+	const float *bias;
+	int m, n, k;
+	int x_stride, w_stride, y_stride;
+	bool add;
+};
+/* cuda_gemm.cu: the same product by our own kernel, into y */
+void cuda_gemm_own(struct backend *be, float *y, const struct cuda_lt_product *p);
+int cuda_lt_open(struct backend *be);
+void cuda_lt_close(struct backend *be);
+int cuda_lt_rows(const struct backend *be, int m);
+bool cuda_lt_linear(struct backend *be, const struct cuda_lt_product *p);
+/* "own", or the version of the library and a hash of the pins in force: a part of the numerics class */
+void cuda_lt_name(const struct cuda_lt *lt, char *out, size_t room);
+void cuda_lt_probe(const struct cuda_lt *lt, kernels_tell *tell, void *arg);
+
+#endif

@@ -1,0 +1,315 @@
+/* test_gemm.cpp: the matrix products of the CUDA back end, in its three classes: against cpu_ref over operands that are
+ * rounded as the class says; f32 to the bit against the CPU; and the law that a row's bits depend on nothing around it. */
+#include "cuda_help.h"
+
+static const char *const class_names[] = { "f32", "tf32", "bf16" };
+
+/* ---- rounding, in plain words ------------------------------------------------------------------------------------------- */
+
+static float round_to(float x, int bits_dropped, bool to_even)
+{
+	uint32_t u, half = 1u << (bits_dropped - 1), odd;
+	memcpy(&u, &x, 4);
+	odd = u >> bits_dropped & 1;
+	u += to_even ? half - 1 + odd : half;
+	u &= ~((1u << bits_dropped) - 1);
+	memcpy(&x, &u, 4);
+	return x;
+}
+
+static float rounded(float x, int cls)
+{
+	return cls == KERNELS_CLASS_BF16 ? round_to(x, 16, true) : cls == KERNELS_CLASS_TF32 ? round_to(x, 13, false) : x;
+}
+
+static std::vector<float> rounded(std::vector<float> v, int cls)
+{
+	for (float &x : v)
+		x = rounded(x, cls);
+	return v;
+}
+
+static uint16_t to_bf16(float x)
+{
+	uint32_t u;
+	x = round_to(x, 16, true);
+	memcpy(&u, &x, 4);
+	return (uint16_t)(u >> 16);
+}
+
+/* ---- one product ---------------------------------------------------------------------------------------------------------- */
+
+enum form { LINEAR, DX, DW };
+static const char *const form_names[] = { "linear", "linear_dx", "linear_dw" };
+
+struct shape {
+	int M, N, K;
+};
+struct call {
+	enum form form;
+	shape s;
+	int x_stride, y_stride;
+	bool bias, add;
+	int packed_type; /* -1: rows of fp32 */
+};
+
+static size_t result_size(const call &c)
+{
+	return c.form == LINEAR ? (size_t)c.s.M * c.y_stride : c.form == DX ? (size_t)c.s.M * c.x_stride :
+									      (size_t)c.s.N * c.s.K;
+}
+
+/* The operands are what the class makes of them already where the reference computes. */
+static std::vector<float> run(struct backend *be, const call &c, int cls, int weight_cls)
+{
+	int M = c.s.M, N = c.s.N, K = c.s.K;
+	array x(be, rounded(wide_floats(1, (size_t)M * c.x_stride), cls)), out(be, wide_floats(5, result_size(c)));
+	array dy(be, rounded(wide_floats(2, (size_t)M * c.y_stride), cls)), bias(be, wide_floats(3, N));
+	std::vector<float> rows = rounded(wide_floats(4, (size_t)N * K), weight_cls);
+	struct kernels_linear how = { M, c.x_stride, c.y_stride, c.bias ? bias.p : NULL, c.add ? 1.0f : 0.0f };
+	struct kernels_weight w = { NULL, N, K, KERNELS_F32, 0 };
+	void *p = NULL;
+	if (c.packed_type < 0) {
+		be->alloc(be, &p, rows.size() * 4);
+		be->upload(be, p, rows.data(), rows.size() * 4);
+		w.data = p;
+	} else {
+		std::vector<uint16_t> bf16(rows.size());
+		for (size_t i = 0; i < rows.size(); i++)
+			bf16[i] = to_bf16(rows[i]);
+		w.type = c.packed_type;
+		w.packed = 1;
+		be->alloc(be, &p, be->packed_bytes(be, w.type, N, K));
+		w.data = p;
+		be->pack(be, &w, w.type == KERNELS_F32 ? (const void *)rows.data() : bf16.data(), 0, N);
+	}
+	if (c.form == LINEAR)
+		be->linear(be, out.p, x.p, &w, &how);
+	else if (c.form == DX)
+		be->linear_dx(be, out.p, dy.p, &w, &how);
+	else
+		be->linear_dw(be, out.p, dy.p, x.p, N, K, &how);
+	std::vector<float> got = out.get();
+	be->free(be, p);
+	return got;
+}
+
+static const shape odd_shapes[] = { { 1, 1, 1 },    { 1, 33, 64 },  { 5, 16, 7 },    { 17, 17, 33 }, { 16, 130, 40 },
+				    { 70, 65, 100 }, { 129, 131, 72 }, { 3, 5, 513 }, { 300, 20, 16 }, { 2, 72, 8 } };
+
+static void compare(struct backend *be, struct backend *ref, int cls, const call &c)
+{
+	int stored = c.packed_type == KERNELS_BF16 ? (int)KERNELS_CLASS_BF16 : cls;
+	double e = error_of(run(be, c, KERNELS_CLASS_F32, c.packed_type == KERNELS_BF16 ? stored : KERNELS_CLASS_F32),
+			    run(ref, c, cls, c.packed_type == KERNELS_BF16 ? stored : cls));
+	if (!(e < 1e-11))
+		FAIL("%s %s M=%d N=%d K=%d strides %d %d bias %d add %d packed %d: NMSE %.3g", class_names[cls],
+		     form_names[c.form], c.s.M, c.s.N, c.s.K, c.x_stride, c.y_stride, c.bias, c.add, c.packed_type, e);
+}
+
+TEST(products_agree_with_the_reference_over_rounded_operands)
+{
+	struct backend *ref = NULL;
+	CHECK(backend_open(&ref, "cpu_ref", 1) == 0);
+	for (int cls = 0; cls < 3; cls++) {
+		struct backend *be = cuda_or_stop(cls);
+		for (const shape &s : odd_shapes)
+			for (int i = 0; i < 6; i++) {
+				int extra = i % 3 == 1 ? 4 : i % 3 == 2 ? 3 : 0;
+				compare(be, ref, cls, { (enum form)(i % 3), s, s.K + extra, s.N + extra, i % 3 == 0 && i, i > 2, -1 });
+			}
+		for (int type = KERNELS_F32; type <= KERNELS_BF16; type++)
+			for (const shape &s : odd_shapes)
+				for (int f = LINEAR; f <= DX; f++)
+					compare(be, ref, cls, { (enum form)f, s, s.K, s.N, f == LINEAR, f == DX, type });
+		be->close(be);
+	}
+	backend_close(ref);
+}
+
+/* No tensor cores in f32, and the chains of cpu_gemm.c: so the CPU's bits */
+TEST(f32_gives_the_bits_of_the_cpu)
+{
+	struct backend *cpu = NULL, *be = cuda_or_stop(KERNELS_CLASS_F32);
+	CHECK(backend_open(&cpu, "cpu", 1) == 0);
+	for (const shape &s : odd_shapes)
+		for (int i = 0; i < 12; i++) {
+			call c = { (enum form)(i % 3), s, s.K, s.N, i >= 6 && i % 3 == 0, i % 6 > 2, -1 };
+			if (!same_bits(run(be, c, 0, 0), run(cpu, c, 0, 0)))
+				FAIL("%s M=%d N=%d K=%d bias %d add %d: bits differ", form_names[c.form], s.M, s.N, s.K, c.bias,
+				     c.add);
+		}
+	be->close(be);
+	backend_close(cpu);
+}
+
+/* ---- the same bits ----------------------------------------------------------------------------------------------------------- */
+
+/* Rows first .. first + M of a product with all rows */
+static std::vector<float> some_rows(struct backend *be, enum form form, int N, int K, int first, int M)
+{
+	int wide = form == LINEAR ? K : N, out_wide = form == LINEAR ? N : K;
+	std::vector<float> all = wide_floats(9, (size_t)400 * wide);
+	std::vector<float> part(all.begin() + (size_t)first * wide, all.begin() + (size_t)(first + M) * wide);
+	array in(be, part), w(be, wide_floats(8, (size_t)N * K)), out(be, std::vector<float>((size_t)M * out_wide, NAN));
+	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+	struct kernels_linear how = { M, K, N, NULL, 0 };
+	if (form == LINEAR)
+		be->linear(be, out.p, in.p, &weight, &how);
+	else
+		be->linear_dx(be, out.p, in.p, &weight, &how);
+	return out.get();
+}
+
+/* With few processors large tiles are taken early, with many never: every tile meets every other. */
+TEST(a_row_does_not_depend_on_how_many_there_are_nor_on_its_place)
+{
+	static const int Ms[] = { 1, 2, 8, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 200 };
+	static const shape NKs[] = { { 0, 96, 200 }, { 0, 130, 72 }, { 0, 17, 513 }, { 0, 64, 48 } };
+	int processors = emu_machine.multiprocessors;
+	for (int cls = 0; cls < 3; cls++)
+		for (const shape &s : NKs)
+			for (int f = LINEAR; f <= DX; f++) {
+				emu_machine.multiprocessors = 1;
+				struct backend *few = cuda_or_stop(cls);
+				emu_machine.multiprocessors = 1000;
+				struct backend *many = cuda_or_stop(cls);
+				size_t out_wide = f == LINEAR ? (size_t)s.N : (size_t)s.K;
+				std::vector<float> all = some_rows(few, (enum form)f, s.N, s.K, 0, 260);
+				for (int M : Ms)
+					for (int turn = 0; turn < 2; turn++) {
+						int first = M % 7 * 5;
+						std::vector<float> want(all.begin() + (size_t)first * out_wide,
+									all.begin() + (size_t)(first + M) * out_wide);
+						if (!same_bits(some_rows(turn ? few : many, (enum form)f, s.N, s.K, first, M),
+							       want))
+							FAIL("%s %s N=%d K=%d: rows %d.. of M=%d differ", class_names[cls],
+							     form_names[f], s.N, s.K, first, M);
+					}
+				few->close(few);
+				many->close(many);
+			}
+	emu_machine.multiprocessors = processors;
+}
+
+TEST(the_order_of_threads_and_the_landing_of_copies_change_no_bit)
+{
+	for (int cls = 0; cls < 3; cls++) {
+		std::vector<float> first[3];
+		for (int order = 0; order < 5; order++) {
+			emu_set_order(order == 0 ? EMU_FORWARD : order == 1 ? EMU_BACKWARD : EMU_RANDOM, (uint64_t)order);
+			struct backend *be = cuda_or_stop(cls);
+			for (int f = LINEAR; f <= DW; f++) {
+				shape s = { 70, 40, 150 };
+				std::vector<float> got = run(be, { (enum form)f, s, s.K, s.N, false, true, -1 }, 0, 0);
+				if (order == 0)
+					first[f] = got;
+				else if (!same_bits(first[f], got))
+					FAIL("%s %s: order %d gives other bits", class_names[cls], form_names[f], order);
+			}
+			be->close(be);
+		}
+	}
+	emu_set_order(EMU_FORWARD, 0);
+}
+
+/* ---- what is kept between products -------------------------------------------------------------------------------------------- */
+
+struct gated { /* two weights that read the same x */
+	struct backend *be;
+	array x, gate, up, y, z;
+	struct kernels_weight wg, wu;
+	struct kernels_linear how;
+	explicit gated(struct backend *b)
+		: be(b), x(b, wide_floats(1, 20 * 24)), gate(b, wide_floats(2, 16 * 24)), up(b, wide_floats(3, 16 * 24)),
+		  y(b, std::vector<float>(20 * 24)), z(b, std::vector<float>(20 * 16)), wg{ gate.p, 16, 24, KERNELS_F32, 0 },
+		  wu{ up.p, 16, 24, KERNELS_F32, 0 }, how{ 20, 24, 16, NULL, 0 }
+	{
+	}
+};
+
+TEST(activations_are_converted_once_for_products_that_follow_each_other)
+{
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16);
+	{
+		gated g(be);
+		be->sync(be);
+		uint64_t before = emu_launches();
+		be->linear(be, g.y.p, g.x.p, &g.wg, &g.how);
+		uint64_t one = emu_launches() - before;
+		be->linear(be, g.z.p, g.x.p, &g.wu, &g.how);
+		CHECK(one == 3); /* x, the weight, the product */
+		CHECK(emu_launches() - before == 5);
+	}
+	be->close(be);
+}
+
+/* Whatever may have changed x in between, the next product reads what is there now. */
+TEST(activations_that_have_changed_are_converted_again)
+{
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16), *fresh = cuda_or_stop(KERNELS_CLASS_BF16);
+	static const char *const ways[] = { "upload", "copy", "zero", "a product's result", "freed and given out again" };
+	std::vector<float> other = wide_floats(7, 20 * 24);
+	for (int way = 0; way < 5; way++) {
+		std::vector<float> got, want;
+		for (int turn = 0; turn < 2; turn++) {
+			struct backend *b = turn ? fresh : be;
+			gated g(b);
+			array o(b, other), back(b, wide_floats(6, 24 * 24));
+			void *again = NULL;
+			float *x = g.x.p;
+			if (!turn) /* the one that remembers */
+				b->linear(b, g.y.p, g.x.p, &g.wg, &g.how);
+			if (way == 0)
+				b->upload(b, g.x.p, other.data(), other.size() * 4);
+			else if (way == 1)
+				b->copy(b, g.x.p, o.p, other.size() * 4);
+			else if (way == 2)
+				b->zero(b, g.x.p, 64);
+			else if (way == 3) {
+				struct kernels_weight w = { back.p, 24, 24, KERNELS_F32, 0 };
+				struct kernels_linear how = { 20, 24, 24, NULL, 0 };
+				b->linear(b, g.x.p, o.p, &w, &how);
+			} else {
+				b->free(b, g.x.p);
+				b->alloc(b, &again, 20 * 24 * 4);
+				x = g.x.p = (float *)again;
+			}
+			b->linear(b, g.z.p, x, &g.wu, &g.how);
+			(turn ? want : got) = g.z.get();
+		}
+		if (!same_bits(got, want))
+			FAIL("x was changed by %s, and the old one was used", ways[way]);
+	}
+	be->close(be);
+	fresh->close(fresh);
+}
+
+TEST(packed_weights_come_back_bit_for_bit)
+{
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16);
+	for (int type = KERNELS_F32; type <= KERNELS_F16; type++) {
+		const int N = 37, K = 19;
+		size_t size = type == KERNELS_F32 ? 4 : 2, row = K * size;
+		std::vector<uint8_t> in(N * row + 1), out(N * row);
+		for (size_t i = 0; i < in.size(); i++)
+			in[i] = (uint8_t)(i * 37 + i / 256);
+		struct kernels_weight w = { NULL, N, K, type, 1 };
+		void *p = NULL;
+		CHECK(be->alloc(be, &p, be->packed_bytes(be, type, N, K)) == 0);
+		w.data = p;
+		be->pack(be, &w, in.data() + 1, 0, 20);
+		be->pack(be, &w, in.data() + 1 + 20 * row, 20, N - 20);
+		be->unpack(be, out.data(), &w, 0, N);
+		CHECK(be->sync(be) == 0);
+		CHECK(memcmp(out.data(), in.data() + 1, out.size()) == 0);
+		be->unpack(be, out.data(), &w, 5, 3);
+		CHECK(be->sync(be) == 0);
+		CHECK(memcmp(out.data(), in.data() + 1 + 5 * row, 3 * row) == 0);
+		be->free(be, p);
+	}
+	CHECK(be->packed_bytes(be, 7, 4, 4) == 0);
+	be->close(be);
+}
+
+TEST_MAIN

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Devices that are not there: every one has one error with the fix and the right exit code; auto goes on with the CPU. The
+# plugin of the toolkit is tried where it was built, and where the machine has no card.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+assay run >/dev/null 2>&1
+echo '{"id":1,"context":"1+2=","continuation":"3"}' >reqs
+score() { assay score sums@v1 --device "$1" <reqs; }
+check "a device of that name is not known" 64 score gpu
+has "cuda:1/tf32"
+check "nor a class" 64 score cuda/fp8
+check "auto finds one" 0 score auto
+cp "$OUT" auto.out
+plugin=$(dirname "$ASSAY_TEST_BIN")/libassay-cuda.so
+
+# without the plugin
+mkdir bare
+cp "$ASSAY_TEST_BIN" bare/assay
+bare() { "$TRASH/repo/bare/assay" score sums@v1 --device "$1" <reqs; }
+check "without a plugin there is no CUDA" 69 bare cuda
+has "bare/libassay-cuda.so is not there"
+has "make CUDA=1"
+check "auto is the CPU" 0 bare auto
+check "doctor says what is missing" 0 "$TRASH/repo/bare/assay" doctor
+has "libassay-cuda.so is not there"
+echo nonsense >bare/libassay-cuda.so
+check "a plugin that is no library" 69 bare cuda:0
+has "the plugin cannot be loaded"
+printf 'int x;\n' >x.c
+cc -shared -fPIC -o bare/libassay-cuda.so x.c
+check "a library that is no plugin" 69 bare cuda:0
+has "not of this build"
+printf 'const int assay_cuda_abi = 1; int assay_cuda_open(void) { return 0; } void assay_cuda_probe(void) {}\n' >x.c
+cc -shared -fPIC -o bare/libassay-cuda.so x.c
+check "a plugin of another build" 69 bare cuda:0
+has "build or install the program and its plugin together"
+check "auto goes on" 0 bare auto
+is "with the same scores" "$(cat "$OUT")" "$(cat auto.out)"
+
+if [ ! -f "$plugin" ]; then
+	skip "the plugin of the toolkit" "it was not built"
+elif [ -e /dev/nvidiactl ]; then
+	skip "a machine without a driver" "this one has it"
+else
+	check "without a driver there is no device" 69 score cuda
+	has "no NVIDIA driver"
+	has "fix: "
+	check "nor one of a number and a class" 69 score cuda:7/f32
+	check "a run ends before it begins" 69 assay run --device cuda
+	has "no NVIDIA driver"
+	check "doctor says so" 0 assay doctor
+	has "no NVIDIA driver"
+	is "the plugin exports its four symbols and no more" "$(nm -D --defined-only "$plugin" | awk '{print $3}' | sort | tr '\n' ' ')" \
+		"assay_cuda_abi assay_cuda_open assay_cuda_probe assay_cuda_tune "
+	is "and needs nothing of CUDA to be loaded" "$(objdump -p "$plugin" | awk '/NEEDED/ {print $2}' | grep -ci 'cuda\|cublas\|nccl')" 0
+fi
+done_testing

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Whole models on the CUDA back end, in the emulation: scores and texts against the CPU's, the same bits for every batch, a
+# training, too little memory, and a device that is lost in the middle of a training, which then resumes.
+. "$(dirname "$0")/lib.sh"
+EMU=$(dirname "$ASSAY_TEST_BIN")/cuda/bin/assay
+[ -x "$EMU" ] || {
+	skip "whole models in the emulation" "it is not built (make tests-build)"
+	done_testing
+	exit
+}
+tiny_repo repo
+assay run --device cpu >/dev/null 2>&1
+emu() { "$EMU" "$@"; }
+for i in $(seq 1 12); do echo "{\"id\":$i,\"context\":\"$((i % 5))+$((i % 3))=\",\"continuation\":\"$((i % 7))\"}"; done >reqs
+for i in $(seq 1 4); do echo "{\"id\":$i,\"prompt\":\"$((i % 5))+$((i % 4))=\"}"; done >prompts
+assay score sums@v1 --device cpu <reqs >cpu.scores 2>"$ERR"
+assay generate sums@v1 --device cpu --max-tokens 4 <prompts >cpu.texts 2>"$ERR"
+
+# far A B: the largest difference of log-probabilities
+far() { paste -d' ' <(jq .logprob "$1") <(jq .logprob "$2") | awk '{d = $1 - $2; d = d < 0 ? -d : d; m = d > m ? d : m} END {printf "%.9f\n", m}'; }
+below() { awk -v a="$2" -v b="$3" 'BEGIN {exit !(a < b)}' && ok "$1 ($2 < $3)" || not_ok "$1 ($2 is not below $3)"; }
+for class in f32:0.00001 tf32:0.05 bf16:0.2; do
+	emu score sums@v1 --device "cuda/${class%:*}" <reqs >"${class%:*}.scores" 2>"$ERR"
+	is "${class%:*}: all requests are answered" "$(wc -l <"${class%:*}.scores")" 12
+	below "${class%:*}: scores are near the CPU's" "$(far cpu.scores "${class%:*}.scores")" "${class#*:}"
+	emu score sums@v1 --device "cuda/${class%:*}" --batch-tokens 3 <reqs >other 2>"$ERR"
+	cmp -s other "${class%:*}.scores" && ok "${class%:*}: the same bytes at 3 tokens at a time" || not_ok "${class%:*}: the same bytes at 3 tokens at a time"
+done
+emu generate sums@v1 --device cuda/f32 --max-tokens 4 <prompts >texts 2>"$ERR"
+is "f32: the CPU's texts" "$(cat texts)" "$(cat cpu.texts)"
+emu generate sums@v1 --device cuda --max-tokens 4 <prompts >texts 2>"$ERR"
+emu generate sums@v1 --device cuda --max-tokens 4 --batch-tokens 2 <prompts >other 2>"$ERR"
+cmp -s texts other && ok "bf16: generation does not depend on the batch" || not_ok "bf16: generation does not depend on the batch"
+check "doctor tells of the device" 0 emu doctor
+has "cuda-1/bf16/sm_90/"
+
+# an operation finds no memory: fewer tokens at a time, the same bytes
+export EMU_INJECT="cudaMalloc 8 2"
+emu score sums@v1 --device cuda <reqs >other 2>"$ERR"
+unset EMU_INJECT
+has "tokens at a time, since: cuda:0: no memory"
+cmp -s other bf16.scores && ok "too little memory changes no bit" || not_ok "too little memory changes no bit"
+
+# training: what a lost device leaves, and that it resumes
+head -n 24 data/train.jsonl >few.jsonl
+train() { emu train sums@v1 --data few.jsonl --device cuda/f32 --set batch_tokens=64 --set max_steps=4 --checkpoint-every 0.001 --out "$@"; }
+check "a training in the emulation" 0 train whole
+cpu_loss=$(assay train sums@v1 --data few.jsonl --device cpu --set batch_tokens=64 --set max_steps=4 --out bycpu 2>&1 | grep -o 'loss.*->[^,]*')
+is "ends with the CPU's losses" "$(grep -ho 'loss.*->[^,]*' "$OUT" "$ERR" | tail -n 1)" "$cpu_loss"
+export EMU_INJECT="launch 150 700 sticky"
+check "a device that is lost ends it" 69 train again
+unset EMU_INJECT
+has "illegal memory access"
+has "resumes where it was"
+[ ! -e again/model.safetensors ] && ok "nothing is published" || not_ok "nothing is published"
+check "the same command again" 0 train again
+is "gives the same weights" "$(sha256sum <again/model.safetensors)" "$(sha256sum <whole/model.safetensors)"
+done_testing
