@@ -103,6 +103,7 @@ enum aggregate {
 	AGGREGATE_TER,
 	AGGREGATE_F1,
 	AGGREGATE_MCC,
+	AGGREGATE_MEMBERS, /* of a group: the mean of its members' values, of any of those above but the mean */
 };
 struct metric {
 	char *name, *filter; /* "acc", "none" */
@@ -135,6 +136,7 @@ struct task_member {
 struct task_result { /* of a task, or of a group: the samples of its members, one member behind the other */
 	char *task;
 	char digest[DIGEST_HEX]; /* suite_task_digest */
+	char *asked;             /* of another tool's result: what its digest is of, in words; else NULL */
 	size_t n, n_total;       /* evaluated, in the task */
 	struct task_shard shard;
 	double seconds; /* that the scorer took; not stored with the samples, which are the same at any speed */
@@ -231,6 +233,9 @@ int task_result_read_scores(struct task_result *out, const char *text, size_t le
 /* In words, what of two results of one task are other questions: documents that came, went or changed, other prompts
  * around the same documents, new metrics. The texts of both must be there. Yours. */
 char *task_result_differences(const struct task_result *candidate, const struct task_result *baseline);
+/* What lm-evaluation-harness wrote with --log_samples: results_DATE.json, beside it samples_TASK_DATE.jsonl. ERR_NOTFOUND: no
+ * such file. Free *out and release its n also after an error. */
+int harness_results_read(struct task_result **out, size_t *n, const struct eval_files *files, const char *path);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);
 /* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */

@@ -422,6 +422,13 @@ int block_done(struct eval_run *run, const struct task_result *r, const struct a
 int loglik_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked);
 int generate_until_run(struct eval_run *run, const struct task *t, struct task_result *r, const struct asked *asked);
 
+/* ---- sample_ids.c ------------------------------------------------------------------------------------------------ */
+
+/* The first sample whose id another one before it has, or SIZE_MAX. */
+size_t sample_ids_twice(const struct sample *samples, size_t n);
+/* partner[i]: which of the n_in has the id of of[i], or SIZE_MAX. */
+void sample_ids_match(size_t *partner, const struct sample *of, size_t n, const struct sample *in, size_t n_in);
+
 /* ---- samples.c --------------------------------------------------------------------------------------------------- */
 
 void sample_fill(struct sample *s, const struct doc *d, const struct instance *in, const char *target,

@@ -259,9 +259,10 @@ int fewshot_load(struct fewshot *f, const struct source *src, const struct shot_
 	rc = rc ? rc : config_load(f, src, splits->target_delimiter, splits->delimiter);
 	if (rc || !shots)
 		return rc;
-	if (splits->rolling)
-		return yaml_error(src->y, src->map, "num_fewshot",
-				  "loglikelihood_rolling has no prompt: shots would do nothing");
+	if (splits->rolling) { /* the harness takes the key, too, and shows none */
+		log_warn("%s: num_fewshot has no effect: loglikelihood_rolling has no prompt", src->path);
+		return 0;
+	}
 	f->n = (int)shots;
 	rc = pool_load(f, src, splits);
 	if (!rc && f->pool.n < (size_t)shots + f->leaves_out)

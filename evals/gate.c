@@ -42,22 +42,22 @@ int verdict_parse(enum verdict *out, const char *name)
 
 static int check_task(const struct task_result *t, const char *whose)
 {
-	struct map ids;
+	size_t twice;
 	int rc = 0;
 
 	if (!t->n || t->n > t->n_total || !t->n_metrics)
 		return err_set(ERR_INPUT, "task %s of the %s has no samples or no metrics", t->task, whose);
-	map_init(&ids);
-	for (size_t i = 0; i < t->n && !rc; i++)
-		if (!map_put(&ids, t->samples[i].id, strlen(t->samples[i].id), 0))
-			rc = err_set(ERR_INPUT, "task %s of the %s has the sample \"%.100s\" twice", t->task, whose,
-				     t->samples[i].id);
-	map_release(&ids);
+	twice = sample_ids_twice(t->samples, t->n);
+	if (twice != SIZE_MAX)
+		return err_set(ERR_INPUT, "task %s of the %s has the sample \"%.100s\" twice", t->task, whose,
+			       t->samples[twice].id);
 	for (size_t k = 0; k < t->n_metrics; k++)
 		for (size_t i = 0; i < t->n && !rc; i++) {
 			const struct metric *m = &t->metrics[k];
 
-			if (!isfinite(m->scores[i]) || (m->weights && !(isfinite(m->weights[i]) && m->weights[i] > 0)))
+			if (!isfinite(m->scores[i]) ||
+			    (m->weights &&
+			     !(isfinite(m->weights[i]) && (m->weights[i] > 0 || (t->n_members && m->weights[i] == 0)))))
 				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is not a number",
 					     t->task, t->samples[i].id, m->name, whose);
 			else if (m->binary && m->scores[i] != 0 && m->scores[i] != 1)

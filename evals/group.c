@@ -564,18 +564,25 @@ void group_close(struct task_result *t)
 {
 	for (size_t k = 0; k < t->n_metrics; k++) {
 		struct metric *m = &t->metrics[k];
-		double pooled = 0, plain = 0, freedom = (double)t->n - (double)t->n_members;
+		double pooled = 0, plain = 0, all = 0, parts = 0;
+		bool alike = false;
 		size_t from = 0;
 
 		metric_close(m, t->n);
-		for (size_t i = 0; i < t->n_members; i++) {
+		if (m->parts)
+			continue;
+		for (size_t i = 0; i < t->n_members; i++, from += t->members[i - 1].n) {
 			double n = (double)t->members[i].n, se = part_of(m, from, t->members[i].n).stderr_;
 
+			if (m->weights && !(m->weights[from] > 0))
+				continue; /* the member has no such metric */
+			alike = alike || (m->weights && m->weights[from] != 1);
 			pooled += (n - 1) * n * se * se;
 			plain += se * se;
-			from += t->members[i].n;
+			all += n;
+			parts++;
 		}
-		m->stderr_ = m->weights ? sqrt(plain) / (double)t->n_members : sqrt(pooled / freedom / (double)t->n);
+		m->stderr_ = alike ? sqrt(plain) / parts : sqrt(pooled / (all - parts) / all);
 	}
 }
 
@@ -607,55 +614,139 @@ static void samples_join(struct task_result *t, const struct group *g, const str
 	}
 }
 
-/* The metric over all members; false, with a warning, if one of them lacks it or it is no mean of samples. */
+/* Of a metric that is no mean of its samples: a sample's row of parts (corpus.c). from NULL: its task has no such metric. */
+static void member_parts(double *row, const struct metric *from, size_t member, size_t sample, double weight)
+{
+	double *own = row + 3;
+
+	row[0] = (double)member;
+	row[1] = from ? weight : 0;
+	row[2] = from ? from->aggregate : 0;
+	if (from && from->parts) {
+		memcpy(own, from->parts + sample * from->n_parts, from->n_parts * sizeof(double));
+	} else if (from) {
+		own[0] = from->scores[sample];
+		own[1] = from->weights ? from->weights[sample] : 1;
+	}
+}
+
+struct joined {                     /* a metric over the members of a group */
+	const struct metric *first; /* of one that has it */
+	size_t having;
+	bool mean, binary; /* all are means of their samples; of 0 and 1 */
+};
+
+static bool metric_survey(struct joined *j, const struct group *g, const struct group_metric *m, const char *filter,
+			  const struct suite_result *r)
+{
+	*j = (struct joined){ .binary = true };
+	for (size_t i = 0; i < g->n; i++) {
+		const struct metric *from = task_result_metric(&r->tasks[g->tasks[i]], m->name, filter);
+
+		if (!from)
+			continue;
+		if (!j->first) {
+			j->first = from;
+			j->mean = from->aggregate == AGGREGATE_MEAN && !from->weights;
+		}
+		if (from->aggregate != j->first->aggregate || from->n_parts != j->first->n_parts ||
+		    (from->aggregate == AGGREGATE_MEAN && from->weights)) {
+			log_warn("group %s: %s of its tasks is made in different ways: the group has no value of it",
+				 g->name, m->name);
+			return false;
+		}
+		j->binary = j->binary && from->binary;
+		j->having++;
+	}
+	if (!j->having)
+		log_warn("group %s: none of its tasks has %s,%s", g->name, m->name, filter);
+	else if (j->having < g->n)
+		log_warn("group %s: %zu of its %zu tasks have no %s,%s and do not count for it", g->name,
+			 g->n - j->having, g->n, m->name, filter);
+	return j->having > 0;
+}
+
+/* The metric over the members that have it, as in the harness: the others' samples weigh nothing. A mean is the mean of the
+ * samples; anything else keeps what its members' values are made of. False, with a warning: there is none. */
 static bool metric_join(struct metric *out, const struct group *g, const struct group_metric *m, const char *filter,
 			const struct suite_result *r, size_t n)
 {
+	struct joined j;
 	size_t at = 0;
 
-	*out = (struct metric){ .binary = m->by_size };
+	*out = (struct metric){ 0 };
+	if (!metric_survey(&j, g, m, filter, r))
+		return false;
+	*out = (struct metric){ .name = mem_str(m->name),
+				.filter = mem_str(filter),
+				.aggregate = j.mean ? AGGREGATE_MEAN : AGGREGATE_MEMBERS,
+				.higher_is_better = j.first->higher_is_better,
+				.binary = j.mean && j.binary && m->by_size,
+				.scores = mem_array(n, sizeof(double)) };
+	if (!j.mean) {
+		out->n_parts = 3 + (j.first->n_parts ? j.first->n_parts : 2);
+		out->parts = mem_array(n, mem_mul(out->n_parts, sizeof(double)));
+	} else if (!m->by_size || j.having < g->n) {
+		out->weights = mem_array(n, sizeof(double));
+	}
 	for (size_t i = 0; i < g->n; i++) {
 		const struct task_result *t = &r->tasks[g->tasks[i]];
 		const struct metric *from = task_result_metric(t, m->name, filter);
+		bool loglik = from && (from->aggregate == AGGREGATE_PERPLEXITY || from->aggregate == AGGREGATE_BITS);
 
-		if (!from || from->aggregate != AGGREGATE_MEAN || from->weights) {
-			log_warn("group %s: %s of task %s %s: the group has no value of it", g->name, m->name, t->task,
-				 from ? "is no mean of its samples" : "is not there");
-			metric_release(out);
-			return false;
+		for (size_t k = 0; k < t->n; k++, at++) {
+			if (from) /* of a log-likelihood the higher is the better; of what is made of it, the lower */
+				out->scores[at] = loglik ? -from->scores[k] : from->scores[k];
+			if (out->weights)
+				out->weights[at] = !from        ? 0
+						   : m->by_size ? 1
+								: (double)n / ((double)j.having * (double)t->n);
+			if (out->parts)
+				member_parts(out->parts + at * out->n_parts, from, i, k, m->by_size ? (double)t->n : 1);
 		}
-		if (!out->name) {
-			out->name = mem_str(m->name);
-			out->filter = mem_str(filter);
-			out->scores = mem_array(n, sizeof(double));
-			out->weights = m->by_size ? NULL : mem_array(n, sizeof(double));
-			out->higher_is_better = from->higher_is_better;
-		}
-		out->binary = out->binary && from->binary;
-		memcpy(out->scores + at, from->scores, t->n * sizeof(double));
-		for (size_t k = 0; k < t->n && out->weights; k++)
-			out->weights[at + k] = (double)n / ((double)g->n * (double)t->n);
-		at += t->n;
 	}
 	return true;
 }
 
-/* The filters of a metric: those that the group names, or those of its first member. */
+/* A name that the list has not yet; borrowed. */
+static void name_add(const char **list, size_t *n, const char *name)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (strcmp(list[i], name) == 0)
+			return;
+	list[(*n)++] = name;
+}
+
+/* The filters of a metric: those that the group names, or all that its members have it with. */
+static size_t filters_of(const char **list, const struct group *g, const struct group_metric *m,
+			 const struct suite_result *r)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < m->n_filters; k++)
+		name_add(list, &n, m->filters[k]);
+	for (size_t i = 0; i < g->n && !m->n_filters; i++) {
+		const struct task_result *t = &r->tasks[g->tasks[i]];
+
+		for (size_t k = 0; k < t->n_metrics && n < AGGREGATES_MAX; k++)
+			if (strcmp(t->metrics[k].name, m->name) == 0)
+				name_add(list, &n, t->metrics[k].filter);
+	}
+	return n;
+}
+
 static void metrics_join(struct task_result *out, const struct group *g, const struct suite_result *r)
 {
-	const struct task_result *first = &r->tasks[g->tasks[0]];
-
 	for (size_t i = 0; i < g->n_metrics; i++) {
-		const struct group_metric *m = &g->metrics[i];
-		size_t n = m->n_filters ? m->n_filters : first->n_metrics;
+		const char *filters[AGGREGATES_MAX];
+		size_t n = filters_of(filters, g, &g->metrics[i], r);
 
+		if (!n)
+			log_warn("group %s: none of its tasks has %s", g->name, g->metrics[i].name);
 		for (size_t k = 0; k < n; k++) {
-			const char *filter = m->n_filters ? m->filters[k] : first->metrics[k].filter;
-
-			if (!m->n_filters && strcmp(first->metrics[k].name, m->name) != 0)
-				continue;
 			out->metrics = mem_resize(out->metrics, (out->n_metrics + 1) * sizeof(*out->metrics));
-			out->n_metrics += metric_join(&out->metrics[out->n_metrics], g, m, filter, r, out->n);
+			out->n_metrics +=
+				metric_join(&out->metrics[out->n_metrics], g, &g->metrics[i], filters[k], r, out->n);
 		}
 	}
 }

@@ -317,7 +317,7 @@ void metrics_digest(struct digest_ctx *c, const struct task_metric *m, size_t n)
 
 /* ---- aggregates -------------------------------------------------------------------------------------------------- */
 
-static const char *const aggregates[] = { "mean", "perplexity", "bits", "bleu", "chrf", "ter", "f1", "mcc" };
+static const char *const aggregates[] = { "mean", "perplexity", "bits", "bleu", "chrf", "ter", "f1", "mcc", "members" };
 
 const char *aggregate_name(enum aggregate a)
 {

@@ -41,8 +41,12 @@ static char *pairing_reason(struct pairing *p, const struct gate_input *in)
 	if (!p->bm)
 		return mem_printf("the baseline has no metric %s,%s of task %s", p->cm->name, p->cm->filter, ct->task);
 	if (*ct->digest && *bt->digest && strcmp(ct->digest, bt->digest) != 0)
-		return mem_printf("task %s asks other questions than the baseline's (digest %.12s, baseline %.12s)",
-				  ct->task, ct->digest, bt->digest);
+		return ct->asked && bt->asked
+			       ? mem_printf("task %s asks other questions than the baseline's (%s; baseline %s)",
+					    ct->task, ct->asked, bt->asked)
+			       : mem_printf("task %s asks other questions than the baseline's (digest %.12s, baseline "
+					    "%.12s)",
+					    ct->task, ct->digest, bt->digest);
 	if (p->cm->aggregate != p->bm->aggregate || p->cm->higher_is_better != p->bm->higher_is_better)
 		return mem_printf("%s of task %s is made in another way in the baseline", p->cm->name, ct->task);
 	if (bt->n < bt->n_total && ct->n == ct->n_total)
@@ -80,23 +84,38 @@ static char *unmatched_text(const struct pairing *p, const size_t *partner, cons
 	return buf_take(&out);
 }
 
+/* A name that is another document in the baseline: doc_id of the harness is but a row's number. */
+static char *changed_text(const struct pairing *p, const size_t *partner)
+{
+	struct buf out = BUF_INIT(8192);
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->ct->n; i++) {
+		const struct sample *c = &p->ct->samples[i], *b = &p->bt->samples[partner[i]];
+
+		if (!*c->doc_hash || !*b->doc_hash || strcmp(c->doc_hash, b->doc_hash) == 0)
+			continue;
+		if (n++ < 3)
+			buf_addf(&out, "%s \"%.60s\"", n > 1 ? "," : "", c->id);
+	}
+	if (n) {
+		char *text = mem_printf("task %s: %zu sample%s another document in the baseline:%s", p->ct->task, n,
+					n == 1 ? " is" : "s are", buf_str(&out));
+
+		buf_release(&out);
+		return text;
+	}
+	buf_release(&out);
+	return NULL;
+}
+
 /* partner[i]: the baseline's row of the candidate's sample i, or SIZE_MAX. */
 static void match_ids(const struct pairing *p, size_t *partner, bool *taken)
 {
-	struct map rows;
-	int64_t row;
-
-	map_init(&rows);
-	for (size_t i = 0; i < p->bt->n; i++)
-		map_put(&rows, p->bt->samples[i].id, strlen(p->bt->samples[i].id), (int64_t)i);
-	for (size_t i = 0; i < p->ct->n; i++) {
-		const char *id = p->ct->samples[i].id;
-
-		partner[i] = map_get(&rows, id, strlen(id), &row) ? (size_t)row : SIZE_MAX;
+	sample_ids_match(partner, p->ct->samples, p->ct->n, p->bt->samples, p->bt->n);
+	for (size_t i = 0; i < p->ct->n; i++)
 		if (partner[i] != SIZE_MAX)
 			taken[partner[i]] = true;
-	}
-	map_release(&rows);
 }
 
 static char *take_scores(struct pairing *p, const size_t *partner)
@@ -118,8 +137,8 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 	for (size_t i = 0; i < p->ct->n; i++) {
 		double better;
 
-		if (partner[i] == SIZE_MAX)
-			continue;
+		if (partner[i] == SIZE_MAX || (p->w && cm->weights[i] == 0 && bm->weights[partner[i]] == 0))
+			continue; /* of weight 0: the member of a group that has no such metric */
 		p->index[p->n] = i;
 		p->c[p->n] = cm->scores[i];
 		p->b[p->n] = bm->scores[partner[i]];
@@ -143,6 +162,11 @@ static char *take_scores(struct pairing *p, const size_t *partner)
 		p->won += better > 0;
 		p->n++;
 	}
+	for (size_t i = 0; p->w && i < p->n && p->w[i] == 1; i++)
+		if (i + 1 == p->n) { /* all alike: no weights */
+			free(p->w);
+			p->w = NULL;
+		}
 	p->count = cm->binary && bm->binary && cm->aggregate == AGGREGATE_MEAN && !p->w;
 	return NULL;
 }
@@ -190,6 +214,8 @@ int pairing_open(struct pairing *p, const struct gate_input *in, const struct ta
 	taken = mem_array(p->bt->n, sizeof(*taken));
 	match_ids(p, partner, taken);
 	p->incomparable = unmatched_text(p, partner, taken);
+	if (!p->incomparable)
+		p->incomparable = changed_text(p, partner);
 	if (!p->incomparable)
 		p->incomparable = take_scores(p, partner);
 	if (!p->incomparable && p->n)

@@ -6,9 +6,7 @@
  *	 "scores":[one a metric],["cluster","slice",]"target"[,"weights":[one a metric]]}
  *
  * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
- * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated.
- * Plain score files ({"id","score"[,"weight","cluster","slice"]} a line, for `assay gate A B` on other tools' results)
- * become one task "scores" with one metric "score": the mean, or the weighted mean where weights are given. */
+ * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated. */
 #include "base/base.h"
 
 #include <math.h>
@@ -108,6 +106,7 @@ void task_result_release(struct task_result *t)
 		free(t->members[i].task);
 	free(t->members);
 	samples_pack_close(t->pack);
+	free(t->asked);
 	free(t->samples);
 	free(t->metrics);
 	free(t->task);
@@ -263,7 +262,7 @@ struct samples_reader {
 	struct task_result *t;
 	const char *name;
 	struct map ids;
-	size_t rows, cap; /* rows read; room, for plain scores */
+	size_t rows; /* read */
 	bool header;
 };
 
@@ -383,7 +382,8 @@ int samples_header_read(struct task_result *t, const json_t *v, const char *form
 	return shard_read(t, shard) ? ERR_INPUT : members_read(t, json_object_get(v, "members"));
 }
 
-static int score_read(struct metric *m, size_t row, const json_t *score, const json_t *weight)
+/* of_group: 0 is the weight of a sample whose task has no such metric. */
+static int score_read(struct metric *m, size_t row, const json_t *score, const json_t *weight, bool of_group)
 {
 	double x = json_number_value(score), w = json_number_value(weight);
 
@@ -394,7 +394,7 @@ static int score_read(struct metric *m, size_t row, const json_t *score, const j
 	m->scores[row] = x;
 	if (!m->weights)
 		return 0;
-	if (!json_is_number(weight) || !isfinite(w) || w <= 0)
+	if (!json_is_number(weight) || !isfinite(w) || w < 0 || (w == 0 && !of_group))
 		return err_set(ERR_INPUT, "the weight of %s is not a positive number", m->name);
 	m->weights[row] = w;
 	return 0;
@@ -438,7 +438,8 @@ int sample_scores_read(struct task_result *t, size_t slot, const json_t *v)
 	if (!json_is_array(scores) || json_array_size(scores) != t->n_metrics)
 		return err_set(ERR_INPUT, "\"scores\" must have one number for each of %zu metrics", t->n_metrics);
 	for (size_t k = 0; k < t->n_metrics; k++)
-		if (score_read(&t->metrics[k], slot, json_array_get(scores, k), json_array_get(weights, k)) ||
+		if (score_read(&t->metrics[k], slot, json_array_get(scores, k), json_array_get(weights, k),
+			       t->n_members > 0) ||
 		    (t->metrics[k].parts && parts_read(&t->metrics[k], slot, json_array_get(parts, k))))
 			return ERR_INPUT;
 	return 0;
@@ -565,92 +566,4 @@ int task_results_read(struct task_result **out, size_t *n, const char *text, siz
 		from = line;
 	}
 	return rc;
-}
-
-/* ---- plain score files ------------------------------------------------------------------------------------------- */
-
-/* A text or a whole number, as text; NULL if it is absent. */
-static int plain_name(const struct samples_reader *r, const json_t *v, const char *key, size_t line, char **out)
-{
-	const json_t *name = json_object_get(v, key);
-
-	if (name && !json_is_integer(name) && !(json_is_string(name) && json_string_length(name)))
-		return err_set(ERR_INPUT, "%s:%zu: \"%s\" must be a text or a whole number", r->name, line, key);
-	*out = json_is_integer(name) ? mem_printf("%lld", (long long)json_integer_value(name))
-				     : mem_str(json_string_value(name));
-	return 0;
-}
-
-static int plain_line(json_t *v, size_t line, void *arg)
-{
-	static const char *const known[] = { "id", "score", "weight", "cluster", "slice" };
-	struct samples_reader *r = arg;
-	struct task_result *t = r->t;
-	struct metric *m = &t->metrics[0];
-	const json_t *weight = json_object_get(v, "weight");
-	const char *key;
-	json_t *member;
-
-	if (!json_is_object(v))
-		return err_set(ERR_INPUT, "%s:%zu: expected a JSON object", r->name, line);
-	json_object_foreach(v, key, member)
-	{
-		const char *near = opt_nearest(key, known, ARRAY_LEN(known));
-		bool found = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			found |= strcmp(key, known[i]) == 0;
-		if (!found)
-			return err_set(ERR_INPUT, "%s:%zu: unknown member \"%s\"%s%s%s", r->name, line, key,
-				       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-	}
-	if (!r->rows && weight)
-		m->weights = mem_array(r->cap, sizeof(double));
-	if (!m->weights != !weight)
-		return err_set(ERR_INPUT, "%s:%zu: \"weight\" must be in every line or in none", r->name, line);
-	if (reader_id(r, json_object_get(v, "id"), line, &t->samples[r->rows].id))
-		return ERR_INPUT;
-	t->n = r->rows + 1;
-	if (plain_name(r, v, "cluster", line, &t->samples[r->rows].cluster) ||
-	    plain_name(r, v, "slice", line, &t->samples[r->rows].slice))
-		return ERR_INPUT;
-	if (score_read(m, r->rows, json_object_get(v, "score"), weight))
-		return err_context(ERR_INPUT, "%s:%zu", r->name, line);
-	r->rows++;
-	return 0;
-}
-
-int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name)
-{
-	size_t lines = count_lines(text, len);
-	struct task_result t = { .task = mem_str("scores"),
-				 .samples = mem_array(lines + 1, sizeof(*t.samples)),
-				 .metrics = mem_array(1, sizeof(*t.metrics)),
-				 .n_metrics = 1 };
-	struct samples_reader r = { .t = &t, .name = name, .cap = lines + 1 };
-	struct metric *m = &t.metrics[0];
-	int rc;
-
-	*m = (struct metric){ .name = mem_str("score"),
-			      .filter = mem_str("none"),
-			      .higher_is_better = true,
-			      .scores = mem_array(lines + 1, sizeof(double)) };
-	map_init(&r.ids);
-	rc = json_lines(text, len, name, plain_line, &r);
-	map_release(&r.ids);
-	if (!rc && !r.rows) {
-		rc = err_set(ERR_INPUT, "%s: no scores in it", name);
-		err_hint(rc, "one line a sample: {\"id\": \"q1\", \"score\": 1}");
-	}
-	if (rc) {
-		task_result_release(&t);
-		return rc;
-	}
-	t.n_total = t.n;
-	m->binary = !m->weights;
-	for (size_t i = 0; i < t.n; i++)
-		m->binary &= m->scores[i] == 0 || m->scores[i] == 1;
-	samples_close(&t, name, false);
-	*out = t;
-	return 0;
 }

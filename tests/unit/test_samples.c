@@ -154,6 +154,18 @@ static void test_task_result_read__lies_are_found(void **state)
 		{ CORPUS("mcc", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0.5,1]]}\n", "labels -1 to 30" },
 		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[-1,1]]}\n", "a count of ter is -1" },
 		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[null,1]]}\n", "is not a number" },
+		{ CORPUS("members", "4") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,1,1]]}\n",
+		  "not made of 4 parts" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[99999,1,1,1,1]]}\n",
+		  "of no member" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,-1,1,1,1]]}\n", "of no member" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,8,1,1]]}\n", "of no member" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,0,1,1]]}\n", "of no member" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,1,-2,0]]}\n",
+		  "no log-likelihood" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,3,1,1]]}\n",
+		  "not made of 2 parts" },
+		{ CORPUS("members", "5") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[0,1,6,2,1]]}\n", "labels 0 to 1" },
 		{ CORPUS("ter", "2") "{\"id\":\"a\",\"scores\":[1],\"parts\":[[1,4]]}\n",
 		  "but the samples make it 25" },
 		{ CORPUS("ter", "3"), "ter is not made of 3 parts" },
@@ -201,48 +213,6 @@ static void test_task_results_read__tasks_behind_each_other(void **state)
 	buf_release(&out);
 }
 
-static void test_task_result_read_scores__plain_files(void **state)
-{
-	static const struct {
-		const char *text, *says;
-	} bad[] = {
-		{ "", "no scores in it" },
-		{ "{\"id\":\"a\",\"score\":1}\n{\"id\":\"a\",\"score\":1}\n", "f:2: the id \"a\" is there twice" },
-		{ "{\"id\":\"a\",\"score\":\"1\"}\n", "f:1: the score of score is not a number" },
-		{ "{\"id\":\"a\",\"scor\":1}\n", "did you mean \"score\"" },
-		{ "{\"id\":\"a\"}\n", "f:1: the score of score is not a number" },
-		{ "{\"score\":1}\n", "f:1: \"id\" must be" },
-		{ "{\"id\":1,\"score\":1,\"weight\":2}\n{\"id\":2,\"score\":1}\n", "in every line or in none" },
-		{ "{\"id\":1,\"score\":1,\"weight\":0}\n", "not a positive number" },
-		{ "{\"id\":1,\"score\":1e999}\n", "f:1" },
-		{ "{\"id\":1,\"score\":1,\"cluster\":[1]}\n", "f:1: \"cluster\" must be a text or a whole number" },
-		{ "7\n", "f:1: expected a JSON object" },
-	};
-	const char plain[] = "{\"id\":1,\"score\":1}\n{\"id\":\"b\",\"score\":0,\"cluster\":\"x\",\"slice\":\"y\"}\n";
-	const char weighted[] = "{\"id\":1,\"score\":1,\"weight\":3}\n{\"id\":2,\"score\":0,\"weight\":1}\n";
-	struct task_result t;
-
-	(void)state;
-	assert_int_equal(task_result_read_scores(&t, plain, strlen(plain), "f"), 0);
-	assert_int_equal(t.n, 2);
-	assert_string_equal(t.samples[0].id, "1");
-	assert_true(t.metrics[0].binary && t.metrics[0].value == 0.5);
-	assert_null(t.samples[0].cluster);
-	assert_string_equal(t.samples[1].cluster, "x");
-	assert_string_equal(t.samples[1].slice, "y");
-	assert_string_equal(t.digest, "");
-	task_result_release(&t);
-	assert_int_equal(task_result_read_scores(&t, weighted, strlen(weighted), "f"), 0);
-	assert_true(!t.metrics[0].binary && t.metrics[0].value == 0.75);
-	task_result_release(&t);
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		int rc = task_result_read_scores(&t, bad[i].text, strlen(bad[i].text), "f");
-
-		if (rc != ERR_INPUT || !strstr(err_text(), bad[i].says))
-			fail_msg("%zu: %d \"%s\"", i, rc, rc ? err_text() : "");
-	}
-}
-
 static void test_sample_fill__cuts_long_texts_between_code_points(void **state)
 {
 	struct buf text = BUF_INIT(1 << 20);
@@ -279,7 +249,6 @@ int main(void)
 		cmocka_unit_test(test_task_result_read__broken_files),
 		cmocka_unit_test(test_task_result_read__lies_are_found),
 		cmocka_unit_test(test_task_results_read__tasks_behind_each_other),
-		cmocka_unit_test(test_task_result_read_scores__plain_files),
 		cmocka_unit_test(test_sample_fill__cuts_long_texts_between_code_points),
 	};
 
