@@ -97,7 +97,8 @@ int cmd_gate(int argc, char **argv)
 		"gate",
 		"A B",
 		"judge two stored runs, or two files of scores; touches no model",
-		"A is the baseline, B the candidate: a run, a file of assay eval --samples, or a JSONL file of "
+		"A is the baseline, B the candidate: a run, a file of assay eval --samples, a folder that "
+		"lm-evaluation-harness wrote with --log_samples, or a JSONL file of "
 		"{\"id\",\"score\"[,\"weight\",\"cluster\",\"slice\"]}.\n\n"
 		"  assay gate dates@v1 dates@v2 --policy assay.yaml\n"
 		"  assay gate before.jsonl after.jsonl --max-drop 0.02 --json",

@@ -1,8 +1,12 @@
 /* sides.c: what `assay gate A B` and `assay diff A B` compare, from where it is to samples in memory.
  *
- * Each side is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS), what `assay eval --samples` wrote, or a JSONL file of
- * {"id","score"[,"weight","cluster","slice"]}. A path has a slash or a suffix. */
+ * Each side is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS), what `assay eval --samples` wrote, a JSONL file of
+ * {"id","score"[,"weight","cluster","slice"]}, or what lm-evaluation-harness wrote: a folder, or its results_DATE.json. A
+ * path has a slash or a suffix. */
 #include "base/base.h"
+
+#include <fnmatch.h>
+
 #include "evals/evals.h"
 #include "runner/cmd.h"
 #include "runner/plan_overlap.h"
@@ -17,14 +21,104 @@ static bool is_path(const char *name)
 	       fs_exists(name);
 }
 
+/* ---- a folder of lm-evaluation-harness --------------------------------------------------------------------------- */
+
+struct found {
+	char *folder, *newest,
+		*other; /* where to look; of the results found the newest; one of another folder, or NULL */
+	size_t n;
+};
+
+/* The harness names its results by their date: the last one by name is the newest. */
+static int found_results(const char *name, void *arg)
+{
+	struct found *f = arg;
+	char *path, *slash;
+
+	if (fnmatch("*_[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*.json", name, 0) != 0)
+		return 0;
+	f->n++;
+	path = path_join(f->folder, name);
+	slash = f->newest ? strrchr(f->newest, '/') : NULL;
+	if (slash && strncmp(f->newest, path, (size_t)(slash - f->newest) + 1) != 0)
+		f->other = f->other ? f->other : mem_str(f->folder);
+	if (f->newest && strcmp(strrchr(f->newest, '_'), strrchr(path, '_')) > 0) {
+		free(path);
+		return 0;
+	}
+	free(f->newest);
+	f->newest = path;
+	return 0;
+}
+
+static int found_folder(const char *name, void *arg)
+{
+	struct found *f = arg;
+	char *outer = f->folder;
+	int rc = 0;
+
+	f->folder = path_join(outer, name);
+	if (*name != '.' && fs_is_dir(f->folder))
+		rc = fs_list(f->folder, found_results, f);
+	free(f->folder);
+	f->folder = outer;
+	return rc;
+}
+
+static int read_file(void *self, const char *path, struct buf *out)
+{
+	(void)self;
+	return fs_read(out, path, FILE_MAX);
+}
+
+/* --output_path has a folder for each model: the results lie in path, or in the one folder beneath it that has some. */
+static int load_folder(struct side *s, const char *path)
+{
+	const struct eval_files files = { .read = read_file };
+	struct found f = { .folder = mem_str(path) };
+	int rc = fs_list(path, found_results, &f);
+
+	if (rc == 0 && !f.newest)
+		rc = fs_list(path, found_folder, &f);
+	if (rc == 0 && !f.newest) {
+		rc = err_set(ERR_INPUT, "%s: no results of lm-evaluation-harness in this folder (results_DATE.json)",
+			     path);
+		err_hint(rc, "lm_eval --output_path DIR --log_samples writes them");
+	}
+	if (rc == 0 && f.other) {
+		rc = err_set(ERR_INPUT, "%s has the results of several models", path);
+		err_hint(rc, "name one of its folders, such as %s", f.other);
+	}
+	if (rc == 0 && f.n > 1)
+		log_info("%s: the newest of %zu results is taken: %s", path, f.n, f.newest);
+	if (rc == 0)
+		rc = harness_results_read(&s->tasks, &s->n, &files, f.newest);
+	free(f.folder);
+	free(f.newest);
+	free(f.other);
+	return rc;
+}
+
+static bool is_results(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return fnmatch("results_[0-9]*.json", slash ? slash + 1 : path, 0) == 0;
+}
+
+/* ---- files and runs ---------------------------------------------------------------------------------------------- */
+
 static int load_file(struct side *s, const char *path)
 {
+	const struct eval_files files = { .read = read_file };
 	struct buf text = BUF_INIT(FILE_MAX);
 	int rc;
 
-	if (fs_is_dir(path)) {
-		err_set(ERR_INPUT, "%s is a folder: reading lm-evaluation-harness output is not built yet", path);
-		return err_hint(ERR_INPUT, "give a JSONL file of {\"id\",\"score\"} lines");
+	if (fs_is_dir(path))
+		return load_folder(s, path);
+	if (is_results(path)) {
+		rc = harness_results_read(&s->tasks, &s->n, &files, path);
+		return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "no file %s", path) : rc;
 	}
 	rc = fs_read(&text, path, FILE_MAX);
 	if (rc == ERR_NOTFOUND)

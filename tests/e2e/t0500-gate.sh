@@ -61,4 +61,27 @@ check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden
 has 'fail newly: "s7"'
 check "a policy and a flag beside it" 64 assay gate big.jsonl flips.jsonl --policy golden.yaml --target population
 ASSAY_MAX_DROP=1 check "a flag that loosens has no environment twin" 64 assay gate b.jsonl b.jsonl
+golden=$HERE/../golden/harness
+printf 'require:\n  gsm8k.exact_match,flexible-extract: {max_drop: 1}\n  texts.ter: {max_increase: 1000}\n' >harness.yaml
+check "two folders of lm-evaluation-harness, cut short" 2 assay gate "$golden/a" "$golden/b/model-b" --policy harness.yaml --json
+is "is inconclusive" "$(jq -r .verdict "$OUT")" INCONCLUSIVE
+is "on eight samples" "$(jq -r '.rules[0].n' "$OUT")" 8
+check "the same as a table" 0 assay diff "$golden/a" "$golden/b" -f json
+is "a value as the harness states it" "$(jq -r '.[] | select(.task == "lambada_openai" and .metric == "perplexity") | .baseline * 1e6 | round' "$OUT")" \
+	"$(jq -r '.results.lambada_openai["perplexity,none"] * 1e6 | round' "$golden"/a/*/results_*.json)"
+mkdir -p whole && cp -r "$golden/a" "$golden/b" whole/
+sed -i 's/"original": [0-9]*/"original": 8/' whole/*/*/results_*.json
+check "whole runs are judged" 1 assay gate whole/a whole/b --max-drop 0.01 --json
+is "by all their tasks and groups" "$(jq '.rules | map(select(.rule)) | length > 12' "$OUT")" true
+check "a run against itself" 0 assay gate whole/a whole/a/*/results_*.json --max-drop 0
+check "a folder of folders of folders" 65 assay gate whole whole/b --max-drop 0
+mkdir both && cp -r whole/a/model-a whole/b/model-b both/
+check "two models in one folder" 65 assay gate both whole/b --max-drop 0
+has "several models"
+rm whole/b/*/samples_gsm8k_*
+check "samples that were not logged" 65 assay gate whole/a whole/b --max-drop 0
+has "log_samples"
+mkdir none
+check "a folder without results" 65 assay gate none whole/a --max-drop 0
+has "results_DATE.json"
 done_testing
