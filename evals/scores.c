@@ -13,7 +13,7 @@
 
 #include "evals/evals_int.h"
 
-enum { ID_MAX = 1000, DIGITS = 15 };
+enum { ID_MAX = 1000, DIGITS = 15, LINE_MAX_BYTES = 1 << 20 };
 
 struct scores {
 	struct task_result *t;
@@ -36,14 +36,19 @@ struct cursor {
 	const char *at, *end;
 };
 
-static bool take(struct cursor *c, char wanted)
+static bool next_is(struct cursor *c, char wanted)
 {
 	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\r'))
 		c->at++;
-	if (c->at == c->end || *c->at != wanted)
-		return false;
-	c->at++;
-	return true;
+	return c->at < c->end && *c->at == wanted;
+}
+
+static bool take(struct cursor *c, char wanted)
+{
+	bool found = next_is(c, wanted);
+
+	c->at += found;
+	return found;
 }
 
 /* A quoted text without escapes, of ASCII. */
@@ -108,8 +113,8 @@ static bool take_member(struct cursor *c, struct line *l)
 	to = is(&key, "id") ? &l->id : is(&key, "cluster") ? &l->cluster : is(&key, "slice") ? &l->slice : NULL;
 	if (!to || to->s)
 		return false;
-	if (take_text(c, to))
-		return to->len > 0;
+	if (next_is(c, '"'))
+		return take_text(c, to) && to->len > 0;
 	return take_number(c, &x, to) && to->len > 0 && (*to->s != '-' || x != 0);
 }
 
@@ -235,6 +240,9 @@ static int line_read(struct scores *r, const char *s, size_t len, size_t line)
 	json_t *v;
 	int rc;
 
+	if (len > LINE_MAX_BYTES)
+		return err_set(ERR_INPUT, "%s:%zu: a line of %zu bytes; a score has at most %d", r->name, line, len,
+			       LINE_MAX_BYTES);
 	if (line_plain(&l, s, len))
 		rc = line_take(r, &l);
 	else if ((rc = json_parse_line(&v, s, len, r->name, line)) != 0)

@@ -39,6 +39,7 @@ static void test_task_result_read_scores__plain_files(void **state)
 		{ "{\"id\":\"a\",\"score\":0,\"slice\":\"\"}\n", "f:1: \"slice\" must be" },
 		{ "{\"id\":\"a\",\"score\":0,\"weight\":-1}\n", "not a positive number" },
 		{ "{\"id\":\"a\",\"score\":0", "f:1:" },
+		{ "{\"id\":\"a\t4,\"score\":0}", "f:1:" },
 	};
 	const char plain[] = "{\"id\":1,\"score\":1}\n{\"id\":\"b\",\"score\":0,\"cluster\":\"x\",\"slice\":\"y\"}\n";
 	const char weighted[] = "{\"id\":1,\"score\":1,\"weight\":3}\n{\"id\":2,\"score\":0,\"weight\":1}\n";
