@@ -85,6 +85,41 @@ static void block_show(size_t n_done, void *arg)
 	progress_at(b->run->done + n_done * b->n / b->n_reqs, "%s", b->t->name);
 }
 
+static void block_quiet(size_t n_done, void *arg)
+{
+	(void)n_done;
+	(void)arg;
+}
+
+/* Which sample is it? A scorer refuses a whole call; asked one by one, they tell. */
+static int block_blame(struct block *b, const struct asked *block)
+{
+	const struct scorer_watch quiet = { block_quiet, NULL };
+	const struct scorer *scorer = b->run->scorer;
+	const struct doc *docs = b->t->eval.docs;
+	struct err_saved saved = err_save();
+	int rc = 0;
+
+	for (size_t i = 0, at = 0; i < b->n && !rc; i++) {
+		size_t n = (b->t->type == OUTPUT_ROLLING ? 1 : b->docs[i].n_choices) * (b->alone ? 2 : 1);
+
+		rc = scorer->loglik(scorer->self, b->reqs + at, n, b->results + at, &quiet);
+		if (rc == ERR_INPUT) {
+			const struct doc *d = &docs[block->rows[block->slots[i]]];
+
+			rc = err_context(doc_error(rc, d), "task %s, sample %s", b->t->name, d->id);
+		}
+		at += n;
+	}
+	if (rc != ERR_INPUT) {
+		err_restore(&saved);
+		rc = ERR_INPUT;
+		err_context(rc, "task %s, samples %s to %s", b->t->name, docs[block->rows[block->slots[0]]].id,
+			    docs[block->rows[block->slots[b->n - 1]]].id);
+	}
+	return rc;
+}
+
 static int block_flush(struct block *b, struct eval_run *run, const struct task *t, struct task_result *r)
 {
 	const struct scorer_watch watch = { block_show, b };
@@ -99,7 +134,9 @@ static int block_flush(struct block *b, struct eval_run *run, const struct task 
 	for (size_t i = 0; i < b->n_reqs && !rc; i++)
 		if (!isfinite(b->results[i].logprob))
 			rc = err_set(ERR_INPUT, "the model's log-likelihood is not a finite number");
-	if (rc)
+	if (rc == ERR_INPUT)
+		rc = block_blame(b, &block);
+	else if (rc)
 		err_context(rc, "task %s, samples %s to %s", t->name, docs[block.rows[block.slots[0]]].id,
 			    docs[block.rows[block.slots[b->n - 1]]].id);
 	for (size_t i = 0; i < b->n && !rc; i++) {

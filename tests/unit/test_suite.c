@@ -606,9 +606,44 @@ static void test_suite_task_digest__covers_the_questions(void **state)
 	free(other);
 }
 
+/* As a model that takes short continuations only. */
+static int picky_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
+			const struct scorer_watch *watch)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(reqs[i].continuation) > 8)
+			return err_set(ERR_INPUT, "request %zu: too long", i + 1);
+	return fake_loglik(self, reqs, n, out, watch);
+}
+
+static void test_suite_run__a_refused_request_names_its_sample(void **state)
+{
+	struct fake_model m = { .log = BUF_INIT(1 << 16) };
+	struct scorer scorer = FAKE_SCORER(&m);
+	struct suite_result *r = NULL;
+	struct suite *s;
+
+	(void)state;
+	scorer.loglik = picky_loglik;
+	assert_int_equal(
+		FAKE_LOAD(&s, "t.yaml",
+			  { "t.yaml",
+			    "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"
+			    "test_split: test\noutput_type: loglikelihood\ndoc_to_text: Q\ndoc_to_target: a\n" },
+			  { "d.jsonl", "{\"a\":\"x\",\"id\":\"p\"}\n{\"a\":\"y\",\"id\":\"q\"}\n"
+				       "{\"a\":\"a long answer\",\"id\":\"r\"}\n" }),
+		0);
+	assert_int_equal(suite_run(&r, s, &scorer, &(struct suite_options){ 0 }), ERR_INPUT);
+	assert_string_equal(err_text(), "task t, sample r: d.jsonl:3: request 1: too long");
+	assert_null(r);
+	suite_free(s);
+	buf_release(&m.log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_suite_run__a_refused_request_names_its_sample),
 		cmocka_unit_test(test_suite_load__a_task_file_is_a_suite),
 		cmocka_unit_test(test_suite_load__files_and_inline_tasks),
 		cmocka_unit_test(test_suite_load__parent_folder_stays_beneath_the_root),
