@@ -75,6 +75,8 @@ const char *suite_name(const struct suite *s);
 size_t suite_tasks(const struct suite *s);
 const char *suite_task_name(const struct suite *s, size_t i);
 size_t suite_task_docs(const struct suite *s, size_t i);
+/* The first task that task i shares a group with, of a group or of groups that overlap: itself without one. */
+size_t suite_task_unit(const struct suite *s, size_t i);
 /* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */
 struct digest suite_task_digest(const struct suite *s, size_t i);
 /* Of all its tasks, by name, and of what its groups make of them. */
@@ -146,6 +148,8 @@ struct task_result { /* of a task, or of a group: the samples of its members, on
 	struct task_member *members; /* of a group; NULL: a task */
 	size_t n_members;
 	struct samples_pack *pack; /* texts of samples that are not read yet; NULL: all are there */
+	char order[DIGEST_HEX];    /* seed of the order in which it was visited (order.c); "": its documents' */
+	uint64_t asked_below;      /* the samples of a place below this are all there */
 };
 struct suite_result {
 	char *suite;
@@ -296,13 +300,16 @@ struct gate_policy {
 	enum gate_action inconclusive_push, inconclusive_pull_request; /* WARN, BLOCK */
 	enum gate_action incomparable;                                 /* RESCORE, BLOCK */
 	int64_t rescore;                                               /* at most so many samples; 0: all */
-	int64_t attempts; /* of a branch against one baseline, over which the error is spent; 0: not counted on */
+	int64_t attempts;  /* of a branch against one baseline, over which the error is spent; 0: not counted on */
+	bool stop_early;   /* as soon as every rule is decided */
+	double deadline_s; /* of the evaluation; 0: none */
+	size_t max_items;  /* that are asked at most; 0: all */
 	bool has_overlap;
 	double max_overlap; /* for every task whose rules do not say it themselves */
 };
 /* The defaults of docs/reference.md with no rule. */
 void gate_policy_init(struct gate_policy *p);
-/* gate: the mapping under "gate:" (y: its document, for positions). What this version cannot judge (early stop, attempts)
+/* gate: the mapping under "gate:" (y: its document, for positions). What this version cannot judge (attempts)
  * is refused by name. */
 int gate_policy_parse(struct gate_policy *out, const struct yaml *y, const json_t *gate);
 void gate_policy_release(struct gate_policy *p);
@@ -314,6 +321,8 @@ struct gate_result_rule {
 	double baseline, candidate, delta; /* NaN: none. delta = candidate - baseline, in the metric's unit */
 	double lo, hi;                     /* each end a one-sided bound of delta (or of the value, for min and max) */
 	double p;                          /* of the test that PASS rests on; NaN: arithmetic, no test */
+	bool open;                         /* more samples may decide it */
+	const char *whole;                 /* why only all of them do; NULL: fewer may, or it is decided; static */
 	size_t n, lost, won;          /* samples; for 0/1 scores, those only the baseline / the candidate got right */
 	const char *method;           /* "exact count", "exact test", "floored t", …; static */
 	char *explanation;            /* a sentence with numbers */
@@ -336,6 +345,9 @@ struct gate_input {
 		*overlap; /* of the candidate's training data; a task that is not here was not counted */
 	size_t n_overlap;
 	const char *overlap_missing; /* what of the data could not be compared, or NULL */
+	/* The seed of the order in which samples are visited, where somebody looks before all are in: then bets on that
+	 * order decide, too, and a population's final test has the rest of the level. NULL: as the candidate says. */
+	const char *order;
 };
 struct gate_result {
 	enum verdict verdict;
@@ -349,6 +361,44 @@ struct gate_result {
 };
 /* Pure. ERR_INPUT if the policy names a task or metric that nobody measured. */
 int gate_decide(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in);
+enum gate_want { GATE_WANTS_NONE, GATE_WANTS_GOLDEN, GATE_WANTS_ALL };
+/* Of a candidate that was asked in the order in->order, as far as it came: what is missing for a verdict? */
+struct gate_look {
+	bool failed;           /* a rule has failed for good: so has the gate */
+	size_t open;           /* rules that more samples may decide */
+	char *whole;           /* which of them want all samples, and why; NULL: none */
+	enum gate_want *wants; /* of each of the candidate's tasks */
+};
+int gate_look(struct gate_look *out, const struct gate_policy *policy, const struct gate_input *in);
+void gate_look_release(struct gate_look *look);
+/* Is a sample golden by a rule (no_new_failures) of this task or group? */
+bool gate_is_golden(const struct gate_policy *policy, const char *task, const char *id, const char *slice);
+
+/* A suite asked bit by bit, by task and document number (visit.c). The suite must outlive it. */
+struct suite_visit;
+/* order: the seed of the order of the visit, 64 hexadecimal digits; seed: of sampled answers (struct suite_options). */
+void suite_visit_open(struct suite_visit **out, const struct suite *s, const char *order, uint64_t seed);
+void suite_visit_free(struct suite_visit *v);
+/* Samples that are known already: those of the same questions and metrics are taken over. */
+void suite_visit_take(struct suite_visit *v, const struct task_result *known);
+/* The same of samples that an eval_keep has (NULL: none), which keeps those that come, too; borrowed. */
+int suite_visit_keep(struct suite_visit *v, const struct eval_keep *keep);
+/* For tasks that want one (struct suite_options); borrowed. ERR_ENV: a task does, and it is NULL. */
+int suite_visit_judge(struct suite_visit *v, const struct jury *judge);
+bool suite_visit_has(const struct suite_visit *v, size_t task, size_t doc);
+const struct suite *suite_visit_suite(const struct suite_visit *v);
+uint64_t suite_visit_known(const struct suite_visit *v); /* samples */
+/* Where the document stands in the order: the same for all tasks of all suites. */
+uint64_t suite_visit_place(const struct suite_visit *v, size_t task, size_t doc);
+bool suite_visit_is_golden(const struct suite_visit *v, const struct gate_policy *policy, size_t task, size_t doc);
+/* Asks documents that are not known yet; *done counts them, for the progress that the caller began. */
+int suite_visit_ask(struct suite_visit *v, const struct scorer *scorer, size_t task, const size_t *docs, size_t n,
+		    uint64_t *done);
+/* What is known by now, tasks without a sample among them; brief: without texts. Yours. */
+struct suite_result *suite_visit_result(const struct suite_visit *v, bool brief);
+/* What is wanted of each of the suite's tasks, from what is wanted of each of that result's (its groups among them). */
+void suite_visit_needs(const struct suite_visit *v, const struct suite_result *r, const enum gate_want *wants,
+		       enum gate_want *needs);
 /* Before there are scores: why the gate will fail whatever they are, since a task of in->overlap breaks its limit; yours.
  * NULL: it may pass. */
 char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in);

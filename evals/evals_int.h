@@ -212,6 +212,8 @@ double *metric_terms(enum aggregate a, const double *scores, const double *weigh
 /* Fills value and stderr_ from scores and weights. */
 void metric_close(struct metric *m, size_t n);
 void metric_release(struct metric *m);
+/* The range of a score, from 0, of a metric that is a mean; 0: it has none, or the name is not known. */
+double metric_range(const char *name);
 /* What a well-known name means: 1 higher is better, -1 lower, 0 not known; *binary: scores are 0 or 1. */
 int metric_direction(const char *name, bool *binary);
 const char *aggregate_name(enum aggregate a);
@@ -428,6 +430,18 @@ int generate_until_run(struct eval_run *run, const struct task *t, struct task_r
 size_t sample_ids_twice(const struct sample *samples, size_t n);
 /* partner[i]: which of the n_in has the id of of[i], or SIZE_MAX. */
 void sample_ids_match(size_t *partner, const struct sample *of, size_t n, const struct sample *in, size_t n_in);
+
+/* ---- order.c ----------------------------------------------------------------------------------------------------- */
+
+struct visit {
+	uint64_t place;
+	size_t index; /* of the sample */
+};
+uint64_t visit_place(const char *seed, const char *task, const char *id);
+uint64_t result_place(const struct task_result *t, const char *seed, size_t i); /* of a task or a group */
+void visits_sort(struct visit *v, size_t n);
+/* The samples of a place below this, in the order of the visit; room for t->n. Gives how many. */
+size_t result_visits(const struct task_result *t, const char *seed, uint64_t below, struct visit *out);
 
 /* ---- samples.c --------------------------------------------------------------------------------------------------- */
 

@@ -169,12 +169,75 @@ static int find_clusters(const struct gate_rule *rule, const struct task_result 
 	return 0;
 }
 
+/* The samples of a candidate in the order of the visit, up to the first that is missing. */
+struct visited {
+	const char *order;
+	struct visit *visits;
+	size_t n;
+	bool *visited, partial;
+};
+
+static void visited_release(struct visited *v)
+{
+	free(v->visits);
+	free(v->visited);
+	*v = (struct visited){ 0 };
+}
+
+/* Bets on an order that is not kept are worth nothing: every sample of the baseline below the mark must be there. */
+static int check_order(const struct visited *v, const struct task_result *ct, const struct pairing *pair)
+{
+	size_t below = 0;
+
+	if (!v->partial || !pair->bm || pair->incomparable)
+		return 0;
+	for (size_t i = 0; i < pair->bt->n; i++)
+		below += result_place(pair->bt, v->order, i) < ct->asked_below;
+	return below == v->n ? 0
+			     : err_set(ERR_INPUT, "task %s: %zu of the %zu samples that its order puts first are there",
+				       ct->task, v->n, below);
+}
+
+static int visited_open(struct visited *v, const struct task_result *ct, const struct gate_input *in)
+{
+	const char *order = in->order ? in->order : *ct->order ? ct->order : NULL;
+
+	*v = (struct visited){ .order = order, .partial = order && *ct->order && ct->n < ct->n_total };
+	if (!order || (ct->n < ct->n_total && !v->partial)) {
+		v->order = NULL;
+		return 0;
+	}
+	if (*ct->order && v->partial && strcmp(order, ct->order) != 0)
+		return err_set(ERR_INPUT, "task %s was visited in another order", ct->task);
+	v->visits = mem_array(ct->n, sizeof(*v->visits));
+	v->visited = mem_array(ct->n, sizeof(*v->visited));
+	v->n = result_visits(ct, order, v->partial ? ct->asked_below : UINT64_MAX, v->visits);
+	for (size_t i = 0; i < v->n; i++)
+		v->visited[v->visits[i].index] = true;
+	return 0;
+}
+
+static struct judge judge_new(const struct visited *v, const struct gate_policy *policy, const struct gate_input *in,
+			      const struct pairing *pair)
+{
+	return (struct judge){ .in = in,
+			       .pair = pair,
+			       .confidence = policy->confidence,
+			       .population = policy->population,
+			       .order = v->order,
+			       .visits = v->visits,
+			       .n_visits = v->n,
+			       .visited = v->visited,
+			       .partial = v->partial };
+}
+
 static int judge_rule(struct gate_result *out, const struct gate_policy *policy, const struct gate_rule *rule,
-		      const struct gate_input *in)
+		      const struct gate_input *in, bool brief)
 {
 	const struct task_result *ct;
 	const struct metric *cm;
 	struct pairing pair;
+	struct visited v = { 0 };
 	bool clustered;
 	int rc = gate_find_metric(in, rule->task, rule->metric, rule->filter, &ct, &cm);
 
@@ -183,13 +246,19 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 	rc = rc ? rc : pairing_open(&pair, in, ct, cm);
 	if (rc)
 		return rc;
+	rc = visited_open(&v, ct, in);
+	rc = rc ? rc : check_order(&v, ct, &pair);
 	for (int kind = LIMIT_MIN; kind < LIMIT_KINDS && !rc; kind++) {
-		struct judge j = { rule,     (enum limit_kind)kind, in, &pair, policy->confidence, policy->population,
-				   clustered };
+		struct judge j = judge_new(&v, policy, in, &pair);
 
+		j.rule = rule;
+		j.kind = (enum limit_kind)kind;
+		j.clustered = clustered;
+		j.brief = brief;
 		if (limit_present(rule, j.kind))
 			rc = gate_rule_judge(row_add(out), &j);
 	}
+	visited_release(&v);
 	pairing_close(&pair);
 	return rc;
 }
@@ -306,16 +375,22 @@ static int add_watched(struct gate_result *out, const struct gate_policy *policy
 		const struct task_result *ct;
 		const struct metric *cm;
 		struct pairing pair;
+		struct visited v = { 0 };
 
 		if (!gate_name_split(policy->watch[i], &task, &metric, &filter))
 			rc = err_set(ERR_INPUT, "gate.watch: \"%.100s\" is not task.metric", policy->watch[i]);
 		rc = rc ? rc : gate_find_metric(in, task, metric, filter, &ct, &cm);
 		rc = rc ? rc : pairing_open(&pair, in, ct, cm);
 		if (!rc) {
-			if (pair.n && !pair.incomparable) {
-				p[out->n - first] = pairing_p_worse(&pair, &methods[out->n - first]);
+			rc = visited_open(&v, ct, in);
+			if (!rc && pair.n && !pair.incomparable) {
+				struct judge j = judge_new(&v, policy, in, &pair);
+
+				p[out->n - first] = v.partial ? gate_early_worse(&j, &methods[out->n - first])
+							      : pairing_p_worse(&pair, &methods[out->n - first]);
 				gate_rule_show(row_add(out), &pair, policy->confidence, "watched");
 			}
+			visited_release(&v);
 			pairing_close(&pair);
 		}
 		free(task);
@@ -499,7 +574,7 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 	if (!rc && in->baseline)
 		rc = check_tasks(in->baseline, in->n_baseline, "baseline");
 	for (size_t i = 0; i < policy->n && !rc; i++)
-		rc = judge_rule(&r, policy, &policy->rules[i], in);
+		rc = judge_rule(&r, policy, &policy->rules[i], in, false);
 	if (!rc)
 		judge_overlap(&r, policy, in);
 	if (!rc)
@@ -522,6 +597,60 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 	assert(r.verdict != VERDICT_PASS || !t.of[VERDICT_FAIL]);
 	*out = r;
 	return 0;
+}
+
+/* ---- before all samples are in ------------------------------------------------------------------------------------ */
+
+bool gate_is_golden(const struct gate_policy *policy, const char *task, const char *id, const char *slice)
+{
+	for (size_t k = 0; k < policy->n; k++)
+		if (policy->rules[k].no_new_failures && strcmp(policy->rules[k].task, task) == 0 &&
+		    gate_sample_matches(id, slice, policy->rules[k].no_new_failures))
+			return true;
+	return false;
+}
+
+static void look_at(struct gate_look *look, const struct gate_result_rule *row, const struct gate_input *in,
+		    struct buf *whole)
+{
+	enum gate_want want = strstr(row->rule, ": no_new_failures ") ? GATE_WANTS_GOLDEN : GATE_WANTS_ALL;
+
+	look->failed |= row->verdict == VERDICT_FAIL;
+	look->open += row->open;
+	for (size_t i = 0; i < in->n_candidate && row->open; i++)
+		if (strcmp(in->candidate[i]->task, row->task) == 0 && look->wants[i] < want)
+			look->wants[i] = want;
+	if (row->whole)
+		buf_addf(whole, "%s%s.%s is asked whole: %s", whole->len ? "; " : "", row->task, row->metric,
+			 row->whole);
+}
+
+int gate_look(struct gate_look *out, const struct gate_policy *policy, const struct gate_input *in)
+{
+	struct gate_look look = { .wants = mem_array(in->n_candidate + 1, sizeof(*look.wants)) };
+	struct gate_result r = { 0 };
+	struct buf whole = BUF_INIT(900);
+	int rc = check_policy(policy);
+
+	for (size_t i = 0; i < policy->n && !rc; i++)
+		rc = judge_rule(&r, policy, &policy->rules[i], in, true);
+	for (size_t i = 0; i < r.n && !rc; i++)
+		look_at(&look, &r.rules[i], in, &whole);
+	gate_result_release(&r);
+	look.whole = whole.len ? mem_str(buf_str(&whole)) : NULL;
+	buf_release(&whole);
+	if (rc)
+		gate_look_release(&look);
+	else
+		*out = look;
+	return rc;
+}
+
+void gate_look_release(struct gate_look *look)
+{
+	free(look->wants);
+	free(look->whole);
+	*look = (struct gate_look){ 0 };
 }
 
 void gate_result_release(struct gate_result *r)

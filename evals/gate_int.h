@@ -3,6 +3,7 @@
 #define EVALS_GATE_INT_H
 
 #include "evals/evals_int.h"
+#include "evals/stats_int.h"
 
 /* ---- pair.c ------------------------------------------------------------------------------------------------------ */
 
@@ -40,6 +41,35 @@ int gate_find_metric(const struct gate_input *in, const char *task, const char *
 /* Can this metric have these limits? */
 int gate_check_rule(const struct gate_rule *r, const struct metric *m);
 
+/* ---- sequence.c: a limit on a mean, while the samples come in ---------------------------------------------------- */
+
+struct sequence_limit {          /* known before anything is asked */
+	size_t n;                /* samples of the suite */
+	double weight, heaviest; /* the sum of their weights, and the largest: n and 1 where all weigh the same */
+	double least, most;      /* of a gain for each unit of weight: -1 and 1 of a change, 0 and 1 of a score */
+	double required;         /* the least mean gain that passes: -0.02 for max_drop 0.02 */
+	double required_sum;     /* the same of the sum; exact for counts */
+	double worst, best;      /* the sum of gains over all samples, at worst and at best */
+	double expected;         /* the mean gain of an unchanged model; NaN: not known */
+	double alpha;            /* of the bets; 0: none are made */
+	bool population;         /* the samples are draws */
+};
+struct sequence {
+	struct sequence_limit limit;
+	struct stats_bet bet;
+	double mean;        /* what is bet on */
+	size_t n;           /* visited */
+	double worst, best; /* of the sum over all samples, as far as it is known */
+	enum stats_decision decision;
+	bool certain; /* else by a bet */
+	size_t after; /* samples at the decision */
+};
+void sequence_open(struct sequence *s, const struct sequence_limit *l);
+/* The next one in the order of the visit: its gain (weight × …), between worst and best. */
+void sequence_add(struct sequence *s, double gain, double weight, double worst, double best);
+/* One that is known out of order: for certainty, not for bets. */
+void sequence_know(struct sequence *s, double gain, double worst, double best);
+
 /* ---- gate_rule.c ------------------------------------------------------------------------------------------------- */
 
 enum limit_kind { LIMIT_MIN, LIMIT_MAX, LIMIT_DROP, LIMIT_INCREASE, LIMIT_GAIN, LIMIT_NEW_FAILURES, LIMIT_KINDS };
@@ -50,6 +80,12 @@ struct judge {
 	const struct pairing *pair;
 	double confidence;
 	bool population, clustered; /* target; every sample names its cluster */
+	const char *order;          /* the seed of the visit's order; NULL: nobody looks before the end */
+	const struct visit *visits; /* the samples in that order, as far as none is missing */
+	size_t n_visits;
+	const bool *visited; /* is sample i of the candidate one of these? */
+	bool partial;        /* ordered, and not all samples are there */
+	bool brief;          /* the verdict alone is wanted: no bounds where they cost much */
 };
 /* Fills a row: numbers, verdict, sentence. The caller owns it. */
 int gate_rule_judge(struct gate_result_rule *row, const struct judge *j);
@@ -65,13 +101,45 @@ double limit_value(const struct gate_rule *rule, enum limit_kind kind, bool *rel
 char *limit_text(const struct gate_rule *rule, enum limit_kind kind);
 /* Is the sample among those that no_new_failures names? */
 bool sample_matches(const struct sample *s, const char *pattern);
+bool gate_sample_matches(const char *id, const char *slice, const char *pattern);
 /* How many decimals, at least so many, show x beside y without hiding which is larger, or that x is not zero. */
 int gate_decimals(double x, double y, int least);
+
+/* ---- gate_early.c: before all samples are in ---------------------------------------------------------------------- */
+
+#define GATE_BETS_SHARE 0.2 /* of the level, where a final test has the rest */
+/* The level at which bets may decide; 0: none are made. */
+double gate_bets_level(const struct judge *j, bool relative);
+/* Why only all samples decide; NULL: fewer may. static. */
+const char *gate_cannot_stop(const struct judge *j, bool relative);
+/* A limit on change, or min and max, played over the samples that are there. False: the weight of the rest is not known. */
+void gate_sequence_change(struct sequence *s, const struct judge *j, double limit, bool relative, double alpha);
+bool gate_sequence_value(struct sequence *s, const struct judge *j, double limit, double alpha);
+enum verdict gate_verdict_of(enum stats_decision d);
+/* Verdict and bounds of a limit of target suite on a part of the samples; adds how it is known to the sentence. */
+void gate_early_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative,
+		       struct buf *text);
+void gate_early_value(struct gate_result_rule *row, const struct judge *j, double limit, struct buf *text);
+/* p of "it did not get worse", valid at every look, for the watch list. */
+double gate_early_worse(const struct judge *j, const char **method);
+
+/* The same for target population (gate_early_population.c). */
+void gate_early_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative,
+				  struct buf *text);
+void gate_early_population_value(struct gate_result_rule *row, const struct judge *j, double limit, struct buf *text);
+/* What the bets on a population's samples have shown, and the level that they have; 0: none were made. */
+double gate_population_bets(const struct judge *j, double limit, bool relative, double *p_pass, double *p_fail);
 
 /* ---- gate_population.c ------------------------------------------------------------------------------------------- */
 
 /* Below these no test holds its level, and there is no verdict. */
 enum { CLUSTERS_MIN = 20, UNBOUNDED_MIN = 100, BOOTSTRAP_MIN = 200 };
+struct gate_count {                 /* of paired 0/1 scores */
+	size_t n, lost, won, right; /* right: in the baseline */
+};
+/* p of "it dropped by more than the limit" and of "it did not", in the unit of the whole level alpha. */
+double gate_count_p_pass(const struct gate_count *c, double limit, bool relative, double alpha);
+double gate_count_p_fail(const struct gate_count *c, double limit, bool relative, double alpha);
 /* Bounds, p, method, verdict and sentence of a limit on change (limit < 0: a gain is required), or of min and max. */
 void gate_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative);
 void gate_population_value(struct gate_result_rule *row, const struct judge *j, double limit);

@@ -14,6 +14,7 @@ enum { RULES_MAX = 1000 };
 void gate_policy_init(struct gate_policy *p)
 {
 	*p = (struct gate_policy){ .confidence = 0.95,
+				   .stop_early = true,
 				   .no_baseline = GATE_FLOORS,
 				   .inconclusive_push = GATE_BLOCK,
 				   .inconclusive_pull_request = GATE_WARN,
@@ -328,12 +329,52 @@ static int policy_target(struct gate_policy *p, const struct yaml *y, json_t *ga
 	return 0;
 }
 
+/* Seconds, or a number with s, m or h behind it. */
+static int policy_deadline(struct gate_policy *p, const struct yaml *y, const json_t *gate)
+{
+	const json_t *v = json_object_get(gate, "deadline");
+	const char *text = json_string_value(v);
+	double unit = 1;
+	char *end;
+
+	if (!v)
+		return 0;
+	if (json_is_number(v)) {
+		p->deadline_s = json_number_value(v);
+	} else if (text) {
+		p->deadline_s = strtod(text, &end);
+		unit = strcmp(end, "h") == 0 ? 3600 : strcmp(end, "m") == 0 ? 60 : strcmp(end, "s") == 0 ? 1 : NAN;
+		p->deadline_s *= end == text ? NAN : unit;
+	}
+	if (!(p->deadline_s > 0 && p->deadline_s < 1e9))
+		return yaml_error(y, gate, "deadline",
+				  "deadline is how long the evaluation may take, as 90s, 10m or 2h");
+	return 0;
+}
+
+/* When the model may stop before all samples are asked. */
+static int policy_stop(struct gate_policy *p, const struct yaml *y, const json_t *gate)
+{
+	const char *stop = "early";
+	int64_t most = 0;
+	int rc = yaml_get_text(y, gate, "stop", &stop);
+
+	if (!rc && strcmp(stop, "early") != 0 && strcmp(stop, "never") != 0)
+		rc = yaml_error(y, gate, "stop", "stop is \"%.60s\"; known: early, never", stop);
+	p->stop_early = !rc && strcmp(stop, "early") == 0;
+	rc = rc ? rc : policy_deadline(p, y, gate);
+	rc = rc ? rc : yaml_get_int(y, gate, "max_items", 1, (int64_t)1 << 40, &most);
+	p->max_items = (size_t)most;
+	return rc;
+}
+
 static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gate)
 {
 	static const char *const known[] = { "baseline",    "target",       "confidence",   "require",
 					     "watch",       "no_baseline",  "inconclusive", "incomparable",
-					     "max_overlap", "strict_power", "attempts" };
-	static const char *const later[] = { "stop", "cluster", "early_stop" };
+					     "max_overlap", "strict_power", "stop",         "deadline",
+					     "max_items",   "attempts" };
+	static const char *const later[] = { "cluster" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },
 						   { "pass", GATE_PASS_THROUGH } };
@@ -355,6 +396,7 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 	rc = rc ? rc : policy_incomparable(p, y, gate);
 	rc = rc ? rc : yaml_get_int(y, gate, "attempts", 1, 1000, &p->attempts);
 	rc = rc ? rc : yaml_get_flag(y, gate, "strict_power", &p->strict_power);
+	rc = rc ? rc : policy_stop(p, y, gate);
 	rc = rc ? rc : overlap_number(y, gate, &p->has_overlap, &p->max_overlap);
 	rc = rc ? rc : policy_rules(p, y, gate);
 	return rc ? rc : policy_watch(p, y, gate);

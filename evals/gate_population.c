@@ -266,31 +266,56 @@ static void change_perplexity(struct finding *f, const struct judge *j, double l
 /* The level that is left for the test when the baseline's share is bounded first, and the share of the level for that. */
 #define SHARE_LEVEL 0.2
 
-static void change_count(struct finding *f, const struct judge *j, double limit, bool relative)
-{
-	const struct pairing *p = j->pair;
-	double alpha = 1 - j->confidence, least = 1, most = 1, pass = limit, fail = limit;
+/* The limit as the two tests see it: a relative one is of a share that is only bounded. */
+struct count_limit {
+	double pass, fail, least, most, alpha;
+};
 
-	*f = (struct finding){ .method = "exact test", .assumes = "independent samples" };
+static struct count_limit count_limit(const struct gate_count *c, double limit, bool relative, double alpha)
+{
+	struct count_limit l = { limit, limit, 1, 1, alpha };
+
 	if (relative) {
 		double bound = alpha * SHARE_LEVEL;
 
-		stats_clopper_pearson((size_t)(stats_sum(p->b, p->n) + 0.5), p->n, 1 - bound, &least, &most);
-		alpha -= bound;
-		pass = limit * (limit > 0 ? least : most);
-		fail = limit * (limit > 0 ? most : least);
+		stats_clopper_pearson(c->right, c->n, 1 - bound, &l.least, &l.most);
+		l.alpha -= bound;
+		l.pass = limit * (limit > 0 ? l.least : l.most);
+		l.fail = limit * (limit > 0 ? l.most : l.least);
 	}
-	f->p_pass = stats_tango_exact(p->n, p->lost, p->won, pass);
-	f->p_fail = stats_tango_exact(p->n, p->won, p->lost, -fail);
-	f->hi = stats_tango_bound(p->n, p->lost, p->won, alpha);
-	f->lo = -stats_tango_bound(p->n, p->won, p->lost, alpha);
-	if (relative) {
-		f->hi /= f->hi > 0 ? least : most;
-		f->lo /= f->lo > 0 ? most : least;
-		f->p_pass = fmin(1, f->p_pass / (1 - SHARE_LEVEL)); /* in the unit of the whole level */
-		f->p_fail = fmin(1, f->p_fail / (1 - SHARE_LEVEL));
-	}
-	f->samples = stats_tango_samples(p->n, p->lost, p->won, relative ? limit * p->value_b : limit, alpha);
+	return l;
+}
+
+/* p of "it dropped by more" and of "it did not", in the unit of the whole level. */
+double gate_count_p_pass(const struct gate_count *c, double limit, bool relative, double alpha)
+{
+	struct count_limit l = count_limit(c, limit, relative, alpha);
+
+	return fmin(1, stats_tango_exact(c->n, c->lost, c->won, l.pass) / (relative ? 1 - SHARE_LEVEL : 1));
+}
+
+double gate_count_p_fail(const struct gate_count *c, double limit, bool relative, double alpha)
+{
+	struct count_limit l = count_limit(c, limit, relative, alpha);
+
+	return fmin(1, stats_tango_exact(c->n, c->won, c->lost, -l.fail) / (relative ? 1 - SHARE_LEVEL : 1));
+}
+
+static void change_count(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	const struct pairing *p = j->pair;
+	const struct gate_count c = { p->n, p->lost, p->won, (size_t)(stats_sum(p->b, p->n) + 0.5) };
+	double alpha = 1 - j->confidence;
+	struct count_limit l = count_limit(&c, limit, relative, alpha);
+
+	*f = (struct finding){ .method = "exact test", .assumes = "independent samples" };
+	f->p_pass = gate_count_p_pass(&c, limit, relative, alpha);
+	f->p_fail = gate_count_p_fail(&c, limit, relative, alpha);
+	f->hi = stats_tango_bound(p->n, p->lost, p->won, l.alpha);
+	f->lo = -stats_tango_bound(p->n, p->won, p->lost, l.alpha);
+	f->hi /= f->hi > 0 ? l.least : l.most;
+	f->lo /= f->lo > 0 ? l.most : l.least;
+	f->samples = stats_tango_samples(p->n, p->lost, p->won, relative ? limit * p->value_b : limit, l.alpha);
 }
 
 /* Both tests must agree. */
@@ -385,8 +410,8 @@ static struct stats_bet bet_on(double mean, const struct judge *j)
 	struct stats_bet b;
 
 	stats_bet_init(&b, 1 - j->confidence, mean, 0);
-	for (size_t i = 0; i < j->pair->ct->n; i++)
-		stats_bet_add(&b, m->scores[i]);
+	for (size_t i = 0; i < (j->order ? j->n_visits : j->pair->ct->n); i++)
+		stats_bet_add(&b, m->scores[j->order ? j->visits[i].index : i]);
 	return b;
 }
 
@@ -639,15 +664,37 @@ static void row_decide(struct gate_result_rule *row, const struct finding *f, co
 		row->verdict = VERDICT_INCONCLUSIVE; /* cut short: the samples that came first are no random ones */
 }
 
+/* Bets along the way had a part of the level, the final test the rest: p of the two together. */
+static void finding_bet(struct finding *f, const struct judge *j, double limit, bool relative)
+{
+	double pass, fail, level = gate_population_bets(j, limit, relative, &pass, &fail), alpha = 1 - j->confidence;
+
+	if (!(level > 0))
+		return;
+	f->p_pass = fmin(1, fmin(pass * alpha / level, f->p_pass * alpha / (alpha - level)));
+	f->p_fail = fmin(1, fmin(fail * alpha / level, f->p_fail * alpha / (alpha - level)));
+}
+
+/* The same question with what the bets leave of the level. */
+static struct judge final_judge(const struct judge *j, bool relative, bool value_is_bet)
+{
+	struct judge last = *j;
+
+	last.confidence += value_is_bet ? 0 : gate_bets_level(j, relative);
+	return last;
+}
+
 void gate_population_change(struct gate_result_rule *row, const struct judge *j, double limit, bool relative)
 {
 	const struct pairing *p = j->pair;
+	const struct judge last = final_judge(j, relative, false);
 	bool harm_rises = p->cm->aggregate == AGGREGATE_PERPLEXITY || p->cm->aggregate == AGGREGATE_BITS ||
 			  !p->cm->higher_is_better;
 	double size = relative ? fabs(p->value_b) : 1;
 	struct finding f;
 
-	change_find(&f, j, limit, relative);
+	change_find(&f, &last, limit, relative);
+	finding_bet(&f, j, limit, relative);
 	if (!f.refused) {
 		finding_align(&f, limit, 1 - j->confidence);
 		row->lo = (harm_rises ? f.lo : -f.hi) * size;
@@ -660,9 +707,14 @@ void gate_population_change(struct gate_result_rule *row, const struct judge *j,
 
 void gate_population_value(struct gate_result_rule *row, const struct judge *j, double limit)
 {
+	const struct metric *m = j->pair->cm;
+	bool by_bets = !m->binary && !m->weights && !j->clustered && metric_range(m->name) == 1;
+	const struct judge last = final_judge(j, false, by_bets);
 	struct finding f;
 
-	value_find(&f, j, limit);
+	value_find(&f, &last, limit);
+	if (!by_bets)
+		finding_bet(&f, j, limit, false);
 	if (!f.refused) {
 		row->lo = f.lo;
 		row->hi = f.hi;

@@ -14,8 +14,9 @@
  * max_overlap is not about scores: it counts the task's documents that the training data has (overlap.c), all of them,
  * however many were asked.
  *
- * A run that was cut short never passes a limit. It fails one where even the best end could not hold it: all that is
- * left right, or every sample that the baseline got wrong and that is still to come won. Else it is INCONCLUSIVE. */
+ * A run that was cut short (--limit) never passes a limit. It fails one where even the best end could not hold it: all that
+ * is left right, or every sample that the baseline got wrong and that is still to come won. Else it is INCONCLUSIVE. One that
+ * visited its samples in a committed order may be decided early: gate_early.c. */
 #include "base/base.h"
 
 #include <fnmatch.h>
@@ -185,12 +186,14 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 
 	row->candidate = m->value;
 	row->n = t->n;
-	if (j->population) {
+	if (j->population && !j->partial) {
 		gate_population_value(row, j, limit);
 		return;
 	}
 	row->method = value_interval(m, t->n, j->confidence, &row->lo, &row->hi);
-	if (!is_limited(t))
+	if (j->partial)
+		row->verdict = VERDICT_INCONCLUSIVE; /* until the sequence says more */
+	else if (!is_limited(t))
 		row->verdict = floor_holds(j, right, t->n) ? VERDICT_PASS : VERDICT_FAIL;
 	else if (count && !floor_holds(j, min ? right + rest : right, t->n_total))
 		row->verdict = VERDICT_FAIL;
@@ -203,7 +206,11 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 	if (count)
 		buf_addf(&text, " (%zu right)", right);
 	buf_addf(&text, "; %s %.*f required", min ? "at least" : "at most", d, limit * scale);
-	if (is_limited(t) && row->verdict == VERDICT_FAIL)
+	if (j->partial && j->population)
+		gate_early_population_value(row, j, limit, &text);
+	else if (j->partial)
+		gate_early_value(row, j, limit, &text);
+	else if (is_limited(t) && row->verdict == VERDICT_FAIL)
 		buf_adds(&text, ", which the rest cannot mend");
 	row->explanation = buf_take(&text);
 }
@@ -275,19 +282,21 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 	bool relative, ratio;
 	double limit = allowed_harm(j->rule, j->kind, &relative);
 
-	row->method = pairing_interval(p, j->confidence, &row->lo, &row->hi);
+	row->method = j->brief ? "none" : pairing_interval(p, j->confidence, &row->lo, &row->hi);
 	if (!isfinite(p->delta) || (p->count && !p->n)) {
 		row->verdict = VERDICT_INCOMPARABLE;
 		row->explanation =
 			mem_printf("%s is too large to compare; bits_per_byte does not overflow", p->cm->name);
 		return;
 	}
-	if (j->population) {
+	if (j->population && !j->partial) {
 		gate_population_change(row, j, limit, relative);
 		return;
 	}
 	ratio = relative && p->cm->aggregate != AGGREGATE_MEAN;
-	if (!is_limited(p->ct))
+	if (j->partial)
+		row->verdict = VERDICT_INCONCLUSIVE; /* until the sequence says more */
+	else if (!is_limited(p->ct))
 		row->verdict = change_holds(j, limit, relative) ? VERDICT_PASS : VERDICT_FAIL;
 	else
 		row->verdict = change_lost(j, limit, relative) ? VERDICT_FAIL : VERDICT_INCONCLUSIVE;
@@ -295,16 +304,35 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
 	change_text(&text, p, fabs(ratio || !relative ? limit : limit * fabs(p->value_b)), ratio);
 	allowed_text(&text, p, limit, relative);
-	if (is_limited(p->ct) && row->verdict == VERDICT_FAIL)
+	if (j->partial && j->population)
+		gate_early_population_change(row, j, limit, relative, &text);
+	else if (j->partial)
+		gate_early_change(row, j, limit, relative, &text);
+	else if (is_limited(p->ct) && row->verdict == VERDICT_FAIL)
 		buf_adds(&text, ", which the rest cannot win back");
 	row->explanation = buf_take(&text);
 }
 
 /* ---- no_new_failures --------------------------------------------------------------------------------------------- */
 
+bool gate_sample_matches(const char *id, const char *slice, const char *pattern)
+{
+	return fnmatch(pattern, id, 0) == 0 || (slice && fnmatch(pattern, slice, 0) == 0);
+}
+
 bool sample_matches(const struct sample *s, const char *pattern)
 {
-	return fnmatch(pattern, s->id, 0) == 0 || (s->slice && fnmatch(pattern, s->slice, 0) == 0);
+	return gate_sample_matches(s->id, s->slice, pattern);
+}
+
+static size_t golden_total(const struct judge *j)
+{
+	const struct task_result *bt = j->pair->bt;
+	size_t n = 0;
+
+	for (size_t i = 0; i < bt->n; i++)
+		n += sample_matches(&bt->samples[i], j->rule->no_new_failures);
+	return n;
 }
 
 /* Golden samples: whatever is right in the baseline stays right. One that is not asked yet may still fail. */
@@ -313,6 +341,7 @@ static void judge_new_failures(struct gate_result_rule *row, const struct judge 
 	const struct pairing *p = j->pair;
 	struct buf text = BUF_INIT(4096), broken = BUF_INIT(2048);
 	size_t n = 0, failures = 0;
+	bool all;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct sample *s = &p->ct->samples[p->index[i]];
@@ -325,7 +354,9 @@ static void judge_new_failures(struct gate_result_rule *row, const struct judge 
 			buf_addf(&broken, "%s \"%.60s\"", failures == 1 ? ":" : ",", s->id);
 	}
 	row->method = "exact count";
-	row->verdict = failures ? VERDICT_FAIL : n && !is_limited(p->ct) ? VERDICT_PASS : VERDICT_INCONCLUSIVE;
+	all = j->partial ? golden_total(j) == n : !is_limited(p->ct);
+	row->verdict = failures ? VERDICT_FAIL : n && all ? VERDICT_PASS : VERDICT_INCONCLUSIVE;
+	row->open = j->partial && !failures && !all;
 	if (is_limited(p->ct))
 		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
 	if (n)
@@ -354,7 +385,12 @@ int gate_rule_judge(struct gate_result_rule *row, const struct judge *j)
 	row_init(row, p);
 	row->rule = limit_text(j->rule, j->kind);
 	row->gated = true;
-	if (j->kind == LIMIT_MIN || j->kind == LIMIT_MAX) {
+	if (j->partial && p->ct->n == 0) { /* somebody looks before the first block of this task */
+		row->verdict = VERDICT_INCONCLUSIVE;
+		row->open = true;
+		row->whole = gate_cannot_stop(j, false);
+		row->explanation = mem_str("not asked yet");
+	} else if (j->kind == LIMIT_MIN || j->kind == LIMIT_MAX) {
 		judge_floor(row, j);
 	} else if (j->in->identical && !j->in->incomparable && j->kind == LIMIT_GAIN) {
 		row->verdict = VERDICT_FAIL;

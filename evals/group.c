@@ -669,7 +669,7 @@ static bool metric_survey(struct joined *j, const struct group *g, const struct 
 /* The metric over the members that have it, as in the harness: the others' samples weigh nothing. A mean is the mean of the
  * samples; anything else keeps what its members' values are made of. False, with a warning: there is none. */
 static bool metric_join(struct metric *out, const struct group *g, const struct group_metric *m, const char *filter,
-			const struct suite_result *r, size_t n)
+			const struct suite_result *r, size_t n, size_t total)
 {
 	struct joined j;
 	size_t at = 0;
@@ -698,9 +698,11 @@ static bool metric_join(struct metric *out, const struct group *g, const struct 
 			if (from) /* of a log-likelihood the higher is the better; of what is made of it, the lower */
 				out->scores[at] = loglik ? -from->scores[k] : from->scores[k];
 			if (out->weights)
-				out->weights[at] = !from        ? 0
-						   : m->by_size ? 1
-								: (double)n / ((double)j.having * (double)t->n);
+				out->weights[at] = !from ? 0
+						   : m->by_size
+							   ? 1
+							   : (double)total / ((double)j.having *
+									      (double)(*t->order ? t->n_total : t->n));
 			if (out->parts)
 				member_parts(out->parts + at * out->n_parts, from, i, k, m->by_size ? (double)t->n : 1);
 		}
@@ -745,19 +747,26 @@ static void metrics_join(struct task_result *out, const struct group *g, const s
 			log_warn("group %s: none of its tasks has %s", g->name, g->metrics[i].name);
 		for (size_t k = 0; k < n; k++) {
 			out->metrics = mem_resize(out->metrics, (out->n_metrics + 1) * sizeof(*out->metrics));
-			out->n_metrics +=
-				metric_join(&out->metrics[out->n_metrics], g, &g->metrics[i], filters[k], r, out->n);
+			out->n_metrics += metric_join(&out->metrics[out->n_metrics], g, &g->metrics[i], filters[k], r,
+						      out->n, *out->order ? out->n_total : out->n);
 		}
 	}
 }
 
 bool group_result(struct task_result *out, const struct group *g, const struct suite_result *r)
 {
+	uint64_t below = UINT64_MAX;
+
 	*out = (struct task_result){ 0 };
 	for (size_t i = 0; i < g->n; i++) {
 		out->n += r->tasks[g->tasks[i]].n;
 		out->n_total += r->tasks[g->tasks[i]].n_total;
+		if (*r->tasks[g->tasks[i]].order) {
+			memcpy(out->order, r->tasks[g->tasks[i]].order, sizeof(out->order));
+			below = r->tasks[g->tasks[i]].asked_below < below ? r->tasks[g->tasks[i]].asked_below : below;
+		}
 	}
+	out->asked_below = *out->order ? below : 0;
 	metrics_join(out, g, r);
 	if (!out->n_metrics) {
 		free(out->metrics);

@@ -105,6 +105,14 @@ int metric_direction(const char *name, bool *binary)
 	return 0;
 }
 
+double metric_range(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0 && kinds[i].aggregate == AGGREGATE_MEAN)
+			return kinds[i].score == score_brier ? 2 : 1;
+	return 0;
+}
+
 bool metrics_need_alone(const struct task_metric *m, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

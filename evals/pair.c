@@ -49,7 +49,7 @@ static char *pairing_reason(struct pairing *p, const struct gate_input *in)
 					    ct->task, ct->digest, bt->digest);
 	if (p->cm->aggregate != p->bm->aggregate || p->cm->higher_is_better != p->bm->higher_is_better)
 		return mem_printf("%s of task %s is made in another way in the baseline", p->cm->name, ct->task);
-	if (bt->n < bt->n_total && ct->n == ct->n_total)
+	if (bt->n < bt->n_total && (ct->n == ct->n_total || *ct->order))
 		return mem_printf("the baseline was evaluated on %zu of %zu samples of task %s", bt->n, bt->n_total,
 				  ct->task);
 	return NULL;

@@ -157,6 +157,7 @@ static json_t *parts_json(const struct metric *m, size_t i)
 json_t *samples_header(const struct task_result *t, const char *format)
 {
 	json_t *metrics = json_array(), *header;
+	char below[17];
 
 	for (size_t i = 0; i < t->n_metrics; i++) {
 		const struct metric *m = &t->metrics[i];
@@ -176,6 +177,11 @@ json_t *samples_header(const struct task_result *t, const char *format)
 			   "n_total", (json_int_t)t->n_total, "metrics", metrics);
 	if (t->n_members)
 		json_object_set_new(header, "members", members_json(t));
+	if (*t->order) {
+		snprintf(below, sizeof(below), "%016llx", (unsigned long long)t->asked_below);
+		json_object_set_new(header, "asked_below", json_string(below));
+		json_object_set_new(header, "order", json_string(t->order));
+	}
 	if (t->shard.n)
 		json_object_set_new(header, "shard",
 				    json_pack("{s:i, s:i, s:I, s:s}", "i", t->shard.i, "n", t->shard.n, "asked",
@@ -335,6 +341,20 @@ static int members_read(struct task_result *t, const json_t *members)
 	return sum == t->n ? 0 : err_set(ERR_INPUT, "members: %zu of %zu samples are somebody's", sum, t->n);
 }
 
+static int order_read(struct task_result *t, const json_t *v)
+{
+	const char *order = json_get_text(v, "order", ""), *below = json_get_text(v, "asked_below", "");
+	struct digest check;
+
+	if (!*order && !*below)
+		return 0;
+	t->asked_below = strtoull(below, NULL, 16);
+	if (digest_parse(&check, order) || strlen(below) != 16 || strspn(below, "0123456789abcdef") != 16)
+		return err_set(ERR_INPUT, "order and asked_below are 64 and 16 hexadecimal digits");
+	snprintf(t->order, sizeof(t->order), "%s", order);
+	return 0;
+}
+
 static int shard_read(struct task_result *t, const json_t *v)
 {
 	int64_t i = json_get_int(v, "i", 0), n = json_get_int(v, "n", 0), asked = json_get_int(v, "asked", -1);
@@ -379,7 +399,7 @@ int samples_header_read(struct task_result *t, const json_t *v, const char *form
 		if (header_metric(&t->metrics[i], metric, (size_t)n))
 			return ERR_INPUT;
 	}
-	return shard_read(t, shard) ? ERR_INPUT : members_read(t, json_object_get(v, "members"));
+	return shard_read(t, shard) || order_read(t, v) ? ERR_INPUT : members_read(t, json_object_get(v, "members"));
 }
 
 /* of_group: 0 is the weight of a sample whose task has no such metric. */

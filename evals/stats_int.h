@@ -96,8 +96,10 @@ void stats_bet_init(struct stats_bet *b, double alpha, double mean, size_t n_tot
 void stats_bet_add(struct stats_bet *b, double x);   /* 0 <= x <= 1; at most n_total times */
 double stats_bet_p_above(const struct stats_bet *b); /* p of "the mean is at most m0", valid at any time */
 double stats_bet_p_below(const struct stats_bet *b);
-/* The x that bets on a drop: of a sample (n = largest = 1) or of a cluster; its m0 is (1 - drop) / 2. */
-double stats_bet_drop(double difference, size_t n, size_t largest, double drop);
+/* The x that bets on a weighted mean of scores in [0, 1]: score is weight × score, weight a share of the heaviest. */
+double stats_bet_score(double score, double weight, double mean);
+/* The same for a drop: difference is weight × (candidate - baseline); its m0 is (1 - drop) / 2. */
+double stats_bet_drop(double difference, double weight, double drop);
 
 /* ---- stats_power.c: how many samples are enough ------------------------------------------------------------------ */
 

@@ -19,9 +19,10 @@
  *	a population           m_t = m0: the samples are independent draws.
  * Assumption in both: the order is uniformly random and does not depend on the scores; in the first, nothing else.
  *
- * A drop of scores in [0, 1] becomes x = (candidate - baseline + 1) / 2 and m0 = (1 - drop) / 2. Clusters: a cluster of n
- * samples with differences summing to S is one x = ((S + drop n) / M + 1 - drop) / 2, M the largest cluster of the suite,
- * known beforehand, and N the number of clusters. (S / M alone would test the drop against the wrong mean.) */
+ * A sample that weighs u (a share of the heaviest, which is known beforehand) with a score z in [0, 1] bets on the weighted mean
+ * by x = u (z - m0) + m0: the mean of x is m0 just where sum u z / sum u is. A drop of scores in [0, 1] becomes
+ * z = (candidate - baseline + 1) / 2 and m0 = (1 - drop) / 2. A cluster of n samples is one that weighs n / M, M the largest
+ * cluster of the suite, and N is then the number of clusters. (Its sum over M alone would test against the wrong mean.) */
 #include "base/base.h"
 
 #include <math.h>
@@ -44,9 +45,14 @@ double stats_allowed(double drop, size_t n)
 	return floor(drop * (double)n + 1e-9);
 }
 
-double stats_bet_drop(double difference, size_t n, size_t largest, double drop)
+double stats_bet_score(double score, double weight, double mean)
 {
-	return ((difference + drop * (double)n) / (double)largest + 1 - drop) / 2;
+	return (score - weight * mean) + mean;
+}
+
+double stats_bet_drop(double difference, double weight, double drop)
+{
+	return stats_bet_score((difference + weight) / 2, weight, (1 - drop) / 2);
 }
 
 void stats_bet_init(struct stats_bet *b, double alpha, double mean, size_t n_total)

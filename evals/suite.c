@@ -211,6 +211,27 @@ size_t suite_task_docs(const struct suite *s, size_t i)
 	return s->tasks[i].eval.n;
 }
 
+static bool group_has(const struct group *g, size_t task)
+{
+	for (size_t k = 0; k < g->n; k++)
+		if (g->tasks[k] == task)
+			return true;
+	return false;
+}
+
+size_t suite_task_unit(const struct suite *s, size_t i)
+{
+	size_t first = i, before;
+
+	do { /* a group may lead to another one */
+		before = first;
+		for (size_t g = 0; g < s->n_groups; g++)
+			for (size_t k = 0; group_has(&s->groups[g], first) && k < s->groups[g].n; k++)
+				first = s->groups[g].tasks[k] < first ? s->groups[g].tasks[k] : first;
+	} while (first != before);
+	return first;
+}
+
 int doc_cluster(struct sample *s, const struct doc *d, const char *member)
 {
 	const json_t *v = json_object_get(d->value, member);

@@ -83,7 +83,7 @@ static void play(struct played *out, const int *d, size_t n_d, double delta, siz
 	*out = (struct played){ 0 };
 	stats_bet_init(&b, .05, (1 - delta) / 2, n_total);
 	for (size_t t = 1; t <= steps; t++) {
-		stats_bet_add(&b, stats_bet_drop(d[(t - 1) % n_d], 1, 1, delta));
+		stats_bet_add(&b, stats_bet_drop(d[(t - 1) % n_d], 1, delta));
 		if (t <= 100) {
 			out->above[t] = exp(b.log_above);
 			out->below[t] = exp(b.log_below);
@@ -174,8 +174,8 @@ static void test_stats_bet__expecting_no_change_is_sooner(void **state)
 	for (size_t t = 1; t <= 4000; t++) { /* one in twenty lost, one won */
 		int d = t % 20 == 7 ? -1 : t % 20 == 14 ? 1 : 0;
 
-		stats_bet_add(&plain, stats_bet_drop(d, 1, 1, .02));
-		stats_bet_add(&hopes, stats_bet_drop(d, 1, 1, .02));
+		stats_bet_add(&plain, stats_bet_drop(d, 1, .02));
+		stats_bet_add(&hopes, stats_bet_drop(d, 1, .02));
 		plain_at = plain_at ? plain_at : stats_bet_p_above(&plain) <= .05 ? t : 0;
 		hopes_at = hopes_at ? hopes_at : stats_bet_p_above(&hopes) <= .05 ? t : 0;
 	}
@@ -213,9 +213,9 @@ static void test_stats_bet__clusters(void **state)
 	stats_bet_init(&a, .05, .45, 0);
 	stats_bet_init(&b, .05, .45, 4);
 	for (int g = 0; g < 4; g++) {
-		near(stats_bet_drop(s[g], n[g], 4, .1), x[g], 1e-15);
-		stats_bet_add(&a, stats_bet_drop(s[g], n[g], 4, .1));
-		stats_bet_add(&b, stats_bet_drop(s[g], n[g], 4, .1));
+		near(stats_bet_drop(s[g] / 4, (double)n[g] / 4, .1), x[g], 1e-15);
+		stats_bet_add(&a, stats_bet_drop(s[g] / 4, (double)n[g] / 4, .1));
+		stats_bet_add(&b, stats_bet_drop(s[g] / 4, (double)n[g] / 4, .1));
 		near(exp(a.log_above), iid[g], 1e-12);
 		near(exp(b.log_above), wor[g], 1e-12);
 	}
