@@ -85,8 +85,12 @@ int attempts_count(struct run *run)
 	json_t *rows = NULL;
 	int rc;
 
-	if (run->identical)
+	if (run->identical || strcmp(run->attempt_of, run->baseline.run) == 0)
 		return 0;
+	run->attempt = 0;
+	free(run->exhausted);
+	run->exhausted = NULL;
+	snprintf(run->attempt_of, sizeof(run->attempt_of), "%s", run->baseline.run);
 	rc = registry_list(run->home->registry, "runs", run->questions->model, 0, &rows);
 	rc = rc ? rc : number(run, rows);
 	json_decref(rows);

@@ -53,6 +53,8 @@ json_t *run_json(const struct run *run, int exit_code)
 			"baseline", json_object_get(record, "baseline"), "promotion", run->promotion);
 	if (out && !json_object_get(out, "version"))
 		json_object_set_new(out, "version", json_null());
+	if (out && run->stopped)
+		json_object_set(out, "stopped", run->stopped);
 	if (out && run->failed)
 		json_object_set_new(out, "error", json_string(run->fail_text));
 	free(report);

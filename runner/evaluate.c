@@ -2,7 +2,10 @@
  *
  * The key of an evaluation is everything that can change a score: the model's object (weights and tokenizer), the
  * product's prompt, the questions, the numerics class and the limit. Scores do not depend on the batch (model.h), so the
- * batch is no part of it. The model stays loaded between the suites of one run. */
+ * batch is no part of it. The model stays loaded between the suites of one run.
+ *
+ * An evaluation that was stopped (early.c) has a key of its own, so it never passes for a whole one. Whoever needs the whole
+ * one finds it there, too, and asks only what is missing. */
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/eval_keep.h"
@@ -206,8 +209,8 @@ static void object_numerics(struct buf *out, const struct run *run, const char *
 	free(model);
 }
 
-void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
-		  char key[DIGEST_HEX])
+static void key_of(const char *kind, const struct run *run, const struct run_suite *s, const char *object,
+		   const char *prompt_oid, char key[DIGEST_HEX])
 {
 	struct digest_ctx *ctx = digest_new();
 	struct digest d;
@@ -216,7 +219,7 @@ void evaluate_key(const struct run *run, const struct run_suite *s, const char *
 
 	object_numerics(&numerics, run, object);
 	snprintf(limit, sizeof(limit), "%lld", (long long)run_limit(run));
-	digest_text(ctx, "eval-1");
+	digest_text(ctx, kind);
 	digest_text(ctx, object);
 	digest_text(ctx, prompt_oid);
 	digest_text(ctx, s->questions);
@@ -227,12 +230,24 @@ void evaluate_key(const struct run *run, const struct run_suite *s, const char *
 	digest_hex(key, &d);
 }
 
+void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		  char key[DIGEST_HEX])
+{
+	key_of("eval-1", run, s, object, prompt_oid, key);
+}
+
+void evaluate_key_part(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		       char key[DIGEST_HEX])
+{
+	key_of("eval-part-1", run, s, object, prompt_oid, key);
+}
+
 int64_t run_limit(const struct run *run)
 {
 	return run->options->limit ? run->options->limit : run->profile ? run->profile->limit : 0;
 }
 
-static int read_stage(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n)
+int evaluate_read(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n)
 {
 	json_t *list = json_object_get(stage, "tasks"), *row;
 	size_t i;
@@ -250,9 +265,10 @@ static int read_stage(struct run *run, const json_t *stage, struct task_result *
 	return 0;
 }
 
-static int write_stage(struct run *run, const struct suite_result *result, json_t **stage)
+int evaluate_store(struct run *run, const struct suite_result *result, size_t cut, json_t **stage)
 {
 	json_t *list = json_array();
+	bool whole = true;
 
 	for (size_t i = 0; i < result->n; i++) {
 		struct buf text = BUF_INIT(SAMPLES_MAX);
@@ -269,8 +285,16 @@ static int write_stage(struct run *run, const struct suite_result *result, json_
 		}
 		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter",
 						      "none", "n", (json_int_t)result->tasks[i].n, "object", hex));
+		if (*result->tasks[i].order) /* n of n_total: to be completed */
+			json_object_set_new(json_array_get(list, i), "n_total",
+					    json_integer((json_int_t)result->tasks[i].n_total));
+		whole = whole && !*result->tasks[i].order;
 	}
 	*stage = json_pack("{s:o}", "tasks", list);
+	if (!whole)
+		json_object_set_new(*stage, "part", json_true());
+	if (cut)
+		json_object_set_new(*stage, "cut", json_integer((json_int_t)cut));
 	return 0;
 }
 
@@ -315,6 +339,32 @@ static int load(struct run *run, const char *object, const char *prompt)
 	return rc;
 }
 
+int evaluate_load(struct run *run, const char *object, const char *prompt, struct scorer *scorer)
+{
+	int rc = load(run, object, prompt);
+
+	if (rc)
+		return rc;
+	run->loaded->engine.n_cut = 0;
+	*scorer = run->loaded->remote ? remote_scorer(run->loaded->remote) : engine_scorer(&run->loaded->engine);
+	return 0;
+}
+
+void evaluate_answered(struct run *run)
+{
+	if (run->loaded && run->loaded->remote)
+		remote_forget(run->loaded->remote);
+}
+
+size_t evaluate_cut(struct run *run)
+{
+	size_t n = run->loaded ? (size_t)run->loaded->engine.n_cut : 0;
+
+	if (n)
+		run->loaded->engine.n_cut = 0;
+	return n;
+}
+
 void evaluate_close(struct run *run)
 {
 	if (!run->loaded)
@@ -327,47 +377,20 @@ void evaluate_close(struct run *run)
 }
 
 /* Samples on their way are kept beside the work of trainings: an own file for each key and trust class. */
-static int open_keep(struct keep **out, const struct run *run, const char *key)
+int evaluate_keep(struct keep **out, const struct run *run, const struct run_suite *s, const char *object,
+		  const char *prompt_oid)
 {
-	char *path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store), trust_name(run->event.trust), key);
-	int rc = keep_open(out, path, key);
+	char key[DIGEST_HEX], *path;
+	int rc;
 
+	evaluate_key(run, s, object, prompt_oid, key);
+	path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store), trust_name(run->event.trust), key);
+	rc = keep_open(out, path, key);
 	free(path);
 	return rc;
 }
 
-static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt, const char *key,
-		     struct task_result **tasks, size_t *n, json_t **stage)
-{
-	struct suite_options how = { .limit = run_limit(run), .seed = 1234 };
-	struct suite_result *result = NULL;
-	struct keep *keep = NULL;
-	struct scorer scorer;
-	int rc = load(run, object, prompt);
-
-	rc = rc ? rc : open_keep(&keep, run, key);
-	if (rc)
-		return rc;
-	run->loaded->engine.n_cut = 0;
-	how.keep = keep_for(keep);
-	how.judge = judges_for(run->judges);
-	scorer = run->loaded->remote ? remote_scorer(run->loaded->remote) : engine_scorer(&run->loaded->engine);
-	rc = suite_run(&result, s->suite, &scorer, &how);
-	s->resumed = keep_restored(keep) > 0;
-	if (rc == 0)
-		rc = write_stage(run, result, stage);
-	if (rc == 0 && run->loaded->engine.n_cut)
-		json_object_set_new(*stage, "cut", json_integer((json_int_t)run->loaded->engine.n_cut));
-	if (rc == 0)
-		rc = read_stage(run, *stage, tasks, n); /* what the gate sees is what is stored */
-	keep_close(keep, rc == 0);
-	if (rc == 0 && run->loaded->remote)
-		remote_forget(run->loaded->remote);
-	suite_result_free(result);
-	return rc;
-}
-
-static void forget_tasks(struct task_result **tasks, size_t *n)
+void evaluate_forget(struct task_result **tasks, size_t *n)
 {
 	for (size_t i = 0; *tasks && i < *n; i++)
 		task_result_release(&(*tasks)[i]);
@@ -376,32 +399,146 @@ static void forget_tasks(struct task_result **tasks, size_t *n)
 	*n = 0;
 }
 
-int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused,
-		    bool may_run)
+static int find_stage(struct run *run, const struct run_suite *s, const char *key, struct task_result **tasks,
+		      size_t *n, json_t **stage)
 {
-	char key[DIGEST_HEX];
 	json_t *row = NULL;
-	int rc;
+	int rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
 
-	evaluate_key(run, s, object, prompt_oid, key);
-	rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
 	if (rc == 0) {
 		*stage = json_incref(json_object_get(row, "output"));
-		rc = read_stage(run, *stage, tasks, n);
+		rc = evaluate_read(run, *stage, tasks, n);
 	}
 	if (rc == ERR_IO || (rc == ERR_NOTFOUND && *stage)) { /* lost or damaged samples are made again */
 		log_warn("suite %s: %s", suite_name(s->suite), err_text());
-		forget_tasks(tasks, n);
+		evaluate_forget(tasks, n);
 		json_decref(*stage);
 		*stage = NULL;
 		rc = ERR_NOTFOUND;
 	}
+	json_decref(row);
+	return rc;
+}
+
+int evaluate_known(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		   struct task_result **tasks, size_t *n, json_t **stage)
+{
+	char key[DIGEST_HEX];
+
+	evaluate_key(run, s, object, prompt_oid, key);
+	return find_stage(run, s, key, tasks, n, stage);
+}
+
+int evaluate_take_part(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		       struct suite_visit *v, bool *taken, size_t *cut)
+{
+	struct task_result *tasks = NULL;
+	char key[DIGEST_HEX];
+	json_t *stage = NULL;
+	size_t n = 0;
+	int rc;
+
+	*taken = false;
+	*cut = 0;
+	if (run_limit(run))
+		return 0;
+	evaluate_key_part(run, s, object, prompt_oid, key);
+	rc = find_stage(run, s, key, &tasks, &n, &stage);
+	if (rc == ERR_NOTFOUND) {
+		err_clear();
+		return 0;
+	}
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = task_result_texts(&tasks[i]);
+		if (rc == 0)
+			suite_visit_take(v, &tasks[i]);
+	}
+	*taken = rc == 0;
+	*cut = (size_t)json_get_int(stage, "cut", 0);
+	evaluate_forget(&tasks, &n);
+	json_decref(stage);
+	return rc;
+}
+
+/* What a stopped evaluation did not come to. */
+static int complete(struct run *run, const struct run_suite *s, struct suite_visit *v, const struct scorer *scorer,
+		    struct suite_result **result)
+{
+	uint64_t total = 0, done = 0;
+	int rc = 0;
+
+	for (size_t t = 0; t < suite_tasks(s->suite); t++)
+		for (size_t d = 0; d < suite_task_docs(s->suite, t); d++)
+			total += !suite_visit_has(v, t, d);
+	run_note(run, "suite %s: %llu of %llu samples were known from an evaluation that was stopped",
+		 suite_name(s->suite), (unsigned long long)suite_visit_known(v),
+		 (unsigned long long)(suite_visit_known(v) + total));
+	progress_begin(suite_name(s->suite), total, "samples");
+	for (size_t t = 0; t < suite_tasks(s->suite) && !rc; t++) {
+		size_t *docs = mem_array(suite_task_docs(s->suite, t) + 1, sizeof(*docs)), n = 0;
+
+		for (size_t d = 0; d < suite_task_docs(s->suite, t); d++)
+			if (!suite_visit_has(v, t, d))
+				docs[n++] = d;
+		if (n)
+			rc = suite_visit_ask(v, scorer, t, docs, n, &done);
+		free(docs);
+	}
+	progress_end();
+	if (rc == 0)
+		*result = suite_visit_result(v, false);
+	return rc;
+}
+
+static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
+		     const char *prompt, struct task_result **tasks, size_t *n, json_t **stage)
+{
+	static const char any_order[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	struct suite_options how = { .limit = run_limit(run), .seed = EVALUATE_SEED };
+	struct suite_result *result = NULL;
+	struct suite_visit *part = NULL;
+	struct keep *keep = NULL;
+	struct scorer scorer;
+	size_t cut = 0;
+	bool taken;
+	int rc = evaluate_load(run, object, prompt, &scorer);
+
+	rc = rc ? rc : evaluate_keep(&keep, run, s, object, prompt_oid);
+	if (rc)
+		return rc;
+	how.keep = keep_for(keep);
+	how.judge = judges_for(run->judges);
+	suite_visit_open(&part, s->suite, any_order, how.seed);
+	rc = evaluate_take_part(run, s, object, prompt_oid, part, &taken, &cut);
+	if (rc == 0 && taken)
+		rc = suite_visit_keep(part, how.keep);
+	if (rc == 0 && taken)
+		rc = suite_visit_judge(part, how.judge);
+	if (rc == 0)
+		rc = taken ? complete(run, s, part, &scorer, &result) : suite_run(&result, s->suite, &scorer, &how);
+	s->resumed = keep_restored(keep) > 0;
+	if (rc == 0)
+		rc = evaluate_store(run, result, cut + evaluate_cut(run), stage);
+	if (rc == 0)
+		rc = evaluate_read(run, *stage, tasks, n); /* what the gate sees is what is stored */
+	keep_close(keep, rc == 0);
+	if (rc == 0)
+		evaluate_answered(run);
+	suite_visit_free(part);
+	suite_result_free(result);
+	return rc;
+}
+
+int evaluate_object(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
+		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused,
+		    bool may_run)
+{
+	int rc = evaluate_known(run, s, object, prompt_oid, tasks, n, stage);
+
 	*reused = rc == 0;
 	if (rc == ERR_NOTFOUND && may_run) {
 		err_clear();
-		rc = run_suite(run, s, object, prompt, key, tasks, n, stage);
+		rc = run_suite(run, s, object, prompt_oid, prompt, tasks, n, stage);
 	}
-	json_decref(row);
 	return rc;
 }

@@ -26,6 +26,31 @@ int engine_encode(const struct engine *e, const char *text, size_t len, struct t
 
 void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		  char key[DIGEST_HEX]);
+/* Of an evaluation that was stopped. */
+void evaluate_key_part(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		       char key[DIGEST_HEX]);
 int64_t run_limit(const struct run *run);
+
+enum { EVALUATE_SEED = 1234 }; /* of sampled answers */
+/* The stored model, ready to answer; it stays so until another is needed. */
+int evaluate_load(struct run *run, const char *object, const char *prompt, struct scorer *scorer);
+/* Whole evaluations in the registry. ERR_NOTFOUND: none, or one whose samples are lost. */
+int evaluate_known(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		   struct task_result **tasks, size_t *n, json_t **stage);
+/* The answers of a server are stored: it need not keep them to be asked again. */
+void evaluate_answered(struct run *run);
+/* How many prompts were cut from the left since it was asked last. */
+size_t evaluate_cut(struct run *run);
+/* What a stopped evaluation of the same key has answered goes into the visit; *cut: of its prompts. */
+int evaluate_take_part(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+		       struct suite_visit *v, bool *taken, size_t *cut);
+/* The file that keeps the samples of this evaluation on their way (eval_keep.h). */
+struct keep;
+int evaluate_keep(struct keep **out, const struct run *run, const struct run_suite *s, const char *object,
+		  const char *prompt_oid);
+/* Results into the store, as a stage; and back. */
+int evaluate_store(struct run *run, const struct suite_result *result, size_t cut, json_t **stage);
+int evaluate_read(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n);
+void evaluate_forget(struct task_result **tasks, size_t *n);
 
 #endif

@@ -3,7 +3,10 @@
  * Its samples are never made again while their key holds. Where there are none under the key (the questions have changed,
  * or the numerics class), its stored weights answer what the candidate was asked, behind the very prompt that it was
  * judged with, if the policy wants so (incomparable: rescore) and within its budget. What cannot be had that way is
- * incomparable, and the reason lists what differs: the numerics class, and task by task the documents and prompts. */
+ * incomparable, and the reason lists what differs: the numerics class, and task by task the documents and prompts.
+ *
+ * A run that may stop early asks for them before its own evaluation, and the gate again, under its lease: then there is
+ * nothing to do unless the alias has moved in between. */
 #include "base/base.h"
 #include "runner/baseline.h"
 #include "runner/evaluate.h"
@@ -123,6 +126,19 @@ static int rescore(struct run *run, struct run_suite *s, struct buf *prompt, int
 	return rc;
 }
 
+static void forget(struct run *run)
+{
+	for (size_t i = 0; i < run->n_suites; i++) {
+		struct run_suite *s = &run->suites[i];
+
+		evaluate_forget(&s->base_tasks, &s->n_base_tasks);
+		json_decref(s->base_stage);
+		s->base_stage = NULL;
+		s->rescored = false;
+	}
+	*run->base_scored = 0;
+}
+
 int baseline_answers(struct run *run, char **incomparable)
 {
 	struct run_baseline *b = &run->baseline;
@@ -131,6 +147,9 @@ int baseline_answers(struct run *run, char **incomparable)
 	int rc = 0;
 
 	*incomparable = NULL;
+	if (strcmp(run->base_scored, b->run) == 0)
+		return 0;
+	forget(run);
 	if (run->location && !served_is(run->home->store, b->object, NULL)) /* its key has the numerics class of here */
 		rc = run_backend(run);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
@@ -150,5 +169,7 @@ int baseline_answers(struct run *run, char **incomparable)
 	}
 	evaluate_close(run); /* it borrows the prompt */
 	buf_release(&prompt);
+	if (rc == 0 && !*incomparable)
+		snprintf(run->base_scored, sizeof(run->base_scored), "%s", b->run);
 	return rc;
 }

@@ -8,6 +8,7 @@
  * with the error's own code. An interrupted run is not recorded: the next run of the commit resumes it. */
 #include "base/base.h"
 #include "model/model.h"
+#include "runner/early.h"
 #include "runner/jury.h"
 #include "runner/runner.h"
 #include "runner/served.h"
@@ -155,6 +156,8 @@ static void suite_release(struct run_suite *s)
 
 void run_release(struct run *run)
 {
+	early_close(run);
+	json_decref(run->stopped);
 	evaluate_close(run);
 	for (size_t i = 0; i < run->n_suites; i++)
 		suite_release(&run->suites[i]);

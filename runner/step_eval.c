@@ -1,5 +1,6 @@
 /* step_eval.c: every suite of the policy on the model of this commit, and then those that the commit proposes. */
 #include "base/base.h"
+#include "runner/early.h"
 #include "runner/evaluate.h"
 #include "runner/jury.h"
 #include "runner/runner.h"
@@ -49,11 +50,14 @@ int step_eval(struct run *run)
 	if (run->options->judge)
 		run->judges =
 			judges_new(store_home(run->home->store), run->have_target_config ? &run->target_config : NULL);
+	if (early_wanted(run))
+		rc = early_eval(run);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
 
-		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
-				     &s->n_tasks, &s->stage, &s->reused, true);
+		if (!run->early)
+			rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
+					     &s->n_tasks, &s->stage, &s->reused, true);
 		if (rc == 0)
 			note_cut(run, s);
 		all_reused = all_reused && s->reused;

@@ -1,10 +1,12 @@
 /* step_gate.c: the target's policy on the candidate's scores and the baseline's: a verdict.
  *
  * A run that may move an alias holds the model's gate lease from here until the alias has moved, and looks the baseline
- * up again under it: so what the gate compares with is what the alias points at. What the baseline answered: rescore.c; how
- * often this branch has tried: attempts.c. */
+ * up again under it: so what the gate compares with is what the alias points at. If that is no longer what an early stop was
+ * certain about, the rest is asked and the candidate judged whole. What the baseline answered: rescore.c; how often this
+ * branch has tried: attempts.c. */
 #include "base/base.h"
 #include "runner/baseline.h"
+#include "runner/early.h"
 #include "runner/plan_overlap.h"
 #include "runner/runner.h"
 
@@ -30,18 +32,12 @@ static bool is_identical(const struct run *run)
 	       strcmp(run->baseline.prompt, run->prompt_oid) == 0;
 }
 
-/* A rule that clusters names a member of the documents, and those are the suite's. */
 static int name_clusters(struct run *run)
 {
-	const struct gate_policy *policy = &run->questions->gate;
 	int rc = 0;
 
-	for (size_t k = 0; k < policy->n; k++)
-		for (size_t i = 0; policy->rules[k].cluster && i < run->n_suites; i++)
-			for (size_t t = 0; t < run->suites[i].n_tasks && !rc; t++)
-				if (strcmp(run->suites[i].tasks[t].task, policy->rules[k].task) == 0)
-					rc = suite_clusters(run->suites[i].suite, &run->suites[i].tasks[t],
-							    policy->rules[k].cluster);
+	for (size_t i = 0; i < run->n_suites && !rc; i++)
+		rc = early_clusters(run, i, run->suites[i].tasks, run->suites[i].n_tasks);
 	return rc;
 }
 
@@ -78,6 +74,7 @@ static int decide(struct run *run, const char *incomparable)
 	in.pull_request = run->event.kind == EVENT_PULL_REQUEST;
 	in.n_overlap = overlap_gate_rows(run->overlap, &in.overlap);
 	in.overlap_missing = missing;
+	in.order = early_order(run);
 	rc = gate_decide(&run->gate, &policy, &in);
 	run->have_gate = rc == 0;
 	free((void *)(uintptr_t)in.overlap);
@@ -113,6 +110,7 @@ static void leave_to_ci(struct run *run)
 int step_gate(struct run *run)
 {
 	char *incomparable = NULL;
+	bool moved;
 	int rc;
 
 	if (run->left_to_ci) {
@@ -123,10 +121,13 @@ int step_gate(struct run *run)
 	if ((rc = take_lease(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)))
 		return rc;
 	run->identical = is_identical(run);
+	moved = strcmp(run->base_scored, run->baseline.run) != 0;
 	if (run->baseline.found && (rc = attempts_count(run)) == 0)
 		rc = baseline_answers(run, &incomparable);
 	else if (run->baseline.why && run->questions->has_gate)
 		run_note(run, "no baseline: %s", run->baseline.why);
+	if (rc == 0 && moved)
+		rc = early_finish(run); /* another run moved the alias: what was certain was so of the old one */
 	rc = rc ? rc : name_clusters(run);
 	rc = rc ? rc : decide(run, incomparable);
 	free(incomparable);

@@ -8,6 +8,7 @@
  * a new prompt on the baseline's weights makes no version, and yet moves the alias, from the version to itself: what the
  * next candidate is compared with is the new prompt, and a prompt cannot get worse a margin at a time. */
 #include "base/base.h"
+#include "runner/early.h"
 #include "runner/evaluate.h"
 #include "runner/runner.h"
 
@@ -103,7 +104,10 @@ static json_t *stages_json(const struct run *run)
 		const struct run_suite *s = &run->suites[i];
 
 		if (s->stage) {
-			evaluate_key(run, s, run->object, run->prompt_oid, key);
+			if (json_object_get(s->stage, "part"))
+				evaluate_key_part(run, s, run->object, run->prompt_oid, key);
+			else
+				evaluate_key(run, s, run->object, run->prompt_oid, key);
 			json_array_append_new(list, stage_json("eval", s->path, key, json_incref(s->stage)));
 		}
 		if (s->rescored && s->base_stage) {
@@ -190,7 +194,7 @@ static json_t *baseline_json(const struct run *run)
 static bool is_whole(const struct run *run)
 {
 	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !run_limit(run) &&
-	       !run->options->dirty && run->event.trust != TRUST_FORK;
+	       early_is_whole(run) && !run->options->dirty && run->event.trust != TRUST_FORK;
 }
 
 static bool is_baseline_version(const struct run *run)
@@ -229,6 +233,8 @@ static bool wants_promotion(struct run *run, bool version)
 {
 	bool moves = run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK;
 
+	if (run->alias && run->have_gate && run->gate.verdict == VERDICT_PASS && !early_is_whole(run))
+		set_promotion(run, "refused", 0, "the budget ended before every sample was asked");
 	if (!may_promote(run))
 		return false;
 	if (!version) {
@@ -389,6 +395,7 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "edges", edges_json(run));
 	json_object_set_new(r, "training", run->training ? json_incref(run->training) : json_null());
 	json_object_set_new(r, "overlap", run->overlap ? json_incref(run->overlap) : json_null());
+	json_object_set_new(r, "stopped", run->stopped ? json_incref(run->stopped) : json_null());
 	json_object_set_new(r, "notes", json_incref(run->notes));
 	return r;
 }
