@@ -232,6 +232,21 @@ static int split_read_path(struct split *s, const struct source *src, const char
 	return err_context(rc, "%s: data_files", src->path);
 }
 
+static int split_read_glob(struct split *s, const struct source *src, const char *folder, const char *pattern)
+{
+	char **paths = NULL;
+	size_t n = 0;
+	int rc = data_glob(&paths, &n, src, folder, pattern);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!rc)
+			rc = split_read_path(s, src, paths[i]);
+		free(paths[i]);
+	}
+	free(paths);
+	return rc;
+}
+
 /* A file named in the task's file, or (folder) in the folder of a data set. */
 static int split_read(struct split *s, const struct source *src, const char *folder, const char *name)
 {
@@ -240,6 +255,10 @@ static int split_read(struct split *s, const struct source *src, const char *fol
 	struct buf text;
 	int rc;
 
+	if (data_is_glob(name)) {
+		free(file);
+		return split_read_glob(s, src, folder, name);
+	}
 	if (folder) {
 		free(file);
 		path = source_path(folder, name);

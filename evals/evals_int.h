@@ -63,6 +63,12 @@ int hub_files(char ***out, size_t *n, const struct source *src, const char *name
 /* The folder of the data set; yours. */
 int hub_folder(char **out, const struct source *src, const char *name);
 
+/* ---- data_glob.c ------------------------------------------------------------------------------------------------- */
+
+bool data_is_glob(const char *name);
+/* The files that a pattern stands for, by name; yours, also after an error. folder: of a data set, or NULL. */
+int data_glob(char ***out, size_t *n, const struct source *src, const char *folder, const char *pattern);
+
 /* ---- process_docs.c ---------------------------------------------------------------------------------------------- */
 
 struct process_set;

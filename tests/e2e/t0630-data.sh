@@ -42,6 +42,10 @@ jq -s '{version: 1, data: .}' evals/sums.jsonl >evals/field.json
 sed "s|{test: sums.jsonl}|{test: field.json}, field: data|" evals/sums.yaml >evals/other.yaml
 check "questions in a member of a JSON file" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
 is "field: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
+mkdir evals/parts && split -l 3 -d evals/sums.jsonl evals/parts/p && for f in evals/parts/p*; do mv "$f" "$f.jsonl"; done
+sed "s|test: sums.jsonl|test: 'parts/p*.jsonl'|" evals/sums.yaml >evals/other.yaml
+check "questions in the files of a pattern" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"
+is "pattern: the same samples" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s1")" "$(jq -c '[.id, .prompt, .target, .response]' "$TRASH/s0")"
 tr ',' ';' <evals/sums.csv >evals/sums.txt
 sed "s|path: json|path: csv|; s|{test: sums.jsonl}|{test: sums.txt}, sep: ';'|" evals/sums.yaml >evals/other.yaml
 check "questions in a CSV file of another name and separator" 0 assay eval $M evals/other.yaml --samples "$TRASH/s1"

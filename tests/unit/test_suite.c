@@ -324,6 +324,55 @@ static void test_suite_clusters__are_members_of_documents(void **state)
 	buf_release(&m.log);
 }
 
+#define GLOB(pattern)                                                                                                  \
+	"task: g\ndataset_path: json\ndataset_kwargs: {data_files: {test: " pattern "}}\ntest_split: test\n"           \
+	"doc_to_text: q\ndoc_to_target: a\n"
+
+static void test_suite_load__patterns_of_files(void **state)
+{
+	static const struct {
+		const char *task, *ids; /* ids NULL: an error */
+	} cases[] = {
+		{ GLOB("parts/*.jsonl"), "1,2," },
+		{ GLOB("parts/p?.jsonl"), "1,2," },
+		{ GLOB("\"parts/p[2-9].jsonl\""), "2," },
+		{ GLOB("parts/**.jsonl"), "3,1,2," }, /* parts/deep/… comes first by name */
+		{ GLOB("[\"other.jsonl\", \"parts/*.jsonl\"]"), "4,1,2," },
+		{ GLOB("parts/*.csv"), NULL },
+		{ GLOB("../*.jsonl"), NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf ids = BUF_INIT(1000);
+		struct fake_model m = { 0 };
+		struct suite_result *r;
+		struct suite *s = NULL;
+		int rc = FAKE_LOAD(&s, "d/t.yaml", { "d/t.yaml", cases[i].task },
+				   { "d/parts/p2.jsonl", "{\"id\":2,\"q\":\"x\",\"a\":\"y\"}\n" },
+				   { "d/parts/p1.jsonl", "{\"id\":1,\"q\":\"x\",\"a\":\"y\"}\n" },
+				   { "d/parts/deep/p3.jsonl", "{\"id\":3,\"q\":\"x\",\"a\":\"y\"}\n" },
+				   { "d/other.jsonl", "{\"id\":4,\"q\":\"x\",\"a\":\"y\"}\n" });
+
+		assert_int_equal(rc, cases[i].ids ? 0 : ERR_INPUT);
+		if (!cases[i].ids) {
+			assert_non_null(
+				strstr(err_text(), i == 5 ? "d/t.yaml: dataset_kwargs.data_files: no file matches "
+							    "\"parts/*.csv\""
+							  : "\"../*.jsonl\""));
+			continue;
+		}
+		r = run(s, &m, 0);
+		for (size_t k = 0; k < r->tasks[0].n; k++)
+			buf_addf(&ids, "%s,", r->tasks[0].samples[k].id);
+		assert_string_equal(buf_str(&ids), cases[i].ids);
+		suite_result_free(r);
+		buf_release(&m.log);
+		buf_release(&ids);
+		suite_free(s);
+	}
+}
+
 static void test_suite_run__limit_takes_the_first(void **state)
 {
 	struct fake_model m = { 0 };
@@ -653,6 +702,7 @@ int main(void)
 		cmocka_unit_test(test_suite_run__corpus_metrics_of_generated_texts),
 		cmocka_unit_test(test_suite_run__slices_and_clusters),
 		cmocka_unit_test(test_suite_clusters__are_members_of_documents),
+		cmocka_unit_test(test_suite_load__patterns_of_files),
 		cmocka_unit_test(test_suite_run__limit_takes_the_first),
 		cmocka_unit_test(test_suite_run__large_tasks_go_in_blocks),
 		cmocka_unit_test(test_suite_run__loglikelihood_and_rolling),
