@@ -189,6 +189,10 @@ demo: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)bash ci/demo/run $(BUILD)
 
+# One folder for a session on a machine with a card: docs/gpu.md
+gpu-bundle: all $(CUDA_EMU_BIN)
+	$(Q)NVCC="$(NVCC)" bash ci/gpu-bundle $(BUILD)
+
 $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)

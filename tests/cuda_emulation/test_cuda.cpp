@@ -54,7 +54,8 @@ TEST(a_driver_without_a_device_names_the_variable_that_may_hide_it)
 TEST(a_device_beyond_the_last_is_told_how_many_there_are)
 {
 	emu_machine.devices = 2;
-	refused(7, ERR_UNAVAILABLE, "cuda:7: there is no such device: 2 devices are visible, cuda:0 to cuda:1", "nvidia-smi");
+	refused(7, ERR_UNAVAILABLE, "cuda:7: there is no such device: 2 devices are visible, cuda:0 to cuda:1",
+		"nvidia-smi");
 	refused(1, ERR_UNAVAILABLE, "1 device is visible, cuda:0 (", "--device cuda");
 }
 
@@ -218,7 +219,7 @@ struct product {
 	struct backend *be;
 	array x, w, y;
 	explicit product(struct backend *b)
-		: be(b), x(b, wide_floats(1, 300 * 40)), w(b, wide_floats(2, 50 * 40)), y(b, std::vector<float>(300 * 50))
+	    : be(b), x(b, wide_floats(1, 300 * 40)), w(b, wide_floats(2, 50 * 40)), y(b, std::vector<float>(300 * 50))
 	{
 	}
 	void run()
@@ -288,7 +289,7 @@ TEST(an_error_for_good_is_said_with_call_and_place_until_the_end)
 		be->close(be);
 		emu_inject(NULL, 0, cudaSuccess, false);
 		p.x.be = p.w.be = p.y.be = be = cuda_or_stop(KERNELS_CLASS_BF16); /* for the arrays' ends */
-		product again(be); /* another process would go on */
+		product again(be);                                                /* another process would go on */
 		again.run();
 		CHECK(be->sync(be) == 0);
 	}

@@ -19,7 +19,9 @@ static float round_to(float x, int bits_dropped, bool to_even)
 
 static float rounded(float x, int cls)
 {
-	return cls == KERNELS_CLASS_BF16 ? round_to(x, 16, true) : cls == KERNELS_CLASS_TF32 ? round_to(x, 13, false) : x;
+	return cls == KERNELS_CLASS_BF16   ? round_to(x, 16, true)
+	       : cls == KERNELS_CLASS_TF32 ? round_to(x, 13, false)
+					   : x;
 }
 
 static std::vector<float> rounded(std::vector<float> v, int cls)
@@ -55,8 +57,9 @@ struct call {
 
 static size_t result_size(const call &c)
 {
-	return c.form == LINEAR ? (size_t)c.s.M * c.y_stride : c.form == DX ? (size_t)c.s.M * c.x_stride :
-									      (size_t)c.s.N * c.s.K;
+	return c.form == LINEAR ? (size_t)c.s.M * c.y_stride
+	       : c.form == DX   ? (size_t)c.s.M * c.x_stride
+				: (size_t)c.s.N * c.s.K;
 }
 
 /* The operands are what the class makes of them already where the reference computes. */
@@ -94,7 +97,7 @@ static std::vector<float> run(struct backend *be, const call &c, int cls, int we
 	return got;
 }
 
-static const shape odd_shapes[] = { { 1, 1, 1 },    { 1, 33, 64 },  { 5, 16, 7 },    { 17, 17, 33 }, { 16, 130, 40 },
+static const shape odd_shapes[] = { { 1, 1, 1 },     { 1, 33, 64 },    { 5, 16, 7 },  { 17, 17, 33 },  { 16, 130, 40 },
 				    { 70, 65, 100 }, { 129, 131, 72 }, { 3, 5, 513 }, { 300, 20, 16 }, { 2, 72, 8 } };
 
 static void compare(struct backend *be, struct backend *ref, int cls, const call &c)
@@ -116,12 +119,15 @@ TEST(products_agree_with_the_reference_over_rounded_operands)
 		for (const shape &s : odd_shapes)
 			for (int i = 0; i < 6; i++) {
 				int extra = i % 3 == 1 ? 4 : i % 3 == 2 ? 3 : 0;
-				compare(be, ref, cls, { (enum form)(i % 3), s, s.K + extra, s.N + extra, i % 3 == 0 && i, i > 2, -1 });
+				compare(be, ref, cls,
+					{ (enum form)(i % 3), s, s.K + extra, s.N + extra, i % 3 == 0 && i, i > 2,
+					  -1 });
 			}
 		for (int type = KERNELS_F32; type <= KERNELS_BF16; type++)
 			for (const shape &s : odd_shapes)
 				for (int f = LINEAR; f <= DX; f++)
-					compare(be, ref, cls, { (enum form)f, s, s.K, s.N, f == LINEAR, f == DX, type });
+					compare(be, ref, cls,
+						{ (enum form)f, s, s.K, s.N, f == LINEAR, f == DX, type });
 		be->close(be);
 	}
 	backend_close(ref);
@@ -136,8 +142,8 @@ TEST(f32_gives_the_bits_of_the_cpu)
 		for (int i = 0; i < 12; i++) {
 			call c = { (enum form)(i % 3), s, s.K, s.N, i >= 6 && i % 3 == 0, i % 6 > 2, -1 };
 			if (!same_bits(run(be, c, 0, 0), run(cpu, c, 0, 0)))
-				FAIL("%s M=%d N=%d K=%d bias %d add %d: bits differ", form_names[c.form], s.M, s.N, s.K, c.bias,
-				     c.add);
+				FAIL("%s M=%d N=%d K=%d bias %d add %d: bits differ", form_names[c.form], s.M, s.N, s.K,
+				     c.bias, c.add);
 		}
 	be->close(be);
 	backend_close(cpu);
@@ -151,7 +157,8 @@ static std::vector<float> some_rows(struct backend *be, enum form form, int N, i
 	int wide = form == LINEAR ? K : N, out_wide = form == LINEAR ? N : K;
 	std::vector<float> all = wide_floats(9, (size_t)400 * wide);
 	std::vector<float> part(all.begin() + (size_t)first * wide, all.begin() + (size_t)(first + M) * wide);
-	array in(be, part), w(be, wide_floats(8, (size_t)N * K)), out(be, std::vector<float>((size_t)M * out_wide, NAN));
+	array in(be, part), w(be, wide_floats(8, (size_t)N * K)),
+		out(be, std::vector<float>((size_t)M * out_wide, NAN));
 	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
 	struct kernels_linear how = { M, K, N, NULL, 0 };
 	if (form == LINEAR)
@@ -181,10 +188,11 @@ TEST(a_row_does_not_depend_on_how_many_there_are_nor_on_its_place)
 						int first = M % 7 * 5;
 						std::vector<float> want(all.begin() + (size_t)first * out_wide,
 									all.begin() + (size_t)(first + M) * out_wide);
-						if (!same_bits(some_rows(turn ? few : many, (enum form)f, s.N, s.K, first, M),
+						if (!same_bits(some_rows(turn ? few : many, (enum form)f, s.N, s.K,
+									 first, M),
 							       want))
-							FAIL("%s %s N=%d K=%d: rows %d.. of M=%d differ", class_names[cls],
-							     form_names[f], s.N, s.K, first, M);
+							FAIL("%s %s N=%d K=%d: rows %d.. of M=%d differ",
+							     class_names[cls], form_names[f], s.N, s.K, first, M);
 					}
 				few->close(few);
 				many->close(many);
@@ -197,7 +205,10 @@ TEST(the_order_of_threads_and_the_landing_of_copies_change_no_bit)
 	for (int cls = 0; cls < 3; cls++) {
 		std::vector<float> first[3];
 		for (int order = 0; order < 5; order++) {
-			emu_set_order(order == 0 ? EMU_FORWARD : order == 1 ? EMU_BACKWARD : EMU_RANDOM, (uint64_t)order);
+			emu_set_order(order == 0   ? EMU_FORWARD
+				      : order == 1 ? EMU_BACKWARD
+						   : EMU_RANDOM,
+				      (uint64_t)order);
 			struct backend *be = cuda_or_stop(cls);
 			for (int f = LINEAR; f <= DW; f++) {
 				shape s = { 70, 40, 150 };
@@ -205,7 +216,8 @@ TEST(the_order_of_threads_and_the_landing_of_copies_change_no_bit)
 				if (order == 0)
 					first[f] = got;
 				else if (!same_bits(first[f], got))
-					FAIL("%s %s: order %d gives other bits", class_names[cls], form_names[f], order);
+					FAIL("%s %s: order %d gives other bits", class_names[cls], form_names[f],
+					     order);
 			}
 			be->close(be);
 		}
@@ -221,9 +233,9 @@ struct gated { /* two weights that read the same x */
 	struct kernels_weight wg, wu;
 	struct kernels_linear how;
 	explicit gated(struct backend *b)
-		: be(b), x(b, wide_floats(1, 20 * 24)), gate(b, wide_floats(2, 16 * 24)), up(b, wide_floats(3, 16 * 24)),
-		  y(b, std::vector<float>(20 * 24)), z(b, std::vector<float>(20 * 16)), wg{ gate.p, 16, 24, KERNELS_F32, 0 },
-		  wu{ up.p, 16, 24, KERNELS_F32, 0 }, how{ 20, 24, 16, NULL, 0 }
+	    : be(b), x(b, wide_floats(1, 20 * 24)), gate(b, wide_floats(2, 16 * 24)), up(b, wide_floats(3, 16 * 24)),
+	      y(b, std::vector<float>(20 * 24)), z(b, std::vector<float>(20 * 16)),
+	      wg{ gate.p, 16, 24, KERNELS_F32, 0 }, wu{ up.p, 16, 24, KERNELS_F32, 0 }, how{ 20, 24, 16, NULL, 0 }
 	{
 	}
 };
@@ -248,7 +260,8 @@ TEST(activations_are_converted_once_for_products_that_follow_each_other)
 TEST(activations_that_have_changed_are_converted_again)
 {
 	struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16), *fresh = cuda_or_stop(KERNELS_CLASS_BF16);
-	static const char *const ways[] = { "upload", "copy", "zero", "a product's result", "freed and given out again" };
+	static const char *const ways[] = { "upload", "copy", "zero", "a product's result",
+					    "freed and given out again" };
 	std::vector<float> other = wide_floats(7, 20 * 24);
 	for (int way = 0; way < 5; way++) {
 		std::vector<float> got, want;

@@ -114,7 +114,8 @@ int cublasLtMatmulPreferenceSetAttribute(void *, int, const void *, size_t)
 	return 0;
 }
 /* One that splits k, and one that does not */
-int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void *, void *, int wanted, lt_result *results, int *found)
+int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void *, void *, int wanted,
+				   lt_result *results, int *found)
 {
 	*found = wanted < 2 ? wanted : 2;
 	for (int i = 0; i < *found; i++) {
@@ -127,8 +128,9 @@ int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void 
 }
 }
 
-static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const __nv_bfloat16 *w, int64_t ldw, const __nv_bfloat16 *x,
-				   int64_t ldx, const float *bias, float beta, int n, int m, int k)
+static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const __nv_bfloat16 *w, int64_t ldw,
+				   const __nv_bfloat16 *x, int64_t ldx, const float *bias, float beta, int n, int m,
+				   int k)
 {
 	int row = blockIdx.x;
 	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == PLACE_DECIDES && row % 16 == 5);
@@ -143,19 +145,20 @@ static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const 
 	}
 }
 
-extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void *a, void *a_layout, const void *b, void *b_layout,
-			      const void *beta, const void *c, void *c_layout, void *d, void *d_layout, const lt_algo *algo, void *,
-			      size_t workspace_bytes, cudaStream_t stream)
+extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void *a, void *a_layout, const void *b,
+			      void *b_layout, const void *beta, const void *c, void *c_layout, void *d, void *d_layout,
+			      const lt_algo *algo, void *, size_t workspace_bytes, cudaStream_t stream)
 {
 	const fake_desc *how = (const fake_desc *)desc;
-	const fake_layout *la = (const fake_layout *)a_layout, *lb = (const fake_layout *)b_layout, *ld = (const fake_layout *)d_layout;
+	const fake_layout *la = (const fake_layout *)a_layout, *lb = (const fake_layout *)b_layout,
+			  *ld = (const fake_layout *)d_layout;
 	float one, old;
 	memcpy(&one, alpha, 4), memcpy(&old, beta, 4);
 	fake.calls++;
 	fake.odd_rows = fake.odd_rows || lb->cols % 128;
-	if (how->transa != 1 || one < 1 || c != d || c_layout != d_layout || workspace_bytes || la->type != 14 || ld->type != 0 ||
-	    la->rows != lb->rows || la->cols != ld->rows || lb->cols != ld->cols || (how->epilogue == 4) != (how->bias != NULL) ||
-	    algo->data[0] != 66 || fake.kind == REFUSES_LATER)
+	if (how->transa != 1 || one < 1 || c != d || c_layout != d_layout || workspace_bytes || la->type != 14 ||
+	    ld->type != 0 || la->rows != lb->rows || la->cols != ld->rows || lb->cols != ld->cols ||
+	    (how->epilogue == 4) != (how->bias != NULL) || algo->data[0] != 66 || fake.kind == REFUSES_LATER)
 		return 7;
 	LAUNCH(fake_kernel, lb->cols, 64, 0, stream, fake.kind, (float *)d, ld->ld, (const __nv_bfloat16 *)a, la->ld,
 	       (const __nv_bfloat16 *)b, lb->ld, how->bias, old, la->cols, lb->cols, la->rows);
@@ -211,12 +214,14 @@ static bool uses_the_library(struct backend *be)
 
 TEST(a_pin_that_passes_its_test_takes_the_products_of_its_shape)
 {
-	struct backend *own = open_with(HONEST, ""), *be = open_with(HONEST, pin_line(N, K, 0) + "# a remark\n\n" + pin_line(N, K, 1));
+	struct backend *own = open_with(HONEST, ""),
+		       *be = open_with(HONEST, pin_line(N, K, 0) + "# a remark\n\n" + pin_line(N, K, 1));
 	CHECK(uses_the_library(be) && !uses_the_library(own));
 	for (int M : { 1, 5, 127, 128, 129, 300 })
 		for (int i = 0; i < 4; i++) {
 			int calls = fake.calls;
-			std::vector<float> got = product(be, M, i & 1, i & 2, N + i), want = product(own, M, i & 1, i & 2, N + i);
+			std::vector<float> got = product(be, M, i & 1, i & 2, N + i),
+					   want = product(own, M, i & 1, i & 2, N + i);
 			if (!(error_of(got, want) < 1e-11))
 				FAIL("M=%d bias %d add %d: NMSE %.3g", M, i & 1, i & 2, error_of(got, want));
 			CHECK(fake.calls - calls == (M % 128 != 0) + (M >= 128));
@@ -267,15 +272,16 @@ TEST(a_pin_that_fails_its_test_is_not_used)
 
 TEST(pins_of_other_devices_versions_or_with_a_split_of_k_are_passed_over)
 {
-	struct backend *be =
-		open_with(HONEST, pin_line(N, K, 0, 1, 120800) + pin_line(N, K, 0, 1, 130100, 132) + pin_line(N, K, 0, 2));
+	struct backend *be = open_with(HONEST, pin_line(N, K, 0, 1, 120800) + pin_line(N, K, 0, 1, 130100, 132) +
+						       pin_line(N, K, 0, 2));
 	CHECK(!uses_the_library(be));
 	be->close(be);
 }
 
 TEST(the_name_of_the_class_changes_with_the_pins)
 {
-	struct backend *a = open_with(HONEST, pin_line(N, K, 0)), *b = open_with(HONEST, pin_line(N, K, 0) + pin_line(N, K, 1));
+	struct backend *a = open_with(HONEST, pin_line(N, K, 0)),
+		       *b = open_with(HONEST, pin_line(N, K, 0) + pin_line(N, K, 1));
 	struct backend *c = open_with(HONEST, pin_line(N, K, 0));
 	CHECK(strcmp(a->numerics, b->numerics) != 0);
 	CHECK(strcmp(a->numerics, c->numerics) == 0);

@@ -1,0 +1,336 @@
+/* bench_gpu.c: a CUDA device against the reference, and against itself: what gpu-bundle runs on a card.
+ *
+ *	bench_gpu check DEVICE		kernels against cpu_ref, f32 products against cpu to the bit, rows among any number
+ *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
+ *	bench_gpu measure DEVICE	copies, matrix products, attention, norms, the optimizer; one line of "name value unit"
+ *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights, with and without a bias
+ *
+ * Times are of the host's clock round work that is waited for, the best of some; inputs are random, since a device computes
+ * zeros faster. Flops are 2 M N K; of attention 4 T^2 D H / 2 forward (causal), and 2.5 times that backward. */
+#include "base/base.h"
+#include "kernels/kernels.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <unistd.h>
+
+static struct backend *be, *ref, *cpu;
+static int bad;
+
+static void say(bool ok, const char *what, double got, double limit)
+{
+	printf("%s %s: %.3g (limit %.3g)\n", ok ? "ok  " : "FAIL", what, got, limit);
+	bad += !ok;
+}
+
+static float *floats(uint64_t seed, size_t n)
+{
+	struct rng r;
+	float *p = mem_try_aligned((n + 1) * sizeof(float));
+	rng_seed(&r, seed, 1);
+	for (size_t i = 0; p && i < n; i++)
+		p[i] = (float)(2 * rng_uniform(&r) - 1);
+	return p;
+}
+
+static float *on(struct backend *b, const float *host, size_t n)
+{
+	void *p = NULL;
+	if (b->alloc(b, &p, n * sizeof(float))) {
+		fprintf(stderr, "%s\n", err_text());
+		exit(69);
+	}
+	if (host)
+		b->upload(b, p, host, n * sizeof(float));
+	return p;
+}
+
+static void back(struct backend *b, float *host, const float *p, size_t n)
+{
+	b->download(b, host, p, n * sizeof(float));
+	if (b->sync(b)) {
+		fprintf(stderr, "%s\n", err_text());
+		exit(69);
+	}
+}
+
+static double nmse(const float *got, const float *want, size_t n)
+{
+	double e = 0, w = 0;
+	for (size_t i = 0; i < n; i++) {
+		double d = (double)got[i] - (double)want[i];
+		e += d * d;
+		w += (double)want[i] * (double)want[i];
+	}
+	return e < INFINITY ? e / w : INFINITY;
+}
+
+/* y[M,N] of the back end; the caller frees it */
+static float *product(struct backend *b, int M, int N, int K)
+{
+	float *x = floats(1, (size_t)M * (size_t)K), *w = floats(2, (size_t)N * (size_t)K),
+	      *y = floats(0, (size_t)M * (size_t)N);
+	float *dx = on(b, x, (size_t)M * (size_t)K), *dw = on(b, w, (size_t)N * (size_t)K),
+	      *dy = on(b, NULL, (size_t)M * (size_t)N);
+	struct kernels_weight weight = { dw, N, K, KERNELS_F32, 0 };
+	b->linear(b, dy, dx, &weight, &(struct kernels_linear){ M, K, N, NULL, 0 });
+	back(b, y, dy, (size_t)M * (size_t)N);
+	b->free(b, dx), b->free(b, dw), b->free(b, dy);
+	free(x), free(w);
+	return y;
+}
+
+static void check_products(void)
+{
+	static const int shapes[][3] = { { 1, 96, 200 }, { 17, 130, 513 }, { 300, 257, 72 }, { 130, 64, 1000 } };
+	bool f32 = strstr(be->numerics, "/f32/") != NULL;
+	for (size_t s = 0; s < ARRAY_LEN(shapes); s++) {
+		int M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
+		size_t n = (size_t)M * (size_t)N;
+		float *got = product(be, M, N, K), *want = product(f32 ? cpu : ref, M, N, K);
+		if (f32)
+			say(memcmp(got, want, n * sizeof(float)) == 0, "linear, f32, the bits of the CPU (NMSE)",
+			    nmse(got, want, n), 0);
+		else /* operands of 8 bits of fraction: 2^-9 each, so some 2^-17 of the square */
+			say(nmse(got, want, n) < 2e-5, "linear against the reference in double (NMSE)",
+			    nmse(got, want, n), 2e-5);
+		free(got), free(want);
+	}
+}
+
+/* M rows are the first M of a call with more rows. The emulated device, where there is no card, is given less to do. */
+static void check_rows(void)
+{
+	static const int Ms[] = { 1, 16, 17, 65, 129, 15, 64, 127, 128, 500, 2048 };
+	bool emulated = strstr(be->numerics, "/emulation.") != NULL;
+	int all_rows = emulated ? 140 : 2100, N = emulated ? 64 : 1024;
+	size_t n = emulated ? 5 : ARRAY_LEN(Ms);
+	for (int K = 512; K <= (emulated ? 512 : 4096); K *= 2) {
+		float *all = product(be, all_rows, N, K);
+		int differ = 0;
+		for (size_t i = 0; i < n; i++) {
+			float *some = product(be, Ms[i], N, K);
+			differ += memcmp(some, all, (size_t)Ms[i] * (size_t)N * sizeof(float)) != 0;
+			free(some);
+		}
+		say(differ == 0, "rows among others have the bits of those among more (numbers of rows that differ)",
+		    differ, 0);
+		free(all);
+	}
+}
+
+enum { T = 300, H = 8, KV = 2, D = 64 };
+
+static float *attention(struct backend *b, int first, int rows)
+{
+	size_t wide = (H + 2 * KV) * D, n = T * wide;
+	float *host = floats(3, n), *out = floats(0, (size_t)rows * H * D);
+	float *p = on(b, host, n), *o = on(b, NULL, (size_t)rows * H * D);
+	const int32_t q_start[2] = { 0, rows }, k_start[2] = { 0, first + rows };
+	struct kernels_seqs seqs = { 1, q_start, k_start, NULL, NULL, NULL, 0 };
+	struct kernels_attn shape = { H, KV, D, (int)wide, (int)wide, H * D, 0.125f, 0 };
+	b->attn(b, o, NULL, p + (size_t)first * wide, p + H * D, p + (H + KV) * D, &seqs, &shape);
+	back(b, out, o, (size_t)rows * H * D);
+	b->free(b, p), b->free(b, o);
+	free(host);
+	return out;
+}
+
+static void check_attention(void)
+{
+	float *got = attention(be, 0, T), *want = attention(ref, 0, T);
+	double e = nmse(got, want, (size_t)T * H * D);
+	say(e < 1e-4, "attention against the reference (NMSE)", e, 1e-4);
+	int differ = 0;
+	for (int first = 1; first < T; first += 37) { /* what comes behind a prefix is what the whole has there */
+		float *part = attention(be, first, T - first);
+		differ += memcmp(part, got + (size_t)first * H * D, (size_t)(T - first) * H * D * sizeof(float)) != 0;
+		free(part);
+	}
+	say(differ == 0, "attention behind a prefix has the bits of the whole (cuts that differ)", differ, 0);
+	free(got), free(want);
+}
+
+static double best_seconds(void (*run)(void *arg), void *arg)
+{
+	double best = INFINITY;
+	for (int i = 0; i < 8; i++) {
+		double began = clock_seconds();
+		for (int j = 0; j < 4; j++)
+			run(arg);
+		if (be->sync(be)) {
+			fprintf(stderr, "%s\n", err_text());
+			exit(69);
+		}
+		double s = (clock_seconds() - began) / 4;
+		best = i > 1 && s < best ? s : best;
+	}
+	return best;
+}
+
+struct work {
+	float *a, *b, *c, *d;
+	int M, N, K;
+	struct kernels_weight w;
+};
+
+static void run_copy(void *arg)
+{
+	struct work *x = arg;
+	be->copy(be, x->a, x->b, (size_t)1 << 30);
+}
+
+static void run_linear(void *arg)
+{
+	struct work *x = arg;
+	be->linear(be, x->c, x->a, &x->w, &(struct kernels_linear){ x->M, x->K, x->N, NULL, 0 });
+}
+
+static void run_norm(void *arg)
+{
+	struct work *x = arg;
+	be->rmsnorm(be, x->a, x->c, x->b, x->d, x->M, x->K, 1e-5f);
+}
+
+static void run_adamw(void *arg)
+{
+	struct work *x = arg;
+	struct kernels_adamw how = { 1e-3f, 0.9f, 0.99f, 1e-8f, 0.1f, 1, 1 };
+	be->adamw(be, x->a, x->b, x->c, x->d, (size_t)1 << 27, &how);
+}
+
+static void measure_products(void)
+{
+	static const int shapes[][3] = { { 8192, 8192, 8192 }, { 8192, 2048, 2048 }, { 8192, 8192, 2048 },
+					 { 4096, 768, 768 },   { 1, 8192, 8192 },    { 16, 8192, 8192 } };
+	float *host = floats(4, (size_t)8192 * 8192);
+	struct work x = {
+		on(be, host, (size_t)8192 * 8192), NULL, on(be, NULL, (size_t)8192 * 8192), NULL, 0, 0, 0, { 0 }
+	};
+	uint16_t *half = mem_try_aligned((size_t)8192 * 8192 * 2);
+	for (size_t i = 0; half && i < (size_t)8192 * 8192; i++) {
+		uint32_t u;
+		memcpy(&u, &host[i], 4);
+		half[i] = (uint16_t)(u >> 16);
+	}
+	for (size_t s = 0; half && s < ARRAY_LEN(shapes); s++) {
+		x.M = shapes[s][0], x.N = shapes[s][1], x.K = shapes[s][2];
+		void *p = NULL;
+		x.w = (struct kernels_weight){ NULL, x.N, x.K, KERNELS_BF16, 1 };
+		if (be->alloc(be, &p, be->packed_bytes(be, KERNELS_BF16, x.N, x.K)))
+			exit(69);
+		x.w.data = p;
+		be->pack(be, &x.w, half, 0, x.N);
+		double t = best_seconds(run_linear, &x), flops = 2.0 * x.M * x.N * x.K;
+		printf("linear-%dx%dx%d %.1f TFLOP/s, %.0f GB/s of weights\n", x.M, x.N, x.K, flops / t / 1e12,
+		       2.0 * x.N * x.K / t / 1e9);
+		be->free(be, p);
+	}
+	be->free(be, x.a), be->free(be, x.c);
+	free(host), free(half);
+}
+
+struct attn_work {
+	float *qkv, *out, *lse, *grad, *dout;
+};
+enum { LONG = 4096, LH = 16, LD = 128 };
+
+static const int32_t long_start[2] = { 0, LONG };
+static const struct kernels_seqs long_seqs = { 1, long_start, long_start, NULL, NULL, NULL, 0 };
+static const struct kernels_attn long_shape = { LH, LH, LD, 3 * LH *LD, 3 * LH *LD, LH *LD, 0.088388f, 0 };
+
+static void run_attn(void *arg)
+{
+	struct attn_work *x = arg;
+	be->attn(be, x->out, x->lse, x->qkv, x->qkv + LH * LD, x->qkv + 2 * LH * LD, &long_seqs, &long_shape);
+}
+
+static void run_attn_back(void *arg)
+{
+	struct attn_work *x = arg;
+	be->attn_back(be, x->grad, x->grad + LH * LD, x->grad + 2 * LH * LD, x->dout, x->out, x->lse, x->qkv,
+		      x->qkv + LH * LD, x->qkv + 2 * LH * LD, &long_seqs, &long_shape);
+}
+
+static void measure_attention(void)
+{
+	size_t n = (size_t)LONG * LH * LD;
+	float *host = floats(5, 3 * n);
+	struct attn_work x = { on(be, host, 3 * n), on(be, NULL, n), on(be, NULL, (size_t)LONG * LH),
+			       on(be, NULL, 3 * n), on(be, host, n) };
+	double flops = 4.0 * LONG * LONG * LD * LH / 2;
+	printf("attention-forward-T4096-D128 %.1f TFLOP/s\n", flops / best_seconds(run_attn, &x) / 1e12);
+	printf("attention-backward-T4096-D128 %.1f TFLOP/s\n", 2.5 * flops / best_seconds(run_attn_back, &x) / 1e12);
+	be->free(be, x.qkv), be->free(be, x.out), be->free(be, x.lse), be->free(be, x.grad), be->free(be, x.dout);
+	free(host);
+}
+
+static void measure(void)
+{
+	size_t n = (size_t)1 << 28;
+	struct work x = { on(be, NULL, n), on(be, NULL, n), on(be, NULL, n), on(be, NULL, n), 65536, 0, 4096, { 0 } };
+	printf("copy %.0f GB/s\n", 2.0 * (double)((size_t)1 << 30) / best_seconds(run_copy, &x) / 1e9);
+	printf("rmsnorm-65536x4096 %.0f GB/s\n", 8.0 * x.M * x.K / best_seconds(run_norm, &x) / 1e9);
+	printf("adamw-134M %.0f GB/s\n", 28.0 * (double)((size_t)1 << 27) / best_seconds(run_adamw, &x) / 1e9);
+	be->free(be, x.a), be->free(be, x.b), be->free(be, x.c), be->free(be, x.d);
+	measure_products();
+	measure_attention();
+}
+
+static int make_pins(const char *file, char **shapes, int n)
+{
+	char *dir, exe[4096];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (len <= 0)
+		return 70;
+	exe[len] = 0;
+	dir = path_dir(exe);
+	char *path = path_join(dir, "libassay-cuda.so");
+	void *lib = dlopen(path, RTLD_NOW);
+	bool (*tune)(struct backend *, int, int, bool, FILE *) = NULL;
+	*(void **)&tune = lib ? dlsym(lib, "assay_cuda_tune") : NULL;
+	FILE *f = fopen(file, "w");
+	for (int i = 0; tune && f && i < n; i++) {
+		int N, K;
+		if (sscanf(shapes[i], "%d:%d", &N, &K) != 2)
+			continue;
+		for (int bias = 0; bias < 2; bias++)
+			if (!tune(be, N, K, bias, f))
+				printf("no pin for %d x %d%s\n", N, K, bias ? " with a bias" : "");
+	}
+	free(dir), free(path);
+	return tune && f && fclose(f) == 0 ? 0 : 74;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3 || (strcmp(argv[1], "pins") == 0 && argc < 5)) {
+		fprintf(stderr, "usage: bench_gpu check|sanitize|measure DEVICE | pins DEVICE FILE N:K…\n");
+		return 64;
+	}
+	int rc = backend_open(&be, argv[2], 0);
+	if (!rc)
+		rc = backend_open(&ref, "cpu_ref", 0);
+	if (!rc)
+		rc = backend_open(&cpu, "cpu", 0);
+	if (rc) {
+		fprintf(stderr, "error: %s\n  fix: %s\n", err_text(), err_fix() ? err_fix() : "none");
+		return err_exit_code(rc);
+	}
+	printf("# %s\n", be->numerics);
+	if (strcmp(argv[1], "check") == 0) {
+		check_products();
+		check_rows();
+		check_attention();
+	} else if (strcmp(argv[1], "sanitize") == 0) {
+		free(product(be, 130, 96, 72));
+		free(product(be, 3, 40, 24));
+		free(attention(be, 0, T));
+	} else if (strcmp(argv[1], "measure") == 0) {
+		measure();
+	} else {
+		rc = make_pins(argv[3], argv + 4, argc - 4);
+	}
+	backend_close(be), backend_close(ref), backend_close(cpu);
+	return rc ? rc : bad != 0;
+}
