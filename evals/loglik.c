@@ -111,7 +111,9 @@ static int block_blame(struct block *b, const struct asked *block)
 		}
 		at += n;
 	}
-	if (rc != ERR_INPUT) {
+	if (rc == ERR_INPUT) {
+		free(saved.text);
+	} else {
 		err_restore(&saved);
 		rc = ERR_INPUT;
 		err_context(rc, "task %s, samples %s to %s", b->t->name, docs[block->rows[block->slots[0]]].id,
