@@ -3,6 +3,7 @@
  *	acc              the likeliest choice is right (the first of equals counts)
  *	acc_norm         the likeliest per code point of the choice; acc_bytes: per UTF-8 byte (the delimiter does not count)
  *	acc_mutual_info  the choice whose likelihood the question raises most: log P(choice | question) - log P(choice)
+ *	confidence       the largest p (not in the harness)
  *	brier_score      p = softmax(log-likelihoods); sum over the choices of (p - [right])^2
  *	likelihood       log P of the right choice, of the likeliest of several
  *	f1, mcc          the pair (right choice, likeliest choice), for corpus.c
@@ -97,6 +98,20 @@ int score_brier(const struct task_metric *m, const struct outcome *o, struct sco
 		brier += gap * gap;
 	}
 	out->score = brier;
+	return 0;
+}
+
+/* How sure the model is of its choice: the largest of the softmax. Not the harness's: what calibration is drawn from. */
+int score_confidence(const struct task_metric *m, const struct outcome *o, struct scored *out)
+{
+	double most = o->ll[0].logprob, sum = 0;
+
+	(void)m;
+	for (size_t i = 1; i < o->in->n_choices; i++)
+		most = o->ll[i].logprob > most ? o->ll[i].logprob : most;
+	for (size_t i = 0; i < o->in->n_choices; i++)
+		sum += exp(o->ll[i].logprob - most);
+	out->score = 1 / sum;
 	return 0;
 }
 

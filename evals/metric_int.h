@@ -48,6 +48,7 @@ int score_acc(const struct task_metric *m, const struct outcome *o, struct score
 int score_acc_norm(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_acc_bytes(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_acc_mutual_info(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int score_confidence(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_brier(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_likelihood(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int check_likelihood(const struct task_metric *m, const struct instance *in);

@@ -65,6 +65,7 @@ static const struct metric_kind kinds[] = {
 	{ "acc_mutual_info", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_mutual_info, NULL, NULL },
 	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options, NULL },
 	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL, NULL },
+	{ "confidence", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_confidence, NULL, NULL },
 	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL, check_likelihood },
 	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL, check_labels },
 	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL, check_labels },

@@ -126,7 +126,8 @@ static struct task_metric *choice_metrics(size_t *n)
 {
 	struct yaml *y;
 	const char text[] =
-		"metric_list: [{metric: acc}, {metric: brier_score}, {metric: exact_match}, {metric: acc_bytes}]";
+		"metric_list: [{metric: acc}, {metric: brier_score}, {metric: exact_match}, {metric: acc_bytes}, "
+		"{metric: confidence}]";
 	struct task_metric *m;
 	struct source src = { .path = "x" };
 
@@ -147,7 +148,9 @@ static void test_metric_score__choices(void **state)
 
 	(void)state;
 	m = choice_metrics(&n);
-	assert_int_equal(n, 4);
+	assert_int_equal(n, 5);
+	score_choice(&m[4], ll, 3, 0, &score); /* scipy.special.softmax; whatever is right */
+	assert_true(fabs(score - 0.585895330377409) < 1e-15);
 	score_choice(&m[1], ll, 3, 0, &score);
 	assert_true(fabs(score - 0.762280106666648) < 1e-12);
 	score_choice(&m[0], ll, 3, 1, &score);
