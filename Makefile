@@ -49,7 +49,7 @@ LDFLAGS_ALL = -fopenmp $(SAN) $(LDFLAGS)
 # ---- sources: a folder, a room --------------------------------------------------------------------------------------------
 ROOMS := base kernels model evals artifacts ci runner
 SRC   := $(foreach r,$(ROOMS),$(sort $(wildcard $(r)/*.c)))
-EMBED := $(wildcard artifacts/schema.sql) $(sort $(wildcard ci/templates/*))
+EMBED := $(wildcard artifacts/schema.sql) $(sort $(wildcard ci/templates/* ci/html/*))
 OBJ   := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embed.o
 LIB   := $(BUILD)/libassay.a
 BIN   := $(BUILD)/assay

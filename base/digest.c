@@ -106,6 +106,11 @@ void digest_hex(char out[DIGEST_HEX], const struct digest *d)
 	out[DIGEST_HEX - 1] = '\0';
 }
 
+void digest_base64(char out[45], const struct digest *d)
+{
+	EVP_EncodeBlock((unsigned char *)out, d->bytes, sizeof(d->bytes));
+}
+
 static int digit(char c)
 {
 	if (c >= '0' && c <= '9')

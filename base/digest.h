@@ -12,6 +12,8 @@ struct digest {
 struct digest digest_bytes(const void *data, size_t len);
 int digest_file(struct digest *out, const char *path);
 void digest_hex(char out[DIGEST_HEX], const struct digest *d);
+/* As a web page's Content-Security-Policy names it: 44 characters of base64 and a NUL. */
+void digest_base64(char out[45], const struct digest *d);
 int digest_parse(struct digest *out, const char *hex); /* exactly 64 lower-case digits; else ERR_INPUT */
 bool digest_equal(const struct digest *a, const struct digest *b);
 

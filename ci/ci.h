@@ -18,8 +18,27 @@ struct report_term {
 	bool colour;
 };
 void report_terminal(const json_t *report, struct buf *out, const struct report_term *how);
+/* A web page in one file, that calls nothing. pairs: the samples, as described in ci/html_samples.c; NULL: none. */
+void report_html(const json_t *report, const json_t *pairs, struct buf *out);
 /* GitHub: ::error and ::notice lines for standard output; a few, worst first. */
 void report_annotations(const json_t *report, struct buf *out);
+void report_junit(const json_t *report, struct buf *out);       /* a test case a rule */
+void report_openmetrics(const json_t *report, struct buf *out); /* ends with "# EOF" */
+void report_csv(const json_t *report, struct buf *out);
+
+/* All that goes to a file or another program, by name: "md", "html", …; the terminal is apart, since it has a width. */
+struct report_format {
+	const char *name, *file; /* file: in a report folder */
+	void (*write)(const json_t *report, const json_t *pairs, struct buf *out);
+	bool pairs; /* it shows every sample */
+};
+extern const struct report_format report_formats[];               /* name NULL at the end */
+const struct report_format *report_format_find(const char *name); /* NULL: unknown */
+enum { REPORT_BYTES_MAX = 1 << 30 };
+
+/* A metric's history on a branch, a document described in ci/trend.c. */
+void trend_terminal(const json_t *trend, struct buf *out, const struct report_term *how);
+void trend_html(const json_t *trend, struct buf *out);
 
 /* ---- forges: the report as the one comment on a pull or merge request -------------------------------------------------- */
 

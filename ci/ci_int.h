@@ -11,7 +11,8 @@
 struct text_scan {
 	const char *s;
 	size_t len, at;
-	int marks; /* combining marks in a row so far: no more than a few pass */
+	int marks;  /* combining marks in a row so far: no more than a few pass */
+	bool lines; /* line ends and tabs stay what they are */
 };
 uint32_t text_next(struct text_scan *t);
 bool text_is_mark(uint32_t cp); /* takes no column of its own (the common ranges) */
@@ -46,6 +47,7 @@ struct report_row {
 	bool gated, higher_is_better;
 	bool bounds_value; /* lo and hi bound the candidate's value (min, max), not the difference */
 	double baseline, candidate, delta, lo, hi;
+	double limit; /* of the change, better upwards (-0.03: may drop so much); of the value if bounds_value. NaN: none */
 	int64_t n, lost, won;
 	int decimals;
 	size_t place; /* in the document */
@@ -60,6 +62,8 @@ struct report_rows {
 void report_rows_make(struct report_rows *out, const json_t *report);
 void report_rows_release(struct report_rows *rows);
 
+bool report_is_diff(const json_t *report); /* two sides beside each other; no verdict */
+bool report_known_verdict(const char *s);
 const char *report_verdict(const json_t *report); /* one of the known names, else "ERROR" */
 /* "2 of 4 rules failed", "4 rules hold", … in a few words; the sentence says why. */
 void report_add_count(const json_t *report, const struct report_rows *rows, struct buf *out);

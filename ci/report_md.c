@@ -181,8 +181,15 @@ static void part_head(struct buf *out, const json_t *report, const struct report
 	const char *verdict = report_verdict(report), *model = report_text(report, NULL, "model");
 	struct buf line = BUF_INIT(PART_MAX);
 
-	buf_addf(out, "### %s ", verdict_glyph(verdict));
-	add_words(out, verdict);
+	if (report_is_diff(report)) {
+		buf_adds(out, "### ");
+		add_text(out, report_text(report, "baseline", "name"), NAME_POINTS);
+		buf_adds(out, " \xe2\x86\x92 ");
+		add_text(out, report_text(report, NULL, "name"), NAME_POINTS);
+	} else {
+		buf_addf(out, "### %s ", verdict_glyph(verdict));
+		add_words(out, verdict);
+	}
 	if (*model) {
 		buf_adds(out, " \xc2\xb7 ");
 		add_text(out, model, NAME_POINTS);
@@ -192,7 +199,8 @@ static void part_head(struct buf *out, const json_t *report, const struct report
 	if (!strcmp(report_text(report, "policy", "source"), "candidate"))
 		buf_adds(out, " (by the candidate's own rules: the target branch has none yet)");
 	buf_adds(out, "\n\n");
-	add_paragraph(out, report_text(report, NULL, "sentence"), SENTENCE_POINTS);
+	if (*report_text(report, NULL, "sentence"))
+		add_paragraph(out, report_text(report, NULL, "sentence"), SENTENCE_POINTS);
 	report_add_promotion(report, &line);
 	if (line.len)
 		add_paragraph(out, buf_str(&line), SENTENCE_POINTS);
@@ -583,7 +591,7 @@ static void part_footer(struct buf *out, const json_t *report)
 		buf_adds(out, "commit ");
 		add_commit(out, oid);
 	} else {
-		buf_adds(out, "no commit");
+		buf_adds(out, report_is_diff(report) ? "side by side" : "no commit");
 	}
 	if (*subject) {
 		buf_adds(out, " \xe2\x80\x9c");
@@ -597,9 +605,12 @@ static void part_footer(struct buf *out, const json_t *report)
 	add_footer_baseline(out, report);
 	add_footer_policy(out, report);
 	clock_duration(time, json_get_real(report, "seconds", 0));
-	buf_addf(out, " \xc2\xb7 %s (", time);
-	add_steps(out, report);
-	buf_adds(out, ") \xc2\xb7 assay ");
+	if (json_array_size(json_object_get(report, "steps"))) {
+		buf_addf(out, " \xc2\xb7 %s (", time);
+		add_steps(out, report);
+		buf_addc(out, ')');
+	}
+	buf_adds(out, " \xc2\xb7 assay ");
 	add_text(out, report_text(report, "tool", "version"), 20);
 	if (*numerics) {
 		buf_adds(out, ", ");
@@ -625,6 +636,8 @@ static void add_marker_value(struct buf *out, const char *key, const char *value
 
 static void part_marker(struct buf *out, const json_t *report)
 {
+	if (report_is_diff(report)) /* no comment is kept up to date by one */
+		return;
 	buf_adds(out, "<!-- assay:report v1");
 	add_marker_value(out, "model", report_text(report, NULL, "model"));
 	add_marker_value(out, "commit", report_text(report, NULL, "commit"));

@@ -153,6 +153,13 @@ static void write_verdict(const struct term *t, const json_t *report, const stru
 	}
 	for (const char *p = verdict; *p; p++)
 		buf_addc(&word, *p == '_' ? ' ' : *p);
+	if (report_is_diff(report)) {
+		colour = BOLD;
+		buf_clear(&word);
+		text_clean(&word, report_text(report, "baseline", "name"), 40);
+		buf_adds(&word, " \xe2\x86\x92 ");
+		text_clean(&word, report_text(report, NULL, "name"), 40);
+	}
 	if (t->colour)
 		buf_adds(t->out, "\033[1m");
 	paint(t, colour, buf_str(&word));
@@ -708,7 +715,8 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	t.width = how->width < WIDTH_MIN ? WIDTH_MIN : how->width > WIDTH_MAX ? WIDTH_MAX : how->width;
 	report_rows_make(&rows, report);
 	write_verdict(&t, report, &rows);
-	paragraph(&t, PLAIN, report_text(report, NULL, "sentence"), 2);
+	if (*report_text(report, NULL, "sentence"))
+		paragraph(&t, PLAIN, report_text(report, NULL, "sentence"), 2);
 	write_table(&t, report, &rows);
 	write_reasons(&t, report, &rows);
 	write_samples(&t, report);

@@ -65,6 +65,8 @@ uint32_t text_next(struct text_scan *t)
 			return cp;
 		}
 		t->marks = 0;
+		if (t->lines && (cp == '\n' || cp == '\r' || cp == '\t'))
+			return cp == '\t' ? cp : '\n';
 		if (cp == '\n' || cp == '\r' || cp == 0x85 || cp == 0x2028 || cp == 0x2029)
 			return CP_RETURN;
 		if (cp == '\t')
