@@ -115,6 +115,11 @@ int registry_drop_proposal(struct registry *r, const char *run, const char *reas
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
  * "edges"; filter: a model (or NULL). Or "curves", by step; filter: a run's id. limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
+/* A metric's history on a branch, oldest first: the newest run of each commit that measured it, the newest `limit` of them:
+ * [{"run","commit","created","verdict","value","stderr","n","higher_is_better","model","version"}]; yours. filter NULL: the
+ * first by name. */
+int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
+		   int64_t limit, json_t **rows);
 
 /* Into a new file, then renamed over the old. ERR_BUSY while anybody (this process too) has the registry open. */
 int registry_rebuild(struct store *store, uint64_t *records);

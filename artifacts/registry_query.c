@@ -31,6 +31,13 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
 	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
 		"r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
+#define SQL_TREND                                                                                                      \
+	"SELECT run, \"commit\", created, verdict, value, stderr, n, higher AS \"higher_is_better?\", model, version"  \
+	" FROM (SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"         \
+	" m.higher_is_better AS higher, r.model, r.version, r.seq, r.id,"                                              \
+	" row_number() OVER (PARTITION BY coalesce(r.commit_oid, r.id) ORDER BY r.seq DESC, r.id DESC, m.filter) AS k" \
+	" FROM runs r JOIN metrics m ON m.run = r.id WHERE r.branch = ?1 AND m.task = ?2 AND m.metric = ?3"            \
+	" AND (?4 IS NULL OR m.filter = ?4)) WHERE k = 1 ORDER BY seq DESC, id DESC LIMIT ?5"
 
 #define VERSION_COLUMNS                                                                                                \
 	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \
@@ -225,4 +232,20 @@ int registry_list(struct registry *r, const char *what, const char *filter, int6
 		if (!strcmp(lists[i].name, what))
 			return sql_rows(r, rows, lists[i].sql, "ti", filter, limit > 0 ? limit : (int64_t)-1);
 	return err_set(ERR_BUG, "registry: there is no list of %s", what);
+}
+
+int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
+		   int64_t limit, json_t **rows)
+{
+	json_t *newest = NULL;
+	int rc =
+		sql_rows(r, &newest, SQL_TREND, "tttti", branch, task, metric, filter, limit > 0 ? limit : (int64_t)-1);
+
+	if (rc)
+		return rc;
+	*rows = json_array();
+	for (size_t i = json_array_size(newest); i > 0; i--)
+		json_array_append(*rows, json_array_get(newest, i - 1));
+	json_decref(newest);
+	return 0;
 }

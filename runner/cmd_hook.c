@@ -237,7 +237,7 @@ int cmd_hook(int argc, char **argv)
 	run_options_init(&o);
 	const struct opt opts[] = {
 		OPT_TEXT(0, "device", &o.device, "DEV", "run: auto, cpu or cuda[:N][/CLASS]"),
-		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "run: write report.md and report.json there"),
+		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "run: write the report there"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {

@@ -127,7 +127,7 @@ int cmd_run(int argc, char **argv)
 	const struct opt opts[] = {
 		OPT_FLAG(0, "dirty", &o.dirty, "judge the work tree as it is, not the commit; makes no version"),
 		OPT_TEXT(0, "profile", &o.profile, "NAME", "a profile of the policy, such as pre-push"),
-		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write report.md and report.json there"),
+		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write the report there, in every form"),
 		{ OPT_KIND_TEXT, 0, "target", &o.target, "REV",
 		  "the commit whose questions decide (default: from the event)", OPT_NO_ENV },
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),

@@ -1,10 +1,11 @@
-/* cmd_show.c: `assay show`, `samples` and `diff`: stored runs, looked at again. */
+/* cmd_show.c: `assay show` and `samples`: stored runs, looked at again. */
 #include "base/base.h"
 #include "ci/ci.h"
 #include "runner/cmd.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 #include "runner/samples_store.h"
+#include "runner/trend.h"
 
 static int find(struct place *place, const char *name, char id[DIGEST_HEX], json_t **record)
 {
@@ -40,24 +41,48 @@ static int print_curve(struct place *place, const char *id, bool json)
 	return rc;
 }
 
+static int print_run(struct place *place, const char *id, const json_t *record, const struct report_format *format)
+{
+	json_t *report = NULL, *pairs = NULL;
+	int rc = report_of_record(&report, format && format->pairs ? &pairs : NULL, &place->home, id, record);
+
+	if (rc == 0) { /* the record was written before its report was */
+		json_array_remove(json_object_get(report, "steps"), RUN_REPORT);
+		rc = report_print(report, pairs, format);
+	}
+	json_decref(report);
+	json_decref(pairs);
+	return rc;
+}
+
 int cmd_show(int argc, char **argv)
 {
-	bool json = false, markdown = false, curve = false;
+	bool json = false, markdown = false, html = false, curve = false;
+	const char *format_name = NULL, *metric = NULL;
+	const struct report_format *format = NULL;
 	char id[DIGEST_HEX];
-	json_t *record = NULL, *report = NULL;
+	json_t *record = NULL;
 	struct place place;
 	int rc;
 	const struct opt opts[] = {
 		OPT_FLAG('j', "json", &json, "the whole record as JSON, with its id"),
 		OPT_FLAG(0, "md", &markdown, "the report as Markdown"),
+		OPT_FLAG(0, "html", &html, "the report as a web page in one file, with every sample"),
+		OPT_TEXT('f', "format", &format_name, "FORMAT",
+			 "term, md, html, report (JSON), junit, openmetrics, csv or annotations"),
 		OPT_FLAG(0, "curve", &curve, "the learning curve as a table; with --json as an array"),
+		OPT_TEXT(0, "trend", &metric, "METRIC",
+			 "a metric's history on a branch: task.metric or task.metric,filter"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
 		"show",
 		"[RUN]",
 		"a run's report again",
-		"RUN is an id or its beginning, a commit, a branch, MODEL@v7 or MODEL@ALIAS; latest if absent.",
+		"RUN is an id or its beginning, a commit, a branch, MODEL@v7 or MODEL@ALIAS; latest if absent.\n"
+		"With --trend it is a branch; the checked-out one if absent.\n\n"
+		"  assay show dates@production --html > report.html\n"
+		"  assay show --trend intents.acc main",
 		0,
 		1
 	};
@@ -65,7 +90,17 @@ int cmd_show(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	rc = report_choose(&format, format_name, markdown, html);
+	if (rc == 0 && metric && (curve || (format && strcmp(format->name, "html"))))
+		rc = err_set(ERR_USAGE, "--trend is shown on the terminal, as --html or as --json");
+	if (rc)
+		return rc;
 	rc = place_open(&place);
+	if (rc == 0 && metric) {
+		rc = print_trend(&place, metric, argc ? argv[0] : NULL, json, format != NULL);
+		place_close(&place);
+		return rc;
+	}
 	if (rc == 0)
 		rc = find(&place, argc ? argv[0] : "latest", id, &record);
 	if (rc == 0 && curve) {
@@ -74,20 +109,8 @@ int cmd_show(int argc, char **argv)
 		json_object_set_new(record, "id", json_string(id));
 		print_json(record);
 	} else if (rc == 0) {
-		rc = report_of_record(&report, &place.home, id, record);
-		if (rc == 0) /* the record was written before its report was */
-			json_array_remove(json_object_get(report, "steps"), RUN_REPORT);
-		if (rc == 0 && markdown) {
-			struct buf text = BUF_INIT((size_t)16 << 20);
-
-			report_markdown(report, &text, 1000000);
-			fwrite(buf_str(&text), 1, text.len, stdout);
-			buf_release(&text);
-		} else if (rc == 0) {
-			print_report(report, stdout);
-		}
+		rc = print_run(&place, id, record, format);
 	}
-	json_decref(report);
 	json_decref(record);
 	place_close(&place);
 	return rc;

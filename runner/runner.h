@@ -188,7 +188,8 @@ void evaluate_close(struct run *run); /* drops the model kept loaded between sui
 /* The gate's result as the record keeps it (rules.c). */
 json_t *rules_json(const struct gate_result *g);
 
-/* The report of a stored run, from its record and the samples in the store. */
-int report_of_record(json_t **report, struct home *h, const char *id, const json_t *record);
+/* The report of a stored run, from its record and the samples in the store; pairs (NULL: not wanted): the samples as the web
+ * page has them (ci/html_samples.c). Both yours. */
+int report_of_record(json_t **report, json_t **pairs, struct home *h, const char *id, const json_t *record);
 
 #endif

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A run's report in every form, two runs or files side by side, a metric's history.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+check "a first run" 0 assay run --report-dir "$TRASH/first"
+check "it becomes the baseline" 0 assay promote sums@v1 production
+sed -i 's/max_steps: 250/max_steps: 40/' assay.yaml
+commit_all 'train <script>alert(1)</script> less'
+check "a worse one fails" 1 assay run --report-dir "$TRASH/second"
+
+# ---- the folder -------------------------------------------------------------------------------------------------------------
+is "the folder holds every form" "$(cd "$TRASH/second" && echo *)" \
+	"annotations.txt junit.xml metrics.txt report.csv report.html report.json report.md"
+is "the page shows all samples" "$(grep -o '"total":8,"shown":8' "$TRASH/second/report.html")" '"total":8,"shown":8'
+is "with what the baseline said" "$(sed -n 's/.*id="pairs">\(.*\)<\/script>.*/\1/p' "$TRASH/second/report.html" | jq -c '.tasks[0].rows[] | select(.[0] == "1+2") | [.[4], .[6], .[7]]')" '["3",[1],[0]]'
+is "and both learning curves" "$(jq -r '.training.before.curve | length > 100' "$TRASH/second/report.json")" true
+is "nothing of the commit's subject is an element" "$(grep -c '<script>alert' "$TRASH/second/report.html")" 0
+is "a failed rule is a failed test" "$(grep -c '<failure ' "$TRASH/second/junit.xml")" 2
+is "the numbers end as OpenMetrics does" "$(tail -n 1 "$TRASH/second/metrics.txt")" "# EOF"
+is "GitLab's reader finds no comment sign or quote in a value" "$(grep -v '^#' "$TRASH/second/metrics.txt" | grep -c '[#]')" 0
+
+# ---- assay show -------------------------------------------------------------------------------------------------------------
+check "the page again" 0 assay show --html
+cp "$OUT" page.html
+check "and again" 0 assay show -f html
+cmp -s page.html "$OUT" && ok "the same bytes" || not_ok "the same bytes"
+for f in md report junit openmetrics csv annotations; do check "as $f" 0 assay show -f "$f"; done
+check "an unknown form" 64 assay show -f pdf
+has "junit"
+check "two forms at once" 64 assay show --md --html
+
+# ---- assay diff --------------------------------------------------------------------------------------------------------------
+check "two runs side by side" 0 assay diff sums@v1 sums@v2
+has "sums@v1 → sums@v2"
+has "1 metric worse"
+check "as a page" 0 assay diff sums@v1 sums@v2 --html
+has 'candidate, training' "with both learning curves"
+grep -q 'class="verdict' "$OUT" && not_ok "and no verdict" || ok "and no verdict"
+check "as Markdown" 0 assay diff sums@v1 sums@v2 --md
+check "as JSON" 0 assay diff sums@v1 sums@v2 --json
+is "it is a report that decides nothing" "$(jq -c '[.kind, .verdict, .exit, .baseline.name, .name]' "$OUT")" '["diff",null,0,"sums@v1","sums@v2"]'
+is "with the samples that broke" "$(jq '.samples.n_broken > 0' "$OUT")" true
+for i in 1 2 3 4 5 6; do
+	echo "{\"id\":\"s$i\",\"score\":1,\"slice\":\"l$((i % 2))\"}" >>a.jsonl
+	echo "{\"id\":\"s$i\",\"score\":$((i % 3 > 0)),\"slice\":\"l$((i % 2))\"}" >>b.jsonl
+done
+check "files too, without a run" 0 assay diff a.jsonl b.jsonl -f report
+is "slice by slice" "$(jq -c '[.slices[] | [.slice, .n, .baseline]]' "$OUT")" '[["l1",3,1],["l0",3,1]]'
+is "and broken samples by id" "$(jq -c '[.samples.broken[].id]' "$OUT")" '["s3","s6"]'
+check "a file that is not there" 65 assay diff a.jsonl nope.jsonl
+check "two forms at once" 64 assay diff a.jsonl b.jsonl --json --md
+
+# ---- a metric's history -------------------------------------------------------------------------------------------------------
+check "the history of a metric" 0 assay show --trend sums.exact_match
+has "sums.exact_match ↑ on main"
+check "as JSON, oldest first, a commit once" 0 assay show --trend sums.exact_match main --json
+is "in order" "$(jq -c '[.points[].verdict]' "$OUT")" '["PASS","FAIL"]'
+assay run >/dev/null 2>&1
+check "after the same commit once more" 0 assay show --trend sums.exact_match --json
+is "still two" "$(jq '.points | length' "$OUT")" 2
+check "as a page" 0 assay show --trend sums.exact_match --html
+check "one that nobody measured" 65 assay show --trend sums.nothing
+check "a name without a metric" 64 assay show --trend sums
+check "a branch that is none" 65 assay show --trend sums.exact_match 'no/such'
+check "in a form that it has not" 64 assay show --trend sums.exact_match -f junit
+done_testing
