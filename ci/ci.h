@@ -36,9 +36,9 @@ extern const struct report_format report_formats[];               /* name NULL a
 const struct report_format *report_format_find(const char *name); /* NULL: unknown */
 enum { REPORT_BYTES_MAX = 1 << 30 };
 
-/* A metric's history on a branch, a document described in ci/trend.c. */
-void trend_terminal(const json_t *trend, struct buf *out, const struct report_term *how);
-void trend_html(const json_t *trend, struct buf *out);
+/* A metric's history on a branch, a document described in ci/report_trend.c. */
+void report_trend_terminal(const json_t *trend, struct buf *out, const struct report_term *how);
+void report_trend_html(const json_t *trend, struct buf *out);
 
 /* ---- forges: the report as the one comment on a pull or merge request -------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* trend.c: `assay show --trend METRIC [BRANCH]`: what the runs of a branch measured, oldest first.
  *
  * The newest run of each commit counts. Runs under a profile and partial ones are in the registry like all others, with
- * their n beside them. The document is described in ci/trend.c. */
+ * their n beside them. The document is described in ci/report_trend.c. */
 #include "base/base.h"
 #include "ci/ci.h"
 #include "runner/print.h"
@@ -62,11 +62,11 @@ int print_trend(struct place *place, const char *name, const char *given, bool j
 		if (json) {
 			print_json(doc);
 		} else if (html) {
-			trend_html(doc, &text);
+			report_trend_html(doc, &text);
 		} else {
 			const struct report_term how = { terminal_width(), isatty(STDOUT_FILENO) && log_has_colour() };
 
-			trend_terminal(doc, &text, &how);
+			report_trend_terminal(doc, &text, &how);
 		}
 		fwrite(buf_str(&text), 1, text.len, stdout);
 	}

@@ -1,4 +1,4 @@
-/* trend.c: a metric's history on a branch, for the terminal and as a web page.
+/* report_trend.c: a metric's history on a branch, for the terminal and as a web page.
  *
  * The document, which `assay show --trend … --json` prints: {"format":"assay-trend/1","metric","branch","points":[{"run",
  * "commit","created","verdict","value","stderr","n","higher_is_better","model","version"}]}, oldest first; value, stderr,
@@ -90,7 +90,7 @@ static void add_term_row(struct buf *out, const json_t *p, int decimals, const s
 	buf_release(&error);
 }
 
-void trend_terminal(const json_t *trend, struct buf *out, const struct report_term *how)
+void report_trend_terminal(const json_t *trend, struct buf *out, const struct report_term *how)
 {
 	const json_t *points = json_object_get(trend, "points");
 	size_t n = json_array_size(points), from = n > TERM_ROWS ? n - TERM_ROWS : 0;
@@ -170,7 +170,7 @@ static void add_page_row(struct buf *out, const json_t *p, size_t number, int de
 	buf_adds(out, "</td></tr>\n");
 }
 
-void trend_html(const json_t *trend, struct buf *out)
+void report_trend_html(const json_t *trend, struct buf *out)
 {
 	const json_t *points = json_object_get(trend, "points");
 	const char *metric = json_get_text(trend, "metric", ""), *branch = json_get_text(trend, "branch", "");
