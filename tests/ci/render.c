@@ -2,6 +2,7 @@
  *
  *	render md|term|annotations FILE [WIDTH|MAX_BYTES] [colour]
  *	render html FILE [SAMPLES]
+ *	render junit|openmetrics|csv FILE
  *
  * Not a part of the product: it lets the Markdown be read by a real Markdown parser, the chart by mermaid, and the page by
  * a browser. */
@@ -25,8 +26,8 @@ static int render(const char *kind, const json_t *report, const json_t *pairs, l
 		report_terminal(report, out, &how);
 	else if (!strcmp(kind, "annotations"))
 		report_annotations(report, out);
-	else if (!strcmp(kind, "html"))
-		report_html(report, pairs, out);
+	else if (report_format_find(kind))
+		report_format_find(kind)->write(report, pairs, out);
 	else
 		return err_set(ERR_USAGE, "there is no %s", kind);
 	return 0;
