@@ -8,6 +8,7 @@
 
 void html_text(struct buf *out, const char *s,
 	       size_t max); /* one line, cleaned: content, or a value in double quotes */
+void html_name(struct buf *out, const char *s, size_t max); /* the same; a line may end behind a dot or the like */
 void html_code(struct buf *out, const json_t *text, size_t max, enum text_cut cut); /* in <code>; says "empty" of "" */
 void html_commit(struct buf *out, const char *oid);                                 /* its first digits, in <code> */
 void html_json(struct buf *out, const json_t *value); /* for a block of data: no '<' in it; line ends stay in texts */

@@ -146,7 +146,7 @@ static void add_row(struct buf *out, const struct report_row *r)
 	const char *method = json_get_text(r->rule, "method", "");
 
 	buf_addf(out, "<tr class=\"%s\"><th scope=\"row\"><bdi>", marks[r->mark].class);
-	html_text(out, r->label, NAME_POINTS);
+	html_name(out, r->label, NAME_POINTS);
 	buf_addf(out, "</bdi> <span class=\"arrow\" title=\"%s is better\">%s</span>",
 		 r->higher_is_better ? "higher" : "lower", r->higher_is_better ? "\xe2\x86\x91" : "\xe2\x86\x93");
 	if (*r->explanation && r->mark <= ROW_UNDECIDED) {

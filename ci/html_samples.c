@@ -3,7 +3,7 @@
  * The list itself is made in the browser (html/samples.js): it shows some thirty of perhaps fifty thousand rows at a time.
  * Its data stands in the page as a block of JSON:
  *
- *	{"tasks":[{"task","metrics":[name],"up":[higher is better],"key":which metric sorts,"binary":its scores are 0 or 1,
+ *	{"tasks":[{"task","metrics":[name],"up":[a higher score is better],"key":which metric sorts,"binary":its scores are 0 or 1,
  *	  "rows":[[id, slice|null, prompt, target, before|null, after|null, [scores before]|null, [scores after]|null], …]}],
  *	 "total":samples there are,"shown":samples in the block}
  *

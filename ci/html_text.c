@@ -29,6 +29,19 @@ void html_text(struct buf *out, const char *s, size_t max)
 	buf_release(&clean);
 }
 
+void html_name(struct buf *out, const char *s, size_t max)
+{
+	struct buf text = BUF_INIT(TEXT_MAX);
+
+	html_text(&text, s, max);
+	for (const char *p = buf_str(&text); *p; p++) {
+		buf_addc(out, *p);
+		if (strchr("._,/", *p) && p[1])
+			buf_adds(out, "<wbr>");
+	}
+	buf_release(&text);
+}
+
 void html_code(struct buf *out, const json_t *text, size_t max, enum text_cut cut)
 {
 	struct buf shown = BUF_INIT(TEXT_MAX);

@@ -301,6 +301,12 @@ static int add_row(struct report_samples *r, json_t *rows, const struct task_pai
 	return 0;
 }
 
+/* Of perplexities and bits a sample's score is its log-likelihood: more is better, whichever way the metric runs. */
+static bool score_up(const struct metric *m)
+{
+	return m->higher_is_better || m->aggregate == AGGREGATE_PERPLEXITY || m->aggregate == AGGREGATE_BITS;
+}
+
 static int add_pairs(struct report_samples *r, const struct task_pair *p)
 {
 	int rc = 0;
@@ -311,7 +317,7 @@ static int add_pairs(struct report_samples *r, const struct task_pair *p)
 		bool plain = !strcmp(c->filter, "none");
 
 		json_array_append_new(names, json_sprintf("%s%s%s", c->name, plain ? "" : ",", plain ? "" : c->filter));
-		json_array_append_new(up, json_boolean(c->higher_is_better));
+		json_array_append_new(up, json_boolean(score_up(c)));
 	}
 	for (size_t i = 0; i < p->cand->n && rc == 0; i++)
 		rc = add_row(r, rows, p, p->match[i], (int64_t)i);

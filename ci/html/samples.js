@@ -47,7 +47,9 @@
 	const names = new Intl.Collator('en', { numeric: true });
 	const low = (v) => (v === null ? -Infinity : v);
 	const orders = {
-		state: (x, y) => x.gain - y.gain || (y.state === 'other') - (x.state === 'other'),
+		/* what got worse first; right and wrong before scores of other kinds, whose size says nothing across tasks */
+		state: (x, y) => Math.sign(x.gain) - Math.sign(y.gain) || y.task.binary - x.task.binary || x.gain - y.gain ||
+			(y.state === 'other') - (x.state === 'other'),
 		id: (x, y) => text(x.task.task, y.task.task) || names.compare(x.id, y.id),
 		target: (x, y) => text(x.target ?? '', y.target ?? ''),
 		before: (x, y) => text(x.before ?? '', y.before ?? ''),
