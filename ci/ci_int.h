@@ -22,6 +22,9 @@ enum text_cut { TEXT_HEAD, TEXT_TAIL }; /* which part stays when it is too long 
 void text_show(struct buf *out, const char *s, size_t len, size_t max, enum text_cut cut);
 /* As text_show, for a text that ends at its first NUL; spaces stay as they are: for sentences. */
 void text_clean(struct buf *out, const char *s, size_t max);
+/* For a log that a forge's runner reads: no line from `from` on begins with "::", and none has "##[", which GitHub's takes for
+ * commands wherever a text was wrapped; a look-alike of the same width stands there. */
+void text_disarm(struct buf *out, size_t from);
 
 /* Decimals that show a pair and its difference with two digits or more. NaN: not there. */
 int num_decimals(double baseline, double candidate, double delta);

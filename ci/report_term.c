@@ -711,6 +711,7 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
 	struct term t = { .out = out, .colour = how->colour, .has_locale = utf8 != (locale_t)0 };
 	struct report_rows rows;
+	size_t from = out->len;
 
 	t.width = how->width < WIDTH_MIN ? WIDTH_MIN : how->width > WIDTH_MAX ? WIDTH_MAX : how->width;
 	report_rows_make(&rows, report);
@@ -727,6 +728,7 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 	write_training(&t, report);
 	write_steps(&t, report);
 	write_next(&t, report);
+	text_disarm(out, from);
 	report_rows_release(&rows);
 	if (utf8) {
 		uselocale(before);

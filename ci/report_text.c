@@ -136,6 +136,29 @@ void text_clean(struct buf *out, const char *s, size_t max)
 	free(points);
 }
 
+void text_disarm(struct buf *out, size_t from)
+{
+	struct buf safe = BUF_INIT(out->max);
+	bool line_start = true;
+
+	for (size_t i = from; i < out->len; i++) {
+		const char *s = out->data + i; /* a NUL stands behind the last */
+
+		if (line_start && !strncmp(s, "::", 2)) {
+			buf_adds(&safe, "\xe2\x88\xb6"); /* U+2236, ratio */
+		} else if (!strncmp(s, "##[", 3)) {
+			buf_adds(&safe, "#\xe2\x99\xaf"); /* U+266F, sharp */
+			i++;
+		} else {
+			buf_addc(&safe, *s);
+		}
+		line_start = *s == '\n' || (line_start && (*s == ' ' || *s == '\t'));
+	}
+	out->len = from;
+	buf_add(out, buf_str(&safe), safe.len);
+	buf_release(&safe);
+}
+
 /* ---- numbers -------------------------------------------------------------------------------------------------------- */
 
 int num_decimals(double baseline, double candidate, double delta)

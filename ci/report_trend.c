@@ -95,6 +95,7 @@ void report_trend_terminal(const json_t *trend, struct buf *out, const struct re
 	const json_t *points = json_object_get(trend, "points");
 	size_t n = json_array_size(points), from = n > TERM_ROWS ? n - TERM_ROWS : 0;
 	int decimals = decimals_of(points);
+	size_t start = out->len;
 
 	text_clean(out, json_get_text(trend, "metric", ""), 100);
 	buf_addf(out, " %s on ", is_up(points) ? "\xe2\x86\x91" : "\xe2\x86\x93");
@@ -111,6 +112,7 @@ void report_trend_terminal(const json_t *trend, struct buf *out, const struct re
 		buf_addf(out, "  \xe2\x80\xa6 %zu earlier\n", from);
 	for (size_t i = from; i < n; i++)
 		add_term_row(out, json_array_get(points, i), decimals, how);
+	text_disarm(out, start);
 }
 
 /* ---- the page -------------------------------------------------------------------------------------------------------------- */

@@ -154,6 +154,27 @@ static void strip_colours(char *s)
 	*to = '\0';
 }
 
+/* At every width, since a wrapped text begins a line anywhere. */
+static void test_report_terminal__speaks_to_no_runner(void **state)
+{
+	static const char evil[] = "::error::a ::set-output name=x::y ##[add-mask]b ###[error]c ::add-mask::d ::e";
+
+	(void)state;
+	for (int width = 40; width <= 130; width += 3) {
+		json_t *r = fixture(9);
+		char *s;
+
+		fixture_poison(r, evil);
+		s = terminal(r, width, false);
+		assert_no_wider(s, width);
+		assert_null(strstr(s, "##["));
+		for (const char *line = s; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+			assert_int_not_equal(strncmp(line + strspn(line, " \t"), "::", 2), 0);
+		free(s);
+		json_decref(r);
+	}
+}
+
 static void test_report_terminal__colours_only_where_asked(void **state)
 {
 	json_t *r = fixture(0);
@@ -234,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_report_terminal__eighty_columns_keep_the_bounds),
 		cmocka_unit_test(test_report_terminal__wide_letters_take_two_columns),
 		cmocka_unit_test(test_report_terminal__hostile_text_moves_nothing),
+		cmocka_unit_test(test_report_terminal__speaks_to_no_runner),
 		cmocka_unit_test(test_report_terminal__colours_only_where_asked),
 		cmocka_unit_test(test_report_terminal__an_error_without_a_table),
 		cmocka_unit_test(test_report_terminal__nonsense_does_not_crash),
