@@ -71,7 +71,8 @@ struct forge_post {
 enum forge_done { FORGE_CREATED, FORGE_UPDATED, FORGE_NEWER_STANDS, FORGE_NO_REQUEST };
 /* Writes the comment, or brings the one that is there up to date. ERR_UNAVAILABLE says what is missing, with the lines
  * that add it. */
-int forge_comment(enum forge_done *done, const struct forge_place *p, const struct forge_post *how, const json_t *report);
+int forge_comment(enum forge_done *done, const struct forge_place *p, const struct forge_post *how,
+		  const json_t *report);
 /* Marks the head as passed or not. Not of a stranger's report: ERR_INPUT. */
 int forge_status(const struct forge_place *p, const struct forge_post *how, const json_t *report);
 /* The comment's text, of at most max bytes. */
