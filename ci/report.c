@@ -9,7 +9,8 @@
  *	format      "assay-report/1";  kind* "run" (where it is missing) or "diff": two sides beside each other
  *	run* model* commit* subject* branch* trust*    texts; subject: the first line of the commit's message
  *	created*    when the run was recorded, a text;  name* of the candidate, in a diff
- *	verdict     null in a diff, which decides nothing, else PASS FAIL INCONCLUSIVE NO_BASELINE INCOMPARABLE ERROR;  exit 0..125, 0 if and only if nothing blocks
+ *	verdict     null in a diff, which decides nothing, else PASS FAIL INCONCLUSIVE NO_BASELINE INCOMPARABLE ERROR;
+ *	            exit 0..125, 0 if and only if nothing blocks
  *	blocks*     whether the policy lets this verdict stop the push;  sentence: why;  seconds*
  *	tool*       {version, numerics}
  *	baseline*   {name, version, run, commit}: what was compared with; the version is a number or a text
