@@ -66,8 +66,8 @@ printf 'require:\n  gsm8k.exact_match,flexible-extract: {max_drop: 1}\n  texts.t
 check "two folders of lm-evaluation-harness, cut short" 2 assay gate "$golden/a" "$golden/b/model-b" --policy harness.yaml --json
 is "is inconclusive" "$(jq -r .verdict "$OUT")" INCONCLUSIVE
 is "on eight samples" "$(jq -r '.rules[0].n' "$OUT")" 8
-check "the same as a table" 0 assay diff "$golden/a" "$golden/b" -f json
-is "a value as the harness states it" "$(jq -r '.[] | select(.task == "lambada_openai" and .metric == "perplexity") | .baseline * 1e6 | round' "$OUT")" \
+check "the same as a table" 0 assay diff "$golden/a" "$golden/b" --json
+is "a value as the harness states it" "$(jq -r '.rules[] | select(.task == "lambada_openai" and .metric == "perplexity") | .baseline * 1e6 | round' "$OUT")" \
 	"$(jq -r '.results.lambada_openai["perplexity,none"] * 1e6 | round' "$golden"/a/*/results_*.json)"
 mkdir -p whole && cp -r "$golden/a" "$golden/b" whole/
 sed -i 's/"original": [0-9]*/"original": 8/' whole/*/*/results_*.json
