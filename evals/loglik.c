@@ -113,6 +113,7 @@ static int block_blame(struct block *b, const struct asked *block)
 	}
 	if (rc == ERR_INPUT) {
 		free(saved.text);
+		free(saved.fix);
 	} else {
 		err_restore(&saved);
 		rc = ERR_INPUT;
