@@ -53,7 +53,7 @@ EMBED := $(wildcard artifacts/schema.sql) $(sort $(wildcard ci/templates/* ci/ht
 OBJ   := $(SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/embed.o
 LIB   := $(BUILD)/libassay.a
 BIN   := $(BUILD)/assay
-CU    := $(if $(wildcard kernels/cuda.cu),$(sort $(wildcard kernels/*.cu)))
+CU    := $(sort $(wildcard kernels/*.cu))
 PLUGIN := $(if $(filter 1,$(CUDA)),$(if $(CU),$(BUILD)/libassay-cuda.so))
 
 UNIT     := $(sort $(wildcard tests/unit/test_*.c))
@@ -61,7 +61,7 @@ UNIT_BIN := $(UNIT:tests/unit/%.c=$(BUILD)/tests/%)
 E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
-.PHONY: all test test-unit test-e2e test-cuda cuda-report gpu-bundle demo bench lint format check-format check-style check-reference check-statistics install uninstall \
+.PHONY: all test test-unit test-e2e test-cuda check-cuda-faults cuda-report gpu-bundle demo bench lint format check-format check-style check-reference check-statistics install uninstall \
         dist clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
@@ -168,6 +168,12 @@ $(BUILD)/cuda/bin/assay: $(BIN)
 	$(Q)cp $< $@
 -include $(BUILD)/cuda/slabs.d $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
 
+# Whole models on the emulated device: tests/unit/test_families.c again, which opens the plugin beside it
+$(BUILD)/cuda/bin/test_cuda_families: tests/unit/test_families.c $(LIB) $(BUILD)/cuda/bin/libassay-cuda.so
+	@echo "  TEST  $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -DON_CUDA -Itests $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) $$($(PKGCONFIG) --libs cmocka)
+CUDA_TEST_BIN += $(if $(filter thread,$(SANITIZE)),,$(BUILD)/cuda/bin/test_cuda_families)
+
 tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN) $(CUDA_EMU_BIN)
 
 test: deps
@@ -176,6 +182,10 @@ test: deps
 # make test-cuda BUILD=build-san SANITIZE=address,undefined; and BUILD=build-tsan SANITIZE=thread
 test-cuda: $(CUDA_TEST_BIN)
 	$(Q)sh tests/run $(BUILD) $(CUDA_TEST_BIN)
+
+# Faults planted into the CUDA files, which the tests must see
+check-cuda-faults: $(CUDA_TEST_BIN)
+	$(Q)LIBS="$(LIBS)" CXX="$(CXX)" bash $(CUDA_EMU)/check_faults $(BUILD) $(SANITIZE)
 
 test-unit: tests-build
 	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)
@@ -269,4 +279,4 @@ clean:
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e test-cuda cuda-report gpu-bundle demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e test-cuda check-cuda-faults cuda-report gpu-bundle demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"

@@ -391,7 +391,7 @@ static void probe_device(int device, kernels_tell *tell, void *arg)
 	struct cudaDeviceProp p;
 	struct refusal r;
 	struct backend *be = NULL;
-	char what[16], detail[384];
+	char what[24], detail[384];
 	size_t free_bytes = 0, total = 0;
 	snprintf(what, sizeof(what), "cuda:%d", device);
 	if (judge_device(&p, device, &r) || open_device(&be, device, CUDA_MATH_BF16, &r)) {

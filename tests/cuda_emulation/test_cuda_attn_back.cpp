@@ -1,0 +1,69 @@
+/* test_cuda_attn_back.cpp: the gradients of attention against cpu_ref's, which are checked by finite differences. */
+#include "kernel_test.h"
+
+static void check_gradients(int cls, const ints &lengths, int heads, int kv_heads, int D, int window, const char *what)
+{
+	ints start(1, 0);
+	for (int n : lengths)
+		start.push_back(start.back() + n);
+	size_t T = (size_t)start.back();
+	struct kernels_attn a = {
+		heads, kv_heads, D, heads * D + 3, kv_heads * D + 2, heads * D + 1, 0.5f / sqrtf((float)D), window
+	};
+	struct kernels_seqs seqs = {};
+	seqs.n = (int)lengths.size(), seqs.q_start = seqs.k_start = start.data();
+	floats q = as_bf16(tame(T * (size_t)a.q_stride, 1)), k = as_bf16(tame(T * (size_t)a.kv_stride, 2)),
+	       v = as_bf16(tame(T * (size_t)a.kv_stride, 3)), dout = as_bf16(tame(T * (size_t)a.o_stride, 4)), out, lse;
+	for (float &e : q)
+		e *= 4;
+	{ /* out and lse are the reference's for both */
+		struct backend *be = reference();
+		array<float> aq(be, q), ak(be, k), av(be, v), o(be, T * (size_t)a.o_stride), l(be, T * (size_t)heads);
+		be->attn(be, o, l, aq, ak, av, &seqs, &a);
+		out = o.get();
+		lse = l.get();
+	}
+	size_t nq = T * (size_t)a.q_stride, nk = T * (size_t)a.kv_stride;
+	auto run = [&](struct backend *be) {
+		array<float> aq(be, q), ak(be, k), av(be, v), ad(be, dout), ao(be, out), al(be, lse);
+		array<float> dq(be, floats(nq)), dk(be, floats(nk)), dv(be, floats(nk));
+		be->attn_back(be, dq, dk, dv, ad, ao, al, aq, ak, av, &seqs, &a);
+		floats r = dq.get();
+		append(r, dk.get());
+		append(r, dv.get());
+		return r;
+	};
+	double limit = cls == KERNELS_CLASS_BF16 ? 1e-4 : 1e-10;
+	floats got = CHECK_OPERATION(cls, what, limit, run), want = run(reference());
+	const struct {
+		const char *name;
+		size_t from, n;
+	} parts[] = { { "dq", 0, nq }, { "dk", nq, nk }, { "dv", nq + nk, nk } };
+	for (auto &p : parts) {
+		double e = nmse(slice(got, p.from, p.n), slice(want, p.from, p.n));
+		if (!(e <= limit))
+			FAIL("%s: %s has NMSE %.3g", what, p.name, e);
+	}
+}
+
+static const int classes[] = { KERNELS_CLASS_F32, KERNELS_CLASS_BF16 };
+
+TEST(gradients_of_packed_sequences)
+{
+	for (int cls : classes) {
+		check_gradients(cls, { 1, 33, 0, 70, 2 }, 4, 2, 16, 0, "16 wide");
+		check_gradients(cls, { 67 }, 3, 1, 40, 0, "40 wide, 3 to 1");
+		check_gradients(cls, { 65 }, 2, 2, 128, 0, "128 wide");
+		check_gradients(cls, { 34 }, 2, 1, 200, 0, "200 wide");
+		check_gradients(cls, { 5, 32 }, 1, 1, 7, 0, "7 wide");
+	}
+}
+
+TEST(gradients_within_a_window)
+{
+	for (int cls : classes)
+		for (int window : { 1, 7, 64, 90 })
+			check_gradients(cls, { 130, 3 }, 2, 1, 16, window, "a window");
+}
+
+TEST_MAIN

@@ -1,0 +1,138 @@
+/* test_cuda_loss.cpp: log-probabilities, gradients of the cross entropy, the optimizer. */
+#include "kernel_test.h"
+
+static const int vocabularies[] = { 1, 2, 33, 1003, 4097 };
+
+static floats logits_of(int T, int V)
+{
+	floats x = tame((size_t)T * (size_t)V, (uint64_t)V);
+	for (size_t i = 0; i < x.size(); i++)
+		x[i] = x[i] * 12 + (i % 7 == 0 ? -40.0f : 0.0f);
+	for (int t = 0; t + 1 < T && V > 40; t += 2) /* the largest twice: the first counts */
+		x[(size_t)(t * V + V - 1)] = x[(size_t)(t * V + 33)] = 13;
+	return x;
+}
+
+/* Doubles as two floats: the number and what it lost */
+static floats doubles(const std::vector<double> &v)
+{
+	floats r;
+	for (double d : v) {
+		r.push_back((float)d);
+		r.push_back((float)((d - (double)(float)d) * 1e6));
+	}
+	return r;
+}
+
+TEST(log_probabilities_and_the_first_largest)
+{
+	const int T = 6;
+	for (int V : vocabularies) {
+		floats x = logits_of(T, V);
+		ints target(T);
+		for (int t = 0; t < T; t++)
+			target[(size_t)t] = t == 4 ? -1 : (t * 7919 + V - 1) % V;
+		auto run = [&](struct backend *be, const floats &rows, const ints &targets) {
+			int n = (int)targets.size();
+			array<float> a(be, rows);
+			array<int32_t> at(be, targets), top(be, (size_t)n);
+			array<double> l(be, (size_t)n);
+			be->logprob(be, l, top, a, NULL, at, n, V);
+			floats v = doubles(l.get());
+			for (int32_t i : top.get())
+				v.push_back((float)i);
+			return v;
+		};
+		floats all = CHECK_OPERATION(KERNELS_CLASS_F32, "logprob", 1e-13,
+					     [&](struct backend *be) { return run(be, x, target); });
+		floats ref = run(reference(), x, target);
+		for (int t = 0; t < T; t++) {
+			CHECK(all[(size_t)(2 * T + t)] == ref[(size_t)(2 * T + t)]);
+			floats alone = run(device(KERNELS_CLASS_F32), slice(x, (size_t)(t * V), (size_t)V),
+					   ints(1, target[(size_t)t]));
+			CHECK_SAME_BITS(slice(alone, 0, 2), slice(all, (size_t)(2 * t), 2),
+					"row %d depends on its batch", t);
+		}
+	}
+}
+
+TEST(several_targets_of_a_row_and_none)
+{
+	const int T = 4, V = 100;
+	floats x = logits_of(T, V);
+	ints first = { 0, 3, 3, 4, 9 }, target = { 5, -1, 99, 0, 1, 2, 3, 4, -1 };
+	CHECK_OPERATION(KERNELS_CLASS_F32, "logprob", 1e-13, [&](struct backend *be) {
+		array<float> a(be, x);
+		array<int32_t> f(be, first), at(be, target);
+		array<double> l(be, target.size());
+		be->logprob(be, l, NULL, a, f, at, T, V);
+		return doubles(l.get());
+	});
+}
+
+TEST(logits_without_a_number_or_without_end)
+{
+	const int V = 300;
+	struct backend *be = device(KERNELS_CLASS_F32);
+	floats x(3 * V, 1.0f);
+	for (int i = 0; i < V; i++)
+		x[(size_t)(V + i)] = -INFINITY;
+	x[17] = NAN;
+	x[V + 250] = 2;                           /* all else is impossible */
+	x[2 * V + 30] = x[2 * V + 7] = -INFINITY; /* two are */
+	array<float> a(be, x);
+	array<int32_t> at(be, ints{ 0, 250, 0 }), top(be, (size_t)3);
+	array<double> l(be, (size_t)3);
+	be->logprob(be, l, top, a, NULL, at, 3, V);
+	std::vector<double> got = l.get();
+	CHECK(got[0] != got[0]);
+	CHECK(got[1] == 0 && top.get()[1] == 250);
+	CHECK(fabs(got[2] + log(298.0)) < 1e-14);
+}
+
+TEST(the_gradient_of_the_cross_entropy)
+{
+	const int T = 5;
+	for (int V : vocabularies) {
+		floats x = logits_of(T, V), scale = tame(T, 3);
+		ints target(T);
+		for (int t = 0; t < T; t++)
+			target[(size_t)t] = t == 2 ? -1 : (t * 31) % V;
+		CHECK_OPERATION(KERNELS_CLASS_F32, "xent_back", V == 1 ? 1e-9 : 1e-11, [&](struct backend *be) {
+			array<float> a(be, x), s(be, scale);
+			array<int32_t> at(be, target);
+			be->xent_back(be, a, at, s, T, V);
+			return a.get();
+		});
+	}
+}
+
+TEST(the_sum_of_squares)
+{
+	for (size_t n : { 0, 1, 255, 16384, 16385, 100001 }) {
+		floats x = wide(n, n);
+		CHECK_OPERATION(KERNELS_CLASS_F32, "sumsq", 1e-13, [&](struct backend *be) {
+			array<float> a(be, x);
+			return doubles({ be->sumsq(be, a, n) });
+		});
+	}
+}
+
+TEST(adamw_steps)
+{
+	for (size_t n : { 1, 5, 1024, 2003 })
+		for (size_t by : { 0, 1 }) {
+			floats p = tame(n + by, 1), g = wide(n + by, 2), m(n + by), v(n + by);
+			CHECK_OPERATION(KERNELS_CLASS_F32, "adamw", 1e-12, [&](struct backend *be) {
+				array<float> ap(be, p), ag(be, g), am(be, m), av(be, v);
+				struct kernels_adamw how = { 1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.7f, 1 };
+				for (; how.step <= 4; how.step++)
+					be->adamw(be, ap + by, ag + by, am + by, av + by, n, &how);
+				floats r = ap.get();
+				append(r, am.get());
+				return r;
+			});
+		}
+}
+
+TEST_MAIN

@@ -1,0 +1,133 @@
+/* test_cuda_norm.cpp: norms and their gradients, the gradient of a bias; a row alone has the bits it has in a batch. */
+#include "kernel_test.h"
+
+static const double CLOSE = 1e-12;
+static const int widths[] = { 1, 31, 64, 130, 576, 2100, 9000 };
+
+TEST(rms_norm_and_its_gradient)
+{
+	for (int C : widths) {
+		int T = C > 1000 ? 5 : 35;
+		size_t n = (size_t)T * (size_t)C;
+		floats x = wide(n, 1), w = tame((size_t)C, 2), d = tame(n, 3), dx = tame(n, 4), dw = tame((size_t)C, 5),
+		       all;
+		auto forward = [&](struct backend *be) {
+			array<float> o(be, n), r(be, (size_t)T), ax(be, x), aw(be, w);
+			be->rmsnorm(be, o, r, ax, aw, T, C, 1e-5f);
+			floats v = o.get();
+			append(v, r.get());
+			return v;
+		};
+		all = CHECK_OPERATION(KERNELS_CLASS_F32, "rmsnorm", CLOSE, forward);
+		floats whole = x;
+		for (int t = 0; t < T; t += 4) { /* a row alone */
+			struct backend *be = device(KERNELS_CLASS_F32);
+			size_t at = (size_t)t * (size_t)C;
+			array<float> o(be, (size_t)C), r(be, 1), ax(be, slice(whole, at, (size_t)C)), aw(be, w);
+			be->rmsnorm(be, o, r, ax, aw, 1, C, 1e-5f);
+			CHECK_SAME_BITS(o.get(), slice(all, at, (size_t)C), "row %d of width %d depends on its batch",
+					t, C);
+			CHECK_SAME_BITS(r.get(), slice(all, n + (size_t)t, 1), "rstd %d of width %d", t, C);
+		}
+		floats rstd = slice(forward(reference()), n, (size_t)T);
+		CHECK_OPERATION(KERNELS_CLASS_F32, "rmsnorm_back", CLOSE, [&](struct backend *be) {
+			array<float> ax(be, x), aw(be, w), ad(be, d), adx(be, dx), adw(be, dw), r(be, rstd);
+			be->rmsnorm_back(be, adx, adw, ad, ax, aw, r, T, C);
+			floats v = adx.get();
+			append(v, adw.get());
+			return v;
+		});
+	}
+}
+
+TEST(layer_norm_and_its_gradient)
+{
+	for (int C : widths) {
+		int T = C > 1000 ? 5 : 35;
+		size_t n = (size_t)T * (size_t)C, c = (size_t)C;
+		floats x = tame(n, 1), w = tame(c, 2), b = tame(c, 6), d = tame(n, 3), dx = tame(n, 4), dw = tame(c, 5),
+		       all;
+		for (size_t i = 0; i < n; i++)
+			x[i] = 3 * x[i] + 5;
+		auto forward = [&](struct backend *be) {
+			array<float> o(be, n), m(be, (size_t)T), r(be, (size_t)T), ax(be, x), aw(be, w), ab(be, b);
+			be->layernorm(be, o, m, r, ax, aw, ab, T, C, 1e-5f);
+			floats v = o.get();
+			append(v, m.get());
+			append(v, r.get());
+			return v;
+		};
+		all = CHECK_OPERATION(KERNELS_CLASS_F32, "layernorm", C == 1 ? 1e-9 : CLOSE, forward);
+		struct backend *be = device(KERNELS_CLASS_F32);
+		array<float> o(be, c), m(be, 1), r(be, 1), ax(be, slice(x, 2 * c, c)), aw(be, w), ab(be, b);
+		be->layernorm(be, o, m, r, ax, aw, ab, 1, C, 1e-5f);
+		CHECK_SAME_BITS(o.get(), slice(all, 2 * c, c), "a row of width %d depends on its batch", C);
+		floats stats = forward(reference()), mean = slice(stats, n, (size_t)T),
+		       rstd = slice(stats, n + (size_t)T, (size_t)T);
+		CHECK_OPERATION(KERNELS_CLASS_F32, "layernorm_back", 1e-11, [&](struct backend *on) {
+			array<float> bx(on, x), bw(on, w), bd(on, d), bdx(on, dx), bdw(on, dw), bdb(on, dw),
+				bm(on, mean), br(on, rstd);
+			on->layernorm_back(on, bdx, bdw, bdb, bd, bx, bw, bm, br, T, C);
+			floats v = bdx.get();
+			append(v, bdw.get());
+			append(v, bdb.get());
+			return v;
+		});
+	}
+}
+
+TEST(norm_of_heads_in_place_and_its_gradient)
+{
+	const int T = 13;
+	for (int D : { 1, 16, 33, 128 })
+		for (int H : { 1, 5 }) {
+			int stride = H * D + 3;
+			size_t n = (size_t)(T * stride), heads = (size_t)(T * H);
+			floats x = wide(n, 1), w = tame((size_t)D, 2), d = tame(n, 3), dw = tame((size_t)D, 5);
+			auto forward = [&](struct backend *be) {
+				array<float> r(be, heads), ax(be, x), aw(be, w);
+				be->headnorm(be, ax, r, ax, aw, stride, T, H, D, 1e-6f);
+				floats v = ax.get();
+				append(v, r.get());
+				return v;
+			};
+			CHECK_OPERATION(KERNELS_CLASS_F32, "headnorm", CLOSE, forward);
+			floats rstd = slice(forward(reference()), n, heads);
+			CHECK_OPERATION(KERNELS_CLASS_F32, "headnorm_back", CLOSE, [&](struct backend *be) {
+				array<float> ax(be, x), aw(be, w), ad(be, d), adw(be, dw), r(be, rstd);
+				be->headnorm_back(be, ad, adw, ad, ax, aw, r, stride, T, H, D);
+				floats v = ad.get();
+				append(v, adw.get());
+				return v;
+			});
+		}
+}
+
+TEST(the_gradient_of_a_bias)
+{
+	for (int M : { 1, 33, 512, 513, 1700 })
+		for (int N : { 1, 40 }) {
+			floats dy = wide((size_t)(M * (N + 2)), 1), db = wide((size_t)N, 2);
+			CHECK_OPERATION(KERNELS_CLASS_F32, "linear_db", CLOSE, [&](struct backend *be) {
+				array<float> a(be, dy), b(be, db);
+				be->linear_db(be, b, a, N + 2, M, N);
+				return b.get();
+			});
+		}
+}
+
+TEST(no_rows_are_no_launch)
+{
+	struct backend *be = device(KERNELS_CLASS_F32);
+	array<float> a(be, floats(64, 1.0f)), b(be, floats(64, 2.0f));
+	be->rmsnorm(be, a, b, a, b, 0, 64, 1e-5f);
+	be->rmsnorm_back(be, a, b, a, a, b, b, 0, 64);
+	be->layernorm(be, a, b, b, a, b, b, 0, 64, 1e-5f);
+	be->layernorm_back(be, a, b, b, a, a, b, b, b, 0, 64);
+	be->headnorm(be, a, b, a, b, 64, 0, 4, 16, 1e-5f);
+	be->headnorm_back(be, a, b, a, a, b, b, 64, 0, 4, 16);
+	be->linear_db(be, a, b, 64, 0, 64);
+	CHECK(a.get() == floats(64, 1.0f) && b.get() == floats(64, 2.0f));
+}
+
+TEST_MAIN
