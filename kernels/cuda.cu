@@ -328,12 +328,12 @@ static int open_device(struct backend **out, int device, int cls, struct refusal
 		return rc;
 	struct backend *be = (struct backend *)calloc(1, sizeof(*be));
 	struct cuda_state *s = (struct cuda_state *)calloc(1, sizeof(*s));
-	char *name = (char *)malloc(16);
+	char *name = (char *)malloc(24);
 	if (!be || !s || !name) {
 		free(be), free(s), free(name);
 		return refuse(r, ERR_UNAVAILABLE, "", "cuda: the host has no memory");
 	}
-	snprintf(name, 16, "cuda:%d", device);
+	snprintf(name, 24, "cuda:%d", device);
 	be->name = name;
 	be->state = s;
 	be->threads = 1;
