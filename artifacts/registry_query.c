@@ -16,11 +16,13 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 
 #define RANK(run) "(CASE " run ".trust WHEN 'protected' THEN 2 WHEN 'branch' THEN 1 ELSE 0 END)"
 
+#define JUDGED "(profile IS 'calibrate')" /* what only measured noise stands for nothing that was judged */
 #define SQL_LATEST "SELECT id FROM runs ORDER BY seq DESC, id DESC LIMIT 1"
 #define SQL_BY_ID "SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
 #define SQL_BY_COMMIT                                                                                                  \
-	"SELECT commit_oid, id FROM runs WHERE commit_oid >= ?1 AND commit_oid < ?1 || 'g' ORDER BY seq DESC, id DESC"
-#define SQL_BY_BRANCH "SELECT id FROM runs WHERE branch = ?1 ORDER BY seq DESC, id DESC LIMIT 1"
+	"SELECT commit_oid, id FROM runs WHERE commit_oid >= ?1 AND commit_oid < ?1 || 'g' ORDER BY " JUDGED           \
+	", seq DESC, id DESC"
+#define SQL_BY_BRANCH "SELECT id FROM runs WHERE branch = ?1 ORDER BY " JUDGED ", seq DESC, id DESC LIMIT 1"
 #define SQL_BY_VERSION                                                                                                 \
 	"SELECT r.id FROM versions v JOIN runs m ON m.id = v.run JOIN runs r ON r.model = v.model AND r.version = "    \
 	"v.number"                                                                                                     \

@@ -452,6 +452,8 @@ void gate_power_release(struct gate_power *p);
 json_t *gate_power_json(const struct gate_power *p);
 /* The variance of one sample's difference, read off the bounds that a compared metric is shown with. */
 double gate_row_variance(const struct gate_result_rule *row, double confidence);
+/* What two runs of k like these differ by at most, at this confidence, where sd is the standard deviation of their values. */
+double gate_noise_floor(double sd, size_t k, double confidence);
 /* A max_drop for n 0/1 scores that an unchanged model, which differs on a share `flips` of them, passes in 19 of 20 runs;
  * a multiple of half a point, at least one point. */
 double gate_propose_drop(size_t n, double flips, bool population, double confidence);

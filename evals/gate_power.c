@@ -495,6 +495,11 @@ double gate_row_variance(const struct gate_result_rule *row, double confidence)
 	return error * error * (double)row->n;
 }
 
+double gate_noise_floor(double sd, size_t k, double confidence)
+{
+	return stats_t_quantile(confidence, (double)k - 1) * sqrt(2) * sd;
+}
+
 double gate_propose_drop(size_t n, double flips, bool population, double confidence)
 {
 	double drop = 0.01;

@@ -10,6 +10,7 @@
  * for a branch, one that did not block: else a push that fails would lower the bar for the next. */
 #include "base/base.h"
 #include "runner/baseline.h"
+#include "runner/calibration.h"
 #include "runner/evaluate.h"
 
 static void forget(struct run_baseline *b)
@@ -97,7 +98,9 @@ static bool may_decide(const struct run *run, const json_t *row)
 	enum trust trust;
 
 	return trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= run->event.trust &&
-	       !json_get_flag(row, "dirty", true) && strcmp(json_get_text(row, "verdict", "ERROR"), "ERROR") != 0;
+	       !json_get_flag(row, "dirty", true) &&
+	       strcmp(json_get_text(row, "profile", ""), CALIBRATE_PROFILE) != 0 &&
+	       strcmp(json_get_text(row, "verdict", "ERROR"), "ERROR") != 0;
 }
 
 static bool has_prefix(const json_t *row, const char *key, const char *name, size_t least)

@@ -8,6 +8,7 @@
 const struct command commands[] = {
 	{ "init", "write assay.yaml, a suite and the CI file of the forge it finds", cmd_init },
 	{ "run", "the whole pipeline on a commit: train, evaluate, gate, record, report", cmd_run },
+	{ "calibrate", "run one commit several times: what differs is noise", cmd_calibrate },
 	{ "plan", "what would run, what is known already and why; runs nothing", cmd_plan },
 	{ "status", "where this branch stands: last run, verdict, proposals, pushes nobody judged", cmd_status },
 	{ "train", "fine-tune a model outside a run", cmd_train },

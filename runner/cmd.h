@@ -30,6 +30,7 @@ void print_table(const json_t *rows, const char *const *columns, size_t n);
 
 int cmd_init(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_calibrate(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_train(int argc, char **argv);

@@ -57,7 +57,8 @@ bool early_wanted(const struct run *run)
 {
 	const struct gate_policy *p = &run->questions->gate;
 
-	return run->questions->has_gate && p->n && run->n_suites && !run_limit(run) &&
+	/* a run that ends before its gate (assay calibrate) is for the scores */
+	return run->questions->has_gate && p->n && run->n_suites && !run_limit(run) && !run->options->until &&
 	       (p->stop_early || p->deadline_s > 0 || p->max_items);
 }
 
@@ -159,7 +160,7 @@ static int open_visits(struct early *e, struct run *run)
 		e->needs[i] = mem_array(n, sizeof(**e->needs));
 		for (size_t t = 0; t < n; t++)
 			e->needs[i][t] = GATE_WANTS_ALL;
-		suite_visit_open(&e->visits[i], run->suites[i].suite, e->order, EVALUATE_SEED);
+		suite_visit_open(&e->visits[i], run->suites[i].suite, e->order, evaluate_seed(run));
 		rc = suite_visit_judge(e->visits[i], judges_for(run->judges));
 		rc = rc ? rc : take_known(e, run, i);
 	}

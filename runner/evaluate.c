@@ -209,16 +209,24 @@ static void object_numerics(struct buf *out, const struct run *run, const char *
 	free(model);
 }
 
+uint64_t evaluate_seed(const struct run *run)
+{
+	return 1234 + (uint64_t)run->options->replicate;
+}
+
 static void key_of(const char *kind, const struct run *run, const struct run_suite *s, const char *object,
 		   const char *prompt_oid, char key[DIGEST_HEX])
 {
 	struct digest_ctx *ctx = digest_new();
 	struct digest d;
 	struct buf numerics = BUF_INIT(256);
-	char limit[32];
+	char limit[64];
 
 	object_numerics(&numerics, run, object);
 	snprintf(limit, sizeof(limit), "%lld", (long long)run_limit(run));
+	if (run->options->replicate) /* other random numbers, other answers of a task that samples */
+		snprintf(limit, sizeof(limit), "%lld replicate %lld", (long long)run_limit(run),
+			 (long long)run->options->replicate);
 	digest_text(ctx, kind);
 	digest_text(ctx, object);
 	digest_text(ctx, prompt_oid);
@@ -494,7 +502,7 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 		     const char *prompt, struct task_result **tasks, size_t *n, json_t **stage)
 {
 	static const char any_order[] = "0000000000000000000000000000000000000000000000000000000000000000";
-	struct suite_options how = { .limit = run_limit(run), .seed = EVALUATE_SEED };
+	struct suite_options how = { .limit = run_limit(run), .seed = evaluate_seed(run) };
 	struct suite_result *result = NULL;
 	struct suite_visit *part = NULL;
 	struct keep *keep = NULL;

@@ -31,7 +31,7 @@ void evaluate_key_part(const struct run *run, const struct run_suite *s, const c
 		       char key[DIGEST_HEX]);
 int64_t run_limit(const struct run *run);
 
-enum { EVALUATE_SEED = 1234 }; /* of sampled answers */
+uint64_t evaluate_seed(const struct run *run); /* of sampled answers */
 /* The stored model, ready to answer; it stays so until another is needed. */
 int evaluate_load(struct run *run, const char *object, const char *prompt, struct scorer *scorer);
 /* Whole evaluations in the registry. ERR_NOTFOUND: none, or one whose samples are lost. */

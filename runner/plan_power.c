@@ -2,12 +2,13 @@
  *
  * Every plan checks what no number could mend (names, directions, sizes below which there is no sound test). The
  * probabilities cost some tests and some reading, so only `assay plan` has them. How much two equally good models differ
- * is read off the last comparisons of this model that passed: their stored samples are paired again, and their lost and
+ * was measured by `assay calibrate`, or is read off the last comparisons of this model that passed: their stored samples are paired again, and their lost and
  * won counted together. Comparisons that failed do not count: they are no unchanged models.
  *
  * strict_power refuses a rule where it can still be mended: in the policy that the candidate brings, or in the target's as
  * long as the candidate leaves it as it is. A change that mends it must not be stopped by it. */
 #include "base/base.h"
+#include "runner/calibration.h"
 #include "runner/cmd.h"
 #include "runner/evaluate.h"
 #include "runner/plan_power.h"
@@ -75,6 +76,18 @@ static bool brings_gate(const struct run *run)
 						      json_object_get(yaml_root(run->target_config.yaml), "gate"));
 }
 
+/* A limit beneath the measured noise is refused on the same terms. */
+static int check_noise(struct run *run, const struct gate_policy *policy, bool refuse, const char *whose)
+{
+	int rc = run->options->calibrates ? 0 : calibration_check(run, policy, whose);
+
+	if (rc != ERR_INPUT || refuse)
+		return rc;
+	run_note(run, "%s", err_text());
+	err_clear();
+	return 0;
+}
+
 int plan_power_check(struct run *run)
 {
 	bool brings = brings_gate(run);
@@ -82,8 +95,12 @@ int plan_power_check(struct run *run)
 
 	if (run->questions->has_gate)
 		rc = check_policy(run, &run->questions->gate, false, !brings);
+	if (rc == 0 && run->questions->has_gate)
+		rc = check_noise(run, &run->questions->gate, !brings, "");
 	if (rc == 0 && brings && run->config.has_gate)
 		rc = check_policy(run, &run->config.gate, true, true);
+	if (rc == 0 && brings && run->config.has_gate)
+		rc = check_noise(run, &run->config.gate, true, "the gate that the candidate brings: ");
 	return rc;
 }
 
@@ -222,7 +239,33 @@ static bool compare_stored(struct evidence *e, struct run *run, const char *id)
 	return rc == 0 && a.n && b.n;
 }
 
-static int gather(struct evidence *e, struct run *run)
+/* What a calibration measured on these questions. */
+static int gather_calibrated(struct evidence *e, struct run *run)
+{
+	json_t *calibration, *row;
+	size_t i;
+	int rc = calibration_find(run, &calibration);
+
+	snprintf(e->from, sizeof(e->from), "a calibration, %lld runs", (long long)json_get_int(calibration, "runs", 0));
+	json_array_foreach(json_object_get(calibration, "metrics"), i, row)
+	{
+		struct gate_result_rule as = { .task = (char *)(uintptr_t)json_get_text(row, "task", ""),
+					       .metric = (char *)(uintptr_t)json_get_text(row, "metric", ""),
+					       .filter = (char *)(uintptr_t)json_get_text(row, "filter", "") };
+		struct gate_noise *noise;
+		size_t at;
+
+		if (!calibration_metric(calibration, run, as.task, as.metric, as.filter))
+			continue;
+		noise = evidence_of(e, &as, &at);
+		noise->flips = json_get_real(row, "flips", 0);
+		noise->spread = json_get_real(row, "spread", 0);
+	}
+	json_decref(calibration);
+	return rc;
+}
+
+static int gather_compared(struct evidence *e, struct run *run)
 {
 	json_t *rows = NULL, *row;
 	size_t i, n = 0;
@@ -288,7 +331,9 @@ int plan_power_json(struct run *run, json_t **out)
 	in.suites = suites;
 	rc = load_baseline(run, &base, &in.n_baseline);
 	in.baseline = base;
-	rc = rc ? rc : gather(&e, run);
+	rc = rc ? rc : gather_calibrated(&e, run);
+	if (rc == 0 && !e.n)
+		rc = gather_compared(&e, run);
 	in.noise = e.items;
 	in.n_noise = e.n;
 	rc = rc ? rc : gate_power(&power, &run->questions->gate, &in);

@@ -184,6 +184,7 @@ void run_release(struct run *run)
 	free(run->baseline.commit);
 	free(run->baseline.why);
 	buf_release(&run->prompt);
+	json_decref(run->more_stages);
 	json_decref(run->overlap);
 	json_decref(run->training);
 	json_decref(run->record);

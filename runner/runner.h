@@ -26,6 +26,8 @@ struct run_options {
 	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
 	int64_t threads;        /* 0: all */
 	int64_t limit;          /* 0: whole suites */
+	bool calibrates;        /* measures noise: what was measured before does not stand in its way */
+	int64_t replicate;      /* > 0: the same commit with other random numbers (assay calibrate) */
 	int64_t batch_tokens;   /* of scoring, at most */
 	const char *memory;     /* "4G"; NULL: what there is */
 	const char *datasets;   /* a folder of data sets, or NULL */
@@ -129,8 +131,9 @@ struct run {
 	struct run_baseline baseline;
 	struct gate_result gate;
 	bool have_gate, identical;
-	int64_t attempt; /* of this branch against this baseline, from 1; 0: nobody counts */
-	char *exhausted; /* more attempts than the policy has error for, in words, or NULL */
+	json_t *more_stages; /* that the record shall have too, or NULL */
+	int64_t attempt;     /* of this branch against this baseline, from 1; 0: nobody counts */
+	char *exhausted;     /* more attempts than the policy has error for, in words, or NULL */
 
 	/* record, report */
 	json_t *record;
@@ -185,6 +188,8 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 		    bool may_run);
 void evaluate_close(struct run *run); /* drops the model kept loaded between suites */
 
+/* What the stages of this run made, under their keys, as the record keeps it; yours. */
+json_t *run_stages(const struct run *run);
 /* The gate's result as the record keeps it (rules.c). */
 json_t *rules_json(const struct gate_result *g);
 

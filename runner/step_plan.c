@@ -297,8 +297,13 @@ static int key_product(struct digest_ctx *ctx, struct run *run)
 	const struct config *c = run->product;
 	const struct config_base *b = &c->base;
 	json_t *root = yaml_root(c->yaml), *finetune = json_object_get(root, "finetune");
+	char replicate[32];
 	int rc = 0;
 
+	if (run->options->replicate) { /* other random numbers, another model */
+		snprintf(replicate, sizeof(replicate), "replicate %lld", (long long)run->options->replicate);
+		digest_text(ctx, replicate);
+	}
 	if (b->kind == BASE_INIT)
 		key_json(ctx, json_object_get(root, "base"));
 	if (run->location) {

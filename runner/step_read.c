@@ -34,6 +34,8 @@ static int read_candidate(struct run *run)
 		err_hint(rc, "assay init writes one; commit it");
 	}
 	run->have_config = rc == 0;
+	run->config.finetune.train.seed += (uint64_t)run->options->replicate;
+	run->config.base.init_seed += (uint64_t)run->options->replicate;
 	return rc;
 }
 

@@ -84,7 +84,7 @@ static json_t *stage_json(const char *step, const char *name, const char *key, j
 	return json_pack("{s:s,s:s,s:s,s:o}", "step", step, "name", name, "key", key, "output", output);
 }
 
-static json_t *stages_json(const struct run *run)
+json_t *run_stages(const struct run *run)
 {
 	json_t *list = json_array();
 	char key[DIGEST_HEX];
@@ -122,6 +122,8 @@ static json_t *stages_json(const struct run *run)
 		json_array_append_new(
 			list, stage_json("eval", run->proposed[i].path, key, json_incref(run->proposed[i].stage)));
 	}
+	if (run->more_stages)
+		json_array_extend(list, run->more_stages);
 	return list;
 }
 
@@ -386,7 +388,7 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "attempt", attempt_json(run));
 	json_object_set_new(r, "product", product_json(run));
 	json_object_set_new(r, "steps", steps_json(run));
-	json_object_set_new(r, "stages", stages_json(run));
+	json_object_set_new(r, "stages", run_stages(run));
 	json_object_set_new(r, "metrics", metrics);
 	json_object_set_new(r, "samples", samples);
 	json_object_set_new(r, "proposed", proposed);

@@ -188,7 +188,8 @@ static int run_command(struct run *run, const char *tree)
 	const struct config_finetune *f = &run->product->finetune;
 	struct words argv = { 0 }, keep = { 0 };
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
-	const char *env[] = { "HOME=/tmp", commit, NULL };
+	char *replicate = mem_printf("ASSAY_REPLICATE=%lld", (long long)run->options->replicate);
+	const char *env[] = { "HOME=/tmp", commit, replicate, NULL };
 	struct tail tail = { { NULL }, 0 };
 	struct proc p = { .dir = tree,
 			  .line = on_line,
@@ -229,6 +230,7 @@ static int run_command(struct run *run, const char *tree)
 		free(tail.lines[i]);
 	words_release(&argv);
 	words_release(&keep);
+	free(replicate);
 	free(commit);
 	return rc;
 }
