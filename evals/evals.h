@@ -285,7 +285,13 @@ struct gate_rule {
 	double min, max, drop, increase, gain; /* drop: in the metric's unit, or a ratio if relative */
 	char *no_new_failures; /* of samples whose id or slice matches this pattern (* ? [a-z]); NULL: no such limit */
 	char *cluster;         /* the member of a document that says which of them belong together, or NULL */
-	double overlap;        /* the largest share of the task's documents that the training data may have */
+	bool whole_clusters;   /* cluster_losses: whole: a loss may come as whole clusters */
+	bool has_range;        /* scores lie in least..most; one that does not is an error */
+	double least, most;
+	double overlap; /* the largest share of the task's documents that the training data may have */
+};
+struct gate_limits {                        /* what a model may take; 0: no limit */
+	double seconds, bytes, cost, price; /* price: of an hour */
 };
 struct gate_policy {
 	char *baseline; /* "production"; NULL: none asked for */
@@ -304,6 +310,7 @@ struct gate_policy {
 	bool stop_early;   /* as soon as every rule is decided */
 	double deadline_s; /* of the evaluation; 0: none */
 	size_t max_items;  /* that are asked at most; 0: all */
+	struct gate_limits limits;
 	bool has_overlap;
 	double max_overlap; /* for every task whose rules do not say it themselves */
 };
@@ -323,6 +330,7 @@ struct gate_result_rule {
 	double p;                          /* of the test that PASS rests on; NaN: arithmetic, no test */
 	bool open;                         /* more samples may decide it */
 	const char *whole;                 /* why only all of them do; NULL: fewer may, or it is decided; static */
+	size_t clusters;                   /* that the test rests on; 0: on samples */
 	size_t n, lost, won;          /* samples; for 0/1 scores, those only the baseline / the candidate got right */
 	const char *method;           /* "exact count", "exact test", "floored t", …; static */
 	char *explanation;            /* a sentence with numbers */
@@ -332,7 +340,11 @@ struct gate_overlap { /* of one task with the training data (overlap.c) */
 	const char *task;
 	size_t n, exact, ngram, documents;
 };
+struct gate_usage { /* what the candidate took */
+	double seconds, bytes;
+};
 struct gate_input {
+	const struct gate_usage *usage; /* NULL: not known */
 	const struct task_result *const *candidate;
 	size_t n_candidate;
 	const struct task_result *const *baseline; /* NULL: no baseline */

@@ -103,7 +103,9 @@ int gate_find_metric(const struct gate_input *in, const char *task, const char *
 		err_hint(rc, "is its suite listed under suites?");
 	} else if (!*cm) {
 		for (size_t i = 0; i < (*ct)->n_metrics; i++)
-			buf_addf(&have, "%s%s,%s", i ? ", " : "", (*ct)->metrics[i].name, (*ct)->metrics[i].filter);
+			buf_addf(&have, "%s%s%s%s", i ? ", " : "", (*ct)->metrics[i].name,
+				 strcmp((*ct)->metrics[i].filter, "none") ? "," : "",
+				 strcmp((*ct)->metrics[i].filter, "none") ? (*ct)->metrics[i].filter : "");
 		rc = err_set(ERR_INPUT, "the gate names %s%s%s of task %s, which has %s", metric, filter ? "," : "",
 			     filter ? filter : "", task, buf_str(&have));
 	}
@@ -231,6 +233,33 @@ static struct judge judge_new(const struct visited *v, const struct gate_policy 
 			       .partial = v->partial };
 }
 
+/* The range that a rule declares, or that the metric has by its nature: a score outside of it is a mistake. */
+static bool declared_range(const struct gate_rule *rule, const struct metric *m, double *least, double *most)
+{
+	bool binary, brier = strcmp(m->name, "brier_score") == 0;
+
+	*least = rule->has_range ? rule->least : 0;
+	*most = rule->has_range ? rule->most : brier ? 2 : 1;
+	return m->aggregate == AGGREGATE_MEAN &&
+	       (rule->has_range || (metric_direction(m->name, &binary) != 0 && strcmp(m->name, "likelihood") != 0));
+}
+
+static int check_range(const struct gate_rule *rule, const struct task_result *t, const struct metric *m,
+		       const char *whose)
+{
+	double least, most;
+
+	if (!t || !m || !declared_range(rule, m, &least, &most))
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		if (m->scores[i] < least - 1e-12 || m->scores[i] > most + 1e-12)
+			return err_set(ERR_INPUT,
+				       "task %s, sample \"%.100s\": %s of the %s is %g, which is not within its range "
+				       "[%g, %g]",
+				       t->task, t->samples[i].id, m->name, whose, m->scores[i], least, most);
+	return 0;
+}
+
 static int judge_rule(struct gate_result *out, const struct gate_policy *policy, const struct gate_rule *rule,
 		      const struct gate_input *in, bool brief)
 {
@@ -248,6 +277,8 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 		return rc;
 	rc = visited_open(&v, ct, in);
 	rc = rc ? rc : check_order(&v, ct, &pair);
+	rc = rc ? rc : check_range(rule, ct, cm, "candidate");
+	rc = rc ? rc : check_range(rule, pair.bt, pair.bm, "baseline");
 	for (int kind = LIMIT_MIN; kind < LIMIT_KINDS && !rc; kind++) {
 		struct judge j = judge_new(&v, policy, in, &pair);
 
@@ -287,6 +318,15 @@ static void judge_overlap(struct gate_result *out, const struct gate_policy *pol
 	for (size_t i = 0; i < in->n_candidate; i++)
 		if (overlap_limit(policy, in->candidate[i]->task, &limit))
 			gate_rule_overlap(row_add(out), in->candidate[i]->task, limit, in);
+}
+
+static void judge_limits(struct gate_result *out, const struct gate_policy *policy, const struct gate_input *in)
+{
+	struct gate_result_rule rows[GATE_LIMITS_MAX];
+	size_t n = gate_limits_judge(rows, &policy->limits, in->usage);
+
+	for (size_t i = 0; i < n; i++)
+		*row_add(out) = rows[i];
 }
 
 char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in)
@@ -577,6 +617,8 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 		rc = judge_rule(&r, policy, &policy->rules[i], in, false);
 	if (!rc)
 		judge_overlap(&r, policy, in);
+	if (!rc)
+		judge_limits(&r, policy, in);
 	if (!rc)
 		sort_worst_first(r.rules, r.n);
 	rc = rc ? rc : add_watched(&r, policy, in);

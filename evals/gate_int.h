@@ -129,6 +129,12 @@ void gate_early_population_change(struct gate_result_rule *row, const struct jud
 void gate_early_population_value(struct gate_result_rule *row, const struct judge *j, double limit, struct buf *text);
 /* What the bets on a population's samples have shown, and the level that they have; 0: none were made. */
 double gate_population_bets(const struct judge *j, double limit, bool relative, double *p_pass, double *p_fail);
+/* ---- gate_limits.c ----------------------------------------------------------------------------------------------- */
+
+enum { GATE_LIMITS_MAX = 3 };
+/* Fills a row for each limit and gives their number. u NULL: not known. */
+size_t gate_limits_judge(struct gate_result_rule *rows, const struct gate_limits *l, const struct gate_usage *u);
+int gate_limits_parse(struct gate_limits *l, const struct yaml *y, const json_t *gate);
 
 /* ---- gate_population.c ------------------------------------------------------------------------------------------- */
 

@@ -211,10 +211,49 @@ static int new_failures(struct gate_rule *r, const struct yaml *y, const json_t 
 	return 0;
 }
 
+/* spread (the default) or whole: are losses spread over the clusters, or may they come as whole clusters? */
+static int rule_losses(struct gate_rule *r, const struct yaml *y, const json_t *map)
+{
+	const char *losses = "spread";
+	int rc = yaml_get_text(y, map, "cluster_losses", &losses);
+
+	r->whole_clusters = !rc && strcmp(losses, "whole") == 0;
+	if (!rc && !r->whole_clusters && strcmp(losses, "spread") != 0)
+		rc = yaml_error(y, map, "cluster_losses", "cluster_losses is \"%.60s\"; known: spread, whole", losses);
+	return rc;
+}
+
+/* [1, 5]: what the scores of a judge may be. */
+static int rule_range(struct gate_rule *r, const struct yaml *y, const json_t *map)
+{
+	const json_t *v = json_object_get(map, "range");
+
+	if (!v)
+		return 0;
+	if (!json_is_array(v) || json_array_size(v) != 2 || !json_is_number(json_array_get(v, 0)) ||
+	    !json_is_number(json_array_get(v, 1)))
+		return yaml_error(y, map, "range", "range is the least and the largest score, as in [1, 5]");
+	r->has_range = true;
+	r->least = json_number_value(json_array_get(v, 0));
+	r->most = json_number_value(json_array_get(v, 1));
+	if (!isfinite(r->least) || !isfinite(r->most) || !(r->least < r->most))
+		return yaml_error(y, map, "range", "range [%g, %g]: the first must be below the second", r->least,
+				  r->most);
+	return 0;
+}
+
 static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require, const char *name, json_t *map)
 {
-	static const char *const known[] = { "min",      "max",         "max_drop",        "max_increase",
-					     "min_gain", "max_overlap", "no_new_failures", "cluster" };
+	static const char *const known[] = { "min",
+					     "max",
+					     "max_drop",
+					     "max_increase",
+					     "min_gain",
+					     "max_overlap",
+					     "no_new_failures",
+					     "cluster",
+					     "cluster_losses",
+					     "range" };
 	static const char *const later[] = { "weights", "weight", "target", "slice" };
 	const char *cluster = NULL;
 	bool percent;
@@ -240,6 +279,8 @@ static int rule_parse(struct gate_rule *r, const struct yaml *y, json_t *require
 	if (!rc && cluster && !*cluster)
 		rc = yaml_error(y, map, "cluster", "cluster names a member of the documents");
 	r->cluster = mem_str(cluster);
+	rc = rc ? rc : rule_losses(r, y, map);
+	rc = rc ? rc : rule_range(r, y, map);
 	return rc ? rc : rule_check(r, y, map);
 }
 
@@ -373,7 +414,7 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 	static const char *const known[] = { "baseline",    "target",       "confidence",   "require",
 					     "watch",       "no_baseline",  "inconclusive", "incomparable",
 					     "max_overlap", "strict_power", "stop",         "deadline",
-					     "max_items",   "attempts" };
+					     "max_items",   "attempts",     "limits" };
 	static const char *const later[] = { "cluster" };
 	static const struct word no_baseline[] = { { "floors", GATE_FLOORS },
 						   { "block", GATE_BLOCK },
@@ -398,6 +439,7 @@ static int policy_parse(struct gate_policy *p, const struct yaml *y, json_t *gat
 	rc = rc ? rc : yaml_get_flag(y, gate, "strict_power", &p->strict_power);
 	rc = rc ? rc : policy_stop(p, y, gate);
 	rc = rc ? rc : overlap_number(y, gate, &p->has_overlap, &p->max_overlap);
+	rc = rc ? rc : gate_limits_parse(&p->limits, y, gate);
 	rc = rc ? rc : policy_rules(p, y, gate);
 	return rc ? rc : policy_watch(p, y, gate);
 }

@@ -32,8 +32,10 @@ struct finding {
 	double p_pass, p_fail; /* of "it is at least the limit", "at most" */
 	double samples;        /* about how many in all would decide; INFINITY: none do; NaN: not known */
 	const char *method, *assumes;
-	char *refused; /* why there is no sound test, or NULL */
-	bool bounds;   /* decided by lo and hi: there is no p to show */
+	char *refused;   /* why there is no sound test, or NULL */
+	bool bounds;     /* decided by lo and hi: there is no p to show */
+	size_t clusters; /* 0: of samples */
+	double effective;
 };
 
 /* A test of sum x / sum w, larger is better: margin is how far the estimate is on the good side of the limit. */
@@ -158,17 +160,24 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 	size_t *cluster = j->clustered ? mem_array(s->n, sizeof(*cluster)) : NULL;
 	struct stats_ratio r;
 
-	if (cluster)
+	if (cluster) {
 		series_sum(s, cluster, number_clusters(p, cluster));
+		if (j->rule->whole_clusters) /* the worst loss is of whole clusters: so is the floor */
+			weights2 = weights_square(s->w, s->n);
+	}
 	stats_ratio(&r, s->x, s->w, s->n);
 	df = (cluster ? r.n_effective : (double)s->n) - 1;
 	*f = (struct finding){ .lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none" };
+	f->clusters = cluster ? s->n : 0;
+	f->effective = r.n_effective;
 	if (s->n < 2) {
 		f->refused = mem_printf("one %s says nothing of others", cluster ? "cluster" : "sample");
 		f->samples = 2;
 	} else if (cluster && r.n_effective < CLUSTERS_MIN) {
 		f->refused = mem_printf("too few clusters: %zu, which count as %.1f; at least %d are needed", s->n,
 					r.n_effective, CLUSTERS_MIN);
+	} else if (cluster && j->rule->whole_clusters && !(s->range > 0)) {
+		f->refused = mem_printf("%s has no largest loss: nothing bounds what a whole cluster may lose", what);
 	} else if (!(s->range > 0) && s->n < UNBOUNDED_MIN) {
 		f->refused = mem_printf("%zu %s: %s has no largest loss, so no test holds its level on fewer than %d",
 					s->n, cluster ? "clusters" : "samples", what, UNBOUNDED_MIN);
@@ -187,8 +196,10 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 					cluster ? " with its cluster" : "", r.heaviest_share * 100);
 	} else if (s->range > 0) {
 		series_bounded(f, s, &r, df, alpha, weights2);
-		f->assumes = cluster ? "independent clusters over which losses are spread, scores within their range"
-				     : "independent samples, scores within their range";
+		f->assumes = !cluster                  ? "independent samples, scores within their range"
+			     : j->rule->whole_clusters ? "independent clusters, which may be lost whole"
+						       : "independent clusters over which losses are spread, scores "
+							 "within their range";
 	} else {
 		series_unbounded(f, s, &r, df, alpha);
 		f->assumes = cluster ? "independent clusters, losses without far outliers; approximate"
@@ -199,13 +210,16 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 	free(s->w);
 }
 
-/* The range of a mean's scores: 0 if they have none that is known. */
-static double scores_range(const struct metric *m, const double *scores, size_t n)
+/* The range of a mean's scores, from *least on: 0 if they have none that is known. */
+static double scores_range(const struct judge *j, const struct metric *m, const double *scores, size_t n, double *least)
 {
 	double range = strcmp(m->name, "brier_score") == 0 ? 2 : 1;
 
+	*least = j->rule->has_range ? j->rule->least : 0;
 	if (m->aggregate != AGGREGATE_MEAN)
 		return 0;
+	if (j->rule->has_range) /* gate.c has held the scores against it */
+		return j->rule->most - j->rule->least;
 	for (size_t i = 0; i < n; i++)
 		if (scores[i] < 0 || scores[i] > range)
 			return 0;
@@ -225,7 +239,7 @@ static void change_mean(struct finding *f, const struct judge *j, double limit, 
 	double unit = bits ? -1 / M_LN2 : 1, sign = bits || !p->cm->higher_is_better ? -1 : 1;
 	double *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n),
 	       *c = metric_terms(p->cm->aggregate, p->c, p->w, p->n);
-	double base = p->ratio_b * unit, size = relative ? fabs(base) : 1;
+	double base = p->ratio_b * unit, size = relative ? fabs(base) : 1, least;
 	struct series s = { .x = c, .w = copy_weights(p->w, p->n), .n = p->n, .scale = p->scale_b * fabs(unit) };
 
 	for (size_t i = 0; i < p->n; i++)
@@ -233,7 +247,7 @@ static void change_mean(struct finding *f, const struct judge *j, double limit, 
 	free(b);
 	s.allowed = limit * size;
 	s.margin = s.allowed + sign * unit * (p->ratio_c - p->ratio_b);
-	s.range = fmin(scores_range(p->cm, p->c, p->n), scores_range(p->cm, p->b, p->n));
+	s.range = fmin(scores_range(j, p->cm, p->c, p->n, &least), scores_range(j, p->cm, p->b, p->n, &least));
 	series_judge(f, &s, j, p->cm->name);
 	f->lo = (f->lo + limit * size) / size;
 	f->hi = (f->hi + limit * size) / size;
@@ -327,6 +341,8 @@ static void finding_join(struct finding *f, const struct finding *other, const c
 	f->hi = fmax(f->hi, other->hi);
 	f->samples = fmax(f->samples, other->samples);
 	f->refused = other->refused;
+	f->clusters = other->clusters;
+	f->effective = other->effective;
 	f->method = method;
 	f->assumes = assumes;
 }
@@ -397,7 +413,8 @@ static void change_find(struct finding *f, const struct judge *j, double limit, 
 		if (j->clustered) {
 			change_mean(&clusters, j, limit, relative);
 			finding_join(f, &clusters, "exact test and cluster t",
-				     "independent clusters over which losses are spread");
+				     j->rule->whole_clusters ? "independent clusters, which may be lost whole"
+							     : "independent clusters over which losses are spread");
 		}
 	}
 }
@@ -452,7 +469,8 @@ static void value_find(struct finding *f, const struct judge *j, double limit)
 	size_t n = j->pair->ct->n;
 	bool min = j->kind == LIMIT_MIN, mean = m->aggregate == AGGREGATE_MEAN,
 	     count = m->binary && mean && !m->weights;
-	double alpha = 1 - j->confidence, range = scores_range(m, m->scores, n), sign = min ? 1 : -1, at, flip;
+	double least, range = scores_range(j, m, m->scores, n, &least), most = least + range;
+	double alpha = 1 - j->confidence, sign = min ? 1 : -1, at, flip;
 	struct series s = { .n = n, .w = copy_weights(m->weights, n) };
 	struct stats_ratio r;
 
@@ -461,12 +479,17 @@ static void value_find(struct finding *f, const struct judge *j, double limit)
 		value_corpus(f, j, limit);
 		return;
 	}
-	if (range > 0 && (min ? limit <= 0 : limit >= range)) { /* no score is on the wrong side */
+	if (range > 0 && (min ? limit <= least : limit >= most)) { /* no score is on the wrong side */
 		free(s.w);
-		*f = (struct finding){ 0, range, 0, 1, NAN, "range of the score", NULL, NULL, false };
+		*f = (struct finding){ .lo = least,
+				       .hi = most,
+				       .p_pass = 0,
+				       .p_fail = 1,
+				       .samples = NAN,
+				       .method = "range of the score" };
 		return;
 	}
-	if (!j->clustered && (count || (range == 1 && !m->weights && limit > 0 && limit < 1))) {
+	if (!j->clustered && (count || (least == 0 && range == 1 && !m->weights && limit > 0 && limit < 1))) {
 		size_t right = count ? (size_t)(stats_sum(m->scores, n) + 0.5) : 0;
 		double above = count ? stats_binomial_upper(n, right, limit) : bet_above(limit, j),
 		       below = count ? stats_binomial_lower(n, right, limit) : bet_below(limit, j);
@@ -492,7 +515,7 @@ static void value_find(struct finding *f, const struct judge *j, double limit)
 		s.x[i] *= flip;
 	s.margin = flip * (r.ratio - at);
 	s.range = range;
-	s.allowed = range > 0 ? (min ? limit : range - limit) : 0;
+	s.allowed = range > 0 ? (min ? limit - least : most - limit) : 0;
 	s.scale = fabs(r.ratio) > 0 ? fabs(r.ratio) : 1;
 	series_judge(f, &s, j, m->name);
 	/* lo and hi are of flip × (at - ratio): back to the ratio, then to the value */
@@ -580,6 +603,10 @@ static void evidence_text(struct buf *out, const struct finding *f, const struct
 	size_t n = change ? p->n : p->ct->n;
 
 	buf_addf(out, " (%zu sample%s", n, n == 1 ? "" : "s");
+	if (f->clusters && fabs(f->effective - (double)f->clusters) < 0.05)
+		buf_addf(out, " in %zu clusters", f->clusters);
+	else if (f->clusters)
+		buf_addf(out, " in %zu clusters of uneven size, which count as %.1f", f->clusters, f->effective);
 	if (change && p->count)
 		buf_addf(out, ", lost %zu, won %zu", p->lost, p->won);
 	if (f->bounds && !f->refused)
@@ -658,6 +685,7 @@ static void finding_align(struct finding *f, double limit, double alpha)
 static void row_decide(struct gate_result_rule *row, const struct finding *f, const struct judge *j)
 {
 	row->method = f->method;
+	row->clusters = f->clusters;
 	row->p = f->refused || f->bounds ? NAN : f->p_pass;
 	row->verdict = finding_verdict(f, 1 - j->confidence);
 	if (row->verdict == VERDICT_PASS && j->pair->ct->n < j->pair->ct->n_total)

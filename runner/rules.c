@@ -23,6 +23,8 @@ static json_t *rule_json(const struct gate_result_rule *r, double confidence)
 	json_object_set_new(o, "interval", json_pack("[o,o]", number(r->lo), number(r->hi)));
 	json_object_set_new(o, "bounds", json_string("one-sided"));
 	json_object_set_new(o, "n", json_integer((json_int_t)r->n));
+	if (r->clusters)
+		json_object_set_new(o, "clusters", json_integer((json_int_t)r->clusters));
 	json_object_set_new(o, "lost", json_integer((json_int_t)r->lost));
 	json_object_set_new(o, "won", json_integer((json_int_t)r->won));
 	json_object_set_new(o, "method", json_string(r->method ? r->method : ""));

@@ -188,6 +188,7 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 		    bool may_run);
 void evaluate_close(struct run *run); /* drops the model kept loaded between suites */
 
+uint64_t run_model_bytes(const struct run *run); /* of all files of the model that is judged */
 /* What the stages of this run made, under their keys, as the record keeps it; yours. */
 json_t *run_stages(const struct run *run);
 /* The gate's result as the record keeps it (rules.c). */

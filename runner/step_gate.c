@@ -49,6 +49,9 @@ static int decide(struct run *run, const char *incomparable)
 	const struct task_result **cand, **base;
 	struct gate_input in = { 0 };
 	char *missing = overlap_missing(run->overlap);
+	/* a model that is reused took what it took when it was trained */
+	const struct gate_usage usage = { json_get_real(run->training, "seconds", 0) + run->steps[RUN_EVAL].seconds,
+					  (double)run_model_bytes(run) };
 	int rc;
 
 	for (size_t i = 0; i < run->n_suites; i++)
@@ -70,6 +73,7 @@ static int decide(struct run *run, const char *incomparable)
 	in.identical = run->identical;
 	in.incomparable = incomparable;
 	in.exhausted = run->exhausted;
+	in.usage = &usage;
 	policy.confidence = run_confidence(run);
 	in.pull_request = run->event.kind == EVENT_PULL_REQUEST;
 	in.n_overlap = overlap_gate_rows(run->overlap, &in.overlap);

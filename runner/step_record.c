@@ -344,8 +344,7 @@ static void set_verdict(json_t *r, const struct run *run)
 	json_object_set_new(r, "gate", run->have_gate && !run->failed ? rules_json(&run->gate) : json_null());
 }
 
-/* Of all files that the model's manifest names. */
-static uint64_t model_bytes(const struct run *run)
+uint64_t run_model_bytes(const struct run *run)
 {
 	struct buf text = BUF_INIT(1 << 24);
 	json_t *manifest = NULL, *file;
@@ -379,7 +378,7 @@ static json_t *run_document(struct run *run)
 		add_metrics(proposed, &run->proposed[i]);
 	if (*run->object)
 		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:I}", "role", "model", "object", run->object,
-							   "size", (json_int_t)model_bytes(run)));
+							   "size", (json_int_t)run_model_bytes(run)));
 	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
 	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
 	json_object_set_new(r, "baseline", baseline_json(run));

@@ -56,6 +56,26 @@ has "too few clusters"
 (cat grouped.jsonl && echo '{"id":"x","score":1}') >mixed.jsonl
 check "a cluster in some lines only" 65 assay gate mixed.jsonl mixed.jsonl --max-drop 0.1 --target population
 has "names a cluster for 200 of 201 samples"
+printf 'target: population\nrequire: {scores.score: {max_drop: 0.1, cluster_losses: whole}}\n' >whole.yaml
+check "whole clusters may be lost: as many clusters as else samples" 2 assay gate grouped.jsonl grouped.jsonl --policy whole.yaml
+has "200 samples in 26 clusters of uneven size, which count as 25.2"
+has "clusters, which may be lost whole"
+jq -c '. + {cluster: ("c" + (.id[1:] | tonumber / 4 | floor | tostring))}' big.jsonl >finer.jsonl
+check "fifty of them are enough for 10 points" 0 assay gate finer.jsonl finer.jsonl --policy whole.yaml
+jq -c '.score = 1 + 4 * .score' big.jsonl >judge.jsonl
+printf 'require: {scores.score: {max_drop: 0.1, range: [1, 5]}}\n' >range.yaml
+check "a judge's scores within the range that is declared" 0 assay gate judge.jsonl judge.jsonl --policy range.yaml
+sed '3s/"score":5/"score":50/' judge.jsonl >wild.jsonl
+check "and outside of it, the candidate's" 65 assay gate judge.jsonl wild.jsonl --policy range.yaml
+has 'sample "s3": score of the candidate is 50, which is not within its range [1, 5]'
+check "or the baseline's" 65 assay gate wild.jsonl judge.jsonl --policy range.yaml
+sed -i 's/^/target: population\n/; s/max_drop: 0.1/max_drop: 0.2/' range.yaml
+check "samples like these, by their largest loss" 0 assay gate judge.jsonl judge.jsonl --policy range.yaml
+has "floored t"
+for bad in '[5, 1]' '[1]' '[1, x]' '{a: 1}' '[.nan, 1]'; do
+	printf 'require: {scores.score: {max_drop: 0.1, range: %s}}\n' "$bad" >range.yaml
+	check "range: $bad" 65 assay gate judge.jsonl judge.jsonl --policy range.yaml
+done
 printf 'require: {scores.score: {no_new_failures: "s7"}}\n' >golden.yaml
 check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden.yaml
 has 'fail newly: "s7"'

@@ -55,6 +55,20 @@ commit_all "a gate that cannot work"
 check "also in the policy that a candidate brings" 65 assay run
 has "the gate that the candidate brings"
 
+git checkout -q main
+git symbolic-ref -d refs/remotes/origin/HEAD 2>/dev/null || git update-ref -d refs/remotes/origin/HEAD
+sed -i 's/  require:/  limits: {size: 1K, time: 1000, cost: 0.5, price: 1}\n  require:/; s/baseline: main/baseline: production/' assay.yaml
+commit_all "a model must fit in a kilobyte"
+check "what a model takes is limited" 1 assay run
+has "run.size"
+has "at most 1.024 kB allowed"
+is "time and cost hold" "$(assay show HEAD --json | jq -c '[.gate.rules[] | select(.task == "run") | [.metric, .verdict]]')" \
+	'[["size","FAIL"],["time","PASS"],["cost","PASS"]]'
+printf 'limits: {time: 5}\nrequire: {scores.score: {max_drop: 1}}\n' >limits.yaml
+echo '{"id":"a","score":1}' >scores.jsonl
+check "of two files of scores nobody knows" 2 assay gate scores.jsonl scores.jsonl --policy limits.yaml
+has "time is not known of stored scores"
+rm limits.yaml scores.jsonl
 mkdir ../fresh && cd ../fresh && git init -q .
 check "init" 0 assay init
 is "proposes a margin by the suite's size" "$(grep -c '59 samples: an unchanged model' assay.yaml)" 1

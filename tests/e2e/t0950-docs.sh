@@ -89,6 +89,7 @@ known_keys() {
 	known_keys "$ROOT/runner/config.c"
 	known_keys "$ROOT/runner/config_finetune.c"
 	known_keys "$ROOT/evals/gate_policy.c"
+	known_keys "$ROOT/evals/gate_limits.c"
 } | while IFS=$(printf '\t') read -r where key; do
 	case $where in
 	assay.yaml) echo "$key" ;;
@@ -97,7 +98,7 @@ known_keys() {
 	finetune.data | finetune.export) echo "$where.$key" ;;
 	"a profile") echo "profiles.NAME.$key" ;;
 	"a gate rule") echo "gate.require.RULE.$key" ;;
-	inconclusive | incomparable) echo "gate.$where.$key" ;;
+	inconclusive | incomparable | limits) echo "gate.$where.$key" ;;
 	--set) ;; # the keys of finetune again
 	*) echo "$where: $key" ;;
 	esac

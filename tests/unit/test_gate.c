@@ -732,7 +732,7 @@ static void test_gate_decide__errors(void **state)
 	errors(&p, &base, &cand, "the task \"tt\", which nobody measured");
 	rule.task = T;
 	rule.metric = NORM;
-	errors(&p, &base, &cand, "acc_norm of task t, which has acc,none");
+	errors(&p, &base, &cand, "acc_norm of task t, which has acc");
 	rule.metric = ACC;
 	rule.filter = STRICT;
 	errors(&p, &base, &cand, "acc,strict of task t");
