@@ -176,6 +176,7 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 	} else if (cluster && r.n_effective < CLUSTERS_MIN) {
 		f->refused = mem_printf("too few clusters: %zu, which count as %.1f; at least %d are needed", s->n,
 					r.n_effective, CLUSTERS_MIN);
+		f->samples = ceil((double)p->ct->n * CLUSTERS_MIN / r.n_effective);
 	} else if (cluster && j->rule->whole_clusters && !(s->range > 0)) {
 		f->refused = mem_printf("%s has no largest loss: nothing bounds what a whole cluster may lose", what);
 	} else if (!(s->range > 0) && s->n < UNBOUNDED_MIN) {
@@ -194,6 +195,9 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 					"would hang on it",
 					p->ct->samples[p->index ? p->index[at] : at].id,
 					cluster ? " with its cluster" : "", r.heaviest_share * 100);
+		/* so many that the others outweigh it: its share of the squares falls to a fifth */
+		f->samples = ceil((double)p->ct->n * r.heaviest_share * (1 - HEAVIEST_MAX) /
+				  (HEAVIEST_MAX * (1 - r.heaviest_share)));
 	} else if (s->range > 0) {
 		series_bounded(f, s, &r, df, alpha, weights2);
 		f->assumes = !cluster                  ? "independent samples, scores within their range"
@@ -365,6 +369,14 @@ static void corpus_find(struct finding *f, const struct judge *j, size_t n, bool
 	f->assumes = "independent samples; approximate";
 }
 
+/* How many would decide, by the width of the bounds as if it were a normal's. */
+static void corpus_samples(struct finding *f, const struct judge *j, size_t n, double limit)
+{
+	double error = (f->hi - f->lo) / 2 / stats_normal_quantile(j->confidence);
+
+	f->samples = stats_t_samples(n, limit - (f->hi + f->lo) / 2, error, (double)n - 1, 1 - j->confidence);
+}
+
 static void change_corpus(struct finding *f, const struct judge *j, double limit, bool relative)
 {
 	double lo, hi;
@@ -377,6 +389,7 @@ static void change_corpus(struct finding *f, const struct judge *j, double limit
 	f->hi = j->pair->cm->higher_is_better ? -lo : hi;
 	f->p_pass = f->hi <= limit ? 0 : 1;
 	f->p_fail = f->lo > limit ? 0 : 1;
+	corpus_samples(f, j, j->pair->n, limit);
 }
 
 static void value_corpus(struct finding *f, const struct judge *j, double limit)
@@ -389,6 +402,7 @@ static void value_corpus(struct finding *f, const struct judge *j, double limit)
 	f->method = value_interval(j->pair->cm, j->pair->ct->n, j->confidence, &f->lo, &f->hi);
 	f->p_pass = (min ? f->lo >= limit : f->hi <= limit) ? 0 : 1;
 	f->p_fail = (min ? f->hi < limit : f->lo > limit) ? 0 : 1;
+	corpus_samples(f, j, j->pair->ct->n, limit);
 }
 
 static void change_find(struct finding *f, const struct judge *j, double limit, bool relative)
@@ -603,9 +617,9 @@ static void evidence_text(struct buf *out, const struct finding *f, const struct
 	size_t n = change ? p->n : p->ct->n;
 
 	buf_addf(out, " (%zu sample%s", n, n == 1 ? "" : "s");
-	if (f->clusters && fabs(f->effective - (double)f->clusters) < 0.05)
+	if (f->clusters && !f->refused && fabs(f->effective - (double)f->clusters) < 0.05)
 		buf_addf(out, " in %zu clusters", f->clusters);
-	else if (f->clusters)
+	else if (f->clusters && !f->refused)
 		buf_addf(out, " in %zu clusters of uneven size, which count as %.1f", f->clusters, f->effective);
 	if (change && p->count)
 		buf_addf(out, ", lost %zu, won %zu", p->lost, p->won);
@@ -632,6 +646,8 @@ static void more_text(struct buf *out, const struct finding *f, const struct jud
 			 "; %.0f samples are needed before an unchanged model can pass: add samples, or use target: "
 			 "suite",
 			 least);
+	else if (isfinite(f->samples) && f->refused)
+		buf_addf(out, "; from about %.0f samples on there can be a verdict", f->samples);
 	else if (isfinite(f->samples))
 		buf_addf(out, "; about %.0f samples would decide at these rates", f->samples);
 	else if (isinf(f->samples))

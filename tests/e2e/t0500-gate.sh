@@ -53,6 +53,7 @@ has "cluster t"
 head -n 100 grouped.jsonl >few.jsonl
 check "thirteen clusters are too few" 2 assay gate few.jsonl few.jsonl --max-drop 0.1 --target population
 has "too few clusters"
+has "from about 156 samples on there can be a verdict"
 (cat grouped.jsonl && echo '{"id":"x","score":1}') >mixed.jsonl
 check "a cluster in some lines only" 65 assay gate mixed.jsonl mixed.jsonl --max-drop 0.1 --target population
 has "names a cluster for 200 of 201 samples"

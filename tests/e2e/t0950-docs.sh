@@ -159,7 +159,7 @@ grep -oE '`[a-z]+/[a-z0-9_*]+\.c`' "$ROOT/docs/tour.md" | tr -d '`' >patterns
 	echo "$f"
 done) >missing
 empty "the tour passes every source file (a new one needs its words in docs/tour.md)" missing
-(cd "$ROOT/docs" && for f in *; do
+(cd "$ROOT/docs" && for f in *.*; do
 	[ "$f" = README.md ] || grep -qF "($f)" README.md || echo "$f"
 done) >missing
 empty "docs/README.md lists every page" missing
