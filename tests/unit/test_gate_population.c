@@ -24,7 +24,7 @@ struct side {
 	double scores[N_MAX], weights[N_MAX];
 };
 static struct side base, cand;
-static char ids[N_MAX][16], clusters[N_MAX][16];
+static char ids[N_MAX][24], clusters[N_MAX][24];
 
 static void side_init(struct side *s, size_t n, enum aggregate a, bool higher, bool binary)
 {
