@@ -120,15 +120,12 @@ static char *text_or_null(const char *s, size_t len)
 
 static void sample_copy(struct sample *out, const struct sample *s, bool brief)
 {
-	*out = (struct sample){ .id = mem_str(s->id) };
+	*out = brief ? (struct sample){ 0 } : *s;
+	out->id = mem_str(s->id);
 	out->slice = s->slice ? mem_str(s->slice) : NULL;
 	out->cluster = s->cluster ? mem_str(s->cluster) : NULL;
 	if (brief)
 		return;
-	*out = *s;
-	out->id = mem_str(s->id);
-	out->slice = s->slice ? mem_str(s->slice) : NULL;
-	out->cluster = s->cluster ? mem_str(s->cluster) : NULL;
 	out->prompt = text_or_null(s->prompt, s->prompt ? strlen(s->prompt) : 0);
 	out->target = text_or_null(s->target, s->target ? strlen(s->target) : 0);
 	out->response = text_or_null(s->response, s->response_len);
