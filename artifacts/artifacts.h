@@ -35,6 +35,7 @@ int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint6
 /* The files of a manifest into dir (made, or empty: else ERR_EXISTS), hard-linked read-only where it can be, else
  * copied; verified. */
 int store_get_tree(struct store *s, const char *hex, const char *dir);
+bool store_has_tree(struct store *s, const char *hex); /* the manifest and all that it names are there */
 /* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
@@ -42,7 +43,8 @@ int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, v
 /* ---- packages ------------------------------------------------------------------------------------------------------- */
 
 enum package_format { PACKAGE_DIR, PACKAGE_TAR, PACKAGE_OCI, PACKAGE_TRITON };
-int package_parse(enum package_format *out, const char *name); /* "dir", "tar.zst", "oci", "triton"; else ERR_NOTFOUND */
+int package_parse(enum package_format *out,
+		  const char *name); /* "dir", "tar.zst", "oci", "triton"; else ERR_NOTFOUND */
 struct package_text {
 	const char *path, *text;
 };
@@ -106,6 +108,8 @@ int registry_find_run(struct registry *r, const char *name, char id[DIGEST_HEX])
 int registry_run(struct registry *r, const char *id, json_t **record); /* the whole record; yours */
 /* The newest output of a stage with this key, of trust or stronger: {"run":…, and what the record's stage said}. */
 int registry_stage(struct registry *r, const char *step, const char *key, enum trust trust, json_t **out);
+/* The run that made an object as its model: the newest whose train stage gave it. ERR_NOTFOUND. */
+int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX]);
 /* Proposals made by hook runs and neither settled nor overtaken: [{"run","model","alias","version","expect","commit",
  * "remote","ref"}] oldest first; yours. A promotion that names the run settles it; registry_drop_proposal records that
  * it came to nothing. */

@@ -41,6 +41,11 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 	" FROM runs r JOIN metrics m ON m.run = r.id WHERE r.branch = ?1 AND m.task = ?2 AND m.metric = ?3"            \
 	" AND (?4 IS NULL OR m.filter = ?4)) WHERE k = 1 ORDER BY seq DESC, id DESC LIMIT ?5"
 
+#define SQL_MAKER                                                                                                      \
+	"SELECT s.run FROM stages s JOIN runs r ON r.id = s.run"                                                       \
+	" WHERE s.step = 'train' AND json_extract(s.output, '$.object') = ?1"                                          \
+	" ORDER BY r.seq DESC, r.id DESC LIMIT 1"
+
 #define VERSION_COLUMNS                                                                                                \
 	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \
 	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"                   \
@@ -226,6 +231,15 @@ int registry_stage(struct registry *r, const char *step, const char *key, enum t
 	int rc = sql_row(r, out, SQL_STAGE, "tti", step, key, (int64_t)trust);
 
 	return rc == ERR_NOTFOUND ? err_set(rc, "no %.40s of key %.64s is stored", step, key) : rc;
+}
+
+int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX])
+{
+	char *found = NULL;
+	int rc = sql_text(r, &found, SQL_MAKER, "t", object);
+
+	rc = copy_id(rc, found, id);
+	return rc == ERR_NOTFOUND ? err_set(rc, "no run that is known here made %.64s", object) : rc;
 }
 
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows)

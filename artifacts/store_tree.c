@@ -292,3 +292,18 @@ int store_get_tree(struct store *s, const char *hex, const char *dir)
 	}
 	return rc ? err_context(rc, "folder %.12s", hex) : 0;
 }
+
+bool store_has_tree(struct store *s, const char *hex)
+{
+	struct tree_files files;
+	bool all = store_has(s, hex) && !store_tree_read(s, hex, &files);
+
+	if (!all) {
+		err_clear();
+		return false;
+	}
+	for (size_t i = 0; all && i < files.len; i++)
+		all = store_has(s, files.items[i].object);
+	tree_files_release(&files);
+	return all;
+}

@@ -120,6 +120,9 @@ int model_add_lora(struct model *m, const struct lora_options *o, uint64_t seed)
 /* The factors alone, as PEFT reads them: adapter_config.json and adapter_model.safetensors. base: what is written as
  * base_model_name_or_path. */
 int model_save_adapter(const struct model *m, const char *dir, const char *base);
+/* What differs between two safetensors files, in words: how many tensors, the first of them, by how much. ERR_INPUT: one of
+ * them is no such file. */
+int model_compare_files(struct buf *out, const char *a, const char *b);
 /* One GGUF file for llama.cpp from a Hugging Face folder: type "f32", "f16", "bf16", "q8_0" or "auto" (as stored). */
 int model_export_gguf(const char *dir, const char *path, const char *type);
 

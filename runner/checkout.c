@@ -48,6 +48,28 @@ int checkout_write(struct repo *r, const char *commit, const char *dir)
 	return rc;
 }
 
+int checkout_fetch(struct repo *r, const char *commit)
+{
+	struct commit c;
+	struct buf quiet = BUF_INIT(1 << 20);
+	struct proc fetch = {
+		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags",
+					  "--no-recurse-submodules", "--depth=1", "origin", commit, NULL },
+		.env = (const char *[]){ "GIT_TERMINAL_PROMPT=0", NULL },
+		.out = &quiet,
+		.err = &quiet,
+		.timeout_s = 60,
+	};
+	int rc = repo_commit(r, commit, &c);
+
+	if (rc && !getenv("ASSAY_OFFLINE") && proc_run(&fetch) == 0 && fetch.status == 0)
+		rc = repo_commit(r, commit, &c);
+	if (rc == 0)
+		commit_release(&c);
+	buf_release(&quiet);
+	return rc;
+}
+
 struct walk {
 	const char *root, *dir;
 };

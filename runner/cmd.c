@@ -26,6 +26,7 @@ const struct command commands[] = {
 	{ "runs", "what ran", cmd_runs },
 	{ "show", "a run's report again", cmd_show },
 	{ "samples", "a run's samples, one by one", cmd_samples },
+	{ "reproduce", "make a stored run again and compare the bits", cmd_reproduce },
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
 	{ "artifact", "take a stored model out, or check every object", cmd_artifact },
 	{ "hook", "install, uninstall or run the pre-push hook", cmd_hook },
@@ -62,6 +63,22 @@ void place_close(struct place *p)
 	home_close(&p->home);
 	repo_close(p->repo);
 	p->repo = NULL;
+}
+
+int place_run(struct place *p, const char *name, char id[DIGEST_HEX])
+{
+	struct commit c;
+	int rc = registry_find_run(p->home.registry, name, id);
+
+	if (rc == ERR_NOTFOUND && p->repo && repo_commit(p->repo, name, &c) == 0) {
+		rc = registry_find_run(p->home.registry, c.oid, id);
+		commit_release(&c);
+	}
+	if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "no run is known as %s", name);
+		err_hint(rc, "assay runs lists them; a commit, a branch, MODEL@v7 or MODEL@ALIAS will do too");
+	}
+	return rc;
 }
 
 int print_json(const json_t *value)

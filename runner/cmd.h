@@ -22,6 +22,8 @@ struct place {
 };
 int place_open(struct place *p);
 void place_close(struct place *p);
+/* The run a name stands for: registry_find_run()'s names, then whatever git resolves to a commit. ERR_INPUT. */
+int place_run(struct place *p, const char *name, char id[DIGEST_HEX]);
 
 /* Prints a document on standard output, and a table of rows (flat objects): columns "key:Title" in order; a title that
  * begins with '>' is aligned to the right. */
@@ -48,6 +50,7 @@ int cmd_models(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
+int cmd_reproduce(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
 int cmd_artifact(int argc, char **argv);
 int cmd_hook(int argc, char **argv);

@@ -9,17 +9,8 @@
 
 static int find(struct place *place, const char *name, char id[DIGEST_HEX], json_t **record)
 {
-	struct commit c;
-	int rc = registry_find_run(place->home.registry, name, id);
+	int rc = place_run(place, name, id);
 
-	if (rc == ERR_NOTFOUND && place->repo && repo_commit(place->repo, name, &c) == 0) {
-		rc = registry_find_run(place->home.registry, c.oid, id);
-		commit_release(&c);
-	}
-	if (rc == ERR_NOTFOUND) {
-		rc = err_set(ERR_INPUT, "no run is known as %s", name);
-		err_hint(rc, "assay runs lists them; a commit, a branch, MODEL@v7 or MODEL@ALIAS will do too");
-	}
 	return rc ? rc : registry_run(place->home.registry, id, record);
 }
 

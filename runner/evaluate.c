@@ -392,7 +392,8 @@ int evaluate_keep(struct keep **out, const struct run *run, const struct run_sui
 	int rc;
 
 	evaluate_key(run, s, object, prompt_oid, key);
-	path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store), trust_name(run->event.trust), key);
+	path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store),
+			  run->options->fresh ? "reproduce" : trust_name(run->event.trust), key);
 	rc = keep_open(out, path, key);
 	free(path);
 	return rc;
@@ -411,7 +412,8 @@ static int find_stage(struct run *run, const struct run_suite *s, const char *ke
 		      size_t *n, json_t **stage)
 {
 	json_t *row = NULL;
-	int rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
+	int rc = run->options->fresh ? ERR_NOTFOUND
+				     : registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
 
 	if (rc == 0) {
 		*stage = json_incref(json_object_get(row, "output"));

@@ -8,6 +8,7 @@
  * The forges' variables are in GitHub's and GitLab's documentation; names of branches in them are free text. */
 #include "base/base.h"
 #include "base/json.h"
+#include "runner/checkout.h"
 #include "runner/event.h"
 
 #define PAYLOAD_MAX ((size_t)32 << 20)
@@ -34,30 +35,15 @@ static bool is_oid(const char *s)
 	return !s[n] && (n == 40 || n == 64);
 }
 
-/* Makes sure that a commit the event names is in this clone; one try to get it, quietly. */
+/* Makes sure that a commit the event names is in this clone. */
 static int have_commit(struct repo *r, const char *oid)
 {
-	struct commit c;
-	struct buf quiet = BUF_INIT(1 << 20);
-	struct proc fetch = {
-		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags",
-					  "--no-recurse-submodules", "--depth=1", "origin", oid, NULL },
-		.env = (const char *[]){ "GIT_TERMINAL_PROMPT=0", NULL },
-		.out = &quiet,
-		.err = &quiet,
-		.timeout_s = 60,
-	};
-	int rc = repo_commit(r, oid, &c);
+	int rc = checkout_fetch(r, oid);
 
-	if (rc && !getenv("ASSAY_OFFLINE") && proc_run(&fetch) == 0 && fetch.status == 0)
-		rc = repo_commit(r, oid, &c);
 	if (rc) {
 		rc = err_set(ERR_INPUT, "the target commit %.12s is not in this clone", oid);
 		err_hint(rc, "fetch more history: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab");
-	} else {
-		commit_release(&c);
 	}
-	buf_release(&quiet);
 	return rc;
 }
 

@@ -299,7 +299,8 @@ static bool scores(const struct run *run)
 		const struct run_suite *s = i < run->n_suites ? &run->suites[i] : &run->proposed[i - run->n_suites];
 
 		evaluate_key(run, s, run->object, run->prompt_oid, key);
-		known = registry_stage(run->home->registry, "eval", key, run->event.trust, &row) == 0;
+		known = !run->options->fresh &&
+			registry_stage(run->home->registry, "eval", key, run->event.trust, &row) == 0;
 		json_decref(row);
 		row = NULL;
 	}

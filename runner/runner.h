@@ -32,6 +32,9 @@ struct run_options {
 	const char *memory;     /* "4G"; NULL: what there is */
 	const char *datasets;   /* a folder of data sets, or NULL */
 	double wait_s;          /* for another run's lease */
+	bool fresh;             /* nothing that is stored is reused, there is no baseline (reproduce.c) */
+	const char *base;       /* fresh: the object that a base MODEL@ALIAS stands for; NULL: what it is now */
+	const char *object;     /* fresh: the model, which is not trained; NULL: it is */
 	double checkpoint_s;    /* between checkpoints of a training; 0: only where it is stopped */
 };
 void run_options_init(struct run_options *o);

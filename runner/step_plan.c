@@ -30,11 +30,11 @@ static int plan_profile(struct run *run)
 		return 0;
 	run->profile = config_profile(run->questions, name);
 	if (run->profile) {
-		run->may_train = run->profile->train;
+		run->may_train = run->profile->train || run->options->fresh;
 		return 0;
 	}
 	if (strcmp(name, "pre-push") == 0 || strcmp(name, "pre-receive") == 0) { /* there without being written: no training */
-		run->may_train = false;
+		run->may_train = run->options->fresh;
 		return 0;
 	}
 	err_set(ERR_INPUT, "the policy has no profile %s", name);
@@ -247,6 +247,10 @@ static int plan_base(struct run *run)
 	}
 	if (b->kind != BASE_VERSION)
 		return 0;
+	if (run->options->base) {
+		snprintf(run->base_object, sizeof(run->base_object), "%s", run->options->base);
+		return 0;
+	}
 	rc = home_version(run->home, b->text, &row);
 	if (rc)
 		return err_context(rc, "%s: base", CONFIG_FILE);
@@ -369,6 +373,10 @@ static int plan_known(struct run *run)
 
 	if (run->location) /* what it was yesterday says nothing of today */
 		return 0;
+	if (run->options->object) {
+		snprintf(run->object, sizeof(run->object), "%s", run->options->object);
+		return 0;
+	}
 	if (b->found && strcmp(b->product, run->product_key) == 0 && store_has(run->home->store, b->object)) {
 		memcpy(run->object, b->object, sizeof(run->object));
 		return 0;
@@ -400,8 +408,11 @@ int step_plan(struct run *run)
 		snprintf(run->numerics, sizeof(run->numerics), "served:%.100s", run->location->model);
 	else
 		snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
-	if ((rc = plan_prompt(run)) || (rc = plan_suites(run)) || (rc = plan_proposed(run)) || (rc = plan_data(run)) ||
-	    (rc = baseline_find(run)) || (rc = baseline_alias(run)) || (rc = plan_base(run)))
+	if ((rc = plan_prompt(run)) || (rc = plan_suites(run)) || (rc = plan_proposed(run)) || (rc = plan_data(run)))
+		return rc;
+	if (!run->options->fresh && ((rc = baseline_find(run)) || (rc = baseline_alias(run))))
+		return rc;
+	if ((rc = plan_base(run)))
 		return rc;
 	if ((rc = plan_keys(run)) || (rc = plan_known(run)) || (rc = plan_power_check(run)))
 		return rc;

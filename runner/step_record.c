@@ -329,6 +329,7 @@ static void set_texts(json_t *r, const struct run *run)
 	json_object_set_new(r, "event", json_string(event_name(run->event.kind)));
 	json_object_set_new(r, "dirty", json_boolean(run->options->dirty));
 	json_object_set_new(r, "profile", json_string(run->options->profile ? run->options->profile : ""));
+	json_object_set_new(r, "limit", json_integer(run->questions ? run_limit(run) : run->options->limit));
 	json_object_set_new(r, "model", run->questions ? json_string(run->questions->model) : json_null());
 	json_object_set_new(r, "sentence", json_new_text(sentence, strlen(sentence)));
 }

@@ -11,7 +11,11 @@ int train_known(struct run *run)
 {
 	json_t *row = NULL, *output;
 	const char *object;
-	int rc = registry_stage(run->home->registry, "train", run->train_key, run->event.trust, &row);
+	int rc;
+
+	if (run->options->fresh)
+		return 0;
+	rc = registry_stage(run->home->registry, "train", run->train_key, run->event.trust, &row);
 
 	if (rc == ERR_NOTFOUND) {
 		err_clear();
@@ -89,8 +93,8 @@ int step_train(struct run *run)
 	if (rc == 0 && *run->object) {
 		run->steps[RUN_TRAIN].status = STEP_REUSED;
 	} else if (rc == 0) {
-		work = mem_printf("%s/work/%s-%s", store_home(run->home->store), trust_name(run->event.trust),
-				  run->train_key);
+		work = mem_printf("%s/work/%s-%s", store_home(run->home->store),
+				  run->options->fresh ? "reproduce" : trust_name(run->event.trust), run->train_key);
 		rc = make_model(run, work);
 		if (rc == 0 && run->training && json_get_flag(run->training, "resumed", false))
 			run->steps[RUN_TRAIN].status = STEP_RESUMED;

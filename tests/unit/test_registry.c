@@ -726,6 +726,20 @@ static void test_registry_list__curves_are_the_record_s_points(void **state)
 	json_decref(r);
 }
 
+static void test_registry_maker__is_the_run_that_trained(void **state)
+{
+	struct fixture *f = *state;
+	char one[DIGEST_HEX], two[DIGEST_HEX], found[DIGEST_HEX], object[DIGEST_HEX];
+
+	add_run(f, "weights one", '1', one);
+	add_run(f, "weights two", '2', two);
+	put_text(f->store, "weights one", object);
+	must(registry_maker(f->registry, object, found));
+	assert_string_equal(found, one);
+	put_text(f->store, "never trained", object);
+	assert_err(registry_maker(f->registry, object, found), ERR_NOTFOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -750,6 +764,7 @@ int main(void)
 		TEST(test_registry_add_run__two_processes_number_without_gap),
 		TEST(test_registry_add_run__killed_writers),
 		TEST(test_registry_add_run__full_disk_leaves_nothing),
+		TEST(test_registry_maker__is_the_run_that_trained),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

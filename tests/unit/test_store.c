@@ -277,6 +277,23 @@ static void test_store_get_tree__damaged_file(void **state)
 	free(out);
 }
 
+static void test_store_has_tree__all_or_not(void **state)
+{
+	struct fixture *f = *state;
+	char *in = home_path(f, "work/in"), hex[DIGEST_HEX], leaf[DIGEST_HEX], text[DIGEST_HEX];
+
+	write_tree(f, "work/in");
+	must(store_put_tree(f->store, in, hex, NULL));
+	assert_true(store_has_tree(f->store, hex));
+	put_text(f->store, "b/c.txt", leaf);
+	must(fs_remove(store_path(f->store, leaf)));
+	assert_false(store_has_tree(f->store, hex));
+	assert_false(store_has_tree(f->store, ABSENT));
+	put_text(f->store, "no manifest", text);
+	assert_false(store_has_tree(f->store, text));
+	free(in);
+}
+
 static int note_bad(const char *hex, const char *why, void *arg)
 {
 	assert_non_null(why);
@@ -393,6 +410,7 @@ int main(void)
 		TEST(test_store_put_tree__link_is_refused),
 		TEST(test_store_get_tree__hostile_manifest),
 		TEST(test_store_get_tree__damaged_file),
+		TEST(test_store_has_tree__all_or_not),
 		TEST(test_store_verify__finds_all_damage),
 		TEST(test_store_put__full_disk_leaves_nothing),
 		TEST(test_store_open__sweeps_old_leftovers_only),
