@@ -125,6 +125,25 @@ int registry_list(struct registry *r, const char *what, const char *filter, int6
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows);
 
+/* ---- lineage (lineage.c) ---- */
+
+/* Versions of data sets, newest first: {"path","number","digest","rows","bytes","role","schema","license","owner","source",
+ * "about","runs","created","commit","run"}, of the last run that read it, but for created, commit and run, which are of
+ * the first. name: a path, "PATH@v2", a digest or 6 digits of it; NULL: all. */
+int registry_data(struct registry *r, const char *name, json_t **rows);
+/* Every version that a content reached, by training or holding out, itself or through a base: {"model","version","role",
+ * "depth","aliases":[now],"held":[ever],"object","run","commit","created"}, newest first. depth 0: it was trained on. */
+int registry_reached(struct registry *r, const char *digest, json_t **rows);
+/* Where an object came from: a row for it and each base beneath it, {"object","versions":["MODEL@v1"],"run","commit","branch",
+ * "created","actor","tool","seed","key","data":[…],"base"}. One whose run is not known has "object" and "versions" alone. */
+int registry_origin(struct registry *r, const char *object, json_t **rows);
+const char *record_base(const json_t *record); /* the object of a run's base; NULL: none; borrowed */
+
+/* What is known of a version in forms that others read: a CycloneDX bill of materials, in-toto statements of SLSA provenance
+ * and of the gate's result. From records alone: the same bytes for the same version. */
+enum attestation { ATTEST_BOM, ATTEST_PROVENANCE, ATTEST_RESULT };
+int attest(struct registry *r, enum attestation what, const char *model, int number, json_t **out);
+
 /* Into a new file, then renamed over the old. ERR_BUSY while anybody (this process too) has the registry open. */
 int registry_rebuild(struct store *store, uint64_t *records);
 /* Compares database and records, and checks that what they name is there: one line a fault. 0 if it ran to its end,

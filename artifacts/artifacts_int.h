@@ -7,7 +7,8 @@
  *	sql       -> nothing          SQLite with our errors, rows as JSON
  *	ingest    -> sql, record      one record becomes rows
  *	registry  -> all above        open, migrate, replay, append
- *	promote, registry_query, registry_check -> registry */
+ *	promote, registry_query, lineage, registry_check -> registry
+ *	attest, bom -> lineage    what is said of a version outside (attest.h) */
 #ifndef ARTIFACTS_INT_H
 #define ARTIFACTS_INT_H
 
@@ -93,7 +94,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 2 /* user_version of schema.sql */
+#define REGISTRY_VERSION 3 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;

@@ -33,8 +33,8 @@
 	"?5, ?6)"
 #define SQL_ARTIFACT "INSERT INTO artifacts (run, position, role, object, size) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_DATASET                                                                                                    \
-	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role) VALUES (?1, ?2, ?3, "               \
-	"?4, ?5, ?6, ?7)"
+	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role, schema, license, owner, source, "   \
+	"about) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
 #define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_POINT                                                                                                      \
 	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "   \
@@ -117,8 +117,9 @@ static int insert_artifact(struct registry *r, const char *run, int64_t i, const
 
 static int insert_dataset(struct registry *r, const char *run, int64_t i, const json_t *v)
 {
-	return sql_run(r, SQL_DATASET, "tijjjjj", run, i, get(v, "path"), get(v, "digest"), get(v, "rows"),
-		       get(v, "bytes"), get(v, "role"));
+	return sql_run(r, SQL_DATASET, "tijjjjjjjjjj", run, i, get(v, "path"), get(v, "digest"), get(v, "rows"),
+		       get(v, "bytes"), get(v, "role"), get(v, "schema"), get(v, "license"), get(v, "owner"),
+		       get(v, "source"), get(v, "about"));
 }
 
 static int insert_edge(struct registry *r, const char *run, int64_t i, const json_t *v)

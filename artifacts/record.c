@@ -91,8 +91,17 @@ static const struct member artifact_members[] = {
 	{ 0 },
 };
 static const struct member dataset_members[] = {
-	{ "path", K_TEXT, REQUIRED, NULL },   { "digest", K_TEXT, REQUIRED, NULL }, { "rows", K_COUNT, 0, NULL },
-	{ "bytes", K_COUNT, REQUIRED, NULL }, { "role", K_TEXT, REQUIRED, NULL },   { 0 },
+	{ "path", K_TEXT, REQUIRED, NULL },
+	{ "digest", K_TEXT, REQUIRED, NULL },
+	{ "rows", K_COUNT, 0, NULL },
+	{ "bytes", K_COUNT, REQUIRED, NULL },
+	{ "role", K_TEXT, REQUIRED, NULL },
+	{ "schema", K_ANY, 0, NULL },
+	{ "license", K_TEXT, 0, NULL },
+	{ "owner", K_TEXT, 0, NULL },
+	{ "source", K_TEXT, 0, NULL },
+	{ "about", K_TEXT, 0, NULL },
+	{ 0 },
 };
 static const struct member edge_members[] = {
 	{ "from", K_TEXT, REQUIRED, NULL },

@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 2.
+-- The registry: what the record files say, as rows. user_version 3.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -141,9 +141,30 @@ CREATE TABLE datasets (
 	"rows"   INTEGER,                -- NULL: not counted
 	bytes    INTEGER NOT NULL,
 	role     TEXT NOT NULL,          -- train, validation, eval
+	schema   TEXT,                   -- JSON: {member: {"rows","types"}} of its rows
+	license  TEXT,                   -- these four as the team says in assay.yaml, under data:
+	owner    TEXT,
+	source   TEXT,
+	about    TEXT,
 	PRIMARY KEY (run, position)
 ) STRICT;
 CREATE INDEX datasets_by_digest ON datasets (digest);
+CREATE INDEX datasets_by_path ON datasets (path);
+
+-- Data sets have versions as models have: PATH@vN is the N-th content that stood at a path, in the order in which runs read
+-- them. What is said of a version is what the last run that read it said.
+CREATE VIEW data_versions AS
+WITH content AS (
+	SELECT d.path, d.digest, min(r.seq) AS first_seq, max(r.seq) AS last_seq, count(DISTINCT d.run) AS runs
+	FROM datasets d JOIN runs r ON r.id = d.run GROUP BY d.path, d.digest
+)
+SELECT c.path, row_number() OVER (PARTITION BY c.path ORDER BY c.first_seq, c.digest) AS number, c.digest, c.runs,
+	c.first_seq,
+	(SELECT d.run FROM datasets d JOIN runs r ON r.id = d.run
+	 WHERE d.digest = c.digest AND d.path = c.path ORDER BY r.seq, r.id LIMIT 1) AS first_run,
+	(SELECT d.run FROM datasets d JOIN runs r ON r.id = d.run
+	 WHERE d.digest = c.digest AND d.path = c.path ORDER BY r.seq DESC, r.id DESC LIMIT 1) AS last_run
+FROM content c;
 
 -- Lineage: what became what. Nodes are text: data:DIGEST, commit:OID, model:OBJECT, version:MODEL@v1.
 CREATE TABLE edges (

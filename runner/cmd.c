@@ -29,6 +29,7 @@ const struct command commands[] = {
 	{ "reproduce", "make a stored run again and compare the bits", cmd_reproduce },
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
 	{ "artifact", "take a stored model out, or check every object", cmd_artifact },
+	{ "data", "data sets: versions, who used them, what they became", cmd_data },
 	{ "hook", "install, uninstall or run the pre-push hook", cmd_hook },
 	{ "post", "put a finished report on its pull or merge request", cmd_post },
 	{ "doctor", "what this machine can do, and exactly what is missing", cmd_doctor },

@@ -53,6 +53,7 @@ int cmd_samples(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
 int cmd_artifact(int argc, char **argv);
+int cmd_data(int argc, char **argv);
 int cmd_hook(int argc, char **argv);
 int cmd_post(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* cmd_artifact.c: `assay artifact export|verify`: what the store holds, taken out and checked. */
+/* cmd_artifact.c: `assay artifact`: what the store holds, taken out, described and checked. */
 #include "base/base.h"
 #include "runner/cmd.h"
 #include "runner/export.h"
@@ -26,6 +26,11 @@ static int verify(struct place *place)
 	return 0;
 }
 
+static bool is_statement(const char *word)
+{
+	return strcmp(word, "bom") == 0 || strcmp(word, "provenance") == 0 || strcmp(word, "result") == 0;
+}
+
 int cmd_artifact(int argc, char **argv)
 {
 	struct export_options o = { .type = "auto" };
@@ -33,24 +38,29 @@ int cmd_artifact(int argc, char **argv)
 		OPT_TEXT('f', "format", &o.format, "FORM", "dir, tar.zst, oci, gguf or triton (default: by the name)"),
 		OPT_TEXT(0, "type", &o.type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
 		OPT_TEXT(0, "mount", &o.mount, "DIR", "triton: where the server will see it (default: where it is)"),
+		OPT_FLAG(0, "attest", &o.attest,
+			 "with a bill of materials, provenance and the gate's result, in assay/"),
 		OPT_FLAG(0, "link", &o.link, "read-only hard links into the store instead of copies"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "artifact",
-					 "export MODEL@VERSION OUT | verify",
-					 "take a stored model out, or check every object",
-					 "export writes a Hugging Face folder that transformers, vLLM and Ray Serve "
-					 "load as it is, an archive of it "
-					 "(.tar.zst),\nan OCI image layout for a registry, one GGUF file for llama.cpp "
-					 "(.gguf; then MODEL may be a "
-					 "folder, too), or a\nmodel repository for Triton Inference Server.\n\n"
-					 "  assay artifact export dates@production out/\n"
-					 "  assay artifact export dates@production dates.tar.zst\n"
-					 "  assay artifact export dates@production oci/ --format oci\n"
-					 "  assay artifact export dates@production dates.gguf --type q8_0\n"
-					 "  assay artifact verify",
-					 1,
-					 3 };
+	const struct opt_usage usage = {
+		"artifact",
+		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | verify",
+		"take a stored model out, or check every object",
+		"export writes a Hugging Face folder that transformers, vLLM and Ray Serve "
+		"load as it is, an archive of it "
+		"(.tar.zst),\nan OCI image layout for a registry, one GGUF file for llama.cpp "
+		"(.gguf; then MODEL may be a "
+		"folder, too), or a\nmodel repository for Triton Inference Server.\n\n"
+		"  assay artifact export dates@production out/\n"
+		"  assay artifact export dates@production dates.tar.zst\n"
+		"  assay artifact export dates@production oci/ --format oci\n"
+		"  assay artifact export dates@production dates.gguf --type q8_0\n"
+		"  assay artifact bom dates@production    CycloneDX; provenance, result: in-toto statements\n"
+		"  assay artifact verify",
+		1,
+		3
+	};
 	struct place place;
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
@@ -59,10 +69,14 @@ int cmd_artifact(int argc, char **argv)
 	rc = place_open(&place);
 	if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3)
 		rc = export_model(&place.home, argv[1], argv[2], &o);
+	else if (rc == 0 && is_statement(argv[0]) && argc == 2)
+		rc = export_statement(&place.home, argv[0], argv[1]);
 	else if (rc == 0 && strcmp(argv[0], "verify") == 0 && argc == 1)
 		rc = verify(&place);
 	else if (rc == 0)
-		rc = err_set(ERR_USAGE, "assay artifact: export MODEL@VERSION OUT, or verify");
+		rc = err_set(
+			ERR_USAGE,
+			"assay artifact: export MODEL@VERSION OUT, bom|provenance|result MODEL@VERSION, or verify");
 	place_close(&place);
 	return rc;
 }

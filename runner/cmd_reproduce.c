@@ -37,6 +37,23 @@ static void print_row(const json_t *row)
 	free(text);
 }
 
+/* Data sets may be many: those that are the same are counted. */
+static void print_rows(const json_t *rows)
+{
+	size_t same = 0, i;
+	json_t *row;
+
+	json_array_foreach(rows, i, row) same +=
+		json_get_flag(row, "equal", false) && strcmp(json_get_text(row, "what", ""), "data") == 0;
+	if (same)
+		printf("  %-8s %zu %-26s same\n", "data", same, same > 1 ? "files" : "file");
+	json_array_foreach(rows, i, row)
+	{
+		if (!json_get_flag(row, "equal", false) || strcmp(json_get_text(row, "what", ""), "data") != 0)
+			print_row(row);
+	}
+}
+
 static void print_compared(const json_t *doc)
 {
 	static const char *const parts[] = { "assemble", "train", "eval" };
@@ -49,7 +66,7 @@ static void print_compared(const json_t *doc)
 	json_array_foreach(json_object_get(doc, "rebuilt"), i, row)
 		printf("  base     %.12s made again by run %.12s\n", json_get_text(row, "object", ""),
 		       json_get_text(row, "run", ""));
-	json_array_foreach(json_object_get(doc, "compared"), i, row) print_row(row);
+	print_rows(json_object_get(doc, "compared"));
 	for (i = 0; i < ARRAY_LEN(parts); i++) {
 		char took[32];
 

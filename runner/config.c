@@ -284,6 +284,35 @@ static int parse_datasets(struct config *out, const struct yaml *y, const json_t
 	return 0;
 }
 
+/* What a team says of its data files: kept in the record, and in what is exported. */
+static int parse_data(struct config *out, const struct yaml *y, const json_t *root)
+{
+	static const char *const known_card[] = { "license", "owner", "source", "about" };
+	json_t *card;
+	const char *path;
+	int rc = yaml_get_object(y, root, "data", &out->data);
+
+	if (rc || !out->data)
+		return rc;
+	json_object_foreach(out->data, path, card)
+	{
+		if (!json_is_object(card))
+			return yaml_error(y, out->data, path,
+					  "data: of %s a mapping is wanted: {license, owner, source}", path);
+		rc = yaml_check_keys(y, card, "a data card", known_card, ARRAY_LEN(known_card));
+		for (size_t i = 0; rc == 0 && i < ARRAY_LEN(known_card); i++) {
+			const char *text = NULL;
+
+			rc = yaml_get_text(y, card, known_card[i], &text);
+			if (rc == 0 && text && strlen(text) > 1000)
+				rc = yaml_error(y, card, known_card[i], "%s: at most 1000 bytes", known_card[i]);
+		}
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int check_model(const struct yaml *y, const json_t *root, const char *model)
 {
 	if (!model)
@@ -297,7 +326,8 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 int config_parse(struct config *out, const char *text, size_t len, const char *name)
 {
 	static const char *const known[] = { "model",   "base",     "prompt",  "finetune", "suites",   "gate",
-					     "promote", "profiles", "sandbox", "remote",   "datasets", "locations" };
+					     "promote", "profiles", "sandbox", "remote",   "datasets", "data",
+					     "locations" };
 	json_t *root;
 	int rc;
 
@@ -314,9 +344,9 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = yaml_get_text(out->yaml, root, "prompt", &out->prompt)) ||
 	    (rc = config_parse_finetune(&out->finetune, out->yaml, root)) ||
 	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) ||
-	    (rc = parse_datasets(out, out->yaml, root)) || (rc = parse_gate(out, out->yaml, root)) ||
-	    (rc = parse_promote(out, out->yaml, root)) || (rc = parse_profiles(out, out->yaml, root)) ||
-	    (rc = parse_sandbox(out, out->yaml, root)) ||
+	    (rc = parse_datasets(out, out->yaml, root)) || (rc = parse_data(out, out->yaml, root)) ||
+	    (rc = parse_gate(out, out->yaml, root)) || (rc = parse_promote(out, out->yaml, root)) ||
+	    (rc = parse_profiles(out, out->yaml, root)) || (rc = parse_sandbox(out, out->yaml, root)) ||
 	    (rc = yaml_get_object(out->yaml, root, "locations", &out->locations)) ||
 	    (out->locations && (rc = location_check_all(out->yaml, out->locations))))
 		goto out;

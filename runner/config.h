@@ -1,6 +1,6 @@
 /* config.h: assay.yaml as structures. docs/reference.md lists the keys.
  *
- * One file, two owners: the product (base, prompt, finetune) is read from the candidate; the questions (suites, datasets,
+ * One file, two owners: the product (base, prompt, finetune, data) is read from the candidate; the questions (suites, datasets,
  * gate, promote, profiles, sandbox) from the target branch. So a run reads two configurations and takes its half of each. */
 #ifndef RUNNER_CONFIG_H
 #define RUNNER_CONFIG_H
@@ -87,6 +87,7 @@ struct config {
 	const char *prompt;
 	struct config_finetune finetune;
 	struct texts suites;
+	json_t *data;      /* {path: {"license","owner","source","about"}}: said of data files; NULL: none; borrowed */
 	json_t *locations; /* {NAME: location}; NULL: none; borrowed */
 	json_t *datasets;  /* {name: folder}, or {"*": folder of such folders}; NULL: none */
 	struct gate_policy gate;

@@ -38,9 +38,53 @@ static int export_gguf(struct home *h, const char *name, const char *out, const 
 	return rc;
 }
 
+/* ---- statements ---------------------------------------------------------------------------------------------------------- */
+
+static const struct statement {
+	const char *name, *path;
+	enum attestation what;
+} statements[] = {
+	{ "bom", "assay/bom.cdx.json", ATTEST_BOM },
+	{ "provenance", "assay/provenance.intoto.json", ATTEST_PROVENANCE },
+	{ "result", "assay/test-result.intoto.json", ATTEST_RESULT },
+};
+
+static int statement_text(struct home *h, const struct statement *s, const json_t *version, char **text)
+{
+	struct buf b = BUF_INIT((size_t)64 << 20);
+	json_t *doc = NULL;
+	int rc = attest(h->registry, s->what, json_get_text(version, "model", ""),
+			(int)json_get_int(version, "number", 0), &doc);
+
+	if (rc == 0)
+		json_add_pretty(&b, doc);
+	*text = rc ? NULL : buf_take(&b);
+	json_decref(doc);
+	buf_release(&b);
+	return rc;
+}
+
+int export_statement(struct home *h, const char *what, const char *name)
+{
+	json_t *version = NULL;
+	char *text = NULL;
+	int rc = home_version(h, name, &version);
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(statements); i++)
+		if (strcmp(statements[i].name, what) == 0)
+			rc = statement_text(h, &statements[i], version, &text);
+	if (rc == 0)
+		fputs(text, stdout);
+	free(text);
+	json_decref(version);
+	return rc;
+}
+
 int export_model(struct home *h, const char *name, const char *out, const struct export_options *o)
 {
 	const struct form *form = form_of(o->format, out);
+	struct package_text texts[ARRAY_LEN(statements)] = { { NULL, NULL } };
+	char *made[ARRAY_LEN(statements)] = { NULL };
 	enum package_format format;
 	json_t *row = NULL;
 	int rc;
@@ -52,6 +96,10 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 	rc = package_parse(&format, form->name);
 	if (rc == 0)
 		rc = home_version(h, name, &row);
+	for (size_t i = 0; rc == 0 && o->attest && i < ARRAY_LEN(statements); i++) {
+		rc = statement_text(h, &statements[i], row, &made[i]);
+		texts[i] = (struct package_text){ statements[i].path, made[i] };
+	}
 	if (rc == 0) {
 		const struct package_options package = { .object = json_get_text(row, "object", ""),
 							 .model = json_get_text(row, "model", ""),
@@ -59,6 +107,8 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 							 .created = json_get_text(row, "created", NULL),
 							 .commit = json_get_text(row, "commit", NULL),
 							 .run = json_get_text(row, "run", NULL),
+							 .texts = texts,
+							 .n_texts = o->attest ? ARRAY_LEN(statements) : 0,
 							 .as_links = o->link,
 							 .mount = o->mount };
 
@@ -66,6 +116,8 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 		if (rc == 0)
 			printf("%s: %s@v%d, %s\n", out, package.model, package.version, form->what);
 	}
+	for (size_t i = 0; i < ARRAY_LEN(made); i++)
+		free(made[i]);
 	json_decref(row);
 	return rc;
 }

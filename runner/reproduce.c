@@ -48,20 +48,6 @@ static const char *object_of(const json_t *record)
 	return json_get_text(json_object_get(record, "product"), "object", "");
 }
 
-/* The object that its base was; NULL: a folder of the commit, or fresh weights. */
-static const char *base_of(const json_t *record)
-{
-	json_t *edge;
-	size_t i;
-
-	json_array_foreach(json_object_get(record, "edges"), i, edge)
-	{
-		if (strcmp(json_get_text(edge, "relation", ""), "base of") == 0)
-			return json_get_text(edge, "from", "model:") + strlen("model:");
-	}
-	return NULL;
-}
-
 static int check_record(const json_t *record, const char *id)
 {
 	if (json_get_flag(record, "dirty", false)) {
@@ -197,7 +183,7 @@ static int train_again(struct again *a, const json_t *made, struct run *run)
 {
 	struct run_options o = options_of(a, made);
 
-	o.base = base_of(made);
+	o.base = record_base(made);
 	return run_until(a, made, &o, "train", run);
 }
 
@@ -235,7 +221,7 @@ static int rebuild(struct again *a, const char *object, int depth)
 
 static int assemble(struct again *a, const json_t *made, int depth)
 {
-	const char *base = base_of(made);
+	const char *base = record_base(made);
 	int rc = depth > CHAIN_MAX ? err_set(ERR_INPUT, "a chain of more than %d bases", CHAIN_MAX)
 				   : have_commits(a, made);
 
@@ -311,7 +297,7 @@ static int run_again(struct again *a, const json_t *record, const json_t *made, 
 		start = clock_seconds();
 		o = options_of(a, record);
 		o.object = training.object;
-		o.base = base_of(record); /* not read, but named by the configuration */
+		o.base = record_base(record); /* not read, but named by the configuration */
 		rc = run_until(a, record, &o, "eval", &evaluation);
 		a->eval_s = clock_seconds() - start;
 	}
@@ -362,7 +348,7 @@ static int write_base(struct again *a, const char *base, const char *dir)
 /* DIR/code, the commit that trained the model; DIR/questions, the target's commit; DIR/base; DIR/record.json. */
 static int prepare(struct again *a, const json_t *record, const json_t *made, const char *id, json_t **out)
 {
-	const char *dir = a->o->prepare, *base = base_of(made), *target = target_of(record);
+	const char *dir = a->o->prepare, *base = record_base(made), *target = target_of(record);
 	double start = clock_seconds();
 	int rc;
 

@@ -165,8 +165,10 @@ void run_release(struct run *run)
 	for (size_t i = 0; i < run->n_proposed; i++)
 		suite_release(&run->proposed[i]);
 	free(run->proposed);
-	for (size_t i = 0; i < run->n_data; i++)
+	for (size_t i = 0; i < run->n_data; i++) {
 		free(run->data[i].path);
+		json_decref(run->data[i].schema);
+	}
 	free(run->data);
 	if (run->questions_tree != run->tree)
 		tree_close(run->questions_tree);

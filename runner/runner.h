@@ -49,6 +49,7 @@ struct run_data { /* a data set of the training */
 	int64_t rows, bytes;
 	double weight;
 	bool validation; /* held out: judged by, not learned from */
+	json_t *schema;  /* {member: {"rows","types"}} of its rows; NULL: not read */
 };
 
 struct run_memory { /* bytes that a piece of work needs */

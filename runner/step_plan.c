@@ -138,11 +138,46 @@ struct reading {
 	struct overlap *overlap; /* NULL: it is known */
 };
 
+enum { SCHEMA_MAX = 64 };
+
+/* What a row is made of: which members, of which types, in how many rows. Names alone: no text of the data is kept. */
+static void learn_schema(json_t *schema, json_t *row)
+{
+	static const char *const types[] = {
+		[JSON_OBJECT] = "object", [JSON_ARRAY] = "list", [JSON_STRING] = "text", [JSON_INTEGER] = "integer",
+		[JSON_REAL] = "number",   [JSON_TRUE] = "flag",  [JSON_FALSE] = "flag",  [JSON_NULL] = "null"
+	};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(row, name, value)
+	{
+		const char *type = types[json_typeof(value)];
+		json_t *member = json_object_get(schema, name), *list;
+		bool known = false;
+		json_t *had;
+		size_t i;
+
+		if (!member && json_object_size(schema) >= SCHEMA_MAX)
+			continue;
+		if (!member) {
+			member = json_pack("{s:i,s:[]}", "rows", 0, "types");
+			json_object_set_new(schema, name, member);
+		}
+		json_integer_set(json_object_get(member, "rows"), json_get_int(member, "rows", 0) + 1);
+		list = json_object_get(member, "types");
+		json_array_foreach(list, i, had) known = known || strcmp(json_string_value(had), type) == 0;
+		if (!known)
+			json_array_append_new(list, json_string(type));
+	}
+}
+
 static int read_row(json_t *value, size_t line, void *arg)
 {
 	struct reading *r = arg;
 
 	r->data->rows++;
+	learn_schema(r->data->schema, value);
 	if (r->overlap)
 		overlap_scan_example(r->overlap, value, r->data->path, line);
 	return 0;
@@ -156,6 +191,7 @@ static int read_data(struct run *run, struct run_data *d, struct overlap *overla
 
 	d->bytes = (int64_t)text.len;
 	d->rows = 0;
+	d->schema = json_object();
 	if (rc == 0)
 		rc = rows_each(buf_str(&text), text.len, d->path, NULL, read_row, &r);
 	if (rc == 0 && d->rows == 0) {

@@ -13,6 +13,7 @@
 #include "runner/runner.h"
 
 #include <math.h>
+#include <sys/utsname.h>
 
 static json_t *number(double x)
 {
@@ -159,16 +160,32 @@ static json_t *edges_json(const struct run *run)
 	return edges;
 }
 
+/* A data set as a version of its path: the digest says which. */
+static json_t *dataset_json(const struct run *run, const struct run_data *d)
+{
+	static const char *const members[] = { "license", "owner", "source", "about" };
+	const json_t *card = json_object_get(run->product->data, d->path);
+	json_t *row = json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", d->path, "digest", d->oid, "rows",
+				d->rows < 0 ? json_null() : json_integer(d->rows), "bytes", (json_int_t)d->bytes,
+				"role", d->validation ? "validation" : "train");
+
+	if (json_object_size(d->schema))
+		json_object_set(row, "schema", d->schema);
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		const char *text = json_get_text(card, members[i], NULL);
+
+		if (text)
+			json_object_set_new(row, members[i], json_string(text));
+	}
+	return row;
+}
+
 static json_t *datasets_json(const struct run *run)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < run->n_data; i++)
-		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:o,s:I,s:s}", "path", run->data[i].path, "digest", run->data[i].oid,
-					"rows", run->data[i].rows < 0 ? json_null() : json_integer(run->data[i].rows),
-					"bytes", (json_int_t)run->data[i].bytes, "role",
-					run->data[i].validation ? "validation" : "train"));
+		json_array_append_new(list, dataset_json(run, &run->data[i]));
 	return list;
 }
 
@@ -264,7 +281,12 @@ static bool wants_promotion(struct run *run, bool version)
 
 static json_t *product_json(const struct run *run)
 {
-	return json_pack("{s:s,s:s,s:s}", "key", run->product_key, "object", run->object, "prompt", run->prompt_oid);
+	json_t *product =
+		json_pack("{s:s,s:s,s:s}", "key", run->product_key, "object", run->object, "prompt", run->prompt_oid);
+
+	if (run->product && run->product->finetune.present && !run->product->finetune.command.n)
+		json_object_set_new(product, "seed", json_integer((json_int_t)run->product->finetune.train.seed));
+	return product;
 }
 
 static json_t *policy_json(const struct run *run)
@@ -362,6 +384,22 @@ uint64_t run_model_bytes(const struct run *run)
 	return sum;
 }
 
+/* What computed: for lineage. The numerics class alone says whether bits may be compared. */
+static json_t *tool_json(const struct run *run)
+{
+	json_t *tool = json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics);
+	struct utsname machine;
+
+	if (uname(&machine) == 0) {
+		char *text =
+			mem_printf("%s, %s %s %s", machine.nodename, machine.sysname, machine.release, machine.machine);
+
+		json_object_set_new(tool, "machine", json_new_text(text, strlen(text)));
+		free(text);
+	}
+	return tool;
+}
+
 static json_t *run_document(struct run *run)
 {
 	json_t *r = json_object(), *metrics = json_array(), *samples = json_array();
@@ -381,7 +419,7 @@ static json_t *run_document(struct run *run)
 		json_array_append_new(artifacts, json_pack("{s:s,s:s,s:I}", "role", "model", "object", run->object,
 							   "size", (json_int_t)run_model_bytes(run)));
 	json_object_set_new(r, "seconds", json_real(clock_seconds() - run->started));
-	json_object_set_new(r, "tool", json_pack("{s:s,s:s}", "version", ASSAY_VERSION, "numerics", run->numerics));
+	json_object_set_new(r, "tool", tool_json(run));
 	json_object_set_new(r, "baseline", baseline_json(run));
 	json_object_set_new(r, "policy", policy_json(run));
 	json_object_set_new(r, "options", options_json(run));

@@ -96,6 +96,7 @@ known_keys() {
 	base | base.init | base.init.tokenizer | finetune | gate) echo "$where.$key" ;;
 	"finetune with a command") echo "finetune.$key" ;;
 	finetune.data | finetune.export) echo "$where.$key" ;;
+	"a data card") echo "data.PATH.$key" ;;
 	"a profile") echo "profiles.NAME.$key" ;;
 	"a gate rule") echo "gate.require.RULE.$key" ;;
 	inconclusive | incomparable | limits) echo "gate.$where.$key" ;;
