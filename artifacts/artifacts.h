@@ -150,6 +150,29 @@ int registry_rebuild(struct store *store, uint64_t *records);
  * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);
 
+/* ---- garbage --------------------------------------------------------------------------------------------------------- */
+
+struct gc_row {
+	const char *object, *reason;
+	uint64_t size;
+	bool kept;
+};
+struct gc_options {
+	bool dry_run;
+	int64_t keep_runs;   /* weights of the last so many models that runs made */
+	uint64_t keep_bytes; /* and those before them that fit into so many bytes, the newest first */
+	const char *actor;
+	int (*row)(const struct gc_row *row,
+		   void *arg); /* for every object; a non-zero result ends it, before anything goes */
+	void *arg;
+};
+struct gc_totals {
+	uint64_t kept, kept_bytes, gone, gone_bytes;
+};
+/* Removes objects that nothing needs (gc.c). ERR_BUSY while anybody (this process too) has the registry open, unless
+ * dry_run. ERR_IO, and nothing is removed, if a record cannot be read: it may name anything. */
+int registry_gc(struct store *store, const struct gc_options *o, struct gc_totals *totals);
+
 /* ---- leases ---------------------------------------------------------------------------------------------------------- */
 
 /* Held by a kernel lock; the file names pid, boot id and start time, for the message. Dies with the process. */

@@ -8,6 +8,7 @@
  *	ingest    -> sql, record      one record becomes rows
  *	registry  -> all above        open, migrate, replay, append
  *	promote, registry_query, lineage, registry_check -> registry
+ *	gc       -> registry      what may go
  *	attest, bom -> lineage    what is said of a version outside (attest.h) */
 #ifndef ARTIFACTS_INT_H
 #define ARTIFACTS_INT_H
@@ -79,7 +80,7 @@ int store_names(const struct store *s, const char *vault, struct name_list *out,
 
 #define RECORD_MAX ((size_t)64 << 20)
 
-enum record_kind { RECORD_RUN, RECORD_PROMOTION, RECORD_DROP, RECORD_UNKNOWN };
+enum record_kind { RECORD_RUN, RECORD_PROMOTION, RECORD_DROP, RECORD_COLLECTION, RECORD_UNKNOWN };
 enum record_kind record_kind(const json_t *record);
 /* Types of all members that become rows: ERR_INPUT naming the member. Unknown members are ignored. */
 int record_check(const json_t *record);
@@ -94,7 +95,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 3 /* user_version of schema.sql */
+#define REGISTRY_VERSION 4 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;

@@ -39,6 +39,9 @@
 #define SQL_POINT                                                                                                      \
 	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "   \
 	"?5, ?6, ?7)"
+#define SQL_COLLECTED                                                                                                  \
+	"INSERT INTO collected (object, size, record) VALUES (?1, ?2, ?3) ON CONFLICT (object) DO UPDATE SET"          \
+	" size = excluded.size, record = excluded.record"
 #define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
 #define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
 #define SQL_VERSION_THERE "SELECT 1 FROM versions WHERE model = ?1 AND number = ?2"
@@ -273,6 +276,19 @@ static int ingest_drop(struct registry *r, const char *id, const json_t *record)
 	return rc ? rc : sql_run(r, SQL_DROP, "tjj", id, get(record, "run"), get(record, "reason"));
 }
 
+static int ingest_collection(struct registry *r, const char *id, const json_t *record)
+{
+	const json_t *list = get(record, "objects");
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < json_array_size(list); i++) {
+		const json_t *row = json_array_get(list, i);
+
+		rc = sql_run(r, SQL_COLLECTED, "jjt", get(row, "object"), get(row, "size"), id);
+	}
+	return rc;
+}
+
 int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault)
 {
 	int rc = record_check(record);
@@ -289,6 +305,9 @@ int ingest_record(struct registry *r, const char *id, const json_t *record, char
 		break;
 	case RECORD_PROMOTION:
 		rc = ingest_promotion(r, id, record);
+		break;
+	case RECORD_COLLECTION:
+		rc = ingest_collection(r, id, record);
 		break;
 	default:
 		rc = ingest_drop(r, id, record);

@@ -182,6 +182,18 @@ static const struct member drop_members[] = {
 	{ 0 },
 };
 
+static const struct member collected_members[] = {
+	{ "object", K_OBJECT, REQUIRED, NULL },
+	{ "size", K_COUNT, REQUIRED, NULL },
+	{ 0 },
+};
+static const struct member collection_members[] = {
+	STAMPS,
+	{ "actor", K_TEXT, REQUIRED, NULL },
+	{ "objects", K_LIST, REQUIRED, collected_members },
+	{ 0 },
+};
+
 static const struct format {
 	const char *name;
 	const struct member *members;
@@ -189,6 +201,7 @@ static const struct format {
 	[RECORD_RUN] = { "assay-run/1", run_members },
 	[RECORD_PROMOTION] = { "assay-promotion/1", promotion_members },
 	[RECORD_DROP] = { "assay-proposal-drop/1", drop_members },
+	[RECORD_COLLECTION] = { "assay-collection/1", collection_members },
 };
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ enum { REBUILD_WAIT_S = 1 };
 	"SELECT 'samples' AS what, object, min(run) AS run FROM samples GROUP BY object"                               \
 	" UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object"                                      \
 	" UNION ALL SELECT 'version ' || model || '@v' || number, object, run FROM versions"
+#define SQL_NEEDED "SELECT * FROM (" SQL_OBJECTS ") WHERE object NOT IN (SELECT object FROM collected)"
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_COUNT "SELECT count(*) FROM records"
 #define SQL_FAULTS "SELECT id, fault FROM records WHERE fault IS NOT NULL ORDER BY seq, id"
@@ -117,7 +118,7 @@ static int check_objects(struct check *c)
 {
 	json_t *rows = NULL, *row;
 	size_t i;
-	int rc = sql_rows(c->r, &rows, SQL_OBJECTS, "");
+	int rc = sql_rows(c->r, &rows, SQL_NEEDED, "");
 
 	json_array_foreach(rows, i, row)
 	{

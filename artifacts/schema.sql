@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 3.
+-- The registry: what the record files say, as rows. user_version 4.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -19,7 +19,7 @@ INSERT INTO meta VALUES ('format', 'assay-registry/1');
 CREATE TABLE records (
 	id         TEXT PRIMARY KEY CHECK (length(id) = 64),
 	seq        INTEGER NOT NULL,
-	format     TEXT NOT NULL,        -- assay-run/1, assay-promotion/1, assay-proposal-drop/1
+	format     TEXT NOT NULL,        -- assay-run/1, assay-promotion/1, assay-proposal-drop/1, assay-collection/1
 	created    TEXT NOT NULL,        -- 2026-11-24T03:38:00Z
 	created_ns INTEGER NOT NULL,     -- nanoseconds since 1970
 	fault      TEXT
@@ -131,6 +131,13 @@ CREATE TABLE artifacts (
 	PRIMARY KEY (run, position)
 ) STRICT;
 CREATE INDEX artifacts_by_object ON artifacts (object);
+
+-- Weights that were collected as garbage (assay artifact gc): their versions stay, their files went. They may be made again.
+CREATE TABLE collected (
+	object TEXT PRIMARY KEY,
+	size   INTEGER NOT NULL,         -- bytes, as the manifest counts them
+	record TEXT NOT NULL REFERENCES records (id)
+) STRICT;
 
 -- The data a run read. digest names the content, path where it stood in the commit.
 CREATE TABLE datasets (

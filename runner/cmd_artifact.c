@@ -1,5 +1,6 @@
 /* cmd_artifact.c: `assay artifact`: what the store holds, taken out, described and checked. */
 #include "base/base.h"
+#include "runner/budget.h"
 #include "runner/cmd.h"
 #include "runner/export.h"
 
@@ -26,6 +27,63 @@ static int verify(struct place *place)
 	return 0;
 }
 
+/* ---- gc ------------------------------------------------------------------------------------------------------------------ */
+
+struct gc_words {
+	bool dry_run, json;
+	int64_t keep_runs;
+	const char *keep_bytes;
+};
+
+static int print_gc_row(const struct gc_row *row, void *arg)
+{
+	const struct gc_words *w = arg;
+	char size[16];
+
+	if (w->json) {
+		json_t *doc = json_pack("{s:s,s:I,s:b,s:s}", "object", row->object, "size", (json_int_t)row->size,
+					"kept", row->kept, "reason", row->reason);
+		struct buf text = BUF_INIT(1 << 16);
+
+		json_add(&text, doc);
+		puts(buf_str(&text));
+		buf_release(&text);
+		json_decref(doc);
+		return 0;
+	}
+	budget_text(size, row->size);
+	if (w->dry_run || !row->kept)
+		printf("%-6s %.12s  %10s  %s\n", row->kept ? "stays" : "goes", row->object, size, row->reason);
+	return 0;
+}
+
+static int gc(struct place *place, struct gc_words *w)
+{
+	struct gc_options o = {
+		.dry_run = w->dry_run, .keep_runs = w->keep_runs, .actor = home_actor(), .row = print_gc_row, .arg = w
+	};
+	struct gc_totals t;
+	char kept[16], gone[16];
+	int rc = strcmp(w->keep_bytes, "0") ? budget_parse(&o.keep_bytes, w->keep_bytes) : 0;
+
+	if (rc)
+		return err_set(ERR_USAGE, "--keep-bytes %s: 0, or a size such as 20G", w->keep_bytes);
+	if (rc == 0 && w->keep_runs < 0)
+		rc = err_set(ERR_USAGE, "--keep-runs: 0 or more");
+	if (rc)
+		return rc;
+	registry_close(place->home.registry); /* it is taken alone */
+	place->home.registry = NULL;
+	rc = registry_gc(place->home.store, &o, &t);
+	if (rc || w->json)
+		return rc;
+	budget_text(kept, t.kept_bytes);
+	budget_text(gone, t.gone_bytes);
+	printf("%llu objects (%s) stay, %llu (%s) %s\n", (unsigned long long)t.kept, kept, (unsigned long long)t.gone,
+	       gone, w->dry_run ? "would go" : "went");
+	return 0;
+}
+
 static bool is_statement(const char *word)
 {
 	return strcmp(word, "bom") == 0 || strcmp(word, "provenance") == 0 || strcmp(word, "result") == 0;
@@ -34,6 +92,7 @@ static bool is_statement(const char *word)
 int cmd_artifact(int argc, char **argv)
 {
 	struct export_options o = { .type = "auto" };
+	struct gc_words w = { .keep_runs = 5, .keep_bytes = "20G" };
 	const struct opt opts[] = {
 		OPT_TEXT('f', "format", &o.format, "FORM", "dir, tar.zst, oci, gguf or triton (default: by the name)"),
 		OPT_TEXT(0, "type", &o.type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
@@ -41,11 +100,15 @@ int cmd_artifact(int argc, char **argv)
 		OPT_FLAG(0, "attest", &o.attest,
 			 "with a bill of materials, provenance and the gate's result, in assay/"),
 		OPT_FLAG(0, "link", &o.link, "read-only hard links into the store instead of copies"),
+		OPT_FLAG(0, "dry-run", &w.dry_run, "gc: tell what would go and why, and remove nothing"),
+		OPT_INT(0, "keep-runs", &w.keep_runs, "N", "gc: weights of the last N models that runs made (5)"),
+		OPT_TEXT(0, "keep-bytes", &w.keep_bytes, "SIZE", "gc: and of those before, as many as fit (20G)"),
+		OPT_FLAG('j', "json", &w.json, "gc: one JSON object a line on standard output"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
 		"artifact",
-		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | verify",
+		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | verify | gc",
 		"take a stored model out, or check every object",
 		"export writes a Hugging Face folder that transformers, vLLM and Ray Serve "
 		"load as it is, an archive of it "
@@ -57,7 +120,8 @@ int cmd_artifact(int argc, char **argv)
 		"  assay artifact export dates@production oci/ --format oci\n"
 		"  assay artifact export dates@production dates.gguf --type q8_0\n"
 		"  assay artifact bom dates@production    CycloneDX; provenance, result: in-toto statements\n"
-		"  assay artifact verify",
+		"  assay artifact verify\n"
+		"  assay artifact gc --dry-run            what would go, and why each object stays or goes",
 		1,
 		3
 	};
@@ -71,12 +135,14 @@ int cmd_artifact(int argc, char **argv)
 		rc = export_model(&place.home, argv[1], argv[2], &o);
 	else if (rc == 0 && is_statement(argv[0]) && argc == 2)
 		rc = export_statement(&place.home, argv[0], argv[1]);
+	else if (rc == 0 && strcmp(argv[0], "gc") == 0 && argc == 1)
+		rc = gc(&place, &w);
 	else if (rc == 0 && strcmp(argv[0], "verify") == 0 && argc == 1)
 		rc = verify(&place);
 	else if (rc == 0)
 		rc = err_set(
 			ERR_USAGE,
-			"assay artifact: export MODEL@VERSION OUT, bom|provenance|result MODEL@VERSION, or verify");
+			"assay artifact: export MODEL@VERSION OUT, bom|provenance|result MODEL@VERSION, verify or gc");
 	place_close(&place);
 	return rc;
 }

@@ -325,9 +325,9 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 
 int config_parse(struct config *out, const char *text, size_t len, const char *name)
 {
-	static const char *const known[] = { "model",   "base",     "prompt",  "finetune", "suites",   "gate",
-					     "promote", "profiles", "sandbox", "remote",   "datasets", "data",
-					     "locations" };
+	static const char *const known[] = { "model",    "base",    "prompt",   "finetune", "suites",
+					     "gate",     "promote", "profiles", "sandbox",  "remote",
+					     "datasets", "data",    "locations" };
 	json_t *root;
 	int rc;
 

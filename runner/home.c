@@ -86,6 +86,14 @@ int home_version(struct home *h, const char *name, json_t **row)
 	return rc;
 }
 
+int home_no_weights(int rc, const char *object)
+{
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	err_context(rc, "the weights %.12s are not here", object);
+	return err_hint(rc, "assay reproduce makes a run's weights again");
+}
+
 int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)
 {
 	char *tmp = path_join(store_home(h->store), "tmp");
@@ -99,6 +107,7 @@ int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)
 	d->temporary = true;
 	snprintf(d->object, sizeof(d->object), "%s", object);
 	rc = store_get_tree(h->store, object, d->path);
+	rc = home_no_weights(rc, object);
 	if (rc)
 		model_dir_close(d);
 	return rc;

@@ -33,7 +33,8 @@ static int plan_profile(struct run *run)
 		run->may_train = run->profile->train || run->options->fresh;
 		return 0;
 	}
-	if (strcmp(name, "pre-push") == 0 || strcmp(name, "pre-receive") == 0) { /* there without being written: no training */
+	if (strcmp(name, "pre-push") == 0 ||
+	    strcmp(name, "pre-receive") == 0) { /* there without being written: no training */
 		run->may_train = run->options->fresh;
 		return 0;
 	}

@@ -1,0 +1,365 @@
+/* gc.c: what nothing needs goes, and every object has its reason.
+ *
+ * The law: whatever a record names, at any depth, stays for good, but for weights. So samples, configurations and whatever
+ * later versions will store are safe without being known here; a file that a kept folder names stays with it. Weights are
+ * large and can be made again (assay reproduce), so they stay only if
+ *
+ *	an alias points at their version, or ever did; or a proposal waits for it
+ *	they are of the last keep_runs models that runs made, or the newest of those before fit into keep_bytes
+ *	they are the base of weights that stay
+ *
+ * What goes is recorded first (assay-collection/1), so that a version without files is no fault; then the manifests are
+ * removed, then the files: who finds a manifest finds its files. Writers are kept out by the registry's exclusive lock, as
+ * in a rebuild: everyone who puts an object has the registry open. So no grace period is needed, and no object that a
+ * run is about to name can go. A record or a manifest that cannot be read ends it before anything is removed. */
+#include "base/base.h"
+
+#include <sys/stat.h>
+
+#include "artifacts/artifacts_int.h"
+
+enum { WAIT_S = 1, RECORD_DEPTH = 64 };
+
+#define SQL_WEIGHTS                                                                                                    \
+	"SELECT object FROM artifacts WHERE role = 'model' UNION SELECT object FROM versions"                          \
+	" UNION SELECT substr(from_node, 7) FROM edges WHERE relation = 'base of'"
+#define SQL_PROMOTED                                                                                                   \
+	"SELECT v.object, v.model || '@v' || v.number || ', which ' || group_concat(DISTINCT p.alias)"                 \
+	" || iif(count(a.alias) > 0, ' is', ' was') AS reason"                                                         \
+	" FROM promotions p JOIN versions v ON v.model = p.model AND v.number = p.version"                             \
+	" LEFT JOIN aliases a ON a.model = p.model AND a.alias = p.alias AND a.version = p.version"                    \
+	" GROUP BY v.model, v.number"
+#define SQL_PROPOSED                                                                                                   \
+	"SELECT v.object, v.model || '@v' || v.number || ', proposed for ' || p.alias AS reason FROM proposals p"      \
+	" JOIN versions v ON v.model = p.model AND v.number = p.version WHERE p.settled IS NULL AND p.outcome IS NULL"
+#define SQL_RECENT                                                                                                     \
+	"SELECT a.object, max(a.size) AS size FROM artifacts a JOIN runs r ON r.id = a.run WHERE a.role = 'model'"     \
+	" GROUP BY a.object ORDER BY max(r.seq) DESC, a.object"
+#define SQL_BASES                                                                                                      \
+	"SELECT DISTINCT substr(from_node, 7) AS object FROM edges WHERE relation = 'base of'"                         \
+	" AND to_node = 'model:' || ?1"
+
+struct item {
+	char *reason; /* NULL: nothing keeps it */
+	uint64_t size;
+	bool weights, manifest;
+};
+struct gc {
+	struct registry *r;
+	const struct gc_options *o;
+	struct name_list names;
+	struct item *items; /* one a name */
+	struct map index;
+};
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+static struct item *find(struct gc *g, const char *hex)
+{
+	int64_t i;
+
+	return hex && map_get(&g->index, hex, strlen(hex), &i) ? &g->items[i] : NULL;
+}
+
+static int list_objects(struct gc *g)
+{
+	int rc = store_names(g->r->store, VAULT_OBJECTS, &g->names, NULL, NULL);
+
+	g->items = mem_array(g->names.len + 1, sizeof(*g->items));
+	for (size_t i = 0; !rc && i < g->names.len; i++) {
+		char *path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]);
+
+		map_put(&g->index, g->names.names[i], DIGEST_HEX - 1, (int64_t)i);
+		rc = fs_size(&g->items[i].size, path);
+		free(path);
+	}
+	return rc;
+}
+
+/* The first reason stays: callers begin with the strongest. */
+static void keep(struct item *item, const char *reason)
+{
+	if (item && !item->reason)
+		item->reason = mem_str(reason);
+}
+
+/* ---- marking --------------------------------------------------------------------------------- */
+
+static int mark_rows(struct gc *g, const char *sql)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = sql_rows(g->r, &rows, sql, "");
+
+	json_array_foreach(rows, i, row)
+		keep(find(g, json_get_text(row, "object", NULL)), json_get_text(row, "reason", ""));
+	json_decref(rows);
+	return rc;
+}
+
+static int mark_recent(struct gc *g)
+{
+	json_t *rows = NULL, *row;
+	uint64_t sum = 0;
+	char text[64];
+	size_t i;
+	int rc = sql_rows(g->r, &rows, SQL_RECENT, "");
+
+	snprintf(text, sizeof(text), "weights of the last %lld models", (long long)g->o->keep_runs);
+	json_array_foreach(rows, i, row)
+	{
+		struct item *item = find(g, json_get_text(row, "object", NULL));
+
+		if (!item)
+			continue;
+		sum += (uint64_t)json_get_int(row, "size", 0);
+		if ((int64_t)i < g->o->keep_runs)
+			keep(item, text);
+		else if (sum <= g->o->keep_bytes)
+			keep(item, "weights that the cap has room for");
+	}
+	json_decref(rows);
+	return rc;
+}
+
+static int mark_bases(struct gc *g)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->names.len; i++) {
+		json_t *rows = NULL, *row;
+		size_t k;
+
+		if (!g->items[i].weights || !g->items[i].reason || !strncmp(g->items[i].reason, "base of", 7))
+			continue;
+		rc = sql_rows(g->r, &rows, SQL_BASES, "t", g->names.names[i]);
+		json_array_foreach(rows, k, row)
+		{
+			char reason[40];
+
+			snprintf(reason, sizeof(reason), "base of %.12s", g->names.names[i]);
+			keep(find(g, json_get_text(row, "object", NULL)), reason);
+		}
+		json_decref(rows);
+	}
+	return rc;
+}
+
+static int mark_weights(struct gc *g)
+{
+	struct name_list weights = { NULL, 0, 0 };
+	int rc = sql_names(g->r, &weights, SQL_WEIGHTS);
+
+	for (size_t i = 0; i < weights.len; i++) {
+		struct item *item = find(g, weights.names[i]);
+
+		if (item)
+			item->weights = true;
+	}
+	name_list_release(&weights);
+	rc = rc ? rc : mark_rows(g, SQL_PROMOTED);
+	rc = rc ? rc : mark_rows(g, SQL_PROPOSED);
+	rc = rc ? rc : mark_recent(g);
+	return rc ? rc : mark_bases(g);
+}
+
+/* Every text of a record that could be an object's name, at any depth. */
+static void mark_named(struct gc *g, const json_t *v, const char *reason, int depth)
+{
+	struct item *item;
+	const char *key;
+	json_t *sub;
+	size_t i;
+
+	if (depth > RECORD_DEPTH)
+		return;
+	if (json_is_string(v) && json_string_length(v) == DIGEST_HEX - 1) {
+		item = find(g, json_string_value(v));
+		if (item && !item->weights)
+			keep(item, reason);
+	}
+	json_array_foreach(v, i, sub) mark_named(g, sub, reason, depth + 1);
+	json_object_foreach((json_t *)(uintptr_t)v, key, sub) mark_named(g, sub, reason, depth + 1);
+}
+
+static int mark_records(struct gc *g)
+{
+	struct name_list files = { NULL, 0, 0 };
+	int rc = store_names(g->r->store, VAULT_RECORDS, &files, NULL, NULL);
+
+	for (size_t i = 0; !rc && i < files.len; i++) {
+		json_t *record = NULL;
+		char reason[40];
+
+		snprintf(reason, sizeof(reason), "named by record %.12s", files.names[i]);
+		rc = record_read(g->r->store, files.names[i], &record);
+		if (rc)
+			rc = err_context(ERR_IO, "nothing is removed, since a record may name anything");
+		mark_named(g, record, reason, 0);
+		json_decref(record);
+	}
+	name_list_release(&files);
+	return rc;
+}
+
+/* Is it a folder's manifest? By its first bytes: no other object of ours begins so. */
+static bool is_manifest(const struct gc *g, size_t i)
+{
+	static const char head[] = "{\"files\":[";
+	char *path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]), first[sizeof(head)] = "";
+	FILE *f = fopen(path, "rb"); /* style: allow: reading */
+	size_t n = f ? fread(first, 1, sizeof(head) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	free(path);
+	return n == sizeof(head) - 1 && !memcmp(first, head, n);
+}
+
+static int mark_files(struct gc *g)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->names.len; i++) {
+		struct tree_files files;
+		char *reason;
+
+		g->items[i].manifest = is_manifest(g, i);
+		if (!g->items[i].reason || !g->items[i].manifest)
+			continue;
+		rc = store_tree_read(g->r->store, g->names.names[i], &files);
+		if (rc)
+			return err_context(rc, "nothing is removed");
+		reason = mem_printf("file of %.12s, %s", g->names.names[i], g->items[i].reason);
+		for (size_t k = 0; k < files.len; k++)
+			keep(find(g, files.items[k].object), reason);
+		tree_files_release(&files);
+		free(reason);
+	}
+	return rc;
+}
+
+/* ---- telling and removing -------------------------------------------------------------------- */
+
+static int tell(struct gc *g, struct gc_totals *t)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->names.len; i++) {
+		const struct item *item = &g->items[i];
+		const struct gc_row row = {
+			.object = g->names.names[i],
+			.size = item->size,
+			.kept = item->reason != NULL,
+			.reason = item->reason    ? item->reason
+				  : item->weights ? "weights that no alias held, neither recent nor within the cap"
+						  : "nothing that stays names it"
+		};
+
+		if (row.kept) {
+			t->kept++;
+			t->kept_bytes += item->size;
+		} else {
+			t->gone++;
+			t->gone_bytes += item->size;
+		}
+		rc = g->o->row ? g->o->row(&row, g->o->arg) : 0;
+	}
+	return rc;
+}
+
+static json_t *collection(const struct gc *g)
+{
+	json_t *objects = json_array();
+
+	for (size_t i = 0; i < g->names.len; i++) {
+		if (g->items[i].weights && !g->items[i].reason)
+			json_array_append_new(objects, json_pack("{s:s,s:I}", "object", g->names.names[i], "size",
+								 (json_int_t)g->items[i].size));
+	}
+	return json_pack("{s:s,s:s,s:o}", "format", "assay-collection/1", "actor",
+			 g->o->actor ? g->o->actor : "unknown", "objects", objects);
+}
+
+static int sweep(struct gc *g)
+{
+	int rc = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; !rc && i < g->names.len; i++) {
+			char *path;
+
+			if (g->items[i].reason || g->items[i].manifest != (pass == 0))
+				continue;
+			path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]);
+			rc = fs_remove(path);
+			free(path);
+		}
+	}
+	return rc;
+}
+
+/* The record of what goes is durable before anything does. */
+static int record_then_sweep(struct gc *g)
+{
+	json_t *record = collection(g);
+	char id[DIGEST_HEX] = "";
+	int rc = 0;
+
+	if (json_array_size(json_object_get(record, "objects")))
+		rc = registry_append(g->r, record, id);
+	rc = registry_end(g->r, rc, id);
+	json_decref(record);
+	return rc ? rc : sweep(g);
+}
+
+static int mark_all(struct gc *g)
+{
+	int rc = list_objects(g);
+
+	rc = rc ? rc : mark_weights(g);
+	rc = rc ? rc : mark_records(g);
+	return rc ? rc : mark_files(g);
+}
+
+static void gc_release(struct gc *g)
+{
+	for (size_t i = 0; g->items && i < g->names.len; i++)
+		free(g->items[i].reason);
+	free(g->items);
+	map_release(&g->index);
+	name_list_release(&g->names);
+}
+
+int registry_gc(struct store *store, const struct gc_options *o, struct gc_totals *totals)
+{
+	struct registry r = REGISTRY_INIT(store);
+	struct gc g = { .r = &r, .o = o };
+	char *path = registry_path(store);
+	int64_t version = 0;
+	int rc = registry_lock(&r, o->dry_run, WAIT_S);
+
+	memset(totals, 0, sizeof(*totals));
+	map_init(&g.index);
+	if (rc == ERR_BUSY)
+		err_hint(rc, "wait until no other assay uses this home; --dry-run does not need to");
+	rc = rc ? rc : registry_open_db(&r, path);
+	rc = rc ? rc : registry_version_check(&r, &version);
+	if (!rc && version != REGISTRY_VERSION)
+		rc = err_set(ERR_ENV, "the registry is of version %lld: open it once with this assay",
+			     (long long)version);
+	rc = rc ? rc : registry_begin(&r);
+	if (!rc) {
+		rc = mark_all(&g);
+		rc = rc ? rc : tell(&g, totals);
+		if (!rc && !o->dry_run)
+			rc = record_then_sweep(&g);
+		else
+			rc = registry_end(&r, rc, "");
+	}
+	registry_close_db(&r);
+	lock_drop(&r.lock);
+	gc_release(&g);
+	free(path);
+	return rc;
+}
