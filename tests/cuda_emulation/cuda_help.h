@@ -50,7 +50,8 @@ struct array {
 	array(const array &) = delete;
 	~array()
 	{
-		be->free(be, p);
+		if (be) /* NULL: it went with its device */
+			be->free(be, p);
 	}
 	std::vector<float> get() const
 	{

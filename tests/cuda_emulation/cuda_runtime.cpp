@@ -139,6 +139,13 @@ static cudaError_t enter(const char *call)
 			return e_;                                                                                     \
 	} while (0)
 
+/* Of the calls that give something back: on a lost device they fail too, but the host's part is gone, and what was queued is
+ * dropped. */
+#define ENTER_RELEASE()                                                                                                \
+	cudaError_t lost = enter(__func__);                                                                            \
+	if (lost && !rt.sticky)                                                                                        \
+	return lost
+
 void emu_inject(const char *call, int nth, cudaError_t error, bool sticky)
 {
 	if (call) {
@@ -586,10 +593,10 @@ cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream)
 
 cudaError_t cudaFree(void *p)
 {
-	ENTER();
+	ENTER_RELEASE();
 	if (!p)
 		return cudaSuccess;
-	cudaError_t e = wait_all();
+	cudaError_t e = lost ? lost : wait_all();
 	block_free(p);
 	return e;
 }
@@ -623,12 +630,12 @@ cudaError_t cudaMallocHost(void **out, size_t bytes)
 
 cudaError_t cudaFreeHost(void *p)
 {
-	ENTER();
+	ENTER_RELEASE();
 	if (!p)
 		return cudaSuccess;
 	if (!rt.pinned.count((char *)p))
 		stop("an address is freed that is no pinned memory");
-	cudaError_t e = wait_all();
+	cudaError_t e = lost ? lost : wait_all();
 	rt.pinned.erase((char *)p);
 	free(p);
 	return e;
@@ -712,13 +719,14 @@ cudaError_t cudaStreamCreate(cudaStream_t *out)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-	ENTER();
-	stream_run(stream, stream->queued);
+	ENTER_RELEASE();
+	if (!lost)
+		stream_run(stream, stream->queued);
 	for (size_t i = 0; i < rt.streams.size(); i++)
 		if (rt.streams[i] == stream) {
 			rt.streams.erase(rt.streams.begin() + (ptrdiff_t)i);
 			delete stream;
-			return cudaSuccess;
+			return lost;
 		}
 	return fail(cudaErrorInvalidResourceHandle);
 }
@@ -762,12 +770,12 @@ cudaError_t cudaEventCreate(cudaEvent_t *out)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-	ENTER();
-	if (event->stream)
+	ENTER_RELEASE();
+	if (!lost && event->stream)
 		stream_run(event->stream, event->at);
 	delete event;
 	rt.objects--;
-	return cudaSuccess;
+	return lost;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)

@@ -288,10 +288,13 @@ TEST(an_error_for_good_is_said_with_call_and_place_until_the_end)
 		p.be = p.x.be = p.w.be = p.y.be = NULL;
 		be->close(be);
 		emu_inject(NULL, 0, cudaSuccess, false);
-		p.x.be = p.w.be = p.y.be = be = cuda_or_stop(KERNELS_CLASS_BF16); /* for the arrays' ends */
-		product again(be);                                                /* another process would go on */
-		again.run();
-		CHECK(be->sync(be) == 0);
+		be = cuda_or_stop(KERNELS_CLASS_BF16); /* another process would go on */
+		{
+			product again(be);
+			again.run();
+			CHECK(be->sync(be) == 0);
+		}
+		be->close(be);
 	}
 }
 
