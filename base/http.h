@@ -6,9 +6,9 @@
 #include "base/base.h"
 
 struct http_request {
-	const char *url;  /* http: or https: */
+	const char *url;    /* http: or https: */
 	const char *method; /* NULL: GET, or with a body POST */
-	const char *body; /* JSON, borrowed until the answer; NULL: none */
+	const char *body;   /* JSON, borrowed until the answer; NULL: none */
 	size_t len;
 	const char *bearer; /* a secret for this server; NULL: none */
 	double timeout_s;   /* for the whole of it */

@@ -107,7 +107,8 @@ static int no_permission(const struct forge *f, const char *doing)
 	if (f->place->kind == FORGE_GITEA)
 		return err_hint(rc, "a token with the scope write:issue, in the secret that GITHUB_TOKEN is set from");
 	return err_hint(rc,
-			"add to the job in the workflow file:\n  permissions:\n    contents: read\n    %s: write\n(a fork's job may "
+			"add to the job in the workflow file:\n  permissions:\n    contents: read\n    %s: write\n(a "
+			"fork's job may "
 			"only read, whatever it asks for: post from a second workflow, docs/ci.md)",
 			strstr(doing, "status") ? "statuses" : "pull-requests");
 }

@@ -173,8 +173,7 @@ static void watch_nothing(size_t n_done, void *arg)
 }
 
 /* All of one metric. */
-static int ask_one(const struct judged *j, const struct jury *judge, const struct task_metric *m,
-		   struct task_result *r)
+static int ask_one(const struct judged *j, const struct jury *judge, const struct task_metric *m, struct task_result *r)
 {
 	static const char *const none[] = { NULL };
 	const struct scorer_watch watch = { watch_nothing, NULL };

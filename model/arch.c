@@ -9,10 +9,10 @@
 
 #include "model/model_int.h"
 
-#define LLAMA_NAMES                                                                                                \
-	[ROLE_EMBED] = "model.embed_tokens", [ROLE_NORM] = "model.norm", [ROLE_HEAD] = "lm_head",                  \
-	[ROLE_NORM1] = "input_layernorm", [ROLE_Q] = "self_attn.q_proj", [ROLE_K] = "self_attn.k_proj",            \
-	[ROLE_V] = "self_attn.v_proj", [ROLE_O] = "self_attn.o_proj", [ROLE_NORM2] = "post_attention_layernorm",   \
+#define LLAMA_NAMES                                                                                                    \
+	[ROLE_EMBED] = "model.embed_tokens", [ROLE_NORM] = "model.norm", [ROLE_HEAD] = "lm_head",                      \
+	[ROLE_NORM1] = "input_layernorm", [ROLE_Q] = "self_attn.q_proj", [ROLE_K] = "self_attn.k_proj",                \
+	[ROLE_V] = "self_attn.v_proj", [ROLE_O] = "self_attn.o_proj", [ROLE_NORM2] = "post_attention_layernorm",       \
 	[ROLE_GATE] = "mlp.gate_proj", [ROLE_UP] = "mlp.up_proj", [ROLE_DOWN] = "mlp.down_proj"
 
 static const struct arch table[] = {

@@ -148,12 +148,14 @@ static void model_keys(struct gguf_keys *k, const struct model *m, int type)
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static const char *const role_names[ROLES] = {
-	[ROLE_EMBED] = "token_embd", [ROLE_POSITIONS] = "position_embd", [ROLE_NORM] = "output_norm",
-	[ROLE_HEAD] = "output",      [ROLE_NORM1] = "attn_norm",         [ROLE_Q] = "attn_q",
-	[ROLE_K] = "attn_k",         [ROLE_V] = "attn_v",                [ROLE_QKV] = "attn_qkv",
-	[ROLE_Q_NORM] = "attn_q_norm", [ROLE_K_NORM] = "attn_k_norm",    [ROLE_O] = "attn_output",
-	[ROLE_NORM2] = "ffn_norm",   [ROLE_GATE] = "ffn_gate",           [ROLE_UP] = "ffn_up",
-	[ROLE_DOWN] = "ffn_down",
+	[ROLE_EMBED] = "token_embd",   [ROLE_POSITIONS] = "position_embd",
+	[ROLE_NORM] = "output_norm",   [ROLE_HEAD] = "output",
+	[ROLE_NORM1] = "attn_norm",    [ROLE_Q] = "attn_q",
+	[ROLE_K] = "attn_k",           [ROLE_V] = "attn_v",
+	[ROLE_QKV] = "attn_qkv",       [ROLE_Q_NORM] = "attn_q_norm",
+	[ROLE_K_NORM] = "attn_k_norm", [ROLE_O] = "attn_output",
+	[ROLE_NORM2] = "ffn_norm",     [ROLE_GATE] = "ffn_gate",
+	[ROLE_UP] = "ffn_up",          [ROLE_DOWN] = "ffn_down",
 };
 
 static int tensor_type(const struct tensor *t, int asked)
@@ -346,12 +348,16 @@ static int find_type(const struct model *m, const char *name, int *out)
 	static const struct {
 		const char *name;
 		int type;
-	} known[] = { { "f32", GGUF_TYPE_F32 }, { "f16", GGUF_TYPE_F16 }, { "bf16", GGUF_TYPE_BF16 },
+	} known[] = { { "f32", GGUF_TYPE_F32 },
+		      { "f16", GGUF_TYPE_F16 },
+		      { "bf16", GGUF_TYPE_BF16 },
 		      { "q8_0", GGUF_TYPE_Q8_0 } };
 
 	if (!strcmp(name, "auto")) {
 		const char *stored = m->tensors[0].dtype;
-		*out = !strcmp(stored, "BF16") ? GGUF_TYPE_BF16 : !strcmp(stored, "F16") ? GGUF_TYPE_F16 : GGUF_TYPE_F32;
+		*out = !strcmp(stored, "BF16")  ? GGUF_TYPE_BF16
+		       : !strcmp(stored, "F16") ? GGUF_TYPE_F16
+						: GGUF_TYPE_F32;
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -23,11 +23,11 @@ struct tokens_out {
 
 /* ---- the name of the rules ----------------------------------------------------------------------------------------- */
 
-#define LLAMA3                                                                                                          \
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"        \
+#define LLAMA3                                                                                                         \
+	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"       \
 	"\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN2                                                                                                           \
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"             \
+#define QWEN2                                                                                                          \
+	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"            \
 	"\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 static const char *type_of(const json_t *node)
@@ -103,8 +103,8 @@ static int add_added(struct tokens_out *t, const json_t *list, const char *name)
 		json_int_t id = json_get_int(token, "id", -1);
 		const char *text = json_get_text(token, "content", NULL);
 		if (!text || id < 0 || id >= (json_int_t)t->n)
-			return err_set(ERR_INPUT, "%s: added_tokens[%zu]: no token of the model's vocabulary of %zu", name,
-				       i, t->n);
+			return err_set(ERR_INPUT, "%s: added_tokens[%zu]: no token of the model's vocabulary of %zu",
+				       name, i, t->n);
 		t->texts[id] = text;
 		if (t->types[id] != UNKNOWN)
 			t->types[id] = json_get_flag(token, "special", false) ? CONTROL : USER_DEFINED;

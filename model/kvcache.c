@@ -26,8 +26,10 @@ int kvcache_open(struct kvcache *c, struct model *m, int rows)
 	int rc = m->be->alloc(m->be, &data, (size_t)bytes);
 	if (rc)
 		return err_context(rc, "cache of keys and values for %d tokens", rows);
-	*c = (struct kvcache){ m->be, k->layers, rows, 2 * k->kv_heads * k->head_dim, data,
-			       mem_array((size_t)rows, sizeof(int32_t)), rows };
+	*c = (struct kvcache){ m->be, k->layers,
+			       rows,  2 * k->kv_heads * k->head_dim,
+			       data,  mem_array((size_t)rows, sizeof(int32_t)),
+			       rows };
 	for (int i = 0; i < rows; i++) /* the lowest first */
 		c->free_rows[i] = rows - 1 - i;
 	return 0;

@@ -155,10 +155,9 @@ static int new_lora(struct lora **out, const struct model *m, const struct lora_
 	if (rc)
 		return rc;
 	*out = mem_alloc(sizeof(**out));
-	**out = (struct lora){ .rank = o->rank,
-			       .alpha = o->alpha,
-			       .scale = (float)(o->alpha / o->rank),
-			       .dropout = (float)o->dropout };
+	**out = (struct lora){
+		.rank = o->rank, .alpha = o->alpha, .scale = (float)(o->alpha / o->rank), .dropout = (float)o->dropout
+	};
 	rc = choose_parts(*out, m, o);
 	if (rc) {
 		lora_free(*out, m->be);

@@ -38,7 +38,7 @@ int32_t tokenizer_size(const struct tokenizer *t);                    /* largest
 int32_t tokenizer_id(const struct tokenizer *t, const char *content); /* -1: none */
 /* What a text without context begins with by the folder's tokenizer_config.json: BOS, else EOS; -1: it says neither */
 int32_t tokenizer_prefix(const struct tokenizer *t);
-const char *tokenizer_text(const struct tokenizer *t, int32_t id);    /* NULL: none; borrowed */
+const char *tokenizer_text(const struct tokenizer *t, int32_t id); /* NULL: none; borrowed */
 
 struct tokenizer_train {
 	int vocab_size;             /* bytes, special tokens and merges together */

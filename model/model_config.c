@@ -131,22 +131,18 @@ static const struct defaults *find_defaults(const char *family)
 static const struct {
 	const char *key, *harmless, *or_else;
 } fixed[] = {
-	{ "hidden_act", "\"silu\"", "\"swish\"" },
-	{ "activation_function", "\"gelu_new\"", "\"gelu_pytorch_tanh\"" },
-	{ "partial_rotary_factor", "1.0", NULL },
-	{ "quantization_config", "null", NULL },
-	{ "is_encoder_decoder", "false", NULL },
-	{ "add_cross_attention", "false", NULL },
-	{ "scale_attn_weights", "true", NULL },
-	{ "scale_attn_by_inverse_layer_idx", "false", NULL },
+	{ "hidden_act", "\"silu\"", "\"swish\"" }, { "activation_function", "\"gelu_new\"", "\"gelu_pytorch_tanh\"" },
+	{ "partial_rotary_factor", "1.0", NULL },  { "quantization_config", "null", NULL },
+	{ "is_encoder_decoder", "false", NULL },   { "add_cross_attention", "false", NULL },
+	{ "scale_attn_weights", "true", NULL },    { "scale_attn_by_inverse_layer_idx", "false", NULL },
 };
 
 static bool is_value(const json_t *v, const char *text)
 {
 	json_t *want = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-	bool same = json_equal(v, want) || (json_is_number(v) && json_is_number(want) &&
-					    !(json_number_value(v) < json_number_value(want)) &&
-					    !(json_number_value(v) > json_number_value(want)));
+	bool same = json_equal(v, want) ||
+		    (json_is_number(v) && json_is_number(want) && !(json_number_value(v) < json_number_value(want)) &&
+		     !(json_number_value(v) > json_number_value(want)));
 
 	json_decref(want);
 	return same;
@@ -252,9 +248,10 @@ static int read_scaling(struct model_config *m, const json_t *c, const json_t *r
 	if (kind == ARRAY_LEN(kinds))
 		return err_hint(
 			err_set(ERR_INPUT,
-				"%s: %s: rope_type \"%s\" is not supported (only default, linear, llama3 and yarn)", name,
-				key, type),
-			"dynamic does nothing below max_position_embeddings: without it, the model is the same up to there");
+				"%s: %s: rope_type \"%s\" is not supported (only default, linear, llama3 and yarn)",
+				name, key, type),
+			"dynamic does nothing below max_position_embeddings: without it, the model is the same up to "
+			"there");
 	o->kind = (enum model_rope_kind)kind;
 	if (kind == MODEL_ROPE_DEFAULT)
 		return 0;
@@ -350,7 +347,8 @@ static int read_window(struct model_config *m, const json_t *c, const char *name
 	m->window = m->window_from = 0;
 	if (!strcmp(d->family, "llama") || !strcmp(d->family, "gpt2")) {
 		if (v && !json_is_null(v))
-			return err_set(ERR_INPUT, "%s: sliding_window is not supported for a %s model", name, d->family);
+			return err_set(ERR_INPUT, "%s: sliding_window is not supported for a %s model", name,
+				       d->family);
 		return 0;
 	}
 	if (qwen)
@@ -485,8 +483,9 @@ int model_config_parse(struct model_config *out, const json_t *config, const cha
 	if (!rc)
 		*out = m;
 	else if (!err_fix())
-		err_hint(rc, "config.json must be as transformers saved it with these weights, of a model whose arithmetic "
-			     "is built");
+		err_hint(rc,
+			 "config.json must be as transformers saved it with these weights, of a model whose arithmetic "
+			 "is built");
 	return rc;
 }
 

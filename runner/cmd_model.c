@@ -154,7 +154,8 @@ static int score_lines(struct engine *e, const struct lines *l)
 		print_line(with_id(l->items[i], a));
 	}
 	if (n_cut)
-		log_warn("%zu of %zu contexts are longer than the %d tokens that the model takes: their first tokens were "
+		log_warn("%zu of %zu contexts are longer than the %d tokens that the model takes: their first tokens "
+			 "were "
 			 "left out (\"cut\" says how many)",
 			 n_cut, l->n, model_config(e->model)->context);
 	free(reqs);

@@ -178,15 +178,14 @@ int cmd_tokenizer(int argc, char **argv)
 		OPT_TEXT('o', "out", &out, "FILE", "the tokenizer.json that is written"),
 		OPT_END,
 	};
-	const struct opt_usage usage = {
-		"tokenizer",
-		"train FILE…",
-		"train a byte-level BPE tokenizer",
-		"Of a file of rows (.jsonl, .csv, Parquet …), the texts in it are learned from; of any other, its bytes.\n\n"
-		"  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
-		2,
-		-1
-	};
+	const struct opt_usage usage = { "tokenizer",
+					 "train FILE…",
+					 "train a byte-level BPE tokenizer",
+					 "Of a file of rows (.jsonl, .csv, Parquet …), the texts in it are learned "
+					 "from; of any other, its bytes.\n\n"
+					 "  assay tokenizer train data/*.jsonl --vocab-size 1024 --out tokenizer.json",
+					 2,
+					 -1 };
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
