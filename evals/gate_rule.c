@@ -205,7 +205,8 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 		 t->n == 1 ? "this" : "these", t->n, t->n == 1 ? "" : "s");
 	if (count)
 		buf_addf(&text, " (%zu right)", right);
-	buf_addf(&text, "; %s %.*f required", min ? "at least" : "at most", d, limit * scale);
+	buf_addf(&text, "; %s %.*f%s required", min ? "at least" : "at most", d, limit * scale,
+		 m->binary ? " points" : "");
 	if (j->partial && j->population)
 		gate_early_population_value(row, j, limit, &text);
 	else if (j->partial)
@@ -262,15 +263,16 @@ static void allowed_text(struct buf *out, const struct pairing *p, double limit,
 {
 	double share = fabs(limit), scale = p->cm->binary ? 100 : 1, unit = relative ? share * fabs(p->value_b) : share;
 	const char *what = limit < 0 ? "a gain of at least" : "allowed";
+	const char *points = p->cm->binary ? " points" : "";
 	int d = gate_decimals(unit * scale, fabs(p->delta) * scale, p->cm->binary ? 1 : 4);
 
 	if (relative && p->cm->aggregate != AGGREGATE_MEAN)
 		buf_addf(out, "; %s %.6g%%", what, share * 100);
 	else if (relative)
-		buf_addf(out, "; %s %.6g%% of %.*f, which is %.*f", what, share * 100, p->cm->binary ? 1 : 4,
-			 p->value_b * scale, d, unit * scale);
+		buf_addf(out, "; %s %.6g%% of %.*f, which is %.*f%s", what, share * 100, p->cm->binary ? 1 : 4,
+			 p->value_b * scale, d, unit * scale, points);
 	else
-		buf_addf(out, "; %s %.*f", what, d, unit * scale);
+		buf_addf(out, "; %s %.*f%s", what, d, unit * scale, points);
 	if (limit < 0)
 		buf_adds(out, " required");
 }
@@ -360,8 +362,9 @@ static void judge_new_failures(struct gate_result_rule *row, const struct judge 
 	if (is_limited(p->ct))
 		buf_addf(&text, "evaluated %zu of %zu samples: ", p->ct->n, p->ct->n_total);
 	if (n)
-		buf_addf(&text, "%zu of %zu samples that match \"%.60s\" fail newly%s%s", failures, n,
-			 j->rule->no_new_failures, buf_str(&broken), failures > 3 ? " and others" : "");
+		buf_addf(&text, "%zu of %zu samples that match \"%.60s\" fail%s newly%s%s", failures, n,
+			 j->rule->no_new_failures, failures == 1 ? "s" : "", buf_str(&broken),
+			 failures > 3 ? " and others" : "");
 	else
 		buf_addf(&text, "no sample matches \"%.60s\"", j->rule->no_new_failures);
 	row->explanation = buf_take(&text);

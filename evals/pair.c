@@ -69,8 +69,8 @@ static char *unmatched_text(const struct pairing *p, const size_t *partner, cons
 		left_b = 0; /* a limited candidate has not come to them */
 	if (!left_c && !left_b)
 		return NULL;
-	buf_addf(&out, "task %s: %zu samples of the candidate and %zu of the baseline have no partner:", p->ct->task,
-		 left_c, left_b);
+	buf_addf(&out, "task %s: %zu sample%s of the candidate and %zu of the baseline ha%s no partner:", p->ct->task,
+		 left_c, left_c == 1 ? "" : "s", left_b, left_c + left_b == 1 ? "s" : "ve");
 	for (size_t i = 0, said = 0; i < p->ct->n && said < 3; i++)
 		if (partner[i] == SIZE_MAX)
 			buf_addf(&out, "%s \"%.60s\"", said++ ? "," : " only in the candidate", p->ct->samples[i].id);
@@ -116,6 +116,26 @@ static void match_ids(const struct pairing *p, size_t *partner, bool *taken)
 	for (size_t i = 0; i < p->ct->n; i++)
 		if (partner[i] != SIZE_MAX)
 			taken[partner[i]] = true;
+}
+
+/* Score files say themselves which samples belong together, and a candidate must not have fewer clusters to answer for
+ * than the baseline had. (Runs take them from the questions, by the policy of the day.) */
+static char *cluster_text(const struct pairing *p, const size_t *partner)
+{
+	if (*p->ct->digest || *p->bt->digest)
+		return NULL;
+	for (size_t i = 0; i < p->ct->n; i++) {
+		const struct sample *c = &p->ct->samples[i], *b = &p->bt->samples[partner[i]];
+
+		if (b->cluster && !c->cluster)
+			return mem_printf("task %s: sample \"%.60s\" has a cluster in the baseline only", p->ct->task,
+					  c->id);
+		if (b->cluster && strcmp(c->cluster, b->cluster) != 0)
+			return mem_printf("task %s: sample \"%.60s\" is in cluster \"%.60s\" here and in \"%.60s\" in "
+					  "the baseline",
+					  p->ct->task, c->id, c->cluster, b->cluster);
+	}
+	return NULL;
 }
 
 static char *take_scores(struct pairing *p, const size_t *partner)
@@ -216,6 +236,8 @@ int pairing_open(struct pairing *p, const struct gate_input *in, const struct ta
 	p->incomparable = unmatched_text(p, partner, taken);
 	if (!p->incomparable)
 		p->incomparable = changed_text(p, partner);
+	if (!p->incomparable)
+		p->incomparable = cluster_text(p, partner);
 	if (!p->incomparable)
 		p->incomparable = take_scores(p, partner);
 	if (!p->incomparable && p->n)

@@ -19,7 +19,7 @@ is "bounds are one-sided" "$(jq -r '.rules[0].bounds' "$OUT")" one-sided
 is "delta" "$(jq -r '.rules[0].delta * 1000 | round' "$OUT")" -20
 is "the interval has a width" "$(jq -r '.rules[0].interval[1] > .rules[0].interval[0]' "$OUT")" true
 check "five lost, three allowed" 1 assay gate a.jsonl c.jsonl --max-drop 0.03
-has "FAIL"
+has "dropped by 5.0 points on these 100 samples (lost 5, won 0); allowed 3.0 points"
 check "exactly as many as allowed pass" 0 assay gate a.jsonl c.jsonl --max-drop 0.05
 check "equal files pass" 0 assay gate a.jsonl a.jsonl --max-drop 0 --json
 is "the interval has a width even so" "$(jq -r '.rules[0].interval[1] > .rules[0].interval[0]' "$OUT")" true
@@ -57,6 +57,12 @@ has "from about 156 samples on there can be a verdict"
 (cat grouped.jsonl && echo '{"id":"x","score":1}') >mixed.jsonl
 check "a cluster in some lines only" 65 assay gate mixed.jsonl mixed.jsonl --max-drop 0.1 --target population
 has "names a cluster for 200 of 201 samples"
+jq -c 'del(.cluster)' grouped.jsonl >lone.jsonl
+check "a candidate cannot shed the baseline's clusters" 2 assay gate grouped.jsonl lone.jsonl --max-drop 0.1 --target population
+has 'INCOMPARABLE  scores.score: task scores: sample "s1" has a cluster in the baseline only'
+jq -c '.cluster = .id' grouped.jsonl >split.jsonl
+check "nor split them" 2 assay gate grouped.jsonl split.jsonl --max-drop 0.1 --target population
+has 'sample "s1" is in cluster "s1" here and in "c0" in the baseline'
 printf 'target: population\nrequire: {scores.score: {max_drop: 0.1, cluster_losses: whole}}\n' >whole.yaml
 check "whole clusters may be lost: as many clusters as else samples" 2 assay gate grouped.jsonl grouped.jsonl --policy whole.yaml
 has "200 samples in 26 clusters of uneven size, which count as 25.2"
@@ -79,7 +85,7 @@ for bad in '[5, 1]' '[1]' '[1, x]' '{a: 1}' '[.nan, 1]'; do
 done
 printf 'require: {scores.score: {no_new_failures: "s7"}}\n' >golden.yaml
 check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden.yaml
-has 'fail newly: "s7"'
+has '1 of 1 samples that match "s7" fails newly: "s7"'
 check "a policy and a flag beside it" 64 assay gate big.jsonl flips.jsonl --policy golden.yaml --target population
 ASSAY_MAX_DROP=1 check "a flag that loosens has no environment twin" 64 assay gate b.jsonl b.jsonl
 golden=$HERE/../golden/harness

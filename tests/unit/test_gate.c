@@ -175,9 +175,9 @@ static void test_gate_decide__explains_with_numbers(void **state)
 
 	(void)state;
 	pair_new(&base, &cand, 500, 400, 12, 6);
-	verdict_of(rule, &base, &cand, "dropped by 1.2 points on these 500 samples (lost 12, won 6); allowed 2.0");
+	verdict_of(rule, &base, &cand, "dropped by 1.2 points on these 500 samples (lost 12, won 6); allowed 2.0 points");
 	verdict_of(drop_rule(0.0119), &base, &cand,
-		   "dropped by 1.20 points on these 500 samples (lost 12, won 6); allowed 1.19");
+		   "dropped by 1.20 points on these 500 samples (lost 12, won 6); allowed 1.19 points");
 	rule.drop_relative = true;
 	rule.drop = 0.02;
 	verdict_of(rule, &base, &cand, "allowed 2% of 82.4, which is 1.6");
@@ -437,7 +437,7 @@ static void test_gate_decide__floor_shows_bounds_of_the_value(void **state)
 	assert_int_equal(decide(&r, &p, NULL, &cand, false), 0);
 	assert_true(fabs(r.rules[0].lo - .778463091681) < 1e-12);
 	assert_true(r.rules[0].hi > 0.85);
-	assert_says(r.rules[0].explanation, "85.0 points on these 100 samples (85 right); at least 80.0 required");
+	assert_says(r.rules[0].explanation, "85.0 points on these 100 samples (85 right); at least 80.0 points required");
 	assert_says(r.sentence, "t.acc: 85.0 points");
 	gate_result_release(&r);
 	task_result_release(&base);
@@ -470,7 +470,7 @@ static void test_gate_decide__no_baseline(void **state)
 	expect(&both, NULL, &cand, false, VERDICT_PASS, 0, "no baseline yet: floors hold (t.acc: min 0.5 is 0.6)");
 	expect(&drop, NULL, &cand, false, VERDICT_NO_BASELINE, 2,
 	       "there is no baseline production to compare with, and the gate");
-	expect(&floor, NULL, &cand, false, VERDICT_PASS, 0, "at least 50.0 required");
+	expect(&floor, NULL, &cand, false, VERDICT_PASS, 0, "at least 50.0 points required");
 	both.no_baseline = floor.no_baseline = GATE_BLOCK;
 	expect(&both, NULL, &cand, false, VERDICT_NO_BASELINE, 2, "there is no baseline production");
 	expect(&floor, NULL, &cand, false, VERDICT_NO_BASELINE, 2, "there is no baseline production");
@@ -480,7 +480,7 @@ static void test_gate_decide__no_baseline(void **state)
 	rules[0].min = 0.7; /* a floor that fails is a failure, whatever the policy says of baselines */
 	for (int a = 0; a < 3; a++) {
 		both.no_baseline = (const enum gate_action[]){ GATE_FLOORS, GATE_BLOCK, GATE_PASS_THROUGH }[a];
-		expect(&both, NULL, &cand, false, VERDICT_FAIL, 1, "at least 70.0 required");
+		expect(&both, NULL, &cand, false, VERDICT_FAIL, 1, "at least 70.0 points required");
 	}
 	task_result_release(&base);
 	task_result_release(&cand);
@@ -498,7 +498,7 @@ static void test_gate_decide__identity(void **state)
 	       "same weights, tokenizer, prompt and questions as the baseline");
 	expect(&both, &base, &cand, true, VERDICT_PASS, 0, "nothing to compare; 1 floor holds");
 	rules[1].min = 0.61;
-	expect(&both, &base, &cand, true, VERDICT_FAIL, 1, "at least 61.0 required");
+	expect(&both, &base, &cand, true, VERDICT_FAIL, 1, "at least 61.0 points required");
 	task_result_release(&base);
 	task_result_release(&cand);
 }
@@ -542,7 +542,7 @@ static void test_gate_decide__incomparable(void **state)
 	base.metrics[0].name[0] = 'a';
 	base.n_total = 7;
 	expect(&p, &base, &cand, false, VERDICT_INCOMPARABLE, 2, "the baseline was evaluated on 6 of 7 samples");
-	expect(&both, &base, &cand, false, VERDICT_FAIL, 1, "at least 90.0 required"); /* FAIL comes first */
+	expect(&both, &base, &cand, false, VERDICT_FAIL, 1, "at least 90.0 points required"); /* FAIL comes first */
 	task_result_release(&base);
 	task_result_release(&cand);
 }

@@ -396,7 +396,7 @@ static void test_gate_decide__golden_samples_stay_right(void **state)
 	sides_count(100, 1, 50);
 	judge(&r, rule, false);
 	assert_int_equal(r.verdict, VERDICT_FAIL);
-	assert_non_null(strstr(r.rules[0].explanation, "1 of 100 samples that match \"*\" fail newly: \"q0\""));
+	assert_non_null(strstr(r.rules[0].explanation, "1 of 100 samples that match \"*\" fails newly: \"q0\""));
 	assert_string_equal(r.rules[0].rule, "t.m: no_new_failures *");
 	gate_result_release(&r);
 	rule.no_new_failures = GOLD;
@@ -436,7 +436,7 @@ static void test_gate_decide__suite_gain_is_arithmetic(void **state)
 		metric_close(&cand.m, 100);
 		assert_int_equal(gate_decide(&r, &p, &in), 0);
 		assert_int_equal(r.verdict, won >= 12 ? VERDICT_PASS : VERDICT_FAIL);
-		assert_non_null(strstr(r.rules[0].explanation, "a gain of at least 7.0 required"));
+		assert_non_null(strstr(r.rules[0].explanation, "a gain of at least 7.0 points required"));
 		assert_true(isnan(r.rules[0].p));
 		gate_result_release(&r);
 	}
