@@ -7,6 +7,8 @@ Random pairs of score files go through `assay gate --json`; its intervals and ve
   population, 0/1    the exact test as a sum over all outcomes on a fine grid of q (scipy's binomial), and McNemar's sign
   min, 0/1           Clopper-Pearson (statsmodels) and the exact binomial test (scipy)
   min, real          betting, from its definition
+And two kinds of sequences that the gate does not use, against the numbers that are stated of them: the beta mixture on
+discordant pairs, and closed-form confidence sequences (empirical Bernstein, normal mixture, asymptotic).
 usage: check_statistics.py ASSAY [SEED]"""
 import json
 import math
@@ -16,7 +18,7 @@ import sys
 import tempfile
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
 ASSAY = sys.argv[1]
@@ -163,4 +165,32 @@ for n in (12, 60, 150, 400):
 # by hand: McNemar's statistic is Tango's at a drop of 0
 for b, c in ((5, 2), (30, 45), (9, 0)):
     close("McNemar", tango_z(200, b, c, 0), (b - c) / math.sqrt(b + c), 1e-12)
+
+# not used by the gate: the beta mixture on discordant pairs, one-sided
+for won, lost, want in ((1, 0, 1.5), (5, 0, 10.5), (10, 2, 9.44055944055941), (20, 8, 5.884463373818698),
+                        (45, 30, 1.2177140766634396)):
+    n = won + lost + 1
+    log_e = n * math.log(2) + special.betaln(won + 1, lost + 1) + stats.binom.logcdf(won, n, 0.5)
+    close("beta mixture", math.exp(log_e), want, 1e-12 * want)
+
+# nor these: empirical Bernstein with predictable bets, the normal mixture, the asymptotic sequence
+weight = centre = spread = total = squares = 0.0
+for t, d in enumerate([0, 0, 1, 0, 0, 0, 0, 1, 0, -1] * 10, 1):
+    x = (d + 1) / 2
+    bet = min(math.sqrt(2 * math.log(40) / ((0.25 + squares) / t * t * math.log(1 + t))), 0.5)
+    weight += bet
+    centre += bet * x
+    spread += (x - (0.5 + total) / t) ** 2 * (-math.log1p(-bet) - bet)
+    total += x
+    squares += (x - (0.5 + total) / (t + 1)) ** 2
+    if t in (50, 100):
+        close("empirical Bernstein, centre", centre / weight, 0.55 if t == 50 else 0.5501630012338166, 1e-12)
+        close("empirical Bernstein, half width", (math.log(40) + spread) / weight,
+              0.17734843765094968 if t == 50 else 0.10288777292798282, 1e-12)
+close("normal mixture", math.sqrt(300 * math.log(300 / (50 * 0.05 ** 2))), 48.32149837185113, 1e-11)
+r = math.sqrt((-2 * math.log(0.05) + math.log(-2 * math.log(0.05) + 1)) / 1000)
+close("asymptotic sequence, r", r, 0.08908509752892212, 1e-12)
+close("asymptotic sequence, half width",
+      math.sqrt(2 * (1000 * r * r + 1) / (1000 * r) ** 2 * math.log(math.sqrt(1000 * r * r + 1) / 0.05)),
+      0.09598173584209048, 1e-12)
 print(f"statistics: {checks} checks agree")
