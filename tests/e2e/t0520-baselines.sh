@@ -150,4 +150,25 @@ is "the same: it is not its own baseline" "$(jq -r .verdict "$OUT")" NO_BASELINE
 ASSAY_TARGET=HEAD~1 check "the target has no environment twin" 0 assay run --json
 check "a target that was chosen by hand" 0 assay run --target HEAD
 has "these questions were chosen by hand"
+
+# ---- a baseline whose objects are gone ----------------------------------------------------------------------------------------------
+
+cd "$TRASH" && tiny_repo gone
+check "a baseline" 0 assay run --json
+run=$(jq -r .run "$OUT")
+check "in production" 0 assay promote sums@v1 production --force --reason "a start"
+sed -i 's/max_steps: 250/max_steps: 2/; s/min: 0.5, //' assay.yaml && commit_all "another model"
+cp -r .git/assay kept
+samples=$(assay show "$run" --json | jq -r '.samples[0].object')
+rm -f ".git/assay/objects/$(echo "$samples" | cut -c1-2)/$(echo "$samples" | cut -c3-)"
+check "stored runs without their samples are not judged" 65 assay gate "$run" "$run" --max-drop 0.1
+has "$samples is not in the store"
+check "the weights answer again" 1 assay run
+has "the baseline's weights were scored again on these questions"
+rm -rf .git/assay && mv kept .git/assay
+find .git/assay/objects -type f -exec rm -f {} +
+check "without the weights, too, nothing is compared" 2 assay run
+has "INCOMPARABLE"
+has "not in the store"
+is "and no alias moves" "$(sql 'select version from aliases')" 1
 done_testing
