@@ -240,6 +240,16 @@ char *task_result_differences(const struct task_result *candidate, const struct 
 /* What lm-evaluation-harness wrote with --log_samples: results_DATE.json, beside it samples_TASK_DATE.jsonl. ERR_NOTFOUND: no
  * such file. Free *out and release its n also after an error. */
 int harness_results_read(struct task_result **out, size_t *n, const struct eval_files *files, const char *path);
+/* The same form of ours, MODEL/results_DATE.json and MODEL/samples_TASK_DATE.jsonl, MODEL being `model` without what a file's
+ * name cannot have with the results last. The texts must be there. ERR_INPUT: two tasks of one name, one
+ * that is no file's name, or a shard. What the form has no place for: evals/harness_write.c. */
+struct harness_target {
+	void *self;
+	int (*write)(void *self, const char *path, const struct buf *text);
+	const char *model;
+	int64_t unix_ns; /* the date */
+};
+int harness_write(const struct harness_target *to, const struct task_result *tasks, size_t n);
 /* {"suite","tasks":{TASK:{METRIC:{value,stderr,n[,"by":{SLICE:{value,stderr,n}}]}}}} */
 json_t *suite_result_json(const struct suite_result *r);
 /* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */

@@ -257,6 +257,11 @@ void slice_release(struct slice_columns *c);
 int slice_check(const struct slice_columns *c, const struct doc *d);
 void slice_fill(struct sample *s, const struct slice_columns *c, const struct doc *d);
 
+/* ---- harness.c --------------------------------------------------------------------------------------------------- */
+
+/* The metric as a task file would ask for it, with the defaults: the harness passes none of sacrebleu's options on. */
+int harness_metric(struct task_metric **out, size_t *n, const char *name);
+
 /* ---- corpus.c ---------------------------------------------------------------------------------------------------- */
 
 bool aggregate_is_corpus(enum aggregate a);

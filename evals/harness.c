@@ -12,7 +12,10 @@
  *	[label, probabilities]    brier_score, likewise
  * Nothing is believed: each value is made again from the samples and must be the one in the results. A metric for which it
  * is not, because a task's own Python made it in another way, is left out with a warning. Groups are made again from their
- * tasks; whether by size or alike is seen from their value. */
+ * tasks; whether by size or alike is seen from their value.
+ *
+ * harness_write.c writes the same form. Its rows have a member "assay" with the sample's own name, slice and cluster, and its
+ * results the digest of each task's questions: so what we wrote reads back as what it was. */
 #include "base/base.h"
 
 #include <math.h>
@@ -55,17 +58,16 @@ static enum shape shape_of(const char *name, const json_t *v)
 	return SHAPE_UNKNOWN;
 }
 
-/* The metric as a task file would ask for it, with the defaults: the harness passes none of sacrebleu's options on. */
-static int column_kind(struct column *c)
+int harness_metric(struct task_metric **out, size_t *n, const char *name)
 {
-	char *text = mem_printf("metric_list: [{metric: \"%s\"}]", c->m.name);
+	char *text = mem_printf("metric_list: [{metric: \"%s\"}]", name);
 	struct source src = { .path = "samples" };
 	struct yaml *y = NULL;
 	int rc = yaml_parse(&y, text, strlen(text), "samples");
 
 	src.y = y;
 	src.map = yaml_root(y);
-	rc = rc ? rc : metrics_load(&c->kind, &c->n_kind, &src, OUTPUT_GENERATE);
+	rc = rc ? rc : metrics_load(out, n, &src, OUTPUT_GENERATE);
 	yaml_free(y);
 	free(text);
 	return rc;
@@ -81,7 +83,7 @@ static int column_init(struct column *c, const char *name, const char *filter, c
 	*c = (struct column){ .m = { .name = mem_str(name), .filter = mem_str(filter) },
 			      .shape = shape_of(name, first) };
 	if (c->shape == SHAPE_TEXTS) {
-		rc = column_kind(c);
+		rc = harness_metric(&c->kind, &c->n_kind, c->m.name);
 		if (rc)
 			return rc;
 		a = c->kind->kind->aggregate;
@@ -236,18 +238,30 @@ static struct column *column_of(struct rows *r, const char *metric, const char *
 	return column_init(c, metric, filter, v, r->lines) ? NULL : c;
 }
 
+/* What harness_write.c adds to a row. */
+static void own_read(struct sample *s, const json_t *own)
+{
+	const char *slice = json_get_text(own, "slice", NULL), *cluster = json_get_text(own, "cluster", NULL);
+
+	s->slice = slice ? mem_str(slice) : NULL;
+	s->cluster = cluster ? mem_str(cluster) : NULL;
+}
+
 /* The sample of a row: a new one, or of another filter before. */
 static int row_sample(struct rows *r, const json_t *v, size_t *at)
 {
 	const json_t *id = json_object_get(v, "doc_id");
 	const char *doc = json_get_text(v, "doc_hash", ""), *target = json_get_text(v, "target_hash", "");
-	char name[32];
+	const json_t *own = json_object_get(v, "assay");
+	const char *name = json_get_text(own, "id", NULL);
+	char number[32];
 	struct sample *s;
 	int64_t known;
 
 	if (!json_is_integer(id))
 		return err_set(ERR_INPUT, "a row of the harness's samples has a whole number \"doc_id\"");
-	snprintf(name, sizeof(name), "%lld", (long long)json_integer_value(id));
+	snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(id));
+	name = name && *name ? name : number;
 	if (map_get(&r->ids, name, strlen(name), &known)) {
 		*at = (size_t)known;
 		return 0;
@@ -256,7 +270,11 @@ static int row_sample(struct rows *r, const json_t *v, size_t *at)
 	*at = r->n++;
 	s = &r->t->samples[*at];
 	s->id = mem_str(name);
-	if (*doc && *target) {
+	if (own) {
+		own_read(s, own);
+		snprintf(s->doc_hash, sizeof(s->doc_hash), "%.16s", doc);
+		snprintf(s->target_hash, sizeof(s->target_hash), "%.16s", target);
+	} else if (*doc && *target) {
 		char *both = mem_printf("%s%s", doc, target), hex[DIGEST_HEX];
 		struct digest d = digest_bytes(both, strlen(both));
 
@@ -346,6 +364,22 @@ static size_t count_rows(const struct buf *text)
 	return n;
 }
 
+/* The digest of the questions, where harness_write.c wrote the results. */
+static bool own_identity(struct task_result *t, const struct harness *h)
+{
+	const json_t *config = json_object_get(json_object_get(h->results, "configs"), t->task);
+	const json_t *own = json_object_get(json_object_get(config, "metadata"), "assay");
+	const char *hex = json_get_text(own, "digest", "");
+	struct digest d;
+
+	if (digest_parse(&d, hex)) {
+		err_clear();
+		return false;
+	}
+	digest_hex(t->digest, &d);
+	return true;
+}
+
 /* What the task's questions are, as far as the harness says: not a difference of models, but of what they were asked. */
 static void task_identity(struct task_result *t, const struct harness *h)
 {
@@ -353,6 +387,8 @@ static void task_identity(struct task_result *t, const struct harness *h)
 	const json_t *version = json_object_get(json_object_get(h->results, "versions"), t->task);
 	struct digest d;
 
+	if (own_identity(t, h))
+		return;
 	buf_adds(&text, "version ");
 	if (json_is_string(version))
 		buf_adds(&text, json_string_value(version));
@@ -500,10 +536,13 @@ static void groups_read(struct task_result *out, size_t *n, const struct harness
 
 	json_object_foreach(json_object_get(h->results, "groups"), name, values)
 	{
+		const json_t *own = json_object_get(json_object_get(h->results, "assay_groups"), name);
 		struct task_result t;
+		struct digest d;
 		bool found = false;
 
-		for (int by_size = 1; by_size >= 0 && !found; by_size--) {
+		/* members of one size give one value either way: ours say which it was */
+		for (int by_size = json_get_flag(own, "by_size", true); by_size >= 0 && !found; by_size--) {
 			if (!group_read(&t, h, out, leaves, name, by_size))
 				break;
 			found = group_agrees(&t, h);
@@ -515,7 +554,11 @@ static void groups_read(struct task_result *out, size_t *n, const struct harness
 				 name);
 			continue;
 		}
-		t.asked = mem_str("as a group of its tasks");
+		if (digest_parse(&d, json_get_text(own, "digest", "")) == 0)
+			digest_hex(t.digest, &d);
+		else
+			t.asked = mem_str("as a group of its tasks");
+		err_clear();
 		out[(*n)++] = t;
 	}
 }

@@ -4,6 +4,7 @@
 #include "runner/cmd.h"
 #include "runner/eval_keep.h"
 #include "runner/evaluate.h"
+#include "runner/harness_folder.h"
 #include "runner/jury.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
@@ -252,7 +253,7 @@ static int merge(struct suite_result **out, const struct suite *suite, char **pa
 int cmd_eval(int argc, char **argv)
 {
 	struct eval_options o = { .device = "auto", .batch_tokens = 4096, .how = { .seed = 1234 } };
-	const char *samples = NULL, *datasets = NULL, *shard = NULL;
+	const char *samples = NULL, *harness = NULL, *datasets = NULL, *shard = NULL;
 	bool merges = false;
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
@@ -260,6 +261,7 @@ int cmd_eval(int argc, char **argv)
 	int rc;
 	const struct opt opts[] = {
 		OPT_TEXT(0, "samples", &samples, "FILE", "write every sample there, as JSONL"),
+		OPT_TEXT(0, "harness", &harness, "DIR", "write the results there as lm-evaluation-harness does"),
 		OPT_INT('n', "limit", &o.how.limit, "N", "at most N samples a task"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
@@ -295,6 +297,8 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "too many arguments: %s", argv[2]);
 	if (merges && (shard || o.keep || o.how.limit))
 		return err_set(ERR_USAGE, "--merge asks no model: it goes without --shard, --keep and --limit");
+	if (shard && harness)
+		return err_set(ERR_USAGE, "--harness: a shard is no result; it goes with --merge");
 	if (shard && (rc = parse_shard(shard, &o.how)))
 		return rc;
 	rc = questions_load(&suite, argv[merges ? 0 : 1], NULL, NULL, datasets);
@@ -307,6 +311,8 @@ int cmd_eval(int argc, char **argv)
 		rc = eval_model(&result, suite, &place, &o);
 	if (rc == 0 && samples)
 		rc = write_samples(result, samples);
+	if (rc == 0 && harness)
+		rc = harness_folder_write(harness, merges ? result->suite : o.model, result->tasks, result->n);
 	if (rc == 0) {
 		json_t *doc = suite_result_json(result);
 

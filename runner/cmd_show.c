@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "ci/ci.h"
 #include "runner/cmd.h"
+#include "runner/harness_folder.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 #include "runner/samples_store.h"
@@ -175,10 +176,35 @@ static int print_task(struct home *h, const json_t *row, const char *id, bool js
 	return rc;
 }
 
+/* The tasks of a record (task NULL: all), as lm-evaluation-harness writes them. */
+static int write_harness(struct home *h, const json_t *record, const char *task, const char *folder)
+{
+	const json_t *samples = json_object_get(record, "samples"), *row;
+	struct task_result *tasks = mem_array(json_array_size(samples) + 1, sizeof(*tasks));
+	size_t i, n = 0;
+	int rc = 0;
+
+	json_array_foreach(samples, i, row)
+	{
+		if (rc || (task && strcmp(task, json_get_text(row, "task", "")) != 0))
+			continue;
+		rc = samples_open(&tasks[n], h->store, json_get_text(row, "object", ""), true);
+		if (!rc)
+			rc = task_result_texts(&tasks[n++]);
+	}
+	if (!rc && !n)
+		rc = err_set(ERR_INPUT, "this run has no samples%s%s", task ? " of task " : "", task ? task : "");
+	rc = rc ? rc : harness_folder_write(folder, json_get_text(record, "model", "model"), tasks, n);
+	for (i = 0; i < n; i++)
+		task_result_release(&tasks[i]);
+	free(tasks);
+	return rc;
+}
+
 int cmd_samples(int argc, char **argv)
 {
 	bool jsonl = false;
-	const char *task = NULL, *one = NULL;
+	const char *task = NULL, *one = NULL, *harness = NULL;
 	char id[DIGEST_HEX];
 	json_t *record = NULL, *row;
 	struct place place;
@@ -188,6 +214,7 @@ int cmd_samples(int argc, char **argv)
 		OPT_FLAG(0, "jsonl", &jsonl, "as JSON: a header line a task, then a line a sample"),
 		OPT_TEXT('t', "task", &task, "TASK", "this task only"),
 		OPT_TEXT(0, "id", &one, "ID", "this sample only"),
+		OPT_TEXT(0, "harness", &harness, "DIR", "all, written there as lm-evaluation-harness does"),
 		OPT_END,
 	};
 	const struct opt_usage usage = { "samples", "[RUN]", "a run's samples, one by one", NULL, 0, 1 };
@@ -195,10 +222,14 @@ int cmd_samples(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (harness && (jsonl || one))
+		return err_set(ERR_USAGE, "--harness writes all samples to files: it goes without --jsonl and --id");
 	rc = place_open(&place);
 	if (rc == 0)
 		rc = find(&place, argc ? argv[0] : "latest", id, &record);
-	if (rc == 0)
+	if (rc == 0 && harness)
+		rc = write_harness(&place.home, record, task, harness);
+	else if (rc == 0)
 		json_array_foreach(json_object_get(record, "samples"), i,
 				   row) if (rc == 0 && (!task || strcmp(task, json_get_text(row, "task", "")) == 0))
 			rc = print_task(&place.home, row, one, jsonl, &found);

@@ -7,7 +7,7 @@ to end. Compared:
 
   prompts    context and continuations of every document: byte for byte, by their SHA-256
   scores     every log-likelihood: the harness's own requests go to `assay score`; |difference| <= 1e-4 + 1e-6 |ll|
-  texts      every greedy text, up to where the model's own margin between the two best tokens is below 2e-4
+  texts      every greedy text: strictly, with no allowance where the two best tokens are close
   metrics    every value of every task and group to 1e-6, every sample's score; standard errors to 1e-6 where the harness
              has a closed form, within a factor of 1.7 where it draws bootstrap samples and assay does not
   import     `assay diff` of the harness's folder with itself: the same values again
