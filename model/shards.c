@@ -37,6 +37,18 @@ static int64_t place_of(size_t file, size_t entry)
 	return (int64_t)(file << 32 | entry);
 }
 
+/* What the index says of a tensor must be so: a reader that goes by it alone would see another model. */
+static int check_indexed(const struct shards *s, const struct safetensors *f, const char *name)
+{
+	const char *where = shards_indexed(s, name);
+
+	if (!s->index || (where && !strcmp(where, path_base(f->path))))
+		return 0;
+	return err_hint(err_set(ERR_INPUT, "%s: tensor \"%s\" is there, and the index %s%s", f->path, name,
+				where ? "says that it is in " : "does not name it", where ? where : ""),
+			"save the model again, into an empty folder");
+}
+
 static int add_names(struct shards *s, size_t file)
 {
 	const struct safetensors *f = &s->files[file];
@@ -49,6 +61,9 @@ static int add_names(struct shards *s, size_t file)
 						s->files[(uint64_t)other >> 32].path),
 					"save the model again, into an empty folder");
 		map_put(&s->names, name, strlen(name), place_of(file, i));
+		int rc = check_indexed(s, f, name);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }

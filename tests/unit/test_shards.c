@@ -223,6 +223,10 @@ static void test_shards_open__what_is_not_whole_is_refused(void **state)
 	assert_int_equal(fs_copy(a, b), 0);
 	index_of("{\"t0\":\"model-00001-of-00002.safetensors\",\"t1\":\"copy.safetensors\"}");
 	refuse("\"t0\" is in ");
+	index_of("{\"t0\":\"model-00002-of-00002.safetensors\",\"t1\":\"model-00001-of-00002.safetensors\"}");
+	refuse("the index says that it is in model-0000");
+	index_of("{\"t1\":\"model-00002-of-00002.safetensors\",\"x\":\"model-00001-of-00002.safetensors\"}");
+	refuse("tensor \"t0\" is there, and the index does not name it");
 	index_of("{\"t0\":\"../model-00001-of-00002.safetensors\"}");
 	refuse("no safetensors file beside it");
 	index_of("{\"t0\":\"/etc/x.safetensors\"}");
