@@ -11,6 +11,8 @@ void html_text(struct buf *out, const char *s,
 void html_name(struct buf *out, const char *s, size_t max); /* the same; a line may end behind a dot or the like */
 void html_code(struct buf *out, const json_t *text, size_t max, enum text_cut cut); /* in <code>; says "empty" of "" */
 void html_commit(struct buf *out, const char *oid);                                 /* its first digits, in <code> */
+/* Opens a cell of a table with a number in it, by which the table is sorted; label: ours. NaN: there is none. */
+void html_number(struct buf *out, const char *label, double v, int decimals, bool sign);
 void html_json(struct buf *out, const json_t *value); /* for a block of data: no '<' in it; line ends stay in texts */
 
 /* ---- line charts (html_chart.c) --------------------------------------------------------------------------------------- */

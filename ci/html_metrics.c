@@ -103,18 +103,6 @@ static void add_plot(struct buf *out, const struct report_row *r)
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------ */
 
-static void add_number(struct buf *out, const char *label, double v, int decimals, bool sign)
-{
-	buf_addf(out, "<td class=\"num\" data-label=\"%s\" data-v=\"", label);
-	if (isfinite(v))
-		buf_addf(out, "%.17g", v);
-	buf_adds(out, "\">");
-	if (sign)
-		num_add_signed(out, v, decimals);
-	else
-		num_add(out, v, decimals);
-}
-
 static void add_bounds(struct buf *out, const struct report_row *r)
 {
 	if (isnan(r->lo) && isnan(r->hi))
@@ -155,13 +143,13 @@ static void add_row(struct buf *out, const struct report_row *r)
 		buf_adds(out, "</small>");
 	}
 	buf_adds(out, "</th>");
-	add_number(out, "baseline", r->baseline, r->decimals, false);
+	html_number(out, "baseline", r->baseline, r->decimals, false);
 	buf_adds(out, "</td>");
-	add_number(out, "candidate", r->candidate, r->decimals, false);
+	html_number(out, "candidate", r->candidate, r->decimals, false);
 	if (r->bounds_value)
 		add_bounds(out, r);
 	buf_adds(out, "</td>");
-	add_number(out, "change", r->delta, r->decimals, true);
+	html_number(out, "change", r->delta, r->decimals, true);
 	if (!r->bounds_value)
 		add_bounds(out, r);
 	buf_adds(out, "</td><td class=\"plotted\" data-label=\"interval\">");

@@ -46,19 +46,6 @@ static bool same_metric(const json_t *a, const json_t *b)
 	return true;
 }
 
-static void add_number(struct buf *out, const char *label, double v, int decimals, bool sign)
-{
-	buf_addf(out, "<td class=\"num\" data-label=\"%s\" data-v=\"", label);
-	if (isfinite(v))
-		buf_addf(out, "%.17g", v);
-	buf_adds(out, "\">");
-	if (sign)
-		num_add_signed(out, v, decimals);
-	else
-		num_add(out, v, decimals);
-	buf_adds(out, "</td>");
-}
-
 static void add_row(struct buf *out, const struct slice_row *r, double from, double to)
 {
 	const int d = num_decimals(r->baseline, r->value, r->value - r->baseline);
@@ -69,9 +56,12 @@ static void add_row(struct buf *out, const struct slice_row *r, double from, dou
 	buf_adds(out, "<tr><th scope=\"row\"><bdi>");
 	html_text(out, json_get_text(r->row, "slice", ""), 100);
 	buf_adds(out, "</bdi></th>");
-	add_number(out, "baseline", r->baseline, d, false);
-	add_number(out, "candidate", r->value, d, false);
-	add_number(out, "change", r->value - r->baseline, d, true);
+	html_number(out, "baseline", r->baseline, d, false);
+	buf_adds(out, "</td>");
+	html_number(out, "candidate", r->value, d, false);
+	buf_adds(out, "</td>");
+	html_number(out, "change", r->value - r->baseline, d, true);
+	buf_adds(out, "</td>");
 	buf_addf(out,
 		 "<td class=\"plotted\"><svg class=\"plot pair %s\" viewBox=\"0 0 %d %d\" aria-hidden=\"true\">"
 		 "<path class=\"rail\" d=\"M6 %.1fH%d\"/>",

@@ -6,6 +6,8 @@
  * answer of several lines is shown as such, and all other control and hidden characters are made visible as everywhere.
  * The script puts such texts into the page as text nodes only. */
 #include "base/base.h"
+
+#include <math.h>
 #include "ci/html_int.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
@@ -123,4 +125,16 @@ void html_json(struct buf *out, const json_t *value)
 	default:
 		json_add(out, value);
 	}
+}
+
+void html_number(struct buf *out, const char *label, double v, int decimals, bool sign)
+{
+	buf_addf(out, "<td class=\"num\" data-label=\"%s\" data-v=\"", label);
+	if (isfinite(v))
+		buf_addf(out, "%.17g", v);
+	buf_adds(out, "\">");
+	if (sign)
+		num_add_signed(out, v, decimals);
+	else
+		num_add(out, v, decimals);
 }

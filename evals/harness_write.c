@@ -74,8 +74,8 @@ static bool text_gives(const struct metric *m, const struct task_metric *kind, s
 	bool same = s->target && o.text && metric_score(kind, &o, again, i) == 0;
 
 	json_decref(answer);
-	return same && memcmp(again->parts + i * m->n_parts, m->parts + i * m->n_parts,
-			      m->n_parts * sizeof(double)) == 0;
+	return same &&
+	       memcmp(again->parts + i * m->n_parts, m->parts + i * m->n_parts, m->n_parts * sizeof(double)) == 0;
 }
 
 static bool texts_give(const struct metric *m, const struct task_result *t)
@@ -260,9 +260,9 @@ static void add_group(json_t *doc, const struct task_result *t)
 		json_array_append_new(below, text_of(t->members[i].task, strlen(t->members[i].task)));
 	json_object_set_new(json_object_get(doc, "group_subtasks"), t->task, below);
 	json_object_set_new(json_object_get(doc, "groups"), t->task, values_json(t));
-	json_object_set_new(json_object_get(doc, "assay_groups"), t->task,
-			    json_pack("{s:s,s:b}", "digest", t->digest, "by_size",
-				      !t->n_metrics || !t->metrics[0].weights));
+	json_object_set_new(
+		json_object_get(doc, "assay_groups"), t->task,
+		json_pack("{s:s,s:b}", "digest", t->digest, "by_size", !t->n_metrics || !t->metrics[0].weights));
 }
 
 static void add_task(json_t *doc, const struct task_result *t, const char *hash)
@@ -305,8 +305,9 @@ static json_t *results_json(const struct harness_target *to, const char *folder)
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		json_object_set_new(doc, parts[i], json_object());
-	json_object_set_new(doc, "config", json_pack("{s:s,s:o}", "model", "assay", "model_args",
-						     text_of(to->model, strlen(to->model))));
+	json_object_set_new(
+		doc, "config",
+		json_pack("{s:s,s:o}", "model", "assay", "model_args", text_of(to->model, strlen(to->model))));
 	json_object_set_new(doc, "date", json_real((double)to->unix_ns / 1e9));
 	json_object_set_new(doc, "task_hashes", json_object());
 	json_object_set_new(doc, "model_source", json_string("assay"));
