@@ -135,6 +135,12 @@ int gate_check_rule(const struct gate_rule *r, const struct metric *m)
 	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))) ||
 	    (r->has_gain && !(r->gain >= 0 && isfinite(r->gain))))
 		return err_set(ERR_INPUT, "gate.require %s.%s: a limit is not a number from 0 up", r->task, r->metric);
+	if (m->binary &&
+	    ((r->has_drop && r->drop > 1) || (r->has_increase && !r->increase_relative && r->increase > 1)))
+		return err_hint(err_set(ERR_INPUT,
+					"gate.require %s.%s: a change of %g is more than scores of 0 and 1 can show",
+					r->task, r->metric, r->has_drop ? r->drop : r->increase),
+				"the limit is a share of the samples: 0.02 is two points");
 	if (r->has_overlap && !(r->overlap >= 0 && r->overlap <= 1))
 		return err_set(ERR_INPUT, "gate.require %s.%s: max_overlap must be from 0 to 1", r->task, r->metric);
 	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_gain && !r->has_overlap &&

@@ -83,6 +83,8 @@ for bad in '[5, 1]' '[1]' '[1, x]' '{a: 1}' '[.nan, 1]'; do
 	printf 'require: {scores.score: {max_drop: 0.1, range: %s}}\n' "$bad" >range.yaml
 	check "range: $bad" 65 assay gate judge.jsonl judge.jsonl --policy range.yaml
 done
+check "two points are not 2" 65 assay gate big.jsonl flips.jsonl --max-drop 2
+has "0.02 is two points"
 printf 'require: {scores.score: {no_new_failures: "s7"}}\n' >golden.yaml
 check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden.yaml
 has '1 of 1 samples that match "s7" fails newly: "s7"'
