@@ -431,6 +431,33 @@ static void test_forge_comment__gitlab(void **state)
 	job_close(&j);
 }
 
+/* Gitea's interface is GitHub's, but that all comments are on one page. */
+static void test_forge_comment__gitea(void **state)
+{
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	j.place.kind = FORGE_GITEA;
+	j.how.author = "github-actions[bot]"; /* as whom the stand-in writes */
+	j.w.no_pages = true;
+	for (int i = 0; i < 150; i++)
+		add_comment(&j.w, "somebody", "hm");
+	j.w.no = 1;
+	assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_text(), "Gitea"));
+	assert_non_null(strstr(err_fix(), "write:issue"));
+	job_close(&j);
+	job_open(&j, false);
+	j.place.kind = FORGE_GITEA;
+	j.how.author = "github-actions[bot]";
+	post(&j, FORGE_CREATED);
+	post(&j, FORGE_UPDATED);
+	check_one(&j, "run=50.1");
+	assert_string_equal(j.server.path, "/repos/team/models/issues/comments/1");
+	job_close(&j);
+}
+
 /* ---- forks ----------------------------------------------------------------------------------------------------------- */
 
 static void test_forge_comment__of_a_fork_is_looked_for_by_its_head(void **state)
@@ -593,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_forge_comment__a_missing_permission_is_named),
 		cmocka_unit_test(test_forge_comment__too_long_is_made_shorter),
 		cmocka_unit_test(test_forge_comment__gitlab),
+		cmocka_unit_test(test_forge_comment__gitea),
 		cmocka_unit_test(test_forge_comment__of_a_fork_is_looked_for_by_its_head),
 		cmocka_unit_test(test_forge_status__marks_the_head),
 		cmocka_unit_test(test_forge_place_read__github),
