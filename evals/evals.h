@@ -71,6 +71,7 @@ struct suite;
  * then from the root. Every mistake is ERR_INPUT with file, line and key. */
 int suite_load(struct suite **out, const char *path, const struct eval_files *files);
 void suite_free(struct suite *s);
+bool suite_has_command(const struct suite *s); /* Does a task of it name a command that scores? */
 const char *suite_name(const struct suite *s);
 size_t suite_tasks(const struct suite *s);
 const char *suite_task_name(const struct suite *s, size_t i);
@@ -169,13 +170,33 @@ struct jury {
 	int (*ask)(void *self, const char *location, const struct generate_until *reqs, size_t n, struct generated *out,
 		   const struct scorer_watch *watch);
 };
+/* Programs of the questions that score what models wrote; the runner says where and how they may run. */
+struct score_file {
+	char *path; /* relative; where the program finds it */
+	struct buf bytes;
+};
+struct score_command {
+	char **argv; /* NULL at the end */
+	size_t n_words;
+	struct score_file *files;
+	size_t n_files;
+	double timeout_s;
+};
+struct command_host {
+	void *self;
+	int (*ready)(void *self); /* ERR_ENV: no command may run here */
+	/* Runs it on the lines; *out, whose limit is the caller's, takes what it prints. ERR_INPUT: it failed;
+	 * ERR_UNAVAILABLE: it is not there, or took too long. */
+	int (*run)(void *self, const struct score_command *c, const char *in, size_t len, struct buf *out);
+};
 struct suite_options {
 	int64_t limit; /* > 0: the first so many documents of each task */
 	uint64_t seed;
-	int shard, shards;            /* 1 to shards; 0: all */
-	const char *by;               /* of a shard: a digest of all that can change a score but the questions */
-	const struct eval_keep *keep; /* NULL: nothing is */
-	const struct jury *judge;     /* NULL: off; a task that wants one is refused */
+	int shard, shards;                   /* 1 to shards; 0: all */
+	const char *by;                      /* of a shard: a digest of all that can change a score but the questions */
+	const struct eval_keep *keep;        /* NULL: nothing is */
+	const struct jury *judge;            /* NULL: off; a task that wants one is refused */
+	const struct command_host *commands; /* likewise */
 };
 /* What the suite will measure, known before anything is asked: calls each() for every metric of every task and group. */
 struct suite_measure {
@@ -405,8 +426,8 @@ void suite_visit_free(struct suite_visit *v);
 void suite_visit_take(struct suite_visit *v, const struct task_result *known);
 /* The same of samples that an eval_keep has (NULL: none), which keeps those that come, too; borrowed. */
 int suite_visit_keep(struct suite_visit *v, const struct eval_keep *keep);
-/* For tasks that want one (struct suite_options); borrowed. ERR_ENV: a task does, and it is NULL. */
-int suite_visit_judge(struct suite_visit *v, const struct jury *judge);
+/* For tasks that want one (struct suite_options); borrowed. ERR_ENV: a task does, and it is NULL or not ready. */
+int suite_visit_judge(struct suite_visit *v, const struct jury *judge, const struct command_host *commands);
 bool suite_visit_has(const struct suite_visit *v, size_t task, size_t doc);
 const struct suite *suite_visit_suite(const struct suite_visit *v);
 uint64_t suite_visit_known(const struct suite_visit *v); /* samples */

@@ -200,7 +200,7 @@ struct task_metric {
 	json_t *asked;  /* those members of the entry in metric_list that are options; NULL: none */
 	size_t n_parts; /* numbers that a sample keeps for the corpus's value */
 };
-/* metric_list, or the defaults of the output type. */
+/* metric_list, or the defaults of the output type; and what score adds. */
 int metrics_load(struct task_metric **out, size_t *n, const struct source *src, enum output_type type);
 void metrics_free(struct task_metric *m, size_t n);
 /* An empty result metric of this kind, with room for n scores. */
@@ -244,6 +244,30 @@ int judge_flush(struct judged *j, const struct jury *judge, const struct task *t
 void judge_clear(struct judged *j);
 /* ERR_ENV: a task wants a judge, and there is none. */
 int judge_allowed(const struct suite *s, const struct jury *judge);
+
+/* ---- score_command.c ---------------------------------------------------------------------------------------------- */
+
+struct commanded { /* what a command is to score of a block */
+	struct commanded_item {
+		const struct task_metric *m;
+		const char *id; /* of the document; borrowed */
+		char *line;
+		size_t slot, metric; /* where the score belongs */
+		bool scored;
+	} * items;
+	size_t n, cap;
+};
+/* The metric that the key score makes. Free it with the others, also after an error. */
+int score_command_load(struct task_metric *m, const struct source *src, enum output_type type);
+bool metric_is_command(const struct task_metric *m);
+/* texts: what was written, before the filter. */
+void commanded_add(struct commanded *c, const struct task_metric *m, const struct outcome *o, const struct text *texts,
+		   size_t n_texts, const struct doc *d, size_t slot, size_t metric);
+/* Runs the commands, scores, and clears c. */
+int commanded_flush(struct commanded *c, const struct command_host *host, struct task_result *r);
+void commanded_clear(struct commanded *c);
+/* ERR_ENV: a task wants a command, and none may run. */
+int commands_allowed(const struct suite *s, const struct command_host *host);
 
 /* ---- slice.c ----------------------------------------------------------------------------------------------------- */
 
@@ -415,7 +439,8 @@ int prompt_own_text(struct buf *question, struct buf *answer, const struct task 
 
 struct eval_run {
 	const struct scorer *scorer;
-	const struct jury *judge; /* NULL: no task asks for one */
+	const struct jury *judge;            /* NULL: no task asks for one */
+	const struct command_host *commands; /* likewise */
 	uint64_t seed;
 	uint64_t done;         /* documents, over the whole suite */
 	double requests_per_s; /* of the last block; 0: none yet */

@@ -22,6 +22,7 @@ struct block {
 	const struct task *t;
 	size_t asked; /* R */
 	struct judged judged;
+	struct commanded commanded;
 };
 
 /* What of a text stands before all stops. */
@@ -48,10 +49,16 @@ static int score_filter(struct block *b, struct task_result *r, size_t slot, con
 
 	o.text = buf_str(answer);
 	o.len = answer->len;
-	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++)
-		rc = metric_is_judge(&t->metrics[k % t->n_metrics])
-			     ? judge_add(&b->judged, &t->metrics[k % t->n_metrics], &o, doc, slot, k)
-			     : metric_score(&t->metrics[k % t->n_metrics], &o, &r->metrics[k], slot);
+	for (size_t k = f * t->n_metrics; k < (f + 1) * t->n_metrics && !rc; k++) {
+		const struct task_metric *m = &t->metrics[k % t->n_metrics];
+
+		if (metric_is_command(m))
+			commanded_add(&b->commanded, m, &o, texts, (size_t)t->repeats, doc, slot, k);
+		else if (metric_is_judge(m))
+			rc = judge_add(&b->judged, m, &o, doc, slot, k);
+		else
+			rc = metric_score(m, &o, &r->metrics[k], slot);
+	}
 	return rc;
 }
 
@@ -134,7 +141,9 @@ static int block_run(struct block *b, struct eval_run *run, struct task_result *
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = score_doc(b, r, slots[i], &docs[rows[slots[i]]], i);
 	rc = rc ? rc : judge_flush(&b->judged, run->judge, b->t, r);
+	rc = rc ? rc : commanded_flush(&b->commanded, run->commands, r);
 	judge_clear(&b->judged);
+	commanded_clear(&b->commanded);
 	rc = rc ? rc : block_done(run, r, asked, n * b->asked, clock_seconds() - start);
 	for (size_t i = 0; i < n * b->asked; i++)
 		free(b->out[i].text);

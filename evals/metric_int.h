@@ -82,6 +82,10 @@ extern const struct metric_options squad_options;
 extern const struct metric_options judge_options;
 int score_judge(const struct task_metric *m, const struct outcome *o, struct scored *out);
 
+/* ---- score_command.c ---------------------------------------------------------------------------------------------- */
+
+int score_command(const struct task_metric *m, const struct outcome *o, struct scored *out);
+
 /* ---- pattern.c --------------------------------------------------------------------------------------------------- */
 
 int score_pattern(const struct task_metric *m, const struct outcome *o, struct scored *out);

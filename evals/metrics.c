@@ -250,12 +250,13 @@ static int metric_load(struct task_metric *m, const struct source *src, json_t *
 int metrics_load(struct task_metric **out, size_t *n, const struct source *src, enum output_type type)
 {
 	json_t *list = json_object_get(src->map, "metric_list"), *entry;
-	struct task_metric *m = mem_array(METRICS_MAX, sizeof(*m));
+	struct task_metric *m = mem_array(METRICS_MAX + 1, sizeof(*m));
+	bool scored = json_object_get(src->map, "score") != NULL;
 	size_t i, len = 0;
 	int rc = 0;
 
 	if (!list || json_is_null(list)) {
-		for (i = 0; i < ARRAY_LEN(kinds); i++)
+		for (i = 0; i < ARRAY_LEN(kinds) && !scored; i++)
 			if (kinds[i].defaults & 1u << type) {
 				m[len].kind = &kinds[i];
 				options_load(&m[len++], src, NULL); /* defaults do not fail */
@@ -274,6 +275,8 @@ int metrics_load(struct task_metric **out, size_t *n, const struct source *src, 
 				break;
 		}
 	}
+	if (!rc && scored)
+		rc = score_command_load(&m[len++], src, type);
 	if (rc) {
 		metrics_free(m, len);
 		return rc;

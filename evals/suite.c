@@ -434,10 +434,11 @@ int suite_run(struct suite_result **out, const struct suite *s, const struct sco
 	      const struct suite_options *o)
 {
 	struct suite_result *r = suite_result_new(s);
-	struct eval_run run = { .scorer = scorer, .seed = o->seed, .keep = o->keep, .judge = o->judge };
+	struct eval_run run = { .scorer = scorer, .seed = o->seed, .keep = o->keep, .judge = o->judge, .commands = o->commands };
 	uint64_t total = 0;
 	int rc = judge_allowed(s, o->judge);
 
+	rc = rc ? rc : commands_allowed(s, o->commands);
 	*out = NULL;
 	for (size_t i = 0; i < s->n; i++)
 		total += docs_of_shard(&s->tasks[i], o);

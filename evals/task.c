@@ -13,7 +13,7 @@
 
 enum { TASK_NAME_MAX = 200, STOPS_MAX = 64, METRICS_FILTERS_MAX = 64 };
 
-/* All keys of a task file (TaskConfig of the harness). */
+/* All keys of a task file (TaskConfig of the harness), and score, which is ours (score_command.c). */
 static const char *const task_keys[] = {
 	"task",
 	"task_alias",
@@ -51,6 +51,7 @@ static const char *const task_keys[] = {
 	"gen_prefix",
 	"metadata",
 	"class",
+	"score",
 };
 /* Those that need Python, pictures or sound. */
 static const struct {

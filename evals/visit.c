@@ -16,6 +16,7 @@ struct suite_visit {
 	char order[DIGEST_HEX];
 	const struct eval_keep *keep;
 	const struct jury *judge;
+	const struct command_host *commands;
 };
 
 void suite_visit_open(struct suite_visit **out, const struct suite *s, const char *order, uint64_t seed)
@@ -60,10 +61,13 @@ void suite_visit_free(struct suite_visit *v)
 	free(v);
 }
 
-int suite_visit_judge(struct suite_visit *v, const struct jury *judge)
+int suite_visit_judge(struct suite_visit *v, const struct jury *judge, const struct command_host *commands)
 {
+	int rc = judge_allowed(v->suite, judge);
+
 	v->judge = judge;
-	return judge_allowed(v->suite, judge);
+	v->commands = commands;
+	return rc ? rc : commands_allowed(v->suite, commands);
 }
 
 bool suite_visit_has(const struct suite_visit *v, size_t task, size_t doc)
@@ -206,7 +210,7 @@ int suite_visit_ask(struct suite_visit *v, const struct scorer *scorer, size_t t
 {
 	const struct task *t = &v->suite->tasks[task];
 	struct task_result *r = &v->tasks[task];
-	struct eval_run run = { .scorer = scorer, .seed = v->seed, .done = *done, .keep = v->keep, .judge = v->judge };
+	struct eval_run run = { .scorer = scorer, .seed = v->seed, .done = *done, .keep = v->keep, .judge = v->judge, .commands = v->commands };
 	const struct asked asked = { docs, v->rows[task], n };
 	int rc = t->type == OUTPUT_GENERATE ? generate_until_run(&run, t, r, &asked) : loglik_run(&run, t, r, &asked);
 

@@ -10,6 +10,7 @@
 #include "runner/plan_memory.h"
 #include "runner/questions.h"
 #include "runner/remote.h"
+#include "runner/score_host.h"
 
 #define FILE_MAX ((size_t)4 << 30)
 
@@ -30,6 +31,7 @@ struct eval_options {
 	const char *model, *device, *memory, *keep;
 	int64_t threads, batch_tokens;
 	bool judge;
+	const char *sandbox; /* of commands that score; NULL: none may run */
 	struct suite_options how;
 };
 
@@ -90,12 +92,28 @@ static void tell_cost(const struct judges *judges)
 	free(cost);
 }
 
+static struct sandbox eval_sandbox(const struct place *place, const char *name)
+{
+	return (struct sandbox){
+		.kind = !name                           ? SANDBOX_NONE
+			: strcmp(name, "external") == 0 ? SANDBOX_EXTERNAL
+							: SANDBOX_BUBBLEWRAP,
+		.repo = place->repo,
+		.home = place->home.store ? store_home(place->home.store) : NULL,
+		.policy = "this call",
+		.fix = "--sandbox bubblewrap runs it; or --sandbox external, where this job already runs "
+		       "in one"
+	};
+}
+
 /* The suite by this scorer; who and folder say who that is. */
 static int eval_suite(struct suite_result **out, const struct suite *suite, const struct scorer *scorer,
 		      struct place *place, const struct eval_options *o, const char *folder, const char *who)
 {
 	struct eval_options own = *o;
 	struct judges *judges = NULL;
+	struct score_host host;
+	struct sandbox sandbox;
 	struct keep *keep = NULL;
 	char by[DIGEST_HEX], key[DIGEST_HEX];
 	int rc = 0;
@@ -118,6 +136,8 @@ static int eval_suite(struct suite_result **out, const struct suite *suite, cons
 		judges = judges_new(store_home(place->home.store), NULL);
 		own.how.judge = judges_for(judges);
 	}
+	sandbox = eval_sandbox(place, o->sandbox);
+	own.how.commands = score_host(&host, &sandbox);
 	if (rc == 0)
 		rc = suite_run(out, suite, scorer, &own.how);
 	tell_cost(judges);
@@ -187,7 +207,7 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 	struct location location = { 0 };
 	int rc = ERR_NOTFOUND;
 
-	if (fs_is_dir(o->model) && !o->judge)
+	if (fs_is_dir(o->model) && !o->judge && !o->sandbox)
 		return eval_local(out, suite, place, o);
 	rc = place_open(place);
 	if (rc)
@@ -271,6 +291,7 @@ int cmd_eval(int argc, char **argv)
 		OPT_TEXT(0, "shard", &shard, "I/N", "every N-th document from the I-th on; --samples FILE for --merge"),
 		OPT_FLAG(0, "merge", &merges, "put shards together: assay eval --merge SUITE FILE…"),
 		OPT_FLAG(0, "judge", &o.judge, "ask the judges that tasks name: over the network, at a cost"),
+		OPT_TEXT(0, "sandbox", &o.sandbox, "KIND", "run commands that score: in bubblewrap, or external"),
 		OPT_TEXT(0, "keep", &o.keep, "FILE", "keep samples there as they come, and go on from there"),
 		OPT_END,
 	};
@@ -293,6 +314,9 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
 	if (o.how.limit < 0)
 		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
+	if (o.sandbox && strcmp(o.sandbox, "bubblewrap") != 0 && strcmp(o.sandbox, "external") != 0)
+		return err_set(ERR_USAGE, "--sandbox %s: bubblewrap, or external (this job already runs in one)",
+			       o.sandbox);
 	if (!merges && argc > 2)
 		return err_set(ERR_USAGE, "too many arguments: %s", argv[2]);
 	if (merges && (shard || o.keep || o.how.limit))

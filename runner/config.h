@@ -78,7 +78,7 @@ struct config_promote {
 	const char *branch, *alias;
 };
 
-enum sandbox { SANDBOX_NONE, SANDBOX_BUBBLEWRAP, SANDBOX_EXTERNAL }; /* NONE: commands are not allowed */
+enum sandbox_kind { SANDBOX_NONE, SANDBOX_BUBBLEWRAP, SANDBOX_EXTERNAL }; /* NONE: commands are not allowed */
 
 struct config {
 	struct yaml *yaml;
@@ -96,7 +96,7 @@ struct config {
 	size_t n_promote;
 	struct config_profile *profiles;
 	size_t n_profiles;
-	enum sandbox sandbox;
+	enum sandbox_kind sandbox;
 	struct yaml **sets; /* documents of config_set() */
 	size_t n_sets;
 };

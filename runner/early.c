@@ -161,7 +161,7 @@ static int open_visits(struct early *e, struct run *run)
 		for (size_t t = 0; t < n; t++)
 			e->needs[i][t] = GATE_WANTS_ALL;
 		suite_visit_open(&e->visits[i], run->suites[i].suite, e->order, evaluate_seed(run));
-		rc = suite_visit_judge(e->visits[i], judges_for(run->judges));
+		rc = suite_visit_judge(e->visits[i], judges_for(run->judges), run->commands);
 		rc = rc ? rc : take_known(e, run, i);
 	}
 	if (rc == 0) {

@@ -518,12 +518,13 @@ static int run_suite(struct run *run, struct run_suite *s, const char *object, c
 		return rc;
 	how.keep = keep_for(keep);
 	how.judge = judges_for(run->judges);
+	how.commands = run->commands;
 	suite_visit_open(&part, s->suite, any_order, how.seed);
 	rc = evaluate_take_part(run, s, object, prompt_oid, part, &taken, &cut);
 	if (rc == 0 && taken)
 		rc = suite_visit_keep(part, how.keep);
 	if (rc == 0 && taken)
-		rc = suite_visit_judge(part, how.judge);
+		rc = suite_visit_judge(part, how.judge, how.commands);
 	if (rc == 0)
 		rc = taken ? complete(run, s, part, &scorer, &result) : suite_run(&result, s->suite, &scorer, &how);
 	s->resumed = keep_restored(keep) > 0;

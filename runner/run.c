@@ -194,6 +194,7 @@ void run_release(struct run *run)
 	json_decref(run->notes);
 	json_decref(run->report);
 	judges_free(run->judges);
+	free(run->score_host);
 	served_release(run);
 	backend_close(run->backend);
 	free(run->fail_text);

@@ -123,9 +123,11 @@ struct run {
 	bool left_to_ci;         /* a profile that does not train met a model that is not stored */
 
 	/* eval */
-	struct judges *judges;        /* NULL: off */
-	struct loaded *loaded;        /* evaluate.c: the model kept between suites */
-	struct early *early;          /* early.c: samples asked in blocks; NULL: suite by suite */
+	struct judges *judges;               /* NULL: off */
+	const struct command_host *commands; /* that score; NULL: before step_eval() */
+	struct score_host *score_host;       /* it */
+	struct loaded *loaded;               /* evaluate.c: the model kept between suites */
+	struct early *early;                 /* early.c: samples asked in blocks; NULL: suite by suite */
 	json_t *stopped;              /* {"order","why","asked","total"} of an evaluation that is not whole, or NULL */
 	char attempt_of[DIGEST_HEX];  /* the baseline's run against which the attempts were counted */
 	char base_scored[DIGEST_HEX]; /* the baseline's run whose answers the suites have; "": none */

@@ -4,6 +4,7 @@
 #include "runner/evaluate.h"
 #include "runner/jury.h"
 #include "runner/runner.h"
+#include "runner/score_host.h"
 
 /* What the candidate's own questions gave: told, and decides nothing. */
 static void note_proposed(struct run *run, const struct run_suite *s)
@@ -41,6 +42,7 @@ static void note_cost(struct run *run)
 int step_eval(struct run *run)
 {
 	bool all_reused = true, resumed = false;
+	struct sandbox sandbox;
 	int rc = 0;
 
 	if (run->left_to_ci) {
@@ -50,6 +52,9 @@ int step_eval(struct run *run)
 	if (run->options->judge)
 		run->judges =
 			judges_new(store_home(run->home->store), run->have_target_config ? &run->target_config : NULL);
+	sandbox = run_sandbox(run);
+	run->score_host = mem_alloc(sizeof(*run->score_host));
+	run->commands = score_host(run->score_host, &sandbox);
 	if (early_wanted(run))
 		rc = early_eval(run);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
@@ -66,6 +71,12 @@ int step_eval(struct run *run)
 	for (size_t i = 0; rc == 0 && i < run->n_proposed; i++) {
 		struct run_suite *s = &run->proposed[i];
 
+		if (suite_has_command(s->suite)) { /* a scorer is the target's, never the candidate's */
+			run_note(run,
+				 "proposed questions with a command that scores are asked once they are merged: %s",
+				 s->path);
+			continue;
+		}
 		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
 				     &s->n_tasks, &s->stage, &s->reused, true);
 		if (rc == 0)

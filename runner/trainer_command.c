@@ -8,168 +8,15 @@
 #include "base/base.h"
 #include "runner/checkout.h"
 #include "runner/runner.h"
+#include "runner/sandbox.h"
+#include "runner/score_host.h"
 
 #include <sys/stat.h>
 
-#define LOG_LINES 20
-
-struct tail { /* the last lines of the command's output, for the error */
-	char *lines[LOG_LINES];
-	size_t n;
-};
-
-static void on_line(const char *line, size_t len, void *arg)
-{
-	struct tail *t = arg;
-	size_t slot = t->n++ % LOG_LINES;
-
-	free(t->lines[slot]);
-	t->lines[slot] = mem_strn(line, len);
-	if (log_level() >= LOG_INFO) {
-		fputs("  | ", stderr);
-		log_safe(stderr, line, len);
-		fputc('\n', stderr);
-	}
-}
-
-struct words {
-	const char **items;
-	char **owned; /* those that are ours to free */
-	size_t n, cap, n_owned, cap_owned;
-};
-
-static void words_release(struct words *w)
-{
-	for (size_t i = 0; i < w->n_owned; i++)
-		free(w->owned[i]);
-	free(w->owned);
-	free(w->items);
-}
-
-static void add(struct words *w, const char *word)
-{
-	MEM_GROW(w->items, w->n, w->cap);
-	w->items[w->n++] = word;
-}
-
-static bool bubblewrap_works(void)
-{
-	struct buf quiet = BUF_INIT(1 << 16);
-	struct proc p = { .argv = (const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL },
-			  .out = &quiet,
-			  .err = &quiet,
-			  .timeout_s = 10 };
-	bool works = proc_run(&p) == 0 && p.status == 0;
-
-	buf_release(&quiet);
-	err_clear();
-	return works;
-}
-
-static const char *const hidden[] = { "/root", "/home", "/run" };
-
-/* /home/ann and /root are homes; /home/ann/venv and /run/venv are not. */
-static bool is_home(const char *path)
-{
-	const char *home = getenv("HOME");
-
-	return strcmp(path, "/root") == 0 || (home && strcmp(path, home) == 0) ||
-	       (strncmp(path, "/home/", 6) == 0 && !strchr(path + 6, '/'));
-}
-
-/* Interpreters that live at home (a virtual environment, pyenv, conda) stay readable: the prefix of each program folder
- * in PATH, but never a home itself, nor ~/.local, where keys are kept too. */
-static void keep_interpreters(struct words *w)
-{
-	char *path = mem_str(getenv("PATH") ? getenv("PATH") : ""), *save = NULL;
-
-	for (char *bin = strtok_r(path, ":", &save); bin; bin = strtok_r(NULL, ":", &save)) {
-		char *prefix = path_dir(bin);
-		bool at_home = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
-			size_t n = strlen(hidden[i]);
-
-			at_home = at_home || (strncmp(prefix, hidden[i], n) == 0 && prefix[n] == '/');
-		}
-		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 && !is_home(prefix)) {
-			MEM_GROW(w->owned, w->n_owned, w->cap_owned);
-			w->owned[w->n_owned++] = prefix;
-			add(w, "--ro-bind");
-			add(w, prefix);
-			add(w, prefix);
-		} else {
-			free(prefix);
-		}
-	}
-	free(path);
-}
-
-/* Hides a folder of this machine that may hold secrets; one that is not there need not be hidden. */
-static void hide(struct words *w, const char *dir)
-{
-	if (!dir || dir[0] != '/' || !dir[1] || !fs_is_dir(dir))
-		return;
-	add(w, "--tmpfs");
-	add(w, dir);
-}
-
-/* Everything may be read but what assay and git remember (a CI's token stands in .git/config) and what users keep at
- * home; only the checkout may be written. */
-static int wrap(const struct run *run, struct words *w, const char *tree)
-{
-	if (run->questions->sandbox == SANDBOX_EXTERNAL)
-		return 0;
-	if (run->questions->sandbox == SANDBOX_NONE) {
-		err_set(ERR_ENV,
-			"finetune.command is a program of the commit, and the target's policy does not allow commands");
-		return err_hint(ERR_ENV, "put sandbox: bubblewrap into %s of the target branch", CONFIG_FILE);
-	}
-	if (!bubblewrap_works()) {
-		err_set(ERR_ENV, "the policy wants commands in bubblewrap, which does not work here");
-		return err_hint(ERR_ENV,
-				"apt-get install bubblewrap and allow user namespaces; or, where the job runs in a "
-				"sandbox of its own, sandbox: external");
-	}
-	add(w, "bwrap");
-	add(w, "--unshare-all");
-	add(w, "--die-with-parent");
-	add(w, "--new-session");
-	add(w, "--ro-bind");
-	add(w, "/");
-	add(w, "/");
-	hide(w, getenv("HOME"));
-	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
-		hide(w, hidden[i]);
-	keep_interpreters(w);
-	add(w, "--proc");
-	add(w, "/proc");
-	add(w, "--dev");
-	add(w, "/dev");
-	add(w, "--tmpfs");
-	add(w, "/tmp");
-	hide(w, repo_common_dir(run->repo));
-	hide(w, store_home(run->home->store));
-	add(w, "--bind");
-	add(w, tree);
-	add(w, "/tmp/work");
-	add(w, "--chdir");
-	add(w, "/tmp/work");
-	add(w, "--");
-	return 0;
-}
-
 static int failed(const struct tail *t, const struct proc *p)
 {
-	struct buf text = BUF_INIT(1 << 16);
-	size_t first = t->n > 5 ? t->n - 5 : 0;
-	int rc;
-
-	for (size_t i = first; i < t->n; i++)
-		buf_addf(&text, "\n  | %.300s", t->lines[i % LOG_LINES]);
-	rc = err_set(ERR_INPUT, "finetune.command %s ended with exit code %d%s", p->argv[0], p->status, buf_str(&text));
-	buf_release(&text);
-	return err_hint(rc, "its last lines are above; run it by hand in a checkout of the commit");
+	return err_hint(command_failed(t, p, "finetune.command"),
+			"its last lines are above; run it by hand in a checkout of the commit");
 }
 
 /* Which variables the command may see is the policy's to say: a commit could name the forge's tokens. */
@@ -191,29 +38,32 @@ static int run_command(struct run *run, const char *tree)
 	char *replicate = mem_printf("ASSAY_REPLICATE=%lld", (long long)run->options->replicate);
 	const char *env[] = { "HOME=/tmp", commit, replicate, NULL };
 	struct tail tail = { { NULL }, 0 };
+	const struct sandbox sandbox = run_sandbox(run);
 	struct proc p = { .dir = tree,
-			  .line = on_line,
+			  .line = tail_line,
 			  .line_arg = &tail,
 			  .env = env,
 			  .timeout_s = f->timeout_s,
 			  .stop = run_stop_flag() };
-	int rc = wrap(run, &argv, tree);
-	size_t prefix = argv.n;
+	int rc = sandbox_check(&sandbox, "finetune.command is a program of the commit");
+	size_t prefix;
 
+	sandbox_wrap(&sandbox, &argv, tree);
+	prefix = argv.n;
 	for (size_t i = 0; i < f->command.n; i++)
-		add(&argv, f->command.items[i]);
-	add(&argv, NULL);
-	add(&keep, "PATH");
-	add(&keep, "LANG");
+		argv_add(&argv, f->command.items[i]);
+	argv_add(&argv, NULL);
+	argv_add(&keep, "PATH");
+	argv_add(&keep, "LANG");
 	for (size_t i = 0; i < f->env.n; i++) {
 		if (may_see(run, f->env.items[i]))
-			add(&keep, f->env.items[i]);
+			argv_add(&keep, f->env.items[i]);
 		else
 			run_note(run,
 				 "finetune.env: %s is not handed to the command: %s of the target does not list it",
 				 f->env.items[i], CONFIG_FILE);
 	}
-	add(&keep, NULL);
+	argv_add(&keep, NULL);
 	p.argv = argv.items;
 	p.env_keep = keep.items;
 	if (rc == 0) {
@@ -226,10 +76,9 @@ static int run_command(struct run *run, const char *tree)
 		p.argv = argv.items + prefix;
 		rc = failed(&tail, &p);
 	}
-	for (size_t i = 0; i < LOG_LINES; i++)
-		free(tail.lines[i]);
-	words_release(&argv);
-	words_release(&keep);
+	tail_release(&tail);
+	argv_release(&argv);
+	argv_release(&keep);
 	free(replicate);
 	free(commit);
 	return rc;

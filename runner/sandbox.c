@@ -1,0 +1,161 @@
+/* sandbox.c: bubblewrap around a command that came with a commit: no network, none of this machine's secrets, and nothing
+ * writable but its own folder and a private /tmp. `sandbox: external` says that this whole job already runs in one.
+ *
+ * Two kinds of commands stand in it: a team's trainer (trainer_command.c) and its scorers (score_host.c). */
+#include "base/base.h"
+#include "runner/sandbox.h"
+
+void tail_line(const char *line, size_t len, void *arg)
+{
+	struct tail *t = arg;
+	size_t slot = t->n++ % TAIL_LINES;
+
+	free(t->lines[slot]);
+	t->lines[slot] = mem_strn(line, len);
+	if (log_level() >= LOG_INFO) {
+		fputs("  | ", stderr);
+		log_safe(stderr, line, len);
+		fputc('\n', stderr);
+	}
+}
+
+void tail_release(struct tail *t)
+{
+	for (size_t i = 0; i < TAIL_LINES; i++)
+		free(t->lines[i]);
+	*t = (struct tail){ { NULL }, 0 };
+}
+
+int command_failed(const struct tail *t, const struct proc *p, const char *what)
+{
+	struct buf text = BUF_INIT(1 << 16);
+	size_t first = t->n > 5 ? t->n - 5 : 0;
+	int rc;
+
+	for (size_t i = first; i < t->n; i++)
+		buf_addf(&text, "\n  | %.300s", t->lines[i % TAIL_LINES]);
+	rc = err_set(ERR_INPUT, "%s%s%s ended with exit code %d%s", what, *what ? " " : "", p->argv[0], p->status,
+		     buf_str(&text));
+	buf_release(&text);
+	return rc;
+}
+
+void argv_release(struct words *w)
+{
+	for (size_t i = 0; i < w->n_owned; i++)
+		free(w->owned[i]);
+	free(w->owned);
+	free(w->items);
+}
+
+void argv_add(struct words *w, const char *word)
+{
+	MEM_GROW(w->items, w->n, w->cap);
+	w->items[w->n++] = word;
+}
+
+static bool bubblewrap_works(void)
+{
+	struct buf quiet = BUF_INIT(1 << 16);
+	struct proc p = { .argv = (const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL },
+			  .out = &quiet,
+			  .err = &quiet,
+			  .timeout_s = 10 };
+	bool works = proc_run(&p) == 0 && p.status == 0;
+
+	buf_release(&quiet);
+	err_clear();
+	return works;
+}
+
+static const char *const hidden[] = { "/root", "/home", "/run" };
+
+/* /home/ann and /root are homes; /home/ann/venv and /run/venv are not. */
+static bool is_home(const char *path)
+{
+	const char *home = getenv("HOME");
+
+	return strcmp(path, "/root") == 0 || (home && strcmp(path, home) == 0) ||
+	       (strncmp(path, "/home/", 6) == 0 && !strchr(path + 6, '/'));
+}
+
+/* Interpreters that live at home (a virtual environment, pyenv, conda) stay readable: the prefix of each program folder
+ * in PATH, but never a home itself, nor ~/.local, where keys are kept too. */
+static void keep_interpreters(struct words *w)
+{
+	char *path = mem_str(getenv("PATH") ? getenv("PATH") : ""), *save = NULL;
+
+	for (char *bin = strtok_r(path, ":", &save); bin; bin = strtok_r(NULL, ":", &save)) {
+		char *prefix = path_dir(bin);
+		bool at_home = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+			size_t n = strlen(hidden[i]);
+
+			at_home = at_home || (strncmp(prefix, hidden[i], n) == 0 && prefix[n] == '/');
+		}
+		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 && !is_home(prefix)) {
+			MEM_GROW(w->owned, w->n_owned, w->cap_owned);
+			w->owned[w->n_owned++] = prefix;
+			argv_add(w, "--ro-bind");
+			argv_add(w, prefix);
+			argv_add(w, prefix);
+		} else {
+			free(prefix);
+		}
+	}
+	free(path);
+}
+
+/* Hides a folder of this machine that may hold secrets; one that is not there need not be hidden. */
+static void hide(struct words *w, const char *dir)
+{
+	if (!dir || dir[0] != '/' || !dir[1] || !fs_is_dir(dir))
+		return;
+	argv_add(w, "--tmpfs");
+	argv_add(w, dir);
+}
+
+int sandbox_check(const struct sandbox *s, const char *what)
+{
+	if (s->kind == SANDBOX_EXTERNAL)
+		return 0;
+	if (s->kind == SANDBOX_NONE) {
+		err_set(ERR_ENV, "%s, and %s does not allow commands", what, s->policy);
+		return err_hint(ERR_ENV, "%s", s->fix);
+	}
+	if (!bubblewrap_works()) {
+		err_set(ERR_ENV, "the policy wants commands in bubblewrap, which does not work here");
+		return err_hint(ERR_ENV,
+				"apt-get install bubblewrap and allow user namespaces; or, where the job runs in a "
+				"sandbox of its own, sandbox: external");
+	}
+	return 0;
+}
+
+void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
+{
+	static const char *const opening[] = {
+		"bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/"
+	};
+	static const char *const private[] = { "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp" };
+
+	if (s->kind == SANDBOX_EXTERNAL)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(opening); i++)
+		argv_add(w, opening[i]);
+	hide(w, getenv("HOME"));
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+		hide(w, hidden[i]);
+	keep_interpreters(w);
+	for (size_t i = 0; i < ARRAY_LEN(private); i++)
+		argv_add(w, private[i]);
+	hide(w, s->repo ? repo_common_dir(s->repo) : NULL);
+	hide(w, s->home);
+	argv_add(w, "--bind");
+	argv_add(w, tree);
+	argv_add(w, "/tmp/work");
+	argv_add(w, "--chdir");
+	argv_add(w, "/tmp/work");
+	argv_add(w, "--");
+}

@@ -1,0 +1,39 @@
+/* sandbox.h: how a command that came with a commit is run: its words, what it may touch, its last lines. */
+#ifndef RUNNER_SANDBOX_H
+#define RUNNER_SANDBOX_H
+
+#include "base/base.h"
+#include "runner/config.h"
+#include "runner/repo.h"
+
+struct words { /* an argument vector in the making */
+	const char **items;
+	char **owned; /* those that are ours to free */
+	size_t n, cap, n_owned, cap_owned;
+};
+void argv_add(struct words *w, const char *word); /* borrowed */
+void argv_release(struct words *w);
+
+enum { TAIL_LINES = 20 };
+struct tail { /* the last lines of a command's output, for the error */
+	char *lines[TAIL_LINES];
+	size_t n;
+};
+void tail_line(const char *line, size_t len, void *tail); /* struct proc's line; shown with -v */
+void tail_release(struct tail *t);
+/* ERR_INPUT: the command's exit code and last lines. what: whose command, or "". */
+int command_failed(const struct tail *t, const struct proc *p, const char *what);
+
+struct sandbox {
+	enum sandbox_kind kind;
+	const struct repo *repo;  /* hidden from the command; may be NULL */
+	const char *home;         /* likewise */
+	const char *policy, *fix; /* who did not allow it, and where to, for errors */
+};
+/* ERR_ENV: it may not run, or cannot run safely. what: "… is a program of the commit". */
+int sandbox_check(const struct sandbox *s, const char *what);
+/* Words in front of the command. Everything may be read but what assay and git remember (a CI's token stands in .git/config)
+ * and what users keep at home; only the tree may be written. */
+void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree);
+
+#endif

@@ -1,0 +1,97 @@
+/* score_host.c: a command that scores answers (evals/score_command.c says which, and what it reads and prints) at work.
+ *
+ * It runs in a new folder that holds its declared inputs and nothing else of the commit, so what it forgot to declare it
+ * cannot depend on; without the environment of this process but PATH and LANG; in the sandbox (sandbox.c). The folder goes
+ * with the block. */
+#include "base/base.h"
+#include "runner/score_host.h"
+
+#include <sys/stat.h>
+
+struct sandbox run_sandbox(const struct run *run)
+{
+	return (struct sandbox){ .kind = run->questions->sandbox,
+				 .repo = run->repo,
+				 .home = store_home(run->home->store),
+				 .policy = "the target's policy",
+				 .fix = "put sandbox: bubblewrap into " CONFIG_FILE " of the target branch" };
+}
+
+static int ready(void *self)
+{
+	const struct score_host *h = self;
+
+	return sandbox_check(&h->sandbox, "score.command is a program of the questions");
+}
+
+static int write_files(const struct score_command *c, const char *dir)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n_files && !rc; i++) {
+		char *path = path_join(dir, c->files[i].path);
+
+		rc = fs_write(path, buf_str(&c->files[i].bytes), c->files[i].bytes.len);
+		if (!rc && chmod(path, 0700)) /* it may be the program itself */
+			rc = err_errno(ERR_IO, "%s", path);
+		free(path);
+	}
+	return rc;
+}
+
+static int run_in(const struct score_host *h, const struct score_command *c, const char *dir, const char *in,
+		  size_t len, struct buf *out)
+{
+	static const char *const env[] = { "HOME=/tmp", NULL }, *const keep[] = { "PATH", "LANG", NULL };
+	struct tail tail = { { NULL }, 0 };
+	struct words argv = { 0 };
+	struct proc p = { .dir = dir,
+			  .in = in,
+			  .in_len = len,
+			  .out = out,
+			  .line = tail_line,
+			  .line_arg = &tail,
+			  .env = env,
+			  .env_keep = keep,
+			  .timeout_s = c->timeout_s,
+			  .stop = run_stop_flag() };
+	size_t prefix;
+	int rc;
+
+	sandbox_wrap(&h->sandbox, &argv, dir);
+	prefix = argv.n;
+	for (size_t i = 0; i < c->n_words; i++)
+		argv_add(&argv, c->argv[i]);
+	argv_add(&argv, NULL);
+	p.argv = argv.items;
+	rc = proc_run(&p);
+	if (!rc && p.status) {
+		p.argv = argv.items + prefix;
+		rc = err_hint(command_failed(&tail, &p, ""),
+			      "the last lines of its standard error are above; it finds its inputs, and no other file "
+			      "of the commit");
+	}
+	tail_release(&tail);
+	argv_release(&argv);
+	return rc;
+}
+
+static int run(void *self, const struct score_command *c, const char *in, size_t len, struct buf *out)
+{
+	const char *parent = getenv("TMPDIR");
+	char *dir = NULL;
+	int rc = fs_temp_dir(&dir, parent && *parent ? parent : "/tmp", "assay-score-");
+
+	rc = rc ? rc : write_files(c, dir);
+	rc = rc ? rc : run_in(self, c, dir, in, len, out);
+	if (dir)
+		fs_remove_tree(dir);
+	free(dir);
+	return rc;
+}
+
+const struct command_host *score_host(struct score_host *h, const struct sandbox *s)
+{
+	*h = (struct score_host){ { h, ready, run }, *s };
+	return &h->calls;
+}
