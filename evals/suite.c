@@ -434,7 +434,9 @@ int suite_run(struct suite_result **out, const struct suite *s, const struct sco
 	      const struct suite_options *o)
 {
 	struct suite_result *r = suite_result_new(s);
-	struct eval_run run = { .scorer = scorer, .seed = o->seed, .keep = o->keep, .judge = o->judge, .commands = o->commands };
+	struct eval_run run = {
+		.scorer = scorer, .seed = o->seed, .keep = o->keep, .judge = o->judge, .commands = o->commands
+	};
 	uint64_t total = 0;
 	int rc = judge_allowed(s, o->judge);
 

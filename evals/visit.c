@@ -210,7 +210,12 @@ int suite_visit_ask(struct suite_visit *v, const struct scorer *scorer, size_t t
 {
 	const struct task *t = &v->suite->tasks[task];
 	struct task_result *r = &v->tasks[task];
-	struct eval_run run = { .scorer = scorer, .seed = v->seed, .done = *done, .keep = v->keep, .judge = v->judge, .commands = v->commands };
+	struct eval_run run = { .scorer = scorer,
+				.seed = v->seed,
+				.done = *done,
+				.keep = v->keep,
+				.judge = v->judge,
+				.commands = v->commands };
 	const struct asked asked = { docs, v->rows[task], n };
 	int rc = t->type == OUTPUT_GENERATE ? generate_until_run(&run, t, r, &asked) : loglik_run(&run, t, r, &asked);
 

@@ -4,13 +4,13 @@
 git init -q --bare -b main origin.git
 tiny_repo work
 git remote add origin ../origin.git
-cd ../origin.git
+cd ../origin.git || exit 1
 printf '#!/bin/sh\ncat >"%s/earlier"\n' "$TRASH" >hooks/pre-receive
 chmod +x hooks/pre-receive
 check "install in a bare repository" 0 assay hook install
 has "hooks/pre-receive (the hook that was there runs behind it)"
 has "hooks/post-receive"
-cd ../work
+cd ../work || exit 1
 server() { (cd ../origin.git && assay "$@"); }
 alias_of() { server models --json 2>/dev/null | jq -r '.[] | select(.aliases[]? == "production") | .number'; }
 
@@ -39,14 +39,14 @@ check "nor does ASSAY_SKIP help there" 1 env ASSAY_SKIP=please git push -q origi
 is "the alias is where it was" "$(alias_of)" 1
 check "a deletion and a tag are not judged" 0 bash -c 'git tag v1 HEAD~1 && git push -q origin v1 && git push -q origin :v1'
 
-cd ../origin.git
+cd ../origin.git || exit 1
 check "uninstall" 0 assay hook uninstall
 [ ! -e hooks/post-receive ] && grep -q earlier hooks/pre-receive && ok "the earlier hook is back" || not_ok "the earlier hook is back"
 check "three words are wanted" 65 bash -c 'echo "one two" | "$ASSAY_TEST_BIN" hook run pre-receive'
 check "a hook nobody knows" 64 assay hook run post-update </dev/null
 
 # the pusher's own hook
-cd ../work
+cd ../work || exit 1
 check "here, the hook is pre-push" 0 assay hook install
 check "past the gate, with a reason" 0 env ASSAY_SKIP="hotfix $(printf '\033')[31m 12" git push -q origin main
 has "unjudged, and that is noted"

@@ -54,7 +54,7 @@ cd "$ORIGIN" || exit 1
 # records that lie: what differs first is told
 # forge FILTER: the record of v2's run, changed, in a home of its own beside all other records and objects
 forge() {
-	rm -rf "$TRASH/home" && cp -R .git/assay "$TRASH/home" && rm -f "$TRASH"/home/registry.db*
+	rm -rf "${TRASH:?}/home" && cp -R .git/assay "$TRASH/home" && rm -f "$TRASH"/home/registry.db*
 	id=$(sql 'select run from versions where number = 2')
 	f=$TRASH/home/records/${id:0:2}/${id:2}
 	jq -cSj "$1" "$f" >"$TRASH/forged"

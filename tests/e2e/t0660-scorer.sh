@@ -31,7 +31,7 @@ printf '#!/bin/sh\necho cheat >&2; exit 7\n' >evals/score.sh && commit_all "anot
 # (Four samples are too few for a verdict, and not scored before.)
 check "the target's scorer scores, not the candidate's" 2 assay run --target "$target" --limit 4 --json
 is "it gave its score" "$(jq -c '[.. | objects | select(.metric? == "equal" and has("n") and has("value")) | [.n, .value == 1]] | unique' "$OUT")" "[[4,true]]"
-is "and did run" "$(jq -r '.steps[] | select(.name=="eval") | .status' "$OUT")" done
+is "and did run" "$(jq -r '.steps[] | select(.name=="eval") | .status' "$OUT")" "done"
 git reset -q --hard "$target"
 cp evals/sums.yaml evals/more.yaml && sed -i 's/suite: sums/suite: more/; s/task: sums/task: more/' evals/more.yaml
 sed -i 's/^suites: .*/suites: [evals\/sums.yaml, evals\/more.yaml]/' assay.yaml && commit_all "a suite that is proposed"

@@ -175,7 +175,8 @@ static void test_gate_decide__explains_with_numbers(void **state)
 
 	(void)state;
 	pair_new(&base, &cand, 500, 400, 12, 6);
-	verdict_of(rule, &base, &cand, "dropped by 1.2 points on these 500 samples (lost 12, won 6); allowed 2.0 points");
+	verdict_of(rule, &base, &cand,
+		   "dropped by 1.2 points on these 500 samples (lost 12, won 6); allowed 2.0 points");
 	verdict_of(drop_rule(0.0119), &base, &cand,
 		   "dropped by 1.20 points on these 500 samples (lost 12, won 6); allowed 1.19 points");
 	rule.drop_relative = true;
@@ -437,7 +438,8 @@ static void test_gate_decide__floor_shows_bounds_of_the_value(void **state)
 	assert_int_equal(decide(&r, &p, NULL, &cand, false), 0);
 	assert_true(fabs(r.rules[0].lo - .778463091681) < 1e-12);
 	assert_true(r.rules[0].hi > 0.85);
-	assert_says(r.rules[0].explanation, "85.0 points on these 100 samples (85 right); at least 80.0 points required");
+	assert_says(r.rules[0].explanation,
+		    "85.0 points on these 100 samples (85 right); at least 80.0 points required");
 	assert_says(r.sentence, "t.acc: 85.0 points");
 	gate_result_release(&r);
 	task_result_release(&base);
