@@ -36,9 +36,39 @@ int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint6
  * copied; verified. */
 int store_get_tree(struct store *s, const char *hex, const char *dir);
 bool store_has_tree(struct store *s, const char *hex); /* the manifest and all that it names are there */
+/* The bytes of an object in pieces; their digest is known behind the last: a failure takes back what put() did. */
+int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg);
+int store_size(struct store *s, const char *hex, uint64_t *size); /* of its content; ERR_NOTFOUND */
+/* A file with the object's content, to be mapped or read in place: the store's own, which is not verified, or a verified
+ * copy that goes with the view. */
+struct store_view {
+	char *path;
+	bool temporary;
+};
+int store_view_open(struct store_view *v, struct store *s, const char *hex);
+void store_view_close(struct store_view *v);
+/* Content that comes in pieces, from a remote, say: store_in_add() is a put() of store_stream(). Nothing is in the store
+ * before the end, where it must have the digest hex: else ERR_IO, and nothing is kept. */
+struct store_in;
+int store_in_open(struct store_in **out, struct store *s);
+int store_in_add(const void *data, size_t len, void *in);
+int store_in_end(struct store_in *in, const char *hex); /* frees it, as does */
+void store_in_drop(struct store_in *in);
 /* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
+/* Where content that is lost or damaged here may be had: another store, or a remote. fetch() hands the bytes of an object to
+ * put(); ERR_NOTFOUND: it has none. What it says is believed of nothing: the digest decides. */
+struct store_source {
+	const char *name;
+	int (*fetch)(const char *hex, int (*put)(const void *data, size_t len, void *to), void *to, void *arg);
+	void *arg;
+};
+struct store_source store_source_of(struct store *other, const char *name); /* borrows both */
+/* Verifies as store_verify() does, and puts back what is bad from the source (NULL: only what can be made again from what is
+ * here). each() is told of every object that was bad and whether it is whole again; why: the damage, or why it stays. */
+int store_repair(struct store *s, const struct store_source *from,
+		 int (*each)(const char *hex, const char *why, bool repaired, void *arg), void *arg, uint64_t *checked);
 
 /* ---- packages ------------------------------------------------------------------------------------------------------- */
 

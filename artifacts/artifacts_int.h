@@ -47,8 +47,11 @@ int store_write(struct store *s, const char *vault, const char hex[DIGEST_HEX], 
 int store_read(struct store *s, const char *vault, const char *hex, struct buf *out, size_t max); /* verified */
 /* Hashes the file of a name that is there; a wrong one is moved to bad/ and is ERR_IO. */
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size);
-/* The bytes of an object in pieces; their digest is known behind the last: a failure takes back what put() did. */
-int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg);
+int store_name_check(const char *hex); /* ERR_INPUT */
+/* Is there as a file of its own in that vault. */
+bool store_there(const struct store *s, const char *vault, const char *hex);
+/* Moves a damaged file out of the way, and says so as ERR_IO. */
+int store_quarantine(struct store *s, const char *vault, const char *hex, const char *why);
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
 

@@ -12,7 +12,8 @@
  *
  * A damaged file is neither served nor deleted: it is moved to bad/ and the reader gets ERR_IO, so that the next writer
  * of the same content heals the store. store_path() is the only way past the check. `sha256sum` of a file is its name:
- * the store can be proved without us. Folders are in store_tree.c. */
+ * the store can be proved without us. Reading is in store_read.c, folders in store_tree.c, all objects at once in
+ * store_verify.c. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ char *store_file(const struct store *s, const char *vault, const char *hex)
 	return mem_printf("%s/%s/%.2s/%s", s->home, vault, hex, hex + 2);
 }
 
-static int name_check(const char *hex)
+int store_name_check(const char *hex)
 {
 	if (store_name_ok(hex))
 		return 0;
@@ -111,7 +112,7 @@ const char *store_path(struct store *s, const char *hex)
 	return s->path;
 }
 
-static bool vault_has(const struct store *s, const char *vault, const char *hex)
+bool store_there(const struct store *s, const char *vault, const char *hex)
 {
 	char *path = store_file(s, vault, hex);
 	struct stat st;
@@ -123,13 +124,12 @@ static bool vault_has(const struct store *s, const char *vault, const char *hex)
 
 bool store_has(const struct store *s, const char *hex)
 {
-	return vault_has(s, VAULT_OBJECTS, hex);
+	return store_there(s, VAULT_OBJECTS, hex);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
-/* Moves a damaged file out of the way, and says so as ERR_IO. */
-static int quarantine(struct store *s, const char *vault, const char *hex, const char *why)
+int store_quarantine(struct store *s, const char *vault, const char *hex, const char *why)
 {
 	char *from = store_file(s, vault, hex);
 	char *to = mem_printf("%s/%s.%s", s->bad, vault, hex);
@@ -147,28 +147,6 @@ static int quarantine(struct store *s, const char *vault, const char *hex, const
 	err_hint(rc, "make it again (assay run), or fetch it from a remote (assay pull); then look at the disk");
 	free(from);
 	free(to);
-	return rc;
-}
-
-int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size)
-{
-	char *path = store_file(s, vault, hex);
-	char found[DIGEST_HEX];
-	struct digest d;
-	int rc = name_check(hex);
-
-	if (!rc && !vault_has(s, vault, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
-	if (!rc && size)
-		rc = fs_size(size, path);
-	if (!rc)
-		rc = digest_file(&d, path);
-	if (!rc) {
-		digest_hex(found, &d);
-		if (strcmp(found, hex))
-			rc = quarantine(s, vault, hex, "its content has another digest");
-	}
-	free(path);
 	return rc;
 }
 
@@ -196,7 +174,7 @@ int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX],
 		rc = shelf_sync(path);
 		goto out;
 	} else if (!lstat(path, &have)) {
-		rc = quarantine(s, vault, hex, "its length is wrong");
+		rc = store_quarantine(s, vault, hex, "its length is wrong");
 		log_warn("%s", err_text());
 		rc = fs_exists(path) ? rc : 0;
 	}
@@ -298,174 +276,4 @@ int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint
 	if (size)
 		*size = len;
 	return 0;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-int store_read(struct store *s, const char *vault, const char *hex, struct buf *out, size_t max)
-{
-	char *path = store_file(s, vault, hex);
-	char found[DIGEST_HEX];
-	struct buf b = BUF_INIT(max);
-	struct digest d;
-	int rc = name_check(hex);
-
-	if (!rc && !vault_has(s, vault, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
-	if (!rc)
-		rc = fs_read(&b, path, max);
-	if (!rc) {
-		d = digest_bytes(b.data ? b.data : "", b.len);
-		digest_hex(found, &d);
-		if (strcmp(found, hex))
-			rc = quarantine(s, vault, hex, "its content has another digest");
-	}
-	if (!rc) {
-		buf_add(out, buf_str(&b), b.len);
-		if (buf_full(out))
-			rc = err_set(ERR_INPUT, "%s is longer than there is room for", hex);
-	}
-	buf_release(&b);
-	free(path);
-	return rc;
-}
-
-int store_get(struct store *s, const char *hex, struct buf *out, size_t max)
-{
-	buf_clear(out);
-	return store_read(s, VAULT_OBJECTS, hex, out, max);
-}
-
-int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg)
-{
-	char *path = store_file(s, VAULT_OBJECTS, hex), *piece = NULL;
-	struct digest_ctx *ctx = digest_new();
-	char found[DIGEST_HEX];
-	struct digest d;
-	ssize_t n = 0;
-	int fd = -1, rc = name_check(hex);
-
-	if (!rc && !vault_has(s, VAULT_OBJECTS, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
-	if (!rc && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) /* style: allow: reading */
-		rc = err_errno(ERR_IO, "%s", path);
-	piece = mem_alloc(COPY_CHUNK);
-	while (!rc && (n = read(fd, piece, COPY_CHUNK)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			rc = err_errno(ERR_IO, "reading %s", path);
-			break;
-		}
-		digest_add(ctx, piece, (size_t)n);
-		rc = put(piece, (size_t)n, arg);
-	}
-	d = digest_end(ctx);
-	digest_hex(found, &d);
-	if (!rc && strcmp(found, hex))
-		rc = quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
-	if (fd >= 0)
-		close(fd);
-	free(piece);
-	free(path);
-	return rc;
-}
-
-/* ---- all of it ------------------------------------------------------------------------------- */
-
-struct walk {
-	const char *root, *shelf;
-	struct name_list *out;
-	int (*stray)(const char *path, void *arg);
-	void *arg;
-};
-
-void name_list_release(struct name_list *l)
-{
-	free(l->names);
-	*l = (struct name_list){ NULL, 0, 0 };
-}
-
-static int walk_stray(struct walk *w, const char *name)
-{
-	char *path;
-	int rc;
-
-	if (!w->stray)
-		return 0;
-	path = w->shelf ? mem_printf("%s/%s/%s", w->root, w->shelf, name) : mem_printf("%s/%s", w->root, name);
-	rc = w->stray(path, w->arg);
-	free(path);
-	return rc;
-}
-
-static int walk_file(const char *name, void *arg)
-{
-	struct walk *w = arg;
-	char hex[DIGEST_HEX];
-
-	if (strlen(name) != DIGEST_HEX - 3)
-		return walk_stray(w, name);
-	snprintf(hex, sizeof(hex), "%.2s%.62s", w->shelf, name);
-	if (!store_name_ok(hex))
-		return walk_stray(w, name);
-	MEM_GROW(w->out->names, w->out->len, w->out->cap);
-	memcpy(w->out->names[w->out->len++], hex, sizeof(hex));
-	return 0;
-}
-
-static int walk_shelf(const char *name, void *arg)
-{
-	struct walk *w = arg;
-	char *dir;
-	int rc;
-
-	if (strlen(name) != 2 || strspn(name, "0123456789abcdef") != 2)
-		return walk_stray(w, name);
-	dir = mem_printf("%s/%s", w->root, name);
-	w->shelf = name;
-	rc = fs_is_dir(dir) ? fs_list(dir, walk_file, w) : walk_stray(w, "");
-	w->shelf = NULL;
-	free(dir);
-	return rc;
-}
-
-int store_names(const struct store *s, const char *vault, struct name_list *out,
-		int (*stray)(const char *path, void *arg), void *arg)
-{
-	char *root = path_join(s->home, vault);
-	struct walk w = { root, NULL, out, stray, arg };
-	int rc = fs_list(root, walk_shelf, &w);
-
-	free(root);
-	return rc;
-}
-
-struct verify {
-	int (*bad)(const char *hex, const char *why, void *arg);
-	void *arg;
-};
-
-static int verify_stray(const char *path, void *arg)
-{
-	struct verify *v = arg;
-
-	return v->bad(path, "no object has such a name", v->arg);
-}
-
-int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg, uint64_t *checked)
-{
-	struct verify v = { bad, arg };
-	struct name_list all = { NULL, 0, 0 };
-	int rc = store_names(s, VAULT_OBJECTS, &all, verify_stray, &v);
-	uint64_t n = 0;
-
-	for (size_t i = 0; !rc && i < all.len; i++, n++) {
-		if (store_verify_one(s, VAULT_OBJECTS, all.names[i], NULL))
-			rc = bad(all.names[i], err_text(), arg);
-	}
-	if (checked)
-		*checked = n;
-	name_list_release(&all);
-	return rc;
 }

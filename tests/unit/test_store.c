@@ -337,6 +337,81 @@ static void test_store_verify__finds_all_damage(void **state)
 }
 
 /* A limit on file size stands in for a full disk: the write fails half-way. */
+/* ---- repair ---- */
+
+struct told {
+	int bad, repaired;
+};
+
+static int note_repair(const char *hex, const char *why, bool repaired, void *arg)
+{
+	struct told *t = arg;
+
+	assert_true(*hex && *why);
+	t->bad++;
+	t->repaired += repaired;
+	return 0;
+}
+
+static void test_store_in__must_be_what_it_says(void **state)
+{
+	struct fixture *f = *state;
+	struct store_in *in;
+
+	must(store_in_open(&in, f->store));
+	must(store_in_add("ab", 2, in));
+	must(store_in_add("c", 1, in));
+	assert_err(store_in_end(in, ABSENT), ERR_IO);
+	must(store_in_open(&in, f->store));
+	must(store_in_add("abc", 3, in));
+	store_in_drop(in);
+	assert_int_equal(entries(f, "objects"), 0);
+	must(store_in_open(&in, f->store));
+	must(store_in_add("abc", 3, in));
+	must(store_in_end(in, ABC));
+	assert_true(store_has(f->store, ABC));
+	assert_int_equal(entries(f, "tmp"), 0);
+}
+
+static void test_store_repair__takes_from_another_store(void **state)
+{
+	struct fixture *f = *state;
+	char *home = home_path(f, "work/other"), hex[DIGEST_HEX], lone[DIGEST_HEX];
+	struct store *other;
+	struct store_source from;
+	struct told t = { 0, 0 };
+	struct store_view v;
+	uint64_t checked, size;
+
+	must(store_open(&other, home));
+	from = store_source_of(other, "other");
+	must(store_put(f->store, "abc", 3, hex));
+	must(store_put(f->store, "only here", 9, lone));
+	must(store_put(other, "abc", 3, hex));
+	overwrite(f->store, hex, "abd");
+	overwrite(f->store, lone, "only Here");
+	must(store_repair(f->store, &from, note_repair, &t, &checked));
+	assert_int_equal(t.bad, 2);
+	assert_int_equal(t.repaired, 1);
+	must(store_size(f->store, hex, &size));
+	assert_int_equal(size, 3);
+	must(store_view_open(&v, f->store, hex));
+	must(fs_size(&size, v.path));
+	store_view_close(&v);
+	assert_err(store_view_open(&v, f->store, lone), ERR_NOTFOUND);
+	assert_err(store_size(f->store, lone, &size), ERR_NOTFOUND);
+	/* a source that lies is not believed */
+	overwrite(f->store, hex, "abd");
+	overwrite(other, hex, "abe");
+	t = (struct told){ 0, 0 };
+	must(store_repair(f->store, &from, note_repair, &t, &checked));
+	assert_int_equal(t.bad, 1);
+	assert_int_equal(t.repaired, 0);
+	assert_false(store_has(f->store, hex));
+	store_close(other);
+	free(home);
+}
+
 static void test_store_put__full_disk_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -412,6 +487,8 @@ int main(void)
 		TEST(test_store_get_tree__damaged_file),
 		TEST(test_store_has_tree__all_or_not),
 		TEST(test_store_verify__finds_all_damage),
+		TEST(test_store_in__must_be_what_it_says),
+		TEST(test_store_repair__takes_from_another_store),
 		TEST(test_store_put__full_disk_leaves_nothing),
 		TEST(test_store_open__sweeps_old_leftovers_only),
 		TEST(test_store_open__home_is_a_file),
