@@ -1,7 +1,7 @@
 /* template_int.h: what the files of the template engine share. Stays inside model/.
  *
  *	template_lex.c      text -> tokens (white space control lives here)
- *	template_parse.c    tokens -> tree
+ *	template_parse.c    tokens -> tree: statements; template_expression.c: expressions; template_parser.c: the cursor
  *	template.c          the tree, rendered: statements, expressions, scopes
  *	template_value.c    values with Python's rules: truth, order, members, slices, arithmetic
  *	template_print.c    values as text: str(), repr(), JSON
