@@ -253,7 +253,7 @@ int task_samples_restore(struct task_result *t, bool *have, const char *text, si
 int task_result_read(struct task_result *out, const char *text, size_t len, const char *name);
 /* Several, one behind the other. ERR_NOTFOUND: it is no such text. Free *out and release its n also after an error. */
 int task_results_read(struct task_result **out, size_t *n, const char *text, size_t len, const char *name);
-/* From plain score files ({"id","score"[,"weight","cluster","slice"]} a line), as one task with one metric. */
+/* From plain score files ({"id","score"[,"weight","cluster","slice","repeat"]} a line), as one task with one metric. */
 int task_result_read_scores(struct task_result *out, const char *text, size_t len, const char *name);
 /* In words, what of two results of one task are other questions: documents that came, went or changed, other prompts
  * around the same documents, new metrics. The texts of both must be there. Yours. */

@@ -2,8 +2,10 @@
  *
  *	{"id": "q1", "score": 1}
  *	{"id": "q2", "score": 0.5, "weight": 3, "cluster": "c7", "slice": "de"}
+ *	{"id": "q3", "score": 1, "repeat": 0}
  *
- * They become one task "scores" with one metric "score": the mean, or the weighted mean where weights are given. Such files
+ * They become one task "scores" with one metric "score": the mean, or the weighted mean where weights are given. Answers to one
+ * question ("repeat") are averaged: ten of them are one sample, and how many there are may differ between two files. Such files
  * have ten million lines. So a line of the plainest form, which programs write (no escapes, nothing beyond ASCII, numbers of
  * up to 15 digits without an exponent), is read as it stands; any other line goes through the JSON parser, which finds every
  * mistake. Both give the same numbers: 15 digits over a power of ten below 10^22 are one division of exact numbers. */
@@ -19,13 +21,14 @@ struct scores {
 	struct task_result *t;
 	const char *name;
 	size_t rows, cap; /* read; room */
+	char **repeats;   /* which answer a row is; NULL: there is one of each */
 };
 struct span { /* s NULL: not given */
 	const char *s;
 	size_t len;
 };
 struct line {
-	struct span id, cluster, slice;
+	struct span id, cluster, slice, repeat;
 	double score, weight;
 	bool has_score, has_weight;
 };
@@ -110,7 +113,11 @@ static bool take_member(struct cursor *c, struct line *l)
 		return l->has_score = take_number(c, &l->score, &number);
 	if (is(&key, "weight") && !l->has_weight)
 		return l->has_weight = take_number(c, &l->weight, &number);
-	to = is(&key, "id") ? &l->id : is(&key, "cluster") ? &l->cluster : is(&key, "slice") ? &l->slice : NULL;
+	to = is(&key, "id")        ? &l->id
+	     : is(&key, "cluster") ? &l->cluster
+	     : is(&key, "slice")   ? &l->slice
+	     : is(&key, "repeat")  ? &l->repeat
+				   : NULL;
 	if (!to || to->s)
 		return false;
 	if (next_is(c, '"'))
@@ -155,7 +162,7 @@ static int member_name(const json_t *v, const char *key, char number[32], struct
 
 static int members_known(const json_t *v)
 {
-	static const char *const known[] = { "id", "score", "weight", "cluster", "slice" };
+	static const char *const known[] = { "id", "score", "weight", "cluster", "slice", "repeat" };
 	const char *key;
 	json_t *member;
 
@@ -191,6 +198,10 @@ static int line_take(struct scores *r, const struct line *l)
 
 	if (!r->rows && l->has_weight)
 		m->weights = mem_array(r->cap, sizeof(double));
+	if (!r->rows && l->repeat.s)
+		r->repeats = mem_array(r->cap, sizeof(*r->repeats));
+	if (!r->repeats != !l->repeat.s)
+		return err_set(ERR_INPUT, "\"repeat\" must be in every line or in none");
 	if (!m->weights != !l->has_weight)
 		return err_set(ERR_INPUT, "\"weight\" must be in every line or in none");
 	if (l->has_weight && !(l->weight > 0))
@@ -201,6 +212,8 @@ static int line_take(struct scores *r, const struct line *l)
 	m->scores[r->rows] = l->score;
 	if (m->weights)
 		m->weights[r->rows] = l->weight;
+	if (r->repeats)
+		r->repeats[r->rows] = mem_strn(l->repeat.s, l->repeat.len);
 	t->n = ++r->rows;
 	return 0;
 }
@@ -208,7 +221,7 @@ static int line_take(struct scores *r, const struct line *l)
 static int line_json(struct scores *r, const json_t *v)
 {
 	struct line l = { .has_score = true, .has_weight = json_object_get(v, "weight") };
-	char id[32], cluster[32], slice[32];
+	char id[32], cluster[32], slice[32], repeat[32];
 	int rc = json_is_object(v) ? members_known(v) : err_set(ERR_INPUT, "expected a JSON object");
 
 	if (rc)
@@ -217,6 +230,7 @@ static int line_json(struct scores *r, const json_t *v)
 		return err_set(ERR_INPUT, "\"id\" must be text (1 to %d bytes) or a whole number", ID_MAX);
 	rc = member_name(v, "cluster", cluster, &l.cluster);
 	rc = rc ? rc : member_name(v, "slice", slice, &l.slice);
+	rc = rc ? rc : member_name(v, "repeat", repeat, &l.repeat);
 	rc = rc ? rc : member_number(json_object_get(v, "score"), "score", -INFINITY, &l.score);
 	if (!rc && l.has_weight)
 		rc = member_number(json_object_get(v, "weight"), "weight", 0, &l.weight);
@@ -275,6 +289,91 @@ static int lines_walk(struct scores *r, const char *text, size_t len, size_t row
 	return rc;
 }
 
+/* ---- several answers to one question ----------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return !a || !b ? a == b : strcmp(a, b) == 0;
+}
+
+/* Row i is one more answer to the question of sample k. */
+static int repeat_add(struct scores *r, size_t k, size_t i)
+{
+	struct sample *first = &r->t->samples[k], *s = &r->t->samples[i];
+	struct metric *m = &r->t->metrics[0];
+
+	if (!same_text(first->cluster, s->cluster) || !same_text(first->slice, s->slice) ||
+	    (m->weights && m->weights[k] != m->weights[i]))
+		return err_set(ERR_INPUT, "the id \"%s\" has another weight, cluster or slice in repeat %s", s->id,
+			       r->repeats[i]);
+	m->scores[k] += m->scores[i];
+	free(s->id);
+	free(s->cluster);
+	free(s->slice);
+	*s = (struct sample){ 0 };
+	return 0;
+}
+
+static void row_move(struct scores *r, size_t to, size_t from)
+{
+	struct metric *m = &r->t->metrics[0];
+
+	if (to == from)
+		return;
+	r->t->samples[to] = r->t->samples[from];
+	r->t->samples[from] = (struct sample){ 0 };
+	m->scores[to] = m->scores[from];
+	if (m->weights)
+		m->weights[to] = m->weights[from];
+}
+
+/* Rows of one id become one sample, in the order of their first ones: the mean of its answers. *at: the row of a mistake. */
+static int repeats_fold(struct scores *r, size_t *at)
+{
+	struct task_result *t = r->t;
+	size_t *answers = mem_array(r->rows + 1, sizeof(*answers)), n = 0;
+	struct map ids, seen;
+	int rc = 0;
+
+	map_init(&ids);
+	map_init(&seen);
+	for (*at = 0; *at < r->rows && !rc; *at += !rc) {
+		const char *id = t->samples[*at].id;
+		char *answer = mem_printf("%zu:%s%s", strlen(id), id, r->repeats[*at]);
+		int64_t k;
+
+		if (map_get(&seen, answer, strlen(answer), &k))
+			rc = err_set(ERR_INPUT, "the id \"%s\" is there twice with repeat %s", id, r->repeats[*at]);
+		map_put(&seen, answer, strlen(answer), 0);
+		free(answer);
+		if (rc)
+			break;
+		if (map_get(&ids, id, strlen(id), &k)) {
+			rc = repeat_add(r, (size_t)k, *at);
+			answers[k] += !rc;
+		} else {
+			map_put(&ids, id, strlen(id), (int64_t)n);
+			row_move(r, n, *at);
+			answers[n++] = 1;
+		}
+	}
+	for (size_t i = 0; i < n && !rc; i++)
+		t->metrics[0].scores[i] /= (double)answers[i];
+	t->n = rc ? r->rows : n;
+	map_release(&ids);
+	map_release(&seen);
+	free(answers);
+	return rc;
+}
+
+static void repeats_release(struct scores *r)
+{
+	for (size_t i = 0; i < r->rows && r->repeats; i++)
+		free(r->repeats[i]);
+	free(r->repeats);
+	r->repeats = NULL;
+}
+
 static size_t count_lines(const char *text, size_t len)
 {
 	size_t n = 1;
@@ -304,6 +403,11 @@ int task_result_read_scores(struct task_result *out, const char *text, size_t le
 		rc = err_set(ERR_INPUT, "%s: no scores in it", name);
 		err_hint(rc, "one line a sample: {\"id\": \"q1\", \"score\": 1}");
 	}
+	if (!rc && r.repeats && (rc = repeats_fold(&r, &twice)) != 0) {
+		lines_walk(&r, text, len, twice, &line);
+		err_context(rc, "%s:%zu", name, line);
+	}
+	repeats_release(&r);
 	twice = rc ? SIZE_MAX : sample_ids_twice(t.samples, t.n);
 	if (twice != SIZE_MAX) {
 		lines_walk(&r, text, len, twice, &line);

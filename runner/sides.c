@@ -1,7 +1,7 @@
 /* sides.c: what `assay gate A B` and `assay diff A B` compare, from where it is to samples in memory.
  *
  * Each side is a run (id, commit, branch, MODEL@v7, MODEL@ALIAS), what `assay eval --samples` wrote, a JSONL file of
- * {"id","score"[,"weight","cluster","slice"]}, or what lm-evaluation-harness wrote: a folder, or its results_DATE.json. A
+ * {"id","score"[,"weight","cluster","slice","repeat"]}, or what lm-evaluation-harness wrote: a folder, or its results_DATE.json. A
  * path has a slash or a suffix. */
 #include "base/base.h"
 

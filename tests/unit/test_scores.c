@@ -39,6 +39,18 @@ static void test_task_result_read_scores__plain_files(void **state)
 		{ "{\"id\":\"a\",\"score\":0,\"slice\":\"\"}\n", "f:1: \"slice\" must be" },
 		{ "{\"id\":\"a\",\"score\":0,\"weight\":-1}\n", "not a positive number" },
 		{ "{\"id\":\"a\",\"score\":0", "f:1:" },
+		{ "{\"id\":1,\"score\":1,\"repeat\":0}\n{\"id\":1,\"score\":1}\n",
+		  "f:2: \"repeat\" must be in every line or in none" },
+		{ "{\"id\":1,\"score\":1}\n{\"id\":1,\"score\":1,\"repeat\":1}\n", "f:2: \"repeat\" must be" },
+		{ "{\"id\":1,\"score\":1,\"repeat\":0}\n\n{\"id\":2,\"score\":1,\"repeat\":0}\n{\"id\":1,\"score\":0,"
+		  "\"repeat\":0}\n",
+		  "f:4: the id \"1\" is there twice with repeat 0" },
+		{ "{\"id\":1,\"score\":1,\"repeat\":0,\"slice\":\"x\"}\n{\"id\":1,\"score\":1,\"repeat\":1}\n",
+		  "f:2: the id \"1\" has another weight, cluster or slice in repeat 1" },
+		{ "{\"id\":1,\"score\":1,\"repeat\":0,\"weight\":2}\n{\"id\":1,\"score\":1,\"repeat\":1,\"weight\":3}"
+		  "\n",
+		  "f:2: the id \"1\" has another weight" },
+		{ "{\"id\":1,\"score\":1,\"repeat\":[0]}\n", "\"repeat\" must be a text or a whole number" },
 		{ "{\"id\":\"a\t4,\"score\":0}", "f:1:" },
 	};
 	const char plain[] = "{\"id\":1,\"score\":1}\n{\"id\":\"b\",\"score\":0,\"cluster\":\"x\",\"slice\":\"y\"}\n";
@@ -109,6 +121,36 @@ static void test_task_result_read_scores__both_ways_agree(void **state)
 		}
 }
 
+/* Answers to one question, among those to others: one sample each, whose score is their mean, where its first one stands. */
+static void test_task_result_read_scores__repeats_are_averaged(void **state)
+{
+	const char text[] = "{\"id\":\"a\",\"score\":1,\"repeat\":0,\"cluster\":\"x\"}\n"
+			    "{\"id\":\"b\",\"score\":0,\"repeat\":\"first\"}\n"
+			    "{\"id\":\"a\",\"score\":0,\"repeat\":1,\"cluster\":\"x\"}\n"
+			    "{\"id\":\"c\",\"score\":0.5,\"repeat\":0}\n"
+			    "{\"id\":\"a\",\"score\":0,\"repeat\":2,\"cluster\":\"\\u0078\"}\n"
+			    "{\"id\":\"c\",\"score\":0.25,\"repeat\":1}\n"
+			    "{\"id\":\"a\",\"score\":1,\"repeat\":3,\"cluster\":\"x\"}\n";
+	const char once[] = "{\"id\":\"a\",\"score\":1,\"repeat\":7}\n{\"id\":\"b\",\"score\":0,\"repeat\":7}\n";
+	struct task_result t;
+
+	(void)state;
+	assert_int_equal(task_result_read_scores(&t, text, strlen(text), "f"), 0);
+	assert_int_equal(t.n, 3);
+	assert_int_equal(t.n_total, 3);
+	assert_string_equal(t.samples[0].id, "a");
+	assert_string_equal(t.samples[0].cluster, "x");
+	assert_string_equal(t.samples[1].id, "b");
+	assert_string_equal(t.samples[2].id, "c");
+	assert_true(t.metrics[0].scores[0] == 0.5 && t.metrics[0].scores[1] == 0 && t.metrics[0].scores[2] == 0.375);
+	assert_false(t.metrics[0].binary);
+	assert_true(t.metrics[0].value == 0.875 / 3);
+	task_result_release(&t);
+	assert_int_equal(task_result_read_scores(&t, once, strlen(once), "f"), 0);
+	assert_true(t.n == 2 && t.metrics[0].binary); /* one answer each: counted */
+	task_result_release(&t);
+}
+
 static void test_sample_ids__twice_and_partners(void **state)
 {
 	enum { N = 5000 };
@@ -147,6 +189,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_task_result_read_scores__plain_files),
 		cmocka_unit_test(test_task_result_read_scores__both_ways_agree),
+		cmocka_unit_test(test_task_result_read_scores__repeats_are_averaged),
 		cmocka_unit_test(test_sample_ids__twice_and_partners),
 	};
 
