@@ -114,6 +114,43 @@ int gate_find_metric(const struct gate_input *in, const char *task, const char *
 	return rc;
 }
 
+/* The range that a rule declares, or that the metric has by its nature: a score outside of it is a mistake. */
+static bool declared_range(const struct gate_rule *rule, const struct metric *m, double *least, double *most)
+{
+	bool binary, brier = strcmp(m->name, "brier_score") == 0;
+
+	*least = rule->has_range ? rule->least : 0;
+	*most = rule->has_range ? rule->most : brier ? 2 : 1;
+	return m->aggregate == AGGREGATE_MEAN &&
+	       (rule->has_range || (metric_direction(m->name, &binary) != 0 && strcmp(m->name, "likelihood") != 0));
+}
+
+/* Limits that every model holds, or none, are mistakes: 1.5 on scores from 0 to 1, or two points written as 2. */
+static int check_reach(const struct gate_rule *r, const struct metric *m)
+{
+	double least = 0, most = 1, size;
+
+	if (!declared_range(r, m, &least, &most) && !m->binary)
+		return 0;
+	size = most - least;
+	if ((r->has_min && (r->min < least || r->min > most)) || (r->has_max && (r->max < least || r->max > most)))
+		return err_set(ERR_INPUT, "gate.require %s.%s: %s is %g, but the scores go from %g to %g", r->task,
+			       r->metric, r->has_min && (r->min < least || r->min > most) ? "min" : "max",
+			       r->has_min && (r->min < least || r->min > most) ? r->min : r->max, least, most);
+	if ((r->has_drop && !r->drop_relative && r->drop > size) ||
+	    (r->has_increase && !r->increase_relative && r->increase > size) ||
+	    (r->has_gain && !r->gain_relative && r->gain > size))
+		return err_hint(err_set(ERR_INPUT,
+					"gate.require %s.%s: a change of %g is more than scores from %g to %g can show",
+					r->task, r->metric,
+					r->has_drop       ? r->drop
+					: r->has_increase ? r->increase
+							  : r->gain,
+					least, most),
+				size == 1 ? "the limit is a share: 0.02 is two points" : "see range");
+	return 0;
+}
+
 int gate_check_rule(const struct gate_rule *r, const struct metric *m)
 {
 	if (r->has_drop && !m->higher_is_better)
@@ -135,18 +172,12 @@ int gate_check_rule(const struct gate_rule *r, const struct metric *m)
 	    (r->has_increase && !(r->increase >= 0 && isfinite(r->increase))) ||
 	    (r->has_gain && !(r->gain >= 0 && isfinite(r->gain))))
 		return err_set(ERR_INPUT, "gate.require %s.%s: a limit is not a number from 0 up", r->task, r->metric);
-	if (m->binary &&
-	    ((r->has_drop && r->drop > 1) || (r->has_increase && !r->increase_relative && r->increase > 1)))
-		return err_hint(err_set(ERR_INPUT,
-					"gate.require %s.%s: a change of %g is more than scores of 0 and 1 can show",
-					r->task, r->metric, r->has_drop ? r->drop : r->increase),
-				"the limit is a share of the samples: 0.02 is two points");
 	if (r->has_overlap && !(r->overlap >= 0 && r->overlap <= 1))
 		return err_set(ERR_INPUT, "gate.require %s.%s: max_overlap must be from 0 to 1", r->task, r->metric);
 	if (!r->has_min && !r->has_max && !r->has_drop && !r->has_increase && !r->has_gain && !r->has_overlap &&
 	    !r->no_new_failures)
 		return err_set(ERR_INPUT, "gate.require %s.%s: no limit", r->task, r->metric);
-	return 0;
+	return check_reach(r, m);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -239,17 +270,6 @@ static struct judge judge_new(const struct visited *v, const struct gate_policy 
 			       .partial = v->partial };
 }
 
-/* The range that a rule declares, or that the metric has by its nature: a score outside of it is a mistake. */
-static bool declared_range(const struct gate_rule *rule, const struct metric *m, double *least, double *most)
-{
-	bool binary, brier = strcmp(m->name, "brier_score") == 0;
-
-	*least = rule->has_range ? rule->least : 0;
-	*most = rule->has_range ? rule->most : brier ? 2 : 1;
-	return m->aggregate == AGGREGATE_MEAN &&
-	       (rule->has_range || (metric_direction(m->name, &binary) != 0 && strcmp(m->name, "likelihood") != 0));
-}
-
 static int check_range(const struct gate_rule *rule, const struct task_result *t, const struct metric *m,
 		       const char *whose)
 {
@@ -264,6 +284,46 @@ static int check_range(const struct gate_rule *rule, const struct task_result *t
 				       "[%g, %g]",
 				       t->task, t->samples[i].id, m->name, whose, m->scores[i], least, most);
 	return 0;
+}
+
+/* One side has scores of 0 and 1 only, the other a score that is no share of 1: they are not on one scale. */
+static int check_scale(const struct gate_rule *rule, const struct pairing *p)
+{
+	double least, most;
+	bool one = p->bm && p->cm->aggregate == AGGREGATE_MEAN && p->cm->binary != p->bm->binary;
+	const struct task_result *t = one && p->cm->binary ? p->bt : p->ct;
+	const struct metric *m = one && p->cm->binary ? p->bm : p->cm;
+
+	if (!one || p->incomparable || declared_range(rule, m, &least, &most))
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		if (m->scores[i] < 0 || m->scores[i] > 1)
+			return err_hint(
+				err_set(ERR_INPUT,
+					"task %s, sample \"%.100s\": %s of the %s is %g, and the %s's are all 0 or 1",
+					t->task, t->samples[i].id, m->name, t == p->bt ? "baseline" : "candidate",
+					m->scores[i], t == p->bt ? "candidate" : "baseline"),
+				"if both are right, declare what scores may be, as in range: [0, 100]");
+	return 0;
+}
+
+/* Golden samples that are not there protect nothing: a slip in the pattern must not look like a suite without failures. */
+static int check_golden(const struct gate_rule *rule, const struct task_result *ct, const struct task_result *bt)
+{
+	const struct task_result *t = ct->n == ct->n_total ? ct : bt && bt->n == bt->n_total ? bt : NULL;
+
+	if (!rule->no_new_failures || !t)
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		if (sample_matches(&t->samples[i], rule->no_new_failures))
+			return 0;
+	return err_hint(err_set(ERR_INPUT,
+				"gate.require %s.%s: no_new_failures \"%.60s\" matches no id and no slice of its %zu "
+				"samples",
+				rule->task, rule->metric, rule->no_new_failures, t->n),
+			"an id of this task is \"%.60s\"%s%.60s%s", t->samples[0].id,
+			t->samples[0].slice ? ", its slice \"" : "", t->samples[0].slice ? t->samples[0].slice : "",
+			t->samples[0].slice ? "\"" : "");
 }
 
 static int judge_rule(struct gate_result *out, const struct gate_policy *policy, const struct gate_rule *rule,
@@ -285,6 +345,8 @@ static int judge_rule(struct gate_result *out, const struct gate_policy *policy,
 	rc = rc ? rc : check_order(&v, ct, &pair);
 	rc = rc ? rc : check_range(rule, ct, cm, "candidate");
 	rc = rc ? rc : check_range(rule, pair.bt, pair.bm, "baseline");
+	rc = rc ? rc : check_scale(rule, &pair);
+	rc = rc ? rc : check_golden(rule, ct, pair.bt);
 	for (int kind = LIMIT_MIN; kind < LIMIT_KINDS && !rc; kind++) {
 		struct judge j = judge_new(&v, policy, in, &pair);
 

@@ -99,7 +99,7 @@ int cmd_gate(int argc, char **argv)
 		"judge two stored runs, or two files of scores; touches no model",
 		"A is the baseline, B the candidate: a run, a file of assay eval --samples, a folder that "
 		"lm-evaluation-harness wrote with --log_samples, or a JSONL file of "
-		"{\"id\",\"score\"[,\"weight\",\"cluster\",\"slice\"]}.\n\n"
+		"{\"id\",\"score\"[,\"weight\",\"cluster\",\"slice\",\"repeat\"]}.\n\n"
 		"  assay gate dates@v1 dates@v2 --policy assay.yaml\n"
 		"  assay gate before.jsonl after.jsonl --max-drop 0.02 --json",
 		2,
@@ -115,6 +115,8 @@ int cmd_gate(int argc, char **argv)
 		return err_set(ERR_USAGE, "--policy says it all: --max-drop, --confidence and --target go without it");
 	if (strcmp(target, "suite") != 0 && strcmp(target, "population") != 0)
 		return err_set(ERR_USAGE, "--target %.60s: known are suite and population", target);
+	if (!(confidence > 0.5 && confidence < 1))
+		return err_set(ERR_INPUT, "--confidence is %g, but must lie between 0.5 and 1, as 0.95", confidence);
 	gate_policy_init(&policy);
 	rc = sides_load(&a, &b, argv[0], argv[1]);
 	if (rc == 0)

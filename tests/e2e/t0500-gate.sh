@@ -85,6 +85,40 @@ for bad in '[5, 1]' '[1]' '[1, x]' '{a: 1}' '[.nan, 1]'; do
 done
 check "two points are not 2" 65 assay gate big.jsonl flips.jsonl --max-drop 2
 has "0.02 is two points"
+check "a confidence of 1.5, by its flag" 65 assay gate big.jsonl flips.jsonl --max-drop 0.02 --confidence 1.5
+has "error: --confidence is 1.5, but must lie between 0.5 and 1"
+reach() { # reach LIMIT SAYS: no scores of 0 and 1 can be on both sides of it
+	printf 'require: {scores.score: {%s}}\n' "$1" >reach.yaml
+	check "a limit out of reach: $1" 65 assay gate big.jsonl flips.jsonl --policy reach.yaml
+	has "$2"
+}
+reach "min: 1.5" "min is 1.5, but the scores go from 0 to 1"
+reach "min: -0.5" "min is -0.5, but"
+reach "max: 1.5" "max is 1.5, but"
+reach "max: -1" "max is -1, but"
+reach "min: 0.5, max: 2" "max is 2, but"
+reach "min_gain: 2" "a change of 2 is more than scores from 0 to 1 can show"
+reach "min: 0.5, range: [1, 5]" "min is 0.5, but the scores go from 1 to 5"
+reach "max_drop: 5, range: [0, 4]" "a change of 5 is more than scores from 0 to 4 can show"
+printf 'require: {scores.score: {min: 1, max: 1.0}}\n' >reach.yaml
+check "the ends themselves are limits" 0 assay gate big.jsonl big.jsonl --policy reach.yaml
+sed '3s/"score":1/"score":50/' big.jsonl >slip.jsonl
+check "a 50 where the baseline has 0 and 1" 65 assay gate big.jsonl slip.jsonl --max-drop 0.02
+has 'sample "s3": score of the candidate is 50, and the baseline'
+has "declare what scores may be"
+check "or the other way round" 65 assay gate slip.jsonl big.jsonl --max-drop 0.02
+printf 'require: {scores.score: {max_drop: 0.02, range: [0, 50]}}\n' >reach.yaml
+check "unless it is declared" 0 assay gate big.jsonl slip.jsonl --policy reach.yaml
+sed '3s/"score":1/"score":0.5/' big.jsonl >half.jsonl
+check "a half is a share of 1" 0 assay gate big.jsonl half.jsonl --max-drop 0.02
+jq -c '. as $s | range(4) | $s + {repeat: .}' big.jsonl >asked4.jsonl
+jq -c '. as $s | range(2) | $s + {repeat: ., score: (if . == 1 and $s.id == "s9" then 0 else $s.score end)}' big.jsonl >asked2.jsonl
+check "repeats are averaged, as many as each file has" 1 assay gate asked4.jsonl asked2.jsonl --max-drop 0.002 --json
+is "on 200 samples" "$(jq -c '.rules[0] | [.n, .candidate]' "$OUT")" "[200,0.9975]"
+printf 'require: {scores.score: {no_new_failures: "gold-*"}}\n' >golden.yaml
+check "golden samples that are not there" 65 assay gate big.jsonl flips.jsonl --policy golden.yaml
+has 'no_new_failures "gold-*" matches no id and no slice of its 200 samples'
+has 'an id of this task is "s1"'
 printf 'require: {scores.score: {no_new_failures: "s7"}}\n' >golden.yaml
 check "a golden sample fails" 1 assay gate big.jsonl flips.jsonl --policy golden.yaml
 has '1 of 1 samples that match "s7" fails newly: "s7"'
