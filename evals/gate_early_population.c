@@ -42,6 +42,7 @@ struct early {
 	bool closed;  /* no end of it will decide */
 	bool certain; /* by the final test; else by a bet */
 	double level, p;
+	double samples; /* closed: about how many in all would decide */
 };
 
 static void decide_bets(struct early *e, const struct judge *j, double limit, bool relative)
@@ -76,9 +77,10 @@ static void decide_count(struct early *e, const struct judge *j, double limit, b
 	else if (may_fail && (e->p = gate_count_p_fail(&best, limit, relative, alpha)) <= last)
 		e->decision = STATS_FAIL;
 	else if (last == alpha && gate_count_p_pass(&best, limit, relative, alpha) > last &&
-		 gate_count_p_fail(&worst, limit, relative, alpha) > last)
+		 gate_count_p_fail(&worst, limit, relative, alpha) > last) {
 		e->closed = true;
-	else
+		e->samples = stats_tango_samples(p->n, p->lost, p->won, relative ? limit * p->value_b : limit, last);
+	} else
 		e->certain = false;
 }
 
@@ -101,9 +103,10 @@ static void decide_value(struct early *e, const struct judge *j, double limit)
 		e->decision = STATS_PASS;
 	else if (best_fail <= last)
 		e->decision = STATS_FAIL;
-	else if (last == alpha && best_pass > last && worst_fail > last)
+	else if (last == alpha && best_pass > last && worst_fail > last) {
 		e->closed = true;
-	else
+		e->samples = stats_binomial_samples(n, right, limit, last);
+	} else
 		e->certain = false;
 	e->p = e->decision == STATS_FAIL ? best_fail : worst_pass;
 }
@@ -116,8 +119,17 @@ static void row_fill(struct gate_result_rule *row, const struct judge *j, const 
 	row->open = e->decision == STATS_OPEN && !e->closed;
 	row->p = e->decision == STATS_OPEN ? NAN : e->p;
 	row->method = e->certain ? "final test, curtailed" : "betting";
-	if (e->closed)
-		buf_addf(text, "; no end of the other %zu samples makes the final test decide", all - n);
+	if (e->closed && isfinite(e->samples))
+		buf_addf(text,
+			 "; no end of the other %zu samples makes the final test decide; about %.0f in all would at "
+			 "these "
+			 "rates",
+			 all - n, fmax(e->samples, (double)all + 1));
+	else if (e->closed)
+		buf_addf(text,
+			 "; no end of the other %zu samples makes the final test decide, and on the limit no number "
+			 "does",
+			 all - n);
 	else if (e->decision == STATS_OPEN)
 		buf_addf(text, "; not decided yet, and %zu samples were not asked", all - n);
 	else if (e->certain)

@@ -63,7 +63,9 @@ static void amount_judge(struct gate_result_rule *row, const struct amount *a)
 					  .gated = true };
 	a->text(&limit, a->limit);
 	if (isnan(a->used)) {
-		buf_addf(&text, "%s is not known of stored scores; at most %s allowed", a->name, buf_str(&limit));
+		buf_addf(&text,
+			 "%s is not known of stored scores, and no number of samples tells it; at most %s allowed",
+			 a->name, buf_str(&limit));
 	} else {
 		a->text(&text, a->used);
 		buf_addf(&text, "; at most %s allowed", buf_str(&limit));

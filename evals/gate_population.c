@@ -25,6 +25,7 @@
 #include "evals/stats_int.h"
 
 #define HEAVIEST_MAX 0.2
+enum { BETS_MAX = 2000000 };
 
 /* What the samples say about a quantity with a limit above it: harm, or for min and max how far the value is off. */
 struct finding {
@@ -476,6 +477,20 @@ static double bet_bound(double (*p)(double mean, const void *arg), const struct 
 	return rising ? lo : hi;
 }
 
+/* How many would decide if the scores went on as they are: the bets are laid again and again. */
+static double bet_samples(const struct judge *j, double limit)
+{
+	const struct metric *m = j->pair->cm;
+	struct stats_bet b = bet_on(limit, j);
+	size_t n = j->pair->ct->n;
+
+	if (fabs(m->value - limit) < 1e-9)
+		return INFINITY;
+	while (b.n < n + BETS_MAX && fmin(stats_bet_p_above(&b), stats_bet_p_below(&b)) > 1 - j->confidence)
+		stats_bet_add(&b, m->scores[b.n % n]);
+	return b.n < n + BETS_MAX ? (double)b.n : INFINITY;
+}
+
 /* The value alone: .lo and .hi bound it, p_pass is of "it is on the wrong side". */
 static void value_find(struct finding *f, const struct judge *j, double limit)
 {
@@ -518,7 +533,7 @@ static void value_find(struct finding *f, const struct judge *j, double limit)
 			stats_clopper_pearson(right, n, j->confidence, &f->lo, &f->hi);
 		f->lo = count ? f->lo : bet_bound(bet_above, j, true);
 		f->hi = count ? f->hi : bet_bound(bet_below, j, false);
-		f->samples = stats_t_samples(n, m->value - limit, sqrt(limit * (1 - limit) / (double)n), 1e6, alpha);
+		f->samples = count ? stats_binomial_samples(n, right, limit, alpha) : bet_samples(j, limit);
 		return;
 	}
 	s.x = metric_terms(m->aggregate, m->scores, m->weights, n);
@@ -637,9 +652,11 @@ static void more_text(struct buf *out, const struct finding *f, const struct jud
 {
 	const struct pairing *p = j->pair;
 	bool change = j->kind != LIMIT_MIN && j->kind != LIMIT_MAX;
-	double least = stats_least_samples(1 - j->confidence, limit);
+	double least = stats_least_samples(1 - j->confidence, limit), more = (double)p->ct->n + 1;
 
-	if (change && limit == 0 && p->delta == 0)
+	if (p->ct->n < p->ct->n_total)
+		buf_addf(out, "; the other %zu samples must be asked before it can pass", p->ct->n_total - p->ct->n);
+	else if (change && limit == 0 && p->delta == 0)
 		buf_adds(out, "; an unchanged model never passes a limit of 0 here");
 	else if (change && p->count && !relative && !p->lost && limit > 0 && (double)p->n < least)
 		buf_addf(out,
@@ -647,11 +664,13 @@ static void more_text(struct buf *out, const struct finding *f, const struct jud
 			 "suite",
 			 least);
 	else if (isfinite(f->samples) && f->refused)
-		buf_addf(out, "; from about %.0f samples on there can be a verdict", f->samples);
-	else if (isfinite(f->samples))
-		buf_addf(out, "; about %.0f samples would decide at these rates", f->samples);
-	else if (isinf(f->samples))
-		buf_adds(out, "; it is on the limit, where no number of samples decides");
+		buf_addf(out, "; from about %.0f samples on there can be a verdict", fmax(f->samples, more));
+	else if (isfinite(f->samples)) /* an estimate of one test of several, or of a normal's, may fall short */
+		buf_addf(out, "; about %.0f samples would decide at these rates", fmax(f->samples, more));
+	else if (f->refused)
+		buf_adds(out, "; no number of samples changes that");
+	else
+		buf_adds(out, "; it is on the limit or next to it, where no number of samples decides");
 }
 
 static void finding_explain(struct gate_result_rule *row, const struct finding *f, const struct judge *j, double limit,

@@ -160,6 +160,15 @@ static bool is_limited(const struct task_result *t)
 	return t->n < t->n_total;
 }
 
+/* What is left of a run that was cut short. */
+static void rest_text(struct buf *out, const struct task_result *t, enum verdict v, const char *undo)
+{
+	if (v == VERDICT_FAIL)
+		buf_addf(out, ", which the rest cannot %s", undo);
+	else
+		buf_addf(out, "; the other %zu samples decide", t->n_total - t->n);
+}
+
 /* ---- min and max ------------------------------------------------------------------------------------------------- */
 
 static bool floor_holds(const struct judge *j, size_t right, size_t n)
@@ -211,8 +220,8 @@ static void judge_floor(struct gate_result_rule *row, const struct judge *j)
 		gate_early_population_value(row, j, limit, &text);
 	else if (j->partial)
 		gate_early_value(row, j, limit, &text);
-	else if (is_limited(t) && row->verdict == VERDICT_FAIL)
-		buf_adds(&text, ", which the rest cannot mend");
+	else if (is_limited(t))
+		rest_text(&text, t, row->verdict, "mend");
 	row->explanation = buf_take(&text);
 }
 
@@ -310,8 +319,8 @@ static void judge_change(struct gate_result_rule *row, const struct judge *j)
 		gate_early_population_change(row, j, limit, relative, &text);
 	else if (j->partial)
 		gate_early_change(row, j, limit, relative, &text);
-	else if (is_limited(p->ct) && row->verdict == VERDICT_FAIL)
-		buf_adds(&text, ", which the rest cannot win back");
+	else if (is_limited(p->ct))
+		rest_text(&text, p->ct, row->verdict, "win back");
 	row->explanation = buf_take(&text);
 }
 
@@ -365,8 +374,10 @@ static void judge_new_failures(struct gate_result_rule *row, const struct judge 
 		buf_addf(&text, "%zu of %zu samples that match \"%.60s\" fail%s newly%s%s", failures, n,
 			 j->rule->no_new_failures, failures == 1 ? "s" : "", buf_str(&broken),
 			 failures > 3 ? " and others" : "");
-	else
-		buf_addf(&text, "no sample matches \"%.60s\"", j->rule->no_new_failures);
+	else /* of those asked: gate.c has refused a pattern without any */
+		buf_addf(&text, "no sample so far matches \"%.60s\"", j->rule->no_new_failures);
+	if (row->verdict == VERDICT_INCONCLUSIVE && p->ct->n < p->ct->n_total)
+		buf_addf(&text, "; the other %zu samples decide", p->ct->n_total - p->ct->n);
 	row->explanation = buf_take(&text);
 	buf_release(&broken);
 }
@@ -450,7 +461,9 @@ void gate_rule_overlap(struct gate_result_rule *row, const char *task, double li
 					  .gated = true };
 	if (!o || !o->n) {
 		row->method = "none";
-		row->explanation = mem_str("it is not known how much of it stands in the training data");
+		row->explanation =
+			mem_str("it is not known how much of it stands in the training data, and no number of samples "
+				"tells it: a run that trains counts it");
 		return;
 	}
 	row->n = o->n;

@@ -110,6 +110,7 @@ double stats_samples_for(double z, double variance, double drop);
 double stats_detectable(double z, double variance, double n);
 /* About how many samples in all decide at the same rates; INFINITY: none does. */
 double stats_tango_samples(size_t n, size_t lost, size_t won, double drop, double alpha);
+double stats_binomial_samples(size_t n, size_t right, double share, double alpha); /* of a share beside a limit on it */
 double stats_t_samples(size_t n, double margin, double error, double df, double alpha);
 
 #endif

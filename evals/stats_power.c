@@ -62,6 +62,24 @@ double stats_tango_samples(size_t n, size_t lost, size_t won, double drop, doubl
 	return b < c + drop && lost == 0 ? fmax(hi, stats_least_samples(alpha, drop)) : hi;
 }
 
+double stats_binomial_samples(size_t n, size_t right, double share, double alpha)
+{
+	double rate = (double)right / (double)n, size = (double)n;
+
+	if (fabs(rate - share) < 1e-9)
+		return INFINITY;
+	while (size <
+	       SAMPLES_MAX) { /* p is no monotone function of the size: the next that decides, not the first of all */
+		size_t k = (size_t)round(rate * size);
+
+		if ((rate > share ? stats_binomial_upper((size_t)size, k, share)
+				  : stats_binomial_lower((size_t)size, k, share)) <= alpha)
+			return size;
+		size = fmax(size + 1, ceil(size * 1.002));
+	}
+	return INFINITY;
+}
+
 double stats_t_samples(size_t n, double margin, double error, double df, double alpha)
 {
 	double t = stats_t_quantile(1 - alpha, df), ratio = error * t / fabs(margin);

@@ -74,7 +74,7 @@ static void sides_cluster(size_t size)
 
 static const char *exhausted; /* of the next judge() */
 
-static void judge(struct gate_result *r, struct gate_rule rule, bool identical)
+static int try_judge(struct gate_result *r, struct gate_rule rule, bool identical)
 {
 	const struct task_result *b = &base.t, *c = &cand.t;
 	struct gate_input in = { .candidate = &c,
@@ -93,9 +93,40 @@ static void judge(struct gate_result *r, struct gate_rule rule, bool identical)
 	p.n = 1;
 	metric_close(&base.m, base.t.n);
 	metric_close(&cand.m, cand.t.n);
-	if (gate_decide(r, &p, &in))
+	return gate_decide(r, &p, &in);
+}
+
+static void judge(struct gate_result *r, struct gate_rule rule, bool identical)
+{
+	if (try_judge(r, rule, identical))
 		fail_msg("%s", err_text());
 	assert_true(r->population);
+}
+
+/* What is open says how many samples would close it, and it is more than there are; or that none would, and why. */
+static void assert_says_what_would_close_it(const char *text)
+{
+	static const char *const behind[] = { " samples would decide at these rates",
+					      " samples on there can be a verdict", " samples are needed before" },
+				 *const none[] = { "no number of samples",
+						   "an unchanged model never passes a limit of 0",
+						   "samples must be asked before it can pass" };
+
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		if (strstr(text, none[i]))
+			return;
+	for (size_t i = 0; i < ARRAY_LEN(behind); i++) {
+		const char *at = strstr(text, behind[i]);
+
+		if (!at)
+			continue;
+		while (at > text && strchr("0123456789", at[-1]))
+			at--;
+		if (!(strtod(at, NULL) > (double)cand.t.n))
+			fail_msg("not more than the %zu there are: \"%s\"", cand.t.n, text);
+		return;
+	}
+	fail_msg("it does not say what would close it: \"%s\"", text);
 }
 
 /* The verdict, with what holds for every row; says: part of the sentence. */
@@ -112,8 +143,10 @@ static enum verdict verdict_of(struct gate_rule rule, const char *says)
 		assert_true(r.rules[0].lo < r.rules[0].hi);
 	else
 		assert_int_equal(v, VERDICT_INCONCLUSIVE);
-	if (v == VERDICT_INCONCLUSIVE)
+	if (v == VERDICT_INCONCLUSIVE) {
 		assert_int_equal(r.exit, 2);
+		assert_says_what_would_close_it(r.rules[0].explanation);
+	}
 	gate_result_release(&r);
 	return v;
 }
@@ -308,6 +341,69 @@ static void test_population__clusters_are_what_counts(void **state)
 	assert_int_equal(verdict_of(drop(.05), "cluster"), VERDICT_PASS);
 }
 
+/* Every kind of score near its limit, on suites of many sizes: none is left open without a word on what would close it. */
+static void test_population__every_open_verdict_says_what_would_close_it(void **state)
+{
+	static const size_t sizes[] = { 1, 2, 5, 30, 99, 100, 150, 400 };
+	uint32_t seed = 1;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(sizes); k++)
+		for (int kind = 0; kind < 6; kind++)
+			for (int draw = 0; draw < 12; draw++) {
+				const size_t n = sizes[k];
+				const double limits[] = { 0, .005, .02, .1 }, limit = limits[draw % 4];
+				struct gate_rule rules[] = {
+					drop(limit),
+					drop(limit),
+					{ .has_gain = true, .gain = limit },
+					{ .has_min = true, .min = .5 },
+					{ .has_max = true, .max = .7 },
+					{ .has_drop = true, .drop = limit, .whole_clusters = true }
+				};
+
+				rules[1].drop_relative = true;
+				sides_init(n, kind == 5 ? AGGREGATE_PERPLEXITY : AGGREGATE_MEAN, kind != 5, kind < 2);
+				for (size_t i = 0; i < n; i++) {
+					double unit =
+						(double)((seed = seed * 1664525u + 1013904223u) >> 8) / 16777216.0;
+
+					base.scores[i] = kind < 2    ? unit < .7
+							 : kind == 4 ? 5 * unit
+							 : kind == 5 ? -30 * unit
+								     : unit;
+					cand.scores[i] = (seed >> 3) % 16 ? base.scores[i]
+							 : kind < 2       ? unit < .4
+									  : base.scores[i] * .7;
+				}
+				if (kind == 1 || kind == 3)
+					sides_cluster(1 + (size_t)draw % 3);
+				for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+					struct gate_rule rule = rules[i];
+
+					if (kind == 5 && rule.has_drop) {
+						rule.has_increase = true;
+						rule.increase = rule.drop;
+						rule.increase_relative = rule.drop_relative;
+						rule.has_drop = rule.drop_relative = false;
+					}
+					verdict_of(rule, NULL);
+				}
+			}
+	sides_count(50, 0, 0);
+	memset(base.scores, 0, sizeof(base.scores));
+	memset(cand.scores, 0, sizeof(cand.scores));
+	assert_int_equal(verdict_of((struct gate_rule){ .has_drop = true, .drop = .1, .drop_relative = true },
+				    "of which there are no parts; allowed 10.0% (50 samples, lost 0, won 0); no number "
+				    "of samples changes that"),
+			 VERDICT_INCONCLUSIVE);
+	sides_init(300, AGGREGATE_PERPLEXITY, false, false);
+	sides_cluster(1);
+	assert_int_equal(verdict_of((struct gate_rule){ .has_increase = true, .increase = .1, .whole_clusters = true },
+				    "no number of samples changes that"),
+			 VERDICT_INCONCLUSIVE);
+}
+
 static void test_population__a_rule_by_clusters_needs_them(void **state)
 {
 	const struct task_result *b = &base.t, *c = &cand.t;
@@ -400,9 +496,8 @@ static void test_gate_decide__golden_samples_stay_right(void **state)
 	assert_string_equal(r.rules[0].rule, "t.m: no_new_failures *");
 	gate_result_release(&r);
 	rule.no_new_failures = GOLD;
-	judge(&r, rule, false); /* nothing of that name: no verdict, and no pass */
-	assert_int_equal(r.verdict, VERDICT_INCONCLUSIVE);
-	gate_result_release(&r);
+	assert_int_equal(try_judge(&r, rule, false), ERR_INPUT); /* nothing of that name protects nothing */
+	assert_non_null(strstr(err_text(), "matches no id and no slice of its 100 samples"));
 	cand.samples[7].slice = GOLD;
 	judge(&r, rule, false);
 	assert_int_equal(r.verdict, VERDICT_PASS);
@@ -477,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_population__bounded_scores_have_a_floor_under_their_error),
 		cmocka_unit_test(test_population__perplexities),
 		cmocka_unit_test(test_population__clusters_are_what_counts),
+		cmocka_unit_test(test_population__every_open_verdict_says_what_would_close_it),
 		cmocka_unit_test(test_population__a_rule_by_clusters_needs_them),
 		cmocka_unit_test(test_population__floors_are_tested),
 		cmocka_unit_test(test_population__floors_of_real_scores_by_betting),

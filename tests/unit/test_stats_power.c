@@ -73,12 +73,41 @@ static void test_stats_tango_samples__would_decide(void **state)
 	assert_true(isinf(stats_t_samples(100, 0, .01, 99, .05)));
 }
 
+/* The number that is named decides at the same rate, and is not much more than is needed. */
+static void test_stats_binomial_samples__would_decide(void **state)
+{
+	static const struct {
+		size_t n, right;
+		double share;
+	} cells[] = { { 20, 17, .8 }, { 20, 17, .9 }, { 100, 82, .8 }, { 2, 0, .7 }, { 100, 100, .99 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cells); i++) {
+		double rate = (double)cells[i].right / (double)cells[i].n,
+		       need = stats_binomial_samples(cells[i].n, cells[i].right, cells[i].share, .05);
+		size_t n = (size_t)need, half = (size_t)(need / 2), k = (size_t)round(rate * need),
+		       k_half = (size_t)round(rate * (double)half);
+
+		assert_true(need > (double)cells[i].n && need < 1e5);
+		if (rate > cells[i].share) {
+			assert_true(stats_binomial_upper(n, k, cells[i].share) <= .05);
+			assert_true(stats_binomial_upper(half, k_half, cells[i].share) > .05);
+		} else {
+			assert_true(stats_binomial_lower(n, k, cells[i].share) <= .05);
+			assert_true(stats_binomial_lower(half, k_half, cells[i].share) > .05);
+		}
+	}
+	assert_true(stats_binomial_samples(100, 100, .99, .05) == 299); /* .99^n <= .05 */
+	assert_true(isinf(stats_binomial_samples(100, 80, .8, .05)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stats_least_samples__match_published_sizes),
 		cmocka_unit_test(test_stats_samples_for__matches_worked_values),
 		cmocka_unit_test(test_stats_tango_samples__would_decide),
+		cmocka_unit_test(test_stats_binomial_samples__would_decide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
