@@ -18,12 +18,12 @@ static int parse_unary(struct parser *p, struct node **out, bool with_filters);
 
 static bool tuple_ends(const struct parser *p, const char *word)
 {
-	return p->token->kind == T_PRINT_END || p->token->kind == T_BLOCK_END || parser_at_op(p, ')') || parser_at_op(p, '=') ||
-	       (word && lexeme_is(p->token, word));
+	return p->token->kind == T_PRINT_END || p->token->kind == T_BLOCK_END || parser_at_op(p, ')') ||
+	       parser_at_op(p, '=') || (word && lexeme_is(p->token, word));
 }
 
-int parse_tuple(struct parser *p, struct node **out, int (*each)(struct parser *, struct node **),
-		       const char *end_word, bool empty)
+int parse_tuple(struct parser *p, struct node **out, int (*each)(struct parser *, struct node **), const char *end_word,
+		bool empty)
 {
 	size_t at = p->token->at;
 	struct nodes l = { 0 };
@@ -339,7 +339,8 @@ static int parse_test_argument(struct parser *p, struct node *test)
 	    lexeme_is(p->token, "else") || lexeme_is(p->token, "or") || lexeme_is(p->token, "and"))
 		return 0;
 	/* Jinja takes these for an argument and then fails; no test wants one by such a name. */
-	if (lexeme_is(p->token, "if") || lexeme_is(p->token, "is") || lexeme_is(p->token, "not") || lexeme_is(p->token, "in"))
+	if (lexeme_is(p->token, "if") || lexeme_is(p->token, "is") || lexeme_is(p->token, "not") ||
+	    lexeme_is(p->token, "in"))
 		return 0;
 	rc = parse_primary(p, &n);
 	if (!rc)
@@ -458,7 +459,8 @@ static int parse_product(struct parser *p, struct node **out)
 	struct node *right = NULL;
 	int rc = parse_power(p, out);
 
-	while (!rc && (parser_at_op(p, '*') || parser_at_op(p, '/') || parser_at_op(p, '%') || parser_at_op(p, OP_FLOORDIV))) {
+	while (!rc &&
+	       (parser_at_op(p, '*') || parser_at_op(p, '/') || parser_at_op(p, '%') || parser_at_op(p, OP_FLOORDIV))) {
 		const struct lexeme *t = p->token++;
 		rc = parse_power(p, &right);
 		if (!rc)

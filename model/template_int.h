@@ -3,10 +3,11 @@
  *	template_lex.c      text -> tokens (white space control lives here)
  *	template_parse.c    tokens -> tree: statements; template_expression.c: expressions; template_parser.c: the cursor
  *	template.c          the tree, rendered: statements, expressions, scopes
- *	template_value.c    values with Python's rules: truth, order, members, slices, arithmetic
+ *	template_value.c    values with Python's rules: made, compared, gone through
+ *	template_item.c     what is in them: elements, attributes, slices; template_arithmetic.c: + - * / // % **
  *	template_print.c    values as text: str(), repr(), JSON
  *	template_format.c   "%s" % x, "{}".format(x)
- *	template_method.c   how builtins are called; methods and global functions
+ *	template_method.c   how builtins are called; methods of lists and dicts, global functions; template_text.c: of text
  *	template_filter.c   filters; template_test.c: tests */
 #ifndef MODEL_TEMPLATE_INT_H
 #define MODEL_TEMPLATE_INT_H
@@ -256,10 +257,13 @@ const struct builtin *builtin_method(const struct value *self, const char *name,
 const struct builtin *builtin_global(const char *name, bool chat);
 const char *builtin_nearest_filter(const char *name); /* for errors */
 const char *builtin_nearest_test(const char *name);
+extern const struct builtin text_methods[];
 const struct builtin *builtin_row(const struct builtin *rows, const char *name, size_t len); /* rows end with { 0 } */
 /* Checks the arguments of a call and makes it. keys: names of the last n_keys of values. */
 int builtin_call(struct render *r, const struct node *at, const struct builtin *b, const struct value *self,
 		 const struct value *values, int n, const char *const *keys, int n_keys, struct value *out);
+/* An argument that must be an integer; absent or None: otherwise. */
+int builtin_int(struct render *r, const struct node *at, const struct value *v, int64_t otherwise, int64_t *out);
 /* As str.ljust ('<'), str.rjust ('>'), str.center ('c'); '^' as a format has it. fill: one character. */
 int text_pad(struct render *r, const struct node *at, const struct value *v, int64_t width, char side,
 	     const struct value *fill, struct value *out);
@@ -295,6 +299,7 @@ size_t value_list_size(const struct value *v);
 struct value value_list_at(const struct value *v, size_t i);
 bool value_is_number(const struct value *v); /* bool too */
 double value_number(const struct value *v);
+int64_t value_integer(const struct value *v); /* of an integer or a bool */
 bool value_same_text(const struct value *v, const char *s);
 int value_truth(struct render *r, const struct node *at, const struct value *v, bool *out);
 int value_equal(struct render *r, const struct node *at, const struct value *a, const struct value *b, bool *out);

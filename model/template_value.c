@@ -1,14 +1,12 @@
 /* template_value.c: values as Python has them, since templates are written against Python.
  *
- * True is 1, 1 == 1.0, -7 // 2 is -4, a string is indexed by code points, a slice clamps, {{ [1, "a"] }} prints
- * [1, 'a'], a float prints by its shortest form that reads back. Lists and objects of the context are not copied: a
- * V_JSON_LIST or V_JSON_DICT points into it. Integers are 64 bits; what would not fit is an error, not a wrap.
+ * True is 1, 1 == 1.0, {{ [1, "a"] }} prints [1, 'a'], a float prints by its shortest form that reads back. Lists and
+ * objects of the context are not copied: a V_JSON_LIST or V_JSON_DICT points into it.
  *
  * Memory of a rendering comes from its arena, whose ceiling is the bound on what a template can build. How values
- * print is in template_print.c. */
+ * print is in template_print.c, what is in them in template_item.c, reckoning in template_arithmetic.c. */
 #include "base/base.h"
 
-#include <math.h>
 #include <stdarg.h>
 
 #include "model/template_int.h"
@@ -299,7 +297,7 @@ double value_number(const struct value *v)
 	return v->kind == V_FLOAT ? v->u.f : v->kind == V_BOOL ? v->u.b : (double)v->u.i;
 }
 
-static int64_t integer(const struct value *v)
+int64_t value_integer(const struct value *v)
 {
 	return v->kind == V_BOOL ? v->u.b : v->u.i;
 }
@@ -413,7 +411,7 @@ static int equal_depth(struct render *r, const struct node *at, const struct val
 	}
 	if (value_is_number(a) && value_is_number(b)) {
 		if (a->kind != V_FLOAT && b->kind != V_FLOAT)
-			*out = integer(a) == integer(b);
+			*out = value_integer(a) == value_integer(b);
 		else
 			*out = value_number(a) == value_number(b);
 		return 0;
@@ -453,7 +451,7 @@ int value_order(struct render *r, const struct node *at, const struct value *a, 
 		double x = value_number(a), y = value_number(b);
 		*out = x < y ? -1 : x > y ? 1 : 0;
 		if (a->kind != V_FLOAT && b->kind != V_FLOAT)
-			*out = integer(a) < integer(b) ? -1 : integer(a) > integer(b);
+			*out = value_integer(a) < value_integer(b) ? -1 : value_integer(a) > value_integer(b);
 		if (x != x || y != y)
 			*out = 2; /* not a number: every comparison is false */
 		return 0;
@@ -625,358 +623,4 @@ int value_contains(struct render *r, const struct node *at, const struct value *
 	for (size_t i = 0; !rc && i < l->n && !*out; i++)
 		rc = value_equal(r, at, &l->items[i], v, out);
 	return rc;
-}
-
-/* ---- attributes, items, slices ------------------------------------------------------------------------------------ */
-
-static int repr_text(struct render *r, const struct node *at, const struct value *v, char out[128])
-{
-	struct buf b = BUF_INIT(1 << 16);
-	int rc = value_repr(r, at, &b, v, 0);
-
-	snprintf(out, 128, "%s", buf_str(&b));
-	buf_release(&b);
-	return rc;
-}
-
-/* Byte offset of the i-th code point; len if there are fewer. */
-static size_t text_offset(const struct value *v, size_t i)
-{
-	size_t at = 0, used;
-
-	while (i-- && at < v->len) {
-		utf8_next(v->u.s + at, v->len - at, &used);
-		at += used;
-	}
-	return at;
-}
-
-static int index_item(struct render *r, const struct node *at, const struct value *v, int64_t i, struct value *out)
-{
-	size_t n, from, used;
-	int rc = value_length(r, at, v, &n);
-
-	if (rc)
-		return rc;
-	if (i < 0)
-		i += (int64_t)n;
-	if (i < 0 || (size_t)i >= n)
-		return value_undefined(r, at, out, "a %s of %zu has no element %lld", value_type(v), n, (long long)i);
-	if (v->kind != V_STR) {
-		*out = value_list_at(v, (size_t)i);
-		return 0;
-	}
-	from = text_offset(v, (size_t)i);
-	utf8_next(v->u.s + from, v->len - from, &used);
-	*out = (struct value){ .kind = V_STR, .len = (uint32_t)used, .u.s = v->u.s + from };
-	return 0;
-}
-
-/* v[key]: an element, a member, or (as Jinja does for a name) an attribute. */
-int value_item(struct render *r, const struct node *at, const struct value *v, const struct value *key,
-	       struct value *out)
-{
-	char text[128];
-	int rc = value_use(r, at, v);
-
-	if (!rc)
-		rc = value_use(r, at, key);
-	if (rc)
-		return rc;
-	if (value_is_dict(v) && !(v->kind == V_DICT && v->u.dict->namespace) && value_dict_get(v, key, out))
-		return 0;
-	if ((v->kind == V_STR || (value_is_list(v) && !value_is(v, LIST_GENERATOR))) &&
-	    (key->kind == V_INT || key->kind == V_BOOL))
-		return index_item(r, at, v, integer(key), out);
-	if (key->kind == V_STR) {
-		const struct builtin *method = builtin_method(v, key->u.s, key->len);
-		if (method || !value_is_dict(v) || v->kind == V_DICT)
-			return value_attr(r, at, v, key->u.s, key->len, out);
-		return value_undefined(r, at, out, "'%s object' has no attribute '%.*s'", value_type(v),
-				       key->len < 100 ? (int)key->len : 100, key->u.s);
-	}
-	rc = repr_text(r, at, key, text);
-	return rc ? rc : value_undefined(r, at, out, "%s object has no element %s", value_type(v), text);
-}
-
-static int loop_attr(struct render *r, const struct node *at, const struct loop *l, const char *name, struct value *out)
-{
-	int64_t i = (int64_t)l->at, n = (int64_t)l->items->n;
-
-	if (!strcmp(name, "index"))
-		*out = value_int(i + 1);
-	else if (!strcmp(name, "index0"))
-		*out = value_int(i);
-	else if (!strcmp(name, "revindex"))
-		*out = value_int(n - i);
-	else if (!strcmp(name, "revindex0"))
-		*out = value_int(n - i - 1);
-	else if (!strcmp(name, "first"))
-		*out = value_bool(i == 0);
-	else if (!strcmp(name, "last"))
-		*out = value_bool(i == n - 1);
-	else if (!strcmp(name, "length"))
-		*out = value_int(n);
-	else if (!strcmp(name, "depth") || !strcmp(name, "depth0")) /* counts recursive loops only */
-		*out = value_int(name[5] ? 0 : 1);
-	else if (!strcmp(name, "previtem") && i > 0)
-		*out = l->items->items[i - 1];
-	else if (!strcmp(name, "nextitem") && i < n - 1)
-		*out = l->items->items[i + 1];
-	else
-		return value_undefined(r, at, out, "there is no loop.%s here", name);
-	return 0;
-}
-
-int value_attr(struct render *r, const struct node *at, const struct value *v, const char *name, size_t len,
-	       struct value *out)
-{
-	const struct value key = { .kind = V_STR, .len = (uint32_t)len, .u.s = name };
-	const struct builtin *method;
-	int rc = value_use(r, at, v), show = len < 100 ? (int)len : 100;
-	void *bound;
-
-	if (rc)
-		return rc;
-	method = builtin_method(v, name, len);
-	if (method) {
-		rc = render_alloc(r, at, &bound, 1, sizeof(struct bound));
-		if (rc)
-			return rc;
-		*out = (struct value){ .kind = V_METHOD, .u.bound = bound };
-		*out->u.bound = (struct bound){ *v, method };
-		return 0;
-	}
-	if (value_is_dict(v) && value_dict_get(v, &key, out))
-		return 0;
-	if (v->kind == V_LOOP) {
-		char text[32];
-		snprintf(text, sizeof(text), "%.*s", show, name);
-		return loop_attr(r, at, v->u.loop, text, out);
-	}
-	return value_undefined(r, at, out, "'%s object' has no attribute '%.*s'", value_type(v), show, name);
-}
-
-static int slice_bound(struct render *r, const struct node *at, const struct value *v, int64_t n, int64_t low,
-		       int64_t high, int64_t *out)
-{
-	if (v->kind == V_ABSENT || v->kind == V_NONE)
-		return 0;
-	if (v->kind != V_INT && v->kind != V_BOOL) {
-		int rc = value_use(r, at, v);
-		return rc ? rc : render_error(r, at, "the bounds of a slice are integers, not a %s", value_type(v));
-	}
-	*out = integer(v);
-	if (*out < 0)
-		*out = *out < -n ? low : *out + n;
-	*out = *out < low ? low : *out > high ? high : *out;
-	return 0;
-}
-
-int value_slice(struct render *r, const struct node *at, const struct value *v, const struct value *start,
-		const struct value *stop, const struct value *step, struct value *out)
-{
-	int64_t by = 1, n, from, to;
-	size_t size;
-	struct list *l;
-	struct buf text = BUF_INIT(TEMPLATE_MAX_OUTPUT);
-	int rc = value_use(r, at, v);
-
-	if (!rc && v->kind != V_STR && (!value_is_list(v) || value_is(v, LIST_GENERATOR)))
-		return render_error(r, at, "a %s cannot be sliced", value_type(v));
-	if (!rc)
-		rc = value_length(r, at, v, &size);
-	if (rc)
-		return rc;
-	n = (int64_t)size;
-	rc = slice_bound(r, at, step, 0, INT64_MIN / 2, INT64_MAX / 2, &by);
-	if (step->kind == V_INT)
-		by = step->u.i < -n - 1 ? -n - 1 : step->u.i > n + 1 ? n + 1 : step->u.i;
-	if (!rc && !by)
-		return render_error(r, at, "the step of a slice is zero");
-	from = by > 0 ? 0 : n - 1;
-	to = by > 0 ? n : -1;
-	if (!rc)
-		rc = slice_bound(r, at, start, n, by > 0 ? 0 : -1, by > 0 ? n : n - 1, &from);
-	if (!rc)
-		rc = slice_bound(r, at, stop, n, by > 0 ? 0 : -1, by > 0 ? n : n - 1, &to);
-	if (rc)
-		return rc;
-	if (v->kind == V_STR && by == 1) {
-		size_t a = text_offset(v, (size_t)from), b = to > from ? text_offset(v, (size_t)to) : a;
-		*out = (struct value){ .kind = V_STR, .len = (uint32_t)(b - a), .u.s = v->u.s + a };
-		return 0;
-	}
-	rc = value_items(r, at, v, &l);
-	if (!rc && v->kind != V_STR)
-		rc = value_list(r, at, 8, value_is(v, LIST_TUPLE) ? LIST_TUPLE : LIST_LIST, out);
-	for (; !rc && (by > 0 ? from < to : from > to); from += by) {
-		if (v->kind == V_STR)
-			buf_add(&text, l->items[from].u.s, l->items[from].len);
-		else
-			rc = value_append(r, at, out->u.list, l->items[from]);
-	}
-	if (!rc && v->kind == V_STR)
-		return value_from_buf(r, at, &text, out);
-	buf_release(&text);
-	return rc;
-}
-
-/* ---- arithmetic --------------------------------------------------------------------------------------------------- */
-
-static int no_operator(struct render *r, const struct node *at, const char *op, const struct value *a,
-		       const struct value *b)
-{
-	return render_error(r, at, "\"%s\" is not for a %s and a %s", op, value_type(a), value_type(b));
-}
-
-static int integer_power(int64_t a, int64_t b, int64_t *out)
-{
-	*out = 1;
-	while (b) {
-		if ((b & 1) && __builtin_mul_overflow(*out, a, out))
-			return -1;
-		b >>= 1;
-		if (b && __builtin_mul_overflow(a, a, &a))
-			return -1;
-	}
-	return 0;
-}
-
-static int integers(struct render *r, const struct node *at, int op, int64_t a, int64_t b, struct value *out)
-{
-	int64_t x = 0;
-	bool over = false;
-
-	if ((op == OP_FLOORDIV || op == '%') && b == 0)
-		return render_error(r, at, "division by zero");
-	if (op == '+')
-		over = __builtin_add_overflow(a, b, &x);
-	else if (op == '-')
-		over = __builtin_sub_overflow(a, b, &x);
-	else if (op == '*')
-		over = __builtin_mul_overflow(a, b, &x);
-	else if (op == OP_POW)
-		over = integer_power(a, b, &x) != 0;
-	else if (b == -1)
-		over = op == OP_FLOORDIV && __builtin_sub_overflow((int64_t)0, a, &x);
-	else if (op == OP_FLOORDIV)
-		x = a / b - (a % b != 0 && (a < 0) != (b < 0));
-	else
-		x = a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0);
-	if (over)
-		return render_error(r, at, "the result does not fit into 64 bits");
-	*out = value_int(x);
-	return 0;
-}
-
-static int floats(struct render *r, const struct node *at, int op, double a, double b, struct value *out)
-{
-	double x, m;
-
-	if ((op == '/' || op == OP_FLOORDIV || op == '%') && b == 0)
-		return render_error(r, at, "division by zero");
-	switch (op) {
-	case '+':
-		x = a + b;
-		break;
-	case '-':
-		x = a - b;
-		break;
-	case '*':
-		x = a * b;
-		break;
-	case '/':
-		x = a / b;
-		break;
-	case OP_POW:
-		x = pow(a, b); /* style: allow: text of a template, not a score */
-		break;
-	default:
-		m = fmod(a, b);
-		if (m != 0 && (m < 0) != (b < 0))
-			m += b;
-		x = op == '%' ? m : floor((a - m) / b + 0.5);
-		break;
-	}
-	*out = value_float(x);
-	return 0;
-}
-
-static int repeat(struct render *r, const struct node *at, const struct value *v, int64_t times, struct value *out)
-{
-	size_t n = times > 0 ? (size_t)times : 0;
-	struct buf b = BUF_INIT(TEMPLATE_MAX_OUTPUT);
-	int rc;
-
-	if (v->kind == V_STR) {
-		if (v->len && n > TEMPLATE_MAX_OUTPUT / v->len)
-			return render_error(r, at, "a text of more than %zu MiB", TEMPLATE_MAX_OUTPUT >> 20);
-		for (size_t i = 0; i < n && v->len; i++)
-			buf_add(&b, v->u.s, v->len);
-		return value_from_buf(r, at, &b, out);
-	}
-	rc = value_list(r, at, 8, value_is(v, LIST_TUPLE) ? LIST_TUPLE : LIST_LIST, out);
-	for (size_t i = 0; i < n && value_list_size(v) && !rc; i++)
-		for (size_t k = 0; k < value_list_size(v) && !rc; k++)
-			rc = value_append(r, at, out->u.list, value_list_at(v, k));
-	return rc;
-}
-
-static int join_two(struct render *r, const struct node *at, const struct value *a, const struct value *b,
-		    struct value *out)
-{
-	int rc;
-
-	if (a->kind == V_STR) {
-		void *text;
-		rc = render_alloc(r, at, &text, (size_t)a->len + b->len + 1, 1);
-		if (rc)
-			return rc;
-		if (a->len)
-			memcpy(text, a->u.s, a->len);
-		if (b->len)
-			memcpy((char *)text + a->len, b->u.s, b->len);
-		*out = (struct value){ .kind = V_STR, .len = a->len + b->len, .u.s = text };
-		return 0;
-	}
-	rc = value_list(r, at, value_list_size(a) + value_list_size(b),
-			value_is(a, LIST_TUPLE) ? LIST_TUPLE : LIST_LIST, out);
-	for (size_t i = 0; i < value_list_size(a) && !rc; i++)
-		rc = value_append(r, at, out->u.list, value_list_at(a, i));
-	for (size_t i = 0; i < value_list_size(b) && !rc; i++)
-		rc = value_append(r, at, out->u.list, value_list_at(b, i));
-	return rc;
-}
-
-int value_binary(struct render *r, const struct node *at, int op, const struct value *a, const struct value *b,
-		 struct value *out)
-{
-	char name[4] = { (char)op, '\0' };
-	bool lists = (value_is(a, LIST_LIST) && value_is(b, LIST_LIST)) ||
-		     (value_is(a, LIST_TUPLE) && value_is(b, LIST_TUPLE));
-	int rc = value_use(r, at, a);
-
-	if (!rc)
-		rc = value_use(r, at, b);
-	if (rc)
-		return rc;
-	if (value_is_number(a) && value_is_number(b)) {
-		if (a->kind == V_FLOAT || b->kind == V_FLOAT || op == '/' || (op == OP_POW && integer(b) < 0))
-			return floats(r, at, op, value_number(a), value_number(b), out);
-		return integers(r, at, op, integer(a), integer(b), out);
-	}
-	if (op == '+' && ((a->kind == V_STR && b->kind == V_STR) || lists))
-		return join_two(r, at, a, b, out);
-	if (op == '*' && (a->kind == V_STR || value_is(a, LIST_LIST) || value_is(a, LIST_TUPLE)) &&
-	    (b->kind == V_INT || b->kind == V_BOOL))
-		return repeat(r, at, a, integer(b), out);
-	if (op == '*' && (b->kind == V_STR || value_is(b, LIST_LIST) || value_is(b, LIST_TUPLE)) &&
-	    (a->kind == V_INT || a->kind == V_BOOL))
-		return repeat(r, at, b, integer(a), out);
-	if (op == '%' && a->kind == V_STR)
-		return format_percent(r, at, a, b, out);
-	if (op == OP_FLOORDIV || op == OP_POW)
-		snprintf(name, sizeof(name), "%s", op == OP_POW ? "**" : "//");
-	return no_operator(r, at, name, a, b);
 }
