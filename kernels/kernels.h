@@ -72,6 +72,12 @@ struct kernels_adamw {
 	int64_t step;                       /* from 1, for the bias correction (computed in double) */
 };
 
+struct kernels_part { /* of device memory, for another device or from one; 0 bytes: nothing */
+	float *p;
+	size_t bytes;
+};
+enum { KERNELS_RANKS_ID = 128 };
+
 struct backend {
 	const char *name;     /* "cpu" */
 	const char *numerics; /* the class of its bits: "cpu-3/f32/x86-64-v3": name-kernel version/types/instructions */
@@ -191,6 +197,17 @@ struct backend {
 	void (*adamw)(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
 		      const struct kernels_adamw *how);
 
+	/* ---- several devices, a process each, that compute one thing together. NULL: by the host alone.
+	 *
+	 * Rank 0 makes an id, which all join with; join waits for all n of them. Then trade sends give[i] to rank i and receives
+	 * take[i] from it, for all i but the own one, and is done when it returns; all ranks call it alike. broken(arg) is asked
+	 * while it waits, and ends it. Errors: ERR_UNAVAILABLE. close() leaves. */
+	int (*ranks_id)(struct backend *be, uint8_t id[KERNELS_RANKS_ID]);
+	int (*ranks_join)(struct backend *be, const uint8_t id[KERNELS_RANKS_ID], int rank, int n,
+			  bool (*broken)(void *arg), void *arg);
+	int (*trade)(struct backend *be, const struct kernels_part *give, const struct kernels_part *take,
+		     bool (*broken)(void *arg), void *arg); /* NULL before join */
+
 	void *state;                       /* the back end's own */
 	void (*close)(struct backend *be); /* for backend_close(): frees the state and the table itself */
 };
@@ -215,7 +232,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  *	int assay_cuda_open(struct backend **out, const struct kernels_want *want);
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
-#define KERNELS_ABI 3
+#define KERNELS_ABI 4
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

@@ -5,7 +5,7 @@
  * the longest and their sum are known. What is not counted is small: tokens, scratch of the threads, the tokenizer. */
 #include "base/base.h"
 
-#include "model/model_int.h"
+#include "model/train_int.h"
 
 static uint64_t packed_bytes(const struct matrix *x, size_t size)
 {
@@ -47,10 +47,12 @@ static int training(struct model_memory *out, struct model *m, const struct mode
 	if (!m->lora)
 		m->params = &trains;
 	size_t n = m->lora ? m->lora->n_params : m->n_params;
-	out->gradients = (uint64_t)n * sizeof(float);
-	out->optimizer = (plan->keeps_best ? 3 : 2) * out->gradients;
-	out->weights = m->lora ? frozen_bytes(m, plan->stored) + out->gradients : (uint64_t)n * sizeof(float);
-	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - out->gradients +
+	uint64_t own = (uint64_t)n * sizeof(float);
+	out->gradients = own;
+	out->gradients += train_ranks_bytes(n, plan->shares, plan->ranks, plan->on_device);
+	out->optimizer = (plan->keeps_best ? 3 : 2) * own;
+	out->weights = m->lora ? frozen_bytes(m, plan->stored) + own : (uint64_t)n * sizeof(float);
+	out->activations = pass_bytes(m, &size) + back_bytes(m, &size) - own +
 			   model_rope_bytes(m, least(plan->micro_tokens, m->config.context));
 	m->params = NULL;
 	return 0;

@@ -137,6 +137,7 @@ struct model_plan {
 	bool on_device;           /* in memory of a device of its own */
 	struct lora_options lora; /* rank 0: none */
 	int micro_tokens;
+	int shares, ranks; /* train: of a step; devices that compute them. 0: 1 */
 	int longest; /* not train: tokens of the longest request, with what is written; 0: as many as the model takes */
 	uint64_t rows; /* not train: tokens of all requests together; 0: any number */
 };
@@ -145,6 +146,24 @@ struct model_memory { /* cache: keys and values that outlive a batch */
 };
 /* What the work takes at most. Requests turn out shorter, or share more, than was planned: then it takes less. */
 int model_plan_memory(struct model_memory *out, const struct model_plan *plan);
+
+/* - several devices ---------------------------------------------------------------------------------------------- */
+
+/* One of n processes that work on one thing, a device each; rank 0 is linked with every other one, by a stream socket, and
+ * keeps what comes of it (ranks.c). Takes the sockets: of rank 0 links[1 .. n - 1], of others links[0]. names (of rank 0, else
+ * NULL) say in errors which rank it is: "rank 1 (cuda:1)". */
+struct ranks;
+struct ranks *ranks_new(int rank, int n, const int *links, const char *const *names);
+int ranks_rank(const struct ranks *r);
+int ranks_n(const struct ranks *r);
+/* Bytes from rank 0 to all: it gives them, the others get them. ERR_NOTFOUND: rank 0 has nothing more to say, and bids
+ * farewell. ERR_UNAVAILABLE: a rank has ended, or failed: the text says which and why. */
+int ranks_tell(struct ranks *r, struct buf *text);
+/* What each has to say, as many bytes from each, in the order of ranks, on all of them. Errors as above. */
+int ranks_gather(struct ranks *r, void *all, const void *mine, size_t bytes);
+/* To rank 0: this one has failed, and why (the thread's error). Of rank 0: nothing; closing says it. */
+void ranks_fail(struct ranks *r, int code);
+void ranks_close(struct ranks *r, bool farewell); /* NULL is allowed */
 
 /* - training ------------------------------------------------------------------------------------------------------ */
 
@@ -175,6 +194,7 @@ int train_data_add(struct train_data *d, const struct tokenizer *tok, const char
 void train_data_split(struct train_data *d, struct train_data *held, double share, uint64_t seed);
 void train_data_release(struct train_data *d);
 
+enum { TRAIN_SHARES_MAX = 1024 };
 struct train_options {
 	double learning_rate, min_lr_ratio, weight_decay, beta1, beta2, eps, clip;
 	const char *schedule; /* "constant", "linear", "cosine" */
@@ -183,7 +203,9 @@ struct train_options {
 	double epochs;
 	int64_t max_steps; /* > 0: instead of epochs */
 	int batch_tokens;  /* at most so many tokens a step, all micro-batches together */
-	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens */
+	int micro_tokens;  /* at most so many tokens in one forward; 0: batch_tokens, or a share of them */
+	int shares; /* parts of a step, whose gradients are added in order: what as many devices can do at a time.
+			    * Bits depend on it, and not on how many devices there are. 0: 1 */
 	uint64_t seed;
 	bool checkpointing; /* keep one array a layer and compute the rest twice */
 	bool dpo;           /* examples are pairs (struct train_example.pair) */
@@ -200,6 +222,9 @@ struct train_options {
  * and struct train_step count. */
 void train_options_init(struct train_options *o);
 
+/* Tokens of one forward by these options. */
+int train_micro_tokens(const struct train_options *o);
+
 struct train_step { /* what the caller sees after each step */
 	int64_t step, steps;
 	double loss, lr, grad_norm; /* loss: mean over the counted tokens of the step */
@@ -215,6 +240,9 @@ struct train_hooks {
 	const char *checkpoint_dir;
 	double checkpoint_every_s;
 	int (*saving)(void *arg); /* before a checkpoint is written: to keep what belongs to it; may be NULL */
+	/* The devices that compute the shares, one a process, all with the same model, data and options; NULL: this one alone.
+	 * Rank 0 calls the hooks and writes checkpoints; all read them. A rank that fails ends the others. */
+	struct ranks *ranks;
 };
 struct train_result {
 	int64_t steps, tokens;

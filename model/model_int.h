@@ -295,6 +295,12 @@ void pass_upload(struct pass *p);        /* the batch to the device */
 void pass_upload_scales(struct pass *p); /* the weights of the rows alone */
 struct kernels_seqs pass_seqs(const struct pass *p, int layer);
 
+/* ---- ranks.c ------------------------------------------------------------------------------------------------------ */
+
+/* give[i] of device memory to rank i, take[i] from it; what is given must be wanted, and nothing is given to oneself. */
+int ranks_trade(struct ranks *r, struct backend *be, const struct kernels_part *give, const struct kernels_part *take);
+bool ranks_broken(void *ranks); /* has somebody ended? The thread's error then says who, and why */
+
 /* One allocation for many arrays: every *where gets its part, 64-byte aligned. */
 struct pass_part {
 	float **where;

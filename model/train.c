@@ -1,6 +1,7 @@
 /* train.c: the step loop: batch, forward, backward, clip, update; schedule, curve, checkpoint.
  *
- * A step takes the units that train_order.c gives it, in micro-batches of which each is as full as can be.
+ * A step takes the units that train_order.c gives it, in micro-batches of which each is as full as can be. Where it is cut
+ * into shares, their gradients are computed one by one, here or on several devices at a time (train_ranks.c).
  *
  * Loss of a step: the sum of the negative log-probabilities of all tokens that count, in all its micro-batches, over
  * their number (of preferences: the mean over pairs). The number is known before the first forward, so gradients add up to
@@ -80,6 +81,8 @@ static int check_options(const struct train_options *o)
 		return bad_option("max_steps", (double)o->max_steps, "0 (epochs) or above");
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 22)
 		return bad_option("batch_tokens", o->batch_tokens, "in 1..4194304");
+	if (o->shares < 0 || o->shares > TRAIN_SHARES_MAX)
+		return bad_option("data_parallel", o->shares, "in 1..1024");
 	if (o->micro_tokens < 0)
 		return bad_option("micro_tokens", o->micro_tokens, "0 (batch_tokens) or above");
 	if (o->eval_every < 0)
@@ -121,13 +124,13 @@ static double schedule_at(const struct training *t, int64_t k)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
-/* Forward and backward of the micro-batch that begins at unit `at` of the step; gives the one behind it. */
-static int micro_batch(struct training *t, size_t at, size_t *behind, double *loss)
+/* Forward and backward of the micro-batch that begins at unit `at` of a share; gives the one behind it. */
+static int micro_batch(struct training *t, size_t at, size_t end, size_t *behind, double *loss)
 {
 	struct pass *p = &t->pass;
 	int rc = 0;
 
-	*behind = train_fill(p, &t->set, t->batch, at, t->n_batch);
+	*behind = train_fill(p, &t->set, t->batch, at, end);
 	for (int i = 0; i < p->n_rows; i++)
 		p->scales[i] = (float)(1.0 / (double)t->batch_counted);
 	transformer_forward(p);
@@ -169,11 +172,26 @@ static void update(struct training *t, double lr, double norm)
 }
 
 /* Of the masks of one micro-batch; never 0. */
-static uint64_t dropout_key(const struct training *t, int64_t step, size_t micro)
+static uint64_t dropout_key(const struct training *t, int64_t step, int share, size_t micro)
 {
-	const uint64_t id[3] = { t->o->seed, (uint64_t)step, (uint64_t)micro };
+	const uint64_t id[3] = { t->o->seed, (uint64_t)step, (uint64_t)share << 32 | (uint64_t)micro };
 
 	return checkpoint_hash(2, id, sizeof(id)) | 1;
+}
+
+/* The gradient and the loss of one share of the step, which may have nothing in it. */
+static int train_share(struct training *t, int64_t step, int share)
+{
+	size_t at = share ? t->ends[share - 1] : 0;
+	int rc = 0;
+
+	t->back.fresh = true;
+	t->ranks.losses[share] = 0;
+	for (size_t micro = 0; !rc && at < t->ends[share]; micro++) {
+		t->pass.dropout_key = dropout_key(t, step, share, micro);
+		rc = micro_batch(t, at, t->ends[share], &at, &t->ranks.losses[share]);
+	}
+	return rc;
 }
 
 /* The cursor stands behind the step already; its examples are in t->batch. */
@@ -181,15 +199,18 @@ static int train_one_step(struct training *t, struct train_step *s)
 {
 	struct backend *be = t->m->be;
 	double began = clock_seconds(), nll = 0;
-	int rc = 0;
+	int rc = 0, n = t->ranks.n, rank = t->ranks.rank;
 
 	*s = (struct train_step){ .step = t->state.cursor.step, .steps = t->steps, .tokens = t->batch_rows };
 	s->lr = t->o->learning_rate * schedule_at(t, s->step - 1);
-	t->back.fresh = true;
-	for (size_t at = 0, micro = 0; !rc && at < t->n_batch; micro++) {
-		t->pass.dropout_key = dropout_key(t, s->step, micro);
-		rc = micro_batch(t, at, &at, &nll);
+	for (int first = 0; !rc && first < t->shares; first += n) {
+		if (first + rank < t->shares)
+			rc = train_share(t, s->step, first + rank);
+		if (!rc)
+			rc = train_ranks_add(t, first);
 	}
+	if (!rc)
+		rc = train_ranks_tell(t, stop_asked, &nll);
 	if (rc)
 		return rc;
 	s->loss = nll / (double)t->batch_counted;
@@ -229,10 +250,19 @@ static int open_sets(struct training *t)
 		rc = train_set_open(&t->held, t, o->validation, "validation", INT32_MAX);
 		longest = t->held.longest > longest ? t->held.longest : longest;
 	}
-	t->micro_tokens = o->micro_tokens && o->micro_tokens < t->batch_tokens ? o->micro_tokens : t->batch_tokens;
+	t->micro_tokens = train_micro_tokens(o);
 	if (t->micro_tokens < longest)
 		t->micro_tokens = longest;
 	return rc;
+}
+
+/* Where a step has shares, a forward has room for one, and some more: shares of whole examples are not of one size. */
+int train_micro_tokens(const struct train_options *o)
+{
+	int shares = o->shares > 1 ? o->shares : 1, each = (o->batch_tokens + shares - 1) / shares;
+	int most = shares > 1 && each + each / 8 < o->batch_tokens ? each + each / 8 : o->batch_tokens;
+
+	return o->micro_tokens && o->micro_tokens < most ? o->micro_tokens : most;
 }
 
 static int open_memory(struct training *t)
@@ -252,6 +282,8 @@ static int open_memory(struct training *t)
 
 	if (!rc)
 		rc = back_open(&t->back, &t->pass);
+	if (!rc)
+		rc = train_ranks_open(t);
 	if (!rc)
 		rc = pass_carve(t->m->be, &t->states, states, ARRAY_LEN(states), "memory for the optimizer");
 	if (!rc) { /* whatever memory they lie in */
@@ -286,6 +318,12 @@ static int open_training(struct training *t)
 	if (!rc)
 		rc = choose_trained(t);
 	t->batch_tokens = t->o->batch_tokens;
+	t->shares = t->o->shares > 1 ? t->o->shares : 1;
+	t->ranks.link = t->hooks ? t->hooks->ranks : NULL;
+	t->ranks.rank = t->ranks.link ? ranks_rank(t->ranks.link) : 0;
+	t->ranks.n = t->ranks.link ? ranks_n(t->ranks.link) : 1;
+	if (!rc && t->ranks.n > t->shares)
+		rc = err_set(ERR_INPUT, "a step of %d shares has no work for %d devices", t->shares, t->ranks.n);
 	if (!rc)
 		rc = open_sets(t);
 	if (!rc)
@@ -301,6 +339,7 @@ static void close_training(struct training *t)
 {
 	if (t->states)
 		t->m->be->free(t->m->be, t->states);
+	train_ranks_close(t);
 	back_close(&t->back, t->m->be);
 	pass_close(&t->pass);
 	train_set_close(&t->set);
@@ -308,6 +347,7 @@ static void close_training(struct training *t)
 	free(t->order);
 	free(t->batch);
 	free(t->places);
+	free(t->ends);
 }
 
 static int resume(struct training *t, bool *resumed)
@@ -316,10 +356,8 @@ static int resume(struct training *t, bool *resumed)
 	const struct train_cursor *c = &t->state.cursor;
 	int rc;
 
-	if (!dir)
-		return 0;
-	rc = train_state_fingerprint(t, &t->state.fingerprint);
-	if (rc)
+	rc = dir || t->ranks.link ? train_state_fingerprint(t, &t->state.fingerprint) : 0;
+	if (rc || !dir)
 		return rc;
 	rc = train_state_read(dir, &t->state, t->m->be);
 	if (rc == ERR_NOTFOUND)
@@ -366,7 +404,7 @@ static void save_or_warn(struct training *t)
 
 static int interrupted(struct training *t)
 {
-	bool saves = t->hooks && t->hooks->checkpoint_dir;
+	bool saves = t->hooks && t->hooks->checkpoint_dir && !t->ranks.rank;
 	int rc = saves ? save(t) : 0;
 
 	stop_asked = 0;
@@ -383,7 +421,7 @@ static bool time_to_save(const struct training *t)
 	const struct train_hooks *h = t->hooks;
 	double wait = clock_seconds() - t->saved;
 
-	if (!h || !h->checkpoint_dir || !(h->checkpoint_every_s > 0) || wait < h->checkpoint_every_s)
+	if (!h || !h->checkpoint_dir || t->ranks.rank || !(h->checkpoint_every_s > 0) || wait < h->checkpoint_every_s)
 		return false;
 	return h->checkpoint_every_s < 1 || wait >= 20 * t->saving;
 }
@@ -395,7 +433,7 @@ static int after_step(struct training *t, const struct train_step *s)
 
 	if (rc || s->step == t->steps)
 		return rc;
-	if (stop_asked)
+	if (t->ranks.link ? t->ranks.stop : stop_asked)
 		return interrupted(t);
 	if (time_to_save(t))
 		save_or_warn(t);
@@ -447,6 +485,8 @@ int train_run(struct model *m, const struct train_data *data, const struct train
 
 	if (!rc)
 		rc = resume(&t, &result.resumed);
+	if (!rc)
+		rc = train_ranks_check(&t);
 	if (!rc && !result.resumed)
 		rc = begin(&t);
 	if (!rc)

@@ -2,6 +2,7 @@
  *
  *	train.c          options, the step, the loop
  *	train_order.c    units, their order, steps and micro-batches
+ *	train_ranks.c    a step's shares, over the devices that compute them
  *	train_eval.c     losses without training: validation and the best weights; train_loss
  *	train_dpo.c      the loss of preferences (DPO)
  *	train_state.c    what a resumed training goes on from: fingerprint, checkpoints
@@ -37,7 +38,16 @@ struct train_set { /* the units of some data that have something to learn */
 };
 struct train_place { /* of a unit, while micro-batches are chosen */
 	uint32_t unit;
-	int32_t rows, at, micro;
+	int32_t rows, at, share, micro;
+};
+struct train_ranks {        /* the devices of this training, and what adds up their gradients */
+	struct ranks *link; /* NULL: there is one device */
+	int rank, n;        /* this one; all of them */
+	float *floats;      /* both of: */
+	float *sum, *inbox; /* what is added up already, and what has come from others; NULL: not wanted */
+	size_t piece;       /* floats that are exchanged at a time */
+	double *losses;     /* of each share */
+	bool stop;          /* somebody was asked to stop */
 };
 struct training {
 	struct model *m;
@@ -49,9 +59,10 @@ struct training {
 	uint32_t *order;            /* of this epoch: places in set.units */
 	size_t n;                   /* units an epoch takes */
 	int64_t order_epoch, total; /* total: units to see, over all epochs */
-	uint32_t *batch;            /* units of this step, by micro-batch */
+	uint32_t *batch;            /* units of this step, by share and micro-batch */
 	struct train_place *places;
-	size_t n_batch;
+	size_t n_batch, *ends; /* of each share, where it ends in batch */
+	int shares;
 	int64_t batch_rows, batch_counted;
 	int64_t steps, warmup;
 
@@ -59,6 +70,7 @@ struct training {
 	size_t n_trained, n_decayed;
 	struct pass pass;
 	struct back back;
+	struct train_ranks ranks;
 	float *states; /* both Adam states, and the best weights */
 	struct train_state state;
 	double saved, saving; /* when a checkpoint was written, and how long that took */
@@ -75,7 +87,7 @@ int train_counted(const struct train_example *e);
 int train_set_open(struct train_set *s, const struct training *t, const struct train_data *d, const char *what,
 		   int most_rows);
 void train_set_close(struct train_set *s);
-/* Fills the pass with units of the list from `at` on, as many as fit; gives the place behind them. */
+/* Fills the pass with units of the list from `at` on, below n, as many as fit; gives the place behind them. */
 size_t train_fill(struct pass *p, const struct train_set *s, const uint32_t *units, size_t at, size_t n);
 /* The order of t->set; counts steps and warm-up. */
 int train_order_open(struct training *t);
@@ -83,6 +95,19 @@ int train_order_open(struct training *t);
 bool train_order_next(struct training *t, struct train_cursor *c);
 /* Puts them in the order of well-filled micro-batches. */
 void train_order_pack(struct training *t);
+
+/* ---- train_ranks.c ------------------------------------------------------------------------------------------------- */
+
+int train_ranks_open(struct training *t);
+void train_ranks_close(struct training *t);
+uint64_t train_ranks_bytes(size_t n_trained, int shares, int ranks, bool by_device); /* memory that it takes */
+/* Ranks that do not begin with the same weights, data, options and numerics, and at the same step, are refused. */
+int train_ranks_check(struct training *t);
+/* The gradients of shares first … first + n of all ranks, which stand in back.grads on each, are added to those of the shares
+ * before, in the order of shares; behind the last ones, back.grads is the whole sum, the same on all ranks. */
+int train_ranks_add(struct training *t, int first);
+/* The losses of all shares, on all ranks, and whether somebody is asked to stop (stop: this one is). */
+int train_ranks_tell(struct training *t, bool stop, double *loss);
 
 /* ---- train_eval.c -------------------------------------------------------------------------------------------------- */
 

@@ -7,8 +7,9 @@
  * Sources have weights: of a source of n units an epoch takes weight n, rounded. It comes whole as often as that has n in
  * it; the rest are units by a draw of their own, anew in every epoch.
  *
- * Micro-batches are chosen inside a step, so that they change no step: the longest unit first, each into the first
- * micro-batch that has room. Sequences lie behind one another, never padded, and see only themselves. A micro-batch begins
+ * A step is cut into shares where it has several (train_ranks.c): the longest unit first, each to the share that has the
+ * fewest rows yet. Micro-batches are chosen inside a share, so that they change no step: the longest unit first, each into
+ * the first micro-batch that has room. Sequences lie behind one another, never padded, and see only themselves. A micro-batch begins
  * with its longest unit, which did not fit into any one before: so cutting the list wherever the next one does not fit
  * gives the same micro-batches, and the list is all that has to be kept. */
 #include "base/base.h"
@@ -243,11 +244,13 @@ bool train_order_next(struct training *t, struct train_cursor *c)
 	return true;
 }
 
-/* Longest first; of one length, in the order of the step. Within micro-batches, once they are known. */
+/* Longest first; of one length, in the order of the step. Within shares and micro-batches, once they are known. */
 static int in_order(const void *a, const void *b)
 {
 	const struct train_place *x = a, *y = b;
 
+	if (x->share != y->share)
+		return x->share < y->share ? -1 : 1;
 	if (x->micro != y->micro)
 		return x->micro < y->micro ? -1 : 1;
 	if (x->rows != y->rows)
@@ -255,7 +258,22 @@ static int in_order(const void *a, const void *b)
 	return x->at < y->at ? -1 : 1;
 }
 
-static void choose_micros(struct training *t)
+/* Each to the share with the fewest rows so far, the first of equal ones. */
+static void choose_shares(struct training *t)
+{
+	int64_t *rows = mem_array((size_t)t->shares, sizeof(*rows));
+
+	for (size_t i = 0; i < t->n_batch; i++) {
+		int least = 0;
+		for (int s = 1; s < t->shares; s++)
+			least = rows[s] < rows[least] ? s : least;
+		t->places[i].share = least;
+		rows[least] += t->places[i].rows;
+	}
+	free(rows);
+}
+
+static void choose_micros(struct training *t, int share)
 {
 	int32_t *room = NULL;
 	size_t n = 0, cap = 0;
@@ -263,6 +281,8 @@ static void choose_micros(struct training *t)
 	for (size_t i = 0; i < t->n_batch; i++) {
 		struct train_place *p = &t->places[i];
 		size_t micro = 0;
+		if (p->share != share)
+			continue;
 		while (micro < n && room[micro] < p->rows)
 			micro++;
 		if (micro == n) {
@@ -277,17 +297,26 @@ static void choose_micros(struct training *t)
 
 void train_order_pack(struct training *t)
 {
-	if (t->batch_rows <= t->micro_tokens)
+	t->ends[0] = t->n_batch;
+	if (t->shares == 1 && t->batch_rows <= t->micro_tokens)
 		return;
 	for (size_t i = 0; i < t->n_batch; i++)
 		t->places[i] = (struct train_place){ .unit = t->batch[i],
 						     .rows = unit_rows(&t->set.data->examples[t->batch[i]]),
 						     .at = (int32_t)i };
 	qsort(t->places, t->n_batch, sizeof(*t->places), in_order);
-	choose_micros(t);
+	choose_shares(t);
+	for (int s = 0; s < t->shares; s++)
+		choose_micros(t, s);
 	qsort(t->places, t->n_batch, sizeof(*t->places), in_order);
-	for (size_t i = 0; i < t->n_batch; i++)
+	for (int s = 0; s < t->shares; s++)
+		t->ends[s] = 0;
+	for (size_t i = 0; i < t->n_batch; i++) {
 		t->batch[i] = t->places[i].unit;
+		t->ends[t->places[i].share]++;
+	}
+	for (int s = 1; s < t->shares; s++)
+		t->ends[s] += t->ends[s - 1];
 }
 
 /* ---- the whole of it ----------------------------------------------------------------------------------------------- */
@@ -341,5 +370,6 @@ int train_order_open(struct training *t)
 	t->order_epoch = -1;
 	t->batch = mem_array((size_t)t->batch_tokens, sizeof(*t->batch)); /* each unit has a row at least */
 	t->places = mem_array((size_t)t->batch_tokens, sizeof(*t->places));
+	t->ends = mem_array((size_t)t->shares, sizeof(*t->ends));
 	return count_steps(t);
 }

@@ -99,6 +99,8 @@ static uint64_t hash_options(uint64_t h, const struct training *t)
 	h = HASH_FIELD(h, reals);
 	h = HASH_FIELD(h, ints);
 	h = HASH_FIELD(h, o->seed);
+	if (t->shares > 1)
+		h = HASH_FIELD(h, t->shares);
 	return checkpoint_hash(h, o->schedule, strlen(o->schedule));
 }
 

@@ -203,6 +203,7 @@ static int parse_train_options(struct config_finetune *f, const struct yaml *y, 
 	    (rc = yaml_get_int(y, v, "max_steps", 1, INT64_MAX, &t->max_steps)) ||
 	    (rc = config_small(y, v, "batch_tokens", 16, 1 << 22, &t->batch_tokens)) ||
 	    (rc = config_small(y, v, "micro_tokens", 16, 1 << 22, &t->micro_tokens)) ||
+	    (rc = config_small(y, v, "data_parallel", 1, TRAIN_SHARES_MAX, &t->shares)) ||
 	    (rc = config_small(y, v, "max_length", 2, 1 << 24, &f->max_length)) ||
 	    (rc = yaml_get_flag(y, v, "gradient_checkpointing", &f->checkpointing)) ||
 	    (rc = yaml_get_real(y, v, "learning_rate", 0, 10, &t->learning_rate)) ||
@@ -229,7 +230,7 @@ static const char *const training_keys[] = {
 	"beta2",        "clip",       "schedule",         "warmup_ratio",   "warmup_steps", "seed",
 	"validation",   "eval_every", "validation_split", "early_stop",     "keep_best",    "gradient_checkpointing",
 	"rank",         "alpha",      "lora_dropout",     "target_modules", "adapter",      "export",
-	"beta",         "count",
+	"beta",         "count",      "data_parallel",
 };
 
 static void set_defaults(struct config_finetune *f)

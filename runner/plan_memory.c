@@ -337,7 +337,8 @@ static int plan_training(struct run *run, struct work *w, const struct budget *b
 	run->method = p->full ? "full" : "lora";
 	if (!p->full)
 		p->lora = config_lora(f);
-	p->micro_tokens = f->train.micro_tokens ? f->train.micro_tokens : f->train.batch_tokens;
+	p->micro_tokens = train_micro_tokens(&f->train);
+	p->shares = f->train.shares;
 	rc = memory_of(&run->memory_train, w);
 	return rc || fits(&run->memory_train, budget) ? rc : too_large(w, &run->memory_train, budget);
 }

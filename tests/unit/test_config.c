@@ -61,7 +61,8 @@ static void test_config_parse__a_whole_file(void **state)
 	     "prompt: prompts/answer.txt\n"
 	     "finetune: {data: [a.jsonl, b.jsonl], method: full, epochs: 2.5, max_steps: 9, batch_tokens: 512,\n"
 	     "  micro_tokens: 128, learning_rate: 2e-4, min_lr_ratio: 0.1, weight_decay: 0.2, beta1: 0.8, beta2: 0.9,\n"
-	     "  clip: 0, schedule: linear, warmup_ratio: 0.5, warmup_steps: 3, seed: 77}\n"
+	     "  clip: 0, schedule: linear, warmup_ratio: 0.5, warmup_steps: 3, seed: 77,\n"
+	     "  data_parallel: 8}\n"
 	     "suites: [evals/a.yaml, evals/b.yaml]\n"
 	     "gate: {baseline: production, require: {a.acc: {max_drop: 0.02}}}\n"
 	     "promote: {main: production, release/2: stable}\n"
@@ -80,6 +81,7 @@ static void test_config_parse__a_whole_file(void **state)
 	assert_int_equal(c.finetune.train.max_steps, 9);
 	assert_int_equal(c.finetune.train.batch_tokens, 512);
 	assert_int_equal(c.finetune.train.micro_tokens, 128);
+	assert_int_equal(c.finetune.train.shares, 8);
 	assert_string_equal(c.finetune.train.schedule, "linear");
 	assert_true(c.finetune.train.warmup_ratio == 0.5);
 	assert_int_equal(c.finetune.train.warmup_steps, 3);
@@ -332,6 +334,7 @@ static void test_config_parse__finetune_is_checked(void **state)
 		{ "finetune:\n  data: a\n  max_steps: 1.5\n", "5:3", "max_steps must be an integer, not a number" },
 		{ "finetune:\n  data: a\n  batch_tokens: 15\n", "5:3", "batch_tokens is 15" },
 		{ "finetune:\n  data: a\n  batch_tokens: 99999999999\n", "5:3", "batch_tokens is 99999999999" },
+		{ "finetune:\n  data: a\n  data_parallel: 0\n", "5:3", "data_parallel is 0" },
 		{ "finetune:\n  data: a\n  micro_tokens: 1\n", "5:3", "micro_tokens is 1" },
 		{ "finetune:\n  data: a\n  learning_rate: 11\n", "5:3", "learning_rate is 11" },
 		{ "finetune:\n  data: a\n  min_lr_ratio: 2\n", "5:3", "min_lr_ratio is 2" },

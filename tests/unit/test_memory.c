@@ -120,7 +120,7 @@ static struct model_memory planned(struct model_plan plan)
 
 	plan.config = &config;
 	plan.stored = "F32";
-	plan.micro_tokens = BATCH;
+	plan.micro_tokens = plan.micro_tokens ? plan.micro_tokens : BATCH;
 	assert_int_equal(model_plan_memory(&memory, &plan), 0);
 	assert_int_equal(memory.total,
 			 memory.weights + memory.gradients + memory.optimizer + memory.activations + memory.cache);
@@ -270,10 +270,14 @@ static void test_model_plan_memory__training(void **state)
 	static const struct {
 		const char *name;
 		bool lora, checkpointing, dpo;
+		int shares;
 	} kinds[] = {
-		{ "full training", false, false, false },         { "of all it keeps little", false, true, false },
-		{ "LoRA training", true, false, false },          { "of factors it keeps little", true, true, false },
-		{ "full, from preferences", false, false, true },
+		{ "full training", false, false, false, 0 },
+		{ "of all it keeps little", false, true, false, 0 },
+		{ "LoRA training", true, false, false, 0 },
+		{ "of factors it keeps little", true, true, false, 0 },
+		{ "full, from preferences", false, false, true, 0 },
+		{ "in two shares", false, false, false, 2 },
 	};
 
 	(void)state;
@@ -286,17 +290,20 @@ static void test_model_plan_memory__training(void **state)
 
 		plan.checkpointing = kinds[k].checkpointing;
 		plan.dpo = kinds[k].dpo;
+		plan.shares = kinds[k].shares;
 		if (kinds[k].lora)
 			plan.lora = lora;
-		memory = planned(plan);
-		m = load(!kinds[k].lora);
-		if (kinds[k].lora)
-			assert_int_equal(model_add_lora(m, &lora, 7), 0);
 		train_options_init(&o);
 		o.batch_tokens = BATCH;
 		o.max_steps = 2;
 		o.checkpointing = kinds[k].checkpointing;
 		o.dpo = kinds[k].dpo;
+		o.shares = kinds[k].shares;
+		plan.micro_tokens = train_micro_tokens(&o);
+		memory = planned(plan);
+		m = load(!kinds[k].lora);
+		if (kinds[k].lora)
+			assert_int_equal(model_add_lora(m, &lora, 7), 0);
 		train(m, &o, kinds[k].dpo);
 		check(kinds[k].name, &memory);
 		model_free(m);

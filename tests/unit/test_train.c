@@ -79,7 +79,7 @@ static int keep_step(const struct train_step *s, void *arg)
 static void golden_steps(const char *spec, int micro_tokens)
 {
 	struct curve curve = { .n = 0 };
-	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL };
+	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL, NULL };
 	struct train_data data = { 0 };
 	struct train_options o;
 	struct train_result result;
@@ -285,7 +285,7 @@ static void test_train_run__resumed_ends_with_the_same_bytes(void **state)
 	struct train_options o;
 	char *ckpt = path_join(dir, "ckpt");
 	struct curve curve = { .stop_at = 3 };
-	struct train_hooks hooks = { keep_step, &curve, ckpt, 1e-9, NULL }; /* after every step */
+	struct train_hooks hooks = { keep_step, &curve, ckpt, 1e-9, NULL, NULL }; /* after every step */
 
 	(void)state;
 	counting_options(&o);
@@ -316,7 +316,7 @@ static void test_train_run__resumes_its_own_training_only(void **state)
 	struct train_options o;
 	char *ckpt = path_join(dir, "own");
 	struct curve curve = { .stop_at = 3 };
-	struct train_hooks hooks = { keep_step, &curve, ckpt, 0, NULL };
+	struct train_hooks hooks = { keep_step, &curve, ckpt, 0, NULL, NULL };
 
 	(void)state;
 	counting_options(&o);
@@ -335,7 +335,7 @@ static void test_train_run__hook_ends_it(void **state)
 {
 	struct train_options o;
 	struct curve curve = { .end_at = 2 };
-	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL };
+	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL, NULL };
 
 	(void)state;
 	counting_options(&o);
@@ -347,7 +347,7 @@ static void test_train_run__max_steps_and_schedules(void **state)
 {
 	struct train_options o;
 	struct curve curve = { .n = 0 };
-	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL };
+	struct train_hooks hooks = { keep_step, &curve, NULL, 0, NULL, NULL };
 
 	(void)state;
 	counting_options(&o);
@@ -393,7 +393,7 @@ static void validated_training(struct validated *v, const struct train_options *
 {
 	struct train_data data = { 0 }, held = { 0 };
 	struct train_options o = *how;
-	struct train_hooks hooks = { keep_step, &v->curve, NULL, 0, NULL };
+	struct train_hooks hooks = { keep_step, &v->curve, NULL, 0, NULL, NULL };
 	struct model *m = fresh(be);
 
 	*v = (struct validated){ .curve = { .n = 0 } };
@@ -462,7 +462,7 @@ static void test_train_run__count_first_divides_as_transformers_does(void **stat
 {
 	struct train_options o;
 	struct curve ours = { .n = 0 }, theirs = { .n = 0 };
-	struct train_hooks hooks = { keep_step, &ours, NULL, 0, NULL };
+	struct train_hooks hooks = { keep_step, &ours, NULL, 0, NULL, NULL };
 	struct train_data data = { 0 };
 
 	(void)state;

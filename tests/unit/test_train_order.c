@@ -81,7 +81,11 @@ static void options(struct train_options *o)
 
 static void open_order(struct training *t, const struct train_data *d, const struct train_options *o)
 {
-	*t = (struct training){ .m = model, .o = o, .batch_tokens = o->batch_tokens, .micro_tokens = o->micro_tokens };
+	*t = (struct training){ .m = model,
+				.o = o,
+				.batch_tokens = o->batch_tokens,
+				.micro_tokens = o->micro_tokens,
+				.shares = o->shares > 1 ? o->shares : 1 };
 	assert_int_equal(train_set_open(&t->set, t, d, "training", t->batch_tokens), 0);
 	assert_int_equal(train_order_open(t), 0);
 }
@@ -92,6 +96,7 @@ static void close_order(struct training *t)
 	free(t->order);
 	free(t->batch);
 	free(t->places);
+	free(t->ends);
 }
 
 static int rows_of(const struct train_data *d, uint32_t unit)
@@ -167,6 +172,43 @@ static void test_train_order__every_unit_once_an_epoch_in_full_micro_batches(voi
 	(void)state;
 	check_steps(false);
 	check_steps(true);
+}
+
+/* Shares are as near to one another as their units are long, and lose none; one share is the step as it was. */
+static void test_train_order_pack__shares_are_of_about_one_size(void **state)
+{
+	struct train_data d = { 0 };
+	struct train_options o;
+	struct training t;
+	struct train_cursor c = { 0 };
+
+	(void)state;
+	add_many(&d, 100, 4, false);
+	options(&o);
+	o.shares = 7;
+	o.micro_tokens = 30;
+	open_order(&t, &d, &o);
+	while (train_order_next(&t, &c)) {
+		uint32_t *before = mem_copy(t.batch, t.n_batch * sizeof(*before));
+		int64_t least = INT64_MAX, most = 0;
+		train_order_pack(&t);
+		assert_int_equal(t.ends[6], t.n_batch);
+		for (int s = 0; s < 7; s++) {
+			int64_t rows = 0;
+			for (size_t i = s ? t.ends[s - 1] : 0; i < t.ends[s]; i++)
+				rows += rows_of(&d, t.batch[i]);
+			least = rows < least ? rows : least;
+			most = rows > most ? rows : most;
+		}
+		assert_true(most - least <= 20); /* the longest unit */
+		qsort(before, t.n_batch, sizeof(*before), by_value);
+		qsort(t.batch, t.n_batch, sizeof(*before), by_value);
+		assert_memory_equal(before, t.batch, t.n_batch * sizeof(*before));
+		free(before);
+	}
+	assert_true(c.step > 2);
+	close_order(&t);
+	train_data_release(&d);
 }
 
 /* The same steps from any place, whatever was asked before. */
@@ -256,7 +298,7 @@ static void refuse(double weight, double epochs, const char *why)
 {
 	struct train_data d = { 0 };
 	struct train_options o;
-	struct training t = { .m = model, .o = &o, .batch_tokens = 400, .micro_tokens = 50 };
+	struct training t = { .m = model, .o = &o, .batch_tokens = 400, .micro_tokens = 50, .shares = 1 };
 
 	train_data_source(&d, weight);
 	add_many(&d, 30, 1, false);
@@ -286,6 +328,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_train_order__every_unit_once_an_epoch_in_full_micro_batches),
+		cmocka_unit_test(test_train_order_pack__shares_are_of_about_one_size),
 		cmocka_unit_test(test_train_order_next__a_cursor_names_a_place),
 		cmocka_unit_test(test_train_order__sources_come_by_their_weights),
 		cmocka_unit_test(test_train_order__a_source_is_never_rounded_away),

@@ -205,7 +205,7 @@ static void check_resumed(const struct kind *k, const struct outcome *whole, boo
 {
 	char *ckpt = mem_printf("%s/%s-%d-%d", dir, k->name, kill, every);
 	struct breaks b = { 0 };
-	const struct train_hooks hooks = { on_step, &b, ckpt, kill ? 1e-9 : 0, NULL };
+	const struct train_hooks hooks = { on_step, &b, ckpt, kill ? 1e-9 : 0, NULL, NULL };
 
 	for (int64_t at = every; at < whole->result.steps; at += every) {
 		b = (struct breaks){ .stop_at = kill ? 0 : at, .kill_at = kill ? at : 0 };
@@ -307,7 +307,7 @@ static void test_train_run__references_of_preferences_are_computed_once(void **s
 	const struct kind *k = &kinds[6];
 	char *ckpt = path_join(dir, "references");
 	struct breaks b = { .stop_at = 2 };
-	const struct train_hooks hooks = { on_step, &b, ckpt, 0, NULL };
+	const struct train_hooks hooks = { on_step, &b, ckpt, 0, NULL, NULL };
 
 	(void)state;
 	assert_true(k->dpo && k->validation);
@@ -355,7 +355,7 @@ static void test_train_state_read__damaged_in_any_place_is_passed_over(void **st
 	const struct kind *k = &kinds[2];
 	char *ckpt = path_join(dir, "damaged");
 	struct breaks b = { .kill_at = 7 };
-	const struct train_hooks hooks = { on_step, &b, ckpt, 1e-9, NULL };
+	const struct train_hooks hooks = { on_step, &b, ckpt, 1e-9, NULL, NULL };
 	struct buf good = BUF_INIT(1 << 20), bad = BUF_INIT(1 << 20);
 	struct outcome whole = trained(k, one, false, NULL, 0);
 	enum log_level level = log_level();
@@ -398,7 +398,7 @@ static void test_train_state_write__removes_what_was_half_written(void **state)
 {
 	char *ckpt = path_join(dir, "half"), *left = path_join(ckpt, ".assay-tmp-0123");
 	struct breaks b = { .stop_at = 3 };
-	const struct train_hooks hooks = { on_step, &b, ckpt, 0, NULL };
+	const struct train_hooks hooks = { on_step, &b, ckpt, 0, NULL, NULL };
 
 	(void)state;
 	assert_int_equal(fs_write(left, "half", 4), 0);
@@ -442,7 +442,7 @@ static void test_train_run__goes_on_without_a_checkpoint_that_has_no_room(void *
 	const struct kind *k = &kinds[0];
 	char *ckpt = path_join(dir, "full");
 	struct full f = { .from = 3, .to = 6 };
-	const struct train_hooks hooks = { fill_disk, &f, ckpt, 1e-9, NULL };
+	const struct train_hooks hooks = { fill_disk, &f, ckpt, 1e-9, NULL, NULL };
 	struct outcome whole = trained(k, one, false, NULL, 0);
 	enum log_level level = log_level();
 	struct newest l = { .n = 0 };
