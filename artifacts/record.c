@@ -137,6 +137,7 @@ static const struct member run_members[] = {
 	STAMPS,
 	{ "commit", K_COMMIT, REQUIRED | NULLABLE, NULL }, /* null: the revision could not be read */
 	{ "tree", K_TEXT, 0, NULL },
+	{ "commits", K_ANY, 0, NULL }, /* {"tested","head","base","target"} */
 	{ "branch", K_TEXT, 0, NULL },
 	{ "ref", K_TEXT, 0, NULL },
 	{ "trust", K_TRUST, REQUIRED, NULL },

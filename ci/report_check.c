@@ -30,6 +30,7 @@ static const struct member report_members[] = {
 	{ "run", T_TEXT | T_NULL },
 	{ "model", T_TEXT | T_NULL },
 	{ "commit", T_TEXT | T_NULL },
+	{ "commits", T_OBJECT | T_NULL },
 	{ "subject", T_TEXT | T_NULL },
 	{ "branch", T_TEXT | T_NULL },
 	{ "trust", T_TEXT | T_NULL },
@@ -69,6 +70,13 @@ static const struct member baseline_members[] = {
 	{ "version", T_TEXT | T_INT | T_NULL },
 	{ "run", T_TEXT | T_NULL },
 	{ "commit", T_TEXT | T_NULL },
+	MEMBERS_END,
+};
+static const struct member commits_members[] = {
+	{ "tested", T_TEXT | T_NULL },
+	{ "head", T_TEXT | T_NULL },
+	{ "base", T_TEXT | T_NULL },
+	{ "target", T_TEXT | T_NULL },
 	MEMBERS_END,
 };
 static const struct member policy_members[] = {
@@ -410,6 +418,7 @@ int report_check(const json_t *report)
 
 	if (rc || (rc = check_sense(report)) || (rc = check_part(report, "tool", tool_members)) ||
 	    (rc = check_part(report, "baseline", baseline_members)) ||
+	    (rc = check_part(report, "commits", commits_members)) ||
 	    (rc = check_part(report, "policy", policy_members)) ||
 	    (rc = check_part(report, "samples", samples_members)) ||
 	    (rc = check_part(report, "training", training_members)) ||

@@ -67,11 +67,20 @@ static void fact(struct buf *out, const char *name)
 static void add_commit_fact(struct buf *out, const json_t *report)
 {
 	const char *oid = report_text(report, NULL, "commit"), *subject = report_text(report, NULL, "subject");
+	const char *head = report_text(report, "commits", "head"), *base = report_text(report, "commits", "base");
 
 	if (!*oid)
 		return;
 	fact(out, "commit");
 	html_commit(out, oid);
+	if (*head && strcmp(head, oid) != 0) { /* a merged result: people know their own commit only */
+		buf_adds(out, " = ");
+		html_commit(out, head);
+		if (*base) {
+			buf_adds(out, " into ");
+			html_commit(out, base);
+		}
+	}
 	if (*subject) {
 		buf_adds(out, " <bdi>");
 		html_text(out, subject, 100);

@@ -580,6 +580,21 @@ static void add_steps(struct buf *out, const json_t *report)
 	}
 }
 
+/* A merged result says of what, since people know their own commit only. */
+static void add_merged(struct buf *out, const json_t *report)
+{
+	const char *head = report_text(report, "commits", "head"), *base = report_text(report, "commits", "base");
+
+	if (!*head || !strcmp(head, report_text(report, NULL, "commit")))
+		return;
+	buf_adds(out, " = ");
+	add_commit(out, head);
+	if (*base) {
+		buf_adds(out, " into ");
+		add_commit(out, base);
+	}
+}
+
 static void part_footer(struct buf *out, const json_t *report)
 {
 	const char *oid = report_text(report, NULL, "commit"), *branch = report_text(report, NULL, "branch");
@@ -590,6 +605,7 @@ static void part_footer(struct buf *out, const json_t *report)
 	if (*oid) {
 		buf_adds(out, "commit ");
 		add_commit(out, oid);
+		add_merged(out, report);
 	} else {
 		buf_adds(out, report_is_diff(report) ? "side by side" : "no commit");
 	}

@@ -12,6 +12,7 @@
 #include "runner/baseline.h"
 #include "runner/calibration.h"
 #include "runner/evaluate.h"
+#include "runner/fetch.h"
 
 static void forget(struct run_baseline *b)
 {
@@ -221,26 +222,33 @@ static int nearest(struct run *run, const struct walk *w)
 	return any ? from_run(run, any) : ERR_NOTFOUND;
 }
 
-/* oid and what is before it, but for the commit that is judged itself. */
-static int from_ancestors(struct run *run, const char *oid)
+static int search(struct run *run, const char *oid, const json_t *rows)
 {
 	struct buf list = BUF_INIT((size_t)1 << 20);
-	json_t *rows = NULL;
 	struct walk w;
 	int rc = repo_ancestors(run->repo, oid, ANCESTORS_MAX, &list);
 
 	walk_open(&w, rc ? "" : buf_str(&list), run->commit.oid);
-	rc = rc ? rc : registry_list(run->home->registry, "runs", NULL, 0, &rows);
 	if (rc == 0) {
 		walk_runs(&w, run, rows);
 		rc = nearest(run, &w);
 	}
-	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_NOTFOUND, "no run of %.12s or a commit before it", oid);
-	json_decref(rows);
 	walk_close(&w);
 	buf_release(&list);
 	return rc;
+}
+
+/* oid and what is before it, but for the commit that is judged itself. A clone that ends too soon is deepened once. */
+static int from_ancestors(struct run *run, const char *oid)
+{
+	json_t *rows = NULL;
+	int rc = registry_list(run->home->registry, "runs", NULL, 0, &rows);
+
+	rc = rc ? rc : search(run, oid, rows);
+	if (rc == ERR_NOTFOUND && json_array_size(rows) && fetch_deeper(run->repo, oid))
+		rc = search(run, oid, rows);
+	json_decref(rows);
+	return rc == ERR_NOTFOUND ? err_set(ERR_NOTFOUND, "no run of %.12s or a commit before it", oid) : rc;
 }
 
 static int from_name(struct run *run, const char *name)
@@ -251,7 +259,7 @@ static int from_name(struct run *run, const char *name)
 	if (strcmp(name, "merge-base") != 0)
 		return from_runs(run, name);
 	if (*run->event.target)
-		rc = repo_merge_base(run->repo, run->event.target, run->commit.oid, oid);
+		rc = fetch_merge_base(run->repo, run->event.target, run->commit.oid, oid);
 	else /* on its own: what it is built upon */
 		memcpy(oid, run->commit.oid, sizeof(oid));
 	return rc ? rc : from_ancestors(run, oid);

@@ -2,32 +2,101 @@
  *
  * So attributes come from the commit, line ends, ident, LFS and other filters run, no reference and no metadata is
  * made, no hook runs, the user's index is untouched, it works in bare and linked repositories, and removing the folder
- * is all the clean-up. (libgit2's checkout runs no filters and reads the dirty .gitattributes.) */
+ * is all the clean-up. (libgit2's checkout runs no filters and reads the dirty .gitattributes.) Submodules are written by the
+ * same command from their own repositories, as far as this clone has them. */
 #include "base/base.h"
 #include "runner/checkout.h"
+#include "runner/repo_int.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 
-int checkout_write(struct repo *r, const char *commit, const char *dir)
+struct out {
+	const char *dir; /* of this repository's files */
+	char *index, *lock;
+	int depth; /* of submodules */
+};
+
+enum { SUBMODULES_DEPTH = 16 };
+
+static int write_repo(struct repo *r, const char *commit, const struct out *o);
+
+/* One submodule of a commit; what is not in this clone stays an empty folder, as git leaves it. */
+static int write_sub(struct repo *r, const char *commit, const struct out *o, const char *oid, const char *path)
 {
-	char *index = mem_printf("%s.index", dir), *index_env = mem_printf("GIT_INDEX_FILE=%s.index", dir);
-	char *lock = mem_printf("%s.index.lock", dir);
-	char *tree_env = mem_printf("GIT_WORK_TREE=%s", dir), *git_env = mem_printf("GIT_DIR=%s", repo_common_dir(r));
+	struct repo *sub = NULL;
+	struct commit c;
+	char *clean = NULL;
+	struct out inner = { NULL, o->index, o->lock, o->depth + 1 };
+	int rc = path_check(&clean, path);
+
+	if (rc)
+		return rc;
+	if (o->depth == SUBMODULES_DEPTH)
+		rc = err_set(ERR_INPUT, "%s: submodules in submodules, deeper than %d", path, SUBMODULES_DEPTH);
+	else if (repo_submodule(r, commit, clean, &sub) != 0 || repo_commit(sub, oid, &c) != 0) {
+		log_warn("%s is a submodule that is not in this clone: its folder is empty (git submodule update "
+			 "--init)",
+			 path);
+		err_clear();
+	} else {
+		char *dir = path_join(o->dir, clean);
+
+		inner.dir = dir;
+		rc = checkout_check_links(o->dir); /* none of which may lead the next files elsewhere */
+		rc = rc ? rc : write_repo(sub, c.oid, &inner);
+		free(dir);
+		commit_release(&c);
+	}
+	free(clean);
+	return rc;
+}
+
+/* The lines "160000 commit OID<TAB>PATH" of the commit's whole tree. */
+static int write_subs(struct repo *r, const char *commit, const struct out *o)
+{
+	struct buf text = BUF_INIT((size_t)1 << 30);
+	int rc = REPO_ASK(r, &text, NULL, "ls-tree", "-r", "-z", commit);
+	const char *at = buf_str(&text), *end = at + text.len;
+
+	rc = rc > 0 ? err_set(ERR_INPUT, "git cannot list the files of %.12s", commit) : rc;
+	for (; rc == 0 && at < end; at += strlen(at) + 1) {
+		const char *tab = strchr(at, '\t');
+		char oid[OID_HEX];
+
+		if (strncmp(at, "160000 commit ", 14) != 0 || !tab || (size_t)(tab - at) - 14 >= OID_HEX)
+			continue;
+		snprintf(oid, sizeof(oid), "%.*s", (int)(tab - at) - 14, at + 14);
+		rc = write_sub(r, commit, o, oid, tab + 1);
+	}
+	buf_release(&text);
+	return rc;
+}
+
+static int write_repo(struct repo *r, const char *commit, const struct out *o)
+{
+	char *index_env = mem_printf("GIT_INDEX_FILE=%s", o->index), *tree_env = mem_printf("GIT_WORK_TREE=%s", o->dir);
+	char *git_env = mem_printf("GIT_DIR=%s", r->is_sub ? r->dir : r->common);
 	struct buf text = BUF_INIT(1 << 20);
+	/* a submodule's objects are its own, not those of a hook's quarantine */
+	const char *const sub[] = { "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH",
+				    "GIT_COMMON_DIR", NULL };
+	const char *env[12] = { index_env, tree_env, git_env, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
+				"LC_ALL=C" };
 	struct proc p = {
 		.argv = (const char *[]){ "git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c",
-					  "core.autocrlf=false", "-c", "submodule.recurse=false", "read-tree", "-u",
-					  "--reset", commit, NULL },
-		.env = (const char *[]){ index_env, tree_env, git_env, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
-					 "LC_ALL=C", NULL },
+					  "core.autocrlf=false", "-c", "submodule.recurse=false", "-c",
+					  "core.sparseCheckout=false", "read-tree", "-u", "--reset", commit, NULL },
+		.env = env,
 		.out = &text,
 		.err = &text,
 	};
-	int rc = fs_mkdirs(dir);
+	int rc = fs_mkdirs(o->dir);
 
-	fs_remove(index); /* of a run that was killed */
-	fs_remove(lock);
+	for (size_t i = 0; r->is_sub && sub[i]; i++)
+		env[6 + i] = sub[i];
+	fs_remove(o->index); /* of a run that was killed, or of the repository around this one */
+	fs_remove(o->lock);
 	if (rc == 0)
 		rc = proc_run(&p);
 	if (rc == 0 && p.status != 0) {
@@ -36,37 +105,24 @@ int checkout_write(struct repo *r, const char *commit, const char *dir)
 		if (strstr(buf_str(&text), "lfs"))
 			err_hint(rc, "git lfs fetch, then run again");
 	}
-	if (rc == 0)
-		rc = checkout_check_links(dir);
-	fs_remove(index);
 	buf_release(&text);
-	free(index);
-	free(lock);
 	free(index_env);
 	free(tree_env);
 	free(git_env);
-	return rc;
+	return rc ? rc : write_subs(r, commit, o);
 }
 
-int checkout_fetch(struct repo *r, const char *commit)
+int checkout_write(struct repo *r, const char *commit, const char *dir)
 {
-	struct commit c;
-	struct buf quiet = BUF_INIT(1 << 20);
-	struct proc fetch = {
-		.argv = (const char *[]){ "git", "-C", repo_common_dir(r), "fetch", "--quiet", "--no-tags",
-					  "--no-recurse-submodules", "--depth=1", "origin", commit, NULL },
-		.env = (const char *[]){ "GIT_TERMINAL_PROMPT=0", NULL },
-		.out = &quiet,
-		.err = &quiet,
-		.timeout_s = 60,
-	};
-	int rc = repo_commit(r, commit, &c);
+	char *index = mem_printf("%s.index", dir), *lock = mem_printf("%s.index.lock", dir);
+	const struct out o = { dir, index, lock, 0 };
+	int rc = write_repo(r, commit, &o);
 
-	if (rc && !getenv("ASSAY_OFFLINE") && proc_run(&fetch) == 0 && fetch.status == 0)
-		rc = repo_commit(r, commit, &c);
 	if (rc == 0)
-		commit_release(&c);
-	buf_release(&quiet);
+		rc = checkout_check_links(dir);
+	fs_remove(index);
+	free(index);
+	free(lock);
 	return rc;
 }
 

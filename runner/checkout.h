@@ -4,11 +4,9 @@
 
 #include "runner/repo.h"
 
-/* Writes every file of the commit beneath dir (made), by git itself with an index of its own. */
+/* Writes every file of the commit beneath dir (made), by git itself with an index of its own; a submodule that is not in
+ * this clone is warned of and left empty. */
 int checkout_write(struct repo *r, const char *commit, const char *dir);
-/* Makes sure that a commit is in this clone: one try to get it from origin, quietly, unless ASSAY_OFFLINE is set.
- * ERR_INPUT: it is not. */
-int checkout_fetch(struct repo *r, const char *commit);
 /* No symbolic link beneath dir may lead out of it. ERR_INPUT names the first that does. */
 int checkout_check_links(const char *dir);
 /* A path in dir must not be a link, nor lie behind one, that leads out of it. */

@@ -8,8 +8,8 @@
  * The forges' variables are in GitHub's and GitLab's documentation; names of branches in them are free text. */
 #include "base/base.h"
 #include "base/json.h"
-#include "runner/checkout.h"
 #include "runner/event.h"
+#include "runner/fetch.h"
 
 #define PAYLOAD_MAX ((size_t)32 << 20)
 
@@ -38,13 +38,19 @@ static bool is_oid(const char *s)
 /* Makes sure that a commit the event names is in this clone. */
 static int have_commit(struct repo *r, const char *oid)
 {
-	int rc = checkout_fetch(r, oid);
+	int rc = fetch_commit(r, oid);
 
 	if (rc) {
 		rc = err_set(ERR_INPUT, "the target commit %.12s is not in this clone", oid);
 		err_hint(rc, "fetch more history: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab");
 	}
 	return rc;
+}
+
+static void set_head(struct event *e, const char *oid)
+{
+	if (oid && is_oid(oid))
+		memcpy(e->head, oid, strlen(oid) + 1);
 }
 
 static int set_target(struct event *e, struct repo *r, const char *oid)
@@ -106,6 +112,7 @@ static int github_pull_request(struct event *e, struct repo *r, const json_t *pr
 	e->kind = EVENT_PULL_REQUEST;
 	e->branch = mem_str(json_get_text(head, "ref", NULL));
 	e->trust = strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
+	set_head(e, json_get_text(head, "sha", NULL));
 	rc = set_merge_target(e, r, json_get_text(head, "sha", NULL), json_get_text(base, "sha", NULL));
 	return rc ? rc : must_have_target(e);
 }
@@ -117,6 +124,7 @@ static int github_merge_group(struct event *e, struct repo *r, const json_t *gro
 
 	e->kind = EVENT_PULL_REQUEST;
 	e->trust = TRUST_BRANCH;
+	set_head(e, json_get_text(group, "head_sha", NULL));
 	rc = set_target(e, r, json_get_text(group, "base_sha", NULL));
 	return rc ? rc : must_have_target(e);
 }
@@ -173,6 +181,7 @@ static int gitlab_merge_request(struct event *e, struct repo *r)
 	e->kind = EVENT_PULL_REQUEST;
 	e->branch = mem_str(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
 	e->trust = from && to && *from && strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
+	set_head(e, tip && *tip ? getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") : getenv("CI_COMMIT_SHA"));
 	/* a merged result is compared with the target's tip; a detached pipeline with the merge base */
 	rc = set_target(e, r, tip && *tip ? tip : getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"));
 	return rc ? rc : must_have_target(e);

@@ -16,6 +16,7 @@ struct event {
 	enum trust trust;
 	char *branch;         /* where the commit is, or is going: "main"; NULL: unknown */
 	char target[OID_HEX]; /* "": none, the candidate's own questions are used */
+	char head[OID_HEX];   /* of a merge request: its branch's tip, which may be tested merged; "": not said */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
 	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
 	char *note;           /* something the report should say, or NULL */

@@ -30,6 +30,7 @@ int repo_ref(struct repo *r, const char *ref, char oid[OID_HEX]);
 int repo_head_branch(struct repo *r, char **out);
 /* The remote-tracking reference that a local branch follows ("refs/remotes/origin/main"): ERR_NOTFOUND. */
 int repo_upstream(struct repo *r, const char *branch, char **out);
+bool repo_is_shallow(struct repo *r);
 bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant);
 int repo_merge_base(struct repo *r, const char *a, const char *b, char oid[OID_HEX]);
 /* The commit's first two parents by name, also where a shallow clone does not have them; "" where there is none. */

@@ -18,6 +18,7 @@
  * "questions"}. first: what differed first, in words, or null. */
 #include "base/base.h"
 #include "runner/checkout.h"
+#include "runner/fetch.h"
 #include "runner/evaluate.h"
 #include "runner/reproduce.h"
 
@@ -167,7 +168,7 @@ static int have_commits(struct again *a, const json_t *record)
 	const char *oids[] = { json_get_text(record, "commit", ""), target_of(record) };
 
 	for (size_t i = 0; i < ARRAY_LEN(oids); i++) {
-		if (!*oids[i] || checkout_fetch(a->repo, oids[i]) == 0)
+		if (!*oids[i] || fetch_commit(a->repo, oids[i]) == 0)
 			continue;
 		err_set(ERR_INPUT, "commit %.12s is neither in this clone nor at origin", oids[i]);
 		return err_hint(ERR_INPUT, "git fetch from where it is: %s", oids[i]);

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "runner/early.h"
 #include "runner/evaluate.h"
+#include "runner/fetch.h"
 #include "runner/runner.h"
 
 #include <math.h>
@@ -250,7 +251,7 @@ static void set_promotion(struct run *run, const char *state, int to, const char
 /* What a PASS means for the alias; true if it should move (now or by a proposal). */
 static bool wants_promotion(struct run *run, bool version)
 {
-	bool moves = run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK;
+	bool moves = run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK, older = false;
 
 	if (run->alias && run->have_gate && run->gate.verdict == VERDICT_PASS && !early_is_whole(run))
 		set_promotion(run, "refused", 0, "the budget ended before every sample was asked");
@@ -271,10 +272,19 @@ static bool wants_promotion(struct run *run, bool version)
 			"the candidate's own");
 		return false;
 	}
-	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0 &&
-	    repo_is_ancestor(run->repo, run->commit.oid, run->alias_commit)) {
-		set_promotion(run, "refused", 0, "the alias holds a version of a later commit already");
-		return false;
+	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0) {
+		if (fetch_is_ancestor(run->repo, run->commit.oid, run->alias_commit, &older) != 0) {
+			char *why = mem_printf("%s: %s", err_text(), err_fix());
+
+			set_promotion(run, "refused", 0, why);
+			free(why);
+			err_clear();
+			return false;
+		}
+		if (older) {
+			set_promotion(run, "refused", 0, "the alias holds a version of a later commit already");
+			return false;
+		}
 	}
 	return moves;
 }
@@ -317,6 +327,35 @@ static json_t *options_json(const struct run *run)
 	return options;
 }
 
+/* Where the commit and the target part, as far as this clone knows: ""; of a merged result the target's tip, by which the
+ * change is told from what others did. */
+static void find_base(const struct run *run, char oid[OID_HEX])
+{
+	char first[OID_HEX], second[OID_HEX];
+
+	*oid = 0;
+	if (!*run->target.oid)
+		return;
+	if (repo_parents(run->repo, run->commit.oid, first, second) == 0 &&
+	    (!strcmp(first, run->target.oid) || !strcmp(second, run->target.oid)))
+		memcpy(oid, run->target.oid, OID_HEX);
+	else if (repo_merge_base(run->repo, run->target.oid, run->commit.oid, oid) != 0)
+		*oid = 0;
+	err_clear();
+}
+
+/* A merge request may be tested merged; and what a change is told from is neither the commit nor the target. */
+static json_t *commits_json(const struct run *run)
+{
+	const char *head = *run->event.head ? run->event.head : run->commit.oid;
+	char base[OID_HEX];
+
+	find_base(run, base);
+	return json_pack("{s:s,s:s,s:o,s:o}", "tested", run->commit.oid, "head", head, "base",
+			 *base ? json_string(base) : json_null(), "target",
+			 *run->target.oid ? json_string(run->target.oid) : json_null());
+}
+
 static json_t *attempt_json(const struct run *run)
 {
 	int64_t of = run->attempt ? run->questions->gate.attempts : 0;
@@ -340,6 +379,7 @@ static void set_texts(json_t *r, const struct run *run)
 	const char *sentence = run->failed ? run->fail_text : run->have_gate ? run->gate.sentence : "";
 
 	json_object_set_new(r, "commit", json_string(run->commit.oid));
+	json_object_set_new(r, "commits", commits_json(run));
 	json_object_set_new(r, "tree", json_string(run->commit.tree));
 	json_object_set_new(r, "subject", json_new_text(run->commit.subject, strlen(run->commit.subject)));
 	json_object_set_new(r, "branch",

@@ -146,7 +146,8 @@ int report_of_record(json_t **report, json_t **pairs, struct home *h, const char
 	static const char *const same[] = {
 		"model",   "commit",   "subject", "branch", "trust",    "verdict", "exit",
 		"blocks",  "sentence", "seconds", "tool",   "baseline", "policy",  "steps",
-		"version", "notes",    "created", "error",  "datasets", "edges",   "overlap"
+		"version", "notes",    "created", "error",  "datasets", "edges",   "overlap",
+		"commits"
 	};
 	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules");
 	struct report_samples samples;

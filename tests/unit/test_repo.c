@@ -34,16 +34,73 @@ static void test_repo_open__finds_it_from_a_folder_inside(void **state)
 	assert_text_has(repo_common_dir(f->repo), "/work/.git");
 }
 
-static void test_repo_open__sha256_is_told(void **state)
+/* libgit2 cannot read one of SHA-256 names: git is asked, and says the same. */
+static void test_repo__sha256(void **state)
 {
 	struct fixture *f = *state;
-	char *dir = in_root(f, "long");
-	struct repo *r = NULL;
+	char oid[OID_HEX], first[OID_HEX], second[OID_HEX], *branch = NULL, *one, *two, *blob, *tree,
+							    *to = in_root(f, "out");
+	struct buf b = BUF_INIT(1 << 20);
+	struct commit c;
+	struct tree *t;
 
-	sh(f, "git init -q --object-format=sha256 ../long");
-	assert_err(repo_open(&r, dir), ERR_ENV);
-	assert_text_has(err_text(), "SHA-256 repository");
-	free(dir);
+	sh(f, "git init -q -b main --object-format=sha256 ../long && cd ../long && mkdir -p a/b && echo one >a/b/f && "
+	      "ln -s a/b/f "
+	      "l && ln -s ../.. a/out && git add . && git commit -q -m 'One: the' -m 'body' && git tag v1 && echo two "
+	      ">g && git "
+	      "add g && git commit -q -m two && echo dirty >g");
+	one = sh_out(f, "git -C ../long rev-parse v1");
+	two = sh_out(f, "git -C ../long rev-parse HEAD");
+	blob = sh_out(f, "git -C ../long rev-parse HEAD:a/b/f");
+	tree = sh_out(f, "git -C ../long rev-parse HEAD:a/b");
+	open_at(f, "long/a");
+	assert_text_has(repo_work_dir(f->repo), "/long");
+	assert_text_has(repo_common_dir(f->repo), "/long/.git/");
+	must(repo_commit(f->repo, "v1", &c));
+	assert_string_equal(c.oid, one);
+	assert_string_equal(c.subject, "One: the");
+	assert_true(c.time > 1000000000);
+	commit_release(&c);
+	assert_err(repo_commit(f->repo, "nothing", &c), ERR_INPUT);
+	assert_err(repo_commit(f->repo, "--help", &c), ERR_INPUT);
+	must(repo_parents(f->repo, two, first, second));
+	assert_string_equal(first, one);
+	assert_string_equal(second, "");
+	must(repo_ref(f->repo, "refs/heads/main", oid));
+	assert_string_equal(oid, two);
+	assert_err(repo_ref(f->repo, "refs/heads/side", oid), ERR_NOTFOUND);
+	must(repo_head_branch(f->repo, &branch));
+	assert_string_equal(branch, "main");
+	must(repo_merge_base(f->repo, one, two, oid));
+	assert_string_equal(oid, one);
+	must(repo_blob(f->repo, blob, &b));
+	assert_string_equal(buf_str(&b), "one\n");
+	t = tree_of(f, "HEAD");
+	assert_reads(t, "a/b/f", "one\n");
+	assert_reads(t, "l", "one\n");
+	assert_reads(t, "g", "two\n");
+	assert_unreadable(t, "a/none", ERR_NOTFOUND, "no file");
+	assert_unreadable(t, "a/b", ERR_INPUT, "is a folder");
+	assert_true(tree_is_dir(t, "a/b"));
+	must(tree_oid(t, "a/b/f", oid));
+	assert_string_equal(oid, blob);
+	must(tree_oid(t, "a/b", oid));
+	assert_string_equal(oid, tree);
+	must(tree_export(t, "a/b", to));
+	assert_file(f, "out/f", "one\n");
+	tree_close(t);
+	must(tree_open_dirty(&t, f->repo));
+	must(tree_oid(t, "a/b/f", oid)); /* a file that has not changed has one name in both */
+	assert_string_equal(oid, blob);
+	assert_reads(t, "g", "dirty\n");
+	tree_close(t);
+	buf_release(&b);
+	free(branch);
+	free(one);
+	free(two);
+	free(blob);
+	free(tree);
+	free(to);
 }
 
 static void test_repo_commit__names(void **state)
@@ -218,6 +275,35 @@ static void test_repo__shallow_clone(void **state)
 	free(three);
 }
 
+/* Blobs that are not in the clone come from its remote, one by one, unless nothing may be asked. */
+static void test_repo__partial_clone(void **state)
+{
+	struct fixture *f = *state;
+	struct tree *t;
+
+	sh(f, "git config uploadpack.allowFilter true && git config uploadpack.allowAnySHA1InWant true && mkdir d && "
+	      "echo one "
+	      ">d/f && echo two >g && git add . && git commit -q -m x && git clone -q --no-checkout --filter=blob:none "
+	      "\"file://$PWD\" ../partial && git clone -q --no-checkout --filter=tree:0 \"file://$PWD\" ../bare-bones");
+	open_at(f, "partial");
+	t = tree_of(f, "HEAD");
+	setenv("ASSAY_OFFLINE", "1", 1);
+	assert_unreadable(t, "d/f", ERR_INPUT, "cannot read d/f");
+	assert_text_has(err_fix(), "ASSAY_OFFLINE forbids");
+	unsetenv("ASSAY_OFFLINE");
+	assert_reads(t, "d/f", "one\n");
+	sh(f, "mv ../work ../gone && mkdir ../work");
+	assert_reads(t, "d/f", "one\n"); /* is here now */
+	assert_unreadable(t, "g", ERR_INPUT, "cannot read g");
+	assert_text_has(err_fix(), "git fetch");
+	sh(f, "rmdir ../work && mv ../gone ../work");
+	tree_close(t);
+	open_at(f, "bare-bones");
+	t = tree_of(f, "HEAD");
+	assert_reads(t, "d/f", "one\n");
+	tree_close(t);
+}
+
 /* ---- files ---- */
 
 static void test_tree_read__files_and_what_is_none(void **state)
@@ -354,22 +440,91 @@ static void test_tree_read__nearly_a_pointer_is_a_text(void **state)
 	tree_close(t);
 }
 
+/* m/sub is a submodule with one of its own, sub/inner; the second commit of m/sub is not the one that is meant. */
+#define SUBMODULES                                                                                                     \
+	"git init -q -b main ../inner && (cd ../inner && echo deep >f && git add . && git commit -q -m i) && git "     \
+	"init -q -b "                                                                                                  \
+	"main ../sub && (cd ../sub && mkdir d && echo x >d/f && ln -s d/f near && ln -s ../../top far && ln -s "       \
+	"../../../secret out && git submodule --quiet add file://$PWD/../inner inner && git add . && git commit -q "   \
+	"-m s) "                                                                                                       \
+	"&& echo top >top && mkdir m && git submodule --quiet add --name called file://$PWD/../sub m/sub && git add "  \
+	". && git "                                                                                                    \
+	"commit -q -m one && git submodule --quiet update --init --recursive"
+
 static void test_tree_read__submodule(void **state)
+{
+	struct fixture *f = *state;
+	char *to = in_root(f, "out"), *want, oid[OID_HEX];
+	struct tree *t;
+
+	setenv("GIT_CONFIG_COUNT", "1", 1);
+	setenv("GIT_CONFIG_KEY_0", "protocol.file.allow", 1);
+	setenv("GIT_CONFIG_VALUE_0", "always", 1);
+	sh(f, SUBMODULES);
+	want = sh_out(f, "git -C m/sub rev-parse HEAD^{tree}");
+	sh(f, "cd m/sub && echo newer >d/f && git commit -q -a -m newer");
+	t = tree_of(f, "HEAD");
+	assert_reads(t, "m/sub/d/f", "x\n");
+	assert_reads(t, "m/sub/inner/f", "deep\n");
+	assert_reads(t, "m/sub/near", "x\n");
+	assert_reads(t, "m/sub/far", "top\n"); /* as in a work tree */
+	assert_unreadable(t, "m/sub/out", ERR_INPUT, "leaves the tree");
+	assert_unreadable(t, "m/sub/none", ERR_NOTFOUND, "no file");
+	assert_unreadable(t, "m/sub", ERR_INPUT, "is a folder");
+	assert_true(tree_is_dir(t, "m/sub"));
+	must(tree_export(t, "m/sub/d", to));
+	assert_file(f, "out/f", "x\n");
+	must(tree_oid(t, "m/sub/inner/f", oid));
+	must(tree_oid(t, "m/sub/d", oid));
+	tree_close(t);
+	/* without links, the name of the commit's tree */
+	sh(f, "git -C ../inner rev-parse HEAD^{tree} >../inner-tree");
+	free(want);
+	want = sh_out(f, "cat ../inner-tree");
+	t = tree_of(f, "HEAD");
+	must(tree_oid(t, "m/sub/inner", oid));
+	assert_string_equal(oid, want);
+	tree_close(t);
+	unsetenv("GIT_CONFIG_COUNT");
+	free(want);
+	free(to);
+}
+
+static void test_tree_read__submodule_that_is_not_here(void **state)
 {
 	struct fixture *f = *state;
 	char *to = in_root(f, "out");
 	struct tree *t;
 
 	sh(f, "mkdir m && echo x >m/f && git add . && git commit -q -m one && git update-index --add --cacheinfo "
-	      "160000,$(git rev-parse HEAD),m/sub && git commit -q -m two");
+	      "160000,$(git rev-parse HEAD),m/sub && printf '[submodule \"../../hooks\"]\n\tpath = m/sub\n' "
+	      ">.gitmodules && git add "
+	      ".gitmodules && git commit -q -m two");
 	t = tree_of(f, "HEAD");
+	assert_unreadable(t, "m/sub/f", ERR_INPUT, "m/sub is a submodule");
+	assert_text_has(err_fix(), "git submodule update --init");
+	assert_text_has(err_fix(), "submodules: recursive");
 	assert_unreadable(t, "m/sub", ERR_INPUT, "m/sub is a submodule");
-	assert_unreadable(t, "m/sub/f", ERR_NOTFOUND, "no file");
+	assert_reads(t, "m/f", "x\n");
 	assert_false(tree_is_dir(t, "m/sub"));
 	assert_err(tree_export(t, "m", to), ERR_INPUT);
 	assert_text_has(err_text(), "m/sub is a submodule");
 	tree_close(t);
 	free(to);
+}
+
+static void test_tree_read__what_a_filter_holds_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct tree *t;
+
+	sh(f, "printf '\\0GITCRYPT\\0abc' >secret && printf '\\0GITCRYP' >short && ln -s "
+	      "../.git/annex/objects/aa/bb/SHA256E-s1--00 annexed && git add -f . && git commit -q -m x");
+	t = tree_of(f, "HEAD");
+	assert_unreadable(t, "secret", ERR_INPUT, "encrypted by git-crypt");
+	assert_unreadable(t, "annexed", ERR_INPUT, "git-annex");
+	assert_reads(t, "short", "");
+	tree_close(t);
 }
 
 /* ---- names of content ---- */
@@ -681,7 +836,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(test_repo_open__not_a_repository),
 		test(test_repo_open__finds_it_from_a_folder_inside),
-		test(test_repo_open__sha256_is_told),
+		test(test_repo__sha256),
+		test(test_repo__partial_clone),
+		test(test_tree_read__what_a_filter_holds_is_told),
 		test(test_repo_commit__names),
 		test(test_repo_commit__a_whole_name_is_no_branch),
 		test(test_repo_ref__branches_and_upstreams),
@@ -695,6 +852,7 @@ int main(void)
 		test(test_tree_read__lfs_pointer),
 		test(test_tree_read__nearly_a_pointer_is_a_text),
 		test(test_tree_read__submodule),
+		test(test_tree_read__submodule_that_is_not_here),
 		test(test_tree_oid__is_gits_own),
 		test(test_tree_oid__covers_what_links_point_at),
 		test(test_tree_oid__links_in_a_circle_end),
