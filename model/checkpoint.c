@@ -422,7 +422,7 @@ int model_load(struct model **out, const char *dir, struct backend *be, const st
 	int rc = model_open_folder(&m, &shards, dir);
 
 	if (!rc && how && how->adapter)
-		rc = peft_open(&adapter, how->adapter);
+		rc = peft_open(&adapter, how->adapter, how->adapter_name);
 	if (!rc) {
 		m->be = be;
 		m->on_device = be->memory != NULL;

@@ -95,6 +95,7 @@ struct model;
 struct model_load {
 	bool train;          /* fp32 rows that can be trained; else frozen: packed, in the type they are stored in */
 	const char *adapter; /* a PEFT folder that is merged into the weights while they are read; NULL: none */
+	const char *adapter_name; /* for errors; NULL: adapter */
 };
 /* Loads a Hugging Face folder (config.json, model.safetensors or its shards in F32, F16 or BF16); be must outlive the
  * model. how may be NULL: frozen. */

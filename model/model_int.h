@@ -218,7 +218,8 @@ int lora_delta(const struct model *m, size_t i, float *delta);
 /* ---- peft.c: an adapter that is merged while weights are read ----------------------------------------------------- */
 
 struct peft;
-int peft_open(struct peft **out, const char *dir); /* ERR_INPUT names what is wrong or not built */
+/* ERR_INPUT names what is wrong or not built. name is for the errors; NULL: dir. */
+int peft_open(struct peft **out, const char *dir, const char *name);
 void peft_free(struct peft *p);
 bool peft_has(const struct peft *p, const struct tensor *t); /* something of the adapter belongs to this tensor */
 /* Makes of the tensor's rows (ours: outputs first) what the adapter makes of them: W += scale B A, or other weights. */

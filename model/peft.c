@@ -146,7 +146,7 @@ struct patterns {
 	size_t n, bytes; /* bytes: of all that is compiled */
 };
 struct peft {
-	char *dir;
+	char *name; /* for errors */
 	json_t *config;
 	struct safetensors file;
 	struct patterns ranks, alphas;
@@ -190,7 +190,7 @@ static bool is_off(const json_t *v)
 
 static int not_built(const struct peft *p, const char *what)
 {
-	int rc = err_set(ERR_INPUT, "%s/adapter_config.json: %s is not supported", p->dir, what);
+	int rc = err_set(ERR_INPUT, "%s/adapter_config.json: %s is not supported", p->name, what);
 
 	return err_hint(rc, "merge the adapter with PEFT: model.merge_and_unload().save_pretrained(dir)");
 }
@@ -226,7 +226,7 @@ static int check_init(const struct peft *p)
 static int read_number(const struct peft *p, const char *key, const json_t *v, double max, double *out)
 {
 	if (!json_is_number(v) || !(json_number_value(v) > 0) || json_number_value(v) > max)
-		return err_set(ERR_INPUT, "%s/adapter_config.json: %s: expected a number above 0, at most %g", p->dir,
+		return err_set(ERR_INPUT, "%s/adapter_config.json: %s: expected a number above 0, at most %g", p->name,
 			       key, max);
 	*out = json_number_value(v);
 	return 0;
@@ -242,9 +242,9 @@ static int check_config(const struct peft *p)
 
 	if (strcmp(type, "LORA") != 0)
 		return err_set(ERR_INPUT, "%s/adapter_config.json: peft_type \"%s\" is not supported (only LORA)",
-			       p->dir, type);
+			       p->name, type);
 	if (rslora && !json_is_null(rslora) && !json_is_boolean(rslora))
-		return err_set(ERR_INPUT, "%s/adapter_config.json: use_rslora: expected true or false", p->dir);
+		return err_set(ERR_INPUT, "%s/adapter_config.json: use_rslora: expected true or false", p->name);
 	rc = check_keys(p);
 	if (!rc)
 		rc = check_init(p);
@@ -268,7 +268,7 @@ static int read_pattern(const struct peft *p, const char *list, const char *key,
 	}
 	if (rc && !out->code)
 		err_set(ERR_INPUT, "%s/adapter_config.json: %s: \"%.100s\" is no pattern of modules with a number",
-			p->dir, list, key);
+			p->name, list, key);
 	free(text);
 	return rc;
 }
@@ -284,7 +284,7 @@ static int read_patterns(const struct peft *p, const char *list, struct patterns
 		return 0;
 	if (!json_is_object(o) || json_object_size(o) > MOST_PATTERNS)
 		return err_set(ERR_INPUT, "%s/adapter_config.json: %s: expected an object of at most %d members",
-			       p->dir, list, MOST_PATTERNS);
+			       p->name, list, MOST_PATTERNS);
 	out->items = mem_array(json_object_size(o) + 1, sizeof(*out->items));
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
 	{
@@ -296,7 +296,7 @@ static int read_patterns(const struct peft *p, const char *list, struct patterns
 		out->bytes += bytes;
 		if (out->bytes > MOST_PATTERN_BYTES)
 			return err_set(ERR_INPUT, "%s/adapter_config.json: %s: the patterns take more than %d MB",
-				       p->dir, list, MOST_PATTERN_BYTES >> 20);
+				       p->name, list, MOST_PATTERN_BYTES >> 20);
 	}
 	return rc;
 }
@@ -328,7 +328,7 @@ static int read_value(const struct peft *p, const char *list, const struct patte
 		is = matches(&l->items[i], t->name, strlen(t->name) - strlen(".weight"));
 		if (is < 0)
 			return err_set(ERR_INPUT, "%s/adapter_config.json: %s: pattern %zu takes too long on \"%s\"",
-				       p->dir, list, i + 1, t->name);
+				       p->name, list, i + 1, t->name);
 		if (is)
 			*out = l->items[i].value;
 	}
@@ -344,14 +344,13 @@ static void patterns_release(struct patterns *l)
 
 /* ---- reading: the folder --------------------------------------------------------------------------------------------- */
 
-static int open_weights(struct peft *p)
+static int open_weights(struct peft *p, const char *dir)
 {
-	char *weights = path_join(p->dir, "adapter_model.safetensors"),
-	     *pickle = path_join(p->dir, "adapter_model.bin");
+	char *weights = path_join(dir, "adapter_model.safetensors"), *pickle = path_join(dir, "adapter_model.bin");
 	int rc = safetensors_open(&p->file, weights);
 
 	if (rc == ERR_NOTFOUND) {
-		rc = err_set(ERR_INPUT, "%s: no adapter_model.safetensors", p->dir);
+		rc = err_set(ERR_INPUT, "%s: no adapter_model.safetensors", p->name);
 		err_hint(rc, fs_exists(pickle)
 				     ? "adapter_model.bin is a pickle, a program that runs when it is read: save "
 				       "the adapter as safetensors where you trust it"
@@ -364,16 +363,16 @@ static int open_weights(struct peft *p)
 	return rc;
 }
 
-int peft_open(struct peft **out, const char *dir)
+int peft_open(struct peft **out, const char *dir, const char *name)
 {
 	struct peft *p = mem_alloc(sizeof(*p));
 	char *config = path_join(dir, "adapter_config.json");
 	int rc;
 
-	p->dir = mem_str(dir);
+	p->name = mem_str(name ? name : dir);
 	rc = json_read(&p->config, config, 1 << 20);
 	if (rc == ERR_NOTFOUND)
-		rc = err_hint(err_set(ERR_INPUT, "%s: no adapter_config.json", dir),
+		rc = err_hint(err_set(ERR_INPUT, "%s: no adapter_config.json", p->name),
 			      "name a folder that PEFT's save_pretrained() has made");
 	if (!rc)
 		rc = check_config(p);
@@ -382,7 +381,7 @@ int peft_open(struct peft **out, const char *dir)
 	if (!rc)
 		rc = read_patterns(p, "alpha_pattern", &p->alphas);
 	if (!rc)
-		rc = open_weights(p);
+		rc = open_weights(p, dir);
 	free(config);
 	if (rc)
 		peft_free(p);
@@ -400,7 +399,7 @@ void peft_free(struct peft *p)
 	patterns_release(&p->ranks);
 	patterns_release(&p->alphas);
 	free(p->used);
-	free(p->dir);
+	free(p->name);
 	free(p);
 }
 

@@ -196,6 +196,14 @@ static int encode_line(const struct engine *e, const json_t *line, size_t number
 	return rc ? err_context(rc, "standard input:%zu", number) : 0;
 }
 
+/* A prompt keeps at least half of the context. */
+static int new_tokens_default(const struct engine *e)
+{
+	int half = model_config(e->model)->context / 2;
+
+	return half < 128 ? half : 128;
+}
+
 static int generate_lines(struct engine *e, const struct lines *l, const struct generation *how)
 {
 	struct generate_request *reqs = mem_array(l->n + 1, sizeof(*reqs));
@@ -203,7 +211,7 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 	struct tokens *ids = mem_array(l->n + 1, sizeof(*ids));
 	const char **stops = mem_array(how->stops.n + 1, sizeof(*stops));
 	struct score_options options = engine_options(e);
-	int rc = 0;
+	int rc = 0, max_tokens = how->max_tokens ? (int)how->max_tokens : new_tokens_default(e);
 
 	options.done = show;
 	progress_begin("generate", l->n, "prompts");
@@ -214,7 +222,7 @@ static int generate_lines(struct engine *e, const struct lines *l, const struct 
 		rc = encode_line(e, l->items[i], i + 1, &ids[i]);
 		reqs[i] = (struct generate_request){ .ids = ids[i].ids,
 						     .n = (int)ids[i].n,
-						     .max_tokens = (int)how->max_tokens,
+						     .max_tokens = max_tokens,
 						     .stops = stops,
 						     .temperature = how->temperature,
 						     .top_k = (int)how->top_k,
@@ -309,9 +317,10 @@ int cmd_generate(int argc, char **argv)
 	const char *device = "auto";
 	const char *memory = NULL;
 	int64_t threads = 0, batch_tokens = 4096;
-	struct generation how = { .max_tokens = 128, .seed = 1234 };
+	struct generation how = { .seed = 1234 };
 	const struct opt opts[] = {
-		OPT_INT(0, "max-tokens", &how.max_tokens, "N", "at most N new tokens a prompt (128)"),
+		OPT_INT(0, "max-tokens", &how.max_tokens, "N",
+			"at most N new tokens a prompt (128, or half of the context)"),
 		OPT_LIST(0, "stop", &how.stops, "TEXT", "cut before this text; may be given several times"),
 		OPT_REAL(0, "temperature", &how.temperature, "T", "0: greedy (the default)"),
 		OPT_INT(0, "top-k", &how.top_k, "N", "sample from the N likeliest tokens only"),
@@ -335,8 +344,8 @@ int cmd_generate(int argc, char **argv)
 	};
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
-	if (rc == 0 && (how.max_tokens < 1 || how.max_tokens > 1 << 20))
-		rc = err_set(ERR_USAGE, "--max-tokens: 1 to 1048576");
+	if (rc == 0 && (how.max_tokens < 0 || how.max_tokens > 1 << 20))
+		rc = err_set(ERR_USAGE, "--max-tokens: 0 (the default) to 1048576");
 	if (rc == 0 && how.temperature < 0)
 		rc = err_set(ERR_USAGE, "--temperature: 0 or more");
 	if (rc == 0 && (how.top_k < 0 || how.top_k > 1 << 20))

@@ -1,5 +1,8 @@
 /* cmd_train.c: `assay train` and `tokenizer train`: single stages, outside a run; nothing is recorded. */
 #include "base/base.h"
+
+#include <unistd.h>
+
 #include "base/rows.h"
 #include "model/model.h"
 #include "runner/cmd.h"
@@ -47,6 +50,7 @@ static int set_data(struct run *run, const struct opt_list *files)
 /* Work stands beside the result, where the same command finds the checkpoint of one that was interrupted or killed. */
 static int train_into(struct run *run, const char *out)
 {
+	bool ours = !fs_exists(out);
 	char *work = path_join(out, ".assay-train");
 	int rc = fs_mkdirs(work);
 
@@ -56,6 +60,8 @@ static int train_into(struct run *run, const char *out)
 		struct err_saved saved = err_save();
 
 		fs_remove_tree(work);
+		if (rc && ours)
+			rmdir(out); /* unless something is in it */
 		err_restore(&saved);
 	}
 	free(work);

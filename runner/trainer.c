@@ -153,9 +153,10 @@ static int load_base(struct run *run, const char *base, const char *work, const 
 	if (rc == 0)
 		rc = model_config_check_tokenizer(&config, tok, base);
 	if (rc == 0)
-		rc = model_load(
-			model, base, run->backend,
-			&(struct model_load){ .train = !config_is_lora(run->product, &config), .adapter = adapter });
+		rc = model_load(model, base, run->backend,
+				&(struct model_load){ .train = !config_is_lora(run->product, &config),
+						      .adapter = adapter,
+						      .adapter_name = run->product->finetune.adapter });
 	free(adapter);
 	return rc;
 }

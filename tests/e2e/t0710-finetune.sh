@@ -99,4 +99,11 @@ config "data: [{path: data/train.jsonl, weight: 0.5}, {path: data/val.jsonl, wei
 run "weighted files"
 check "outside a run, too" 0 assay train models/sums --data data/train.jsonl --out "$TRASH/m" --set max_steps=2 --set method=lora --set rank=2 --set 'target_modules=[q_proj]'
 is "LoRA on one module" "$(jq -c .target_modules "$TRASH/m/adapter/adapter_config.json")" '["q_proj"]'
+mkdir bad && echo '{"peft_type":"IA3"}' >bad/adapter_config.json
+check "an adapter of another kind" 65 assay train models/sums --data data/train.jsonl --out "$TRASH/none" --set adapter=bad
+has "bad/adapter_config.json: peft_type"
+hasnt ".assay-train"
+[ ! -e "$TRASH/none" ] && ok "and no folder is left" || not_ok "and no folder is left"
+
+echo '{"prompt":"1+1="}' | assay generate models/sums >"$OUT" && ok "generate fits a small model" || not_ok "generate fits a small model"
 done_testing
