@@ -408,8 +408,8 @@ void evaluate_forget(struct task_result **tasks, size_t *n)
 	*n = 0;
 }
 
-static int find_stage(struct run *run, const struct run_suite *s, const char *key, struct task_result **tasks,
-		      size_t *n, json_t **stage)
+static int find_stage(struct run *run, struct run_suite *s, const char *key, struct task_result **tasks, size_t *n,
+		      json_t **stage)
 {
 	json_t *row = NULL;
 	int rc = run->options->fresh ? ERR_NOTFOUND
@@ -420,7 +420,9 @@ static int find_stage(struct run *run, const struct run_suite *s, const char *ke
 		rc = evaluate_read(run, *stage, tasks, n);
 	}
 	if (rc == ERR_IO || (rc == ERR_NOTFOUND && *stage)) { /* lost or damaged samples are made again */
-		log_warn("suite %s: %s", suite_name(s->suite), err_text());
+		if (strcmp(s->lost, key) != 0)                /* it is asked for more than once */
+			log_warn("suite %s: %s", suite_name(s->suite), err_text());
+		snprintf(s->lost, sizeof(s->lost), "%s", key);
 		evaluate_forget(tasks, n);
 		json_decref(*stage);
 		*stage = NULL;
@@ -430,7 +432,7 @@ static int find_stage(struct run *run, const struct run_suite *s, const char *ke
 	return rc;
 }
 
-int evaluate_known(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+int evaluate_known(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
 		   struct task_result **tasks, size_t *n, json_t **stage)
 {
 	char key[DIGEST_HEX];
@@ -439,7 +441,7 @@ int evaluate_known(struct run *run, const struct run_suite *s, const char *objec
 	return find_stage(run, s, key, tasks, n, stage);
 }
 
-int evaluate_take_part(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+int evaluate_take_part(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
 		       struct suite_visit *v, bool *taken, size_t *cut)
 {
 	struct task_result *tasks = NULL;

@@ -35,14 +35,14 @@ uint64_t evaluate_seed(const struct run *run); /* of sampled answers */
 /* The stored model, ready to answer; it stays so until another is needed. */
 int evaluate_load(struct run *run, const char *object, const char *prompt, struct scorer *scorer);
 /* Whole evaluations in the registry. ERR_NOTFOUND: none, or one whose samples are lost. */
-int evaluate_known(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+int evaluate_known(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
 		   struct task_result **tasks, size_t *n, json_t **stage);
 /* The answers of a server are stored: it need not keep them to be asked again. */
 void evaluate_answered(struct run *run);
 /* How many prompts were cut from the left since it was asked last. */
 size_t evaluate_cut(struct run *run);
 /* What a stopped evaluation of the same key has answered goes into the visit; *cut: of its prompts. */
-int evaluate_take_part(struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
+int evaluate_take_part(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
 		       struct suite_visit *v, bool *taken, size_t *cut);
 /* The file that keeps the samples of this evaluation on their way (eval_keep.h). */
 struct keep;

@@ -57,14 +57,31 @@ static void differences(struct buf *out, struct run *run, struct run_suite *s)
 	err_clear();
 }
 
+/* Was it asked, and what it answered is gone? */
+static bool is_lost(struct run *run, const struct run_suite *s)
+{
+	char key[DIGEST_HEX];
+
+	evaluate_key(run, s, run->baseline.object, run->baseline.prompt, key);
+	return strcmp(s->lost, key) == 0;
+}
+
 static void set_incomparable(char **out, struct run *run, struct run_suite *s, const char *why)
 {
 	struct buf text = BUF_INIT(8192);
 
 	if (*out)
 		return; /* the first is enough */
-	buf_addf(&text, "suite %s: the baseline was not asked these questions%s", suite_name(s->suite), why);
-	differences(&text, run, s);
+	if (is_lost(run, s)) {
+		buf_addf(&text,
+			 "suite %s: what the baseline answered is not in the store%s; assay pull brings it where a "
+			 "remote "
+			 "has it, or run %.12s again",
+			 suite_name(s->suite), why, run->baseline.commit ? run->baseline.commit : "its commit");
+	} else {
+		buf_addf(&text, "suite %s: the baseline was not asked these questions%s", suite_name(s->suite), why);
+		differences(&text, run, s);
+	}
 	*out = buf_take(&text);
 }
 
@@ -91,7 +108,7 @@ static int rescore(struct run *run, struct run_suite *s, struct buf *prompt, int
 {
 	struct run_baseline *b = &run->baseline;
 	int64_t budget = run->questions->gate.rescore, wanted = *spent + samples_of(s);
-	bool reused;
+	bool reused, lost = is_lost(run, s);
 	int rc;
 
 	if (served_is(run->home->store, b->object, NULL)) {
@@ -121,8 +138,8 @@ static int rescore(struct run *run, struct run_suite *s, struct buf *prompt, int
 	s->rescored = rc == 0;
 	*spent = wanted;
 	if (rc == 0)
-		run_note(run, "suite %s: the baseline's weights were scored again on these questions",
-			 suite_name(s->suite));
+		run_note(run, "suite %s: the baseline's weights were scored again on these questions%s",
+			 suite_name(s->suite), lost ? ", for what they answered is not in the store" : "");
 	return rc;
 }
 

@@ -73,6 +73,7 @@ struct run_suite {
 	struct task_result *tasks, *base_tasks;
 	size_t n_tasks, n_base_tasks;
 	json_t *stage, *base_stage;     /* {"tasks":[{"task","filter","n","object"}]}: what is stored */
+	char lost[DIGEST_HEX];          /* key of an evaluation whose samples are not in the store; "" */
 	bool reused, rescored, resumed; /* resumed: some samples were there from a run that was cut short */
 };
 

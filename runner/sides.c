@@ -160,8 +160,13 @@ static int load_run(struct side *s, struct place *place, const char *name)
 	json_array_foreach(samples, i, row)
 	{
 		rc = samples_open(&s->tasks[s->n], place->home.store, json_get_text(row, "object", ""), true);
-		if (rc)
+		if (rc) {
+			rc = err_context(rc, "run %.12s, the samples of task %s", s->run,
+					 json_get_text(row, "task", ""));
+			err_hint(rc, "assay pull brings what a remote has; or run %s again",
+				 json_get_text(record, "commit", "its commit"));
 			break;
+		}
 		s->n++;
 	}
 	s->record = record;

@@ -162,13 +162,17 @@ cp -r .git/assay kept
 samples=$(assay show "$run" --json | jq -r '.samples[0].object')
 rm -f ".git/assay/objects/$(echo "$samples" | cut -c1-2)/$(echo "$samples" | cut -c3-)"
 check "stored runs without their samples are not judged" 65 assay gate "$run" "$run" --max-drop 0.1
-has "$samples is not in the store"
+has "run $(echo "$run" | cut -c1-12), the samples of task sums: $samples is not in the store"
+has "assay pull brings what a remote has; or run $(git rev-parse HEAD~1) again"
 check "the weights answer again" 1 assay run
-has "the baseline's weights were scored again on these questions"
+has "the baseline's weights were scored again on these questions, for what they"
+is "and one warning" "$(grep -c '^warning:.*is not in the store' "$ERR")" 1
 rm -rf .git/assay && mv kept .git/assay
 find .git/assay/objects -type f -exec rm -f {} +
 check "without the weights, too, nothing is compared" 2 assay run
 has "INCOMPARABLE"
-has "not in the store"
+is "what is missing is said as it is" "$(tr -s ' \n' ' ' <"$OUT" | grep -c "suite sums: what the baseline answered is not in the store, and its weights are not in the store; assay pull")" 1
+hasnt "was not asked these questions"
+is "in one warning" "$(grep -c '^warning:.*is not in the store' "$ERR")" 1
 is "and no alias moves" "$(sql 'select version from aliases')" 1
 done_testing
