@@ -248,7 +248,7 @@ $(BUILD)/reference/%: tests/reference/%.c $(LIB)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
 
-check-reference: tests-build $(BUILD)/reference/score_metrics $(BUILD)/reference/render_tasks
+check-reference: tests-build $(BUILD)/reference/score_metrics $(BUILD)/reference/render_tasks $(BUILD)/reference/bets
 	$(Q)bash tests/reference/run $(BUILD)
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
