@@ -11,6 +11,8 @@
  *	                 t and the skew-corrected t must agree; fewer than 100 samples, or one that holds a fifth of all
  *	                 squared deviations: no verdict
  *	corpus metrics   paired bootstrap, named approximate; fewer than 200 samples, clusters, a relative limit: no verdict
+ *	groups           of 0/1 scores, each sample of one weight: as one task of all samples, whose spread is no smaller than
+ *	                 the tasks' own. Others: the error of strata (stats_ratio.c)
  *	clusters         the test above (as if samples were independent) and t on the cluster jackknife must agree; fewer
  *	                 than 20 effective clusters: no verdict
  * FAIL uses the mirrored test, so it never costs PASS any of its level. The bounds shown are those that decide: the upper
@@ -43,6 +45,7 @@ struct finding {
 struct series {
 	double *x, *w; /* w NULL: all 1 */
 	size_t n;
+	bool pairs; /* of pairs; else of the candidate's samples */
 	double margin;
 	double range, allowed; /* of a bounded score, and how much of it may be lost; range 0: not bounded */
 	double scale;          /* the spread of a sample, should nothing vary */
@@ -110,12 +113,17 @@ static double skewed_t(double quantile, double skew, size_t n)
 	return hi;
 }
 
+/* The drop that is to be ruled out. */
+static double series_drop(const struct series *s)
+{
+	return s->allowed > 0 ? s->allowed : fmax(s->margin, 0);
+}
+
 /* Bounds of the margin's opposite, in the series' unit. */
 static void series_bounded(struct finding *f, const struct series *s, const struct stats_ratio *r, double df,
 			   double alpha, double weights2)
 {
-	double drop = s->allowed > 0 ? s->allowed : fmax(s->margin, 0);
-	double floor_se = sqrt(stats_drop_floor(drop, s->range) * weights2);
+	double floor_se = sqrt(stats_drop_floor(series_drop(s), s->range) * weights2);
 	double se = interval_error(r->se_loo, s->scale, s->n), t = stats_t_quantile(1 - alpha, df);
 
 	f->method = "floored t";
@@ -153,12 +161,31 @@ static double weights_square(const double *w, size_t n)
 	return square / (sum * sum);
 }
 
+/* How many of the series' samples each task of a group has; NULL: it is no group. Yours. */
+static size_t *series_strata(const struct series *s, const struct judge *j)
+{
+	const struct task_result *t = j->pair->ct;
+	size_t *sizes, member = 0, end = t->n_members ? t->members[0].n : 0;
+
+	if (!t->n_members || j->clustered)
+		return NULL;
+	sizes = mem_array(t->n_members, sizeof(*sizes));
+	for (size_t i = 0; i < s->n; i++) {
+		size_t at = s->pairs ? j->pair->index[i] : i;
+
+		while (at >= end)
+			end += t->members[++member].n;
+		sizes[member]++;
+	}
+	return sizes;
+}
+
 /* Tests the series; takes its arrays. */
 static void series_judge(struct finding *f, struct series *s, const struct judge *j, const char *what)
 {
 	const struct pairing *p = j->pair;
 	double alpha = 1 - j->confidence, weights2 = weights_square(s->w, s->n), df;
-	size_t *cluster = j->clustered ? mem_array(s->n, sizeof(*cluster)) : NULL;
+	size_t *cluster = j->clustered ? mem_array(s->n, sizeof(*cluster)) : NULL, *strata = series_strata(s, j);
 	struct stats_ratio r;
 
 	if (cluster) {
@@ -168,12 +195,18 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 	}
 	stats_ratio(&r, s->x, s->w, s->n);
 	df = (cluster ? r.n_effective : (double)s->n) - 1;
+	if (strata)
+		df = stats_ratio_strata(&r, s->x, s->w, strata, p->ct->n_members,
+					s->range > 0 ? stats_drop_floor(series_drop(s), s->range) : 0);
 	*f = (struct finding){ .lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none" };
 	f->clusters = cluster ? s->n : 0;
 	f->effective = r.n_effective;
 	if (s->n < 2) {
 		f->refused = mem_printf("one %s says nothing of others", cluster ? "cluster" : "sample");
 		f->samples = 2;
+	} else if (isnan(df)) {
+		f->refused = mem_str("a task of the group has one sample, which says nothing of its others");
+		f->samples = (double)p->ct->n + 1;
 	} else if (cluster && r.n_effective < CLUSTERS_MIN) {
 		f->refused = mem_printf("too few clusters: %zu, which count as %.1f; at least %d are needed", s->n,
 					r.n_effective, CLUSTERS_MIN);
@@ -201,7 +234,8 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 				  (HEAVIEST_MAX * (1 - r.heaviest_share)));
 	} else if (s->range > 0) {
 		series_bounded(f, s, &r, df, alpha, weights2);
-		f->assumes = !cluster                  ? "independent samples, scores within their range"
+		f->assumes = strata                    ? "independent samples of each task, scores within their range"
+			     : !cluster                ? "independent samples, scores within their range"
 			     : j->rule->whole_clusters ? "independent clusters, which may be lost whole"
 						       : "independent clusters over which losses are spread, scores "
 							 "within their range";
@@ -210,6 +244,7 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 		f->assumes = cluster ? "independent clusters, losses without far outliers; approximate"
 				     : "independent samples, losses without far outliers; approximate";
 	}
+	free(strata);
 	free(cluster);
 	free(s->x);
 	free(s->w);
@@ -245,7 +280,9 @@ static void change_mean(struct finding *f, const struct judge *j, double limit, 
 	double *b = metric_terms(p->cm->aggregate, p->b, p->w, p->n),
 	       *c = metric_terms(p->cm->aggregate, p->c, p->w, p->n);
 	double base = p->ratio_b * unit, size = relative ? fabs(base) : 1, least;
-	struct series s = { .x = c, .w = copy_weights(p->w, p->n), .n = p->n, .scale = p->scale_b * fabs(unit) };
+	struct series s = {
+		.x = c, .w = copy_weights(p->w, p->n), .n = p->n, .pairs = true, .scale = p->scale_b * fabs(unit)
+	};
 
 	for (size_t i = 0; i < p->n; i++)
 		s.x[i] = unit * (sign * (c[i] - b[i]) + (relative ? limit * (base < 0 ? -1 : 1) * b[i] : 0));
@@ -262,7 +299,9 @@ static void change_perplexity(struct finding *f, const struct judge *j, double l
 {
 	const struct pairing *p = j->pair;
 	double times_c = relative ? 1 : p->value_c, times_b = relative ? 1 : p->value_b;
-	struct series s = { .x = mem_array(p->n, sizeof(double)), .w = copy_weights(p->w, p->n), .n = p->n };
+	struct series s = {
+		.x = mem_array(p->n, sizeof(double)), .w = copy_weights(p->w, p->n), .n = p->n, .pairs = true
+	};
 
 	for (size_t i = 0; i < p->n; i++)
 		s.x[i] = times_c * p->c[i] - times_b * p->b[i];
@@ -625,6 +664,22 @@ static void value_words(struct buf *out, const struct finding *f, enum verdict v
 	}
 }
 
+/* A task of a group that has too few samples to show such a drop of its own: the others speak for it. */
+static void thin_text(struct buf *out, const struct judge *j)
+{
+	const struct task_result *t = j->pair->ct;
+	const struct task_member *least = t->n_members ? &t->members[0] : NULL;
+	double need = j->rule->has_drop && !j->rule->drop_relative && j->kind == LIMIT_DROP
+			      ? stats_least_samples(1 - j->confidence, j->rule->drop)
+			      : 0;
+
+	for (size_t i = 1; i < t->n_members; i++)
+		least = t->members[i].n < least->n ? &t->members[i] : least;
+	if (least && (double)least->n < need && isfinite(need))
+		buf_addf(out, "; %zu of them of %s, which %.0f would be needed to vouch for", least->n, least->task,
+			 need);
+}
+
 static void evidence_text(struct buf *out, const struct finding *f, const struct judge *j, enum verdict v)
 {
 	const struct pairing *p = j->pair;
@@ -642,6 +697,7 @@ static void evidence_text(struct buf *out, const struct finding *f, const struct
 		buf_addf(out, ", %s", f->method);
 	else if (!f->refused)
 		buf_addf(out, ", p = %.3g, %s", v == VERDICT_FAIL ? f->p_fail : f->p_pass, f->method);
+	thin_text(out, j);
 	buf_adds(out, ")");
 	if (f->assumes && !f->refused)
 		buf_addf(out, "; assumes %s", f->assumes);

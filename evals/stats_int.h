@@ -63,6 +63,11 @@ struct stats_ratio {
 	double heaviest_share;
 };
 void stats_ratio(struct stats_ratio *out, const double *x, const double *w, size_t n);
+/* Error, skew and heaviest sample of the same ratio again, of samples that come stratum by stratum, alike in weight within
+ * one; floor: the least variance of a sample within a stratum. Gives the degrees of freedom; NaN: a stratum of one sample
+ * without a floor, whose spread nobody knows. Of stats_ratio() before. */
+double stats_ratio_strata(struct stats_ratio *out, const double *x, const double *w, const size_t *sizes,
+			  size_t n_strata, double floor);
 /* sums[g]: of x (NULL: all 1) over the samples of cluster g. */
 void stats_clusters_sum(const double *x, const size_t *cluster, size_t n, double *sums, size_t n_clusters);
 /* One-sided p of "margin <= 0": Student's t with the error at least floor_se. */

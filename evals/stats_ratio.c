@@ -6,6 +6,10 @@
  * one passage) are summed first: each is then one x and one w, the same formula is the cluster jackknife (CR3), and what
  * counts as the number of samples is the effective number of clusters, (sum w)^2 / sum w^2.
  *
+ * Tasks of a group are strata: each has its own samples, and that one task gained where another lost is no noise. With the
+ * share W_g of the weight, SE^2 = sum W_g^2 s_g^2 / n_g, s_g^2 the variance within the stratum (or its floor, below), and
+ * Satterthwaite's degrees of freedom.
+ *
  * A margin (estimate minus limit, above 0 is good) is tested by t = margin / SE with Student's distribution. What that
  * rests on differs:
  *	bounded scores   t alone is wrong where losses are rare: the samples may simply not have met one (false PASS 35 %
@@ -51,6 +55,44 @@ void stats_ratio(struct stats_ratio *out, const double *x, const double *w, size
 	out->se = sqrt((double)n / (double)(n - 1) * plain) / weight;
 	out->se_loo = sqrt((double)(n - 1) / (double)n * loo) / weight;
 	out->scale = sqrt(plain / (double)(n - 1)) / (weight / (double)n);
+}
+
+double stats_ratio_strata(struct stats_ratio *out, const double *x, const double *w, const size_t *sizes,
+			  size_t n_strata, double floor)
+{
+	double weight = 0, squares = 0, cubes = 0, most = 0, sum = 0, denominator = 0;
+	size_t at = 0, n = 0;
+
+	for (size_t g = 0; g < n_strata; g++)
+		n += sizes[g];
+	weight = w ? stats_sum(w, n) : (double)n;
+	for (size_t g = 0; g < n_strata; at += sizes[g++]) {
+		double size = (double)sizes[g], mean = stats_sum(x + at, sizes[g]) / size, inner = 0,
+		       share = w && size > 0 ? stats_sum(w + at, sizes[g]) / size : 1;
+
+		if (!(size > 0) || !(share > 0))
+			continue;
+		for (size_t i = at; i < at + sizes[g] && sizes[g] > 1; i++) {
+			double e = (x[i] - mean) * sqrt(size / (size - 1));
+
+			inner += e * e;
+			cubes += e * e * e;
+			if (e * e > most) {
+				most = e * e;
+				out->heaviest = i;
+			}
+		}
+		squares += inner;
+		inner = fmax(inner, floor * share * share * size);
+		sum += inner;
+		denominator += sizes[g] > 1 ? inner * inner / (size - 1) : 0;
+		if (sizes[g] == 1 && !(floor > 0)) /* what it varies by is not known */
+			return NAN;
+	}
+	out->se = out->se_loo = sqrt(sum) / weight;
+	out->skew = squares > 0 ? sqrt((double)n) * cubes / (squares * sqrt(squares)) : 0;
+	out->heaviest_share = squares > 0 ? most / squares : 0;
+	return denominator > 0 ? sum * sum / denominator : (double)(n - n_strata);
 }
 
 void stats_clusters_sum(const double *x, const size_t *cluster, size_t n, double *sums, size_t n_clusters)

@@ -6,7 +6,7 @@
  * the program in 1. Rows with a "~" are those whose assumption the setting breaks on purpose: they are shown, not
  * checked. docs/gate.md has the summary.
  *
- * usage: simulate [counts|bounded|likelihoods|clusters|early|population|gate|same]… (none: all) */
+ * usage: simulate [counts|bounded|groups|likelihoods|clusters|early|population|gate|same]… (none: all) */
 #include "base/base.h"
 
 #include <assert.h>
@@ -201,6 +201,55 @@ static void bounded(void)
 				       check((double)wrong / (double)runs, true));
 			}
 	free(d);
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------- */
+
+/* Two tasks that count alike; the whole drop in the one, in the other, or in both, and a gain of one that another loses. */
+static void groups(void)
+{
+	static const char *const losses[] = { "in both", "in the small one", "in the large one" };
+	static const size_t sizes[][2] = { { 30, 470 }, { 100, 400 }, { 250, 250 } };
+	const double deltas[] = { .02, .05 };
+	double x[500], w[500];
+
+	printf("\nGroups of two tasks that count alike, whole losses: false PASS by strata, and as one task. %zu "
+	       "runs.\n\n",
+	       runs);
+	puts("| losses | sizes | limit | apart | strata | one task | |\n|---|--:|--:|--:|--:|--:|---|");
+	for (int where = 0; where < 3; where++)
+		for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+			for (size_t k = 0; k < 2 * ARRAY_LEN(deltas); k++) {
+				double delta = deltas[k / 2], apart = k % 2 ? .2 : 0;
+				size_t wrong = 0, one = 0;
+				struct rng rng;
+
+				rng_seed(&rng, 105, (uint64_t)where * 64 + i * 8 + k);
+				for (size_t run = 0; run < runs; run++) {
+					struct stats_ratio r;
+					double df;
+
+					for (size_t s = 0; s < 500; s++) {
+						bool large = s >= sizes[i][0];
+						double share = where == 0 ? 1 : (where == 2) == large ? 2 : 0;
+
+						w[s] = 1 / (double)sizes[i][large];
+						x[s] = w[s] * ((rng_uniform(&rng) < share * delta ? -.8 : 0) +
+							       (large ? -apart : apart) - .2 * share * delta);
+					}
+					stats_ratio(&r, x, w, 500);
+					one += stats_t_floored(
+						       r.ratio + delta, fmax(r.se_loo, 1e-9),
+						       sqrt(stats_drop_floor(delta, 1) *
+							    (1 / (double)sizes[i][0] + 1 / (double)sizes[i][1]) / 4),
+						       499) <= ALPHA;
+					df = stats_ratio_strata(&r, x, w, sizes[i], 2, stats_drop_floor(delta, 1));
+					wrong += stats_t_floored(r.ratio + delta, r.se_loo, 0, df) <= ALPHA;
+				}
+				printf("| %s | %zu + %zu | %g | %g | %s | %s | %s |\n", losses[where], sizes[i][0],
+				       sizes[i][1], delta, apart, share((double)wrong / (double)runs),
+				       share((double)one / (double)runs), check((double)wrong / (double)runs, true));
+			}
 }
 
 /* ---- log-likelihoods --------------------------------------------------------------------------------------------- */
@@ -815,9 +864,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} parts[] = { { "counts", counts },     { "bounded", bounded }, { "likelihoods", likelihoods },
-		      { "clusters", clusters }, { "early", early },     { "population", population },
-		      { "gate", gate },         { "same", same } };
+	} parts[] = { { "counts", counts },           { "bounded", bounded },   { "groups", groups },
+		      { "likelihoods", likelihoods }, { "clusters", clusters }, { "early", early },
+		      { "population", population },   { "gate", gate },         { "same", same } };
 	const char *asked = getenv("RUNS");
 
 	if (asked && strtoul(asked, NULL, 10) >= 100)

@@ -404,6 +404,34 @@ static void test_population__every_open_verdict_says_what_would_close_it(void **
 			 VERDICT_INCONCLUSIVE);
 }
 
+/* One task of a group gains what another loses, sample by sample alike: no noise, and 400 samples show it. As one task the
+ * difference between the two would be the error. */
+static void test_population__tasks_of_a_group_are_strata(void **state)
+{
+	static char small[] = "small", large[] = "large";
+	struct task_member members[] = { { small, 100 }, { large, 300 } };
+
+	(void)state;
+	sides_init(400, AGGREGATE_MEAN, true, false);
+	for (size_t i = 0; i < 400; i++) {
+		base.weights[i] = cand.weights[i] = i < 100 ? 2 : 2.0 / 3;
+		base.scores[i] = .5;
+		cand.scores[i] = i < 100 ? .1 : .9;
+	}
+	base.m.weights = base.weights;
+	cand.m.weights = cand.weights;
+	assert_int_equal(verdict_of(drop(.03), "about"), VERDICT_INCONCLUSIVE);
+	base.t.members = cand.t.members = members;
+	base.t.n_members = cand.t.n_members = 2;
+	assert_int_equal(verdict_of(drop(.03), "independent samples of each task"), VERDICT_PASS);
+	assert_int_equal(verdict_of(drop(.02), "100 of them of small, which 149 would be needed to vouch for"),
+			 VERDICT_PASS);
+	for (size_t i = 0; i < 400; i++)
+		cand.scores[i] = i < 100 ? .1 : .5;
+	assert_int_equal(verdict_of(drop(.05), "at least 0."), VERDICT_FAIL); /* 20 points over both */
+	base.t.members = cand.t.members = NULL;
+}
+
 static void test_population__a_rule_by_clusters_needs_them(void **state)
 {
 	const struct task_result *b = &base.t, *c = &cand.t;
@@ -573,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_population__perplexities),
 		cmocka_unit_test(test_population__clusters_are_what_counts),
 		cmocka_unit_test(test_population__every_open_verdict_says_what_would_close_it),
+		cmocka_unit_test(test_population__tasks_of_a_group_are_strata),
 		cmocka_unit_test(test_population__a_rule_by_clusters_needs_them),
 		cmocka_unit_test(test_population__floors_are_tested),
 		cmocka_unit_test(test_population__floors_of_real_scores_by_betting),

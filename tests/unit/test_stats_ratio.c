@@ -52,6 +52,41 @@ static void test_stats_ratio__leave_one_out_is_the_jackknife(void **state)
 	near(r.se_loo, sqrt(4.0 / 5 * square), 1e-14);
 }
 
+/* Two tasks of the published group, weighted by size and each alike: their own errors, put together. */
+static void test_stats_ratio_strata__is_the_error_of_a_group(void **state)
+{
+	const double x[] = { 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 1 };
+	const size_t sizes[] = { 5, 8 };
+	double w[13], y[13], v5 = .24494897427831783 * .24494897427831783, v8 = .16366341767699427 * .16366341767699427;
+	struct stats_ratio r;
+
+	(void)state;
+	stats_ratio(&r, x, NULL, 13);
+	near(stats_ratio_strata(&r, x, NULL, sizes, 2, 0),
+	     pow(25 * v5 + 64 * v8, 2) / (pow(25 * v5, 2) / 4 + pow(64 * v8, 2) / 7), 1e-12); /* Satterthwaite */
+	near(r.se, .13791099338473772, 1e-12);
+	for (size_t i = 0; i < 13; i++) {
+		w[i] = 1 / (double)sizes[i >= 5];
+		y[i] = w[i] * x[i];
+	}
+	stats_ratio(&r, y, w, 13);
+	near(r.ratio, .675, 1e-14);
+	stats_ratio_strata(&r, y, w, sizes, 2, 0);
+	near(r.se, .14729707590929486, 1e-12);
+	/* a floor under each: of .3 under variances of .3 and .2143 */
+	stats_ratio_strata(&r, y, w, sizes, 2, .3);
+	near(r.se, sqrt(.3 / 5 + .3 / 8) / 2, 1e-12);
+	/* what differs between them is no noise */
+	for (size_t i = 0; i < 13; i++)
+		y[i] = i >= 5;
+	stats_ratio(&r, y, NULL, 13);
+	assert_true(r.se > .1);
+	stats_ratio_strata(&r, y, NULL, sizes, 2, 0);
+	assert_true(r.se == 0);
+	assert_true(isnan(stats_ratio_strata(&r, y, NULL, (size_t[]){ 12, 1 }, 2, 0)));
+	assert_false(isnan(stats_ratio_strata(&r, y, NULL, (size_t[]){ 12, 1 }, 2, .1)));
+}
+
 static void test_stats_ratio__skew_and_the_heaviest_sample(void **state)
 {
 	const double x[] = { 0, 0, 0, 0, -5 };
@@ -99,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stats_ratio__clusters_of_a_worked_example),
 		cmocka_unit_test(test_stats_ratio__leave_one_out_is_the_jackknife),
+		cmocka_unit_test(test_stats_ratio_strata__is_the_error_of_a_group),
 		cmocka_unit_test(test_stats_ratio__skew_and_the_heaviest_sample),
 		cmocka_unit_test(test_stats_johnson_t__is_monotone_and_corrects_by_hand),
 		cmocka_unit_test(test_stats_t_floored__a_rare_loss_is_not_ruled_out_by_not_meeting_it),
