@@ -3,7 +3,7 @@
  * The plugin is one shared object that the program opens (backend.c). It has the CUDA runtime in itself and asks for
  * nothing when it is loaded: without a driver it says so, in assay_cuda_open() and in assay_cuda_probe(). The operations
  * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu and
- * cuda_optim.cu, the memory in cuda_memory.cu; cpu_ref.c says what each must give.
+ * cuda_optim.cu, the memory in cuda_memory.cu, launches in cuda_list.cu and cuda_graph.cu; cpu_ref.c says what each must give.
  *
  * The law of the same bits (kernels.h) on a device with a hundred processors: what runs where is never a function of how
  * much shares the call. cuda_int.h states the rule. It holds within one numerics class, whose name has all that bits may
@@ -96,6 +96,7 @@ void cuda_fail(struct backend *be, int code, const char *text, const char *file,
 int cuda_sync(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);
+	cuda_flush_between(be);
 	if (!s->lost)
 		CUDA_CHECK(be, cudaStreamSynchronize(s->stream));
 	if (!s->lost)
@@ -109,11 +110,6 @@ int cuda_sync(struct backend *be)
 }
 
 /* ---- for the kernel files -------------------------------------------------------------------------------------------------- */
-
-cudaStream_t cuda_stream(const struct backend *be)
-{
-	return cuda_state(be)->stream;
-}
 
 enum cuda_math cuda_math(const struct backend *be)
 {
@@ -235,10 +231,12 @@ static void name_class(struct cuda_state *s)
 static void cuda_close(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);
-	if (s->stream && !s->lost)
-		cudaStreamSynchronize(s->stream);
+	if (s->stream && !s->lost && s->list)
+		cudaStreamSynchronize(cuda_stream(be));
+	cuda_graphs_close(be);
 	cuda_lt_close(be);
 	cuda_memory_close(be);
+	cuda_list_close(be);
 	if (s->stream)
 		cudaStreamDestroy(s->stream);
 	free((char *)(uintptr_t)be->name);
@@ -343,8 +341,8 @@ static int open_device(struct backend **out, int device, int cls, struct refusal
 	s->fail = be_silent;
 	fill_table(be);
 	if (CUDA_CHECK(be, cudaSetDevice(device)) &&
-	    CUDA_CHECK(be, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking)) && cuda_memory_open(be) == 0 &&
-	    ask_device(be) == 0 && cuda_lt_open(be) == 0) {
+	    CUDA_CHECK(be, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking)) && cuda_list_open(be) == 0 &&
+	    cuda_memory_open(be) == 0 && ask_device(be) == 0 && cuda_lt_open(be) == 0 && cuda_graphs_open(be) == 0) {
 		name_class(s);
 		be->numerics = s->numerics;
 		*out = be;
@@ -403,6 +401,7 @@ static void probe_device(int device, kernels_tell *tell, void *arg)
 		 (double)total / 1e9, be->numerics);
 	tell(arg, true, what, detail, NULL);
 	cuda_lt_probe(cuda_state(be)->lt, tell, arg);
+	cuda_graphs_probe(be, tell, arg);
 	cuda_close(be);
 }
 

@@ -22,7 +22,8 @@
 /* The numerics class: what the products of GEMM and attention are made of. Sums are fp32 in all three. */
 enum cuda_math { CUDA_MATH_F32, CUDA_MATH_TF32, CUDA_MATH_BF16 };
 
-cudaStream_t cuda_stream(const struct backend *be);
+/* The stream, with all on it that was asked for so far. For what is no kernel of ours; a kernel goes through CUDA_LAUNCH. */
+cudaStream_t cuda_stream(struct backend *be);
 enum cuda_math cuda_math(const struct backend *be);
 /* What cudaGetDeviceProperties() said when the device was opened. */
 const struct cudaDeviceProp *cuda_properties(const struct backend *be);
@@ -43,12 +44,47 @@ bool cuda_check(struct backend *be, cudaError_t rc, const char *call, const char
 /* Records an error that is not CUDA's (a size beyond a limit, say), by the same rule. code is an enum err. */
 void cuda_fail(struct backend *be, int code, const char *text, const char *file, int line);
 
-/* A kernel on the back end's stream; a launch that is refused is recorded. A template instance goes in parentheses. */
+/* ---- launches (cuda_list.cu) --------------------------------------------------------------------------------------------- */
+
+/* A launch; its arguments are copied. What it was in the source is for the error, should it be refused. */
+struct cuda_kernel {
+	const void *function;
+	dim3 grid, block;
+	size_t shared_bytes;
+	const void *const *args;
+	const size_t *sizes;
+	int n_args;
+};
+void cuda_put_kernel(struct backend *be, const char *what, const char *file, int line, const struct cuda_kernel *k);
+/* Puts on the stream what has been gathered. */
+void cuda_flush(struct backend *be);
+
+#ifdef __CUDACC__
+#define CUDA_FUNCTION(kernel) (reinterpret_cast<const void *>(kernel))
+#else
+#define CUDA_FUNCTION(kernel) emu_function(kernel)
+#endif
+
+template <class T> struct cuda_given { /* a parameter's type, which the arguments are converted to */
+	typedef T type;
+};
+template <class... P>
+static inline void cuda_launch(struct backend *be, const char *what, const char *file, int line, void (*kernel)(P...),
+			       dim3 grid, dim3 block, size_t shared_bytes, typename cuda_given<P>::type... values)
+{
+	static_assert(sizeof...(P) > 0 && sizeof...(P) <= 20, "cuda_list_int.h: CUDA_ITEM_ARGS");
+	const void *const args[] = { &values... };
+	const size_t sizes[] = { sizeof(P)... };
+	const struct cuda_kernel k = {
+		CUDA_FUNCTION(kernel), grid, block, shared_bytes, args, sizes, (int)sizeof...(P)
+	};
+	cuda_put_kernel(be, what, file, line, &k);
+}
+
+/* A kernel in the order of the back end's stream; a launch that is refused is recorded. A template instance goes in
+ * parentheses. */
 #define CUDA_LAUNCH(be, kernel, grid, block, shared_bytes, ...)                                                        \
-	do {                                                                                                           \
-		LAUNCH(kernel, grid, block, shared_bytes, cuda_stream(be), __VA_ARGS__);                               \
-		cuda_check(be, cudaGetLastError(), #kernel, __FILE__, __LINE__);                                       \
-	} while (0)
+	cuda_launch(be, #kernel, __FILE__, __LINE__, kernel, grid, block, shared_bytes, __VA_ARGS__)
 
 /* ---- memory (cuda.cu) ----------------------------------------------------------------------------------------------------- */
 

@@ -40,6 +40,7 @@ struct cuda_lt {
 	pin pins[PINS_MAX];
 	int n, n_good;
 	uint64_t hash;
+	int refused;       /* the library's first status that was not 0, since a trial began */
 	cuda_block tail;   /* of the last rows of a product: [128, n] */
 	bool pinned_any;   /* the file has pins for this device */
 	char missing[160]; /* why the library is not used; "" : it is */
@@ -155,25 +156,55 @@ static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p, in
 	return 0;
 }
 
-static int run_call(const cuda_lt *lt, const lt_call *c, const cuda_lt_product *p, const lt_algo *algo, float *y,
-		    const char *x, cudaStream_t stream)
+static int run_call(const cuda_lt *lt, const lt_call *c, const cuda_lt_product *p, const lt_algo *algo,
+		    cudaStream_t stream)
 {
 	const float one = 1, beta = p->add ? 1.0f : 0.0f;
-	return lt->lib.matmul(lt->handle, c->desc, &one, p->w, c->w, x, c->x, &beta, y, c->y, y, c->y, algo, NULL, 0,
-			      stream);
+	return lt->lib.matmul(lt->handle, c->desc, &one, p->w, c->w, p->x, c->x, &beta, p->y, c->y, p->y, c->y, algo,
+			      NULL, 0, stream);
 }
 
 /* m rows, a multiple of 128, with this algorithm; y and x are those of the product, or others of the same strides */
-static int run_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, float *y, const void *x, int m)
+struct lt_rows {
+	cuda_lt_product p;
+	lt_algo algo;
+	int m;
+	bool trial; /* a refusal is an answer, and no error */
+};
+
+static int call_rows(struct backend *be, const void *args)
 {
-	const cuda_lt *lt = cuda_state(be)->lt;
+	struct cuda_state *s = cuda_state(be);
+	char text[160];
+	lt_rows r;
 	lt_call c;
-	int rc = make_call(lt, &c, p, m);
+	memcpy(&r, args, sizeof(r));
+	int rc = make_call(s->lt, &c, &r.p, r.m);
 	if (!rc)
-		rc = run_call(lt, &c, p, algo, y, (const char *)x, cuda_stream(be));
-	drop_call(lt, &c);
-	cuda_state(be)->launches++;
+		rc = run_call(s->lt, &c, &r.p, &r.algo, s->stream);
+	drop_call(s->lt, &c);
+	if (rc && !s->lt->refused)
+		s->lt->refused = rc;
+	if (rc && !r.trial) { /* never the other kernel now: that would be other bits in the middle of a run */
+		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for %d x %d weights and %d rows",
+			 be->name, rc, r.p.n, r.p.k, r.m);
+		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
+	}
 	return rc;
+}
+
+static void put_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, float *y, const void *x, int m,
+		     bool trial)
+{
+	lt_rows r;
+	memset(&r, 0, sizeof(r)); /* it is compared as bytes */
+	r.p.y = y, r.p.x = x, r.p.w = p->w, r.p.bias = p->bias;
+	r.p.m = m, r.p.n = p->n, r.p.k = p->k;
+	r.p.x_stride = p->x_stride, r.p.w_stride = p->w_stride, r.p.y_stride = p->y_stride, r.p.add = p->add;
+	r.algo = *algo;
+	r.m = m;
+	r.trial = trial;
+	cuda_put_call(be, call_rows, &r, sizeof(r));
 }
 
 /* Row blockIdx.x of so many columns */
@@ -184,18 +215,17 @@ static __global__ void copy_rows_kernel(float *to, size_t to_stride, const float
 }
 
 /* All rows: the whole 128s where they are, the rest in a block of its own, with the same arithmetic */
-static int run_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo)
+static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
 {
 	struct cuda_state *s = cuda_state(be);
-	int whole = p->m / ROWS * ROWS, rest = p->m - whole, rc = 0;
+	int whole = p->m / ROWS * ROWS, rest = p->m - whole;
 	const char *x = (const char *)p->x;
 	size_t row = (size_t)p->n * sizeof(float), n = (size_t)p->n, y_stride = (size_t)p->y_stride;
-	for (int at = 0; !rc && at < whole; at += ROWS_AT_ONCE)
-		rc = run_rows(be, p, algo, p->y + (size_t)at * (size_t)p->y_stride,
-			      x + (size_t)at * (size_t)p->x_stride * 2,
-			      whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE);
-	if (rc || !rest || !cuda_block_need(be, &s->lt->tail, ROWS * row))
-		return rc;
+	for (int at = 0; at < whole; at += ROWS_AT_ONCE)
+		put_rows(be, p, algo, p->y + (size_t)at * (size_t)p->y_stride, x + (size_t)at * (size_t)p->x_stride * 2,
+			 whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE, trial);
+	if (!rest || !cuda_block_need(be, &s->lt->tail, ROWS * row))
+		return;
 	cuda_lt_product tail = *p;
 	float *t = (float *)s->lt->tail.p, *y = p->y + (size_t)whole * (size_t)p->y_stride;
 	tail.y_stride = p->n;
@@ -203,10 +233,18 @@ static int run_product(struct backend *be, const cuda_lt_product *p, const lt_al
 		cuda_zero(be, t, ROWS * row);
 		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, t, n, (const float *)y, y_stride, p->n);
 	}
-	rc = run_rows(be, &tail, algo, t, x + (size_t)whole * (size_t)p->x_stride * 2, ROWS);
-	if (!rc)
-		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, y, y_stride, (const float *)t, n, p->n);
-	return rc;
+	put_rows(be, &tail, algo, t, x + (size_t)whole * (size_t)p->x_stride * 2, ROWS, trial);
+	CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, y, y_stride, (const float *)t, n, p->n);
+}
+
+/* The product of a trial, now; the library's status */
+static int try_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo)
+{
+	struct cuda_state *s = cuda_state(be);
+	s->lt->refused = 0;
+	put_product(be, p, algo, true);
+	cuda_flush(be);
+	return s->lt->refused;
 }
 
 static pin *find_pin(const struct cuda_state *s, int n, int k, bool bias)
@@ -227,17 +265,10 @@ int cuda_lt_rows(const struct backend *be, int m)
 
 bool cuda_lt_linear(struct backend *be, const cuda_lt_product *p)
 {
-	char text[160];
 	const pin *found = find_pin(cuda_state(be), p->n, p->k, p->bias != NULL);
-	if (!found)
-		return false;
-	int rc = run_product(be, p, &found->algo);
-	if (rc) { /* never the other kernel now: that would be other bits in the middle of a run */
-		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for %d x %d weights and %d rows",
-			 be->name, rc, p->n, p->k, p->m);
-		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
-	}
-	return true;
+	if (found)
+		put_product(be, p, &found->algo, false);
+	return found != NULL;
 }
 
 /* ---- the test of a pin ------------------------------------------------------------------------------------------------------------- */
@@ -327,7 +358,7 @@ static int try_pin(struct backend *be, const pin *q, trial *t)
 	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
 		p.y = (float *)t->y[i > 0].p;
 		p.m = some[i] - (i == 3 ? 57 : 0); /* one with rows left over */
-		if (run_product(be, &p, &q->algo))
+		if (try_product(be, &p, &q->algo))
 			return -1;
 		/* fp32 sums of both kinds are within k roundings of the sum of the products' sizes, each up to 16 */
 		float limit = 16.0f * (float)q->k * (float)q->k * 6e-8f;
@@ -500,7 +531,7 @@ static float time_of(struct backend *be, const cuda_lt_product *p, const lt_algo
 {
 	float best = -1, ms = 0;
 	for (int i = 0; i < 12; i++) {
-		if (!CUDA_CHECK(be, cudaEventRecord(from, cuda_stream(be))) || run_product(be, p, algo) ||
+		if (!CUDA_CHECK(be, cudaEventRecord(from, cuda_stream(be))) || try_product(be, p, algo) ||
 		    !CUDA_CHECK(be, cudaEventRecord(to, cuda_stream(be))) ||
 		    !CUDA_CHECK(be, cudaEventSynchronize(to)) || !CUDA_CHECK(be, cudaEventElapsedTime(&ms, from, to)))
 			return -1;

@@ -88,6 +88,7 @@ static bool release_slabs(struct backend *be)
 	bool any = false;
 	for (size_t i = a->n; i-- > 0;)
 		if (is_whole_slab(a, i)) {
+			cuda_flush(be); /* it may be at work there */
 			CUDA_CHECK(be, cudaFree(a->spans[i].p));
 			remove_span(a, i);
 			any = true;
@@ -224,6 +225,8 @@ void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes)
 			*free_bytes += a->spans[i].bytes;
 }
 
+static void upload_now(struct backend *be, void *dst, const void *host_src, size_t bytes);
+
 /* ---- memory of operations ------------------------------------------------------------------------------------------------- */
 
 bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes)
@@ -255,19 +258,49 @@ void *cuda_scratch(struct backend *be, size_t bytes)
 	return cuda_block_need(be, &s->scratch, at_least_grain(bytes)) ? s->scratch.p : NULL;
 }
 
-/* The copy that has these contents, or the one that was asked for longest ago */
+/* The copy that has these contents, or else the first that nothing gathered reads, its contents void: so the same list of
+ * operations finds its copies at the same places every time. NULL: all are in use. */
 static struct cuda_staged *find_staged(struct cuda_state *s, const void *host, size_t bytes)
 {
-	struct cuda_staged *oldest = &s->staged[0];
+	struct cuda_staged *free_one = NULL;
 	for (int i = 0; i < CUDA_STAGED; i++) {
 		struct cuda_staged *c = &s->staged[i];
 		if (c->block.p && c->bytes == bytes && (!bytes || memcmp(c->host, host, bytes) == 0))
 			return c;
-		if (c->asked < oldest->asked)
-			oldest = c;
+		if (!free_one && c->asked <= s->flushed)
+			free_one = c;
 	}
-	oldest->bytes = SIZE_MAX;
-	return oldest;
+	if (free_one)
+		free_one->bytes = SIZE_MAX;
+	return free_one;
+}
+
+/* Room for the copy of an array that may be longer every time: it doubles, so that it seldom moves. Where blocks end at their
+ * last byte on purpose (CUDA_SLAB_BYTES), it is exact. */
+static size_t staged_room(size_t bytes)
+{
+	size_t room = GRAIN;
+	while (SLAB_BYTES && room < bytes)
+		room *= 2;
+	return room < bytes ? bytes : room;
+}
+
+/* Room on both sides; false: an error is on record */
+static bool make_staged_room(struct backend *be, struct cuda_staged *c, size_t bytes)
+{
+	if (!c->block.p || c->block.bytes < bytes) {
+		cuda_flush(be); /* its new place may be one that what is gathered still works on */
+		if (!cuda_block_need(be, &c->block, staged_room(bytes)))
+			return false;
+	}
+	if (c->host && c->host_bytes >= bytes)
+		return true;
+	free(c->host);
+	c->host_bytes = staged_room(bytes);
+	c->host = malloc(c->host_bytes);
+	if (!c->host)
+		cuda_fail(be, ERR_UNAVAILABLE, "the host has no memory for a copy of a batch", __FILE__, __LINE__);
+	return c->host != NULL;
 }
 
 const void *cuda_stage(struct backend *be, const void *host, size_t bytes)
@@ -276,26 +309,20 @@ const void *cuda_stage(struct backend *be, const void *host, size_t bytes)
 	if (s->error)
 		return NULL;
 	struct cuda_staged *c = find_staged(s, host, bytes);
-	c->asked = ++s->asked;
-	if (c->bytes == bytes)
-		return c->block.p;
-	if (!cuda_block_need(be, &c->block, at_least_grain(bytes)))
-		return NULL;
-	if (c->host_bytes < bytes || !c->host) {
-		free(c->host);
-		c->host_bytes = 0;
-		c->host = malloc(bytes < 1 ? 1 : bytes);
-		if (!c->host) {
-			cuda_fail(be, ERR_UNAVAILABLE, "the host has no memory for a copy of a batch", __FILE__,
-				  __LINE__);
-			return NULL;
-		}
-		c->host_bytes = bytes;
+	if (!c) {
+		cuda_flush(be);
+		c = find_staged(s, host, bytes);
 	}
+	bool found = c->bytes == bytes;
+	if (!found && !make_staged_room(be, c, bytes))
+		return NULL;
+	c->asked = ++s->asked;
+	if (found)
+		return c->block.p;
 	if (bytes)
 		memcpy(c->host, host, bytes);
 	c->bytes = bytes;
-	cuda_upload(be, c->block.p, c->host, bytes);
+	upload_now(be, c->block.p, c->host, bytes);
 	return c->block.p;
 }
 
@@ -333,10 +360,11 @@ static bool mark_chunk(struct backend *be, struct cuda_chunk *c, size_t bytes)
 	size_t used = round_up(c->used + bytes, 64);
 	c->used = used < CUDA_CHUNK_BYTES ? used : (size_t)CUDA_CHUNK_BYTES;
 	c->busy = true;
-	return CUDA_CHECK(be, cudaEventRecord(c->done, cuda_stream(be)));
+	return CUDA_CHECK(be, cudaEventRecord(c->done, cuda_state(be)->stream));
 }
 
-void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t bytes)
+/* Ahead of what the list holds */
+static void upload_now(struct backend *be, void *dst, const void *host_src, size_t bytes)
 {
 	struct cuda_state *s = cuda_state(be);
 	s->launches++;
@@ -353,9 +381,16 @@ void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t byt
 	}
 }
 
+void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t bytes)
+{
+	cuda_flush_between(be);
+	upload_now(be, dst, host_src, bytes);
+}
+
 void cuda_download(struct backend *be, void *host_dst, const void *src, size_t bytes)
 {
 	struct cuda_state *s = cuda_state(be);
+	cuda_flush_between(be);
 	for (size_t at = 0, n; at < bytes && !s->lost; at += n) {
 		n = bytes - at;
 		struct cuda_chunk *c = next_room(be, &s->down, &n);
@@ -383,22 +418,6 @@ bool cuda_deliver(struct backend *be)
 	for (int i = 0; i < CUDA_CHUNKS; i++)
 		ok = empty_chunk(be, &s->up.chunks[i]) && ok;
 	return ok;
-}
-
-void cuda_copy(struct backend *be, void *dst, const void *src, size_t bytes)
-{
-	struct cuda_state *s = cuda_state(be);
-	s->launches++;
-	if (bytes && dst != src && !s->lost)
-		CUDA_CHECK(be, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, s->stream));
-}
-
-void cuda_zero(struct backend *be, void *dst, size_t bytes)
-{
-	struct cuda_state *s = cuda_state(be);
-	s->launches++;
-	if (bytes && !s->lost)
-		CUDA_CHECK(be, cudaMemsetAsync(dst, 0, bytes, s->stream));
 }
 
 /* ---- open and close -------------------------------------------------------------------------------------------------------- */

@@ -45,7 +45,7 @@ struct cuda_block {
 };
 
 /* Copies of host arrays that operations have asked for, to be found again by their contents. */
-enum { CUDA_STAGED = 24 };
+enum { CUDA_STAGED = 24, CUDA_STAGED_ONE = 8 /* of one operation, at most */ };
 struct cuda_staged {
 	struct cuda_block block;
 	void *host; /* the contents */
@@ -62,6 +62,8 @@ struct cuda_operand {
 };
 
 struct cuda_lt;
+struct cuda_list;
+struct cuda_graphs;
 
 struct cuda_state {
 	int device;
@@ -79,8 +81,10 @@ struct cuda_state {
 	struct cuda_ring up, down;
 	struct cuda_block scratch;
 	struct cuda_staged staged[CUDA_STAGED];
-	uint64_t asked;
-	uint64_t launches; /* of everything: who remembers contents compares it */
+	uint64_t asked, flushed;    /* copies asked for, and up to which of them nothing that is gathered reads any */
+	struct cuda_list *list;     /* cuda_list.cu: what is not on the stream yet */
+	struct cuda_graphs *graphs; /* cuda_graph.cu; NULL: none are made */
+	uint64_t launches;          /* of everything: who remembers contents compares it */
 
 	struct cuda_operand operands[2]; /* cuda_gemm.cu: activations on either side */
 	struct cuda_block weight;        /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
@@ -98,6 +102,19 @@ void cuda_memory_close(struct backend *be);
 void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes);
 bool cuda_deliver(struct backend *be); /* behind a wait for the stream: what was downloaded goes to its places */
+
+/* cuda_list.cu, cuda_graph.cu */
+int cuda_list_open(struct backend *be);
+void cuda_list_close(struct backend *be);
+/* cuda_flush(), from where no operation is under way: none of its copies is read by what comes. */
+void cuda_flush_between(struct backend *be);
+/* Work of a library, which launches by itself: done on the stream, now or into a capture. 0, or the library's status, which it
+ * has recorded where that matters. */
+typedef int cuda_call(struct backend *be, const void *args);
+void cuda_put_call(struct backend *be, cuda_call *call, const void *args, size_t bytes);
+int cuda_graphs_open(struct backend *be);
+void cuda_graphs_close(struct backend *be);
+void cuda_graphs_probe(struct backend *be, kernels_tell *tell, void *arg);
 
 /* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ y) by cuBLASLt, where a pin for this shape of weights has passed its test; false:
  * not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; x has room for

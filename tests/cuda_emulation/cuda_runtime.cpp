@@ -22,11 +22,23 @@
 
 typedef std::function<void()> operation;
 
+struct emu_node {
+	int kind; /* of the call that made it */
+	const void *function;
+	operation run;
+	std::vector<size_t> before; /* nodes of its graph */
+};
 struct emu_graph {
-	std::vector<operation> operations;
+	std::vector<emu_node *> nodes;
+	~emu_graph()
+	{
+		for (emu_node *n : nodes)
+			delete n;
+	}
 };
 struct emu_graph_exec {
-	std::vector<operation> operations;
+	std::vector<emu_node *> from; /* whose places these are */
+	std::vector<emu_node> nodes;
 };
 struct emu_stream {
 	std::deque<operation> queue;
@@ -64,8 +76,9 @@ static struct {
 	cudaError_t last, sticky;
 	std::map<std::string, pending> injected;
 	std::map<const void *, int> dynamic_limit;
+	std::map<const void *, emu_bind *> kernels;
 	int device;
-	uint64_t launches;
+	uint64_t launches, graph_launches, graph_changes;
 } rt;
 
 /* ---- errors -------------------------------------------------------------------------------------------------------------- */
@@ -362,7 +375,11 @@ static void queue(emu_stream *stream, operation o)
 {
 	emu_stream *s = stream ? stream : standard_stream();
 	if (s->capture) {
-		s->capture->operations.push_back(std::move(o));
+		size_t n = s->capture->nodes.size();
+		std::vector<size_t> before;
+		if (n)
+			before.push_back(n - 1);
+		s->capture->nodes.push_back(new emu_node{ 0, NULL, std::move(o), before });
 		return;
 	}
 	if (!stream)
@@ -390,26 +407,49 @@ static cudaError_t wait_all(void)
 	return rt.sticky ? fail(rt.sticky) : cudaSuccess;
 }
 
+/* What a launch would do; an error: the device refuses it, which is found now and not when it runs */
+static cudaError_t check_launch(const void *function, dim3 grid, dim3 block, size_t bytes)
+{
+	auto limit = rt.dynamic_limit.find(function);
+	if (bytes > (limit == rt.dynamic_limit.end() ? (size_t)48 << 10 : (size_t)limit->second))
+		return fail(cudaErrorInvalidValue);
+	if ((uint64_t)block.x * block.y * block.z < 1 || (uint64_t)block.x * block.y * block.z > 1024 || !grid.x ||
+	    !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+		return fail(cudaErrorInvalidConfiguration);
+	return cudaSuccess;
+}
+
+static operation kernel_run(const char *kernel, dim3 grid, dim3 block, size_t bytes, operation body)
+{
+	return [=] {
+		rt.launches++;
+		emu_run(kernel, grid, block, bytes, body);
+	};
+}
+
 void emu_launch(const char *kernel, const void *function, dim3 grid, dim3 block, size_t bytes, emu_stream *stream,
 		operation body)
 {
-	if (enter("launch"))
-		return;
-	auto limit = rt.dynamic_limit.find(function);
-	if (bytes > (limit == rt.dynamic_limit.end() ? (size_t)48 << 10 : (size_t)limit->second)) {
-		fail(cudaErrorInvalidValue);
-		return;
-	}
-	/* refused launches are found now, not when the queue runs */
-	if ((uint64_t)block.x * block.y * block.z < 1 || (uint64_t)block.x * block.y * block.z > 1024 || !grid.x ||
-	    !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
-		fail(cudaErrorInvalidConfiguration);
-		return;
-	}
-	queue(stream, [=] {
-		rt.launches++;
-		emu_run(kernel, grid, block, bytes, body);
-	});
+	if (!enter("launch") && !check_launch(function, grid, block, bytes))
+		queue(stream, kernel_run(kernel, grid, block, bytes, body));
+}
+
+const void *emu_register(const void *kernel, emu_bind *bind)
+{
+	rt.kernels[kernel] = bind;
+	return kernel;
+}
+
+cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **args, size_t bytes,
+			     cudaStream_t stream)
+{
+	cudaError_t e = enter("launch");
+	if (!e)
+		e = rt.kernels.count(function) ? check_launch(function, grid, block, bytes)
+					       : fail(cudaErrorInvalidDeviceFunction);
+	if (!e)
+		queue(stream, kernel_run("a kernel", grid, block, bytes, rt.kernels[function](function, args)));
+	return e;
 }
 
 uint64_t emu_launches(void)
@@ -860,20 +900,177 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *
 	return cudaSuccess;
 }
 
+/* ---- graphs ----------------------------------------------------------------------------------------------------------------------- */
+
+enum { NODE_KERNEL = 1, NODE_COPY, NODE_ZERO, NODE_CHILD };
+
+static operation copy_run(void *dst, const void *src, size_t bytes)
+{
+	check_copy(dst, bytes, true, "a node writes outside a block of device memory");
+	check_copy(src, bytes, true, "a node reads outside a block of device memory");
+	return [=] { memmove(dst, src, bytes); };
+}
+
+static operation zero_run(const cudaMemsetParams *p)
+{
+	void *dst = p->dst;
+	size_t bytes = p->width;
+	int value = (int)p->value;
+	check_copy(dst, bytes, true, "a node sets memory outside a block of the device's");
+	return [=] { memset(dst, value, bytes); };
+}
+
+static cudaError_t node_kernel(emu_node *node, const cudaKernelNodeParams *p)
+{
+	if (!rt.kernels.count(p->func) || p->extra)
+		return fail(cudaErrorInvalidDeviceFunction);
+	cudaError_t e = check_launch(p->func, p->gridDim, p->blockDim, p->sharedMemBytes);
+	if (!e)
+		node->run = kernel_run("a node", p->gridDim, p->blockDim, p->sharedMemBytes,
+				       rt.kernels[p->func](p->func, p->kernelParams));
+	node->function = p->func;
+	return e;
+}
+
+static cudaError_t add(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n, int kind,
+		       operation run)
+{
+	emu_node *node = new emu_node{ kind, NULL, std::move(run), {} };
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < graph->nodes.size(); k++)
+			if (graph->nodes[k] == before[i])
+				node->before.push_back(k);
+	bool known = node->before.size() == n;
+	graph->nodes.push_back(node);
+	*out = node;
+	return known ? cudaSuccess : fail(cudaErrorInvalidValue);
+}
+
+/* Of the nodes whose predecessors have run, the last first */
+static void nodes_run(const std::vector<emu_node> &nodes)
+{
+	std::vector<bool> ran(nodes.size());
+	for (size_t left = nodes.size(); left > 0; left--)
+		for (size_t i = nodes.size(); i-- > 0;) {
+			bool ready = !ran[i];
+			for (size_t b : nodes[i].before)
+				ready = ready && ran[b];
+			if (!ready)
+				continue;
+			ran[i] = true;
+			nodes[i].run();
+			break;
+		}
+}
+
+static std::vector<emu_node> nodes_of(cudaGraph_t graph)
+{
+	std::vector<emu_node> nodes;
+	for (const emu_node *n : graph->nodes)
+		nodes.push_back(*n);
+	return nodes;
+}
+
+cudaError_t cudaGraphCreate(cudaGraph_t *out, unsigned flags)
+{
+	ENTER();
+	*out = new emu_graph();
+	rt.objects++;
+	return flags ? fail(cudaErrorInvalidValue) : cudaSuccess;
+}
+
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				   const cudaKernelNodeParams *params)
+{
+	ENTER();
+	cudaError_t e = add(out, graph, before, n, NODE_KERNEL, NULL);
+	return e ? e : node_kernel(*out, params);
+}
+
+cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				     void *dst, const void *src, size_t bytes, cudaMemcpyKind kind)
+{
+	ENTER();
+	if (kind != cudaMemcpyDeviceToDevice)
+		return fail(cudaErrorInvalidValue);
+	return add(out, graph, before, n, NODE_COPY, copy_run(dst, src, bytes));
+}
+
+cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				   const cudaMemsetParams *params)
+{
+	ENTER();
+	if (params->elementSize != 1 || params->height != 1)
+		return fail(cudaErrorInvalidValue);
+	return add(out, graph, before, n, NODE_ZERO, zero_run(params));
+}
+
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				       cudaGraph_t child)
+{
+	ENTER();
+	std::vector<emu_node> nodes = nodes_of(child);
+	return add(out, graph, before, n, NODE_CHILD, [nodes] { nodes_run(nodes); });
+}
+
+/* The node of the executable graph that was made of this one */
+static emu_node *node_in(cudaGraphExec_t exec, cudaGraphNode_t node, int kind)
+{
+	for (size_t i = 0; i < exec->from.size(); i++)
+		if (exec->from[i] == node && exec->nodes[i].kind == kind) {
+			rt.graph_changes++;
+			return &exec->nodes[i];
+		}
+	return NULL;
+}
+
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+					     const cudaKernelNodeParams *params)
+{
+	ENTER();
+	emu_node *n = node_in(exec, node, NODE_KERNEL);
+	if (!n || n->function != params->func)
+		return fail(cudaErrorInvalidValue);
+	return node_kernel(n, params);
+}
+
+cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, cudaGraphNode_t node, void *dst, const void *src,
+					       size_t bytes, cudaMemcpyKind kind)
+{
+	ENTER();
+	emu_node *n = node_in(exec, node, NODE_COPY);
+	if (!n || kind != cudaMemcpyDeviceToDevice)
+		return fail(cudaErrorInvalidValue);
+	n->run = copy_run(dst, src, bytes);
+	return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaMemsetParams *params)
+{
+	ENTER();
+	emu_node *n = node_in(exec, node, NODE_ZERO);
+	if (!n || params->elementSize != 1 || params->height != 1)
+		return fail(cudaErrorInvalidValue);
+	n->run = zero_run(params);
+	return cudaSuccess;
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags)
 {
 	(void)flags;
 	ENTER();
-	*out = new emu_graph_exec{ graph->operations };
+	*out = new emu_graph_exec{ graph->nodes, nodes_of(graph) };
 	rt.objects++;
 	return cudaSuccess;
 }
 
+/* What it will run is fixed now: later changes of the graph are for later launches. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
 	ENTER();
-	for (const operation &o : exec->operations)
-		queue(stream, o);
+	std::vector<emu_node> nodes = exec->nodes;
+	queue(stream, [nodes] { nodes_run(nodes); });
+	rt.graph_launches++;
 	return cudaSuccess;
 }
 
@@ -889,6 +1086,16 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 	delete exec;
 	rt.objects--;
 	return cudaSuccess;
+}
+
+uint64_t emu_graph_launches(void)
+{
+	return rt.graph_launches;
+}
+
+uint64_t emu_graph_changes(void)
+{
+	return rt.graph_changes;
 }
 
 int emu_left(void)

@@ -5,7 +5,8 @@
  * as NaN, and copies are checked against them.
  *
  * A stream is a queue. EMU_EAGER runs what is queued at once; EMU_LAZY nothing before somebody waits for it: a host that
- * reads a result, or overwrites pinned memory, without having waited shows. Graphs are recorded queues.
+ * reads a result, or overwrites pinned memory, without having waited shows. Graphs are recorded queues, or nodes that were added;
+ * one that is launched runs, of the nodes whose predecessors have run, the last first: an edge that is missing shows.
  *
  * emu_inject() makes a call fail; a sticky error stays, as on a device. Signatures are those of CUDA 12 and 13. */
 #ifndef CUDA_EMULATION_RUNTIME_H
@@ -84,6 +85,22 @@ typedef struct emu_stream *cudaStream_t;
 typedef struct emu_event *cudaEvent_t;
 typedef struct emu_graph *cudaGraph_t;
 typedef struct emu_graph_exec *cudaGraphExec_t;
+typedef struct emu_node *cudaGraphNode_t;
+
+struct cudaKernelNodeParams {
+	void *func;
+	struct {
+		dim3 grid, block;
+	} emu; /* emulation.h makes emu.grid of the name gridDim, here too */
+	unsigned sharedMemBytes;
+	void **kernelParams, **extra;
+};
+struct cudaMemsetParams {
+	void *dst;
+	size_t pitch;
+	unsigned value, elementSize;
+	size_t width, height;
+};
 
 struct cudaUUID_t {
 	char bytes[16];
@@ -157,6 +174,23 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status);
+cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **args, size_t shared_bytes,
+			     cudaStream_t stream);
+cudaError_t cudaGraphCreate(cudaGraph_t *out, unsigned flags);
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				   const cudaKernelNodeParams *params);
+cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				     void *dst, const void *src, size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				   const cudaMemsetParams *params);
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t *out, cudaGraph_t graph, const cudaGraphNode_t *before, size_t n,
+				       cudaGraph_t child);
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+					     const cudaKernelNodeParams *params);
+cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, cudaGraphNode_t node, void *dst, const void *src,
+					       size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+					     const cudaMemsetParams *params);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags = 0);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
@@ -198,5 +232,8 @@ void emu_inject(const char *call, int nth, cudaError_t error, bool sticky);
 int emu_left(void);
 /* Kernels that ran, for tests that count launches */
 uint64_t emu_launches(void);
+/* Graphs that were launched, and nodes that were told other arguments */
+uint64_t emu_graph_launches(void);
+uint64_t emu_graph_changes(void);
 
 #endif

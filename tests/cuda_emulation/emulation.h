@@ -116,8 +116,8 @@ extern struct emu_now {
 
 #define threadIdx (emu.self->thread)
 #define blockIdx (emu.block_index)
-#define blockDim (emu.block)
-#define gridDim (emu.grid)
+#define blockDim emu.block /* without parentheses: they are also fields of the parameters of a node */
+#define gridDim emu.grid
 static const int warpSize = 32;
 
 struct emu_site {
@@ -196,6 +196,27 @@ static inline void emu_call(const char *name, void (*kernel)(P...), dim3 grid, d
 	std::apply([&](const P &...p) { (emu_check_one(name, i++, p), ...); }, bound);
 	emu_launch(name, (const void *)kernel, grid, block, bytes, stream,
 		   [kernel, bound] { std::apply(kernel, bound); });
+}
+
+/* A kernel as the runtime's calls that take a plain address know it: cudaLaunchKernel() and the nodes of graphs. It copies
+ * its arguments, checks them, and gives what one thread runs. */
+typedef std::function<void()> emu_bind(const void *kernel, void **args);
+const void *emu_register(const void *kernel, emu_bind *bind);
+template <class... P, size_t... I>
+static inline std::function<void()> emu_bind_at(void (*kernel)(P...), void **args, std::index_sequence<I...>)
+{
+	std::tuple<P...> bound(*static_cast<const P *>(args[I])...);
+	(emu_check_one("a kernel", (int)I, std::get<I>(bound)), ...);
+	return [kernel, bound] { std::apply(kernel, bound); };
+}
+template <class... P> static inline std::function<void()> emu_bind_args(const void *kernel, void **args)
+{
+	return emu_bind_at(reinterpret_cast<void (*)(P...)>(const_cast<void *>(kernel)), args,
+			   std::index_sequence_for<P...>());
+}
+template <class... P> static inline const void *emu_function(void (*kernel)(P...))
+{
+	return emu_register(reinterpret_cast<const void *>(kernel), emu_bind_args<P...>);
 }
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
 	emu_call(#kernel, kernel, (grid), (block), (shared_bytes), (stream), __VA_ARGS__)

@@ -31,8 +31,11 @@ is "f32: the CPU's texts" "$(cat texts)" "$(cat cpu.texts)"
 emu generate sums@v1 --device cuda --max-tokens 4 <prompts >texts 2>"$ERR"
 emu generate sums@v1 --device cuda --max-tokens 4 --batch-tokens 2 <prompts >other 2>"$ERR"
 cmp -s texts other && ok "bf16: generation does not depend on the batch" || not_ok "bf16: generation does not depend on the batch"
+ASSAY_CUDA_GRAPHS=0 emu generate sums@v1 --device cuda --max-tokens 4 <prompts >other 2>"$ERR"
+cmp -s texts other && ok "bf16: nor on graphs" || not_ok "bf16: nor on graphs"
 check "doctor tells of the device" 0 emu doctor
 has "cuda-1/bf16/sm_90/"
+has "launches that come again go to the device as one"
 
 # an operation finds no memory: fewer tokens at a time, the same bytes
 export EMU_INJECT="cudaMalloc 8 2"
@@ -47,6 +50,8 @@ train() { emu train sums@v1 --data few.jsonl --device cuda/f32 --set batch_token
 check "a training in the emulation" 0 train whole
 cpu_loss=$(assay train sums@v1 --data few.jsonl --device cpu --set batch_tokens=64 --set max_steps=4 --out bycpu 2>&1 | grep -o 'loss.*->[^,]*')
 is "ends with the CPU's losses" "$(grep -ho 'loss.*->[^,]*' "$OUT" "$ERR" | tail -n 1)" "$cpu_loss"
+ASSAY_CUDA_GRAPHS=0 check "and one without graphs" 0 train single
+is "gives the same weights" "$(sha256sum <single/model.safetensors)" "$(sha256sum <whole/model.safetensors)"
 export EMU_INJECT="launch 150 700 sticky"
 check "a device that is lost ends it" 69 train again
 unset EMU_INJECT
