@@ -150,9 +150,10 @@ static int parse_base(struct config_base *b, const struct yaml *y, const json_t 
 			y, root, v ? "base" : NULL,
 			"assay.yaml needs base: a folder, MODEL@ALIAS, the name of a location, or {init: {…}}");
 	b->text = json_string_value(v);
-	if (strncmp(b->text, "hf:", 3) == 0)
-		return yaml_error(y, root, "base",
-				  "hf: names are not read yet; put the folder into the commit (Git LFS)");
+	if (strncmp(b->text, "hf:", 3) == 0) {
+		b->kind = BASE_HUB;
+		return b->text[3] ? 0 : yaml_error(y, root, "base", "base: hf:ORG/NAME@REVISION is wanted");
+	}
 	at = strchr(b->text, '@');
 	if (!at) {
 		b->kind = BASE_FOLDER;

@@ -21,6 +21,7 @@ enum base_kind {
 	BASE_INIT,    /* fresh weights */
 	BASE_FOLDER,  /* a Hugging Face folder in the commit */
 	BASE_VERSION, /* MODEL@ALIAS or MODEL@v7 */
+	BASE_HUB,     /* hf:ORG/NAME@REVISION, of the local cache */
 };
 
 struct config_base {

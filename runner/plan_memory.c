@@ -138,6 +138,8 @@ static int shape_of_run(struct work *w, const struct run *run, bool *known)
 	}
 	if (b->kind == BASE_VERSION)
 		return shape_of_object(w, run->home->store, run->base_object);
+	if (b->kind == BASE_HUB)
+		return shape_of_dir(w, run->hub.dir);
 	if (b->kind == BASE_FOLDER)
 		return shape_of_folder(w, run->tree, b->text);
 	w->config = b->init;

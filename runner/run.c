@@ -182,6 +182,7 @@ void run_release(struct run *run)
 	commit_release(&run->commit);
 	commit_release(&run->target);
 	free(run->exhausted);
+	hub_model_release(&run->hub);
 	free(run->baseline.name);
 	free(run->baseline.commit);
 	free(run->baseline.why);

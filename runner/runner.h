@@ -12,6 +12,7 @@
 #include "kernels/kernels.h"
 #include "runner/config.h"
 #include "runner/event.h"
+#include "runner/hub_cache.h"
 #include "runner/home.h"
 #include "runner/repo.h"
 
@@ -104,6 +105,7 @@ struct run {
 	uint64_t memory_have;                        /* 0: not known */
 	const char *memory_what;                     /* what limits it; static */
 	int batch_tokens;                            /* of scoring, so that it fits; 0: as the options say */
+	struct hub_model hub; /* the base, if it is one of the hub's cache; else name is NULL */
 	const char *base_dir; /* assay train: the base as a folder of the file system; else NULL */
 	struct buf prompt;
 	struct run_data *data;

@@ -282,6 +282,12 @@ static int plan_base(struct run *run)
 		return err_hint(ERR_INPUT,
 				"a Hugging Face folder with config.json, tokenizer.json and model.safetensors");
 	}
+	if (b->kind == BASE_HUB) {
+		rc = hub_model_find(&run->hub, b->text + 3);
+		if (rc == 0 && !strstr(b->text, run->hub.commit))
+			run_note(run, "%s is commit %s in this machine's cache", b->text, run->hub.commit);
+		return rc ? err_context(rc, "%s: base", CONFIG_FILE) : 0;
+	}
 	if (b->kind != BASE_VERSION)
 		return 0;
 	if (run->options->base) {
@@ -353,6 +359,9 @@ static int key_product(struct digest_ctx *ctx, struct run *run)
 		digest_text(ctx, run->location->model);
 	} else if (b->kind == BASE_FOLDER) {
 		rc = key_path(ctx, run, b->text);
+	} else if (b->kind == BASE_HUB) {
+		digest_text(ctx, "hub");
+		rc = hub_model_key(&run->hub, ctx);
 	}
 	if (rc == 0 && b->tokenizer)
 		rc = key_path(ctx, run, b->tokenizer);

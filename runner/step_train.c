@@ -33,10 +33,10 @@ int train_known(struct run *run)
 	return 0;
 }
 
-/* The base of the commit as it is: a folder, put into the store. */
+/* The base as it is: a folder, put into the store. */
 static int store_folder(struct run *run, const char *out)
 {
-	return tree_export(run->tree, run->product->base.text, out);
+	return run->hub.name ? hub_model_export(&run->hub, out) : tree_export(run->tree, run->product->base.text, out);
 }
 
 static int make_model(struct run *run, const char *work)

@@ -170,6 +170,7 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 
 	if (rc == 0 && !run->base_dir)
 		rc = *run->base_object ? store_get_tree(run->home->store, run->base_object, base)
+		     : run->hub.name   ? hub_model_export(&run->hub, base)
 				       : tree_export(run->tree, run->product->base.text, base);
 	if (rc == 0)
 		rc = tokenizer_load(tok, base);

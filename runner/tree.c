@@ -9,6 +9,7 @@
  * which stand for a file and never are one. */
 #include "base/base.h"
 #include "base/digest.h"
+#include "runner/dvc.h"
 #include "runner/tree_int.h"
 
 #include <git2.h>
@@ -369,10 +370,29 @@ static int read_file(struct tree *t, const char *path, struct buf *out)
 	return rc ? rc : lfs_resolve(t->repo, path, out);
 }
 
-int tree_read(struct tree *t, const char *path, struct buf *out)
+int tree_read_stored(struct tree *t, const char *path, struct buf *out)
 {
 	buf_clear(out);
 	return t->dir ? read_file(t, path, out) : read_blob(t, path, out);
+}
+
+/* What is not there may be DVC's; if it is not, the first answer stands. */
+static int else_dvc(int dvc, struct err_saved *saved)
+{
+	if (dvc == ERR_NOTFOUND)
+		err_restore(saved);
+	return dvc;
+}
+
+int tree_read(struct tree *t, const char *path, struct buf *out)
+{
+	int rc = tree_read_stored(t, path, out);
+	struct err_saved saved;
+
+	if (rc != ERR_NOTFOUND || !t->repo)
+		return rc;
+	saved = err_save();
+	return else_dvc(dvc_read(t, path, out), &saved);
 }
 
 int repo_blob(struct repo *r, const char *oid, struct buf *out)
@@ -399,6 +419,7 @@ bool tree_is_dir(struct tree *t, const char *path)
 	} else if (tree_find(t, path, &e, &real) == 0) {
 		yes = S_ISDIR(e.mode);
 	}
+	yes = yes || (!real && t->repo && dvc_is_dir(t, path));
 	free(real);
 	err_clear();
 	return yes;
@@ -426,13 +447,11 @@ static int list_tree(struct tree *t, const char *path, int (*each)(const char *n
 	return rc;
 }
 
-int tree_list(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg)
+static int list_files(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg)
 {
 	char *real = NULL;
 	int rc;
 
-	if (!t->dir)
-		return list_tree(t, path, each, arg);
 	if (strcmp(path, ".") == 0)
 		return fs_list(t->dir, each, arg);
 	rc = tree_file(t, path, &real);
@@ -440,5 +459,56 @@ int tree_list(struct tree *t, const char *path, int (*each)(const char *name, vo
 		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", path);
 	rc = rc ? rc : fs_list(real, each, arg);
 	free(real);
+	return rc;
+}
+
+/* The names of a folder, gathered, so that a pointer x.dvc can stand for x where there is no x. */
+struct names {
+	struct map seen;
+	char **items;
+	size_t n, cap;
+};
+
+static int add_name(const char *name, void *arg)
+{
+	struct names *names = arg;
+
+	MEM_GROW(names->items, names->n, names->cap);
+	names->items[names->n++] = mem_str(name);
+	map_put(&names->seen, name, strlen(name), 1);
+	return 0;
+}
+
+static void add_tracked(struct names *names)
+{
+	for (size_t i = 0, n = names->n; i < n; i++) {
+		char *tracked = dvc_tracked(names->items[i]);
+
+		if (tracked && !map_has(&names->seen, tracked))
+			add_name(tracked, names);
+		free(tracked);
+	}
+}
+
+int tree_list(struct tree *t, const char *path, int (*each)(const char *name, void *arg), void *arg)
+{
+	struct names names = { 0 };
+	struct err_saved saved;
+	int rc;
+
+	map_init(&names.seen);
+	rc = t->dir ? list_files(t, path, add_name, &names) : list_tree(t, path, add_name, &names);
+	if (rc == ERR_NOTFOUND && t->repo) {
+		saved = err_save();
+		rc = else_dvc(dvc_list(t, path, add_name, &names), &saved);
+	}
+	if (rc == 0 && t->repo)
+		add_tracked(&names);
+	for (size_t i = 0; i < names.n; i++) {
+		rc = rc ? rc : each(names.items[i], arg);
+		free(names.items[i]);
+	}
+	free(names.items);
+	map_release(&names.seen);
 	return rc;
 }

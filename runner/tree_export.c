@@ -3,10 +3,7 @@
 #include "base/digest.h"
 #include "runner/tree_int.h"
 
-#include <sys/stat.h>
-
 #define FILE_MAX ((size_t)8 << 30)
-#define TREE_MAX ((size_t)256 << 20)
 
 static int export_file(struct tree *t, const char *path, const char *to)
 {
@@ -48,7 +45,7 @@ static int export_entry(const struct walk *w, const char *name, bool is_dir)
 	return rc;
 }
 
-static int export_dirty_one(const char *name, void *arg)
+static int export_one(const char *name, void *arg)
 {
 	const struct walk *w = arg;
 	int rc = check_name(w, name);
@@ -62,47 +59,11 @@ static int export_dirty_one(const char *name, void *arg)
 	return rc;
 }
 
-static int export_dirty(const struct walk *w)
-{
-	char *real = NULL;
-	int rc = tree_file(w->tree, w->path, &real);
-
-	if (rc == 0 && !fs_is_dir(real))
-		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", w->path);
-	if (rc == 0)
-		rc = fs_mkdirs(w->to);
-	if (rc == 0)
-		rc = fs_list(real, export_dirty_one, (void *)(uintptr_t)w);
-	free(real);
-	return rc;
-}
-
 static int export_at(const struct walk *w)
 {
-	struct buf bytes = BUF_INIT(TREE_MAX);
-	struct walk here = *w;
-	struct tree_entry e, target;
-	struct tree_iter it;
-	char *real = NULL;
-	int rc;
+	int rc = fs_mkdirs(w->to);
 
-	if (w->tree->dir)
-		return export_dirty(w);
-	rc = tree_find(w->tree, w->path, &e, &real);
-	here.path = real;
-	if (rc == 0 && !S_ISDIR(e.mode))
-		rc = err_set(ERR_INPUT, "%s is a file, a folder is needed", w->path);
-	if (rc == 0)
-		rc = tree_entries(&it, e.repo, e.oid, w->path, &bytes);
-	rc = rc ? rc : fs_mkdirs(w->to);
-	while (rc == 0 && tree_next(&it, &target)) {
-		rc = check_name(&here, target.name);
-		if (rc == 0)
-			rc = export_entry(&here, target.name, !S_ISREG(target.mode) && !S_ISLNK(target.mode));
-	}
-	buf_release(&bytes);
-	free(real);
-	return rc;
+	return rc ? rc : tree_list(w->tree, w->path, export_one, (void *)(uintptr_t)w);
 }
 
 int tree_export(struct tree *t, const char *path, const char *dir)

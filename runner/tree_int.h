@@ -49,6 +49,8 @@ struct walk {
 	size_t *entries; /* so far, of the whole walk */
 	bool *links;     /* found one */
 };
+/* tree_read() of what the commit has itself: no pointer of DVC's is followed. */
+int tree_read_stored(struct tree *t, const char *path, struct buf *out);
 int walk_count(const struct walk *w);
 
 #endif

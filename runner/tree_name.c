@@ -5,6 +5,7 @@
  * cover it. */
 #include "base/base.h"
 #include "base/digest.h"
+#include "runner/dvc.h"
 #include "runner/tree_int.h"
 
 #include <git2.h>
@@ -174,6 +175,14 @@ static int oid_at(struct tree *t, const char *path, char oid[OID_HEX], int depth
 int tree_oid(struct tree *t, const char *path, char oid[OID_HEX])
 {
 	size_t entries = 0;
+	int rc = t->dir ? dirty_oid(t, path, oid) : oid_at(t, path, oid, 0, &entries), dvc;
+	struct err_saved saved;
 
-	return t->dir ? dirty_oid(t, path, oid) : oid_at(t, path, oid, 0, &entries);
+	if (rc != ERR_NOTFOUND || !t->repo)
+		return rc;
+	saved = err_save();
+	dvc = dvc_name(t, path, oid);
+	if (dvc == ERR_NOTFOUND)
+		err_restore(&saved);
+	return dvc;
 }

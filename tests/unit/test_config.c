@@ -202,7 +202,7 @@ static void test_config_parse__base_of_a_version(void **state)
 	config_release(&c);
 	bad("\"@v7\"", "", "2:1", "MODEL@ALIAS or MODEL@v7");
 	bad("dates@", "", "2:1", "MODEL@ALIAS or MODEL@v7");
-	bad("hf:org/name@main", "", "2:1", "hf: names are not read yet");
+	bad("\"hf:\"", "", "2:1", "hf:ORG/NAME@REVISION is wanted");
 	bad("[a, b]", "", "2:1", "assay.yaml needs base");
 	bad("7", "", "2:1", "assay.yaml needs base");
 	bad("{inti: {}}", "", "2:8", "unknown key \"inti\" in base; did you mean \"init\"?");
