@@ -1,4 +1,4 @@
-/* http.c: the only file that opens a socket, through libcurl.
+/* http.c: the only file that calls a server, through libcurl.
  *
  * libcurl brings twenty libraries with it, which would double the time that every command takes to start, so it is opened
  * at run time by the first who needs it (libcurl.so.4; its interface is as old as that number).

@@ -2,7 +2,7 @@
  *
  * The CPU tables are part of the program. CUDA is a plugin, libassay-cuda.so, opened by its absolute path beside the
  * running program and nowhere else, so that no LD_LIBRARY_PATH and no file of a pushed commit decides what is loaded. It
- * exports three symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
+ * exports four symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
  * not survive being unloaded. It has the CUDA runtime in itself, so it can be loaded, and asked, on a machine without a
  * driver.
  *
@@ -55,6 +55,7 @@ static int usable_threads(void)
 
 struct plugin {
 	int (*open)(struct backend **out, const struct kernels_want *want);
+	int (*count)(int *n, int (*fail)(int code, const char *text, const char *fix));
 	void (*probe)(kernels_tell *tell, void *arg);
 };
 
@@ -95,9 +96,10 @@ static int plugin_load(struct plugin *out, const char *path)
 	}
 	/* POSIX's way to a function through dlsym, which ISO C has no cast for */
 	*(void **)&out->open = dlsym(lib, "assay_cuda_open");
+	*(void **)&out->count = dlsym(lib, "assay_cuda_count");
 	*(void **)&out->probe = dlsym(lib, "assay_cuda_probe");
 	const int *abi = dlsym(lib, "assay_cuda_abi");
-	if (out->open && out->probe && abi && *abi == KERNELS_ABI)
+	if (out->open && out->count && out->probe && abi && *abi == KERNELS_ABI)
 		return 0;
 	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not of this build", path);
 	return err_hint(ERR_UNAVAILABLE, "build or install the program and its plugin together");
@@ -121,10 +123,19 @@ static int plugin_failed(int code, const char *text, const char *fix)
 
 static int cuda_open(struct backend **out, int device, int cls)
 {
-	struct plugin plugin = { NULL, NULL };
+	struct plugin plugin = { 0 };
 	const struct kernels_want want = { device, cls, plugin_failed };
 	int rc = plugin_find(&plugin);
 	return rc ? rc : plugin.open(out, &want);
+}
+
+int backend_cuda_devices(int *n)
+{
+	struct plugin plugin = { 0 };
+	int rc = plugin_find(&plugin);
+
+	*n = 0;
+	return rc ? rc : plugin.count(n, plugin_failed);
 }
 
 /* ---- open and close ---------------------------------------------------------------------------------------------------- */
@@ -132,6 +143,8 @@ static int cuda_open(struct backend **out, int device, int cls)
 static int bad_spec(const char *spec)
 {
 	err_set(ERR_USAGE, "unknown device \"%.64s\"", spec);
+	if (strchr(spec, ','))
+		return err_hint(ERR_USAGE, "several devices are for training: assay train and assay run take them");
 	return err_hint(ERR_USAGE,
 			"auto, cpu, cpu_ref, cuda or cuda:N; a CUDA device's numerics class behind it: cuda/f32, "
 			"cuda:1/tf32, cuda/bf16");
@@ -211,7 +224,7 @@ void backend_close(struct backend *be)
 void backend_probe(kernels_tell *tell, void *arg)
 {
 	struct backend *be = NULL;
-	struct plugin plugin = { NULL, NULL };
+	struct plugin plugin = { 0 };
 	if (cpu_open(&be, usable_threads()) == 0) {
 		char *detail = mem_printf("%s, %d threads", be->numerics, be->threads);
 		tell(arg, true, "cpu", detail, NULL);

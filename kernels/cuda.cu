@@ -382,6 +382,13 @@ EXPORT int assay_cuda_open(struct backend **out, const struct kernels_want *want
 	return 0;
 }
 
+EXPORT int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix))
+{
+	struct refusal r;
+	int rc = count_devices(n, &r);
+	return rc ? fail(rc, r.text, *r.fix ? r.fix : NULL) : 0;
+}
+
 /* ---- what there is -------------------------------------------------------------------------------------------------------------- */
 
 static void probe_device(int device, kernels_tell *tell, void *arg)

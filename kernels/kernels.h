@@ -222,6 +222,8 @@ struct backend {
  * driver or a card that is too old) say what is missing and how to get it. A back end serves one caller at a time. */
 int backend_open(struct backend **out, const char *spec, int threads);
 void backend_close(struct backend *be);
+/* How many CUDA devices are visible. Errors as of backend_open(). */
+int backend_cuda_devices(int *n);
 
 /* What there is and what is missing, thing by thing: for `assay doctor`. fix may be NULL. */
 typedef void kernels_tell(void *arg, bool ok, const char *what, const char *detail, const char *fix);
@@ -230,6 +232,7 @@ void backend_probe(kernels_tell *tell, void *arg);
 /* The CUDA plugin, libassay-cuda.so beside the program, exports
  *	const int assay_cuda_abi = KERNELS_ABI;
  *	int assay_cuda_open(struct backend **out, const struct kernels_want *want);
+ *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
 #define KERNELS_ABI 4

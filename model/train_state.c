@@ -51,7 +51,8 @@ static uint64_t hash_lora(uint64_t h, const struct lora *l)
 
 static uint64_t hash_config(uint64_t h, const struct model_config *c)
 {
-	const struct model_rope *r = &c->rope;
+	const struct model_rope plain = { .kind = MODEL_ROPE_DEFAULT }; /* whose other members say nothing */
+	const struct model_rope *r = c->rope.kind == MODEL_ROPE_DEFAULT ? &plain : &c->rope;
 	const float reals[] = { c->norm_eps,         c->rope_theta, r->factor,    r->low_freq_factor,
 				r->high_freq_factor, r->beta_fast,  r->beta_slow, r->attention_factor };
 	const int32_t ints[] = { c->heads,       c->kv_heads, c->head_dim,      c->context,  c->window,

@@ -3,6 +3,7 @@
 #include "ci/ci.h"
 #include "runner/budget.h"
 #include "runner/cmd.h"
+#include "runner/crew.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 
@@ -130,7 +131,8 @@ int cmd_run(int argc, char **argv)
 		OPT_TEXT(0, "report-dir", &o.report_dir, "DIR", "write the report there, in every form"),
 		{ OPT_KIND_TEXT, 0, "target", &o.target, "REV",
 		  "the commit whose questions decide (default: from the event)", OPT_NO_ENV },
-		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
+		OPT_TEXT(0, "device", &o.device, "DEV",
+			 "auto, cpu or cuda[:N][/CLASS]; to train on several: cuda:0,1 or cuda:all"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
@@ -167,12 +169,20 @@ int cmd_run(int argc, char **argv)
 	rc = place_open(&place);
 	if (rc == 0 && !place.repo)
 		rc = err_set(ERR_INPUT, "assay run needs a git repository");
+	if (rc == 0 && crew_is_hand()) {
+		rc = crew_serve(o.device, (int)o.threads, store_home(place.home.store));
+		place_close(&place);
+		return rc;
+	}
+	if (rc == 0 && (rc = crew_open(&o.crew, o.device, store_home(place.home.store))) == 0)
+		o.device = crew_device(o.crew);
 	if (rc == 0)
 		rc = event_detect(&event, place.repo, o.target);
 	if (rc == 0) {
 		rc = run_and_print(&o, place.repo, &place.home, &event);
 		event_release(&event);
 	}
+	crew_close(o.crew, true);
 	place_close(&place);
 	return rc;
 }

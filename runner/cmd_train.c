@@ -6,6 +6,7 @@
 #include "base/rows.h"
 #include "model/model.h"
 #include "runner/cmd.h"
+#include "runner/crew.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
@@ -116,7 +117,8 @@ int cmd_train(int argc, char **argv)
 		OPT_LIST('d', "data", &data, "FILE", "training data, JSONL; may be given several times"),
 		OPT_TEXT('o', "out", &out, "DIR", "the folder that is written: a Hugging Face folder"),
 		OPT_LIST(0, "set", &set, "KEY=VALUE", "a key of the finetune section, such as learning_rate=1e-3"),
-		OPT_TEXT(0, "device", &device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
+		OPT_TEXT(0, "device", &device, "DEV",
+			 "auto, cpu or cuda[:N][/CLASS]; to train on several: cuda:0,1 or cuda:all"),
 		OPT_INT(0, "threads", &threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_TEXT(0, "memory", &memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_REAL(0, "checkpoint-every", &checkpoint_s, "SECONDS", "how often a checkpoint is written (30)"),
@@ -140,8 +142,11 @@ int cmd_train(int argc, char **argv)
 		return err_set(ERR_USAGE, "assay train needs --out DIR");
 	if (!(checkpoint_s >= 0))
 		return err_set(ERR_USAGE, "--checkpoint-every: 0 (never) or more");
+	if (crew_is_hand())
+		return crew_serve(device, (int)threads, out);
 	run_options_init(&o);
-	o.device = device;
+	rc = crew_open(&o.crew, device, out); /* the folder in which the tasks of a Slurm step meet */
+	o.device = rc == 0 ? crew_device(o.crew) : device;
 	o.threads = threads;
 	o.memory = memory;
 	o.checkpoint_s = checkpoint_s;
@@ -150,7 +155,8 @@ int cmd_train(int argc, char **argv)
 	run.notes = json_array();
 	run.product = &run.config;
 	run_stop_on_signals();
-	rc = open_base(&run, argv[0], &dir, &place);
+	if (rc == 0)
+		rc = open_base(&run, argv[0], &dir, &place);
 	run.config.finetune.present = true;
 	for (size_t i = 0; rc == 0 && i < set.n; i++)
 		rc = config_set(&run.config, set.items[i]);
@@ -161,6 +167,7 @@ int cmd_train(int argc, char **argv)
 	if (rc == 0)
 		rc = train_into(&run, out);
 	run_release(&run);
+	crew_close(o.crew, true);
 	model_dir_close(&dir);
 	place_close(&place);
 	opt_list_release(&data);

@@ -4,6 +4,7 @@
  * text and hint go to standard error. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/crew.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ static int dispatch(int argc, char **argv)
 		name = "version";
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
+	if (strcmp(name, "rank") == 0) /* ourselves, for another device: no command of users */
+		return cmd_rank(argc - 1, argv + 1);
 	c = find(name);
 	return c ? c->run(argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv) : unknown(name);
 }

@@ -13,6 +13,7 @@
  * tokens, of which there are never more; where its bound does not fit, but a short request would, the work is tried: the
  * engine counts the tokens and keeps within the budget, whatever the plan has said. */
 #include "base/base.h"
+#include "runner/crew.h"
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 
@@ -339,10 +340,19 @@ static int plan_training(struct run *run, struct work *w, const struct budget *b
 	run->method = p->full ? "full" : "lora";
 	if (!p->full)
 		p->lora = config_lora(f);
-	p->micro_tokens = train_micro_tokens(&f->train);
-	p->shares = f->train.shares;
+	struct train_options o = f->train;
+	struct budget each = *budget;
+	p->shares = o.shares = run_shares(run);
+	p->ranks = crew_n(run->options->crew);
+	p->micro_tokens = train_micro_tokens(&o);
+	if (p->ranks > p->shares)
+		return err_hint(err_set(ERR_INPUT, "finetune.data_parallel is %d, and there are %d devices", p->shares,
+					p->ranks),
+				"raise it (which changes the bits), or name no more devices than that");
+	if (p->ranks > 1 && !p->on_device) /* they share the host's */
+		each.bytes /= (uint64_t)p->ranks;
 	rc = memory_of(&run->memory_train, w);
-	return rc || fits(&run->memory_train, budget) ? rc : too_large(w, &run->memory_train, budget);
+	return rc || fits(&run->memory_train, &each) ? rc : too_large(w, &run->memory_train, &each);
 }
 
 /* The memory in which the work will be: a device's own, or the host's. */

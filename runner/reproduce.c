@@ -142,6 +142,7 @@ static struct run_options options_of(const struct again *a, const json_t *record
 	o.device = a->device;
 	o.threads = a->o->threads;
 	o.limit = json_get_int(record, "limit", 0);
+	o.shares = (int)json_get_int(json_object_get(record, "training"), "data_parallel", 0);
 	o.memory = a->o->memory;
 	o.datasets = a->o->datasets;
 	o.wait_s = a->o->wait_s;

@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "runner/early.h"
 #include "runner/jury.h"
+#include "runner/crew.h"
 #include "runner/runner.h"
 #include "runner/served.h"
 
@@ -111,6 +112,13 @@ void run_note(struct run *run, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	json_array_append_new(run->notes, json_new_text(text, strlen(text)));
+}
+
+int run_shares(const struct run *run)
+{
+	int asked = run->product->finetune.train.shares;
+
+	return asked ? asked : run->options->shares ? run->options->shares : crew_n(run->options->crew);
 }
 
 int run_backend(struct run *run)

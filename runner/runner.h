@@ -24,6 +24,8 @@ struct run_options {
 	const char *report_dir; /* NULL: no files */
 	const char *target;     /* NULL: from the event */
 	const char *device;     /* "auto" */
+	struct crew *crew;      /* the devices of a training, of which `device` is the first; NULL: it alone */
+	int shares;             /* of a step, where the configuration does not say; 0: as many as there are devices */
 	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
 	int64_t threads;        /* 0: all */
 	int64_t limit;          /* 0: whole suites */
@@ -167,7 +169,8 @@ void run_release(struct run *run);
 void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Of the gate: what the policy says, or (gate.attempts) its share for one attempt. */
 double run_confidence(const struct run *run);
-int run_backend(struct run *run); /* opens run->backend if it is not */
+int run_shares(const struct run *run); /* of a step of the training: finetune.data_parallel, or as many as devices */
+int run_backend(struct run *run);      /* opens run->backend if it is not */
 const char *run_step_name(size_t i);
 void run_stop_on_signals(void); /* SIGINT and SIGTERM end training at a checkpoint, and a command */
 const volatile int *run_stop_flag(void);

@@ -386,9 +386,18 @@ static int key_product(struct digest_ctx *ctx, struct run *run)
 	return rc;
 }
 
+/* Where the configuration does not say in how many, and more than one is what there is. */
+static bool trains_in_shares(const struct run *run)
+{
+	const struct config_finetune *f = &run->product->finetune;
+
+	return f->present && !f->command.n && !f->train.shares && run_shares(run) > 1;
+}
+
 static int plan_keys(struct run *run)
 {
 	struct digest_ctx *ctx = digest_new();
+	char shares[32];
 	struct digest d;
 	int rc;
 
@@ -405,6 +414,10 @@ static int plan_keys(struct run *run)
 	digest_text(ctx, "train-1");
 	digest_text(ctx, run->numerics);
 	digest_text(ctx, run->base_object);
+	if (trains_in_shares(run)) {
+		snprintf(shares, sizeof(shares), "shares %d", run_shares(run));
+		digest_text(ctx, shares);
+	}
 	rc = key_product(ctx, run);
 	d = digest_end(ctx);
 	digest_hex(run->train_key, &d);

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/chat.h"
+#include "runner/crew.h"
 #include "runner/runner.h"
 #include "runner/trainer.h"
 
@@ -16,10 +17,12 @@
 /* ---- options ---------------------------------------------------------------------------------------------------------------- */
 
 /* The configuration's words as the engine's options. */
-static struct train_options train_options_of(const struct config_finetune *f)
+static struct train_options train_options_of(const struct run *run)
 {
+	const struct config_finetune *f = &run->product->finetune;
 	struct train_options o = f->train;
 
+	o.shares = run_shares(run);
 	o.checkpointing = f->checkpointing;
 	o.dpo = f->dpo;
 	o.dpo_beta = f->beta;
@@ -29,6 +32,13 @@ static struct train_options train_options_of(const struct config_finetune *f)
 	o.keep_last = !f->keep_best;
 	return o;
 }
+
+/* What a training begins with, and where its other ranks find that. */
+struct trainer_start {
+	struct model *model;
+	struct tokenizer *tok;
+	char *dir, *adapter; /* adapter: NULL without one */
+};
 
 /* ---- the start: fresh or loaded ---------------------------------------------------------------------------------------------- */
 
@@ -90,8 +100,9 @@ static int copy_tokenizer(struct run *run, const char *out)
 	return rc;
 }
 
-static int start_fresh(struct run *run, const char *out, struct model **model, struct tokenizer **tok)
+static int start_fresh(struct run *run, const char *out, struct trainer_start *start)
 {
+	struct tokenizer **tok = &start->tok;
 	const struct config_base *b = &run->product->base;
 	struct model_config config = b->init;
 	int rc = b->tokenizer ? copy_tokenizer(run, out) : train_tokenizer(run, out);
@@ -106,7 +117,8 @@ static int start_fresh(struct run *run, const char *out, struct model **model, s
 	config.eos_id = tokenizer_id(*tok, END_OF_TEXT);
 	if (config.eos_id < 0)
 		return err_set(ERR_INPUT, "the tokenizer has no token " END_OF_TEXT ", which ends a text");
-	return model_init(model, &config, b->init_seed, run->backend);
+	rc = model_init(&start->model, &config, b->init_seed, run->backend);
+	return rc || crew_n(run->options->crew) == 1 ? rc : model_save(start->model, start->dir);
 }
 
 /* Files of the base that are not weights travel on unchanged. */
@@ -141,31 +153,26 @@ static int export_adapter(struct run *run, const char *work, char **out)
 	return rc ? rc : tree_export(run->tree, path, *out);
 }
 
-static int load_base(struct run *run, const char *base, const char *work, const struct tokenizer *tok,
-		     struct model **model)
+static int load_base(struct run *run, const char *base, const char *work, struct trainer_start *start)
 {
 	struct model_config config;
-	char *adapter = NULL;
-	int rc = export_adapter(run, work, &adapter);
+	int rc = export_adapter(run, work, &start->adapter);
 
 	if (rc == 0)
 		rc = model_folder_config(&config, base);
 	if (rc == 0)
-		rc = model_config_check_tokenizer(&config, tok, base);
+		rc = model_config_check_tokenizer(&config, start->tok, base);
 	if (rc == 0)
-		rc = model_load(model, base, run->backend,
+		rc = model_load(&start->model, base, run->backend,
 				&(struct model_load){ .train = !config_is_lora(run->product, &config),
-						      .adapter = adapter,
+						      .adapter = start->adapter,
 						      .adapter_name = run->product->finetune.adapter });
-	free(adapter);
 	return rc;
 }
 
-static int start_loaded(struct run *run, const char *work, const char *out, struct model **model,
-			struct tokenizer **tok)
+static int start_loaded(struct run *run, const char *work, const char *out, struct trainer_start *start)
 {
-	char *base = run->base_dir ? mem_str(run->base_dir) : path_join(work, "base");
-	const char *dirs[] = { base, out };
+	const char *base = start->dir, *dirs[] = { base, out };
 	int rc = run->base_dir ? 0 : fs_remove_tree(base);
 
 	if (rc == 0 && !run->base_dir)
@@ -173,12 +180,11 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 		     : run->hub.name   ? hub_model_export(&run->hub, base)
 				       : tree_export(run->tree, run->product->base.text, base);
 	if (rc == 0)
-		rc = tokenizer_load(tok, base);
+		rc = tokenizer_load(&start->tok, base);
 	if (rc == 0)
-		rc = load_base(run, base, work, *tok, model);
+		rc = load_base(run, base, work, start);
 	if (rc == 0)
 		rc = fs_list(base, copy_side_file, dirs);
-	free(base);
 	return rc;
 }
 
@@ -248,10 +254,14 @@ static int load_data(struct run *run, const struct model *model, const struct to
 
 static void tell(struct run *run, const struct train_result *r, const struct trainer_curve *c, bool lora)
 {
+	int shares = run_shares(run);
+
 	run->training =
 		json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:b,s:O}", "method", lora ? "lora" : "full", "steps",
 			  (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "first_loss", r->first_loss,
 			  "last_loss", r->last_loss, "seconds", r->seconds, "resumed", r->resumed, "curve", c->points);
+	if (shares > 1)
+		json_object_set_new(run->training, "data_parallel", json_integer(shares));
 	if (!r->best_step)
 		return;
 	json_object_set(run->training, "validation", c->validation);
@@ -260,8 +270,8 @@ static void tell(struct run *run, const struct train_result *r, const struct tra
 	json_object_set_new(run->training, "stopped_early", json_boolean(r->stopped_early));
 }
 
-static int train(struct run *run, struct model *model, const struct tokenizer *tok, const struct train_options *how,
-		 bool lora, const char *work, const char *out)
+static int train(struct run *run, const struct trainer_start *start, const struct train_options *how,
+		 const struct lora_options *factors, const char *work, const char *out)
 {
 	struct train_data data = { 0 }, held = { 0 };
 	struct train_options o = *how;
@@ -274,17 +284,24 @@ static int train(struct run *run, struct model *model, const struct tokenizer *t
 					   .checkpoint_every_s = run->options->checkpoint_s,
 					   .saving = trainer_curve_save };
 	trainer_curve_open(&curve, work);
-	int rc = load_data(run, model, tok, out, &data, &held);
+	const struct crew_job job = { .model = start->dir,
+				      .adapter = start->adapter,
+				      .lora = factors != NULL,
+				      .factors = factors ? *factors : (struct lora_options){ 0 },
+				      .data = &data,
+				      .options = &o,
+				      .checkpoint_dir = checkpoints };
+	int rc = load_data(run, start->model, start->tok, out, &data, &held);
 
 	o.validation = held.n ? &held : NULL;
 	if (rc == 0)
 		rc = fs_mkdirs(checkpoints);
 	if (rc == 0)
-		rc = train_run(model, &data, &o, &hooks, &result);
+		rc = crew_train(run->options->crew, start->model, run->backend, &job, &hooks, &result);
 	progress_end();
 	trainer_curve_finish(&curve);
 	if (rc == 0)
-		tell(run, &result, &curve, lora);
+		tell(run, &result, &curve, factors != NULL);
 	trainer_curve_close(&curve);
 	train_data_release(&data);
 	train_data_release(&held);
@@ -302,36 +319,36 @@ static int save_adapter(struct run *run, const struct model *model, const char *
 	return rc;
 }
 
-static int finetune(struct run *run, struct model *model, const struct tokenizer *tok, const char *work,
-		    const char *out)
+static int finetune(struct run *run, const struct trainer_start *start, const char *work, const char *out)
 {
 	const struct config_finetune *f = &run->product->finetune;
-	bool lora = config_is_lora(run->product, model_config(model));
-	struct train_options o = train_options_of(f);
+	bool lora = config_is_lora(run->product, model_config(start->model));
+	struct train_options o = train_options_of(run);
 	struct lora_options factors = config_lora(f);
-	int rc = lora ? model_add_lora(model, &factors, o.seed) : 0;
+	int rc = lora ? model_add_lora(start->model, &factors, o.seed) : 0;
 
 	if (rc == 0)
-		rc = train(run, model, tok, &o, lora, work, out);
+		rc = train(run, start, &o, lora ? &factors : NULL, work, out);
 	if (rc == 0 && lora && f->export_adapter)
-		rc = save_adapter(run, model, out);
+		rc = save_adapter(run, start->model, out);
 	return rc;
 }
 
 int trainer_own(struct run *run, const char *work, const char *out)
 {
-	struct model *model = NULL;
-	struct tokenizer *tok = NULL;
+	struct trainer_start start = { .dir = run->base_dir ? mem_str(run->base_dir) : path_join(work, "base") };
 	int rc = run_backend(run);
 
 	if (rc == 0)
-		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &model, &tok)
-							  : start_loaded(run, work, out, &model, &tok);
+		rc = run->product->base.kind == BASE_INIT ? start_fresh(run, out, &start)
+							  : start_loaded(run, work, out, &start);
 	if (rc == 0 && run->product->finetune.present)
-		rc = finetune(run, model, tok, work, out);
+		rc = finetune(run, &start, work, out);
 	if (rc == 0)
-		rc = model_save(model, out);
-	model_free(model);
-	tokenizer_free(tok);
+		rc = model_save(start.model, out);
+	model_free(start.model);
+	tokenizer_free(start.tok);
+	free(start.dir);
+	free(start.adapter);
 	return rc;
 }
