@@ -21,6 +21,8 @@
 #include "evals/gate_int.h"
 #include "evals/stats_int.h"
 
+#define SCORE_MAX 1e100 /* so that sums of squares, of any number of samples, are numbers */
+
 static const char *const verdicts[] = { "ERROR", "PASS", "FAIL", "INCONCLUSIVE", "NO_BASELINE", "INCOMPARABLE" };
 
 const char *verdict_name(enum verdict v)
@@ -60,6 +62,16 @@ static int check_task(const struct task_result *t, const char *whose)
 			     !(isfinite(m->weights[i]) && (m->weights[i] > 0 || (t->n_members && m->weights[i] == 0)))))
 				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is not a number",
 					     t->task, t->samples[i].id, m->name, whose);
+			else if (fabs(m->scores[i]) > SCORE_MAX ||
+				 (m->weights && m->weights[i] > 0 &&
+				  (m->weights[i] > SCORE_MAX || m->weights[i] < 1 / SCORE_MAX)))
+				rc = err_set(
+					ERR_INPUT,
+					"task %s, sample \"%.100s\": %s of the %s is %g%s: too %s to calculate with",
+					t->task, t->samples[i].id, m->name, whose,
+					fabs(m->scores[i]) > SCORE_MAX ? m->scores[i] : m->weights[i],
+					fabs(m->scores[i]) > SCORE_MAX ? "" : " in weight",
+					fabs(m->scores[i]) > SCORE_MAX || m->weights[i] > 1 ? "large" : "small");
 			else if (m->binary && m->scores[i] != 0 && m->scores[i] != 1)
 				rc = err_set(ERR_INPUT, "task %s, sample \"%.100s\": %s of the %s is neither 0 nor 1",
 					     t->task, t->samples[i].id, m->name, whose);

@@ -346,6 +346,9 @@ static int policy_watch(struct gate_policy *p, const struct yaml *y, json_t *gat
 		free(task);
 		free(metric);
 		free(filter);
+		for (size_t k = 0; k < p->n_watch; k++)
+			if (strcmp(p->watch[k], name) == 0)
+				return yaml_error(y, gate, "watch", "watch: %.100s stands there twice", name);
 		p->watch[p->n_watch++] = mem_str(name);
 	}
 	return 0;

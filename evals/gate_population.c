@@ -27,6 +27,7 @@
 #include "evals/stats_int.h"
 
 #define HEAVIEST_MAX 0.2
+#define VALUE_MIN 1e-300 /* beneath it a share of a value is no number */
 enum { BETS_MAX = 2000000 };
 
 /* What the samples say about a quantity with a limit above it: harm, or for min and max how far the value is off. */
@@ -203,7 +204,7 @@ static void series_judge(struct finding *f, struct series *s, const struct judge
 	f->effective = r.n_effective;
 	if (s->n < 2) {
 		f->refused = mem_printf("one %s says nothing of others", cluster ? "cluster" : "sample");
-		f->samples = 2;
+		f->samples = cluster ? (double)p->ct->n * CLUSTERS_MIN : 2;
 	} else if (isnan(df)) {
 		f->refused = mem_str("a task of the group has one sample, which says nothing of its others");
 		f->samples = (double)p->ct->n + 1;
@@ -452,7 +453,7 @@ static void change_find(struct finding *f, const struct judge *j, double limit, 
 
 	if (aggregate_is_corpus(p->cm->aggregate)) {
 		change_corpus(f, j, limit, relative);
-	} else if (relative && p->cm->aggregate != AGGREGATE_PERPLEXITY && p->value_b == 0) {
+	} else if (relative && p->cm->aggregate != AGGREGATE_PERPLEXITY && fabs(p->value_b) < VALUE_MIN) {
 		*f = (struct finding){
 			.lo = NAN, .hi = NAN, .p_pass = 1, .p_fail = 1, .samples = NAN, .method = "none"
 		};
@@ -714,7 +715,7 @@ static void more_text(struct buf *out, const struct finding *f, const struct jud
 		buf_addf(out, "; the other %zu samples must be asked before it can pass", p->ct->n_total - p->ct->n);
 	else if (change && limit == 0 && p->delta == 0)
 		buf_adds(out, "; an unchanged model never passes a limit of 0 here");
-	else if (change && p->count && !relative && !p->lost && limit > 0 && (double)p->n < least)
+	else if (change && p->count && !relative && !p->lost && limit > 0 && (double)p->n < least && least < 1e9)
 		buf_addf(out,
 			 "; %.0f samples are needed before an unchanged model can pass: add samples, or use target: "
 			 "suite",

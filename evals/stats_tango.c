@@ -270,22 +270,23 @@ double stats_tango_exact(size_t n, size_t lost, size_t won, double delta)
 
 double stats_tango_bound(size_t n, size_t lost, size_t won, double alpha)
 {
-	double lo, hi, most, step;
+	double lo, hi, most, step, seen;
 
 	stats_tango_interval(n, lost, won, 1 - alpha, &lo, &most);
 	hi = -lo;
 	if (n >= 50000 || lost == n)
 		return hi;
-	step = (hi - ((double)lost - (double)won) / (double)n) / 8;
+	seen = ((double)lost - (double)won) / (double)n;
+	step = fmax((hi - seen) / 8, 1e-4 / (double)n); /* near a level of a half there is no distance to speak of */
 	if (stats_tango_exact(n, lost, won, hi) <= alpha) {
-		for (lo = hi - step; stats_tango_exact(n, lost, won, lo) <= alpha; lo -= step)
+		for (lo = hi - step; stats_tango_exact(n, lost, won, lo) <= alpha; lo -= step *= 2)
 			hi = lo;
 	} else {
-		for (lo = hi, hi += step; hi < 1 && stats_tango_exact(n, lost, won, hi) > alpha; hi += step)
+		for (lo = hi, hi += step; hi < 1 && stats_tango_exact(n, lost, won, hi) > alpha; hi += step *= 2)
 			lo = hi;
 		hi = fmin(hi, 1);
 	}
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 4 || (i < 40 && hi - lo > fabs(hi - seen) / 256); i++) {
 		double mid = (lo + hi) / 2;
 
 		if (stats_tango_exact(n, lost, won, mid) <= alpha)

@@ -83,6 +83,16 @@ for bad in '[5, 1]' '[1]' '[1, x]' '{a: 1}' '[.nan, 1]'; do
 	printf 'require: {scores.score: {max_drop: 0.1, range: %s}}\n' "$bad" >range.yaml
 	check "range: $bad" 65 assay gate judge.jsonl judge.jsonl --policy range.yaml
 done
+check "a level of next to a half comes to an end" 0 assay gate big.jsonl big.jsonl --max-drop 0.1 --confidence 0.5000001 --target population
+sed 's/}$/,"weight":1e300}/' big.jsonl >heavy.jsonl
+check "weights that add up to no number" 65 assay gate heavy.jsonl heavy.jsonl --max-drop 0.1
+has "is 1e+300 in weight: too large to calculate with"
+sed 's/}$/,"weight":1e-300}/' big.jsonl >light.jsonl
+check "or to next to nothing" 65 assay gate light.jsonl light.jsonl --max-drop 0.1
+jq -c '.cluster = "one"' big.jsonl >one.jsonl
+check "one cluster" 2 assay gate one.jsonl one.jsonl --max-drop 0.1 --target population
+has "one cluster says nothing of others"
+has "from about 4000 samples on"
 check "two points are not 2" 65 assay gate big.jsonl flips.jsonl --max-drop 2
 has "0.02 is two points"
 check "a confidence of 1.5, by its flag" 65 assay gate big.jsonl flips.jsonl --max-drop 0.02 --confidence 1.5

@@ -745,6 +745,8 @@ static void test_gate_decide__errors(void **state)
 	p.n_watch = 0;
 	cand.metrics[0].scores[3] = NAN;
 	errors(&p, &base, &cand, "sample \"q3\": acc of the candidate is not a number");
+	cand.metrics[0].scores[3] = -1e200;
+	errors(&p, &base, &cand, "sample \"q3\": acc of the candidate is -1e+200: too large to calculate with");
 	cand.metrics[0].scores[3] = 0.5;
 	errors(&p, &base, &cand, "neither 0 nor 1");
 	cand.metrics[0].scores[3] = 1;

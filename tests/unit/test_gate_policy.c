@@ -133,6 +133,7 @@ static void test_gate_policy_parse__mistakes_say_where(void **state)
 		{ R "inconclusive: {push: maybe}\n", "known: warn, block" },
 		{ R "inconclusive: {tag: warn}\n", "unknown key \"tag\"" },
 		{ R "incomparable: rescor\n", "known: rescore, block" },
+		{ R "watch: [a.acc, b.acc, a.acc]\n", "watch: a.acc stands there twice" },
 		{ R "watch: [acc]\n", "watch: expected a list of task.metric" },
 		{ R "watch: a.acc\n", "watch must be" },
 		{ R "baseline: ''\n", "baseline names" },
