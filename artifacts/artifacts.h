@@ -203,6 +203,51 @@ struct gc_totals {
  * dry_run. ERR_IO, and nothing is removed, if a record cannot be read: it may name anything. */
 int registry_gc(struct store *store, const struct gc_options *o, struct gc_totals *totals);
 
+/* ---- remotes (depot.h, sync.c) ----------------------------------------------------------------------------------------- */
+
+/* Where records and objects of many homes come together. Secrets are values, borrowed until depot_close(). */
+struct depot_place {
+	const char *url; /* file:///FOLDER */
+};
+struct depot;
+int depot_open(struct depot **out, const struct depot_place *p); /* ERR_INPUT, ERR_UNAVAILABLE */
+void depot_close(struct depot *d);
+const char *depot_name(const struct depot *d); /* for messages; borrowed */
+
+struct sync_options {
+	bool dry_run;
+	bool records_only; /* pull: objects come when they are needed */
+};
+struct sync_counts {
+	uint64_t records, objects, bytes; /* that moved, or would */
+	uint64_t known;                   /* records that both sides had */
+	uint64_t absent;                  /* objects that records name and that are on neither side */
+	uint64_t renumbered, lost;        /* versions that have another number now; moves of aliases that did not come true */
+};
+/* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only
+ * this home says, the remote was first: a version made here gets the next number, a promotion made here is set aside; both are
+ * said by log_warn and counted. ERR_INPUT: something there is not what it says; then no record was taken over. */
+int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n);
+/* The other way round, after a pull of the records (counted in *pulled). ERR_CONFLICT: an alias was moved there meanwhile, and not
+ * by this home; all else was pushed. */
+int registry_push(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
+		  struct sync_counts *pulled);
+/* An object and, if it is a folder, the files of it, if they are not in the store yet; bytes (may be NULL) grows by what came.
+ * ERR_NOTFOUND: the remote has not got it either. */
+int depot_fetch(struct depot *d, struct store *s, const char *hex, uint64_t *bytes);
+bool depot_has(struct depot *d, const char *hex);
+/* Who brings an object that is not here: fetch() puts it into the store, or cannot; has() says whether it could. */
+struct store_elsewhere {
+	void (*fetch)(const char *hex, void *arg);
+	bool (*has)(const char *hex, void *arg);
+	void *arg;
+};
+void store_on_absent(struct store *s, const struct store_elsewhere *e);
+/* Is it here or there? */
+bool store_known(struct store *s, const char *hex);
+/* Is it here, with all its files if it is a folder; after asking for it, if need be? */
+bool store_need(struct store *s, const char *hex);
+
 /* ---- leases ---------------------------------------------------------------------------------------------------------- */
 
 /* Held by a kernel lock; the file names pid, boot id and start time, for the message. Dies with the process. */

@@ -9,6 +9,8 @@
  *	registry  -> all above        open, migrate, replay, append
  *	promote, registry_query, lineage, registry_check -> registry
  *	gc       -> registry      what may go
+ *	depot    -> store         a place elsewhere (depot.h); depot_* are its kinds
+ *	sync     -> depot, registry   records and objects go between the two; sync_merge where they contradict each other
  *	attest, bom -> lineage    what is said of a version outside (attest.h) */
 #ifndef ARTIFACTS_INT_H
 #define ARTIFACTS_INT_H
@@ -39,6 +41,7 @@ void lock_drop(struct lock *l);
 struct store {
 	char *home, *tmp, *bad;
 	char *path; /* of store_path() */
+	struct store_elsewhere elsewhere; /* store_on_absent() */
 };
 
 char *store_file(const struct store *s, const char *vault, const char *hex); /* yours */
@@ -141,6 +144,7 @@ int registry_begin(struct registry *r); /* BEGIN IMMEDIATE, then takes in record
 int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);
 int registry_lock(struct registry *r, bool shared, double wait_s);
 char *registry_path(const struct store *s); /* yours */
+int registry_replay(struct registry *r);     /* all tables again, from the records that there are; between begin and end */
 /* Commits if rc is 0, else rolls back and removes the file of id (if not ""). Returns the first failure. */
 int registry_end(struct registry *r, int rc, const char *id);
 

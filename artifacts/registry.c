@@ -200,7 +200,7 @@ static int drop_all(struct registry *r)
 	return rc;
 }
 
-static int replay(struct registry *r)
+int registry_replay(struct registry *r)
 {
 	int rc = drop_all(r);
 
@@ -250,7 +250,7 @@ static int take_in(struct registry *r)
 			rc = ingest_any(r, p[i].id);
 	}
 	if (!rc && late)
-		rc = replay(r);
+		rc = registry_replay(r);
 	free(p);
 	return rc;
 }
@@ -370,7 +370,7 @@ static int migrate(struct registry *r)
 		return rc;
 	rc = registry_version_check(r, &version); /* two may have come this far; the second finds it done */
 	if (!rc && version < REGISTRY_VERSION)
-		rc = replay(r);
+		rc = registry_replay(r);
 	return registry_end(r, rc, "");
 }
 

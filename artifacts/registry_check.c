@@ -124,7 +124,7 @@ static int check_objects(struct check *c)
 	{
 		const char *object = json_get_text(row, "object", "");
 
-		if (!rc && !store_has(c->r->store, object))
+		if (!rc && !store_known(c->r->store, object))
 			rc = say(c, "object %s (%s of run %.12s) is not in the store", object,
 				 json_get_text(row, "what", "?"), json_get_text(row, "run", "?"));
 	}

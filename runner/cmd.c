@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 #include "runner/print.h"
+#include "runner/team.h"
 
 #include <unistd.h>
 
@@ -27,6 +28,8 @@ const struct command commands[] = {
 	{ "show", "a run's report again", cmd_show },
 	{ "samples", "a run's samples, one by one", cmd_samples },
 	{ "reproduce", "make a stored run again and compare the bits", cmd_reproduce },
+	{ "push", "give a remote the records and objects it has not got", cmd_push },
+	{ "pull", "take over the records and objects of a remote", cmd_pull },
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry },
 	{ "artifact", "take a stored model out, or check every object", cmd_artifact },
 	{ "data", "data sets: versions, who used them, what they became", cmd_data },
@@ -52,6 +55,8 @@ int place_open(struct place *p)
 	}
 	if (rc == 0)
 		rc = home_open(&p->home, p->repo);
+	if (rc == 0)
+		team_on_demand(&p->home, NULL);
 	if (rc == 0 && p->repo)
 		rc = home_settle(&p->home, p->repo);
 	if (rc)

@@ -51,6 +51,8 @@ int cmd_runs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_samples(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);
+int cmd_push(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
 int cmd_artifact(int argc, char **argv);
 int cmd_data(int argc, char **argv);

@@ -343,6 +343,7 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = yaml_get_text(out->yaml, root, "model", &out->model)) ||
 	    (rc = check_model(out->yaml, root, out->model)) || (rc = parse_base(&out->base, out->yaml, root)) ||
 	    (rc = yaml_get_text(out->yaml, root, "prompt", &out->prompt)) ||
+	    (rc = yaml_get_text(out->yaml, root, "remote", &out->remote)) ||
 	    (rc = config_parse_finetune(&out->finetune, out->yaml, root)) ||
 	    (rc = config_texts(out->yaml, root, "suites", &out->suites)) ||
 	    (rc = parse_datasets(out, out->yaml, root)) || (rc = parse_data(out, out->yaml, root)) ||
@@ -351,8 +352,9 @@ int config_parse(struct config *out, const char *text, size_t len, const char *n
 	    (rc = yaml_get_object(out->yaml, root, "locations", &out->locations)) ||
 	    (out->locations && (rc = location_check_all(out->yaml, out->locations))))
 		goto out;
-	if (json_object_get(root, "remote"))
-		rc = yaml_error(out->yaml, root, "remote", "remotes are not built yet; remove the key");
+	if (out->remote && (!*out->remote || strspn(out->remote, name_letters) != strlen(out->remote)))
+		rc = yaml_error(out->yaml, root, "remote",
+				"remote is the name of a location; what it is, stands in the machine's config.yaml");
 	else if (out->base.kind == BASE_INIT && out->finetune.method == METHOD_LORA)
 		rc = yaml_error(out->yaml, json_object_get(root, "finetune"), NULL,
 				"method lora trains factors over a base: with base.init there is none");

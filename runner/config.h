@@ -86,6 +86,7 @@ struct config {
 	const char *model;
 	struct config_base base;
 	const char *prompt;
+	const char *remote; /* a location's name; NULL: none */
 	struct config_finetune finetune;
 	struct texts suites;
 	json_t *data;      /* {path: {"license","owner","source","about"}}: said of data files; NULL: none; borrowed */

@@ -112,6 +112,7 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 							 .as_links = o->link,
 							 .mount = o->mount };
 
+		(void)store_need(h->store, package.object);
 		rc = home_no_weights(package_export(h->store, format, &package, out), package.object);
 		if (rc == 0)
 			printf("%s: %s@v%d, %s\n", out, package.model, package.version, form->what);

@@ -45,6 +45,7 @@ int home_open(struct home *h, const struct repo *r)
 
 void home_close(struct home *h)
 {
+	depot_close(h->depot);
 	registry_close(h->registry);
 	store_close(h->store);
 	memset(h, 0, sizeof(*h));
@@ -91,7 +92,7 @@ int home_no_weights(int rc, const char *object)
 	if (rc != ERR_NOTFOUND)
 		return rc;
 	err_context(rc, "the weights %.12s are not here", object);
-	return err_hint(rc, "assay reproduce makes a run's weights again");
+	return err_hint(rc, "assay pull fetches them from a remote; assay reproduce makes a run's weights again");
 }
 
 int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)
@@ -105,6 +106,7 @@ int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)
 	if (rc)
 		return rc;
 	d->temporary = true;
+	(void)store_need(h->store, object);
 	snprintf(d->object, sizeof(d->object), "%s", object);
 	rc = store_get_tree(h->store, object, d->path);
 	rc = home_no_weights(rc, object);

@@ -9,6 +9,9 @@
 struct home {
 	struct store *store;
 	struct registry *registry;
+	struct depot *depot; /* of team_on_demand(), once somebody needed it */
+	const char *remote;
+	bool depot_failed;
 };
 /* $ASSAY_HOME, else <git common dir>/assay; r may be NULL where $ASSAY_HOME is set. */
 int home_open(struct home *h, const struct repo *r);

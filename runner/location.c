@@ -114,7 +114,7 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 
 static int find_location(struct location *out, const struct yaml *y, const char *name)
 {
-	static const char *const top[] = { "locations" };
+	static const char *const top[] = { "locations", "remote" };
 	json_t *root = yaml_root(y), *all = NULL;
 	int rc = json_is_object(root) ? yaml_check_keys(y, root, "config.yaml", top, ARRAY_LEN(top))
 				      : yaml_error(y, root, NULL, "expected locations: {NAME: {url: …}}");

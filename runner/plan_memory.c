@@ -73,7 +73,10 @@ static int shape_of_object(struct work *w, struct store *store, const char *obje
 	json_t *manifest = NULL, *file;
 	const char *hex = NULL;
 	size_t i;
-	int rc = store_get(store, object, &text, CONFIG_MAX);
+	int rc;
+
+	(void)store_need(store, object);
+	rc = store_get(store, object, &text, CONFIG_MAX);
 
 	if (rc == 0)
 		rc = json_parse(&manifest, buf_str(&text), text.len, object);

@@ -228,7 +228,7 @@ static int assemble(struct again *a, const json_t *made, int depth)
 				   : have_commits(a, made);
 
 	rc = rc ? rc : choose_device(a, numerics_of(made));
-	if (rc || !base || store_has_tree(a->home->store, base))
+	if (rc || !base || store_need(a->home->store, base))
 		return rc;
 	rc = rebuild(a, base, depth);
 	return rc ? rc : choose_device(a, numerics_of(made));

@@ -40,6 +40,8 @@ int samples_open(struct task_result *out, struct store *s, const char *object, b
 	int rc = digest_parse(&check, object);
 
 	*out = (struct task_result){ 0 };
+	if (!rc)
+		(void)store_need(s, object);
 	rc = rc ? rc : fs_map_open(map, store_path(s, object));
 	if (rc || (whole && !is_whole(map, object))) { /* absent or damaged: the store says it */
 		struct buf text = BUF_INIT(SAMPLES_MAX);

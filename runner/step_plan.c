@@ -436,7 +436,7 @@ static int plan_known(struct run *run)
 		snprintf(run->object, sizeof(run->object), "%s", run->options->object);
 		return 0;
 	}
-	if (b->found && strcmp(b->product, run->product_key) == 0 && store_has(run->home->store, b->object)) {
+	if (b->found && strcmp(b->product, run->product_key) == 0 && store_need(run->home->store, b->object)) {
 		memcpy(run->object, b->object, sizeof(run->object));
 		return 0;
 	}

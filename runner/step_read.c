@@ -4,6 +4,7 @@
  * first push) leaves the candidate's own in force, and the report says so. */
 #include "base/base.h"
 #include "runner/runner.h"
+#include "runner/team.h"
 
 #define CONFIG_MAX ((size_t)1 << 20)
 
@@ -89,6 +90,7 @@ int step_read(struct run *run)
 		return rc;
 	run->product = &run->config;
 	run->questions = run->have_target_config ? &run->target_config : &run->config;
+	team_on_demand(run->home, run->questions->remote);
 	if (!run->questions_tree)
 		run->questions_tree = run->tree;
 	if (!*run->event.target)

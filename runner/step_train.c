@@ -25,7 +25,7 @@ int train_known(struct run *run)
 		return rc;
 	output = json_object_get(row, "output");
 	object = json_get_text(output, "object", "");
-	if (*object && store_has(run->home->store, object)) {
+	if (*object && store_need(run->home->store, object)) {
 		snprintf(run->object, sizeof(run->object), "%s", object);
 		run->training = json_incref(json_object_get(output, "training"));
 	}

@@ -175,6 +175,8 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	const char *base = start->dir, *dirs[] = { base, out };
 	int rc = run->base_dir ? 0 : fs_remove_tree(base);
 
+	if (*run->base_object)
+		(void)store_need(run->home->store, run->base_object);
 	if (rc == 0 && !run->base_dir)
 		rc = *run->base_object ? store_get_tree(run->home->store, run->base_object, base)
 		     : run->hub.name   ? hub_model_export(&run->hub, base)

@@ -147,7 +147,7 @@ static void test_config_parse__unknown_key_names_the_nearest(void **state)
 {
 	static const struct wrong w[] = {
 		{ "promts: x\n", "3:1", "unknown key \"promts\" in assay.yaml; did you mean \"prompt\"?" },
-		{ "remote: team\n", "3:1", "remotes are not built yet" },
+		{ "remote: s3://else/where\n", "3:1", "remote is the name of a location" },
 		{ "prompt: 7\n", "3:1", "prompt must be text, not an integer" },
 		{ "datasets: [a]\n", "3:1", "datasets: a folder, or {org/name: folder}" },
 		{ "datasets: ../a\n", "3:1", "not a path beneath the root" },

@@ -1,0 +1,548 @@
+/* sync.c: push and pull: the union of two sets of files that are named by their content.
+ *
+ * A record or an object is the same thing on both sides or is on one side only, so a union has no conflicts, in any order, from
+ * any number of homes, killed at any moment: what has its name is whole. The order of a home holds here too: objects before the
+ * record that names them.
+ *
+ * Two things are said by records and are not free of conflict: which object is MODEL@v7, and where an alias points. There the
+ * remote decides who was first, by claims: a file that is created if it is not there, by one of all who try.
+ *
+ *	claims/SHA256("version:MODEL@v7")/00000001        the record of the run whose version that is
+ *	claims/SHA256("alias:MODEL@ALIAS")/0000000N       the record of the alias's N-th move
+ *
+ * A promotion follows the one that its home knew as the last; so to claim the next number is a compare-and-swap, and of two that
+ * were decided against the same state one is refused. A claim holds the record itself: whoever loses to it can put it under its
+ * name, should the winner have been killed before it did. The loser's side of it is sync_merge.c. */
+#include "artifacts/sync.h"
+
+enum { NAMED_DEPTH = 64, RACES = 5 };
+
+#define SQL_BEFORE                                                                                                     \
+	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
+	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
+
+/* ---- sets of names --------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+bool sync_has(const struct name_list *l, const char *hex)
+{
+	return l->len && bsearch(hex, l->names, l->len, sizeof(*l->names), by_name);
+}
+
+static int sync_open(struct sync *y, struct registry *r, struct depot *d, const struct sync_options *o,
+		     struct sync_counts *n)
+{
+	int rc;
+
+	*y = (struct sync){ .r = r, .s = r->store, .d = d, .o = o, .n = n };
+	*n = (struct sync_counts){ 0 };
+	rc = store_names(y->s, VAULT_RECORDS, &y->mine, NULL, NULL);
+	rc = rc ? rc : d->ops->names(d, VAULT_RECORDS, &y->theirs);
+	for (size_t i = 0; !rc && i < y->theirs.len; i++)
+		n->known += sync_has(&y->mine, y->theirs.names[i]);
+	return rc;
+}
+
+static void sync_close(struct sync *y)
+{
+	name_list_release(&y->mine);
+	name_list_release(&y->theirs);
+	name_list_release(&y->objects);
+}
+
+/* ---- what a record names --------------------------------------------------------------------- */
+
+struct named {
+	struct sync *y;
+	int (*each)(struct sync *y, const char *hex);
+	struct map seen;
+};
+
+static int named_walk(struct named *w, const json_t *v, int depth)
+{
+	const char *key;
+	json_t *sub;
+	size_t i;
+	int rc = 0;
+
+	if (depth > NAMED_DEPTH)
+		return 0;
+	if (store_name_ok(json_string_value(v)) && map_put(&w->seen, json_string_value(v), DIGEST_HEX - 1, 0))
+		return w->each(w->y, json_string_value(v));
+	json_array_foreach(v, i, sub) rc = rc ? rc : named_walk(w, sub, depth + 1);
+	json_object_foreach((json_t *)(uintptr_t)v, key, sub) rc = rc ? rc : named_walk(w, sub, depth + 1);
+	return rc;
+}
+
+/* Every text that could be an object's name, at any depth, as gc.c marks. */
+static int each_named(struct sync *y, const json_t *record, int (*each)(struct sync *y, const char *hex))
+{
+	struct named w = { .y = y, .each = each };
+	int rc;
+
+	map_init(&w.seen);
+	rc = named_walk(&w, record, 0);
+	map_release(&w.seen);
+	return rc;
+}
+
+/* ---- pull ------------------------------------------------------------------------------------ */
+
+/* A record's bytes, proved and parsed. */
+static int record_parse(json_t **out, const struct buf *text, const char *hex, const char *where)
+{
+	struct digest d = digest_bytes(buf_str(text), text->len);
+	char found[DIGEST_HEX];
+	int rc;
+
+	*out = NULL;
+	digest_hex(found, &d);
+	if (strcmp(found, hex)) {
+		rc = err_set(ERR_INPUT, "%s: record %.12s is not what its name says; no record was taken over", where,
+			     hex);
+		return err_hint(rc, "somebody or something has changed that file: put it right there, or remove it and "
+				    "push it again from a home that has it");
+	}
+	rc = json_parse(out, buf_str(text), text->len, hex);
+	rc = rc ? rc : record_check(*out);
+	if (rc) {
+		json_decref(*out);
+		*out = NULL;
+		rc = err_context(ERR_INPUT, "%s: record %.12s", where, hex);
+		return err_hint(rc, "a newer assay may have written it; no record was taken over");
+	}
+	return 0;
+}
+
+static int fetch_object(struct sync *y, const char *hex)
+{
+	char path[DEPOT_PATH];
+	uint64_t size = 0;
+
+	if (store_has(y->s, hex))
+		return 0;
+	y->n->objects++;
+	if (!y->o->dry_run)
+		return depot_fetch_one(y->d, y->s, hex, &y->n->bytes);
+	depot_file(path, VAULT_OBJECTS, hex);
+	if (y->d->ops->size(y->d, path, &size))
+		err_clear();
+	y->n->bytes += size;
+	return 0;
+}
+
+/* What is neither here nor there is another kind of digest, or weights that went. */
+static int fetch_named(struct sync *y, const char *hex)
+{
+	struct tree_files files;
+	int rc;
+
+	if (!store_has(y->s, hex) && !sync_has(&y->objects, hex))
+		return 0;
+	rc = fetch_object(y, hex);
+	if (rc || !store_has(y->s, hex))
+		return rc;
+	rc = store_files(y->s, hex, &files);
+	for (size_t i = 0; !rc && i < files.len; i++) {
+		if (store_has(y->s, files.items[i].object) || sync_has(&y->objects, files.items[i].object))
+			rc = fetch_object(y, files.items[i].object);
+		else
+			y->n->absent++;
+	}
+	tree_files_release(&files);
+	return rc;
+}
+
+/* A new record, into a file of its name in the spool; its objects into the store. */
+static int pull_one(struct sync *y, const char *hex, const char *spool, struct merge *m)
+{
+	struct buf text = BUF_INIT(RECORD_MAX);
+	char path[DEPOT_PATH];
+	json_t *record = NULL;
+	char *file = path_join(spool, hex);
+	int rc;
+
+	depot_file(path, VAULT_RECORDS, hex);
+	rc = depot_read(y->d, path, &text);
+	rc = rc ? rc : record_parse(&record, &text, hex, y->d->name);
+	rc = rc ? rc : merge_look(m, y, record);
+	if (!rc && !y->o->records_only)
+		rc = each_named(y, record, fetch_named);
+	rc = rc ? rc : fs_write(file, buf_str(&text), text.len);
+	if (!rc) {
+		y->n->records++;
+		y->n->bytes += text.len;
+	}
+	free(file);
+	json_decref(record);
+	buf_release(&text);
+	return rc;
+}
+
+struct taking {
+	struct sync *y;
+	const char *spool;
+};
+
+static int take_one(const char *name, void *arg)
+{
+	struct taking *t = arg;
+	struct buf text = BUF_INIT(RECORD_MAX);
+	char *file = path_join(t->spool, name);
+	int rc = fs_read(&text, file, RECORD_MAX);
+
+	rc = rc ? rc : store_write(t->y->s, VAULT_RECORDS, name, buf_str(&text), text.len);
+	free(file);
+	buf_release(&text);
+	return rc;
+}
+
+/* What this home knew before it lost a race goes aside first; then all that is new comes in at once. */
+static int take_all(struct sync *y, const char *spool, const struct merge *m)
+{
+	struct taking t = { y, spool };
+	int rc = merge_aside(m, y);
+
+	rc = rc ? rc : fs_list(spool, take_one, &t);
+	if (!rc && y->n->records) {
+		rc = registry_begin(y->r);
+		rc = rc ? rc : registry_end(y->r, 0, "");
+	}
+	return rc ? rc : merge_again(y);
+}
+
+/* Objects of records that were here already, from an earlier pull of records alone. */
+static int pull_objects(struct sync *y)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < y->mine.len; i++) {
+		json_t *record = NULL;
+
+		if (!sync_has(&y->theirs, y->mine.names[i]))
+			continue;
+		rc = record_read(y->s, y->mine.names[i], &record);
+		rc = rc ? rc : each_named(y, record, fetch_named);
+		json_decref(record);
+	}
+	return rc;
+}
+
+static int pull(struct sync *y)
+{
+	struct merge m = { 0 };
+	char *spool = NULL;
+	size_t done = 0;
+	int rc = y->o->dry_run ? 0 : merge_again(y);
+
+	rc = rc ? rc : fs_temp_dir(&spool, y->s->tmp, "pull-");
+	if (!rc && !y->o->records_only)
+		rc = y->d->ops->names(y->d, VAULT_OBJECTS, &y->objects);
+	progress_begin("pulling", y->theirs.len - y->n->known, "records");
+	for (size_t i = 0; !rc && i < y->theirs.len; i++) {
+		if (sync_has(&y->mine, y->theirs.names[i]))
+			continue;
+		rc = pull_one(y, y->theirs.names[i], spool, &m);
+		progress_at(++done, NULL);
+	}
+	if (!rc && !y->o->records_only)
+		rc = pull_objects(y);
+	progress_end();
+	if (!rc && !y->o->dry_run)
+		rc = take_all(y, spool, &m);
+	else if (!rc)
+		y->n->lost = m.aside.len;
+	if (spool) {
+		struct err_saved saved = err_save();
+
+		(void)fs_remove_tree(spool);
+		err_restore(&saved);
+	}
+	free(spool);
+	merge_release(&m);
+	return rc;
+}
+
+int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
+{
+	struct sync y;
+	int rc = sync_open(&y, r, d, o, n);
+
+	rc = rc ? rc : pull(&y);
+	sync_close(&y);
+	return rc;
+}
+
+/* ---- push: objects --------------------------------------------------------------------------- */
+
+static int spool_put(const void *data, size_t len, void *arg)
+{
+	return fs_temp_write(arg, data, len);
+}
+
+/* An object's bytes, proved: in place where the store has them as one file, else written out once. */
+static int object_map(struct store *s, const char *hex, struct fs_map *map, struct fs_temp *spool)
+{
+	int rc;
+
+	*spool = (struct fs_temp){ -1, NULL };
+	if (!fs_map_open(map, store_path(s, hex))) {
+		struct digest d = digest_bytes(map->data, map->len);
+		char found[DIGEST_HEX];
+
+		digest_hex(found, &d);
+		if (!strcmp(found, hex))
+			return 0;
+		fs_map_close(map);
+	}
+	err_clear();
+	rc = fs_temp_open(spool, s->tmp);
+	rc = rc ? rc : store_stream(s, hex, spool_put, spool); /* a damaged object is told, and moved aside, here */
+	rc = rc ? rc : fs_map_open(map, spool->path);
+	if (rc)
+		fs_temp_drop(spool);
+	return rc;
+}
+
+static int push_file(struct sync *y, const char *hex)
+{
+	char path[DEPOT_PATH];
+	struct fs_temp spool;
+	struct fs_map map;
+	uint64_t size;
+	int rc;
+
+	depot_file(path, VAULT_OBJECTS, hex);
+	rc = y->d->ops->size(y->d, path, &size);
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	err_clear();
+	rc = object_map(y->s, hex, &map, &spool);
+	if (rc)
+		return rc;
+	y->n->objects++;
+	y->n->bytes += map.len;
+	if (!y->o->dry_run)
+		rc = y->d->ops->put(y->d, path, &map, hex);
+	fs_map_close(&map);
+	fs_temp_drop(&spool);
+	return rc ? err_context(rc, "%s: object %.12s", y->d->name, hex) : 0;
+}
+
+/* A folder's files first: who finds a manifest finds its files. */
+static int push_named(struct sync *y, const char *hex)
+{
+	struct tree_files files;
+	int rc;
+
+	if (!store_has(y->s, hex))
+		return 0;
+	rc = store_files(y->s, hex, &files);
+	for (size_t i = 0; !rc && i < files.len; i++) {
+		if (store_has(y->s, files.items[i].object))
+			rc = push_file(y, files.items[i].object);
+		else
+			y->n->absent++;
+	}
+	tree_files_release(&files);
+	return rc ? rc : push_file(y, hex);
+}
+
+/* ---- push: claims ---------------------------------------------------------------------------- */
+
+static void claim_key(char out[DIGEST_HEX], const char *what)
+{
+	struct digest d = digest_bytes(what, strlen(what));
+
+	digest_hex(out, &d);
+}
+
+/* The record that a claim holds: proved by its own name. */
+static int claim_read(struct sync *y, const char *path, struct buf *text, char id[DIGEST_HEX], json_t **record)
+{
+	struct digest d;
+	int rc = depot_read(y->d, path, text);
+
+	*record = NULL;
+	if (rc)
+		return rc;
+	d = digest_bytes(buf_str(text), text->len);
+	digest_hex(id, &d);
+	return record_parse(record, text, id, y->d->name);
+}
+
+/* The winner may have been killed between its claim and its record. */
+static int claim_heal(struct sync *y, const char *id, const struct buf *text)
+{
+	const struct fs_map bytes = { (const uint8_t *)buf_str(text), text->len };
+	char path[DEPOT_PATH];
+
+	depot_file(path, VAULT_RECORDS, id);
+	return y->d->ops->put(y->d, path, &bytes, id);
+}
+
+/* ERR_EXISTS: another was first; its record is in the remote now. */
+static int claim_version(struct sync *y, const json_t *record, const struct fs_map *bytes, const char *id)
+{
+	const json_t *v = json_object_get(record, "version");
+	const char *object = json_get_text(v, "object", "");
+	char *what =
+		mem_printf("version:%s@v%lld", json_get_text(v, "model", ""), (long long)json_get_int(v, "number", 0));
+	struct buf text = BUF_INIT(RECORD_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH], other[DIGEST_HEX];
+	json_t *theirs = NULL;
+	int rc;
+
+	claim_key(key, what);
+	depot_claim_path(path, key, 1);
+	rc = y->d->ops->claim(y->d, path, bytes, id);
+	if (rc == ERR_EXISTS) {
+		rc = claim_read(y, path, &text, other, &theirs);
+		if (!rc && strcmp(json_get_text(json_object_get(theirs, "version"), "object", ""), object)) {
+			rc = claim_heal(y, other, &text);
+			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", what + strlen("version:"));
+		}
+	}
+	json_decref(theirs);
+	buf_release(&text);
+	free(what);
+	return rc;
+}
+
+static int claim_alias(struct sync *y, const json_t *record, const struct fs_map *bytes, const char *id)
+{
+	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
+	struct buf text = BUF_INIT(RECORD_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
+	char *before = NULL;
+	json_t *theirs = NULL;
+	int64_t n = 0;
+	int rc;
+
+	claim_key(key, what);
+	rc = y->d->ops->last(y->d, key, &n);
+	if (!rc && n) {
+		depot_claim_path(path, key, n);
+		rc = claim_read(y, path, &text, last, &theirs);
+	}
+	if (!rc && strcmp(last, id)) {
+		rc = sql_text(y->r, &before, SQL_BEFORE, "t", id);
+		rc = rc == ERR_NOTFOUND ? 0 : rc;
+		if (!rc && strcmp(last, before ? before : "")) {
+			rc = claim_heal(y, last, &text);
+			rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what + strlen("alias:"));
+		}
+		depot_claim_path(path, key, n + 1);
+		rc = rc ? rc : y->d->ops->claim(y->d, path, bytes, id);
+	}
+	free(before);
+	json_decref(theirs);
+	buf_release(&text);
+	free(what);
+	return rc;
+}
+
+/* ---- push ------------------------------------------------------------------------------------ */
+
+static int push_record(struct sync *y, const char *id)
+{
+	struct buf text = BUF_INIT(RECORD_MAX);
+	char path[DEPOT_PATH], name[DIGEST_HEX];
+	struct fs_map bytes;
+	json_t *record = NULL;
+	int rc = record_read(y->s, id, &record);
+
+	rc = rc ? rc : each_named(y, record, push_named);
+	if (!rc && !y->o->dry_run) {
+		record_bytes(&text, name, record);
+		bytes = (struct fs_map){ (const uint8_t *)buf_str(&text), text.len };
+		if (strcmp(name, id))
+			rc = err_set(ERR_INPUT, "record %.12s is not in its canonical form", id);
+		else if (record_kind(record) == RECORD_PROMOTION)
+			rc = claim_alias(y, record, &bytes, id);
+		else if (json_is_object(json_object_get(record, "version")))
+			rc = claim_version(y, record, &bytes, id);
+		depot_file(path, VAULT_RECORDS, id);
+		rc = rc ? rc : y->d->ops->put(y->d, path, &bytes, id);
+	}
+	if (!rc) {
+		y->n->records++;
+		y->n->bytes += text.len;
+	}
+	json_decref(record);
+	buf_release(&text);
+	return rc;
+}
+
+/* Records that only this home has, in their order. Those with a fault are told by registry_check() and stay here. */
+static int push_all(struct sync *y)
+{
+	json_t *rows = NULL, *row;
+	size_t i, done = 0, total = y->mine.len - (size_t)y->n->known;
+	int rc = sql_rows(y->r, &rows, "SELECT id FROM records WHERE fault IS NULL ORDER BY seq, id", "");
+
+	progress_begin("pushing", total, "records");
+	json_array_foreach(rows, i, row)
+	{
+		const char *id = json_get_text(row, "id", "");
+
+		if (rc || sync_has(&y->theirs, id) || !sync_has(&y->mine, id))
+			continue;
+		rc = push_record(y, id);
+		progress_at(++done, NULL);
+	}
+	progress_end();
+	json_decref(rows);
+	return rc;
+}
+
+static void add_counts(struct sync_counts *sum, const struct sync_counts *n)
+{
+	sum->records += n->records;
+	sum->objects += n->objects;
+	sum->bytes += n->bytes;
+	sum->known = n->known;
+	sum->absent += n->absent;
+	sum->renumbered += n->renumbered;
+	sum->lost += n->lost;
+}
+
+static int push_once(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
+		     struct sync_counts *pulled)
+{
+	const struct sync_options records = { .dry_run = o->dry_run, .records_only = true };
+	struct sync_counts now;
+	struct sync y;
+	int rc = registry_pull(r, d, &records, &now);
+
+	add_counts(pulled, &now);
+	if (rc)
+		return rc;
+	rc = sync_open(&y, r, d, o, &now);
+	rc = rc ? rc : push_all(&y);
+	add_counts(n, &now);
+	sync_close(&y);
+	return rc;
+}
+
+int registry_push(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
+		  struct sync_counts *pulled)
+{
+	int rc = ERR_EXISTS;
+
+	*n = *pulled = (struct sync_counts){ 0 };
+	for (int i = 0; rc == ERR_EXISTS && i < RACES; i++) /* another was first: pull what it did, and try again */
+		rc = push_once(r, d, o, n, pulled);
+	if (rc == ERR_EXISTS)
+		rc = err_context(ERR_CONFLICT, "%s", d->name);
+	if (!rc && pulled->lost && !o->dry_run) {
+		rc = err_set(ERR_CONFLICT, "%llu move%s of an alias did not come true: it was moved meanwhile",
+			     (unsigned long long)pulled->lost, pulled->lost == 1 ? "" : "s");
+		err_hint(rc, "run the gate again: it now compares with what the alias points at");
+	}
+	return rc;
+}

@@ -1,0 +1,116 @@
+/* cmd_push.c: `assay push` and `assay pull`: the union of this home's records and objects with a remote's. */
+#include "base/base.h"
+#include "runner/cmd.h"
+#include "runner/team.h"
+
+static json_t *counts_json(const struct sync_counts *n)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
+			 (json_int_t)n->objects, "bytes", (json_int_t)n->bytes, "known", (json_int_t)n->known, "absent",
+			 (json_int_t)n->absent, "renumbered", (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
+}
+
+static void say(const char *did, const struct sync_counts *n, const struct depot *d, bool dry_run)
+{
+	char text[96];
+
+	team_counts(text, n);
+	printf("%s%s %s %s\n", dry_run ? "would have " : "", did, text, depot_name(d));
+}
+
+static void tell(const char *did, const char *key, const struct sync_counts *n, const struct depot *d, bool dry_run,
+		 bool json)
+{
+	json_t *v;
+
+	if (!json) {
+		say(did, n, d, dry_run);
+		return;
+	}
+	v = json_pack("{s:s,s:b,s:o}", "remote", depot_name(d), "dry_run", dry_run, key, counts_json(n));
+	print_json(v);
+	json_decref(v);
+}
+
+int cmd_push(int argc, char **argv)
+{
+	struct sync_options o = { 0 };
+	struct sync_counts n, pulled;
+	struct depot *d = NULL;
+	struct place place;
+	bool json = false;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG('n', "dry-run", &o.dry_run, "count what would go, send nothing"),
+		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"push",
+		"[REMOTE]",
+		"give a remote the records and objects it has not got",
+		"  assay push                     to $ASSAY_REMOTE, or remote: of the home's config.yaml\n"
+		"  assay push file:///srv/assay\n"
+		"The remote's new records are pulled first. Nothing is overwritten there; a push that was killed is\n"
+		"gone on with by the next. An alias that was moved there meanwhile is not moved back: exit 75.",
+		0,
+		1
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	rc = rc ? rc : team_open_at(&d, &place, argc ? argv[0] : NULL);
+	if (!rc) {
+		rc = registry_push(place.home.registry, d, &o, &n, &pulled);
+		if (!json && (pulled.records || pulled.lost || pulled.renumbered))
+			say("pulled", &pulled, d, o.dry_run);
+		if (!rc || rc == ERR_CONFLICT)
+			tell("pushed", "pushed", &n, d, o.dry_run, json);
+	}
+	depot_close(d);
+	place_close(&place);
+	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+}
+
+int cmd_pull(int argc, char **argv)
+{
+	struct sync_options o = { 0 };
+	struct sync_counts n;
+	struct depot *d = NULL;
+	struct place place;
+	bool json = false;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG(0, "records", &o.records_only, "records alone; a run fetches the objects it needs"),
+		OPT_FLAG('n', "dry-run", &o.dry_run, "count what would come, keep nothing"),
+		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"pull",
+		"[REMOTE]",
+		"take over the records and objects of a remote",
+		"  assay pull --records           enough to judge by: what a run needs comes by itself\n"
+		"  assay pull file:///srv/assay\n"
+		"All that comes is compared with its name before it is seen. Where the remote contradicts what only\n"
+		"this home says, the remote was first: a version made here gets the next number.",
+		0,
+		1
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	rc = rc ? rc : team_open_at(&d, &place, argc ? argv[0] : NULL);
+	if (!rc) {
+		rc = registry_pull(place.home.registry, d, &o, &n);
+		if (!rc)
+			tell("pulled", "pulled", &n, d, o.dry_run, json);
+	}
+	depot_close(d);
+	place_close(&place);
+	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+}

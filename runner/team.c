@@ -1,0 +1,195 @@
+/* team.c: which remote, and what this machine knows of it.
+ *
+ *	$ASSAY_HOME/config.yaml
+ *	    remote: team                        # the one that push, pull and run take where none is named
+ *	    locations:
+ *	      team:
+ *	        url: file:///srv/assay          # a folder, on a share perhaps
+ *
+ * A commit may name a location (remote: of assay.yaml) and no more: what a location is, stands in the machine's own file or in
+ * the environment ($ASSAY_REMOTE, a name or a URL), so that no commit can send records or a secret elsewhere. */
+#include "runner/team.h"
+#include "base/yaml.h"
+#include "runner/config.h"
+#include "runner/repo.h"
+
+enum { CONFIG_MAX = 1 << 20 };
+
+struct setting { /* of a remote; borrowed from the document, or the environment */
+	const char *url;
+};
+
+static int read_setting(struct setting *out, const struct yaml *y, const json_t *map)
+{
+	static const char *const keys[] = { "url" };
+	int rc = yaml_check_keys(y, map, "a remote", keys, ARRAY_LEN(keys));
+
+	rc = rc ? rc : yaml_get_text(y, map, "url", &out->url);
+	if (!rc && !out->url)
+		rc = yaml_error(y, map, NULL, "a remote needs url: file:///FOLDER");
+	return rc;
+}
+
+static int config_read(struct yaml **out, const struct home *h)
+{
+	char *path = path_join(store_home(h->store), "config.yaml");
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	int rc = fs_read(&text, path, CONFIG_MAX);
+
+	*out = NULL;
+	if (rc == ERR_NOTFOUND) {
+		err_clear();
+		rc = 0;
+	} else if (!rc) {
+		rc = yaml_parse(out, buf_str(&text), text.len, path);
+	}
+	buf_release(&text);
+	free(path);
+	return rc;
+}
+
+static int find_setting(struct setting *out, const struct yaml *y, const struct home *h, const char *name)
+{
+	json_t *all = NULL, *map = NULL;
+	int rc = y ? yaml_get_object(y, yaml_root(y), "locations", &all) : 0;
+
+	map = json_object_get(all, name);
+	if (!rc && !json_is_object(map)) {
+		rc = err_set(ERR_INPUT, "no location is called %.80s", name);
+		err_hint(rc, "%s/config.yaml says what it is, under locations: %.80s: {url: …}", store_home(h->store),
+			 name);
+	}
+	return rc ? rc : read_setting(out, y, map);
+}
+
+static const char *chosen(const struct yaml *y, const char *name, const char *otherwise)
+{
+	const char *env = getenv("ASSAY_REMOTE"), *text = NULL;
+
+	if (name)
+		return name;
+	if (env && *env)
+		return env;
+	if (y && !yaml_get_text(y, yaml_root(y), "remote", &text) && text)
+		return text;
+	err_clear();
+	return otherwise;
+}
+
+int team_open(struct depot **out, const struct home *h, const char *name, const char *otherwise)
+{
+	struct depot_place place = { 0 };
+	struct setting s = { 0 };
+	struct yaml *y = NULL;
+	int rc = config_read(&y, h);
+
+	*out = NULL;
+	name = rc ? NULL : chosen(y, name, otherwise);
+	if (!rc && !name) {
+		rc = err_set(ERR_NOTFOUND, "no remote is configured");
+		err_hint(rc,
+			 "name one: assay push file:///srv/assay; or set ASSAY_REMOTE, or remote: in %s/config.yaml",
+			 store_home(h->store));
+	}
+	if (!rc && strstr(name, "://"))
+		s.url = name;
+	else if (!rc)
+		rc = find_setting(&s, y, h, name);
+	if (!rc) {
+		place.url = s.url;
+		rc = depot_open(out, &place);
+	}
+	yaml_free(y);
+	return rc;
+}
+
+/* What a commit names is a location, never a URL. */
+static char *named_by_head(const struct place *p)
+{
+	struct buf text = BUF_INIT(CONFIG_MAX);
+	struct commit c = { 0 };
+	struct tree *t = NULL;
+	struct yaml *y = NULL;
+	const char *name = NULL;
+	char *out = NULL;
+
+	if (p->repo && !repo_commit(p->repo, "HEAD", &c) && !tree_open(&t, p->repo, &c) &&
+	    !tree_read(t, CONFIG_FILE, &text) && !yaml_parse(&y, buf_str(&text), text.len, CONFIG_FILE) &&
+	    !yaml_get_text(y, yaml_root(y), "remote", &name) && name && !strstr(name, "://"))
+		out = mem_str(name);
+	err_clear();
+	yaml_free(y);
+	tree_close(t);
+	commit_release(&c);
+	buf_release(&text);
+	return out;
+}
+
+int team_open_at(struct depot **out, const struct place *p, const char *name)
+{
+	char *otherwise = name ? NULL : named_by_head(p);
+	int rc = team_open(out, &p->home, name, otherwise);
+
+	free(otherwise);
+	return rc;
+}
+
+/* ---- on demand ------------------------------------------------------------------------------- */
+
+/* Opened by the first who needs something; NULL: there is none, or it could not be. */
+static struct depot *depot_of(struct home *h)
+{
+	int rc = 0;
+
+	if (h->depot_failed)
+		return NULL;
+	if (!h->depot)
+		rc = team_open(&h->depot, h, NULL, h->remote);
+	h->depot_failed = rc != 0;
+	if (rc && rc != ERR_NOTFOUND)
+		log_warn("%s", err_text());
+	err_clear();
+	return h->depot;
+}
+
+static void fetch(const char *hex, void *arg)
+{
+	struct home *h = arg;
+	struct depot *d = depot_of(h);
+	uint64_t bytes = 0;
+	int rc = d ? depot_fetch(d, h->store, hex, &bytes) : 0;
+
+	if (bytes)
+		log_info("fetched %.12s from %s", hex, depot_name(d));
+	if (rc && rc != ERR_NOTFOUND) {
+		log_warn("%s", err_text());
+		h->depot_failed = rc == ERR_UNAVAILABLE;
+	}
+	err_clear();
+}
+
+static bool has(const char *hex, void *arg)
+{
+	struct depot *d = depot_of(arg);
+
+	return d && depot_has(d, hex);
+}
+
+void team_on_demand(struct home *h, const char *otherwise)
+{
+	h->remote = otherwise;
+	store_on_absent(h->store, &(struct store_elsewhere){ fetch, has, h });
+}
+
+void team_counts(char out[96], const struct sync_counts *n)
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+	double size = (double)n->bytes;
+	size_t u = 0;
+
+	for (; size >= 1000 && u + 1 < ARRAY_LEN(units); u++)
+		size /= 1000;
+	snprintf(out, 96, "%llu record%s and %llu object%s (%.*f %s)", (unsigned long long)n->records,
+		 n->records == 1 ? "" : "s", (unsigned long long)n->objects, n->objects == 1 ? "" : "s",
+		 u && size < 100 ? 1 : 0, size, units[u]);
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Two pipelines in a row, on fresh clones with fresh homes and one remote: the second finds its baseline and runs nothing again.
+. "$(dirname "$0")/lib.sh"
+REMOTE=file://$TRASH/remote
+origin=$TRASH/origin
+tiny_repo "$origin"
+
+# As a runner does: a clone and a home that know nothing.
+# pipeline NAME: leaves us in the clone
+pipeline() {
+	git clone -q "$origin" "$TRASH/$1"
+	cd "$TRASH/$1" || exit 1
+	export ASSAY_HOME=$TRASH/$1-home
+	mkdir -p "$ASSAY_HOME"
+}
+db() { sqlite3 "$ASSAY_HOME/registry.db" "$1"; }
+
+pipeline first
+check "nothing is configured: that is said" 64 assay push
+has "no remote is configured"
+check "pulling from where nothing is yet" 0 assay pull "$REMOTE"
+has "pulled 0 records and 0 objects"
+check "a first run" 0 assay run
+assay promote sums@v1 production --reason "first" >/dev/null
+check "what a push would do" 0 assay push --dry-run "$REMOTE"
+has "would have pushed 2 records"
+is "and does not" "$(find "$TRASH/remote" -type f 2>/dev/null | wc -l)" 0
+check "a push" 0 assay push "$REMOTE"
+has "pushed 2 records"
+check "again: nothing is left to do" 0 assay push "$REMOTE"
+has "pushed 0 records and 0 objects"
+is "names are digests" "$(cd "$TRASH/remote" && find objects records -type f | while read -r f; do
+	[ "$(sha256sum <"$f" | cut -c-64)" = "$(basename "$(dirname "$f")")$(basename "$f")" ] || echo "$f"; done)" ""
+is "the versions and moves were claimed" "$(find "$TRASH/remote/claims" -type f | wc -l)" 2
+
+export ASSAY_REMOTE=$REMOTE
+pipeline second
+check "records alone" 0 assay pull --records --json
+is "as JSON" "$(python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(d["pulled"]["records"], d["pulled"]["objects"])' "$OUT")" "2 0"
+is "no object came" "$(find "$ASSAY_HOME/objects" -type f | wc -l)" 0
+check "the same commit on a fresh clone passes" 0 assay run --json
+is "nothing is run again" "$(python3 -c 'import json,sys
+d = json.load(open(sys.argv[1]))
+print(d["verdict"], *[s["status"] for s in d["steps"] if s["name"] in ("train", "eval")])' "$OUT")" "PASS reused reused"
+check "and what it needed was fetched" 0 assay samples latest
+echo "# changed" >>README && commit_all "a README" && git push -q origin HEAD:refs/heads/second
+check "a change beside the model" 0 assay run
+check "is pushed too" 0 assay push
+check "the whole of it is here now" 0 assay registry check
+
+pipeline third
+git checkout -q second
+check "everything" 0 assay pull
+is "weights and samples are here" "$(assay registry check 2>&1)" "$(cd ../second && ASSAY_HOME=$TRASH/second-home assay registry check 2>&1)"
+check "and it is the same" 0 assay artifact verify
+is "both see one history" "$(db 'SELECT id FROM records ORDER BY id')" \
+	"$(sqlite3 "$TRASH/second-home/registry.db" "SELECT id FROM records WHERE id IN (SELECT id FROM records) ORDER BY id")"
+
+# A remote named by the machine's file, and by a commit that names the name.
+unset ASSAY_REMOTE
+printf 'locations:\n  team: {url: "%s"}\n' "$REMOTE" >"$ASSAY_HOME/config.yaml"
+check "by the name of a location" 0 assay pull team
+check "of an unknown one" 65 assay pull tema
+has "no location is called tema"
+echo "remote: team" >>assay.yaml && commit_all "name the remote"
+check "assay.yaml may name it" 0 assay pull
+check "and a run uses it" 0 assay run
+
+# A hostile remote.
+pipeline fourth
+bad=$(find "$TRASH/remote/records" -type f | head -n 1)
+cp "$bad" "$TRASH/kept"
+chmod u+w "$bad"
+printf '{}' >"$bad"
+check "a record that is not what its name says" 65 assay pull "$REMOTE"
+has "is not what its name says; no record was taken over"
+is "and none was" "$(db 'SELECT count(*) FROM records')" 0
+cp "$TRASH/kept" "$bad"
+pipeline fifth
+bad=$(find "$TRASH/remote/objects" -type f -size -2k | head -n 1)
+cp "$bad" "$TRASH/kept"
+chmod u+w "$bad"
+truncate -s 3 "$bad"
+check "an object that was cut" 65 assay pull "$REMOTE"
+has "is not what its name says; nothing of it was kept"
+is "leaves no record that names it" "$(db 'SELECT count(*) FROM records')" 0
+cp "$TRASH/kept" "$bad"
+mkdir -p "$TRASH/remote/records/zz" "$TRASH/remote/records/.." && echo x >"$TRASH/remote/records/zz/..evil"
+ln -s /etc/passwd "$TRASH/remote/records/zz/passwd"
+check "names that are none are left alone" 0 assay pull "$REMOTE"
+check "and all is well" 0 assay registry check
+
+# Two teams' members who did not know of each other.
+export ASSAY_REMOTE=$REMOTE
+pipeline ann
+assay pull >/dev/null 2>&1
+sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "ann: another seed" && assay run >/dev/null 2>&1
+pipeline bob
+assay pull >/dev/null 2>&1
+sed -i 's/seed: 1/seed: 3/' assay.yaml && commit_all "bob: another seed" && assay run >/dev/null 2>&1
+is "both made a second version" "$(db 'SELECT max(number) FROM versions')" 2
+ASSAY_ACTOR=bob assay promote sums@v2 production --force --reason "bob says so" >/dev/null
+cd "$TRASH/ann" && export ASSAY_HOME=$TRASH/ann-home
+ASSAY_ACTOR=ann assay promote sums@v2 production --force --reason "ann says so" >/dev/null
+check "the first to push has it" 0 assay push
+cd "$TRASH/bob" && export ASSAY_HOME=$TRASH/bob-home
+check "the second is told" 75 assay push
+has "sums@production was moved to v2 meanwhile, by ann"
+has "sums@v2 was another model's already: this home's is v3 now"
+has "run the gate again"
+is "production is ann's" "$(db "SELECT v.object = (SELECT object FROM versions WHERE number = 2) FROM aliases a JOIN versions v ON v.number = a.version")" 1
+is "and bob's model has a number" "$(db 'SELECT max(number) FROM versions')" 3
+check "and can be promoted on top of it" 0 env ASSAY_ACTOR=bob "$ASSAY_TEST_BIN" promote sums@v3 production --force --reason "now"
+check "which is pushed" 0 assay push
+check "the registry is sound" 0 assay registry check
+cd "$TRASH/ann" && export ASSAY_HOME=$TRASH/ann-home
+check "ann sees it" 0 assay pull
+is "production is bob's" "$(db 'SELECT version FROM aliases')" 3
+check "her registry is sound" 0 assay registry check
+done_testing

@@ -1,0 +1,591 @@
+/* test_sync.c: two homes and a folder between them. */
+#include "base/base.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "artifacts/artifacts.h"
+#include "artifacts/depot.h"
+#include "artifacts_fixture.h"
+
+struct team {
+	struct fixture *a, *b;
+	char *folder, *url;
+	struct depot *d;
+};
+
+static int team_start(void **state)
+{
+	struct team *t = mem_alloc(sizeof(*t));
+	void *s;
+
+	fixture_registry(&s);
+	t->a = s;
+	fixture_registry(&s);
+	t->b = s;
+	must(fs_temp_dir(&t->folder, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", "assay-test-"));
+	t->url = mem_printf("file://%s", t->folder);
+	must(depot_open(&t->d, &(struct depot_place){ .url = t->url }));
+	*state = t;
+	return 0;
+}
+
+static int team_end(void **state)
+{
+	struct team *t = *state;
+	void *s = t->a;
+
+	depot_close(t->d);
+	fixture_end(&s);
+	s = t->b;
+	fixture_end(&s);
+	must(fs_remove_tree(t->folder));
+	free(t->folder);
+	free(t->url);
+	free(t);
+	return 0;
+}
+
+static const struct sync_options all = { 0 };
+
+static struct sync_counts push(struct team *t, struct fixture *f, int want)
+{
+	struct sync_counts n, pulled;
+
+	assert_err(registry_push(f->registry, t->d, &all, &n, &pulled), want);
+	return n;
+}
+
+static struct sync_counts pull(struct team *t, struct fixture *f, int want)
+{
+	struct sync_counts n;
+
+	assert_err(registry_pull(f->registry, t->d, &all, &n), want);
+	return n;
+}
+
+static void rows_same(struct team *t)
+{
+	char *a = dump(t->a), *b = dump(t->b);
+
+	assert_string_equal(a, b);
+	assert_clean(t->a->registry);
+	assert_clean(t->b->registry);
+	free(a);
+	free(b);
+}
+
+/* Names of records, and all that follows from them, are the same on both sides, once each has fetched what it needs. */
+static void assert_same(struct team *t)
+{
+	pull(t, t->a, 0);
+	pull(t, t->b, 0);
+	rows_same(t);
+}
+
+/* The files beneath a folder of the remote; how: what to do with each. */
+static int each_file(const char *dir, int (*each)(const char *path))
+{
+	char *cmd = mem_printf("find %s -type f 2>/dev/null", dir);
+	FILE *f = popen(cmd, "r"); /* style: allow: a test */
+	char line[600];
+	int n = 0;
+
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		n += each ? each(line) : 1;
+	}
+	pclose(f);
+	free(cmd);
+	return n;
+}
+
+static int files_in(struct team *t, const char *what)
+{
+	char *dir = path_join(t->folder, what);
+	int n = each_file(dir, NULL);
+
+	free(dir);
+	return n;
+}
+
+/* ---- the union ---- */
+
+static void test_sync__union_is_the_same_on_both_sides(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	assert_int_equal(push(t, t->a, 0).records, 2);
+	assert_int_equal(pull(t, t->b, 0).records, 2);
+	assert_same(t);
+	add_run(t->b, "w2", '2', id);
+	must(promote_to(t->b, 2, 1));
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_same(t);
+	assert_int_equal(push(t, t->a, 0).records, 0);
+	assert_int_equal(pull(t, t->a, 0).records, 0);
+	assert_int_equal(files_in(t, "claims"), 4);
+}
+
+static void test_sync__records_alone_and_objects_on_demand(void **state)
+{
+	struct team *t = *state;
+	struct sync_counts n;
+	char id[DIGEST_HEX], w[DIGEST_HEX];
+	uint64_t bytes = 0;
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	must(registry_pull(t->b->registry, t->d, &(struct sync_options){ .records_only = true }, &n));
+	assert_int_equal(n.records, 1);
+	assert_int_equal(n.objects, 0);
+	must(store_put(t->a->store, "w1", 2, w));
+	assert_false(store_has(t->b->store, w));
+	assert_true(depot_has(t->d, w));
+	must(depot_fetch(t->d, t->b->store, w, &bytes));
+	assert_int_equal(bytes, 2);
+	assert_true(store_has(t->b->store, w));
+	n = pull(t, t->b, 0);
+	assert_int_equal(n.records, 0);
+	assert_int_equal(n.objects, 1); /* the samples */
+	assert_same(t);
+	memset(w, '0', 64);
+	assert_err(depot_fetch(t->d, t->b->store, w, &bytes), ERR_NOTFOUND);
+	assert_err(depot_fetch(t->d, t->b->store, "../../etc/passwd", &bytes), ERR_INPUT);
+}
+
+static void test_sync__folders_come_whole(void **state)
+{
+	struct team *t = *state;
+	char *dir = home_path(t->a, "work/model"), *file = path_join(dir, "deep/config.json"), hex[DIGEST_HEX],
+	     id[DIGEST_HEX];
+	json_t *r = run_record(t->a->store, NULL, '1', "main", "branch");
+
+	must(fs_write(file, "{}", 2));
+	must(store_put_tree(t->a->store, dir, hex, NULL));
+	json_array_append_new(json_object_get(r, "artifacts"),
+			      json_pack("{s:s,s:s,s:i}", "role", "model", "object", hex, "size", 2));
+	must(registry_add_run(t->a->registry, r, id));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	assert_true(store_has_tree(t->b->store, hex));
+	assert_same(t);
+	json_decref(r);
+	free(file);
+	free(dir);
+}
+
+static void test_sync__dry_run_changes_nothing(void **state)
+{
+	struct team *t = *state;
+	const struct sync_options dry = { .dry_run = true };
+	struct sync_counts n, pulled;
+	char id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	must(registry_push(t->a->registry, t->d, &dry, &n, &pulled));
+	assert_int_equal(n.records, 1);
+	assert_int_equal(n.objects, 2);
+	assert_int_equal(each_file(t->folder, NULL), 0);
+	push(t, t->a, 0);
+	must(registry_pull(t->b->registry, t->d, &dry, &n));
+	assert_int_equal(n.records, 1);
+	assert_int_equal(n.objects, 2);
+	assert_int_equal(list_length(t->b->registry, "runs"), 0);
+}
+
+/* ---- who was first ---- */
+
+static void test_sync__two_promotions_cannot_both_win(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX];
+	int version = 0;
+
+	add_run(t->a, "w1", '1', id);
+	add_run(t->a, "w2", '2', id);
+	add_run(t->a, "w3", '3', id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	must(promote_to(t->a, 2, 1));
+	must(promote_to(t->b, 3, 1));
+	push(t, t->a, 0);
+	push(t, t->b, ERR_CONFLICT);
+	must(registry_alias(t->b->registry, "bot", "production", &version));
+	assert_int_equal(version, 2);
+	assert_same(t);
+	must(promote_to(t->b, 3, 2)); /* decided anew */
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	must(registry_alias(t->a->registry, "bot", "production", &version));
+	assert_int_equal(version, 3);
+	assert_same(t);
+}
+
+/* Racing processes: each has the same right to move the alias, and one does. */
+static void test_sync__of_eight_racing_pushes_one_moves_the_alias(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *homes[8];
+	int won = 0, version = 0;
+	pid_t pids[8];
+
+	for (int i = 0; i < 8; i++) {
+		char w[4] = { 'w', (char)('1' + i), 0 };
+
+		add_run(t->a, w, (char)('1' + i), id);
+	}
+	push(t, t->a, 0);
+	for (int i = 0; i < 8; i++) {
+		struct fixture *f;
+		void *s;
+
+		fixture_registry(&s);
+		f = s;
+		pull(t, f, 0);
+		must(promote_to(f, i + 1, 0));
+		homes[i] = mem_str(f->home);
+		registry_close(f->registry);
+		store_close(f->store);
+		free(f->home);
+		free(f);
+	}
+	for (int i = 0; i < 8; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			struct sync_counts n, pulled;
+			struct registry *r;
+			struct store *s;
+			int rc;
+
+			must(store_open(&s, homes[i]));
+			must(registry_open(&r, s));
+			rc = registry_push(r, t->d, &all, &n, &pulled);
+			_exit(rc == 0 ? 0 : rc == ERR_CONFLICT ? 1 : 2);
+		}
+	}
+	for (int i = 0; i < 8; i++) {
+		int status;
+
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+		won += WEXITSTATUS(status) == 0;
+		must(fs_remove_tree(homes[i]));
+		free(homes[i]);
+	}
+	assert_int_equal(won, 1);
+	pull(t, t->a, 0);
+	pull(t, t->b, 0);
+	must(registry_alias(t->b->registry, "bot", "production", &version));
+	assert_int_equal(list_length(t->b->registry, "history"), 1);
+	assert_same(t);
+}
+
+static void test_sync__two_models_never_share_a_number(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], object[DIGEST_HEX];
+	json_t *row = NULL;
+
+	assert_int_equal(add_run(t->a, "ann's", '1', id), 1);
+	assert_int_equal(add_run(t->b, "bob's", '2', id), 1);
+	must(promote_to(t->b, 1, 0));
+	push(t, t->a, 0);
+	push(t, t->b, 0); /* his alias was moved by nobody else: it moves under the new number */
+	pull(t, t->a, 0);
+	assert_same(t);
+	put_text(t->b->store, "bob's", object);
+	must(registry_version(t->a->registry, "bot", 2, &row));
+	assert_string_equal(json_get_text(row, "object", ""), object);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(row, "aliases"), 0)), "production");
+	json_decref(row);
+}
+
+static void test_sync__the_same_weights_are_one_version(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX];
+
+	add_run(t->a, "same", '1', id);
+	add_run(t->b, "else", '2', id);
+	add_run(t->b, "same", '3', id); /* v2 there, v1 in the remote */
+	push(t, t->a, 0);
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_int_equal(list_length(t->a->registry, "versions"), 2);
+	assert_same(t);
+}
+
+/* ---- kills ---- */
+
+static void kill_while(struct team *t, struct fixture *f, bool is_push, unsigned us)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct sync_counts n, pulled;
+		struct registry *r;
+
+		must(registry_open(&r, f->store));
+		_exit(is_push ? registry_push(r, t->d, &all, &n, &pulled) : registry_pull(r, t->d, &all, &n));
+	}
+	usleep(us);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static int is_its_name(const char *path)
+{
+	char found[DIGEST_HEX], name[DIGEST_HEX];
+	struct digest d;
+
+	must(digest_file(&d, path));
+	digest_hex(found, &d);
+	snprintf(name, sizeof(name), "%.2s%.62s", path + strlen(path) - 65, path + strlen(path) - 62);
+	return strcmp(found, name) != 0;
+}
+
+static void test_sync__killed_at_any_time_both_sides_are_whole(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], w[8];
+	unsigned us = 500;
+
+	for (int i = 0; i < 6; i++) {
+		snprintf(w, sizeof(w), "a%d", i);
+		add_run(t->a, w, '1', id);
+		snprintf(w, sizeof(w), "b%d", i);
+		add_run(t->b, w, '2', id);
+	}
+	must(promote_to(t->a, 2, 0));
+	for (int i = 0; i < 24; i++, us = us * 5 / 4 % 60000) {
+		struct fixture *f = i % 2 ? t->a : t->b;
+		char *dir = path_join(t->folder, "records");
+
+		registry_close(f->registry);
+		f->registry = NULL;
+		kill_while(t, f, i % 4 < 2, us);
+		must(registry_open(&f->registry, f->store));
+		assert_int_equal(each_file(dir, is_its_name), 0);
+		free(dir);
+	}
+	push(t, t->a, 0);
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_int_equal(list_length(t->a->registry, "versions"), 12);
+	assert_same(t);
+}
+
+/* ---- a remote that lies ---- */
+
+static int flip(const char *path)
+{
+	struct buf text = BUF_INIT(1 << 20);
+
+	must(fs_read(&text, path, 1 << 20));
+	text.data[text.len / 2] ^= 1;
+	chmod(path, 0644);
+	must(fs_write(path, text.data, text.len));
+	buf_release(&text);
+	return 1;
+}
+
+static int empty(const char *path)
+{
+	chmod(path, 0644);
+	must(fs_write(path, "", 0));
+	return 1;
+}
+
+static void lies(struct team *t, const char *vault, int (*how)(const char *path))
+{
+	char *dir = path_join(t->folder, vault), id[DIGEST_HEX], *text;
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	assert_true(each_file(dir, how) > 0);
+	pull(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "is not what its name says");
+	assert_non_null(err_fix());
+	assert_int_equal(list_length(t->b->registry, "runs"), 0);
+	text = home_path(t->b, "records");
+	assert_int_equal(each_file(text, NULL), 0);
+	free(text);
+	text = home_path(t->b, "objects");
+	assert_int_equal(each_file(text, NULL), 0);
+	free(text);
+	text = home_path(t->b, "tmp");
+	assert_int_equal(each_file(text, NULL), 0);
+	free(text);
+	free(dir);
+}
+
+static void test_sync__records_with_a_flipped_bit(void **state)
+{
+	lies(*state, "records", flip);
+}
+
+static void test_sync__records_that_are_empty(void **state)
+{
+	lies(*state, "records", empty);
+}
+
+static void test_sync__objects_with_a_flipped_bit(void **state)
+{
+	lies(*state, "objects", flip);
+}
+
+static void test_sync__objects_that_are_empty(void **state)
+{
+	lies(*state, "objects", empty);
+}
+
+static void put_foreign(struct team *t, const char *text)
+{
+	struct digest d = digest_bytes(text, strlen(text));
+	char hex[DIGEST_HEX], *path;
+
+	digest_hex(hex, &d);
+	path = mem_printf("%s/records/%.2s/%s", t->folder, hex, hex + 2);
+	must(fs_write(path, text, strlen(text)));
+	free(path);
+}
+
+static void test_sync__a_record_that_is_none(void **state)
+{
+	static const char *const texts[] = { "not json", "{}", "[]", "{\"format\":\"assay-run/9\"}",
+					     "{\"format\":\"assay-run/1\",\"seq\":-1}" };
+	struct team *t = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		put_foreign(t, texts[i]);
+		pull(t, t->b, ERR_INPUT);
+		assert_text_has(err_text(), "record");
+		assert_non_null(err_fix());
+		assert_int_equal(list_length(t->b->registry, "runs"), 0);
+		must(fs_remove_tree(t->folder));
+	}
+}
+
+static void test_sync__a_pipe_or_a_link_is_no_record(void **state)
+{
+	struct team *t = *state;
+	char *shelf = path_join(t->folder, "records/ab"), *file = path_join(shelf, "00"), *path;
+
+	must(fs_mkdirs(shelf));
+	path = mem_printf("%s/%062d", shelf, 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	pull(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "no regular file");
+	must(fs_remove(path));
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	pull(t, t->b, ERR_IO);
+	must(fs_remove(path));
+	must(fs_write(file, "x", 1)); /* a name that is none */
+	pull(t, t->b, 0);
+	free(path);
+	free(file);
+	free(shelf);
+}
+
+static void test_sync__a_claim_that_lies(void **state)
+{
+	struct team *t = *state;
+	char *dir = path_join(t->folder, "claims"), *records, id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	add_run(t->b, "w2", '2', id);
+	push(t, t->a, 0);
+	assert_int_equal(each_file(dir, empty), 1);
+	records = path_join(t->folder, "records");
+	must(fs_remove_tree(records));
+	push(t, t->b, ERR_INPUT);
+	free(records);
+	free(dir);
+}
+
+/* The winner was killed between its claim and its record. */
+static void test_sync__a_claim_without_its_record_is_healed(void **state)
+{
+	struct team *t = *state;
+	char *dir = path_join(t->folder, "records"), id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	add_run(t->b, "w2", '2', id);
+	push(t, t->a, 0);
+	must(fs_remove_tree(dir));
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_same(t);
+	assert_int_equal(list_length(t->a->registry, "versions"), 2);
+	free(dir);
+}
+
+static void test_sync__a_broken_transfer_goes_on(void **state)
+{
+	struct team *t = *state;
+	char w[DIGEST_HEX], *part;
+	uint64_t bytes = 0;
+	char id[DIGEST_HEX];
+
+	add_run(t->a, "a model of some length", '1', id);
+	push(t, t->a, 0);
+	put_text(t->a->store, "a model of some length", w);
+	part = mem_printf("%s/tmp/fetch-%s", t->b->home, w);
+	must(fs_write(part, "a model of", 10));
+	must(depot_fetch(t->d, t->b->store, w, &bytes));
+	assert_int_equal(bytes, 12);
+	assert_false(fs_exists(part));
+	free(part);
+}
+
+static void test_depot_open__what_is_no_remote(void **state)
+{
+	static const char *const urls[] = { "file://relative", "ftp://host/x", "", "file:///a\n" };
+	struct depot *d;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++)
+		assert_err(depot_open(&d, &(struct depot_place){ .url = urls[i] }), ERR_INPUT);
+}
+
+int main(void)
+{
+#define TEAM_TEST(t) cmocka_unit_test_setup_teardown(t, team_start, team_end)
+	const struct CMUnitTest tests[] = {
+		TEAM_TEST(test_sync__union_is_the_same_on_both_sides),
+		TEAM_TEST(test_sync__records_alone_and_objects_on_demand),
+		TEAM_TEST(test_sync__folders_come_whole),
+		TEAM_TEST(test_sync__dry_run_changes_nothing),
+		TEAM_TEST(test_sync__two_promotions_cannot_both_win),
+		TEAM_TEST(test_sync__of_eight_racing_pushes_one_moves_the_alias),
+		TEAM_TEST(test_sync__two_models_never_share_a_number),
+		TEAM_TEST(test_sync__the_same_weights_are_one_version),
+		TEAM_TEST(test_sync__killed_at_any_time_both_sides_are_whole),
+		TEAM_TEST(test_sync__records_with_a_flipped_bit),
+		TEAM_TEST(test_sync__records_that_are_empty),
+		TEAM_TEST(test_sync__objects_with_a_flipped_bit),
+		TEAM_TEST(test_sync__objects_that_are_empty),
+		TEAM_TEST(test_sync__a_record_that_is_none),
+		TEAM_TEST(test_sync__a_pipe_or_a_link_is_no_record),
+		TEAM_TEST(test_sync__a_claim_that_lies),
+		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
+		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
+		cmocka_unit_test(test_depot_open__what_is_no_remote),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
