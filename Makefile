@@ -174,7 +174,7 @@ $(BUILD)/cuda/bin/test_cuda_families: tests/unit/test_families.c $(LIB) $(BUILD)
 	$(Q)$(CC) $(CFLAGS_ALL) -DON_CUDA -Itests $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS) $$($(PKGCONFIG) --libs cmocka)
 CUDA_TEST_BIN += $(if $(filter thread,$(SANITIZE)),,$(BUILD)/cuda/bin/test_cuda_families)
 
-tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN) $(CUDA_EMU_BIN)
+tests-build: all $(UNIT_BIN) $(CUDA_TEST_BIN) $(CUDA_EMU_BIN) $(BUILD)/gpu-bundle-dry/run.sh
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests-build
@@ -189,7 +189,7 @@ check-cuda-faults: $(CUDA_TEST_BIN)
 
 test-unit: tests-build
 	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)
-test-e2e: all $(CUDA_EMU_BIN)
+test-e2e: all $(CUDA_EMU_BIN) $(BUILD)/gpu-bundle-dry/run.sh
 	$(Q)sh tests/run $(BUILD) $(E2E)
 
 deps:
@@ -202,6 +202,11 @@ demo: deps
 # One folder for a session on a machine with a card: docs/gpu.md
 gpu-bundle: all $(CUDA_EMU_BIN)
 	$(Q)NVCC="$(NVCC)" bash ci/gpu-bundle $(BUILD)
+
+# The same folder with the emulated plugin, for tests/e2e/t0820-gpu-bundle.sh
+$(BUILD)/gpu-bundle-dry/run.sh: tests/cuda/run.sh ci/gpu-bundle $(wildcard tests/cuda/*) $(CUDA_EMU_BIN) \
+    $(addprefix $(BUILD)/bench/,bench_gpu bench_train bench_ask) $(wildcard tests/bench/bench_torch_*.py)
+	$(Q)bash ci/gpu-bundle $(BUILD) dry >/dev/null
 
 $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 	@mkdir -p $(dir $@)

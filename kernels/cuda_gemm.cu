@@ -224,6 +224,17 @@ static __device__ __forceinline__ void store(const gemm_out &o, int m, int n, fl
 	*c = o.add ? *c + v : v;
 }
 
+template <int MI, int NI> static __device__ __forceinline__ void zero_accumulators(float (&acc)[MI][NI][4])
+{
+	UNROLL
+	for (int i = 0; i < MI; i++)
+		UNROLL
+	for (int j = 0; j < NI; j++)
+		UNROLL
+	for (int e = 0; e < 4; e++)
+		acc[i][j][e] = 0.0f;
+}
+
 /* ---- bf16: mma.sync ---------------------------------------------------------------------------------------------------------------- */
 
 /* BM x BN of the result by a block, WM x WN by a warp, BK of k at a time, STAGES of them under way */
@@ -263,13 +274,7 @@ static __global__ void __launch_bounds__(T::THREADS) mma_kernel(gemm_out o, tile
 	int m0 = m * T::BM, n0 = n * T::BN, wm = warp / (T::BN / T::WN) * T::WM, wn = warp % (T::BN / T::WN) * T::WN;
 	int n_k = (o.K + T::BK - 1) / T::BK;
 	float acc[MI][NI][4];
-	UNROLL
-	for (int i = 0; i < MI; i++)
-		UNROLL
-	for (int j = 0; j < NI; j++)
-		UNROLL
-	for (int e = 0; e < 4; e++)
-		acc[i][j][e] = 0.0f;
+	zero_accumulators(acc);
 	for (int s = 0; s < T::STAGES - 1; s++) {
 		if (s < n_k)
 			stage_load<T, A_ACROSS, B_ACROSS>(stages + s * T::STAGE, a, b, m0, n0, s * T::BK, o.K);
@@ -480,13 +485,7 @@ static __global__ void __launch_bounds__((T::BM / T::WM) * (T::BN / T::WN) * WAR
 	tile_of_block(&m, &n, (o.M + T::BM - 1) / T::BM, (o.N + T::BN - 1) / T::BN);
 	int m0 = m * T::BM, n0 = n * T::BN, wm = warp / (T::BN / T::WN) * T::WM, wn = warp % (T::BN / T::WN) * T::WN;
 	float acc[MI][NI][4];
-	UNROLL
-	for (int i = 0; i < MI; i++)
-		UNROLL
-	for (int j = 0; j < NI; j++)
-		UNROLL
-	for (int e = 0; e < 4; e++)
-		acc[i][j][e] = 0.0f;
+	zero_accumulators(acc);
 	for (int k0 = 0; k0 < o.K; k0 += FLOAT_BK) {
 		float_load<T::BM, THREADS, A_ACROSS, true>(ta, a, m0, k0, o.K);
 		float_load<T::BN, THREADS, B_ACROSS, true>(tb, b, n0, k0, o.K);

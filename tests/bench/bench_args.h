@@ -1,4 +1,4 @@
-/* bench_args.h: name=value arguments of the bench programs, whole numbers all. */
+/* bench_args.h: name=value arguments of the bench programs: whole numbers, and words. */
 #ifndef TESTS_BENCH_ARGS_H
 #define TESTS_BENCH_ARGS_H
 
@@ -23,6 +23,20 @@ static inline int bench_args(const struct bench_arg *args, size_t n, int argc, c
 		*args[k].to = strtoll(argv[i] + strlen(args[k].name), NULL, 10);
 	}
 	return 0;
+}
+
+/* Takes the word of name out of the arguments, which then are numbers alone. */
+static inline const char *bench_word(const char *name, const char *without, int *argc, char **argv)
+{
+	const char *word = without;
+	int n = 0;
+	for (int i = 0; i < *argc; i++)
+		if (strncmp(argv[i], name, strlen(name)) == 0)
+			word = argv[i] + strlen(name);
+		else
+			argv[n++] = argv[i];
+	*argc = n;
+	return word;
 }
 
 #endif

@@ -2,7 +2,7 @@
  *
  *	bench_gpu check DEVICE		kernels against cpu_ref, f32 products against cpu to the bit, rows among any number
  *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
- *	bench_gpu measure DEVICE	copies, matrix products, attention, norms, the optimizer; one line of "name value unit"
+ *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, norms, the optimizer; one line of "name value unit"
  *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights, with and without a bias
  *
  * Times are of the host's clock round work that is waited for, the best of some; inputs are random, since a device computes
@@ -151,10 +151,17 @@ static void check_attention(void)
 	free(got), free(want);
 }
 
+static int cut = 1; /* of a dry run: what sizes are divided by */
+
+static int sized(int n)
+{
+	return n < cut ? 1 : n / cut;
+}
+
 static double best_seconds(void (*run)(void *arg), void *arg)
 {
 	double best = INFINITY;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < (cut > 1 ? 3 : 8); i++) {
 		double began = clock_seconds();
 		for (int j = 0; j < 4; j++)
 			run(arg);
@@ -172,12 +179,13 @@ struct work {
 	float *a, *b, *c, *d;
 	int M, N, K;
 	struct kernels_weight w;
+	size_t n;
 };
 
 static void run_copy(void *arg)
 {
 	struct work *x = arg;
-	be->copy(be, x->a, x->b, (size_t)1 << 30);
+	be->copy(be, x->a, x->b, x->n * sizeof(float));
 }
 
 static void run_linear(void *arg)
@@ -196,25 +204,24 @@ static void run_adamw(void *arg)
 {
 	struct work *x = arg;
 	struct kernels_adamw how = { 1e-3f, 0.9f, 0.99f, 1e-8f, 0.1f, 1, 1 };
-	be->adamw(be, x->a, x->b, x->c, x->d, (size_t)1 << 27, &how);
+	be->adamw(be, x->a, x->b, x->c, x->d, x->n / 2, &how);
 }
 
 static void measure_products(void)
 {
 	static const int shapes[][3] = { { 8192, 8192, 8192 }, { 8192, 2048, 2048 }, { 8192, 8192, 2048 },
 					 { 4096, 768, 768 },   { 1, 8192, 8192 },    { 16, 8192, 8192 } };
-	float *host = floats(4, (size_t)8192 * 8192);
-	struct work x = {
-		on(be, host, (size_t)8192 * 8192), NULL, on(be, NULL, (size_t)8192 * 8192), NULL, 0, 0, 0, { 0 }
-	};
-	uint16_t *half = mem_try_aligned((size_t)8192 * 8192 * 2);
-	for (size_t i = 0; half && i < (size_t)8192 * 8192; i++) {
+	size_t n = (size_t)sized(8192) * (size_t)sized(8192);
+	float *host = floats(4, n);
+	struct work x = { .a = on(be, host, n), .c = on(be, NULL, n) };
+	uint16_t *half = mem_try_aligned(n * 2);
+	for (size_t i = 0; half && i < n; i++) {
 		uint32_t u;
 		memcpy(&u, &host[i], 4);
 		half[i] = (uint16_t)(u >> 16);
 	}
 	for (size_t s = 0; half && s < ARRAY_LEN(shapes); s++) {
-		x.M = shapes[s][0], x.N = shapes[s][1], x.K = shapes[s][2];
+		x.M = sized(shapes[s][0]), x.N = sized(shapes[s][1]), x.K = sized(shapes[s][2]);
 		void *p = NULL;
 		x.w = (struct kernels_weight){ NULL, x.N, x.K, KERNELS_BF16, 1 };
 		if (be->alloc(be, &p, be->packed_bytes(be, KERNELS_BF16, x.N, x.K)))
@@ -233,9 +240,9 @@ static void measure_products(void)
 struct attn_work {
 	float *qkv, *out, *lse, *grad, *dout;
 };
-enum { LONG = 4096, LH = 16, LD = 128 };
+enum { LH = 16, LD = 128 };
 
-static const int32_t long_start[2] = { 0, LONG };
+static int32_t long_start[2] = { 0, 4096 };
 static const struct kernels_seqs long_seqs = { 1, long_start, long_start, NULL, NULL, NULL, 0 };
 static const struct kernels_attn long_shape = { LH, LH, LD, 3 * LH *LD, 3 * LH *LD, LH *LD, 0.088388f, 0 };
 
@@ -254,24 +261,28 @@ static void run_attn_back(void *arg)
 
 static void measure_attention(void)
 {
-	size_t n = (size_t)LONG * LH * LD;
+	int T_long = long_start[1] = sized(4096);
+	size_t n = (size_t)T_long * LH * LD;
 	float *host = floats(5, 3 * n);
-	struct attn_work x = { on(be, host, 3 * n), on(be, NULL, n), on(be, NULL, (size_t)LONG * LH),
+	struct attn_work x = { on(be, host, 3 * n), on(be, NULL, n), on(be, NULL, (size_t)T_long * LH),
 			       on(be, NULL, 3 * n), on(be, host, n) };
-	double flops = 4.0 * LONG * LONG * LD * LH / 2;
-	printf("attention-forward-T4096-D128 %.1f TFLOP/s\n", flops / best_seconds(run_attn, &x) / 1e12);
-	printf("attention-backward-T4096-D128 %.1f TFLOP/s\n", 2.5 * flops / best_seconds(run_attn_back, &x) / 1e12);
+	double flops = 4.0 * T_long * T_long * LD * LH / 2;
+	printf("attention-forward-T%d-D128 %.1f TFLOP/s\n", T_long, flops / best_seconds(run_attn, &x) / 1e12);
+	printf("attention-backward-T%d-D128 %.1f TFLOP/s\n", T_long,
+	       2.5 * flops / best_seconds(run_attn_back, &x) / 1e12);
 	be->free(be, x.qkv), be->free(be, x.out), be->free(be, x.lse), be->free(be, x.grad), be->free(be, x.dout);
 	free(host);
 }
 
 static void measure(void)
 {
-	size_t n = (size_t)1 << 28;
-	struct work x = { on(be, NULL, n), on(be, NULL, n), on(be, NULL, n), on(be, NULL, n), 65536, 0, 4096, { 0 } };
-	printf("copy %.0f GB/s\n", 2.0 * (double)((size_t)1 << 30) / best_seconds(run_copy, &x) / 1e9);
-	printf("rmsnorm-65536x4096 %.0f GB/s\n", 8.0 * x.M * x.K / best_seconds(run_norm, &x) / 1e9);
-	printf("adamw-134M %.0f GB/s\n", 28.0 * (double)((size_t)1 << 27) / best_seconds(run_adamw, &x) / 1e9);
+	size_t n = (size_t)sized(65536) * (size_t)sized(4096);
+	struct work x = { on(be, NULL, n), on(be, NULL, n), on(be, NULL, n),
+			  on(be, NULL, n), sized(65536),    0,
+			  sized(4096),     { 0 },           n };
+	printf("copy %.0f GB/s\n", 8.0 * (double)n / best_seconds(run_copy, &x) / 1e9);
+	printf("rmsnorm-%dx%d %.0f GB/s\n", x.M, x.K, 8.0 * x.M * x.K / best_seconds(run_norm, &x) / 1e9);
+	printf("adamw-%zu %.0f GB/s\n", n / 2, 28.0 * (double)(n / 2) / best_seconds(run_adamw, &x) / 1e9);
 	be->free(be, x.a), be->free(be, x.b), be->free(be, x.c), be->free(be, x.d);
 	measure_products();
 	measure_attention();
@@ -327,6 +338,7 @@ int main(int argc, char **argv)
 		free(product(be, 3, 40, 24));
 		free(attention(be, 0, T));
 	} else if (strcmp(argv[1], "measure") == 0) {
+		cut = argc > 3 ? 64 : 1;
 		measure();
 	} else {
 		rc = make_pins(argv[3], argv + 4, argc - 4);

@@ -1,6 +1,7 @@
 /* bench_train.c: the time of a training step of a Hugging Face folder; bench_torch_train.py and bench_llmc.c are its twins.
  *
- * bench_train DIR [name=value …]: batch=4 length=64 steps=6 threads=0. Every step sees the same `batch` sequences of
+ * bench_train DIR [name=value …]: batch=4 length=64 steps=6 threads=0 lora=0 backend=cpu. lora: the rank of factors beside all
+ * linear layers, which are trained in place of the weights. Every step sees the same `batch` sequences of
  * length + 1 tokens from the small generator that the twins repeat, with their settings of AdamW: so the losses of the
  * three must agree, and who does less work than the others is found out. The first step warms up and is not counted. Prints
  * one line of JSON. Built by tests/bench/run against libassay.a. */
@@ -11,7 +12,8 @@
 #include "tests/bench/bench_args.h"
 
 struct shape {
-	int64_t batch, length, steps, threads;
+	int64_t batch, length, steps, threads, lora;
+	const char *backend;
 };
 
 struct seen { /* what the hook collects */
@@ -21,9 +23,12 @@ struct seen { /* what the hook collects */
 
 static int read_shape(struct shape *s, int argc, char **argv)
 {
-	const struct bench_arg args[] = {
-		{ "batch=", &s->batch }, { "length=", &s->length }, { "steps=", &s->steps }, { "threads=", &s->threads }
-	};
+	const struct bench_arg args[] = { { "batch=", &s->batch },
+					  { "length=", &s->length },
+					  { "steps=", &s->steps },
+					  { "threads=", &s->threads },
+					  { "lora=", &s->lora } };
+	s->backend = bench_word("backend=", "cpu", &argc, argv);
 	int rc = bench_args(args, ARRAY_LEN(args), argc, argv);
 
 	if (rc)
@@ -91,6 +96,8 @@ static void print(const struct shape *s, const struct model *m, struct seen *see
 	printf("]}\n");
 }
 
+static const char *const all_linear[] = { "all-linear", NULL };
+
 static int bench(const char *dir, const struct shape *s)
 {
 	struct seen seen = { mem_array((size_t)s->steps, sizeof(double)), mem_array((size_t)s->steps, sizeof(double)),
@@ -101,10 +108,12 @@ static int bench(const char *dir, const struct shape *s)
 	struct train_options o;
 	struct backend *be = NULL;
 	struct model *m = NULL;
-	int rc = backend_open(&be, "cpu", (int)s->threads);
+	int rc = backend_open(&be, s->backend, (int)s->threads);
 
 	if (!rc)
-		rc = model_load(&m, dir, be, &(struct model_load){ .train = true });
+		rc = model_load(&m, dir, be, &(struct model_load){ .train = s->lora == 0 });
+	if (!rc && s->lora)
+		rc = model_add_lora(m, &(struct lora_options){ (int)s->lora, 2.0 * (double)s->lora, 0, all_linear }, 1);
 	if (rc)
 		goto out;
 	make_data(&data, s, model_config(m)->vocab_size);
@@ -131,7 +140,7 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct shape s = { 4, 64, 6, 0 };
+	struct shape s = { 4, 64, 6, 0, 0, "cpu" };
 	int rc = read_shape(&s, argc, argv);
 
 	if (!rc)

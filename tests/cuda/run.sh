@@ -1,36 +1,84 @@
 #!/usr/bin/env bash
-# run.sh [DEVICE]  All that is to be known of assay on a card, in one go, below eight minutes: checks, measures, a table last.
-# It lies in the folder that `make gpu-bundle` makes. Without a card it ends at the first check, with 69, having run what
-# needs none. Everything that was said stands in results/.
+# run.sh [--device cuda:N] [--llm-c DIR] [--minutes 8] [--dry]  All that is to be known of assay on a card, in one go: checks, then
+# measures, each beside its peers, and a short table last. It lies in the folder that `make gpu-bundle` makes.
+#
+#	--device	the card (cuda:0)
+#	--llm-c DIR	a source tree of llm.c, built and timed as a peer
+#	--minutes N	the end: a step that would begin later is not begun, one that runs over is stopped (8)
+#	--dry		the same lines on small shapes, for a trial of this script: on any device, the emulated one included
+#
+# PYTHON=… has torch and transformers, and for some peers peft and lm_eval; who is missing is skipped, with the reason.
+# Without a card it ends at the check named device, with 69, having run what needs none. Everything that was said stands in
+# results/: NAME.txt of each step, steps.jsonl, measures.jsonl (one line of JSON a measure) and table.txt.
 set -u
 cd "$(dirname "$0")" || exit 74
-device=${1:-cuda:0}
-mkdir -p results
-[ -d lib ] || tar -xzf lib.tar.gz || exit 74
-began=$SECONDS
+device=cuda:0 llmc='' minutes=8 dry='' python=${PYTHON:-python3}
+while [ $# -gt 0 ]; do
+	case $1 in
+	--device) device=${2:?} && shift ;;
+	--llm-c) llmc=$(cd "${2:?}" && pwd) && shift ;;
+	--minutes) minutes=${2:?} && shift ;;
+	--dry) dry=yes ;;
+	*) echo "run.sh: what is $1?" >&2 && exit 64 ;;
+	esac
+	shift
+done
+rm -rf results && mkdir -p results
+[ -d lib ] || [ ! -f lib.tar.gz ] || tar -xzf lib.tar.gz || exit 74
+began=$SECONDS failed=0
 table=results/table.txt
-: >"$table"
-failed=0
 
-# step NAME SECONDS COMMAND…: the output to results/NAME.txt, a line to the table
+# Shapes: those of the targets, or the least that run through the same lines. GPT-2 124M and a Llama of 1.7B parameters.
+gpt2='family=gpt2 vocab=50257 hidden=768 layers=12 heads=12 length=1024'
+llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=32 length=1024'
+batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128
+torch='device=cuda bf16=1 fused=1 compile=1'
+pins='768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192'
+if [ -n "$dry" ]; then
+	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
+	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
+	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4
+	torch='device=cpu bf16=0 fused=0 compile=0'
+	pins='24:40'
+fi
+
+# ---- a step, a line of the table
+
+line() { printf '%-34s %-14s %s\n' "$1" "$2" "${3:-}" | tee -a "$table"; }
+skip() {
+	line "$1" skipped "$2"
+	printf '{"step":"%s","state":"skipped","why":"%s"}\n' "$1" "$2" >>results/steps.jsonl
+}
+# step NAME SECONDS COMMAND…: the output to results/NAME.txt. Exit 77 of the command: it is skipped, its last line says why.
 step() {
-	local name=$1 limit=$2 t=$SECONDS rc
+	local name=$1 limit=$2 t=$SECONDS rc state left
 	shift 2
-	timeout "$limit" "$@" >"results/$name.txt" 2>&1
+	left=$((minutes * 60 - SECONDS + began))
+	if [ $left -lt 5 ]; then
+		skip "$name" "$minutes minutes are over"
+		return 77
+	fi
+	[ "$limit" -lt $left ] || limit=$left
+	timeout -k 5 "$limit" "$@" >"results/$name.txt" 2>&1
 	rc=$?
-	case $rc in 0) state=ok ;; 124) state="over $limit s" ;; *) state="exit $rc" ;; esac
+	case $rc in 0) state=ok ;; 124 | 137) state="over $limit s" ;; 77) skip "$name" "$(tail -n 1 "results/$name.txt")" && return 77 ;; *) state="exit $rc" ;; esac
 	[ $rc = 0 ] || failed=$((failed + 1))
-	printf '%-34s %-12s %4d s\n' "$name" "$state" $((SECONDS - t)) | tee -a "$table"
+	line "$name" "$state" "$((SECONDS - t)) s"
+	printf '{"step":"%s","state":"%s","seconds":%d}\n' "$name" "$state" $((SECONDS - t)) >>results/steps.jsonl
 	return $rc
+}
+# measure NAME SECONDS COMMAND…: a step whose lines of JSON are kept under its name
+measure() {
+	step "$@" && grep -h '^{' "results/$1.txt" | sed "s/^{/{\"measure\":\"$1\",/" >>results/measures.jsonl
 }
 finish() {
 	echo
-	echo "---- $(cat VERSION | head -n 1)"
+	echo "---- $(head -n 1 VERSION)"
 	grep -h '^# cuda' results/measure.txt 2>/dev/null
 	nvidia-smi --query-gpu=name,driver_version,clocks.max.sm --format=csv,noheader 2>/dev/null
 	cat "$table"
 	grep -h 'TFLOP/s\|GB/s' results/measure*.txt 2>/dev/null
-	grep -hE '"engine"' results/model-*.txt 2>/dev/null
+	cat results/measures.jsonl 2>/dev/null
 	echo "$failed failed, $((SECONDS - began)) s"
 	[ "$failed" = 0 ]
 }
@@ -48,51 +96,103 @@ if ! step device 60 bin/bench_gpu check "$device/f32"; then
 	exit 69
 fi
 
-# ---- checks: the kernels against the reference in double, and against themselves
+# ---- checks: the kernels against the reference in double, and against themselves; the same on graphs and without
 step kernels-bf16 60 bin/bench_gpu check "$device/bf16"
 step kernels-tf32 60 bin/bench_gpu check "$device/tf32"
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-if [ -n "$sanitizer" ]; then
-	for tool in memcheck racecheck synccheck; do
-		step "sanitizer-$tool" 60 "$sanitizer" --tool "$tool" --error-exitcode 9 bin/bench_gpu sanitize "$device/bf16"
-	done
-else
-	echo "compute-sanitizer                  not installed" | tee -a "$table"
-fi
+for tool in memcheck racecheck synccheck; do
+	if [ -z "$sanitizer" ]; then
+		skip "sanitizer-$tool" "compute-sanitizer is not installed"
+	else
+		step "sanitizer-$tool" 45 "$sanitizer" --tool "$tool" --error-exitcode 9 bin/bench_gpu sanitize "$device/bf16"
+	fi
+done
 
-# ---- whole models: the demo's on the card, then its scores in other company, and again
-# (the demo takes the first device that works: auto)
-step demo 150 bash demo/run "$PWD/bin"
-model=bin/demo/work
-questions=results/questions.jsonl
-for i in $(seq 1 400); do echo "{\"id\":$i,\"context\":\"de: $((i % 28 + 1)). Mai $((1900 + i % 120))\",\"continuation\":\"$((1900 + i % 120))-05-$((i % 28 + 10))\"}"; done >"$questions"
-score() { (cd "$model" && ../../assay score dates@production --device "$1" --batch-tokens "$2" <"../../../$questions"); }
-score "$device" 4096 >results/scores-4096 2>results/score.err
-score "$device" 64 >results/scores-64 2>>results/score.err
-score "$device" 4096 >results/scores-again 2>>results/score.err
-score cpu 4096 >results/scores-cpu 2>>results/score.err
-score "$device/f32" 4096 >results/scores-f32 2>>results/score.err
+# ---- whole models: scores in other company, again, without graphs; the CPU's; those of transformers
+# The model is the demo's, which trains it on this device; in a dry run, one of a few steps.
+small_world() {
+	mkdir -p results/world/data && cp -R demo/repo/. results/world && cp -R demo/data/. results/world/data &&
+		cd results/world && ../../bin/assay train assay.yaml --set max_steps=3 --device cpu --out ../model
+}
+export_demo() { cd bin/demo/work && ../../assay artifact export dates@production ../../../results/model; }
+export -f small_world export_demo
+if [ -n "$dry" ]; then
+	step demo 60 bash -c small_world
+else
+	step demo 150 bash demo/run "$PWD/bin"
+	step export 10 bash -c export_demo
+fi
+for i in $(seq 1 $questions); do
+	echo "{\"id\":$i,\"context\":\"de: $((i % 28 + 1)). Mai $((1900 + i % 120))\",\"continuation\":\"$((1900 + i % 120))-05-$((i % 28 + 10))\"}"
+done >results/questions.jsonl
+score() { bin/assay score results/model --device "$2" --batch-tokens "$3" <results/questions.jsonl >"results/scores-$1"; }
+near() { paste -d' ' <(grep -o '"logprob":[^,]*' "results/scores-$1" | cut -d: -f2) <(grep -o '"logprob":[^,]*' "results/scores-$2" | cut -d: -f2) |
+	awk -v limit="$3" '{d = $1 - $2; d = d < 0 ? -d : d; m = d > m ? d : m} END {printf "largest difference %.3g, limit %s\n", m, limit; exit !(NR && m < limit)}'; }
+export -f score near
+step score-4096 20 bash -c "score 4096 $device 4096"
+step score-64 20 bash -c "score 64 $device 64"
+step score-again 20 bash -c "score again $device 4096"
+ASSAY_CUDA_GRAPHS=0 step score-single 20 bash -c "score single $device 4096"
+step score-cpu 20 bash -c "score cpu cpu 4096"
+step score-f32 20 bash -c "score f32 $device/f32 4096"
 step batch-invariance 5 cmp results/scores-4096 results/scores-64
 step same-again 5 cmp results/scores-4096 results/scores-again
-near() { paste -d' ' <(grep -o '"logprob":[^,]*' "$1" | cut -d: -f2) <(grep -o '"logprob":[^,]*' "$2" | cut -d: -f2) |
-	awk -v limit="$3" '{d = $1 - $2; d = d < 0 ? -d : d; m = d > m ? d : m} END {printf "largest difference %.3g, limit %s\n", m, limit; exit !(NR && m < limit)}'; }
-export -f near
-step f32-near-the-cpu 5 bash -c 'near results/scores-f32 results/scores-cpu 1e-3'
-if python3 -c 'import torch, transformers' 2>/dev/null; then
-	(cd "$model" && ../../assay artifact export dates@production ../../../results/model) >results/export.txt 2>&1
-	ASSAY_DEVICE=$device/f32 step transformers 90 python3 check_transformers.py results/model "$PWD/bin/assay"
+step same-without-graphs 5 cmp results/scores-4096 results/scores-single
+step f32-near-the-cpu 5 bash -c 'near f32 cpu 1e-3'
+if "$python" -c 'import torch, transformers' 2>/dev/null; then
+	ASSAY_DEVICE=$device/f32 step transformers 60 "$python" check_transformers.py results/model "$PWD/bin/assay"
 else
-	echo "transformers                       not installed" | tee -a "$table"
+	skip transformers "$python has no torch and transformers (PYTHON=…)"
 fi
 
-# ---- measures
-step pins 60 bin/bench_gpu pins "$device" results/libassay-cuda.pins 768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192
-step measure 90 bin/bench_gpu measure "$device"
-step model-gpt2-shape 60 bin/bench_model backend="$device" vocab=50257 hidden=768 ff=3072 layers=12 heads=12 kv_heads=12 length=1024 batch=16384 steps=20
+# The sum of all log-likelihoods, that two engines must share within a hundredth: who does less work than the others is found out
+agree() { cat "results/$1.txt" "results/$2.txt" 2>/dev/null | sed -n 's/.*"logprob": *\([-0-9.e]*\).*/\1/p' |
+	awk '{ a[NR] = $1 } END { d = a[1] - a[2]; d = d < 0 ? -d : d; print a[1], a[2]; exit !(NR == 2 && d <= -0.01 * a[1]) }'; }
+export -f agree
+
+# ---- measures: the card's limits first, then assay beside its peers on the same folders of random weights
+# shellcheck disable=SC2086 # lists of words
+measures() {
+	local b="backend=$device" bl
+	step pins 45 bin/bench_gpu pins "$device" results/libassay-cuda.pins $pins
+	step measure 60 bin/bench_gpu measure "$device" $dry
+	step shapes 60 "$python" peers/make_shape.py results/gpt2 $gpt2 || return
+	step shapes-llama 60 "$python" peers/make_shape.py results/llama $llama || return
+	local length=length=${gpt2##*length=}
+	measure train-gpt2 40 bin/bench_train results/gpt2 "$b" batch=$batch $length steps=$steps
+	ASSAY_CUDA_GRAPHS=0 measure train-gpt2-without-graphs 30 bin/bench_train results/gpt2 "$b" batch=$batch $length steps=$steps
+	measure train-gpt2-torch 90 "$python" peers/bench_torch_train.py results/gpt2 batch=$batch $length steps=$steps $torch
+	if [ -n "$llmc" ]; then
+		measure train-gpt2-llmc 60 bash peers/bench_llmc_cuda "$llmc" results $batch "${length#length=}" $steps
+	else
+		skip train-gpt2-llmc "no source tree of llm.c (--llm-c DIR)"
+	fi
+	bl="batch=$batch_llama $length"
+	measure train-llama 60 bin/bench_train results/llama "$b" $bl steps=$steps
+	measure lora-llama 40 bin/bench_train results/llama "$b" $bl steps=$steps lora=16
+	measure lora-llama-peft 60 "$python" peers/bench_torch_train.py results/llama $bl steps=$steps lora=16 $torch
+	for name in gpt2 llama; do
+		measure score-$name 40 bin/bench_ask results/$name "$b" $length score=$requests
+		measure score-$name-transformers 60 "$python" peers/bench_torch_score.py results/$name $length score=$requests $torch
+		measure score-$name-lm-eval 60 "$python" peers/bench_torch_score.py results/$name $length score=$requests harness=1 $torch
+	done
+	measure decode-gpt2 30 bin/bench_ask results/gpt2 "$b" decode=$tokens
+	for name in gpt2 llama; do
+		step same-as-transformers-$name 5 bash -c "agree score-$name score-$name-transformers"
+	done
+	ASSAY_CUDA_GRAPHS=0 measure decode-gpt2-without-graphs 30 bin/bench_ask results/gpt2 "$b" decode=$tokens
+}
+if "$python" -c 'import torch, transformers' 2>/dev/null; then
+	measures
+else
+	skip measures "$python has no torch and transformers, which make the random models (PYTHON=…)"
+	step measure 60 bin/bench_gpu measure "$device" $dry
+fi
 if [ -s results/libassay-cuda.pins ]; then
 	cp results/libassay-cuda.pins bin/
 	step kernels-pinned 60 bin/bench_gpu check "$device/bf16"
-	step measure-pinned 60 bin/bench_gpu measure "$device"
+	step measure-pinned 60 bin/bench_gpu measure "$device" $dry
 	rm -f bin/libassay-cuda.pins
 fi
+rm -rf results/gpt2 results/llama # some gigabytes
 finish

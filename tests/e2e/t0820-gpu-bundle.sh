@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The script for a machine with a card, run from its first line to its last on the emulated device: all steps pass, what is not
+# there is skipped with a reason, what is missing ends it. Peers are stood in for: a Python that answers as they do, llm.c likewise.
+. "$(dirname "$0")/lib.sh"
+BUNDLE=$(dirname "$ASSAY_TEST_BIN")/gpu-bundle-dry
+[ -x "$BUNDLE/bin/bench_ask" ] || {
+	skip "the bundle on the emulated device" "it is not built (make tests-build)"
+	done_testing
+	exit
+}
+cp -r "$BUNDLE" bundle && cd bundle || exit 1
+cat >python <<'STUB'
+#!/usr/bin/env bash
+case $* in
+-c*) exit 0 ;;                                       # import torch, transformers
+*make_shape.py*) cp -r results/model "$2" ;;         # a model of the right kind is there already
+*check_transformers.py*) echo "the same" ;;
+*harness=1*) echo "this Python has no lm_eval" && exit 77 ;;
+*lora=16*) echo "this Python has no peft" && exit 77 ;;
+*bench_torch_score.py*) # what assay itself said of this folder
+	sed 's/"assay"/"transformers"/' "results/score-$(basename "$2").txt" ;;
+*) echo '{"engine":"torch","train_tokens_per_s":1}' ;;
+esac
+STUB
+mkdir llm.c
+cat >llm.c/train_gpt2cu <<'STUB'
+#!/usr/bin/env bash
+[ "$(head -c 4 "$2" | od -An -tu4 | tr -d ' ')" = 20240520 ] || exit 1
+[ "$(wc -c <"$2")" = $((1024 + 2 * (2 * 16 * 4 + 1))) ] || exit 1
+for r in 5 30 10 20; do echo "step 1/4 | loss 10.9 | 100.0 ms | 40.0% bf16 MFU | $r tok/s"; done
+STUB
+chmod +x python llm.c/train_gpt2cu
+check "all of it runs" 0 env PYTHON="$PWD/python" bash run.sh --dry --device cuda:0 --llm-c llm.c
+has "0 failed"
+has '{"measure":"train-gpt2-llmc","engine":"llm.c","batch":2,"length":16,"train_tokens_per_s":20}'
+is "who is not there is skipped, and why" "$(grep -h '"why"' results/steps.jsonl | grep -v sanitizer | jq -r '[.step, .why] | join(": ")' | sort)" \
+	"lora-llama-peft: this Python has no peft
+score-gpt2-lm-eval: this Python has no lm_eval
+score-llama-lm-eval: this Python has no lm_eval"
+is "every measure is a line of JSON with its name" "$(jq -r .measure results/measures.jsonl | sort | tr '\n' ' ')" \
+	"decode-gpt2 decode-gpt2-without-graphs lora-llama score-gpt2 score-gpt2-transformers score-llama score-llama-transformers train-gpt2 train-gpt2-llmc train-gpt2-torch train-gpt2-without-graphs train-llama "
+is "graphs change no loss" "$(jq -c .losses results/train-gpt2.txt)" "$(jq -c .losses results/train-gpt2-without-graphs.txt)"
+[ -e results/gpt2 ] && not_ok "the large models are gone" || ok "the large models are gone"
+
+check "a card that is not there ends it" 69 env PYTHON="$PWD/python" bash run.sh --dry --device cuda:7
+has "there is no such device"
+has "what needs none has been run"
+check "no time ends it, too" 69 bash run.sh --dry --minutes 0
+has "0 minutes are over"
+check "an option it has not" 64 bash run.sh --nope
+done_testing
