@@ -128,6 +128,9 @@ enum { PROMOTE_ANY = -1 };
  * version or run. If it points at version already, nothing is appended and id names the promotion that stands; with rebind
  * a promotion from the version to itself is appended. */
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX]);
+/* What an alias stood for before it came to what it stands for now: the version, and the run that was promoted ("": a person's
+ * decision). What rollbacks left does not count. ERR_NOTFOUND: there was nothing. */
+int registry_before(struct registry *r, const char *model, const char *alias, int *version, char run[DIGEST_HEX]);
 /* The version an alias points at: ERR_NOTFOUND. */
 int registry_alias(struct registry *r, const char *model, const char *alias, int *version);
 /* A version's row: {"model","number","object","run","commit","created","aliases":[…]}; yours. ERR_NOTFOUND. */
@@ -149,6 +152,10 @@ int registry_drop_proposal(struct registry *r, const char *run, const char *reas
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
  * "edges"; filter: a model (or NULL). Or "curves", by step; filter: a run's id. limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
+/* "versions" or "history" as they stood at a time (nanoseconds since 1970): what was made later is left out, and aliases are what
+ * they were. Otherwise as registry_list(). */
+int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,
+		     json_t **rows);
 /* A metric's history on a branch, oldest first: the newest run of each commit that measured it, the newest `limit` of them:
  * [{"run","commit","created","verdict","value","stderr","n","higher_is_better","model","version"}]; yours. filter NULL: the
  * first by name. */

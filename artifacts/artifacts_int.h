@@ -3,9 +3,11 @@
  *	lease     -> nothing          locks
  *	store     -> nothing          files named by their SHA-256, objects/ and records/ alike
  *	package   -> store            a folder taken out (package.h)
+ *	filesystem -> nothing         is a folder on this machine's disk
  *	record    -> store            what a record file must look like
  *	sql       -> nothing          SQLite with our errors, rows as JSON
  *	ingest    -> sql, record      one record becomes rows
+ *	shelves   -> sql, store       which records may have no rows yet
  *	registry  -> all above        open, migrate, replay, append
  *	promote, registry_query, lineage, registry_check -> registry
  *	gc       -> registry      what may go
@@ -18,6 +20,12 @@
 #include <sqlite3.h>
 
 #include "artifacts/artifacts.h"
+
+/* ---- filesystem ------------------------------------------------------------------------------ */
+
+/* The name of the network file system that a folder lies on ("nfs"), or that it cannot be told ("fuse"); NULL: a local one. */
+const char *filesystem_shared(const char *dir);
+const char *filesystem_shared_name(long magic); /* by statfs' f_type */
 
 /* ---- lease ----------------------------------------------------------------------------------- */
 
@@ -101,7 +109,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 4 /* user_version of schema.sql */
+#define REGISTRY_VERSION 5 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;
@@ -119,9 +127,13 @@ int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types
 int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...);  /* yours; ERR_NOTFOUND */
 /* All rows as objects. A column named "x?" is a boolean x, "x*" is JSON text. */
 int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...);
+/* As above, row by row (borrowed); each() ends it by a result that is not 0. */
+int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
+	     ...);
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...); /* the first; ERR_NOTFOUND */
 int sql_names(struct registry *r, struct name_list *out, const char *sql);
-int sql_script(struct registry *r, const char *sql); /* not kept */
+int sql_names_of(struct registry *r, struct name_list *out, const char *sql, const char *types, ...); /* appended */
+int sql_script(struct registry *r, const char *sql);                                                  /* not kept */
 int sql_error(struct registry *r, const char *doing);
 void sql_forget(struct registry *r); /* drops the kept statements */
 
@@ -130,6 +142,10 @@ void sql_forget(struct registry *r); /* drops the kept statements */
 int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault);
 /* As above within a savepoint; a record at fault gets its row in records and nothing else. */
 int ingest_any(struct registry *r, const char *id);
+
+/* The names of record files on shelves that may hold new ones, and of the rows there; both sorted. keep, within a write
+ * transaction that takes in what is missing: remembers the shelves, so that they need not be listed again. */
+int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep);
 
 #define REGISTRY_INIT(s)                                                                                               \
 	{                                                                                                              \

@@ -24,7 +24,8 @@
 	" ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
 #define SQL_RUN_VERSION "UPDATE runs SET model = ?2, version = ?3 WHERE id = ?1"
 #define SQL_STEP "INSERT INTO steps (run, position, name, status, seconds) VALUES (?1, ?2, ?3, ?4, ?5)"
-#define SQL_STAGE "INSERT INTO stages (run, position, step, name, key, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+#define SQL_STAGE                                                                                                      \
+	"INSERT INTO stages (run, position, step, name, key, output, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 #define SQL_METRIC                                                                                                     \
 	"INSERT INTO metrics (run, suite, task, metric, filter, value, stderr, n, higher_is_better)"                   \
 	" VALUES (?1, ?2, ?3, ?4, coalesce(?5, ''), ?6, ?7, ?8, ?9)"
@@ -56,7 +57,8 @@
 #define SQL_PROMOTION                                                                                                  \
 	"INSERT INTO promotions (id, seq, model, alias, version, from_version, actor, reason, run, commit_oid, "       \
 	"forced,"                                                                                                      \
-	" rollback, created, created_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+	" rollback, created, created_ns, verdict, policy, previous)"                                                   \
+	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
 #define SQL_ALIAS                                                                                                      \
 	"INSERT INTO aliases (model, alias, version, promotion) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model, alias)"    \
 	" DO UPDATE SET version = excluded.version, promotion = excluded.promotion"
@@ -93,8 +95,8 @@ static int insert_stage(struct registry *r, const char *run, int64_t i, const js
 
 	if (output && !json_is_null(output))
 		json_add(&text, output);
-	rc = sql_run(r, SQL_STAGE, "tijjjt", run, i, get(v, "step"), get(v, "name"), get(v, "key"),
-		     text.len ? buf_str(&text) : NULL);
+	rc = sql_run(r, SQL_STAGE, "tijjjtt", run, i, get(v, "step"), get(v, "name"), get(v, "key"),
+		     text.len ? buf_str(&text) : NULL, json_get_text(output, "object", NULL));
 	buf_release(&text);
 	return rc;
 }
@@ -260,10 +262,11 @@ static int ingest_promotion(struct registry *r, const char *id, const json_t *re
 	if (!rc && json_is_string(run))
 		rc = need_row(sql_int(r, &there, SQL_RUN_THERE, "j", run), "run");
 	if (!rc)
-		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjj", id, get(record, "seq"), model, alias, version,
+		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjjjjj", id, get(record, "seq"), model, alias, version,
 			     get(record, "from"), get(record, "actor"), get(record, "reason"), run,
 			     get(record, "commit"), get(record, "forced"), rollback, get(record, "created"),
-			     get(record, "created_ns"));
+			     get(record, "created_ns"), get(record, "verdict"), get(record, "policy"),
+			     get(record, "previous"));
 	rc = rc ? rc : sql_run(r, SQL_ALIAS, "jjjt", model, alias, version, id);
 	return rc ? rc : sql_run(r, SQL_SETTLE, "tjjjjj", id, run, model, alias, version, rollback);
 }

@@ -7,6 +7,13 @@
  * unless it is to stand for another run of the same weights: a version names weights, and the prompt in front of them is
  * that of the run which was promoted.
  *
+ * Promotions are a chain: each names the one before it of its alias, and is named by its own digest, so none can be changed or
+ * taken out of the middle without the check seeing it. Each says what the gate said and by which policy.
+ *
+ * Going back is going down a pile: a promotion lays a state on it, a rollback takes the uppermost off. So a second rollback
+ * goes further back, and not forward again to what the first one left. A state is a version and a run, since a
+ * prompt may be gone back on as weights are.
+ *
  * A proposal is a promotion that a hook's run would make, were it allowed to. It is open until a promotion names its
  * run, or takes the alias to its version or past it, or until it is dropped. ingest.c settles it when the record comes
  * in; here it is only listed and dropped. */
@@ -20,6 +27,10 @@
 #define SQL_ALIAS_VERSION "SELECT version FROM aliases WHERE model = ?1 AND alias = ?2"
 #define SQL_VERSION_COMMIT                                                                                             \
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
+#define SQL_VERSION_RUN "SELECT run FROM versions WHERE model = ?1 AND number = ?2"
+#define SQL_STATES                                                                                                     \
+	"SELECT version, run, rollback AS \"rollback?\" FROM promotions WHERE model = ?1 AND alias = ?2 ORDER BY "     \
+	"seq, id"
 #define SQL_RUN_FACTS "SELECT commit_oid, model, version FROM runs WHERE id = ?1"
 #define SQL_OPEN                                                                                                       \
 	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"              \
@@ -122,7 +133,27 @@ static json_t *promotion_record(const struct promotion *p, const json_t *now, js
 	json_object_set_new(record, "commit", json_incref(commit));
 	json_object_set_new(record, "forced", json_boolean(p->forced));
 	json_object_set_new(record, "rollback", json_boolean(p->rollback));
+	json_object_set_new(record, "previous", now ? json_incref(json_object_get(now, "promotion")) : json_null());
 	return record;
+}
+
+/* What was decided, and by which rules: of the run that is named, else of the one that made the version. */
+static int add_decision(struct registry *r, const struct promotion *p, json_t *record)
+{
+	char *id = p->run ? mem_str(p->run) : NULL;
+	json_t *run = NULL;
+	int rc = id ? 0 : sql_text(r, &id, SQL_VERSION_RUN, "ti", p->model, (int64_t)p->version);
+
+	rc = rc ? rc : record_read(r->store, id, &run);
+	if (!rc) {
+		const char *policy = json_get_text(json_object_get(run, "policy"), "digest", NULL);
+
+		json_object_set_new(record, "verdict", json_string(json_get_text(run, "verdict", "ERROR")));
+		json_object_set_new(record, "policy", policy ? json_new_text(policy, strlen(policy)) : json_null());
+	}
+	json_decref(run);
+	free(id);
+	return rc;
 }
 
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX])
@@ -144,7 +175,8 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 		rc = 0;
 	} else if (!rc) {
 		record = promotion_record(p, now, commit);
-		rc = registry_append(r, record, name);
+		rc = add_decision(r, p, record);
+		rc = rc ? rc : registry_append(r, record, name);
 	}
 	rc = registry_end(r, rc, name);
 	if (!rc)
@@ -152,6 +184,64 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	json_decref(now);
 	json_decref(commit);
 	json_decref(record);
+	return rc;
+}
+
+/* ---- going back ------------------------------------------------------------------------------ */
+
+/* What an alias stood for: a version, and the run whose prompt comes before it (NULL: a person's decision). */
+struct state {
+	int version;
+	const char *run;
+};
+
+static bool same_state(const struct state *s, int version, const char *run)
+{
+	return s->version == version && !strcmp(s->run ? s->run : "", run ? run : "");
+}
+
+/* Promotions pile states up, a rollback takes down what lies above the state that it goes back to. */
+static size_t replay_states(const json_t *rows, struct state *pile)
+{
+	size_t n = 0, i;
+	json_t *row;
+
+	json_array_foreach(rows, i, row)
+	{
+		int version = (int)json_get_int(row, "version", 0);
+		const char *run = json_get_text(row, "run", NULL);
+		bool back = json_get_flag(row, "rollback", false);
+		size_t to = n;
+
+		while (to && !same_state(&pile[to - 1], version, back && !run ? pile[to - 1].run : run))
+			to--;
+		if (!back || !to)
+			pile[to == n && n ? n - 1 : n++] = (struct state){ version, run };
+		else
+			n = to;
+	}
+	return n;
+}
+
+int registry_before(struct registry *r, const char *model, const char *alias, int *version, char run[DIGEST_HEX])
+{
+	json_t *rows = NULL;
+	struct state *pile;
+	size_t n;
+	int rc = sql_rows(r, &rows, SQL_STATES, "tt", model, alias);
+
+	if (rc)
+		return rc;
+	pile = mem_array(json_array_size(rows) + 1, sizeof(*pile));
+	n = replay_states(rows, pile);
+	if (n > 1) {
+		*version = pile[n - 2].version;
+		snprintf(run, DIGEST_HEX, "%s", pile[n - 2].run ? pile[n - 2].run : "");
+	} else {
+		rc = err_set(ERR_NOTFOUND, "%.140s@%.140s has no version to go back to", model, alias);
+	}
+	free(pile);
+	json_decref(rows);
 	return rc;
 }
 

@@ -174,6 +174,9 @@ static const struct member promotion_members[] = {
 	{ "commit", K_COMMIT, 0, NULL },
 	{ "forced", K_FLAG, REQUIRED, NULL },
 	{ "rollback", K_FLAG, REQUIRED, NULL },
+	{ "verdict", K_VERDICT, 0, NULL },
+	{ "policy", K_TEXT, 0, NULL },
+	{ "previous", K_OBJECT, 0, NULL },
 	{ 0 },
 };
 static const struct member drop_members[] = {

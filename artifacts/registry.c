@@ -14,8 +14,10 @@
  *
  * Everyone who has the registry open holds a shared lock on HOME/registry.lock; rebuild takes it alone, because a file
  * must not be renamed over a database that is in use. WAL with synchronous=FULL: COMMIT is durable. Readers never wait.
+ * On a network file system there is no memory that two machines share, so no WAL: a journal that is truncated, and readers
+ * wait for writers.
  *
- * Finding what is missing costs one listing of records/ at open and in each write. */
+ * Finding what is missing costs a look at each shelf of records/ at open and in each write (shelves.c), not at each record. */
 #include "base/base.h"
 
 #include "artifacts/artifacts_int.h"
@@ -28,7 +30,6 @@ enum { BUSY_MS = 30000 };
 #define SQL_TABLES                                                                                                     \
 	"SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' "           \
 	"ORDER BY type = 'table', rowid DESC"
-#define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_LAST "SELECT seq, id FROM records ORDER BY seq DESC, id DESC LIMIT 1"
 #define SQL_NEXT_SEQ "SELECT coalesce(max(seq), 0) + 1 FROM records"
 #define SQL_NUMBER_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
@@ -56,6 +57,8 @@ int registry_open_db(struct registry *r, const char *path)
 	static const char pragmas[] =
 		"PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL";
 	char *mode = NULL;
+	bool file = strcmp(path, ":memory:") != 0;
+	const char *shared = file ? filesystem_shared(store_home(r->store)) : NULL;
 	int rc;
 
 	if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL))
@@ -63,7 +66,14 @@ int registry_open_db(struct registry *r, const char *path)
 	sqlite3_busy_timeout(r->db, BUSY_MS);
 	sqlite3_extended_result_codes(r->db, 1);
 	rc = sql_script(r, pragmas);
-	if (!rc && strcmp(path, ":memory:")) {
+	if (!rc && shared) {
+		/* what a log in shared memory says is not seen by another machine: a plain journal, and locks by the server */
+		rc = sql_text(r, &mode, "PRAGMA journal_mode = TRUNCATE", "");
+		if (!rc && strcmp(mode, "truncate"))
+			rc = err_set(ERR_BUSY,
+				     "%s is on a network file drive (%s) and in use in the mode of a local disk", path,
+				     shared);
+	} else if (!rc && file) {
 		rc = sql_text(r, &mode, "PRAGMA journal_mode = WAL", "");
 		if (!rc && strcmp(mode, "wal"))
 			rc = err_set(ERR_ENV, "%s: the file system has no shared memory for a write-ahead log", path);
@@ -161,16 +171,15 @@ static int pending_list(struct registry *r, const struct name_list *files, const
 
 int registry_make(struct registry *r)
 {
-	static const struct name_list none = { NULL, 0, 0 };
 	const char *schema = embed_file("artifacts/schema.sql", NULL);
 	char *version = mem_printf("PRAGMA user_version = %d", REGISTRY_VERSION);
-	struct name_list files = { NULL, 0, 0 };
+	struct name_list files = { NULL, 0, 0 }, none = { NULL, 0, 0 };
 	struct pending *p = NULL;
 	size_t n = 0;
 	int rc = schema ? sql_script(r, schema) : err_set(ERR_BUG, "artifacts/schema.sql is not in this binary");
 
 	rc = rc ? rc : sql_script(r, version);
-	rc = rc ? rc : store_names(r->store, VAULT_RECORDS, &files, NULL, NULL);
+	rc = rc ? rc : shelves_unsettled(r, &files, &none, true);
 	rc = rc ? rc : pending_list(r, &files, &none, &p, &n);
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = ingest_any(r, p[i].id);
@@ -225,12 +234,11 @@ static int is_late(struct registry *r, const struct pending *p, bool *late)
 }
 
 /* The record files that have no rows, in order. */
-static int find_missing(struct registry *r, struct pending **p, size_t *n)
+static int find_missing(struct registry *r, struct pending **p, size_t *n, bool keep)
 {
 	struct name_list files = { NULL, 0, 0 }, rows = { NULL, 0, 0 };
-	int rc = sql_names(r, &rows, SQL_RECORDS);
+	int rc = shelves_unsettled(r, &files, &rows, keep);
 
-	rc = rc ? rc : store_names(r->store, VAULT_RECORDS, &files, NULL, NULL);
 	rc = rc ? rc : pending_list(r, &files, &rows, p, n);
 	name_list_release(&files);
 	name_list_release(&rows);
@@ -242,7 +250,7 @@ static int take_in(struct registry *r)
 	struct pending *p = NULL;
 	bool late = false;
 	size_t n = 0;
-	int rc = find_missing(r, &p, &n);
+	int rc = find_missing(r, &p, &n, true);
 
 	for (size_t i = 0; !rc && !late && i < n; i++) {
 		rc = is_late(r, &p[i], &late);
@@ -378,7 +386,7 @@ static int catch_up(struct registry *r)
 {
 	struct pending *p = NULL;
 	size_t n = 0;
-	int rc = find_missing(r, &p, &n);
+	int rc = find_missing(r, &p, &n, false);
 
 	free(p);
 	if (rc || !n)

@@ -33,17 +33,15 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
 	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
 		"r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
+/* Newest first, one probe of metrics a run: its first filter and suite, where several fit. */
 #define SQL_TREND                                                                                                      \
-	"SELECT run, \"commit\", created, verdict, value, stderr, n, higher AS \"higher_is_better?\", model, version"  \
-	" FROM (SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"         \
-	" m.higher_is_better AS higher, r.model, r.version, r.seq, r.id,"                                              \
-	" row_number() OVER (PARTITION BY coalesce(r.commit_oid, r.id) ORDER BY r.seq DESC, r.id DESC, m.filter) AS k" \
-	" FROM runs r JOIN metrics m ON m.run = r.id WHERE r.branch = ?1 AND m.task = ?2 AND m.metric = ?3"            \
-	" AND (?4 IS NULL OR m.filter = ?4)) WHERE k = 1 ORDER BY seq DESC, id DESC LIMIT ?5"
-
+	"SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"                \
+	" m.higher_is_better AS \"higher_is_better?\", r.model, r.version"                                             \
+	" FROM runs r INDEXED BY runs_by_branch CROSS JOIN metrics m ON m.run = r.id AND m.task = ?2 AND m.metric = "  \
+	"?3 AND (?4 IS NULL OR m.filter = ?4) WHERE r.branch = ?1 ORDER BY r.seq DESC, r.id DESC, m.filter, m.suite"
 #define SQL_MAKER                                                                                                      \
 	"SELECT s.run FROM stages s JOIN runs r ON r.id = s.run"                                                       \
-	" WHERE s.step = 'train' AND json_extract(s.output, '$.object') = ?1"                                          \
+	" WHERE s.step = 'train' AND s.object = ?1"                                                                    \
 	" ORDER BY r.seq DESC, r.id DESC LIMIT 1"
 
 #define VERSION_COLUMNS                                                                                                \
@@ -51,6 +49,10 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"                   \
 	" AND a.version = v.number ORDER BY alias)) AS \"aliases*\" FROM versions v JOIN runs r ON r.id = v.run"
 #define SQL_VERSION "SELECT " VERSION_COLUMNS " WHERE v.model = ?1 AND v.number = ?2"
+
+#define HISTORY_COLUMNS                                                                                                \
+	"id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"              \
+	" forced AS \"forced?\", rollback AS \"rollback?\", verdict, policy, previous FROM promotions"
 
 static const struct list {
 	const char *name, *sql; /* ?1 filter or NULL, ?2 limit or -1 */
@@ -67,10 +69,7 @@ static const struct list {
 		    " WHERE ?1 IS NULL OR name = ?1 ORDER BY created_ns DESC, name LIMIT ?2" },
 	{ "versions", "SELECT " VERSION_COLUMNS
 		      " WHERE ?1 IS NULL OR v.model = ?1 ORDER BY v.seq DESC, v.model, v.number DESC LIMIT ?2" },
-	{ "history",
-	  "SELECT id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"
-	  " forced AS \"forced?\", rollback AS \"rollback?\" FROM promotions"
-	  " WHERE ?1 IS NULL OR model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
+	{ "history", "SELECT " HISTORY_COLUMNS " WHERE ?1 IS NULL OR model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
 	{ "datasets",
 	  "SELECT d.digest, d.path, d.\"rows\" AS \"rows\", d.bytes, d.role, d.run, r.commit_oid AS \"commit\","
 	  " r.model, r.version, r.created FROM datasets d JOIN runs r ON r.id = d.run"
@@ -81,6 +80,20 @@ static const struct list {
 	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, e.position LIMIT ?2" },
 	{ "curves", "SELECT run, kind, step, loss, lr, grad_norm, tokens_per_s FROM curves"
 		    " WHERE ?1 IS NULL OR run = ?1 ORDER BY run, kind, step LIMIT ?2" },
+};
+
+/* ?3: the time. An alias is what its last promotion until then said. */
+static const struct list lists_at[] = {
+	{ "versions", "WITH held AS MATERIALIZED (SELECT model, alias, version FROM (SELECT model, alias, version,"
+		      " row_number() OVER (PARTITION BY model, alias ORDER BY seq DESC, id DESC) AS k FROM promotions"
+		      " WHERE created_ns <= ?3 AND (?1 IS NULL OR model = ?1)) WHERE k = 1)"
+		      " SELECT v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\","
+		      " v.created, (SELECT json_group_array(alias) FROM (SELECT alias FROM held h"
+		      " WHERE h.model = v.model AND h.version = v.number ORDER BY alias)) AS \"aliases*\""
+		      " FROM versions v JOIN runs r ON r.id = v.run WHERE v.created_ns <= ?3"
+		      " AND (?1 IS NULL OR v.model = ?1) ORDER BY v.seq DESC, v.model, v.number DESC LIMIT ?2" },
+	{ "history", "SELECT " HISTORY_COLUMNS " WHERE created_ns <= ?3 AND (?1 IS NULL OR model = ?1)"
+		     " ORDER BY seq DESC, id DESC LIMIT ?2" },
 };
 
 /* ---- names of runs --------------------------------------------------------------------------- */
@@ -250,18 +263,47 @@ int registry_list(struct registry *r, const char *what, const char *filter, int6
 	return err_set(ERR_BUG, "registry: there is no list of %s", what);
 }
 
+int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,
+		     json_t **rows)
+{
+	for (size_t i = 0; i < ARRAY_LEN(lists_at); i++)
+		if (!strcmp(lists_at[i].name, what))
+			return sql_rows(r, rows, lists_at[i].sql, "tii", filter, limit > 0 ? limit : (int64_t)-1,
+					unix_ns);
+	return err_set(ERR_BUG, "registry: there is no list of %s at a time", what);
+}
+
+struct trend {
+	json_t *rows;
+	struct map seen; /* commits, or runs that have none */
+	int64_t limit;
+};
+
+/* The newest run of a commit comes first, and stands for it. */
+static int add_point(json_t *row, void *arg)
+{
+	struct trend *t = arg;
+	const char *of = json_get_text(row, "commit", json_get_text(row, "run", ""));
+
+	if (map_put(&t->seen, of, strlen(of), 0))
+		json_array_append(t->rows, row);
+	return t->limit > 0 && json_array_size(t->rows) >= (size_t)t->limit;
+}
+
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows)
 {
-	json_t *newest = NULL;
-	int rc =
-		sql_rows(r, &newest, SQL_TREND, "tttti", branch, task, metric, filter, limit > 0 ? limit : (int64_t)-1);
+	struct trend t = { .rows = json_array(), .limit = limit };
+	int rc;
 
-	if (rc)
-		return rc;
-	*rows = json_array();
-	for (size_t i = json_array_size(newest); i > 0; i--)
-		json_array_append(*rows, json_array_get(newest, i - 1));
-	json_decref(newest);
-	return 0;
+	map_init(&t.seen);
+	rc = sql_each(r, add_point, &t, SQL_TREND, "tttt", branch, task, metric, filter);
+	map_release(&t.seen);
+	if (!rc) {
+		*rows = json_array();
+		for (size_t i = json_array_size(t.rows); i > 0; i--)
+			json_array_append(*rows, json_array_get(t.rows, i - 1));
+	}
+	json_decref(t.rows);
+	return rc;
 }

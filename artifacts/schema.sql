@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 4.
+-- The registry: what the record files say, as rows. user_version 5.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -25,6 +25,14 @@ CREATE TABLE records (
 	fault      TEXT
 ) STRICT;
 CREATE INDEX records_by_seq ON records (seq, id);
+
+-- Which shelves of records/ (00 to ff) had rows for all that lay on them, when they were last changed (shelves.c). Of this
+-- machine's file system, and the one table that records do not give.
+CREATE TABLE shelves (
+	name     TEXT PRIMARY KEY,
+	mtime_ns INTEGER NOT NULL,
+	inode    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- One row a run of the pipeline on a commit. id is the name of its record.
 CREATE TABLE runs (
@@ -56,8 +64,11 @@ CREATE TABLE runs (
 ) STRICT;
 CREATE INDEX runs_by_seq ON runs (seq);
 CREATE INDEX runs_by_commit ON runs (commit_oid);
-CREATE INDEX runs_by_branch ON runs (branch);
+CREATE INDEX runs_by_branch ON runs (branch, seq);
+CREATE INDEX runs_by_baseline ON runs (baseline_run, seq);
+CREATE INDEX runs_of_baseline_model ON runs (baseline_model, seq) WHERE baseline_model IS NOT NULL;
 CREATE INDEX runs_by_version ON runs (model, version);
+CREATE INDEX runs_by_model ON runs (model, seq) WHERE model IS NOT NULL;
 
 -- The steps of a run, in order: read plan train eval gate record report.
 CREATE TABLE steps (
@@ -77,11 +88,14 @@ CREATE TABLE stages (
 	name     TEXT NOT NULL,          -- of the model or suite
 	key      TEXT NOT NULL,
 	output   TEXT,                   -- JSON
+	object   TEXT,                   -- of the output, where it names one: what was trained
 	PRIMARY KEY (run, position)
 ) STRICT;
 CREATE INDEX stages_by_key ON stages (step, key);
+CREATE INDEX stages_by_object ON stages (object) WHERE object IS NOT NULL;
 
--- One number a run, task, metric and filter ('' where the task has none).
+-- One number a run, task, metric and filter ('' where the task has none). Kept together by run, without a second copy of the
+-- key: the thousand numbers of a run are some pages in a row, and one number is found by its run.
 CREATE TABLE metrics (
 	run    TEXT NOT NULL REFERENCES runs (id),
 	suite  TEXT NOT NULL,
@@ -92,9 +106,8 @@ CREATE TABLE metrics (
 	stderr REAL,                     -- NULL: not known
 	n      INTEGER NOT NULL,         -- samples
 	higher_is_better INTEGER NOT NULL CHECK (higher_is_better IN (0, 1)),
-	PRIMARY KEY (run, suite, task, metric, filter)
-) STRICT;
-CREATE INDEX metrics_by_name ON metrics (task, metric);
+	PRIMARY KEY (run, task, metric, filter, suite)
+) STRICT, WITHOUT ROWID;
 
 -- Where the samples of a run, task and filter stand: an object with one line a sample.
 CREATE TABLE samples (
@@ -208,6 +221,8 @@ CREATE TABLE versions (
 	UNIQUE (model, object)
 ) STRICT;
 CREATE INDEX versions_by_run ON versions (run);
+CREATE INDEX versions_by_seq ON versions (seq);
+CREATE INDEX versions_by_object ON versions (object);
 
 -- Every move of an alias, for good. Appended only; id is the name of its record.
 CREATE TABLE promotions (
@@ -223,11 +238,15 @@ CREATE TABLE promotions (
 	commit_oid   TEXT,
 	forced       INTEGER NOT NULL CHECK (forced IN (0, 1)),
 	rollback     INTEGER NOT NULL CHECK (rollback IN (0, 1)),
+	verdict      TEXT,               -- of run, else of the run that made the version; NULL: from before version 5
+	policy       TEXT,               -- digest of the gate's policy there; NULL: not known
+	previous     TEXT,               -- the promotion before it of this alias: the chain; NULL: the first, or from before
 	created      TEXT NOT NULL,
 	created_ns   INTEGER NOT NULL,
 	FOREIGN KEY (model, version) REFERENCES versions (model, number)
 ) STRICT;
 CREATE INDEX promotions_by_alias ON promotions (model, alias, seq);
+CREATE INDEX promotions_by_seq ON promotions (seq);
 CREATE INDEX promotions_by_run ON promotions (run);
 
 -- Where each alias points now: the last promotion of it.

@@ -270,6 +270,29 @@ int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *typ
 	return rc;
 }
 
+int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
+	     ...)
+{
+	sqlite3_stmt *st = NULL;
+	bool more = true;
+	va_list ap;
+	int rc, step = SQLITE_ROW;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	while (!rc && more && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		json_t *row = row_object(st);
+
+		more = !each(row, arg);
+		json_decref(row);
+	}
+	if (!rc && step != SQLITE_ROW && step != SQLITE_DONE)
+		rc = sql_error(r, "reading");
+	finish(st);
+	return rc;
+}
+
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...)
 {
 	sqlite3_stmt *st = NULL;
@@ -288,9 +311,18 @@ int sql_row(struct registry *r, json_t **row, const char *sql, const char *types
 
 int sql_names(struct registry *r, struct name_list *out, const char *sql)
 {
-	sqlite3_stmt *st = NULL;
-	int rc = prepare(r, &st, sql), step = SQLITE_DONE;
+	return sql_names_of(r, out, sql, "");
+}
 
+int sql_names_of(struct registry *r, struct name_list *out, const char *sql, const char *types, ...)
+{
+	sqlite3_stmt *st = NULL;
+	va_list ap;
+	int rc, step = SQLITE_DONE;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
 	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		MEM_GROW(out->names, out->len, out->cap);
 		snprintf(out->names[out->len++], DIGEST_HEX, "%s", (const char *)sqlite3_column_text(st, 0));

@@ -41,6 +41,31 @@ void clock_iso(char out[21], int64_t unix_ns)
 		 in_day % 60);
 }
 
+bool clock_until(const char *text, int64_t *unix_ns)
+{
+	static const struct {
+		const char *form;
+		int64_t seconds;
+	} forms[] = { { "%Y-%m-%d", 86400 }, { "%Y-%m-%dT%H:%M", 60 }, { "%Y-%m-%dT%H:%M:%S", 1 } };
+	char again[40];
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct tm t = { 0 };
+		const char *end = strptime(text, forms[i].form, &t);
+		int64_t s;
+
+		if (!end || (*end && strcmp(end, "Z") != 0) || t.tm_year < 70 || t.tm_year > 300)
+			continue;
+		s = timegm(&t); /* which makes 2 May of 31 April: written again it is another text */
+		strftime(again, sizeof(again), forms[i].form, &t);
+		if (strncmp(again, text, (size_t)(end - text)) != 0 || strlen(again) != (size_t)(end - text))
+			return false;
+		*unix_ns = (s + forms[i].seconds) * 1000000000 - 1;
+		return true;
+	}
+	return false;
+}
+
 void clock_duration(char out[32], double seconds)
 {
 	/* rounded before the unit is chosen, so that 59.96 s is "1 m 00 s" and never "60.0 s" */

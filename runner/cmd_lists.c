@@ -6,30 +6,43 @@ struct list {
 	const char *command, *what, *summary;
 	const char *const *columns;
 	size_t n;
+	bool at; /* has a past: --as-of */
 };
 
 static int print_list(const struct list *l, int argc, char **argv)
 {
 	bool json = false;
-	int64_t limit = 30;
+	int64_t limit = 30, until = 0;
+	const char *as_of = NULL;
 	json_t *rows = NULL;
 	struct place place;
 	int rc;
-	const struct opt opts[] = {
+	struct opt opts[] = {
 		OPT_FLAG('j', "json", &json, "print one JSON document on standard output"),
 		OPT_INT('n', "limit", &limit, "N", "at most N rows, newest first (0: all)"),
+		OPT_END,
 		OPT_END,
 	};
 	const struct opt_usage usage = { l->command, "[MODEL]", l->summary, NULL, 0, 1 };
 
+	if (l->at)
+		opts[2] = (struct opt)OPT_TEXT(0, "as-of", &as_of, "DATE",
+					       "as it stood then: 2026-05-01 (the whole day, UTC) or 2026-05-01T12:30");
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (as_of && !clock_until(as_of, &until))
+		return err_hint(err_set(ERR_USAGE, "--as-of %.100s: no such date", as_of),
+				"as in 2026-05-01 or 2026-05-01T12:30");
 	rc = place_open(&place);
-	if (rc == 0)
+	if (rc == 0 && as_of)
+		rc = registry_list_at(place.home.registry, l->what, argc ? argv[0] : NULL, limit, until, &rows);
+	else if (rc == 0)
 		rc = registry_list(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &rows);
 	if (rc == 0 && json)
 		print_json(rows);
+	else if (rc == 0 && json_array_size(rows) == 0 && as_of)
+		puts("nothing yet, then");
 	else if (rc == 0 && json_array_size(rows) == 0)
 		puts("nothing yet: assay run makes the first");
 	else if (rc == 0)
@@ -43,8 +56,8 @@ int cmd_models(int argc, char **argv)
 {
 	static const char *const columns[] = { "model:model", "number:>version", "aliases:aliases", "object:object",
 					       "run:run",     "commit:commit",   "created:created" };
-	const struct list l = { "models", "versions", "models, their versions and aliases", columns,
-				ARRAY_LEN(columns) };
+	const struct list l = { "models", "versions",         "models, their versions and aliases",
+				columns,  ARRAY_LEN(columns), true };
 
 	return print_list(&l, argc, argv);
 }
@@ -53,7 +66,7 @@ int cmd_runs(int argc, char **argv)
 {
 	static const char *const columns[] = { "id:run",      "commit:commit",   "branch:branch",   "event:event",
 					       "trust:trust", "verdict:verdict", "created:created", "sentence:why" };
-	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns) };
+	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns), false };
 
 	return print_list(&l, argc, argv);
 }
@@ -63,7 +76,8 @@ int cmd_history(int argc, char **argv)
 	static const char *const columns[] = { "created:when",       "model:model",   "alias:alias",
 					       "from_version:>from", "version:>to",   "actor:who",
 					       "commit:commit",      "forced:forced", "reason:why" };
-	const struct list l = { "history", "history", "who promoted what, when and why", columns, ARRAY_LEN(columns) };
+	const struct list l = { "history", "history",          "who promoted what, when and why",
+				columns,   ARRAY_LEN(columns), true };
 
 	return print_list(&l, argc, argv);
 }

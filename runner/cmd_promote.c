@@ -23,31 +23,27 @@ static int check_passed(struct home *h, const json_t *row, const char *name, boo
 	return rc;
 }
 
-static int move(struct home *h, const char *model, const char *alias, int version, const char *reason, bool force,
-		bool rollback)
+static int move(struct home *h, struct promotion p)
 {
-	struct promotion p = { .model = model,
-			       .alias = alias,
-			       .version = version,
-			       .actor = home_actor(),
-			       .reason = reason,
-			       .forced = force,
-			       .rollback = rollback };
+	const char *model = p.model, *alias = p.alias;
+	int from = 0, version = p.version, rc = registry_alias(h->registry, model, alias, &from);
 	char id[DIGEST_HEX];
-	int from = 0, rc = registry_alias(h->registry, model, alias, &from);
 
 	if (rc && rc != ERR_NOTFOUND)
 		return rc;
 	err_clear();
 	p.expect = from;
-	if (from == version) {
+	p.actor = home_actor();
+	if (from == version && !p.rebind) {
 		printf("%s@%s is v%d already\n", model, alias, version);
 		return 0;
 	}
 	rc = registry_promote(h->registry, &p, id);
 	if (rc)
 		return rc;
-	if (from)
+	if (from == version)
+		printf("%s@%s: v%d, with the prompt of run %.12s\n", model, alias, version, p.run);
+	else if (from)
 		printf("%s@%s: v%d -> v%d\n", model, alias, from, version);
 	else
 		printf("%s@%s: v%d\n", model, alias, version);
@@ -88,36 +84,20 @@ int cmd_promote(int argc, char **argv)
 	if (rc == 0)
 		rc = check_passed(&place.home, row, argv[0], force);
 	if (rc == 0)
-		rc = move(&place.home, json_get_text(row, "model", ""), argv[1], (int)json_get_int(row, "number", 0),
-			  reason ? reason : "by hand", force, false);
+		rc = move(&place.home, (struct promotion){ .model = json_get_text(row, "model", ""),
+							   .alias = argv[1],
+							   .version = (int)json_get_int(row, "number", 0),
+							   .reason = reason ? reason : "by hand",
+							   .forced = force });
 	json_decref(row);
 	place_close(&place);
 	return rc;
 }
 
-/* The version that the alias held before the one it holds now. */
-static int before(struct home *h, const char *model, const char *alias, int *version)
-{
-	json_t *rows = NULL, *row;
-	size_t i;
-	int rc = registry_list(h->registry, "history", model, 0, &rows);
-
-	*version = 0;
-	if (rc)
-		return rc;
-	json_array_foreach(rows, i, row) if (strcmp(json_get_text(row, "alias", ""), alias) == 0)
-	{
-		*version = (int)json_get_int(row, "from_version", 0);
-		break;
-	}
-	json_decref(rows);
-	return *version ? 0 : err_set(ERR_INPUT, "%s@%s has no version to go back to", model, alias);
-}
-
 int cmd_rollback(int argc, char **argv)
 {
 	const char *reason = NULL, *at;
-	char *model = NULL;
+	char *model = NULL, run[DIGEST_HEX] = "";
 	int64_t to = 0;
 	int version = 0, rc;
 	struct place place;
@@ -126,12 +106,15 @@ int cmd_rollback(int argc, char **argv)
 		OPT_INT(0, "to", &to, "N", "version N instead of the one before"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "rollback",
-					 "MODEL@ALIAS",
-					 "move an alias back to what it was before",
-					 "  assay rollback dates@production --reason \"wrong dates in Finnish\"",
-					 1,
-					 1 };
+	const struct opt_usage usage = {
+		"rollback",
+		"MODEL@ALIAS",
+		"move an alias back to what it was before",
+		"  assay rollback dates@production --reason \"wrong dates in Finnish\"\n"
+		"A second rollback goes further back. A prompt-only change is gone back on, too.",
+		1,
+		1
+	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
@@ -146,9 +129,17 @@ int cmd_rollback(int argc, char **argv)
 	if (rc == 0 && to > 0)
 		version = (int)to;
 	else if (rc == 0)
-		rc = before(&place.home, model, at + 1, &version);
+		rc = registry_before(place.home.registry, model, at + 1, &version, run);
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s has no version to go back to", argv[0]);
 	if (rc == 0)
-		rc = move(&place.home, model, at + 1, version, reason ? reason : "rolled back by hand", false, true);
+		rc = move(&place.home, (struct promotion){ .model = model,
+							   .alias = at + 1,
+							   .version = version,
+							   .run = *run ? run : NULL,
+							   .reason = reason ? reason : "rolled back by hand",
+							   .rollback = true,
+							   .rebind = *run != 0 });
 	free(model);
 	place_close(&place);
 	return rc;

@@ -246,6 +246,8 @@ static int parse_sandbox(struct config *c, const struct yaml *y, const json_t *r
 
 static int parse_gate(struct config *c, const struct yaml *y, json_t *root)
 {
+	struct buf text = BUF_INIT((size_t)1 << 24);
+	struct digest digest;
 	json_t *v = NULL;
 	int rc = yaml_get_object(y, root, "gate", &v);
 
@@ -253,6 +255,10 @@ static int parse_gate(struct config *c, const struct yaml *y, json_t *root)
 	if (rc || !v)
 		return rc;
 	c->has_gate = true;
+	json_add(&text, v);
+	digest = digest_bytes(buf_str(&text), text.len);
+	digest_hex(c->gate_digest, &digest);
+	buf_release(&text);
 	gate_policy_release(&c->gate);
 	return gate_policy_parse(&c->gate, y, v);
 }

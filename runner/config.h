@@ -6,6 +6,7 @@
 #define RUNNER_CONFIG_H
 
 #include "base/base.h"
+#include "base/digest.h"
 #include "base/yaml.h"
 #include "evals/evals.h"
 #include "model/model.h"
@@ -94,6 +95,7 @@ struct config {
 	json_t *datasets;  /* {name: folder}, or {"*": folder of such folders}; NULL: none */
 	struct gate_policy gate;
 	bool has_gate;
+	char gate_digest[DIGEST_HEX]; /* of the section, as canonical JSON; "": there is none */
 	struct config_promote *promote;
 	size_t n_promote;
 	struct config_profile *profiles;

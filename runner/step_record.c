@@ -306,6 +306,8 @@ static json_t *policy_json(const struct run *run)
 				   run->questions && run->questions->gate.population ? "population" : "suite",
 				   "confidence", run->questions ? run_confidence(run) : 0.95);
 
+	if (run->questions && *run->questions->gate_digest)
+		json_object_set_new(policy, "digest", json_string(run->questions->gate_digest));
 	free(source);
 	return policy;
 }

@@ -39,7 +39,7 @@ is "with what belongs to them" "$(jq -r '.[0] | has("loss") and has("lr") and ha
 check "or as a table" 0 assay show sums@v1 --curve
 has "tokens/s"
 
-dump() { sqlite3 .git/assay/registry.db .dump | grep -v '^PRAGMA' | sort; }
+dump() { sqlite3 .git/assay/registry.db .dump | grep -v -e '^PRAGMA' -e '^INSERT INTO shelves' | sort; } # shelves: of the file system
 dump >"$TRASH/before"
 check "registry check finds no fault" 0 assay registry check
 check "registry rebuild" 0 assay registry rebuild

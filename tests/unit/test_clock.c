@@ -65,11 +65,43 @@ static void test_clock_seconds__never_goes_back(void **state)
 	assert_true(clock_unix_ns() > 1700000000LL * 1000000000);
 }
 
+static void test_clock_until__is_the_end_of_what_is_named(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t s; /* the second after; 0: refused */
+	} cases[] = {
+		{ "2026-05-01", 1777680000 },
+		{ "2026-05-01T00:00", 1777593660 },
+		{ "2026-05-01T12:30Z", 1777638660 },
+		{ "2026-05-01T12:30:05Z", 1777638606 },
+		{ "2024-02-29", 1709251200 },
+		{ "2026-02-29", 0 },
+		{ "2026-13-01", 0 },
+		{ "2026-05-01T24:30", 0 },
+		{ "May 2026", 0 },
+		{ "2026-05-01 ", 0 },
+		{ "2026-05-01+02:00", 0 },
+		{ "", 0 },
+		{ "1026-05-01", 0 },
+		{ "2026-04-31", 0 },
+	};
+	int64_t ns;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(clock_until(cases[i].text, &ns), cases[i].s != 0);
+		if (cases[i].s)
+			assert_int_equal(ns, cases[i].s * 1000000000 - 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clock_iso__known_dates),
 		cmocka_unit_test(test_clock_duration__unit_fits_the_size),
+		cmocka_unit_test(test_clock_until__is_the_end_of_what_is_named),
 		cmocka_unit_test(test_clock_seconds__never_goes_back),
 	};
 

@@ -110,6 +110,110 @@ static void test_registry_promote__older_only_as_rollback(void **state)
 	assert_clean(f->registry);
 }
 
+static void go_back(struct fixture *f)
+{
+	char run[DIGEST_HEX], id[DIGEST_HEX];
+	struct promotion p = {
+		.model = "bot", .alias = "production", .expect = PROMOTE_ANY, .actor = "ann", .rollback = true
+	};
+
+	must(registry_before(f->registry, "bot", "production", &p.version, run));
+	p.run = *run ? run : NULL;
+	p.rebind = *run != 0;
+	must(registry_promote(f->registry, &p, id));
+}
+
+static void test_registry_before__a_second_rollback_goes_further(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], run[DIGEST_HEX];
+	int version = 0;
+
+	assert_err(registry_before(f->registry, "bot", "production", &version, run), ERR_NOTFOUND);
+	for (char k = '1'; k <= '4'; k++)
+		add_run(f, (char[]){ 'w', k, 0 }, k, id);
+	must(promote_to(f, 1, 0));
+	assert_err(registry_before(f->registry, "bot", "production", &version, run), ERR_NOTFOUND);
+	must(promote_to(f, 2, 1));
+	must(promote_to(f, 3, 2));
+	go_back(f);
+	assert_int_equal(alias_now(f, "production"), 2);
+	go_back(f);
+	assert_int_equal(alias_now(f, "production"), 1); /* not forward again to v3 */
+	assert_err(registry_before(f->registry, "bot", "production", &version, run), ERR_NOTFOUND);
+	must(promote_to(f, 4, 1));
+	go_back(f);
+	assert_int_equal(alias_now(f, "production"), 1); /* what was left by going back is no state to return to */
+	assert_clean(f->registry);
+}
+
+/* Two prompts before the same weights are two states. */
+static void test_registry_before__a_prompt_is_gone_back_on(void **state)
+{
+	struct fixture *f = *state;
+	char one[DIGEST_HEX], two[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX];
+	struct promotion p = { .model = "bot",
+			       .alias = "production",
+			       .version = 1,
+			       .expect = PROMOTE_ANY,
+			       .actor = "ann",
+			       .run = one,
+			       .rebind = true };
+	json_t *rows = NULL;
+	int version = 0;
+
+	add_run(f, "w1", '1', one);
+	add_run(f, "w1", '2', two);
+	must(registry_promote(f->registry, &p, id));
+	p.run = two;
+	must(registry_promote(f->registry, &p, id));
+	must(registry_before(f->registry, "bot", "production", &version, run));
+	assert_int_equal(version, 1);
+	assert_string_equal(run, one);
+	go_back(f);
+	must(registry_list(f->registry, "history", NULL, 1, &rows));
+	assert_string_equal(json_get_text(json_array_get(rows, 0), "run", ""), one);
+	json_decref(rows);
+	assert_err(registry_before(f->registry, "bot", "production", &version, run), ERR_NOTFOUND);
+}
+
+/* Each names the one before it; what is taken out of the middle is missed, also when the rows are made again. */
+static void test_registry_promote__is_a_chain(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], *path, *text;
+	json_t *rows = NULL, *row, *run = run_record(f->store, "w1", '1', "main", "protected");
+
+	json_object_set_new(run, "policy", json_pack("{s:s}", "digest", "abc"));
+	must(registry_add_run(f->registry, run, id));
+	json_decref(run);
+	add_run(f, "w2", '2', id);
+	add_run(f, "w3", '3', id);
+	must(promote_to(f, 1, 0));
+	must(promote_to(f, 2, 1));
+	must(promote_to(f, 3, 2));
+	must(registry_list(f->registry, "history", NULL, 0, &rows));
+	for (size_t i = 0; i < 2; i++)
+		assert_string_equal(json_get_text(json_array_get(rows, i), "previous", ""),
+				    json_get_text(json_array_get(rows, i + 1), "id", ""));
+	row = json_array_get(rows, 2);
+	assert_true(json_is_null(json_object_get(row, "previous")));
+	assert_string_equal(json_get_text(row, "verdict", ""), "PASS");
+	assert_string_equal(json_get_text(row, "policy", ""), "abc");
+	assert_clean(f->registry);
+	path = store_file(f->store, VAULT_RECORDS, json_get_text(json_array_get(rows, 1), "id", ""));
+	must(fs_remove(path));
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(registry_rebuild(f->store, NULL));
+	must(registry_open(&f->registry, f->store));
+	text = check_text(f->registry);
+	assert_text_has(text, "the chain is broken");
+	free(text);
+	free(path);
+	json_decref(rows);
+}
+
 static void test_registry_promote__where_it_is_already_adds_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -325,6 +429,9 @@ int main(void)
 		TEST(test_registry_promote__moves_and_remembers),
 		TEST(test_registry_promote__conflict_says_what_changed),
 		TEST(test_registry_promote__older_only_as_rollback),
+		TEST(test_registry_before__a_second_rollback_goes_further),
+		TEST(test_registry_before__a_prompt_is_gone_back_on),
+		TEST(test_registry_promote__is_a_chain),
 		TEST(test_registry_promote__where_it_is_already_adds_nothing),
 		TEST(test_registry_promote__what_is_not_there),
 		TEST(test_registry_promote__of_two_processes_one_wins),

@@ -6,8 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -261,7 +263,7 @@ static void test_registry_check__finds_what_was_meddled_with(void **state)
 		const char *sql, *says;
 	} cases[] = {
 		{ "UPDATE runs SET verdict = 'FAIL' WHERE seq = 1", "table runs" },
-		{ "DELETE FROM metrics WHERE rowid = 1", "table metrics: " },
+		{ "DELETE FROM metrics WHERE run = (SELECT min(run) FROM metrics)", "table metrics: " },
 		{ "UPDATE aliases SET version = 1", "table aliases" },
 		{ "INSERT INTO edges VALUES ((SELECT id FROM runs LIMIT 1), 77, 'a', 'b', 'c')", "table edges: " },
 		{ "UPDATE samples SET object = replace(object, substr(object, 1, 6), '000000') WHERE rowid = 1",
@@ -296,7 +298,7 @@ static void test_schema__history_is_appended_only(void **state)
 		"DELETE FROM promotions",
 		"INSERT OR REPLACE INTO promotions SELECT id, seq, model, alias, version, from_version, 'eve', reason, "
 		"run, "
-		"commit_oid, forced, rollback, created, created_ns FROM promotions",
+		"commit_oid, forced, rollback, created, created_ns, verdict, policy, previous FROM promotions",
 		"UPDATE versions SET object = 'x'",
 		"DELETE FROM versions",
 		"INSERT OR REPLACE INTO versions SELECT model, number, 'x', key, product, run, seq, created, "
@@ -517,6 +519,119 @@ static void test_registry_list__newest_first_and_flat(void **state)
 	assert_true(json_is_null(json_object_get(json_array_get(rows, 1), "rows")));
 	json_decref(rows);
 	assert_err(registry_list(f->registry, "unicorns", NULL, 0, &rows), ERR_BUG);
+}
+
+/* What was production then? Times are those of the records, by which the test sets the clock. */
+static void test_registry_list_at__is_what_was_known_then(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	json_t *rows = NULL;
+	int64_t t[3];
+
+	add_run(f, "w1", '1', id);
+	must(promote_to(f, 1, 0));
+	t[0] = clock_unix_ns();
+	add_run(f, "w2", '2', id);
+	must(promote_to(f, 2, 1));
+	t[1] = clock_unix_ns();
+	must(registry_list_at(f->registry, "versions", "bot", 0, t[0], &rows));
+	assert_int_equal(json_array_size(rows), 1);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(rows, 0), "aliases"), 0)),
+			    "production");
+	json_decref(rows);
+	must(registry_list_at(f->registry, "versions", NULL, 0, t[1], &rows));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(rows, 0), "aliases")), 1);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(rows, 1), "aliases")), 0);
+	json_decref(rows);
+	must(registry_list_at(f->registry, "history", "bot", 0, t[0], &rows));
+	assert_int_equal(json_array_size(rows), 1);
+	json_decref(rows);
+	must(registry_list_at(f->registry, "history", "bot", 0, 0, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	json_decref(rows);
+	assert_err(registry_list_at(f->registry, "runs", NULL, 0, t[0], &rows), ERR_BUG);
+}
+
+/* A branch's history has one point a commit, of its newest run; the first filter and suite where none is named. */
+static void test_registry_trend__newest_run_of_each_commit(void **state)
+{
+	struct fixture *f = *state;
+	char one[DIGEST_HEX], two[DIGEST_HEX], id[DIGEST_HEX];
+	json_t *rows = NULL;
+
+	add_run_as(f, "w1", '1', "main", "protected", id);
+	add_run_as(f, "w2", '2', "topic", "branch", id);
+	add_run_as(f, "w3", '3', "main", "protected", two);
+	add_run_as(f, "w4", '1', "main", "protected", one);
+	must(registry_trend(f->registry, "main", "intents", "acc", NULL, 0, &rows));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_string_equal(json_get_text(json_array_get(rows, 0), "run", ""), two);
+	assert_string_equal(json_get_text(json_array_get(rows, 1), "run", ""), one);
+	assert_true(json_get_real(json_array_get(rows, 0), "value", 0) == 0.1 + 0.2);
+	assert_true(json_is_true(json_object_get(json_array_get(rows, 0), "higher_is_better")));
+	json_decref(rows);
+	must(registry_trend(f->registry, "main", "intents", "acc", "none", 1, &rows));
+	assert_int_equal(json_array_size(rows), 1);
+	assert_string_equal(json_get_text(json_array_get(rows, 0), "run", ""), one);
+	json_decref(rows);
+	must(registry_trend(f->registry, "main", "intents", "acc", "other", 0, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	json_decref(rows);
+}
+
+static int age(const char *name, void *arg)
+{
+	const struct timespec long_ago[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+	char *path = path_join(arg, name);
+	int rc = utimensat(AT_FDCWD, path, long_ago, 0);
+
+	free(path);
+	return rc;
+}
+
+/* Shelves that have not changed for a while are not listed again; one that a record comes onto is. */
+static void test_registry_open__sees_what_comes_onto_a_settled_shelf(void **state)
+{
+	struct fixture *f = *state;
+	struct name_list files = { NULL, 0, 0 }, rows = { NULL, 0, 0 }, all = { NULL, 0, 0 };
+	char *shelves = home_path(f, "records"), *place, *away = home_path(f, "work/away"), id[DIGEST_HEX];
+	int64_t n = 0;
+
+	fill(f);
+	must(store_names(f->store, VAULT_RECORDS, &all, NULL, NULL));
+	must(shelves_unsettled(f->registry, &files, &rows, true));
+	assert_int_equal(files.len, all.len); /* all of them have just changed */
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM shelves", ""));
+	assert_int_equal(n, 0);
+	must(fs_list(shelves, age, shelves));
+	files.len = rows.len = 0;
+	must(shelves_unsettled(f->registry, &files, &rows, true));
+	assert_int_equal(files.len, all.len);
+	files.len = rows.len = 0;
+	must(shelves_unsettled(f->registry, &files, &rows, false));
+	assert_int_equal(files.len, 0);
+	/* a record whose rows are not there, on a shelf that had all of its own */
+	place = store_file(f->store, VAULT_RECORDS, all.names[0]);
+	must(fs_rename(place, away));
+	rebuild(f, NULL);
+	must(fs_list(shelves, age, shelves));
+	must(registry_open(&f->registry, f->store));
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM records", ""));
+	assert_int_equal(n, all.len - 1);
+	add_run(f, "w9", '9', id); /* keeps the shelves' times */
+	must(fs_rename(away, place));
+	fixture_reopen(f);
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM records", ""));
+	assert_int_equal(n, all.len + 1);
+	assert_clean(f->registry);
+	name_list_release(&files);
+	name_list_release(&rows);
+	name_list_release(&all);
+	free(shelves);
+	free(place);
+	free(away);
 }
 
 /* ---- several processes ---- */
@@ -760,6 +875,9 @@ int main(void)
 		TEST(test_registry_find_run__ambiguous_prefix),
 		TEST(test_registry_stage__of_trust_or_stronger),
 		TEST(test_registry_list__newest_first_and_flat),
+		TEST(test_registry_list_at__is_what_was_known_then),
+		TEST(test_registry_trend__newest_run_of_each_commit),
+		TEST(test_registry_open__sees_what_comes_onto_a_settled_shelf),
 		TEST(test_registry_list__curves_are_the_record_s_points),
 		TEST(test_registry_add_run__two_processes_number_without_gap),
 		TEST(test_registry_add_run__killed_writers),

@@ -1,0 +1,124 @@
+/* shelves.c: which records have no rows, without looking at every record.
+ *
+ * Records lie on 256 shelves, records/00 to records/ff. Whoever opens the registry must know what has come onto them since
+ * (a crash left a record without rows, another home's were copied in), and with 100,000 records a listing of all costs more
+ * than most questions. A folder's time of change moves when a name comes or goes, so a shelf whose time is the one that was
+ * seen when all of it had rows needs no listing: the table shelves keeps that time. 256 stats instead of 100,000 names.
+ *
+ * Two changes within one tick of the file system's clock leave one time. So a time is kept only if it lay more than
+ * SETTLED_NS back when the shelf was listed; until then the shelf is listed again and again, which is right and slow. The
+ * inode is kept beside it, for folders that were replaced.
+ *
+ * The table is not derived from records and is no part of what a check compares. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "artifacts/artifacts_int.h"
+
+enum { SHELVES = 256 };
+#define SETTLED_NS INT64_C(2000000000)
+
+#define SQL_SHELVES "SELECT name, mtime_ns, inode FROM shelves"
+#define SQL_ROWS "SELECT id FROM records WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id"
+#define SQL_KEEP "INSERT OR REPLACE INTO shelves (name, mtime_ns, inode) VALUES (?1, ?2, ?3)"
+
+struct shelf {
+	bool there, settled;
+	int64_t mtime_ns, inode;
+};
+
+static void shelf_name(char *out, size_t i)
+{
+	snprintf(out, 3, "%02zx", i % SHELVES);
+}
+
+/* What the folders look like now. */
+static int look(const struct registry *r, struct shelf now[SHELVES])
+{
+	char *path = mem_printf("%s/%s/00", store_home(r->store), VAULT_RECORDS);
+	char *name = path + strlen(path) - 2;
+	struct stat st;
+
+	for (size_t i = 0; i < SHELVES; i++) {
+		shelf_name(name, i);
+		now[i].there = !lstat(path, &st);
+		if (!now[i].there && errno != ENOENT) {
+			int rc = err_errno(ERR_IO, "%s", path);
+
+			free(path);
+			return rc;
+		}
+		now[i].mtime_ns = now[i].there ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : 0;
+		now[i].inode = now[i].there ? (int64_t)st.st_ino : 0;
+	}
+	free(path);
+	return 0;
+}
+
+static int compare_with_kept(struct registry *r, struct shelf now[SHELVES])
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = sql_rows(r, &rows, SQL_SHELVES, "");
+
+	json_array_foreach(rows, i, row)
+	{
+		size_t at = strtoul(json_get_text(row, "name", ""), NULL, 16) % SHELVES;
+
+		now[at].settled = now[at].mtime_ns == json_get_int(row, "mtime_ns", -1) &&
+				  now[at].inode == json_get_int(row, "inode", -1);
+	}
+	json_decref(rows);
+	return rc;
+}
+
+struct shelf_list {
+	const char *shelf;
+	struct name_list *names;
+};
+
+static int add_name(const char *name, void *arg)
+{
+	struct shelf_list *l = arg;
+	char hex[DIGEST_HEX];
+
+	if (strlen(name) != DIGEST_HEX - 3)
+		return 0;
+	snprintf(hex, sizeof(hex), "%.2s%.62s", l->shelf, name);
+	if (!store_name_ok(hex))
+		return 0;
+	MEM_GROW(l->names->names, l->names->len, l->names->cap);
+	memcpy(l->names->names[l->names->len++], hex, sizeof(hex));
+	return 0;
+}
+
+static int list_shelf(struct registry *r, const char *shelf, struct name_list *files, struct name_list *rows)
+{
+	char *dir = mem_printf("%s/%s/%s", store_home(r->store), VAULT_RECORDS, shelf);
+	struct shelf_list l = { shelf, files };
+	int rc = fs_list(dir, add_name, &l);
+
+	free(dir);
+	return rc ? rc : sql_names_of(r, rows, SQL_ROWS, "t", shelf);
+}
+
+int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep)
+{
+	struct shelf now[SHELVES] = { 0 };
+	int64_t before = clock_unix_ns() - SETTLED_NS;
+	char name[3];
+	int rc = look(r, now);
+
+	rc = rc ? rc : compare_with_kept(r, now);
+	for (size_t i = 0; !rc && i < SHELVES; i++) {
+		if (!now[i].there || now[i].settled)
+			continue;
+		shelf_name(name, i);
+		rc = list_shelf(r, name, files, rows);
+		if (!rc && keep && now[i].mtime_ns < before)
+			rc = sql_run(r, SQL_KEEP, "tii", name, now[i].mtime_ns, now[i].inode);
+	}
+	return rc;
+}

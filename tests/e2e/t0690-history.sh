@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What was production, and going back: aliases at a time, rollbacks of versions and of prompts, a chain that shows gaps.
+. "$(dirname "$0")/lib.sh"
+tiny_repo repo
+sed -i 's/max_steps: 250/max_steps: 40/; s/min: 0.5, max_drop: 0.1/min: 0, max_drop: 1/; s/^finetune:/prompt: prompt.txt\nfinetune:/' assay.yaml
+printf '' >prompt.txt && commit_all "one"
+prod() { sql "select version from aliases where alias = 'production'"; }
+check "a first version" 0 assay run
+for seed in 2 3; do
+	sed -i "s/seed: .*/seed: $seed/" assay.yaml && commit_all "seed $seed"
+	check "version $seed" 0 assay run
+done
+for v in 1 2 3; do check "promoted: v$v" 0 assay promote sums@v$v production --reason "review $v"; done
+is "production is v3" "$(prod)" 3
+
+check "a rollback" 0 assay rollback sums@production
+is "goes to v2" "$(prod)" 2
+check "a second" 0 assay rollback sums@production
+is "goes further, to v1" "$(prod)" 1
+check "there is nothing before it" 65 assay rollback sums@production
+has "no version to go back to"
+check "the registry agrees" 0 assay registry check
+
+check "history has it all" 0 assay history --json
+is "each promotion names the one before it" "$(jq -c '[.[].previous][:-1] == [.[].id][1:]' "$OUT")" true
+is "and what the gate said" "$(jq -c '[.[].verdict] | unique' "$OUT")" '["PASS"]'
+is "and by which policy" "$(jq -r '[.[].policy] | unique | .[0] | length' "$OUT")" 64
+check "today's aliases" 0 assay models sums --as-of "$(date -u +%F)" --json
+is "production is v1" "$(jq -c '[.[] | select(.aliases == ["production"]) | .number]' "$OUT")" '[1]'
+check "long ago" 0 assay models --as-of 2020-01-01
+has "nothing yet, then"
+check "a day that no calendar has" 64 assay history --as-of 2026-02-30
+has "no such date"
+check "runs have no past" 64 assay runs --as-of 2026-02-01
+
+id=$(sql "select id from promotions order by seq limit 1 offset 1")
+rm .git/assay/records/"${id:0:2}/${id:2}"
+check "a promotion that is gone is missed, rebuilt or not" 0 assay registry rebuild
+check "since another names it" 74 assay registry check
+has "the chain is broken"
+done_testing
