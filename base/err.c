@@ -154,6 +154,14 @@ void err_restore(struct err_saved *saved)
 	saved->fix = NULL;
 }
 
+void err_forget(struct err_saved *saved)
+{
+	free(saved->text);
+	free(saved->fix);
+	saved->text = NULL;
+	saved->fix = NULL;
+}
+
 int err_exit_code(int code)
 {
 	switch (code) {

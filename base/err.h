@@ -47,6 +47,7 @@ struct err_saved {
 };
 struct err_saved err_save(void);
 void err_restore(struct err_saved *saved);
+void err_forget(struct err_saved *saved); /* it is not wanted back */
 
 /* The exit code of the process for a result: 0, 64..78. NOTFOUND and EXISTS are 65, CONFLICT and BUSY 75 (try again);
  * whatever is no enum err (OPT_HELPED, say, that nobody handled) is 70: fail closed. */

@@ -163,7 +163,8 @@ static int find_mine(const struct forge *f, struct mine *out, const char *author
 	add_marker(&marker, f->how->key);
 	for (int page = 1; rc == 0 && page <= PAGES_MAX; page++) {
 		char *list = mem_printf(w->comments, f->place->project, (long long)f->place->number);
-		char *path = mem_printf("%s?per_page=%d&limit=%d&page=%d", list, PAGE, PAGE, page);
+		char *path = mem_printf("%s?%s=%d&page=%d", list, f->place->kind == FORGE_GITEA ? "limit" : "per_page",
+					PAGE, page);
 		struct forge_answer a;
 		size_t n;
 

@@ -376,11 +376,12 @@ int tree_read_stored(struct tree *t, const char *path, struct buf *out)
 	return t->dir ? read_file(t, path, out) : read_blob(t, path, out);
 }
 
-/* What is not there may be DVC's; if it is not, the first answer stands. */
-static int else_dvc(int dvc, struct err_saved *saved)
+int tree_else_dvc(int dvc, struct err_saved *saved)
 {
 	if (dvc == ERR_NOTFOUND)
 		err_restore(saved);
+	else
+		err_forget(saved);
 	return dvc;
 }
 
@@ -392,7 +393,7 @@ int tree_read(struct tree *t, const char *path, struct buf *out)
 	if (rc != ERR_NOTFOUND || !t->repo)
 		return rc;
 	saved = err_save();
-	return else_dvc(dvc_read(t, path, out), &saved);
+	return tree_else_dvc(dvc_read(t, path, out), &saved);
 }
 
 int repo_blob(struct repo *r, const char *oid, struct buf *out)
@@ -500,7 +501,7 @@ int tree_list(struct tree *t, const char *path, int (*each)(const char *name, vo
 	rc = t->dir ? list_files(t, path, add_name, &names) : list_tree(t, path, add_name, &names);
 	if (rc == ERR_NOTFOUND && t->repo) {
 		saved = err_save();
-		rc = else_dvc(dvc_list(t, path, add_name, &names), &saved);
+		rc = tree_else_dvc(dvc_list(t, path, add_name, &names), &saved);
 	}
 	if (rc == 0 && t->repo)
 		add_tracked(&names);

@@ -51,6 +51,8 @@ struct walk {
 };
 /* tree_read() of what the commit has itself: no pointer of DVC's is followed. */
 int tree_read_stored(struct tree *t, const char *path, struct buf *out);
+/* What is not there may be DVC's (dvc: its answer); if it is not, the first answer, saved, stands. */
+int tree_else_dvc(int dvc, struct err_saved *saved);
 int walk_count(const struct walk *w);
 
 #endif

@@ -175,14 +175,11 @@ static int oid_at(struct tree *t, const char *path, char oid[OID_HEX], int depth
 int tree_oid(struct tree *t, const char *path, char oid[OID_HEX])
 {
 	size_t entries = 0;
-	int rc = t->dir ? dirty_oid(t, path, oid) : oid_at(t, path, oid, 0, &entries), dvc;
+	int rc = t->dir ? dirty_oid(t, path, oid) : oid_at(t, path, oid, 0, &entries);
 	struct err_saved saved;
 
 	if (rc != ERR_NOTFOUND || !t->repo)
 		return rc;
 	saved = err_save();
-	dvc = dvc_name(t, path, oid);
-	if (dvc == ERR_NOTFOUND)
-		err_restore(&saved);
-	return dvc;
+	return tree_else_dvc(dvc_name(t, path, oid), &saved);
 }

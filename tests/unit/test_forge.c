@@ -28,7 +28,7 @@ struct world {
 	struct comment comments[COMMENTS];
 	size_t n;
 	int64_t next;
-	bool gitlab, no_pages;
+	bool gitlab, gitea, no_pages;
 	size_t longest;          /* of a body; 0: any */
 	int busy, ill, lost, no; /* the next so many: 429; 502; done and then answered 502; 403 */
 	long whoami;             /* of GET /user; 0: 200 */
@@ -56,8 +56,21 @@ static size_t find_comment(const struct world *w, int64_t id)
 
 static json_t *comment_json(const struct world *w, const struct comment *c)
 {
-	return json_pack("{s:I,s:{s:s},s:s,s:b}", "id", (json_int_t)c->id, w->gitlab ? "author" : "user",
-			 w->gitlab ? "username" : "login", c->by, "body", c->body, "system", c->system);
+	json_t *json = json_pack("{s:I,s:{s:s},s:s}", "id", (json_int_t)c->id, w->gitlab ? "author" : "user",
+				 w->gitlab ? "username" : "login", c->by, "body", c->body);
+
+	if (w->gitlab)
+		json_object_set_new(json, "system", json_boolean(c->system));
+	return json;
+}
+
+static char *comment_text(const struct world *w, const struct comment *c)
+{
+	json_t *json = comment_json(w, c);
+	char *text = json_dumps(json, 0);
+
+	json_decref(json);
+	return text;
 }
 
 static char *comments_page(const struct world *w, const char *path)
@@ -100,7 +113,8 @@ static void answer_write(struct world *w, const char *method, const char *path, 
 		add_comment(w, w->gitlab ? "robot" : "github-actions[bot]", text);
 		out->status = w->lost ? 502 : 201;
 		w->lost -= w->lost > 0;
-		out->body = mem_str(out->status == 502 ? "<html>Bad Gateway</html>" : "{\"id\":1}");
+		out->body = out->status == 502 ? mem_str("<html>Bad Gateway</html>")
+					       : comment_text(w, &w->comments[w->n - 1]);
 	} else {
 		w->patches++;
 		if (w->gone && at < w->n) {
@@ -110,15 +124,15 @@ static void answer_write(struct world *w, const char *method, const char *path, 
 			w->gone = false;
 		}
 		out->status = at < w->n ? 200 : 404;
-		out->body = mem_str("{}");
 		if (at < w->n) {
 			free(w->comments[at].body);
 			w->comments[at].body = mem_str(text);
 		}
+		out->body = at < w->n ? comment_text(w, &w->comments[at]) : mem_str("{\"message\":\"Not Found\"}");
 	}
 }
 
-static void answer(struct loopback *s, json_t *body, struct loopback_reply *out)
+static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *out)
 {
 	struct world *w = s->arg;
 
@@ -150,6 +164,32 @@ static void answer(struct loopback *s, json_t *body, struct loopback_reply *out)
 	} else {
 		answer_write(w, s->method, s->path, body, out);
 	}
+}
+
+/* ASSAY_TEST_FORGE_LOG names a file that gets each exchange of the fake GitHub, a JSON object a line, for
+ * tests/ci/forge.mjs, which holds it against GitHub's own description of its interface. */
+static void log_exchange(const struct loopback *s, json_t *body, const struct loopback_reply *out)
+{
+	const char *path = getenv("ASSAY_TEST_FORGE_LOG");
+	const struct world *w = s->arg;
+	json_t *reply = out->body ? json_loads(out->body, 0, NULL) : NULL, *line;
+	FILE *f;
+
+	if (path && !w->gitlab && !w->gitea && (f = fopen(path, "a")) != NULL) {
+		line = json_pack("{s:s,s:s,s:i,s:O?,s:O?}", "method", s->method, "path", s->path, "status",
+				 out->status ? out->status : 200, "request", body, "reply", reply);
+		json_dumpf(line, f, JSON_COMPACT);
+		fputc('\n', f);
+		fclose(f);
+		json_decref(line);
+	}
+	json_decref(reply);
+}
+
+static void answer(struct loopback *s, json_t *body, struct loopback_reply *out)
+{
+	answer_as(s, body, out);
+	log_exchange(s, body, out);
 }
 
 /* ---- a job that posts ------------------------------------------------------------------------------------------------ */
@@ -439,6 +479,7 @@ static void test_forge_comment__gitea(void **state)
 	(void)state;
 	job_open(&j, false);
 	j.place.kind = FORGE_GITEA;
+	j.w.gitea = true;
 	j.how.author = "github-actions[bot]"; /* as whom the stand-in writes */
 	j.w.no_pages = true;
 	for (int i = 0; i < 150; i++)
@@ -450,6 +491,7 @@ static void test_forge_comment__gitea(void **state)
 	job_close(&j);
 	job_open(&j, false);
 	j.place.kind = FORGE_GITEA;
+	j.w.gitea = true;
 	j.how.author = "github-actions[bot]";
 	post(&j, FORGE_CREATED);
 	post(&j, FORGE_UPDATED);
