@@ -48,7 +48,7 @@ void lock_drop(struct lock *l);
 
 struct store {
 	char *home, *tmp, *bad;
-	char *path; /* of store_path() */
+	char *path;                       /* of store_path() */
 	struct store_elsewhere elsewhere; /* store_on_absent() */
 };
 
@@ -160,7 +160,7 @@ int registry_begin(struct registry *r); /* BEGIN IMMEDIATE, then takes in record
 int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);
 int registry_lock(struct registry *r, bool shared, double wait_s);
 char *registry_path(const struct store *s); /* yours */
-int registry_replay(struct registry *r);     /* all tables again, from the records that there are; between begin and end */
+int registry_replay(struct registry *r); /* all tables again, from the records that there are; between begin and end */
 /* Commits if rc is 0, else rolls back and removes the file of id (if not ""). Returns the first failure. */
 int registry_end(struct registry *r, int rc, const char *id);
 

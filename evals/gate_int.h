@@ -38,8 +38,12 @@ double interval_error(double se, double scale, size_t n);
 /* The candidate's task and metric that the policy names; ERR_INPUT says what there is. */
 int gate_find_metric(const struct gate_input *in, const char *task, const char *metric, const char *filter,
 		     const struct task_result **ct, const struct metric **cm);
-/* Can this metric have these limits? */
-int gate_check_rule(const struct gate_rule *r, const struct metric *m);
+/* gate_check.c: what the gate refuses to judge, each ERR_INPUT. whose: "candidate" or "baseline". */
+int gate_check_policy(const struct gate_policy *policy);
+int gate_check_tasks(const struct task_result *const *tasks, size_t n, const char *whose);
+int gate_check_rule(const struct gate_rule *r, const struct metric *m); /* can this metric have these limits? */
+int gate_check_pair(const struct gate_rule *rule,
+		    const struct pairing *p); /* scores within their range; golden ones there */
 
 /* ---- sequence.c: a limit on a mean, while the samples come in ---------------------------------------------------- */
 

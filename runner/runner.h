@@ -107,7 +107,7 @@ struct run {
 	uint64_t memory_have;                        /* 0: not known */
 	const char *memory_what;                     /* what limits it; static */
 	int batch_tokens;                            /* of scoring, so that it fits; 0: as the options say */
-	struct hub_model hub; /* the base, if it is one of the hub's cache; else name is NULL */
+	struct hub_model hub;                        /* the base, if it is one of the hub's cache; else name is NULL */
 	const char *base_dir; /* assay train: the base as a folder of the file system; else NULL */
 	struct buf prompt;
 	struct run_data *data;

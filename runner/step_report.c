@@ -143,12 +143,10 @@ static json_t *training_json(struct home *h, const json_t *record)
 
 int report_of_record(json_t **report, json_t **pairs, struct home *h, const char *id, const json_t *record)
 {
-	static const char *const same[] = {
-		"model",   "commit",   "subject", "branch", "trust",    "verdict", "exit",
-		"blocks",  "sentence", "seconds", "tool",   "baseline", "policy",  "steps",
-		"version", "notes",    "created", "error",  "datasets", "edges",   "overlap",
-		"commits"
-	};
+	static const char *const same[] = { "model",    "commit", "subject",  "branch",  "trust",   "verdict",
+					    "exit",     "blocks", "sentence", "seconds", "tool",    "baseline",
+					    "policy",   "steps",  "version",  "notes",   "created", "error",
+					    "datasets", "edges",  "overlap",  "commits" };
 	json_t *r = json_object(), *rules = json_object_get(json_object_get(record, "gate"), "rules");
 	struct report_samples samples;
 	int rc;

@@ -93,17 +93,18 @@ static void assert_same(struct team *t)
 /* The files beneath a folder of the remote; how: what to do with each. */
 static int each_file(const char *dir, int (*each)(const char *path))
 {
-	char *cmd = mem_printf("find %s -type f 2>/dev/null", dir);
-	FILE *f = popen(cmd, "r"); /* style: allow: a test */
-	char line[600];
+	const char *argv[] = { "find", dir, "-type", "f", NULL };
+	struct buf out = BUF_INIT(1 << 20);
+	struct proc p = { .argv = argv, .out = &out };
+	char *line_end = NULL;
 	int n = 0;
 
-	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
+	if (fs_exists(dir))
+		assert_int_equal(0, proc_run(&p));
+	for (char *line = strtok_r((char *)(uintptr_t)buf_str(&out), "\n", &line_end); line;
+	     line = strtok_r(NULL, "\n", &line_end))
 		n += each ? each(line) : 1;
-	}
-	pclose(f);
-	free(cmd);
+	buf_release(&out);
 	return n;
 }
 
