@@ -62,7 +62,8 @@ int registry_open_db(struct registry *r, const char *path)
 	int rc;
 
 	if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL))
-		return err_set(ERR_IO, "%s: %s", path, r->db ? sqlite3_errmsg(r->db) : "out of memory");
+		return err_set(!r->db || sqlite3_errcode(r->db) == SQLITE_NOMEM ? ERR_UNAVAILABLE : ERR_IO, "%s: %s",
+			       path, r->db ? sqlite3_errmsg(r->db) : "out of memory");
 	sqlite3_busy_timeout(r->db, BUSY_MS);
 	sqlite3_extended_result_codes(r->db, 1);
 	rc = sql_script(r, pragmas);
