@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "kernels/kernels.h"
 #include "runner/cmd.h"
+#include "runner/event.h"
 
 #include <git2.h>
 #include <sqlite3.h>
@@ -60,6 +61,56 @@ static void check_home(const char *path)
 	free(detail);
 }
 
+/* What a CI's job lacks: the token that writes the report, and memory that outlives the job. */
+static void check_token(const char *ci)
+{
+	bool github = strcmp(ci, "GitHub Actions") == 0;
+	const char *name = github ? "GITHUB_TOKEN" : "ASSAY_GITLAB_TOKEN", *token = getenv(name);
+	char *detail = mem_printf("%s is %s", name, token && *token ? "set" : "not set: no comment is written");
+
+	if (!github && strcmp(ci, "GitLab CI") != 0) {
+		free(detail);
+		return;
+	}
+	say(token && *token, "token", detail,
+	    github ? "env: { GITHUB_TOKEN: '${{ github.token }}' } at the step, and in the workflow permissions: "
+		     "{contents: read, pull-requests: write}"
+		   : "a project access token (role Reporter, scope api) as the masked variable ASSAY_GITLAB_TOKEN; not "
+		     "protected, if merge requests of other branches shall have a note");
+	free(detail);
+}
+
+static void check_ci(struct place *p)
+{
+	const char *ci = event_ci();
+	struct event e;
+	char *detail;
+
+	if (!ci)
+		return;
+	say(true, "ci", ci, NULL);
+	if (event_detect(&e, p->repo, NULL) != 0) {
+		say(false, "event", err_text(), err_fix());
+		err_clear();
+	} else {
+		detail = mem_printf(
+			"%s, trusted as %s%s%s", event_name(e.kind), trust_name(e.trust), e.note ? ": " : "",
+			e.trust == TRUST_FORK ? (e.note ? e.note
+							: ": its token may only read, and the comment needs a second "
+							  "workflow")
+			: e.note              ? e.note
+					      : "");
+		say(true, "event", detail, NULL);
+		free(detail);
+		event_release(&e);
+	}
+	check_token(ci);
+	say(!home_is_passing(), "memory",
+	    home_is_passing() ? "lies in the clone, which a fresh runner does not keep: no later job finds a baseline"
+			      : "ASSAY_HOME is set: see that a cache or the runner keeps it",
+	    "set ASSAY_HOME to a folder that the job's cache or the runner keeps (docs/ci.md)");
+}
+
 static int check_place(void)
 {
 	struct place place;
@@ -73,11 +124,12 @@ static int check_place(void)
 	}
 	check_home(store_home(place.home.store));
 	if (place.repo) {
-		char *shallow = path_join(repo_common_dir(place.repo), "shallow");
-		bool deep = !fs_exists(shallow);
+		bool deep = !repo_is_shallow(place.repo);
 		struct commit head;
 
-		say(deep, "clone", deep ? "has its whole history" : "is shallow: a merge base may be out of reach",
+		say(deep, "clone",
+		    deep ? "has its whole history"
+			 : "is shallow: history is fetched as far as it is needed, if git fetch works here",
 		    "git fetch --unshallow (fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab)");
 		if (repo_commit(place.repo, "HEAD", &head) == 0) {
 			struct tree *t = NULL;
@@ -88,7 +140,7 @@ static int check_place(void)
 			tree_close(t);
 			commit_release(&head);
 		}
-		free(shallow);
+		check_ci(&place);
 	}
 	err_clear();
 	buf_release(&text);

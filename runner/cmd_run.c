@@ -176,6 +176,10 @@ int cmd_run(int argc, char **argv)
 	}
 	if (rc == 0 && (rc = crew_open(&o.crew, o.device, store_home(place.home.store))) == 0)
 		o.device = crew_device(o.crew);
+	if (rc == 0 && home_is_passing())
+		log_warn("what this run makes lies in the clone, which a fresh runner does not keep: set ASSAY_HOME to "
+			 "a "
+			 "folder that the job's cache or the runner keeps");
 	if (rc == 0)
 		rc = event_detect(&event, place.repo, o.target);
 	if (rc == 0) {

@@ -27,6 +27,16 @@ static bool is(const char *variable, const char *value)
 	return v && strcmp(v, value) == 0;
 }
 
+const char *event_ci(void)
+{
+	const char *ci = getenv("CI");
+
+	return is("GITHUB_ACTIONS", "true")                          ? "GitHub Actions"
+	       : is("GITLAB_CI", "true")                             ? "GitLab CI"
+	       : ci && *ci && strcmp(ci, "false") && strcmp(ci, "0") ? "a CI"
+								     : NULL;
+}
+
 /* A whole name: an abbreviation could stand for what somebody else made since. */
 static bool is_oid(const char *s)
 {

@@ -23,6 +23,8 @@ struct event {
 };
 
 const char *event_name(enum event_kind kind);
+/* The CI that this process runs in, by its own word: "GitHub Actions", "GitLab CI", "a CI"; NULL: none. */
+const char *event_ci(void);
 /* From GitHub's or GitLab's environment, else a person's own run. target: an explicit --target, or NULL. */
 int event_detect(struct event *out, struct repo *r, const char *target);
 /* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new); of

@@ -22,6 +22,8 @@ void home_close(struct home *h);
  * it cannot write, by log_warn. */
 int home_settle(struct home *h, struct repo *r);
 
+/* Does the state lie in the clone of a CI's job, which nobody keeps? */
+bool home_is_passing(void);
 const char *home_actor(void); /* who acts, for promotions; borrowed */
 
 /* A stored model as a folder to load from: a folder of the file system, MODEL@v7 or MODEL@ALIAS. */
