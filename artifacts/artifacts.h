@@ -214,7 +214,13 @@ int registry_gc(struct store *store, const struct gc_options *o, struct gc_total
 
 /* Where records and objects of many homes come together. Secrets are values, borrowed until depot_close(). */
 struct depot_place {
-	const char *url; /* file:///FOLDER */
+	const char *url;           /* file:///FOLDER, s3://BUCKET/PREFIX, gitlab+https://HOST/api/v4/projects/ID */
+	const char *endpoint;      /* s3: "https://HOST[:PORT]"; NULL: Amazon's */
+	const char *region;        /* s3; NULL: us-east-1 */
+	const char *user, *secret; /* s3: the access key's id and the key; gitlab: the header's name and the token */
+	const char *token;         /* s3: of a session; NULL: none */
+	const char *package;       /* gitlab; NULL: assay */
+	uint64_t part_bytes;       /* s3: of a large object; 0: 64 MiB */
 };
 struct depot;
 int depot_open(struct depot **out, const struct depot_place *p); /* ERR_INPUT, ERR_UNAVAILABLE */

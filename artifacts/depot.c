@@ -42,7 +42,11 @@ int depot_open(struct depot **out, const struct depot_place *p)
 			return err_set(ERR_INPUT, "a remote's URL has no spaces and no control bytes");
 	if (!strncmp(p->url, "file://", 7))
 		return depot_dir_open(out, p);
-	return err_set(ERR_INPUT, "%.200s is no remote: file:///FOLDER is", p->url);
+	if (!strncmp(p->url, "s3://", 5))
+		return depot_s3_open(out, p);
+	if (!strncmp(p->url, "gitlab+http", 11))
+		return depot_gitlab_open(out, p);
+	return err_set(ERR_INPUT, "%.200s is no remote: file:///FOLDER, s3://BUCKET or gitlab+https://… is", p->url);
 }
 
 void depot_close(struct depot *d)

@@ -34,6 +34,8 @@ struct depot {
 };
 
 int depot_dir_open(struct depot **out, const struct depot_place *p);
+int depot_s3_open(struct depot **out, const struct depot_place *p);
+int depot_gitlab_open(struct depot **out, const struct depot_place *p);
 
 void depot_file(char out[DEPOT_PATH], const char *vault, const char *hex);
 void depot_claim_path(char out[DEPOT_PATH], const char *key, int64_t n);

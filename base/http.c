@@ -72,6 +72,10 @@ struct flight {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buf body;
+	int (*give)(const void *data, size_t len, void *arg); /* the request's take */
+	void *give_arg;
+	int refused;
+	char etag[80];
 	void *tag;
 };
 struct http_pool {
@@ -83,9 +87,32 @@ struct http_pool {
 static size_t take(char *data, size_t size, size_t n, void *arg)
 {
 	struct flight *f = arg;
+	long status = 0;
 
+	if (f->give) {
+		lib.getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+		if (status == 200 || status == 206) {
+			f->refused = f->give(data, size * n, f->give_arg);
+			return f->refused ? 0 : size * n;
+		}
+	}
 	buf_add(&f->body, data, size * n);
 	return buf_full(&f->body) ? 0 : size * n;
+}
+
+static size_t take_header(char *data, size_t size, size_t n, void *arg)
+{
+	static const char name[] = "etag:";
+	struct flight *f = arg;
+	size_t len = size * n, at = sizeof(name) - 1, to = 0;
+
+	if (len > at && !strncasecmp(data, name, at))
+		for (; at < len && to + 1 < sizeof(f->etag); at++)
+			if ((unsigned char)data[at] > ' ' && data[at] != '"')
+				f->etag[to++] = data[at];
+	if (to)
+		f->etag[to] = 0;
+	return len;
 }
 
 static void flight_free(struct http_pool *p, struct flight *f)
@@ -107,8 +134,13 @@ static void flight_headers(struct flight *f, const struct http_request *r)
 {
 	char *line;
 
+	if (!r->sign) /* a header that is taken away would be signed all the same */
+		f->headers = lib.slist_append(f->headers, "Expect:");
+	for (const char *const *h = r->headers; h && *h; h++)
+		f->headers = lib.slist_append(f->headers, *h);
+	if (r->headers)
+		return;
 	f->headers = lib.slist_append(f->headers, "Accept: application/json");
-	f->headers = lib.slist_append(f->headers, "Expect:");
 	if (r->body)
 		f->headers = lib.slist_append(f->headers, "Content-Type: application/json");
 	if (!r->bearer)
@@ -129,6 +161,21 @@ static void flight_options(struct flight *f, const struct http_request *r)
 	}
 	if (r->method)
 		lib.setopt(f->easy, CURLOPT_CUSTOMREQUEST, r->method);
+	if (r->head)
+		lib.setopt(f->easy, CURLOPT_NOBODY, 1L);
+	if (r->sign) {
+		lib.setopt(f->easy, CURLOPT_AWS_SIGV4, r->sign);
+		lib.setopt(f->easy, CURLOPT_USERNAME, r->user);
+		lib.setopt(f->easy, CURLOPT_PASSWORD, r->secret);
+	}
+	if (r->stall_s > 0) {
+		lib.setopt(f->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		lib.setopt(f->easy, CURLOPT_LOW_SPEED_TIME, (long)(r->stall_s + 0.5));
+	}
+	f->give = r->take;
+	f->give_arg = r->take_arg;
+	lib.setopt(f->easy, CURLOPT_HEADERFUNCTION, take_header);
+	lib.setopt(f->easy, CURLOPT_HEADERDATA, f);
 	lib.setopt(f->easy, CURLOPT_WRITEFUNCTION, take);
 	lib.setopt(f->easy, CURLOPT_WRITEDATA, f);
 	lib.setopt(f->easy, CURLOPT_PRIVATE, f);
@@ -205,6 +252,7 @@ int http_pool_send(struct http_pool *p, const struct http_request *r, void *tag)
 static bool landed(struct http_pool *p, struct http_response *out, void **tag)
 {
 	curl_off_t retry_after = 0;
+	char *location = NULL;
 	struct flight *f = NULL;
 	CURLMsg *m;
 	int left;
@@ -215,7 +263,11 @@ static bool landed(struct http_pool *p, struct http_response *out, void **tag)
 	if (!m)
 		return false;
 	lib.getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
-	*out = (struct http_response){ .body = f->body };
+	*out = (struct http_response){ .body = f->body, .refused = f->refused };
+	snprintf(out->etag, sizeof(out->etag), "%s", f->etag);
+	lib.getinfo(f->easy, CURLINFO_REDIRECT_URL, &location);
+	if (location && strlen(location) < sizeof(out->location))
+		snprintf(out->location, sizeof(out->location), "%s", location);
 	if (m->data.result == CURLE_OK) {
 		lib.getinfo(f->easy, CURLINFO_RESPONSE_CODE, &out->status);
 		lib.getinfo(f->easy, CURLINFO_RETRY_AFTER, &retry_after);

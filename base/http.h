@@ -13,11 +13,24 @@ struct http_request {
 	const char *bearer; /* a secret for this server; NULL: none */
 	double timeout_s;   /* for the whole of it */
 	size_t max;         /* bytes of an answer */
+
+	/* Where JSON is not what is spoken: lines "Name: value" instead of its own, NULL at the end. */
+	const char *const *headers;
+	bool head;      /* the headers of an answer alone */
+	double stall_s; /* an answer of which so long nothing comes is given up; 0: never */
+	/* The body of an answer of status 200 or 206 as it comes, which does not count for max; a non-zero result ends it. */
+	int (*take)(const void *data, size_t len, void *arg);
+	void *take_arg;
+	/* Amazon's signature, version 4: "aws:amz:REGION:s3", and who signs; NULL: none. */
+	const char *sign, *user, *secret;
 };
 struct http_response {
 	long status;          /* 0: no whole answer came */
 	const char *why;      /* of status 0; static */
 	double retry_after_s; /* what the server asks for; 0: nothing */
+	int refused;          /* what take() said when it ended it; status is 0 */
+	char etag[80];        /* without its quotes; "": none */
+	char location[2048];  /* where a redirection leads, which is not followed; "": nowhere */
 	struct buf body;
 };
 

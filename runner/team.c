@@ -4,7 +4,11 @@
  *	    remote: team                        # the one that push, pull and run take where none is named
  *	    locations:
  *	      team:
- *	        url: file:///srv/assay          # a folder, on a share perhaps
+ *	        url: s3://bucket/prefix         # or file:///srv/assay, gitlab+https://HOST/api/v4/projects/ID
+ *	        endpoint: https://s3.example.org
+ *	        region: eu-central-1
+ *	        access_key: AWS_ACCESS_KEY_ID   # names of variables, never what is in them
+ *	        secret_key: AWS_SECRET_ACCESS_KEY
  *
  * A commit may name a location (remote: of assay.yaml) and no more: what a location is, stands in the machine's own file or in
  * the environment ($ASSAY_REMOTE, a name or a URL), so that no commit can send records or a secret elsewhere. */
@@ -16,17 +20,111 @@
 enum { CONFIG_MAX = 1 << 20 };
 
 struct setting { /* of a remote; borrowed from the document, or the environment */
-	const char *url;
+	const char *url, *endpoint, *region, *access_key, *secret_key, *session_token, *key, *package;
+	int64_t part_mib;
 };
+
+static int read_variable(const char **out, const struct yaml *y, const json_t *map, const char *key)
+{
+	int rc = yaml_get_text(y, map, key, out);
+
+	if (rc || !*out)
+		return rc;
+	if (!**out || strspn(*out, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != strlen(*out) ||
+	    (**out >= '0' && **out <= '9'))
+		return yaml_error(y, map, key,
+				  "%s is the name of the variable that holds the secret (A-Z, 0-9, _), not the "
+				  "secret",
+				  key);
+	return 0;
+}
 
 static int read_setting(struct setting *out, const struct yaml *y, const json_t *map)
 {
-	static const char *const keys[] = { "url" };
+	static const char *const keys[] = { "url",           "endpoint", "region",  "access_key", "secret_key",
+					    "session_token", "key",      "package", "part_mib" };
 	int rc = yaml_check_keys(y, map, "a remote", keys, ARRAY_LEN(keys));
 
 	rc = rc ? rc : yaml_get_text(y, map, "url", &out->url);
+	rc = rc ? rc : yaml_get_text(y, map, "endpoint", &out->endpoint);
+	rc = rc ? rc : yaml_get_text(y, map, "region", &out->region);
+	rc = rc ? rc : yaml_get_text(y, map, "package", &out->package);
+	rc = rc ? rc : read_variable(&out->access_key, y, map, "access_key");
+	rc = rc ? rc : read_variable(&out->secret_key, y, map, "secret_key");
+	rc = rc ? rc : read_variable(&out->session_token, y, map, "session_token");
+	rc = rc ? rc : read_variable(&out->key, y, map, "key");
+	rc = rc ? rc : yaml_get_int(y, map, "part_mib", 5, 5120, &out->part_mib);
 	if (!rc && !out->url)
-		rc = yaml_error(y, map, NULL, "a remote needs url: file:///FOLDER");
+		rc = yaml_error(y, map, NULL,
+				"a remote needs url: file:///FOLDER, s3://BUCKET/PREFIX or gitlab+https://…");
+	return rc;
+}
+
+/* ---- from a setting to a place -------------------------------------------------------------- */
+
+static const char *variable(const char *named, const char *usual, const char *else_usual)
+{
+	const char *v = getenv(named ? named : usual);
+
+	if (!named && else_usual && (!v || !*v))
+		v = getenv(else_usual);
+	return v && *v ? v : NULL;
+}
+
+static void place_s3(struct depot_place *p, const struct setting *s)
+{
+	p->endpoint = s->endpoint ? s->endpoint : variable(NULL, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
+	p->region = s->region ? s->region : variable(NULL, "AWS_REGION", "AWS_DEFAULT_REGION");
+	p->user = variable(s->access_key, "AWS_ACCESS_KEY_ID", NULL);
+	p->secret = variable(s->secret_key, "AWS_SECRET_ACCESS_KEY", NULL);
+	if (s->session_token || !s->access_key) /* that of the usual key fits no other */
+		p->token = variable(s->session_token, "AWS_SESSION_TOKEN", NULL);
+	p->part_bytes = (uint64_t)s->part_mib << 20;
+}
+
+/* A job's own token is for the server that runs the job, and for no other that a URL might name. */
+static void place_gitlab(struct depot_place *p, const struct setting *s)
+{
+	const char *api = getenv("CI_API_V4_URL"), *at = p->url + strlen("gitlab+");
+	size_t n = api ? strlen(api) : 0;
+
+	p->package = s->package;
+	if (s->key) {
+		p->user = "PRIVATE-TOKEN";
+		p->secret = variable(s->key, "", NULL);
+	} else if (n && !strncmp(at, api, n) && at[n] == '/') {
+		p->user = "JOB-TOKEN";
+		p->secret = variable(NULL, "CI_JOB_TOKEN", NULL);
+	}
+}
+
+/* "gitlab://job": the package registry of the project whose job this is. *made (yours): the URL. */
+static int job_url(char **made)
+{
+	const char *api = getenv("CI_API_V4_URL"), *project = getenv("CI_PROJECT_ID");
+
+	if (!api || !project) {
+		err_set(ERR_ENV, "gitlab://job is the project of a GitLab job, and this is none");
+		return err_hint(ERR_ENV, "elsewhere say gitlab+https://HOST/api/v4/projects/ID");
+	}
+	*made = mem_printf("gitlab+%s/projects/%s", api, project);
+	return 0;
+}
+
+static int place_open_depot(struct depot **out, const struct setting *s)
+{
+	struct depot_place p = { .url = s->url };
+	char *made = NULL;
+	int rc = strcmp(s->url, "gitlab://job") ? 0 : job_url(&made);
+
+	if (made)
+		p.url = made;
+	if (!strncmp(p.url, "s3://", 5))
+		place_s3(&p, s);
+	else if (!strncmp(p.url, "gitlab+", 7))
+		place_gitlab(&p, s);
+	rc = rc ? rc : depot_open(out, &p);
+	free(made);
 	return rc;
 }
 
@@ -78,7 +176,6 @@ static const char *chosen(const struct yaml *y, const char *name, const char *ot
 
 int team_open(struct depot **out, const struct home *h, const char *name, const char *otherwise)
 {
-	struct depot_place place = { 0 };
 	struct setting s = { 0 };
 	struct yaml *y = NULL;
 	int rc = config_read(&y, h);
@@ -95,10 +192,7 @@ int team_open(struct depot **out, const struct home *h, const char *name, const 
 		s.url = name;
 	else if (!rc)
 		rc = find_setting(&s, y, h, name);
-	if (!rc) {
-		place.url = s.url;
-		rc = depot_open(out, &place);
-	}
+	rc = rc ? rc : place_open_depot(out, &s);
 	yaml_free(y);
 	return rc;
 }

@@ -90,22 +90,36 @@ static void assert_same(struct team *t)
 	rows_same(t);
 }
 
-/* The files beneath a folder of the remote; how: what to do with each. */
+struct walk {
+	const char *dir;
+	int (*each)(const char *path);
+	int n;
+};
+
+static int walk_entry(const char *name, void *arg)
+{
+	struct walk *w = arg, deeper = { NULL, w->each, 0 };
+	char *path = path_join(w->dir, name);
+
+	if (fs_is_dir(path)) {
+		deeper.dir = path;
+		must(fs_list(path, walk_entry, &deeper));
+		w->n += deeper.n;
+	} else {
+		w->n += w->each ? w->each(path) : 1;
+	}
+	free(path);
+	return 0;
+}
+
+/* Calls each(path) for every file beneath dir and adds what it says; without it, counts them. */
 static int each_file(const char *dir, int (*each)(const char *path))
 {
-	const char *argv[] = { "find", dir, "-type", "f", NULL };
-	struct buf out = BUF_INIT(1 << 20);
-	struct proc p = { .argv = argv, .out = &out };
-	char *line_end = NULL;
-	int n = 0;
+	struct walk w = { dir, each, 0 };
 
-	if (fs_exists(dir))
-		assert_int_equal(0, proc_run(&p));
-	for (char *line = strtok_r((char *)(uintptr_t)buf_str(&out), "\n", &line_end); line;
-	     line = strtok_r(NULL, "\n", &line_end))
-		n += each ? each(line) : 1;
-	buf_release(&out);
-	return n;
+	if (fs_is_dir(dir))
+		must(fs_list(dir, walk_entry, &w));
+	return w.n;
 }
 
 static int files_in(struct team *t, const char *what)
