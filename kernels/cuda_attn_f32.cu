@@ -9,6 +9,9 @@
 
 enum { THREADS = 256, PAIR = 32 };
 
+/* Blocks of a processor, which shared memory leaves room for: the registers are then so many that none are spilled */
+#define BLOCKS(DP) ((DP) <= 128 ? 2 : 1)
+
 /* ---- forward ------------------------------------------------------------------------------------------------------------ */
 
 /* Keys j.. or values, to tile[key][d], zero where there are none */
@@ -30,7 +33,7 @@ static __device__ __forceinline__ void load_floats_tile(float *tile, const attn_
 	}
 }
 
-template <int DP> static __global__ void __launch_bounds__(THREADS) attn_f32_kernel(attn_args a)
+template <int DP> static __global__ void __launch_bounds__(THREADS, BLOCKS(DP)) attn_f32_kernel(attn_args a)
 {
 	const int KEYS = attn_tile<DP>::KEYS, P = DP + 1, SP = KEYS + 1, COLS = DP / 16;
 	DYN_SHARED(float, room);
@@ -230,7 +233,8 @@ template <int DP> static __global__ void __launch_bounds__(THREADS) attn_back_ke
 		}
 }
 
-template <int DP> static __global__ void __launch_bounds__(THREADS) attn_back_queries_f32_kernel(attn_back_args a)
+template <int DP>
+static __global__ void __launch_bounds__(THREADS, BLOCKS(DP)) attn_back_queries_f32_kernel(attn_back_args a)
 {
 	const int P = DP + 1;
 	DYN_SHARED(float, room);
