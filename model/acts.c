@@ -119,7 +119,6 @@ static void list_parts(struct list *l, struct pass *p, const struct model *m, co
 	add(l, &p->hidden, R * w.C);
 	add(l, &p->mean, m->arch->layernorm ? R : 0);
 	add(l, &p->rstd, R);
-	add(l, &p->d_scales, R);
 	add(l, &p->logits, (size_t)chunk * (size_t)m->config.vocab_size);
 }
 

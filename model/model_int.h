@@ -259,13 +259,14 @@ struct pass {
 	int32_t *q_start, *k_start, *k_rows; /* k_rows: NULL without size.keys */
 	int32_t *kept;                       /* cache row of each token, -1: not kept */
 	float *scales;                       /* of the wanted rows: weight of each in the loss */
+	int32_t *packed;                     /* all but argmax and logprob, as they go to the device */
 	double *logprob;                     /* of each target */
 
-	/* on the device */
+	/* on the device; pass_upload() puts those that are read where it likes */
 	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_first, *d_targets, *d_argmax, *d_kept;
 	double *d_logprob;
-	float *floats; /* all that follows */
 	float *d_scales;
+	float *floats; /* all that follows */
 	struct layer_acts *acts;
 	float *h, *act;                                /* [T, C or H D], [T, F]: shared by the layers */
 	float *lora_x, *lora_t;                        /* [T, widest], [T, rank] */

@@ -48,6 +48,7 @@ static int open_ints(struct pass *p)
 	void *ints = NULL, *doubles = NULL;
 	int rc;
 
+	p->packed = mem_array(3 * T + 3 * R + 1 + W, sizeof(int32_t));
 	p->ids = mem_array(T, sizeof(int32_t));
 	p->pos = mem_array(T, sizeof(int32_t));
 	p->kept = mem_array(T, sizeof(int32_t));
@@ -61,17 +62,11 @@ static int open_ints(struct pass *p)
 	p->k_start = mem_array(S + 1, sizeof(int32_t));
 	if (p->size.keys)
 		p->k_rows = mem_array((size_t)p->size.keys, sizeof(int32_t));
-	rc = p->be->alloc(p->be, &ints, (3 * T + 2 * R + 1 + 2 * W) * sizeof(int32_t));
+	rc = p->be->alloc(p->be, &ints, (3 * T + 3 * R + 1 + 2 * W) * sizeof(int32_t));
 	if (rc)
 		return err_context(rc, "memory for a batch");
 	p->d_ints = ints;
-	p->d_ids = p->d_ints;
-	p->d_pos = p->d_ids + T;
-	p->d_kept = p->d_pos + T;
-	p->d_rows = p->d_kept + T;
-	p->d_first = p->d_rows + R;
-	p->d_targets = p->d_first + R + 1;
-	p->d_argmax = p->d_targets + W;
+	p->d_argmax = p->d_ints;
 	rc = p->be->alloc(p->be, &doubles, W * sizeof(double));
 	p->d_logprob = doubles;
 	return rc ? err_context(rc, "memory for a batch") : 0;
@@ -81,8 +76,8 @@ uint64_t pass_bytes(const struct model *m, const struct pass_size *size)
 {
 	struct pass_size s = whole_size(size);
 
-	return acts_bytes(m, &s, chunk_of(m, &s)) + (uint64_t)s.tokens * 24 + (uint64_t)s.rows * 20 +
-	       (uint64_t)s.targets * 32 + (uint64_t)s.seqs * 8 + (uint64_t)s.keys * 4;
+	return acts_bytes(m, &s, chunk_of(m, &s)) + (uint64_t)s.tokens * 36 + (uint64_t)s.rows * 36 +
+	       (uint64_t)s.targets * 36 + (uint64_t)s.seqs * 8 + (uint64_t)s.keys * 4;
 }
 
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size)
@@ -110,6 +105,7 @@ void pass_close(struct pass *p)
 	p->be->free(p->be, p->d_ints);
 	p->be->free(p->be, p->d_logprob);
 	acts_close(p);
+	free(p->packed);
 	free(p->ids);
 	free(p->pos);
 	free(p->kept);
@@ -183,18 +179,33 @@ int pass_want(struct pass *p, int row, int32_t target)
 	return p->n_targets++;
 }
 
+/* All arrays behind one another, by the sizes of this batch, so that they are one copy: on a device, seven small ones take as
+ * long as a token of a small model. */
 void pass_upload(struct pass *p)
 {
-	struct backend *be = p->be;
+	const struct {
+		int32_t **device;
+		const int32_t *host;
+		int n;
+	} parts[] = {
+		{ &p->d_ids, p->ids, p->T },
+		{ &p->d_pos, p->pos, p->T },
+		{ &p->d_kept, p->kept, p->size.cache ? p->T : 0 },
+		{ &p->d_rows, p->rows, p->n_rows },
+		{ &p->d_first, p->first, p->n_rows + 1 },
+		{ &p->d_targets, p->targets, p->n_targets },
+	};
+	int32_t *device = p->d_ints + p->size.targets; /* behind argmax, which comes back */
+	size_t at = 0;
 
-	be->upload(be, p->d_ids, p->ids, (size_t)p->T * sizeof(int32_t));
-	be->upload(be, p->d_pos, p->pos, (size_t)p->T * sizeof(int32_t));
-	if (p->size.cache)
-		be->upload(be, p->d_kept, p->kept, (size_t)p->T * sizeof(int32_t));
-	be->upload(be, p->d_rows, p->rows, (size_t)p->n_rows * sizeof(int32_t));
-	be->upload(be, p->d_first, p->first, (size_t)(p->n_rows + 1) * sizeof(int32_t));
-	be->upload(be, p->d_targets, p->targets, (size_t)p->n_targets * sizeof(int32_t));
-	pass_upload_scales(p);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		*parts[i].device = device + at;
+		memcpy(p->packed + at, parts[i].host, (size_t)parts[i].n * sizeof(int32_t));
+		at += (size_t)parts[i].n;
+	}
+	p->d_scales = (float *)(device + at);
+	memcpy(p->packed + at, p->scales, (size_t)p->n_rows * sizeof(float));
+	p->be->upload(p->be, device, p->packed, (at + (size_t)p->n_rows) * sizeof(int32_t));
 }
 
 void pass_upload_scales(struct pass *p)
