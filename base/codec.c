@@ -76,13 +76,14 @@ int codec_unpack(enum codec c, const uint8_t *in, size_t len, uint8_t *out, size
 	return ok ? 0 : err_set(ERR_INPUT, "a compressed block is damaged");
 }
 
-size_t codec_pack(struct buf *out, const void *data, size_t len)
+static size_t pack(struct buf *out, const void *data, size_t len, int level)
 {
 	size_t room = ZSTD_compressBound(len), n;
 	char *packed = mem_alloc(room);
 	ZSTD_CCtx *ctx = ZSTD_createCCtx();
 
 	ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 1);
+	ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
 	n = ZSTD_compress2(ctx, packed, room, data, len);
 	ZSTD_freeCCtx(ctx);
 	if (ZSTD_isError(n)) /* there is room: only memory can be short, as in base/mem.c */
@@ -90,4 +91,14 @@ size_t codec_pack(struct buf *out, const void *data, size_t len)
 	buf_add(out, packed, n);
 	free(packed);
 	return n;
+}
+
+size_t codec_pack(struct buf *out, const void *data, size_t len)
+{
+	return pack(out, data, len, ZSTD_CLEVEL_DEFAULT);
+}
+
+size_t codec_pack_fast(struct buf *out, const void *data, size_t len)
+{
+	return pack(out, data, len, 1);
 }

@@ -10,5 +10,6 @@ int codec_unpack(enum codec c, const uint8_t *in, size_t len, uint8_t *out, size
 /* Adds a zstd frame with a checksum of its content, which unpacking verifies; gives its length. The same bytes for the same
  * bytes, of one version of the library. */
 size_t codec_pack(struct buf *out, const void *data, size_t len);
+size_t codec_pack_fast(struct buf *out, const void *data, size_t len); /* level 1: for the bytes of numbers */
 
 #endif
