@@ -353,6 +353,11 @@ int fs_temp_write(struct fs_temp *t, const void *data, size_t len)
 	return 0;
 }
 
+void fs_temp_flush(struct fs_temp *t, uint64_t at, uint64_t len)
+{
+	(void)sync_file_range(t->fd, (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
+}
+
 int fs_temp_commit(struct fs_temp *t, const char *path)
 {
 	char *dir = path_dir(path);

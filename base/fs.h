@@ -25,8 +25,9 @@ struct fs_temp {
 };
 int fs_temp_open(struct fs_temp *t, const char *dir);
 int fs_temp_write(struct fs_temp *t, const void *data, size_t len);
-int fs_temp_commit(struct fs_temp *t, const char *path); /* sync, rename, sync the folder */
-void fs_temp_drop(struct fs_temp *t);                    /* no-op after a commit */
+void fs_temp_flush(struct fs_temp *t, uint64_t at, uint64_t len); /* starts the disk on it; waits for nothing */
+int fs_temp_commit(struct fs_temp *t, const char *path);          /* sync, rename, sync the folder */
+void fs_temp_drop(struct fs_temp *t);                             /* no-op after a commit */
 int fs_temp_sweep(const char *dir); /* removes what processes that were killed left there; nobody else may be writing */
 
 /* A read-only view of a file. An empty file gives data "" and len 0. */
