@@ -214,11 +214,13 @@ $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 
 bench: all
 	$(Q)bash tests/bench/run $(BUILD)
+	$(Q)bash tests/bench/run_store $(BUILD)
 
 # Each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS, from the seeds in tests/fuzz/corpus/NAME; what is found stays in the build.
 FUZZ         := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN     := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(filter base/%.c model/%.c evals/%.c,$(SRC)))
+FUZZ_OBJ     := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(filter base/%.c model/%.c evals/%.c \
+                  artifacts/pieces.c artifacts/split.c artifacts/delta.c artifacts/store_sealed.c,$(SRC)))
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 20
 FUZZ_CFLAGS   = -std=c11 -g -O1 $(ARCH) -ffp-contract=off -fno-omit-frame-pointer -fsanitize=address,undefined \

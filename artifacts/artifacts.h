@@ -3,6 +3,7 @@
  * Everything lives in one folder, the home ($ASSAY_HOME, else <git common dir>/assay):
  *
  *	objects/ab/cdef…   what was made, named by the SHA-256 of its bytes; written once
+ *	recipes/ deltas/   such objects in parts, where they share much with others (store_add.c)
  *	records/ab/cdef…   what happened: canonical JSON named by its SHA-256; written once
  *	registry.db        SQLite, derived from the records alone: `assay registry rebuild` makes it again
  *	leases/ work/ tmp/
@@ -25,10 +26,13 @@ void store_close(struct store *s);
 const char *store_home(const struct store *s);
 int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX]);
 int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint64_t *size);
+/* The object into a file of its own, verified: whole or not at all, over what was there. */
+int store_get_file(struct store *s, const char *hex, const char *path, uint64_t *size);
 bool store_has(const struct store *s, const char *hex);
 /* Verified against its name on every read; a damaged object is moved to bad/ and is ERR_IO, an absent ERR_NOTFOUND. */
 int store_get(struct store *s, const char *hex, struct buf *out, size_t max);
-/* The object's file, to be read in place; borrowed until the next call. Not verified; need not be there. */
+/* Where the object's file is if it is whole; borrowed until the next call. Not verified; need not be there: see
+ * store_view_open(). */
 const char *store_path(struct store *s, const char *hex);
 /* A folder as one object: a manifest {"files":[{"path","object","size"}]} in path order; hex names the manifest. */
 int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint64_t *size);
@@ -57,6 +61,14 @@ void store_in_drop(struct store_in *in);
 /* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
+/* Every object, by name: what it is, how it is kept, and what its own files take here. A non-zero result ends it. */
+struct store_row {
+	const char *object, *form; /* whole, parts, difference */
+	uint64_t size, stored;
+	int64_t parts;                      /* of one in parts; of them, those that are */
+	int64_t whole, differences, inside; /* files of their own, differences, inside a whole object */
+};
+int store_each(struct store *s, int (*each)(const struct store_row *row, void *arg), void *arg);
 /* Where content that is lost or damaged here may be had: another store, or a remote. fetch() hands the bytes of an object to
  * put(); ERR_NOTFOUND: it has none. What it says is believed of nothing: the digest decides. */
 struct store_source {

@@ -1,7 +1,8 @@
 /* artifacts_int.h: what the files of this room share. Nobody else includes it.
  *
  *	lease     -> nothing          locks
- *	store     -> nothing          files named by their SHA-256, objects/ and records/ alike
+ *	pieces    -> nothing          content cut, and differences (pieces.h): split, delta
+ *	store     -> pieces           files named by their SHA-256, objects/ and records/ alike; store_* are its parts
  *	package   -> store            a folder taken out (package.h)
  *	filesystem -> nothing         is a folder on this machine's disk
  *	record    -> store            what a record file must look like
@@ -20,6 +21,7 @@
 #include <sqlite3.h>
 
 #include "artifacts/artifacts.h"
+#include "artifacts/pieces.h"
 
 /* ---- filesystem ------------------------------------------------------------------------------ */
 
@@ -45,12 +47,28 @@ void lock_drop(struct lock *l);
 
 #define VAULT_OBJECTS "objects"
 #define VAULT_RECORDS "records"
+#define VAULT_RECIPES "recipes" /* what objects are put together from */
+#define VAULT_DELTAS "deltas"   /* pieces as differences */
+#define VAULT_PIECES "pieces"   /* how whole objects can be cut: an index, which can be made again */
+
+#define VAULT_STAT "stat" /* digests of files outside */
+
+/* Files above this length are looked at for what they share (store_add.c). */
+#define SPLIT_MIN ((uint64_t)1 << 20)
 
 struct store {
 	char *home, *tmp, *bad;
 	char *path;                       /* of store_path() */
 	struct store_elsewhere elsewhere; /* store_on_absent() */
+	struct store_index *index;
 };
+
+/* Names of a vault, sorted. */
+struct name_list {
+	char (*names)[DIGEST_HEX];
+	size_t len, cap;
+};
+void name_list_release(struct name_list *l);
 
 char *store_file(const struct store *s, const char *vault, const char *hex); /* yours */
 bool store_name_ok(const char *hex);
@@ -66,6 +84,73 @@ int store_quarantine(struct store *s, const char *vault, const char *hex, const 
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
 
+/* ---- sealed files (store_sealed.c): a kind, a body, the SHA-256 of both ---- */
+
+#define SEALED_MAX ((size_t)1 << 30)
+enum { SEALED_KIND = 16 }; /* where the body begins */
+int sealed_write(struct store *s, const char *vault, const char *hex, const struct buf *body);
+/* The body, verified; ERR_NOTFOUND; a damaged one is moved to bad/ and is ERR_IO. */
+int sealed_read(struct store *s, const char *vault, const char *hex, struct buf *body);
+int sealed_open(const char *kind, const uint8_t *data, size_t len, const uint8_t **body, size_t *body_len);
+
+/* ---- where pieces lie (store_index.c) ---- */
+
+struct located {
+	size_t whole; /* of index.wholes */
+	struct piece piece;
+	int64_t next_digest, next_key; /* others with the same; -1: none */
+};
+struct store_index {
+	struct name_list wholes;
+	struct fs_map *maps; /* of the wholes, opened when they are needed */
+	bool *gone;
+	struct located *items;
+	size_t len, cap;
+	struct map digests, keys;
+};
+/* Reads what is known of whole objects; with `make`, cuts those of which nothing is known yet. */
+int store_index_load(struct store *s, bool make);
+void store_index_drop(struct store *s);
+/* A place that holds these bytes, or -1. */
+int64_t store_index_find(const struct store *s, const struct digest *d);
+/* The first piece with this key, or -1; the next are items[i].next_key. */
+int64_t store_index_alike(const struct store *s, uint64_t key);
+/* Its bytes, not verified; borrowed until the index is dropped. NULL: the object is gone. Threads may ask at once. */
+const uint8_t *store_index_bytes(struct store *s, int64_t item);
+int store_pieces_digest(struct pieces *p, const uint8_t *data); /* by all threads */
+/* Writes down how a whole object can be cut. */
+int store_index_add(struct store *s, const char *hex, const struct pieces *p);
+
+/* ---- objects in parts (store_parts.c) ---- */
+
+int parts_read(struct store *s, const char *hex, struct pieces *out); /* a recipe; ERR_NOTFOUND: there is none */
+/* The content of a recipe, by put() in order, compared with its name at the end. */
+int parts_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg);
+/* One piece into room for `len`: as a file, a difference, or a part of a whole object; not compared with its name. */
+int parts_fetch(struct store *s, const struct digest *d, uint8_t *out, size_t len);
+bool parts_there(struct store *s, const struct pieces *p); /* every one can be had somewhere */
+/* The base of a difference, and the difference itself. */
+int parts_delta(struct store *s, const char *hex, struct buf *body, char base[DIGEST_HEX], uint64_t *len);
+/* Which file is at fault for a piece that is not what its name says: moved to bad/, ERR_IO; 0: none. */
+int parts_blame_piece(struct store *s, const struct piece *x);
+/* Every file of an object, one by one, to say which is at fault: ERR_IO of the first. */
+int parts_blame(struct store *s, const char *hex);
+
+/* ---- adding a large file (store_add.c) ---- */
+
+/* t: a finished temporary file of `size` bytes and that digest. Kept whole or in parts, as pays; t is used up. */
+int store_add(struct store *s, struct fs_temp *t, const char *hex, uint64_t size);
+
+/* ---- what is known of files outside (store_stat.c) ---- */
+
+struct stat;
+/* The digest that a file with this state had; false: not known, or not sure. */
+bool stat_known(const struct store *s, const struct stat *st, char hex[DIGEST_HEX]);
+/* started_ns: the clock before the first byte was read. */
+void stat_note(const struct store *s, int fd, const struct stat *st, int64_t started_ns, const char *hex);
+
+int stat_sweep(const struct store *s); /* notes of a month ago */
+
 /* The files of a manifest, their paths checked, each once, in order. */
 struct tree_file {
 	char *path, object[DIGEST_HEX];
@@ -80,12 +165,6 @@ void tree_files_release(struct tree_files *t);
 /* One of them to its path in dir, verified: a copy that may be changed, or a read-only link into the store. */
 int store_file_out(struct store *s, const struct tree_file *f, const char *dir, bool as_link);
 
-/* Names of a vault, sorted. */
-struct name_list {
-	char (*names)[DIGEST_HEX];
-	size_t len, cap;
-};
-void name_list_release(struct name_list *l);
 /* stray: what is there under no proper name; may be NULL. */
 int store_names(const struct store *s, const char *vault, struct name_list *out,
 		int (*stray)(const char *path, void *arg), void *arg);

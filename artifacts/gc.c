@@ -8,8 +8,11 @@
  *	they are of the last keep_runs models that runs made, or the newest of those before fit into keep_bytes
  *	they are the base of weights that stay
  *
+ * An object in parts (store_parts.c) keeps its parts: the pieces and differences that it names, the base of a difference, and
+ * the whole object in which a piece lies. A part that two objects share stays while one of them does.
+ *
  * What goes is recorded first (assay-collection/1), so that a version without files is no fault; then the manifests are
- * removed, then the files: who finds a manifest finds its files. Writers are kept out by the registry's exclusive lock, as
+ * removed, then recipes, differences and the files: who finds a manifest finds its files, and who finds a recipe its parts. Writers are kept out by the registry's exclusive lock, as
  * in a rebuild: everyone who puts an object has the registry open. So no grace period is needed, and no object that a
  * run is about to name can go. A record or a manifest that cannot be read ends it before anything is removed. */
 #include "base/base.h"
@@ -49,6 +52,7 @@ struct gc {
 	const struct gc_options *o;
 	struct name_list names;
 	struct item *items; /* one a name */
+	size_t cap;
 	struct map index;
 };
 
@@ -61,18 +65,44 @@ static struct item *find(struct gc *g, const char *hex)
 	return hex && map_get(&g->index, hex, strlen(hex), &i) ? &g->items[i] : NULL;
 }
 
-static int list_objects(struct gc *g)
+static const char *const vaults[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS };
+
+/* What lies there becomes items; one that has two forms is one item. */
+static int list_vault(struct gc *g, const char *vault)
 {
-	int rc = store_names(g->r->store, VAULT_OBJECTS, &g->names, NULL, NULL);
+	struct name_list names = { NULL, 0, 0 };
+	int rc = store_names(g->r->store, vault, &names, NULL, NULL);
 
-	g->items = mem_array(g->names.len + 1, sizeof(*g->items));
-	for (size_t i = 0; !rc && i < g->names.len; i++) {
-		char *path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]);
+	for (size_t i = 0; !rc && i < names.len; i++) {
+		char *path = store_file(g->r->store, vault, names.names[i]);
+		struct item *item = find(g, names.names[i]);
+		uint64_t size = 0;
 
-		map_put(&g->index, g->names.names[i], DIGEST_HEX - 1, (int64_t)i);
-		rc = fs_size(&g->items[i].size, path);
+		if (!item) {
+			if (g->names.len >= g->cap) {
+				g->cap = g->cap ? 2 * g->cap : 64;
+				g->items = mem_resize(g->items, mem_mul(g->cap, sizeof(*g->items)));
+			}
+			item = &g->items[g->names.len];
+			*item = (struct item){ NULL, 0, false, false };
+			map_put(&g->index, names.names[i], DIGEST_HEX - 1, (int64_t)g->names.len);
+			MEM_GROW(g->names.names, g->names.len, g->names.cap);
+			memcpy(g->names.names[g->names.len++], names.names[i], DIGEST_HEX);
+		}
+		rc = fs_size(&size, path);
+		item->size += size;
 		free(path);
 	}
+	name_list_release(&names);
+	return rc;
+}
+
+static int list_objects(struct gc *g)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(vaults); i++)
+		rc = list_vault(g, vaults[i]);
 	return rc;
 }
 
@@ -239,6 +269,66 @@ static int mark_files(struct gc *g)
 	return rc;
 }
 
+/* ---- parts of what stays ---- */
+
+/* What a piece needs: its own file and, for a difference, its base; or the whole object that holds it. */
+static int mark_piece(struct gc *g, const char *hex, const char *of, const char *reason)
+{
+	struct store *s = g->r->store;
+	struct item *item = find(g, hex);
+	struct buf body = BUF_INIT(SEALED_MAX);
+	char base[DIGEST_HEX], *text = NULL;
+	struct digest d;
+	uint64_t len;
+	int64_t at;
+	int rc = digest_parse(&d, hex);
+
+	at = rc ? -1 : store_index_find(s, &d);
+	if (item)
+		text = mem_printf("part of %.12s, %s", of, reason);
+	else if (at >= 0)
+		text = mem_printf("holds parts of %.12s, %s", of, reason);
+	if (item)
+		keep(item, text);
+	else if (at >= 0)
+		keep(find(g, s->index->wholes.names[s->index->items[at].whole]), text);
+	if (!rc && item && !store_there(s, VAULT_OBJECTS, hex) && store_there(s, VAULT_DELTAS, hex)) {
+		rc = parts_delta(s, hex, &body, base, &len);
+		rc = rc ? rc : mark_piece(g, base, of, reason);
+	}
+	buf_release(&body);
+	free(text);
+	return rc;
+}
+
+static int mark_recipe(struct gc *g, size_t i)
+{
+	char *reason = mem_str(g->items[i].reason);
+	struct pieces p;
+	int rc = parts_read(g->r->store, g->names.names[i], &p);
+
+	for (size_t k = 0; !rc && k < p.len; k++) {
+		char hex[DIGEST_HEX];
+
+		digest_hex(hex, &p.items[k].digest);
+		rc = mark_piece(g, hex, g->names.names[i], reason);
+	}
+	pieces_release(&p);
+	free(reason);
+	return rc ? err_context(rc, "nothing is removed") : 0;
+}
+
+static int mark_parts(struct gc *g)
+{
+	int rc = store_index_load(g->r->store, true);
+
+	for (size_t i = 0; !rc && i < g->names.len; i++)
+		if (g->items[i].reason && store_there(g->r->store, VAULT_RECIPES, g->names.names[i]))
+			rc = mark_recipe(g, i);
+	store_index_drop(g->r->store); /* what it has mapped may go */
+	return rc;
+}
+
 /* ---- telling and removing -------------------------------------------------------------------- */
 
 static int tell(struct gc *g, struct gc_totals *t)
@@ -281,22 +371,26 @@ static json_t *collection(const struct gc *g)
 			 g->o->actor ? g->o->actor : "unknown", "objects", objects);
 }
 
+static int sweep_item(struct gc *g, size_t i, const char *vault)
+{
+	char *path = store_file(g->r->store, vault, g->names.names[i]);
+	int rc = fs_remove(path);
+
+	free(path);
+	return rc;
+}
+
+/* Manifests first, then what names parts, then files. */
 static int sweep(struct gc *g)
 {
+	static const char *const order[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS, VAULT_OBJECTS, VAULT_PIECES };
 	int rc = 0;
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; !rc && i < g->names.len; i++) {
-			char *path;
-
-			if (g->items[i].reason || g->items[i].manifest != (pass == 0))
-				continue;
-			path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]);
-			rc = fs_remove(path);
-			free(path);
-		}
-	}
-	return rc;
+	for (size_t pass = 0; pass < ARRAY_LEN(order); pass++)
+		for (size_t i = 0; !rc && i < g->names.len; i++)
+			if (!g->items[i].reason && (pass || g->items[i].manifest))
+				rc = sweep_item(g, i, order[pass]);
+	return rc ? rc : stat_sweep(g->r->store);
 }
 
 /* The record of what goes is durable before anything does. */
@@ -319,7 +413,8 @@ static int mark_all(struct gc *g)
 
 	rc = rc ? rc : mark_weights(g);
 	rc = rc ? rc : mark_records(g);
-	return rc ? rc : mark_files(g);
+	rc = rc ? rc : mark_files(g);
+	return rc ? rc : mark_parts(g);
 }
 
 static void gc_release(struct gc *g)

@@ -2,12 +2,14 @@
  *
  *	HOME/objects/ab/cdef…   what was made: any bytes, mode 0444
  *	HOME/records/ab/cdef…   what happened: canonical JSON (record.c), the same law
+ *	HOME/recipes/ deltas/   objects in parts (store_sealed.c, store_parts.c), where that pays (store_add.c)
+ *	HOME/pieces/ stat/      what can be made again: where pieces lie, what was read last
  *	HOME/tmp/               files being written; leftovers of a crash go after two days
  *	HOME/bad/               what was found damaged, under its name; never deleted by us
  *
  * The one idea: a name is a promise about content, so a file is written once and checked on every read. Writing: to
- * tmp/ with the digest taken on the way (nothing is read twice), mode 0444, sync, rename to its name, sync of the
- * folder. A crash leaves the whole file or a leftover in tmp/. Writing what is there already costs the write and
+ * tmp/ with the digest taken on the way (a file is copied by the kernel, and the copy, which nobody else changes, read
+ * behind it by a second thread), mode 0444, sync, rename to its name, sync of the folder. A crash leaves the whole file or a leftover in tmp/. Writing what is there already costs the write and
  * changes nothing; a file that is there with another size is damaged and gives way.
  *
  * A damaged file is neither served nor deleted: it is moved to bad/ and the reader gets ERR_IO, so that the next writer
@@ -24,7 +26,8 @@
 
 #include "artifacts/artifacts_int.h"
 
-enum { COPY_CHUNK = 1 << 20, TMP_KEEP_S = 2 * 24 * 3600 };
+enum { COPY_CHUNK = 1 << 20, COPY_STEP = 32 << 20, TMP_KEEP_S = 2 * 24 * 3600 };
+#define STAT_MIN ((uint64_t)64 << 10) /* reading less is as fast as a note */
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -65,7 +68,8 @@ static int tmp_sweep(const char *name, void *arg)
 
 int store_open(struct store **out, const char *home)
 {
-	static const char *const folders[] = { VAULT_OBJECTS, VAULT_RECORDS, "leases", "work", "tmp", "bad" };
+	static const char *const folders[] = { VAULT_OBJECTS, VAULT_RECORDS, VAULT_RECIPES, VAULT_DELTAS, VAULT_PIECES,
+					       VAULT_STAT,    "leases",      "work",        "tmp",        "bad" };
 	struct store *s = mem_alloc(sizeof(*s));
 	int rc = fs_mkdirs(home);
 
@@ -93,6 +97,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	store_index_drop(s);
 	free(s->home);
 	free(s->tmp);
 	free(s->bad);
@@ -124,7 +129,8 @@ bool store_there(const struct store *s, const char *vault, const char *hex)
 
 bool store_has(const struct store *s, const char *hex)
 {
-	return store_there(s, VAULT_OBJECTS, hex);
+	return store_there(s, VAULT_OBJECTS, hex) || store_there(s, VAULT_RECIPES, hex) ||
+	       store_there(s, VAULT_DELTAS, hex);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
@@ -219,39 +225,128 @@ int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX
 	return there_already(s, hex, len) ? 0 : store_write(s, VAULT_OBJECTS, hex, data, len);
 }
 
-/* Copies fd into t and takes the digest on the way. */
-static int copy_digest(int fd, struct fs_temp *t, const char *path, struct digest *d, uint64_t *size)
+/* Into t: by the kernel, which shares the blocks where the file system can; else through us. */
+static int copy_step(int fd, struct fs_temp *t, char *piece, size_t *n)
 {
-	struct digest_ctx *ctx = digest_new();
-	char *chunk = mem_alloc(COPY_CHUNK);
-	ssize_t n = 0;
-	int rc = 0;
+	ssize_t got = copy_file_range(fd, NULL, t->fd, NULL, COPY_STEP, 0);
 
-	*size = 0;
-	while (!rc) {
-		n = read(fd, chunk, COPY_CHUNK);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		digest_add(ctx, chunk, (size_t)n);
-		rc = fs_temp_write(t, chunk, (size_t)n);
-		*size += (uint64_t)n;
+	if (got < 0 &&
+	    (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EBADF)) {
+		got = read(fd, piece, COPY_CHUNK);
+		if (got > 0 && fs_temp_write(t, piece, (size_t)got))
+			return ERR_IO;
 	}
-	if (!rc && n < 0)
-		rc = err_errno(ERR_IO, "reading %s", path);
-	*d = digest_end(ctx);
-	free(chunk);
+	if (got < 0 && errno != EINTR)
+		return err_errno(ERR_IO, "copying to %s", t->path);
+	*n = got > 0 ? (size_t)got : 0;
+	return got < 0 ? ERR_INTERRUPTED : 0;
+}
+
+struct copying {
+	int in; /* t, opened to be read */
+	struct digest_ctx *digest;
+	char *piece;
+	int rc;
+	struct err_saved why;
+};
+
+/* The digest is taken of the copy, which nobody else changes. */
+static void digest_step(struct copying *c, size_t n)
+{
+	while (!c->rc && n) {
+		ssize_t got = read(c->in, c->piece, n < COPY_CHUNK ? n : COPY_CHUNK);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			c->rc = err_errno(ERR_IO, "reading a copy back");
+			c->why = err_save();
+			return;
+		}
+		digest_add(c->digest, c->piece, (size_t)got);
+		n -= (size_t)got;
+	}
+}
+
+/* Copies fd into t a step ahead of the digest, and starts the disk on each step. */
+static int copy_digest(int fd, struct fs_temp *t, struct digest *d, uint64_t *size)
+{
+	struct copying c = { .in = open(t->path, O_RDONLY | O_CLOEXEC) /* style: allow: reading */ };
+	char *piece = mem_alloc(COPY_CHUNK);
+	size_t last = 0;
+	int rc = c.in < 0 ? err_errno(ERR_IO, "%s", t->path) : 0;
+
+	c.digest = digest_new();
+	c.piece = mem_alloc(COPY_CHUNK);
+	*size = 0;
+	for (bool more = !rc; more;) {
+		size_t n = 0;
+
+#pragma omp parallel num_threads(last >= COPY_STEP / 2 ? 2 : 1)
+#pragma omp master
+		{
+#pragma omp task shared(c) if (last)
+			digest_step(&c, last);
+			do
+				rc = copy_step(fd, t, piece, &n);
+			while (rc == ERR_INTERRUPTED);
+			if (n >= COPY_STEP / 2)
+				fs_temp_flush(t, *size, n);
+#pragma omp taskwait
+		}
+		*size += n;
+		last = n;
+		more = !rc && !c.rc && n;
+	}
+	if (!rc && c.rc) {
+		rc = c.rc;
+		err_restore(&c.why);
+	}
+	*d = digest_end(c.digest);
+	if (c.in >= 0)
+		close(c.in);
+	free(c.piece);
+	free(piece);
+	return rc;
+}
+
+/* Known by its state alone, and here. */
+static bool put_already(struct store *s, const struct stat *st, char hex[DIGEST_HEX])
+{
+	uint64_t size;
+	bool there = (uint64_t)st->st_size >= STAT_MIN && stat_known(s, st, hex) && !store_size(s, hex, &size) &&
+		     size == (uint64_t)st->st_size;
+
+	err_clear();
+	return there;
+}
+
+static int put_opened(struct store *s, int fd, const struct stat *st, char hex[DIGEST_HEX], uint64_t *size)
+{
+	int64_t started = clock_unix_ns();
+	struct fs_temp t;
+	struct digest d;
+	int rc = fs_temp_open(&t, s->tmp);
+
+	if (rc)
+		return rc;
+	rc = copy_digest(fd, &t, &d, size);
+	if (rc) {
+		fs_temp_drop(&t);
+		return rc;
+	}
+	digest_hex(hex, &d);
+	rc = store_add(s, &t, hex, *size);
+	if (!rc && *size >= STAT_MIN)
+		stat_note(s, fd, st, started, hex);
 	return rc;
 }
 
 int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint64_t *size)
 {
-	struct fs_temp t = { -1, NULL };
-	struct digest d;
 	struct stat st;
 	uint64_t len = 0;
-	int rc;
+	int rc = 0;
 	/* style: allow: open() for reading; the write side is an fs_temp. O_NONBLOCK: a pipe must not hang us. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* style: allow */
 
@@ -259,17 +354,10 @@ int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint
 		return err_errno(errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "%s", path);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		rc = err_set(ERR_INPUT, "%s: not a regular file", path);
+	else if (put_already(s, &st, hex))
+		len = (uint64_t)st.st_size;
 	else
-		rc = fs_temp_open(&t, s->tmp);
-	if (!rc) {
-		rc = copy_digest(fd, &t, path, &d, &len);
-		if (rc) {
-			fs_temp_drop(&t);
-		} else {
-			digest_hex(hex, &d);
-			rc = store_commit(s, VAULT_OBJECTS, hex, &t);
-		}
-	}
+		rc = put_opened(s, fd, &st, hex, &len);
 	close(fd);
 	if (rc)
 		return err_context(rc, "storing %s", path);

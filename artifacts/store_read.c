@@ -3,13 +3,11 @@
  * store_get() gives all of it, store_stream() pieces (whose digest is known behind the last), store_view_open() a file. */
 #include "base/base.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "artifacts/artifacts_int.h"
 
-enum { PIECE = 1 << 20 };
+enum { PIECE = 1 << 20, STEP = 32 << 20 };
 
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size)
 {
@@ -26,8 +24,10 @@ int store_verify_one(struct store *s, const char *vault, const char *hex, uint64
 		rc = digest_file(&d, path);
 	if (!rc) {
 		digest_hex(found, &d);
-		if (strcmp(found, hex))
+		if (strcmp(found, hex)) {
 			rc = store_quarantine(s, vault, hex, "its content has another digest");
+			store_index_drop(s); /* it may have places in it */
+		}
 	}
 	free(path);
 	return rc;
@@ -61,69 +61,162 @@ int store_read(struct store *s, const char *vault, const char *hex, struct buf *
 	return rc;
 }
 
+static int get_part(const void *data, size_t len, void *out)
+{
+	buf_add(out, data, len);
+	return buf_full(out) ? err_set(ERR_INPUT, "the object is longer than there is room for") : 0;
+}
+
 int store_get(struct store *s, const char *hex, struct buf *out, size_t max)
 {
+	struct buf b = BUF_INIT(max);
+	int rc;
+
 	buf_clear(out);
-	return store_read(s, VAULT_OBJECTS, hex, out, max);
+	if (store_there(s, VAULT_OBJECTS, hex) || !store_has(s, hex))
+		return store_read(s, VAULT_OBJECTS, hex, out, max);
+	rc = store_stream(s, hex, get_part, &b);
+	if (!rc)
+		buf_add(out, buf_str(&b), b.len);
+	buf_release(&b);
+	return rc;
+}
+
+/* A whole object: mapped, the digest taken by another thread than the one that hands out. */
+static int stream_whole(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg),
+			void *arg)
+{
+	char *path = store_file(s, VAULT_OBJECTS, hex), found[DIGEST_HEX];
+	struct digest_ctx *ctx = digest_new();
+	struct fs_map map;
+	struct digest d;
+	int rc = fs_map_open(&map, path);
+
+	for (size_t at = 0, n; !rc && at < map.len; at += n) {
+		n = map.len - at < STEP ? map.len - at : STEP;
+#pragma omp parallel num_threads(n > PIECE ? 2 : 1)
+#pragma omp master
+		{
+#pragma omp task
+			digest_add(ctx, map.data + at, n);
+			for (size_t i = 0; !rc && i < n; i += PIECE)
+				rc = put(map.data + at + i, n - i < PIECE ? n - i : PIECE, arg);
+#pragma omp taskwait
+		}
+	}
+	d = digest_end(ctx);
+	digest_hex(found, &d);
+	if (!rc && strcmp(found, hex)) {
+		rc = store_quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
+		store_index_drop(s);
+	}
+	fs_map_close(&map);
+	free(path);
+	return rc;
+}
+
+/* A piece: a difference, or a part of a whole object. */
+static int stream_piece(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg),
+			void *arg)
+{
+	struct buf body = BUF_INIT(SEALED_MAX);
+	char base[DIGEST_HEX];
+	struct digest d, found;
+	uint64_t len = 0;
+	uint8_t *data = NULL;
+	int64_t at;
+	int rc = digest_parse(&d, hex);
+
+	if (!rc && store_there(s, VAULT_DELTAS, hex))
+		rc = parts_delta(s, hex, &body, base, &len);
+	rc = rc || s->index ? rc : store_index_load(s, false);
+	at = rc ? -1 : store_index_find(s, &d);
+	if (at >= 0)
+		len = s->index->items[at].piece.len;
+	else if (!rc && !store_there(s, VAULT_DELTAS, hex))
+		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
+	if (!rc && len > PIECE_BOUND)
+		rc = store_quarantine(s, VAULT_DELTAS, hex, "it says an impossible length");
+	if (!rc) {
+		data = mem_alloc((size_t)len + 1);
+		rc = parts_fetch(s, &d, data, (size_t)len);
+	}
+	if (!rc)
+		found = digest_bytes(data, (size_t)len);
+	if (!rc && !digest_equal(&found, &d)) {
+		const struct piece x = { .len = len, .digest = d };
+
+		rc = parts_blame_piece(s, &x);
+		rc = rc ? rc : err_set(ERR_IO, "%s is damaged", hex);
+		store_index_drop(s);
+	}
+	rc = rc ? rc : put(data, (size_t)len, arg);
+	free(data);
+	buf_release(&body);
+	return rc;
 }
 
 int store_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg)
 {
-	char *path = store_file(s, VAULT_OBJECTS, hex), *piece = NULL;
-	struct digest_ctx *ctx = digest_new();
-	char found[DIGEST_HEX];
-	struct digest d;
-	ssize_t n = 0;
-	int fd = -1, rc = store_name_check(hex);
+	int rc = store_name_check(hex);
 
-	if (!rc && !store_there(s, VAULT_OBJECTS, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
-	if (!rc && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) /* style: allow: reading */
-		rc = err_errno(ERR_IO, "%s", path);
-	piece = mem_alloc(PIECE);
-	while (!rc && (n = read(fd, piece, PIECE)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			rc = err_errno(ERR_IO, "reading %s", path);
-			break;
-		}
-		digest_add(ctx, piece, (size_t)n);
-		rc = put(piece, (size_t)n, arg);
-	}
-	d = digest_end(ctx);
-	digest_hex(found, &d);
-	if (!rc && strcmp(found, hex))
-		rc = store_quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
-	if (fd >= 0)
-		close(fd);
-	free(piece);
-	free(path);
-	return rc;
+	if (rc)
+		return rc;
+	if (store_there(s, VAULT_OBJECTS, hex))
+		return stream_whole(s, hex, put, arg);
+	return store_there(s, VAULT_RECIPES, hex) ? parts_stream(s, hex, put, arg) : stream_piece(s, hex, put, arg);
 }
 
 int store_size(struct store *s, const char *hex, uint64_t *size)
 {
-	char *path = store_file(s, VAULT_OBJECTS, hex);
+	char *path = store_file(s, VAULT_OBJECTS, hex), base[DIGEST_HEX];
+	struct buf body = BUF_INIT(SEALED_MAX);
+	struct pieces p;
 	int rc = store_name_check(hex);
 
-	rc = rc ? rc : fs_size(size, path);
+	if (!rc && store_there(s, VAULT_OBJECTS, hex)) {
+		rc = fs_size(size, path);
+	} else if (!rc && store_there(s, VAULT_RECIPES, hex)) {
+		rc = parts_read(s, hex, &p);
+		*size = p.size;
+		pieces_release(&p);
+	} else if (!rc) {
+		rc = parts_delta(s, hex, &body, base, size);
+		rc = rc == ERR_NOTFOUND ? err_set(rc, "%s is not in the store", hex) : rc;
+	}
+	buf_release(&body);
 	free(path);
-	return rc == ERR_NOTFOUND ? err_set(rc, "%s is not in the store", hex) : rc;
+	return rc;
 }
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
+static int view_put(const void *data, size_t len, void *t)
+{
+	return fs_temp_write(t, data, len);
+}
+
 int store_view_open(struct store_view *v, struct store *s, const char *hex)
 {
+	struct fs_temp t;
 	int rc = store_name_check(hex);
 
 	*v = (struct store_view){ NULL, false };
-	if (!rc && !store_there(s, VAULT_OBJECTS, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
-	if (!rc)
+	if (!rc && store_there(s, VAULT_OBJECTS, hex)) {
 		v->path = store_file(s, VAULT_OBJECTS, hex);
-	return rc;
+		return 0;
+	}
+	rc = rc ? rc : fs_temp_open(&t, s->tmp);
+	if (rc)
+		return rc;
+	rc = store_stream(s, hex, view_put, &t);
+	if (rc) {
+		fs_temp_drop(&t);
+		return rc;
+	}
+	close(t.fd); /* its name is the view's now */
+	*v = (struct store_view){ t.path, true };
+	return 0;
 }
 
 void store_view_close(struct store_view *v)

@@ -124,32 +124,39 @@ static const char *object_of(const json_t *files, const char *path)
 	return NULL;
 }
 
-/* Where two stored files part. */
+/* Where two files part. */
+static void files_part(struct buf *text, const char *path, const char *first, const char *second)
+{
+	struct fs_map x = { 0 }, y = { 0 };
+	size_t at = 0;
+
+	if (path_has_suffix(path, ".safetensors") && model_compare_files(text, first, second) == 0)
+		return;
+	err_clear();
+	buf_clear(text);
+	if (fs_map_open(&x, first) == 0 && fs_map_open(&y, second) == 0) {
+		while (at < x.len && at < y.len && x.data[at] == y.data[at])
+			at++;
+		buf_addf(text, "from byte %zu on (%zu bytes were recorded, %zu are found)", at, x.len, y.len);
+	}
+	err_clear();
+	fs_map_close(&x);
+	fs_map_close(&y);
+}
+
 static void note_file(json_t *row, struct store *s, const char *path, const char *a, const char *b)
 {
-	char *first = mem_str(store_path(s, a)), *second = mem_str(store_path(s, b));
+	struct store_view first = { 0 }, second = { 0 };
 	struct buf text = BUF_INIT(4096);
 
-	if (!path_has_suffix(path, ".safetensors") || model_compare_files(&text, first, second)) {
-		struct fs_map x = { 0 }, y = { 0 };
-		size_t at = 0;
-
-		err_clear();
-		buf_clear(&text);
-		if (fs_map_open(&x, first) == 0 && fs_map_open(&y, second) == 0) {
-			while (at < x.len && at < y.len && x.data[at] == y.data[at])
-				at++;
-			buf_addf(&text, "from byte %zu on (%zu bytes were recorded, %zu are found)", at, x.len, y.len);
-		}
-		err_clear();
-		fs_map_close(&x);
-		fs_map_close(&y);
-	}
+	if (store_view_open(&first, s, a) == 0 && store_view_open(&second, s, b) == 0)
+		files_part(&text, path, first.path, second.path);
+	err_clear();
+	store_view_close(&first);
+	store_view_close(&second);
 	if (text.len)
 		set_note(row, buf_str(&text));
 	buf_release(&text);
-	free(first);
-	free(second);
 }
 
 /* Every file of either folder; the manifests alone where the recorded one is not here. */

@@ -33,6 +33,19 @@ static int tell_store(struct store *s, const char *object, int rc)
 	return found ? found == ERR_NOTFOUND ? rc : ERR_IO : rc;
 }
 
+/* The file may go as soon as it is mapped. */
+static int map_object(struct fs_map *map, struct store *s, const char *object)
+{
+	struct store_view view;
+	int rc = store_view_open(&view, s, object);
+
+	if (rc == 0) {
+		rc = fs_map_open(map, view.path);
+		store_view_close(&view);
+	}
+	return rc;
+}
+
 int samples_open(struct task_result *out, struct store *s, const char *object, bool whole)
 {
 	struct fs_map *map = mem_alloc(sizeof(*map));
@@ -42,7 +55,7 @@ int samples_open(struct task_result *out, struct store *s, const char *object, b
 	*out = (struct task_result){ 0 };
 	if (!rc)
 		(void)store_need(s, object);
-	rc = rc ? rc : fs_map_open(map, store_path(s, object));
+	rc = rc ? rc : map_object(map, s, object);
 	if (rc || (whole && !is_whole(map, object))) { /* absent or damaged: the store says it */
 		struct buf text = BUF_INIT(SAMPLES_MAX);
 		int found = store_get(s, object, &text, SAMPLES_MAX);

@@ -94,7 +94,7 @@ bool served_is(struct store *s, const char *object, char **model)
 	uint64_t size = 0;
 	bool is = false;
 
-	if (*object && store_need(s, object) && fs_size(&size, store_path(s, object)) == 0 && size < OBJECT_MAX &&
+	if (*object && store_need(s, object) && store_size(s, object, &size) == 0 && size < OBJECT_MAX &&
 	    store_get(s, object, &text, OBJECT_MAX) == 0 && json_parse(&v, buf_str(&text), text.len, object) == 0)
 		is = strcmp(json_get_text(v, "format", ""), "assay-served/1") == 0;
 	if (is && model)
