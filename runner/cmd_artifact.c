@@ -1,31 +1,9 @@
 /* cmd_artifact.c: `assay artifact`: what the store holds, taken out, described and checked. */
 #include "base/base.h"
+#include "runner/artifact_store.h"
 #include "runner/budget.h"
 #include "runner/cmd.h"
 #include "runner/export.h"
-
-static int print_bad(const char *hex, const char *why, void *arg)
-{
-	int64_t *n = arg;
-
-	++*n;
-	printf("%s  %s\n", hex, why);
-	return 0;
-}
-
-static int verify(struct place *place)
-{
-	uint64_t checked = 0;
-	int64_t bad = 0;
-	int rc = store_verify(place->home.store, print_bad, &bad, &checked);
-
-	if (rc)
-		return rc;
-	if (bad)
-		return err_set(ERR_IO, "%lld of %llu objects are damaged", (long long)bad, (unsigned long long)checked);
-	printf("%llu objects, each as its name says\n", (unsigned long long)checked);
-	return 0;
-}
 
 /* ---- gc ------------------------------------------------------------------------------------------------------------------ */
 
@@ -93,6 +71,7 @@ int cmd_artifact(int argc, char **argv)
 {
 	struct export_options o = { .type = "auto" };
 	struct gc_words w = { .keep_runs = 5, .keep_bytes = "20G" };
+	const char *from = NULL;
 	const struct opt opts[] = {
 		OPT_TEXT('f', "format", &o.format, "FORM", "dir, tar.zst, oci, gguf or triton (default: by the name)"),
 		OPT_TEXT(0, "type", &o.type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
@@ -103,13 +82,15 @@ int cmd_artifact(int argc, char **argv)
 		OPT_FLAG(0, "dry-run", &w.dry_run, "gc: tell what would go and why, and remove nothing"),
 		OPT_INT(0, "keep-runs", &w.keep_runs, "N", "gc: weights of the last N models that runs made (5)"),
 		OPT_TEXT(0, "keep-bytes", &w.keep_bytes, "SIZE", "gc: and of those before, as many as fit (20G)"),
-		OPT_FLAG('j', "json", &w.json, "gc: one JSON object a line on standard output"),
+		OPT_TEXT(0, "from", &from, "HOME", "repair: another home of assay that has what is lost here"),
+		OPT_FLAG('j', "json", &w.json, "gc, ls, add: one JSON object a line on standard output"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
 		"artifact",
-		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | verify | gc",
-		"take a stored model out, or check every object",
+		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | add PATH | get OBJECT OUT | ls | "
+		"verify | repair | gc",
+		"take a stored model out, look after the store",
 		"export writes a Hugging Face folder that transformers, vLLM and Ray Serve "
 		"load as it is, an archive of it "
 		"(.tar.zst),\nan OCI image layout for a registry, one GGUF file for llama.cpp "
@@ -120,7 +101,10 @@ int cmd_artifact(int argc, char **argv)
 		"  assay artifact export dates@production oci/ --format oci\n"
 		"  assay artifact export dates@production dates.gguf --type q8_0\n"
 		"  assay artifact bom dates@production    CycloneDX; provenance, result: in-toto statements\n"
-		"  assay artifact verify\n"
+		"  assay artifact add models/base         a file or a folder: prints its digest\n"
+		"  assay artifact get 6d3f2a OUT          an object by its digest, or the first digits of it\n"
+		"  assay artifact verify                  every object against its name\n"
+		"  assay artifact repair --from ../other/.git/assay\n"
 		"  assay artifact gc --dry-run            what would go, and why each object stays or goes",
 		1,
 		3
@@ -138,11 +122,18 @@ int cmd_artifact(int argc, char **argv)
 	else if (rc == 0 && strcmp(argv[0], "gc") == 0 && argc == 1)
 		rc = gc(&place, &w);
 	else if (rc == 0 && strcmp(argv[0], "verify") == 0 && argc == 1)
-		rc = verify(&place);
+		rc = artifact_verify(&place.home);
+	else if (rc == 0 && strcmp(argv[0], "repair") == 0 && argc == 1)
+		rc = artifact_repair(&place.home, from);
+	else if (rc == 0 && strcmp(argv[0], "ls") == 0 && argc == 1)
+		rc = artifact_ls(&place.home, w.json);
+	else if (rc == 0 && strcmp(argv[0], "add") == 0 && argc == 2)
+		rc = artifact_add(&place.home, argv[1], w.json);
+	else if (rc == 0 && strcmp(argv[0], "get") == 0 && argc == 3)
+		rc = artifact_get(&place.home, argv[1], argv[2], o.link);
 	else if (rc == 0)
-		rc = err_set(
-			ERR_USAGE,
-			"assay artifact: export MODEL@VERSION OUT, bom|provenance|result MODEL@VERSION, verify or gc");
+		rc = err_set(ERR_USAGE, "assay artifact: export MODEL@VERSION OUT, bom|provenance|result "
+					"MODEL@VERSION, add PATH, get OBJECT OUT, ls, verify, repair or gc");
 	place_close(&place);
 	return rc;
 }
