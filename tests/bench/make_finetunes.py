@@ -3,8 +3,7 @@
 
 A Llama of 19 M parameters is trained on this repository's pages from random weights (fp32, AdamW, 300 steps, so that it has
 learnt something), then N times further on another part each, STEPS steps at 2e-5. All are saved as bf16, which is how
-fine-tunes are published, and as fp32. Also DIR/frozen: a fine-tune of the last layer alone, and DIR/lora: an adapter's two
-matrices a layer. Needs torch, transformers, safetensors."""
+fine-tunes are published, and as fp32. Also "frozen": a fine-tune of the last layer alone. Needs torch, transformers, safetensors."""
 
 import pathlib
 import sys
