@@ -101,7 +101,7 @@ $(BUILD)/obj/embed.o: $(BUILD)/obj/embed.c
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # The plugin, of CUDA 12 or 13: code for Ampere and Hopper, and PTX for what follows. It has the runtime in itself, looks for
-# cuBLASLt when it is opened, and exports four symbols. No contraction: the bits are those that are written.
+# cuBLASLt when it is opened, and exports five symbols. No contraction: the bits are those that are written.
 NVCC_FLAGS := -std=c++17 -O3 -fmad=false -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas -I. \
               -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
 NV_OBJ     := $(CU:kernels/%.cu=$(BUILD)/cuda/nv/%.o)
@@ -158,11 +158,11 @@ $(BUILD)/cuda/test_slabs: $(CUDA_EMU)/test_cuda.cpp $(CUDA_OBJ) $(BUILD)/cuda/sl
 	@echo "  TEST  $@"
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -o $@ $< $(filter-out %/cuda_memory.o,$(CUDA_OBJ)) $(BUILD)/cuda/slabs.o \
 	    $(CUDA_EMU_OBJ) $(LIB) -fopenmp $(LIBS)
-$(BUILD)/cuda/bin/libassay-cuda.so: $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(CUDA_EMU)/machine.cpp
+$(BUILD)/cuda/bin/libassay-cuda.so: $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(CUDA_EMU)/machine.cpp $(CUDA_EMU)/nccl.cpp
 	@mkdir -p $(dir $@)
 	@echo "  LINK  $@"
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -shared -Wl,--version-script=$(CUDA_EMU)/exports -o $@ $(CUDA_OBJ) \
-	    $(CUDA_EMU_OBJ) $(CUDA_EMU)/machine.cpp -ldl # last: it begins when the others have
+	    $(CUDA_EMU_OBJ) $(CUDA_EMU)/nccl.cpp $(CUDA_EMU)/machine.cpp -ldl # last: it begins when the others have
 $(BUILD)/cuda/bin/assay: $(BIN)
 	@mkdir -p $(dir $@)
 	$(Q)cp $< $@

@@ -2,7 +2,7 @@
  *
  * The CPU tables are part of the program. CUDA is a plugin, libassay-cuda.so, opened by its absolute path beside the
  * running program and nowhere else, so that no LD_LIBRARY_PATH and no file of a pushed commit decides what is loaded. It
- * exports four symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
+ * exports five symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
  * not survive being unloaded. It has the CUDA runtime in itself, so it can be loaded, and asked, on a machine without a
  * driver.
  *

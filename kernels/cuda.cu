@@ -2,7 +2,7 @@
  *
  * The plugin is one shared object that the program opens (backend.c). It has the CUDA runtime in itself and asks for
  * nothing when it is loaded: without a driver it says so, in assay_cuda_open() and in assay_cuda_probe(). The operations
- * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu and
+ * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_nccl.cu (several cards), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu and
  * cuda_optim.cu, the memory in cuda_memory.cu, launches in cuda_list.cu and cuda_graph.cu; cpu_ref.c says what each must give.
  *
  * The law of the same bits (kernels.h) on a device with a hundred processors: what runs where is never a function of how
@@ -234,6 +234,7 @@ static void cuda_close(struct backend *be)
 	if (s->stream && !s->lost && s->list)
 		cudaStreamSynchronize(cuda_stream(be));
 	cuda_graphs_close(be);
+	cuda_nccl_close(be);
 	cuda_lt_close(be);
 	cuda_memory_close(be);
 	cuda_list_close(be);
@@ -286,6 +287,8 @@ static void fill_table(struct backend *be)
 	be->xent_back = cuda_xent_back;
 	be->sumsq = cuda_sumsq;
 	be->adamw = cuda_adamw;
+	be->ranks_id = cuda_ranks_id;
+	be->ranks_join = cuda_ranks_join;
 	be->close = cuda_close;
 }
 
@@ -428,4 +431,6 @@ EXPORT void assay_cuda_probe(kernels_tell *tell, void *arg)
 	tell(arg, true, "cuda", detail, NULL);
 	for (int i = 0; i < n; i++)
 		probe_device(i, tell, arg);
+	if (n > 1)
+		cuda_nccl_probe(tell, arg);
 }

@@ -64,6 +64,7 @@ struct cuda_operand {
 struct cuda_lt;
 struct cuda_list;
 struct cuda_graphs;
+struct cuda_nccl;
 
 struct cuda_state {
 	int device;
@@ -89,6 +90,7 @@ struct cuda_state {
 	struct cuda_operand operands[2]; /* cuda_gemm.cu: activations on either side */
 	struct cuda_block weight;        /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
 	struct cuda_lt *lt;              /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
+	struct cuda_nccl *nccl;          /* cuda_nccl.cu; NULL: nobody has asked for it */
 };
 
 static inline struct cuda_state *cuda_state(const struct backend *be)
@@ -136,5 +138,12 @@ bool cuda_lt_linear(struct backend *be, const struct cuda_lt_product *p);
 /* "own", or the version of the library and a hash of the pins in force: a part of the numerics class */
 void cuda_lt_name(const struct cuda_lt *lt, char *out, size_t room);
 void cuda_lt_probe(const struct cuda_lt *lt, kernels_tell *tell, void *arg);
+
+/* cuda_nccl.cu: the table's ranks_id and ranks_join; close leaves */
+int cuda_ranks_id(struct backend *be, uint8_t id[KERNELS_RANKS_ID]);
+int cuda_ranks_join(struct backend *be, const uint8_t id[KERNELS_RANKS_ID], int rank, int n, bool (*broken)(void *arg),
+		    void *arg);
+void cuda_nccl_close(struct backend *be);
+void cuda_nccl_probe(kernels_tell *tell, void *arg);
 
 #endif

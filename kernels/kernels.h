@@ -201,7 +201,7 @@ struct backend {
 	 *
 	 * Rank 0 makes an id, which all join with; join waits for all n of them. Then trade sends give[i] to rank i and receives
 	 * take[i] from it, for all i but the own one, and is done when it returns; all ranks call it alike. broken(arg) is asked
-	 * while it waits, and ends it. Errors: ERR_UNAVAILABLE. close() leaves. */
+	 * while it waits, and ends it; what it set as the thread's error stays. Errors: ERR_UNAVAILABLE. close() leaves. */
 	int (*ranks_id)(struct backend *be, uint8_t id[KERNELS_RANKS_ID]);
 	int (*ranks_join)(struct backend *be, const uint8_t id[KERNELS_RANKS_ID], int rank, int n,
 			  bool (*broken)(void *arg), void *arg);

@@ -377,6 +377,35 @@ static int trade_by_host(struct ranks *r, struct backend *be, const struct kerne
 	return rc;
 }
 
+static int join(struct ranks *r, struct backend *be, const struct buf *id)
+{
+	int rc = be->ranks_join(be, (const uint8_t *)id->data, r->rank, r->n, ranks_broken, r);
+
+	return rc && !r->broken && ranks_broken(r) ? ERR_UNAVAILABLE : rc;
+}
+
+int ranks_join(struct ranks *r, struct backend *be)
+{
+	uint8_t made[KERNELS_RANKS_ID];
+	struct buf id = BUF_INIT(KERNELS_RANKS_ID);
+	int rc;
+
+	if (!be->ranks_join || be->trade)
+		return 0;
+	if (r->rank == 0 && be->ranks_id(be, made) == 0) {
+		buf_add(&id, made, sizeof(made));
+	} else if (r->rank == 0) {
+		log_warn("gradients go from device to device by the host, which is slow: %s%s%s", err_text(),
+			 err_fix() ? "; " : "", err_fix() ? err_fix() : "");
+		err_clear();
+	}
+	rc = ranks_tell(r, &id); /* nothing: by the host */
+	if (!rc && id.len)
+		rc = id.len == KERNELS_RANKS_ID ? join(r, be, &id) : err_set(ERR_BUG, "an id of %zu bytes", id.len);
+	buf_release(&id);
+	return rc;
+}
+
 int ranks_trade(struct ranks *r, struct backend *be, const struct kernels_part *give, const struct kernels_part *take)
 {
 	if (!be->trade)

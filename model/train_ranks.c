@@ -55,6 +55,10 @@ int train_ranks_open(struct training *t)
 	struct train_ranks *r = &t->ranks;
 	size_t sum, inbox;
 
+	int rc = r->link ? ranks_join(r->link, t->m->be) : 0;
+
+	if (rc)
+		return rc;
 	r->losses = mem_array((size_t)t->shares, sizeof(*r->losses));
 	r->piece = piece_of(t->n_trained, t->m->be->trade != NULL);
 	sizes_of(&sum, &inbox, t->n_trained, t->shares, r->n, r->piece);

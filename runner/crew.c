@@ -80,11 +80,15 @@ int crew_n(const struct crew *c)
 	return c ? c->n : 1;
 }
 
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+}
+
 /* Waits for a process, not for ever: a device that does not answer holds one. */
 static void wait_for(pid_t pid)
 {
 	const double until = clock_seconds() + PATIENCE_S;
-	const struct timespec while_ = { 0, 5000000 };
 
 	while (waitpid(pid, NULL, WNOHANG) == 0) {
 		if (clock_seconds() > until) {
@@ -92,7 +96,7 @@ static void wait_for(pid_t pid)
 			waitpid(pid, NULL, 0);
 			return;
 		}
-		nanosleep(&while_, NULL);
+		nap();
 	}
 }
 
@@ -159,18 +163,27 @@ static int start_all(struct crew *c, int threads)
 	return rc;
 }
 
-/* A process that was killed says nothing itself. */
+/* The first of our processes that is gone; 0: none. */
+static int gone(struct crew *c, int *status)
+{
+	for (int i = 1; i < c->n; i++)
+		if (c->pids[i] && waitpid(c->pids[i], status, WNOHANG) == c->pids[i]) {
+			c->pids[i] = 0;
+			return i;
+		}
+	return 0;
+}
+
+/* A process that was killed says nothing itself; and its sockets are closed a moment before it is gone. */
 static int tell_signal(struct crew *c, int rc)
 {
-	for (int i = 1; i < c->n; i++) {
-		int status = 0;
-		if (!c->pids[i] || waitpid(c->pids[i], &status, WNOHANG) != c->pids[i])
-			continue;
-		c->pids[i] = 0;
-		if (WIFSIGNALED(status))
-			return err_context(rc, "%s was ended by signal %d", c->names[i], WTERMSIG(status));
-	}
-	return rc;
+	int status = 0, rank = 0;
+
+	for (int looks = 0; looks < 200 && c->pids[1] && (rank = gone(c, &status)) == 0; looks++)
+		nap();
+	return rank && WIFSIGNALED(status)
+		       ? err_context(rc, "%s was ended by signal %d", c->names[rank], WTERMSIG(status))
+		       : rc;
 }
 
 /* ---- training ------------------------------------------------------------------------------------------------------ */

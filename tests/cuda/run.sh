@@ -139,6 +139,21 @@ step batch-invariance 5 cmp results/scores-4096 results/scores-64
 step same-again 5 cmp results/scores-4096 results/scores-again
 step same-without-graphs 5 cmp results/scores-4096 results/scores-single
 step f32-near-the-cpu 5 bash -c 'near f32 cpu 1e-3'
+# A training on two cards against the same one on one: the same bytes, and by NCCL
+two_cards() {
+	local cards
+	for cards in cuda:0 cuda:0,1; do
+		bin/assay train results/model --data demo/data/train/de.jsonl --set max_steps=20 --set data_parallel=2 --device "$cards" \
+			--out "results/cards-${#cards}" || return
+	done 2>&1 | tee results/two-cards.log
+	! grep "by the host" results/two-cards.log && cmp results/cards-6/model.safetensors results/cards-8/model.safetensors
+}
+export -f two_cards
+if [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -ge 2 ]; then
+	step two-cards 60 bash -c two_cards
+else
+	skip two-cards "there are not two"
+fi
 if "$python" -c 'import torch, transformers' 2>/dev/null; then
 	ASSAY_DEVICE=$device/f32 step transformers 60 "$python" check_transformers.py results/model "$PWD/bin/assay"
 else

@@ -123,10 +123,35 @@ few() { # DIR OPTION…
 }
 head -n 16 data/train.jsonl >few.jsonl
 check "two shares on one emulated card" 0 few emu1 --device cuda:0/f32 --set data_parallel=2
+export EMU_NCCL_LOG=$PWD/nccl.log
 check "on two cards" 0 few emu2 --device cuda:0,1/f32
 is "the same weights" "$(sum emu2)" "$(sum emu1)"
-check "on all cards" 0 few emuall --device cuda:all/f32
-is "the same weights again" "$(sum emuall)" "$(sum emu1)"
-check "more than there are" 69 few bad --device cuda:0,1,2/f32
+is "NCCL has carried the gradients" "$(sort nccl.log)" "$(printf 'rank 0 of 2: 6 groups\nrank 1 of 2: 6 groups')"
+check "on all cards, in bf16" 0 few emuall --device cuda:all
+check "on one, in bf16" 0 few emubf --device cuda:1 --set data_parallel=2
+is "the same weights again" "$(sum emuall)" "$(sum emubf)"
+export EMU_DEVICES=3
+check "five shares on three cards" 0 few emu3 --device cuda:0,1,2/f32 --set data_parallel=5
+check "five shares on one card" 0 few emu5 --device cuda:2/f32 --set data_parallel=5
+is "the same weights whatever the rounds" "$(sum emu3)" "$(sum emu5)"
+export EMU_DEVICES=2 EMU_NCCL=missing
+check "without NCCL" 0 few emuhost --device cuda:0,1/f32
+has "go from device to device by the host"
+is "the same weights by the host" "$(sum emuhost)" "$(sum emu1)"
+export EMU_NCCL="fail 3"
+check "an error of NCCL on one card ends both" 69 few emufail --device cuda:0,1/f32 --checkpoint-every 0.001
+has "rank 1 (cuda:1/f32): cuda:1: NCCL: unhandled system error at ncclGroupEnd"
+unset EMU_NCCL
+check "the same command goes on" 0 few emufail --device cuda:0,1/f32 --checkpoint-every 0.001
+is "to the same weights" "$(sum emufail)" "$(sum emu1)"
+export EMU_NCCL="die 3" # and NCCL does not notice
+check "a rank that dies in the middle of a group ends both" 69 few emudie --device cuda:0,1/f32 --checkpoint-every 0.001
+has "rank 1 (cuda:1/f32) was ended by signal 9"
+unset EMU_NCCL
+check "and they go on from there" 0 few emudie --device cuda:0,1/f32 --checkpoint-every 0.001
+is "to the same weights too" "$(sum emudie)" "$(sum emu1)"
+check "doctor tells of NCCL where there are two cards" 0 "$EMU" doctor
+has "NCCL 2.28.9"
+check "more cards than there are" 69 few bad --device cuda:0,1,2/f32
 has "rank 2 (cuda:2/f32): cuda:2: there is no such device"
 done_testing

@@ -50,8 +50,8 @@ else
 	has "no NVIDIA driver"
 	check "doctor says so" 0 assay doctor
 	has "no NVIDIA driver"
-	is "the plugin exports its four symbols and no more" "$(nm -D --defined-only "$plugin" | awk '{print $3}' | sort | tr '\n' ' ')" \
-		"assay_cuda_abi assay_cuda_open assay_cuda_probe assay_cuda_tune "
+	is "the plugin exports its five symbols and no more" "$(nm -D --defined-only "$plugin" | awk '{print $3}' | sort | tr '\n' ' ')" \
+		"assay_cuda_abi assay_cuda_count assay_cuda_open assay_cuda_probe assay_cuda_tune "
 	is "and needs nothing of CUDA to be loaded" "$(objdump -p "$plugin" | awk '/NEEDED/ {print $2}' | grep -ci 'cuda\|cublas\|nccl')" 0
 fi
 done_testing
