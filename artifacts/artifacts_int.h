@@ -128,7 +128,7 @@ int parts_read(struct store *s, const char *hex, struct pieces *out); /* a recip
 int parts_stream(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg), void *arg);
 /* One piece into room for `len`: as a file, a difference, or a part of a whole object; not compared with its name. */
 int parts_fetch(struct store *s, const struct digest *d, uint8_t *out, size_t len);
-bool parts_there(struct store *s, const struct pieces *p); /* every one can be had somewhere */
+bool parts_complete(struct store *s, const struct pieces *p); /* every one can be had somewhere */
 /* The base of a difference, and the difference itself. */
 int parts_delta(struct store *s, const char *hex, struct buf *body, char base[DIGEST_HEX], uint64_t *len);
 /* Which file is at fault for a piece that is not what its name says: moved to bad/, ERR_IO; 0: none. */

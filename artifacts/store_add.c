@@ -245,7 +245,7 @@ static bool in_parts_already(struct store *s, const char *hex, uint64_t size)
 {
 	struct pieces p = { NULL, 0, 0, 0 };
 	bool there = store_there(s, VAULT_RECIPES, hex) && !parts_read(s, hex, &p) && p.size == size &&
-		     (s->index || !store_index_load(s, false)) && parts_there(s, &p);
+		     (s->index || !store_index_load(s, false)) && parts_complete(s, &p);
 
 	err_clear();
 	pieces_release(&p);

@@ -143,7 +143,7 @@ static bool piece_there(struct store *s, const struct digest *d)
 	return whole_there(s, d) || (delta_base(s, hex, &base) && whole_there(s, &base));
 }
 
-bool parts_there(struct store *s, const struct pieces *p)
+bool parts_complete(struct store *s, const struct pieces *p)
 {
 	bool all = true;
 
@@ -278,7 +278,7 @@ int parts_stream(struct store *s, const char *hex, int (*put)(const void *data, 
 		return rc;
 	if (!s->index)
 		rc = store_index_load(s, false);
-	if (!rc && !parts_there(s, &p))
+	if (!rc && !parts_complete(s, &p))
 		rc = store_index_load(s, true);
 	t.digest = digest_new();
 	rc = rc ? rc : stream_all(&t);

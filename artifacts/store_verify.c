@@ -278,7 +278,7 @@ static int bring_back_parts(struct store *s, const struct store_source *from, co
 
 		digest_hex(part, &p.items[i].digest);
 		rc = s->index ? 0 : store_index_load(s, false);
-		if (!rc && !parts_there(s, &one))
+		if (!rc && !parts_complete(s, &one))
 			rc = bring_back(s, from, part);
 	}
 	pieces_release(&p);
