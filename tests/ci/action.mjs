@@ -22,8 +22,12 @@ fs.rmSync(temp, { recursive: true, force: true });
 fs.mkdirSync(temp, { recursive: true });
 const runner = { os: "Linux", arch: "X64", temp };
 
+const ISFORK = "github.event_name == 'pull_request' && github.event.pull_request.head.repo.full_name != github.repository";
+const fork = () => github.event_name === "pull_request" && github["event.pull_request.head.repo.full_name"] !== github.repository;
+
 function value(expression) {
 	const e = expression.trim();
+	if (e === ISFORK) return String(fork());
 	const [root, ...rest] = e.split(".");
 	if (root === "inputs") return inputs[rest.join(".")];
 	if (root === "runner") return runner[rest[0]];
@@ -44,6 +48,11 @@ function wanted(step, failed) {
 			github.ref === `refs/heads/${github["event.repository.default_branch"]}`;
 	if (c === "always() && inputs.comment == 'true' && github.event_name == 'pull_request' && steps.run.outputs.report-dir != ''")
 		return inputs.comment === "true" && github.event_name === "pull_request" && (steps.run?.["report-dir"] ?? "") !== "";
+	if (c === "inputs.remote != ''") return !failed && inputs.remote !== "";
+	if (c === "always() && inputs.remote != '' && steps.run.outputs.exit != '' && (github.event_name != 'pull_request' || " +
+		"github.event.pull_request.head.repo.full_name == github.repository)")
+		return inputs.remote !== "" && (steps.run?.exit ?? "") !== "" && !fork();
+	if (c === "always() && steps.run.outputs.exit != ''") return (steps.run?.exit ?? "") !== "";
 	throw new Error(`unknown condition: ${c}`);
 }
 
