@@ -80,6 +80,7 @@ static const struct metric_kind kinds[] = {
 	{ "rouge1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge1, &rouge_options, NULL },
 	{ "rouge2", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge2, &rouge_options, NULL },
 	{ "rougeL", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge_l, &rouge_options, NULL },
+	{ "rougeLsum", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_rouge_lsum, &rouge_options, NULL },
 	{ "token_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_token_f1, &squad_options, NULL },
 	{ "set_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_set_match, &set_options, NULL },
 	{ "set_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_set_f1, &set_options, NULL },
@@ -90,8 +91,9 @@ static const struct metric_kind kinds[] = {
 	{ "json_schema", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_schema, &json_schema_options, check_json_schema },
 };
 /* clang-format on */
-static const char *const kinds_later[] = { "acc_all", "accuracy", "bypass",    "median", "nanmean",
-					   "anls",    "em",       "rougeLsum", "pass@1" };
+static const char *const kinds_later[] = {
+	"acc_all", "accuracy", "bypass", "median", "nanmean", "anls", "em", "pass@1"
+};
 static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
 					  "generate_until" };
 

@@ -64,6 +64,7 @@ extern const struct metric_options ter_options;
 int score_rouge1(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_rouge2(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_rouge_l(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int score_rouge_lsum(const struct task_metric *m, const struct outcome *o, struct scored *out);
 extern const struct metric_options rouge_options;
 /* porter.c: the stem of a word of a-z and 0-9. Yours. */
 char *stem_word(const char *s, size_t len);

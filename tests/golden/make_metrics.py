@@ -79,6 +79,13 @@ def texts(rng, n, refs=1, most=24):
     return samples
 
 
+def lined(rng, samples):
+    """Some of the spaces as ends of lines: what rougeLsum takes for sentences."""
+    def parted(text):
+        return "".join(rng.choice(["\n", "\n\n"]) if c == " " and rng.random() < 0.2 else c for c in text)
+    return [{"said": parted(s["said"]), "targets": [parted(t) for t in s["targets"]]} for s in samples]
+
+
 def labels(rng, n, classes):
     out = []
     for _ in range(n):
@@ -348,6 +355,8 @@ def cases(rng, n, rounds=1):
         for metric in ("rouge1", "rouge2", "rougeL"):
             add(metric, texts(rng, n))
             add(metric, texts(rng, n, refs=2), stemmer=True)
+        add("rougeLsum", lined(rng, texts(rng, n)))
+        add("rougeLsum", lined(rng, texts(rng, n, refs=2, most=60)), stemmer=True)
         add("exact_match", texts(rng, n, most=2), ignore_case=True, ignore_punctuation=True, ignore_numbers=True)
         add("exact_match", texts(rng, n, most=3), regexes_to_ignore=["[,.]", r"\s+", "(?i)the"])
         add("token_f1", texts(rng, n, refs=2, most=6))
@@ -391,6 +400,7 @@ FIXED = [
     ("ter", {}, [("x " * 200 + "end", "y end")]),
     ("ter", {"normalized": True}, [("it is his dog", "it is Bob's\tdog")]),  # references are tokenized twice
     ("rougeL", {}, [("", "a"), ("a", ""), ("a b c", "c b a")]),
+    ("rougeLsum", {}, [("", "a"), ("a", ""), ("\n\n", "a\n"), ("a b\nb a\na", "b a b\n\na a"), ("a b c", "c b a\n")]),
 ]
 
 

@@ -381,7 +381,7 @@ static void test_metrics_digest__options_are_part_of_it(void **state)
 /* Long repeats are what the searches of TER and ROUGE-L could lose themselves in. */
 static void test_metric_score__hostile_texts_end(void **state)
 {
-	static const char *const names[] = { "bleu", "chrf++", "ter", "rougeL" };
+	static const char *const names[] = { "bleu", "chrf++", "ter", "rougeL", "rougeLsum" };
 	struct buf text = BUF_INIT(1 << 20);
 
 	(void)state;
@@ -418,6 +418,40 @@ static void test_metric_score__hostile_texts_end(void **state)
 	buf_release(&text);
 }
 
+/* Its table of two lines would take 400 MB; the same words in lines of 100 take none. */
+static void test_metric_score__rouge_lsum_of_lines_too_long_is_an_error(void **state)
+{
+	(void)state;
+	for (int lines = 0; lines < 2; lines++) {
+		struct buf text = BUF_INIT(1 << 20);
+		char *target;
+		struct instance in = { .targets = &target, .n_targets = 1 };
+		struct outcome o = { .in = &in };
+		struct task_metric *m;
+		struct metric into;
+		size_t n;
+		int rc;
+
+		for (int i = 0; i < (lines ? 1000 : 10000); i++)
+			buf_adds(&text, lines && i % 100 == 99 ? "a\n" : "a ");
+		target = mem_str(buf_str(&text));
+		o.text = target;
+		o.len = text.len;
+		assert_int_equal(harness_metric(&m, &n, "rougeLsum"), 0);
+		metric_init(&into, m, "none", 1);
+		rc = metric_score(m, &o, &into, 0);
+		assert_int_equal(rc, lines ? 0 : ERR_INPUT);
+		if (rc)
+			assert_non_null(strstr(err_text(), "10000 words, 10000 in a line"));
+		else
+			assert_true(into.scores[0] == 1);
+		metric_release(&into);
+		metrics_free(m, n);
+		free(target);
+		buf_release(&text);
+	}
+}
+
 static void test_metric_direction__known_names(void **state)
 {
 	bool binary;
@@ -444,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_metrics_check__bad_targets_are_found_at_once),
 		cmocka_unit_test(test_metrics_digest__options_are_part_of_it),
 		cmocka_unit_test(test_metric_score__hostile_texts_end),
+		cmocka_unit_test(test_metric_score__rouge_lsum_of_lines_too_long_is_an_error),
 		cmocka_unit_test(test_metric_direction__known_names),
 	};
 
