@@ -303,8 +303,8 @@ def compare_values(report, results, got):
 
 def compare_import(report, assay, out, results):
     """What the harness wrote is read back: every metric of every task and group."""
-    text, _ = timed([assay, "diff", out, out, "-f", "json"])
-    rows = collections.Counter((r["task"], r["metric"]) for r in json.loads(text))
+    text, _ = timed([assay, "diff", out, out, "--json"])
+    rows = collections.Counter((r["task"], r["metric"]) for r in json.loads(text)["metrics"])
     for task, values in {**results["results"], **results.get("groups", {})}.items():
         for key in values:
             if re.fullmatch(r"\w[\w+]*,.+", key) and "_stderr," not in key:
