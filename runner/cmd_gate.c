@@ -1,6 +1,9 @@
 /* cmd_gate.c: `assay gate A B`: a verdict on two sets of stored scores (runner/sides.h), and no model. A is the baseline,
  * B the candidate. */
 #include "base/base.h"
+
+#include <math.h>
+
 #include "evals/evals.h"
 #include "runner/cmd.h"
 #include "runner/sides.h"
@@ -76,7 +79,7 @@ static void print_gate(const struct gate_result *g)
 int cmd_gate(int argc, char **argv)
 {
 	const char *policy_file = NULL, *target = "suite";
-	double max_drop = -1, confidence = 0.95;
+	double max_drop = NAN, confidence = 0.95;
 	struct gate_policy policy;
 	struct gate_result g = { 0 };
 	struct side a = { 0 }, b = { 0 };
@@ -109,9 +112,11 @@ int cmd_gate(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	if (!policy_file && max_drop < 0)
+	if (!policy_file && isnan(max_drop))
 		return err_set(ERR_USAGE, "assay gate needs --policy FILE or --max-drop X");
-	if (policy_file && (max_drop >= 0 || confidence != 0.95 || strcmp(target, "suite") != 0))
+	if (max_drop < 0)
+		return err_set(ERR_INPUT, "--max-drop is %g, but must be from 0 up", max_drop);
+	if (policy_file && (!isnan(max_drop) || confidence != 0.95 || strcmp(target, "suite") != 0))
 		return err_set(ERR_USAGE, "--policy says it all: --max-drop, --confidence and --target go without it");
 	if (strcmp(target, "suite") != 0 && strcmp(target, "population") != 0)
 		return err_set(ERR_USAGE, "--target %.60s: known are suite and population", target);

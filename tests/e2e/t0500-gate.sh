@@ -97,6 +97,8 @@ check "two points are not 2" 65 assay gate big.jsonl flips.jsonl --max-drop 2
 has "0.02 is two points"
 check "a confidence of 1.5, by its flag" 65 assay gate big.jsonl flips.jsonl --max-drop 0.02 --confidence 1.5
 has "error: --confidence is 1.5, but must lie between 0.5 and 1"
+check "a drop below nothing" 65 assay gate big.jsonl flips.jsonl --max-drop -0.01
+has "error: --max-drop is -0.01, but must be from 0 up"
 reach() { # reach LIMIT SAYS: no scores of 0 and 1 can be on both sides of it
 	printf 'require: {scores.score: {%s}}\n' "$1" >reach.yaml
 	check "a limit out of reach: $1" 65 assay gate big.jsonl flips.jsonl --policy reach.yaml
