@@ -196,12 +196,12 @@ static void keep_operands(struct cuda_state *s, uint64_t before, const float *y,
 
 /* ---- where a result goes --------------------------------------------------------------------------------------------------------- */
 
-struct gemm_out {
+struct gemm_out { /* no gap: a graph compares the arguments of kernels as bytes (cuda_graph.cu) */
 	float *c;
 	size_t stride;
 	int M, N, K;
+	int add;           /* 0 or 1 */
 	const float *bias; /* [N] or NULL */
-	bool add;
 };
 
 /* Tiles in groups of 8 rows of tiles: neighbours in time share what they read */
@@ -347,7 +347,7 @@ static void mma_product(struct backend *be, const gemm_out &o, const tile_operan
 
 void cuda_gemm_own(struct backend *be, float *y, const struct cuda_lt_product *p)
 {
-	gemm_out o = { y, (size_t)p->y_stride, p->m, p->n, p->k, p->bias, p->add };
+	gemm_out o = { y, (size_t)p->y_stride, p->m, p->n, p->k, p->add, p->bias };
 	tile_operand a = { static_cast<const __nv_bfloat16 *>(p->x), (size_t)p->x_stride, p->m };
 	tile_operand b = { static_cast<const __nv_bfloat16 *>(p->w), (size_t)p->w_stride, p->n };
 	mma_product<false, false>(be, o, a, b);
@@ -570,8 +570,8 @@ static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, i
 	if (!left)
 		return;
 	tile_operand a = operand_of(left, o.M);
-	struct cuda_lt_product p = { o.c, a.p,           b.p,           o.bias,        o.M,  o.N,
-				     o.K, (int)a.stride, (int)b.stride, (int)o.stride, o.add };
+	struct cuda_lt_product p = { o.c, a.p,           b.p,           o.bias,        o.M,       o.N,
+				     o.K, (int)a.stride, (int)b.stride, (int)o.stride, o.add != 0 };
 	if (!cuda_lt_linear(be, &p))
 		mma_product<false, false>(be, o, a, b);
 	keep_operands(s, before, o.c, reach(o.M, (int)o.stride));
@@ -580,7 +580,7 @@ static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, i
 void cuda_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
 		 const struct kernels_linear *how)
 {
-	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, how->bias, how->beta > 0 };
+	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, how->beta > 0, how->bias };
 	if (o.M <= 0 || o.N <= 0)
 		return;
 	if (cuda_math(be) == CUDA_MATH_BF16)
@@ -594,7 +594,7 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 {
 	struct cuda_state *s = cuda_state(be);
 	uint64_t before = s->launches;
-	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, NULL, how->beta > 0 };
+	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, how->beta > 0, NULL };
 	if (o.M <= 0 || o.N <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {
@@ -614,7 +614,7 @@ void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float 
 {
 	struct cuda_state *s = cuda_state(be);
 	uint64_t before = s->launches;
-	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, NULL, how->beta > 0 };
+	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, how->beta > 0, NULL };
 	if (N <= 0 || K <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {

@@ -24,6 +24,7 @@ struct tile_operand {
 	const __nv_bfloat16 *p; /* 16-byte aligned */
 	size_t stride;          /* elements, a multiple of 8 */
 	int n;                  /* how many i there are: beyond are zeros */
+	int gap = 0;            /* a graph compares the arguments of kernels as bytes (cuda_graph.cu) */
 };
 
 /* Where piece c (8 elements) of row r stands, rows having `pieces` of them */
