@@ -306,7 +306,7 @@ static double critical_z(struct region *r, double alpha)
 {
 	double most = stats_normal_quantile(alpha), lo = most - 1, hi = most + 0.1;
 
-	if (r->n > EXACT_MAX) /* exact to parts in a thousand there (docs/gate.md) */
+	if (r->n > EXACT_MAX) /* the worst that 2000 and 3000 samples have: on the safe side */
 		return most - 0.012;
 	while (lo > -60) { /* with few samples and a small drop no region is small enough */
 		region_fill(r, lo);
