@@ -76,6 +76,9 @@ const char *suite_name(const struct suite *s);
 size_t suite_tasks(const struct suite *s);
 const char *suite_task_name(const struct suite *s, size_t i);
 size_t suite_task_docs(const struct suite *s, size_t i);
+/* What a report says of task i's documents, where the harness goes on with a warning: how many have a right answer that is
+ * none of their choices, and which is the first. NULL: nothing. Borrowed. */
+const char *suite_task_note(const struct suite *s, size_t i);
 /* The first task that task i shares a group with, of a group or of groups that overlap: itself without one. */
 size_t suite_task_unit(const struct suite *s, size_t i);
 /* Digest of all questions of task i: canonical keys and documents. Equal digests: samples pair one to one. */

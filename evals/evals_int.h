@@ -377,6 +377,7 @@ struct task {
 	size_t n_metrics;
 	struct slice_columns columns;
 	struct suite_size size; /* of all its documents */
+	char *note;             /* what the report says of its documents, or NULL */
 	struct digest digest;
 };
 int task_load(struct task *t, const struct source *src);

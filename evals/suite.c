@@ -206,6 +206,11 @@ const char *suite_task_name(const struct suite *s, size_t i)
 	return s->tasks[i].name;
 }
 
+const char *suite_task_note(const struct suite *s, size_t i)
+{
+	return s->tasks[i].note;
+}
+
 size_t suite_task_docs(const struct suite *s, size_t i)
 {
 	return s->tasks[i].eval.n;

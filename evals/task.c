@@ -283,8 +283,10 @@ static int splits_load(struct task *t, const struct source *src)
 				  "task %s: test_split or validation_split must name what is asked", t->name);
 	rc = split_load(&t->eval, src, key, eval);
 	if (!rc && !t->eval.n)
-		rc = yaml_error(src->y, src->map, key, "task %s: the split \"%s\" is empty: nothing to ask", t->name,
-				eval);
+		rc = yaml_error(
+			src->y, src->map, key, "task %s: the split \"%s\" is empty%s: nothing to ask", t->name, eval,
+			json_is_object(json_object_get(src->map, "process_docs")) ? " once process_docs has chosen"
+										  : "");
 	rc = rc ? rc : split_check_ids(&t->eval);
 	return rc ? rc
 		  : fewshot_load(&t->shots, src,
@@ -400,10 +402,9 @@ static int task_try(struct task *t)
 	}
 	t->size.generates = t->type == OUTPUT_GENERATE;
 	if (wrong)
-		log_warn("task %s: %zu of %zu documents have a right answer that is not among their choices (first: "
-			 "%s:%zu); "
-			 "it counts as wrong",
-			 t->name, wrong, t->eval.n, t->eval.docs[first].file, t->eval.docs[first].line);
+		t->note = mem_printf("task %s: %zu of %zu documents have a right answer that is not among their "
+				     "choices (first: %s:%zu); it counts as wrong",
+				     t->name, wrong, t->eval.n, t->eval.docs[first].file, t->eval.docs[first].line);
 	return 0;
 }
 
@@ -551,5 +552,6 @@ void task_release(struct task *t)
 	free(t->target_delimiter);
 	free(t->fewshot_delimiter);
 	free(t->system);
+	free(t->note);
 	*t = (struct task){ 0 };
 }

@@ -268,6 +268,22 @@ static int merge(struct suite_result **out, const struct suite *suite, char **pa
 	return rc;
 }
 
+/* What loading the suite had to say: warned of, and in the document, where something was said. */
+static json_t *tell_notes(const struct suite *suite)
+{
+	json_t *notes = json_array();
+
+	for (size_t i = 0; i < suite_tasks(suite); i++) {
+		const char *note = suite_task_note(suite, i);
+
+		if (!note)
+			continue;
+		log_warn("%s", note);
+		json_array_append_new(notes, json_new_text(note, strlen(note)));
+	}
+	return notes;
+}
+
 /* ---- the command -------------------------------------------------------------------------------------------------- */
 
 int cmd_eval(int argc, char **argv)
@@ -278,6 +294,7 @@ int cmd_eval(int argc, char **argv)
 	struct suite_result *result = NULL;
 	struct place place = { 0 };
 	struct suite *suite = NULL;
+	json_t *notes = NULL;
 	int rc;
 	const struct opt opts[] = {
 		OPT_TEXT(0, "samples", &samples, "FILE", "write every sample there, as JSONL"),
@@ -329,6 +346,8 @@ int cmd_eval(int argc, char **argv)
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s", err_text());
 	o.model = argv[0];
+	if (rc == 0)
+		notes = tell_notes(suite);
 	if (rc == 0 && merges)
 		rc = merge(&result, suite, argv + 1, (size_t)argc - 1);
 	else if (rc == 0)
@@ -340,9 +359,12 @@ int cmd_eval(int argc, char **argv)
 	if (rc == 0) {
 		json_t *doc = suite_result_json(result);
 
+		if (json_array_size(notes))
+			json_object_set(doc, "notes", notes);
 		print_json(doc);
 		json_decref(doc);
 	}
+	json_decref(notes);
 	suite_result_free(result);
 	suite_free(suite);
 	place_close(&place);

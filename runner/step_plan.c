@@ -72,15 +72,27 @@ static int load_suite(const struct run *run, struct run_suite *s, struct tree *t
 	return 0;
 }
 
+/* Where the harness goes on with a warning, so do we, and the report counts it. */
+static void note_suite(struct run *run, const struct run_suite *s)
+{
+	for (size_t i = 0; i < suite_tasks(s->suite); i++)
+		if (suite_task_note(s->suite, i))
+			run_note(run, "%s", suite_task_note(s->suite, i));
+}
+
 static int plan_suites(struct run *run)
 {
 	const struct texts *paths = &run->questions->suites;
 	int rc = 0;
 
 	run->suites = mem_array(paths->n, sizeof(*run->suites));
-	for (size_t i = 0; rc == 0 && i < paths->n; i++)
-		rc = load_suite(run, &run->suites[run->n_suites++], run->questions_tree, run->questions,
-				paths->items[i]);
+	for (size_t i = 0; rc == 0 && i < paths->n; i++) {
+		struct run_suite *s = &run->suites[run->n_suites++];
+
+		rc = load_suite(run, s, run->questions_tree, run->questions, paths->items[i]);
+		if (rc == 0)
+			note_suite(run, s);
+	}
 	return rc;
 }
 
@@ -127,6 +139,8 @@ static int plan_proposed(struct run *run)
 			free(s->path);
 			memset(s, 0, sizeof(*s));
 			run->n_proposed--;
+		} else if (rc == 0) {
+			note_suite(run, s);
 		}
 	}
 	return rc;

@@ -146,10 +146,36 @@ static void test_task_load__bad_documents_say_file_and_line(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		refused(HEAD BODY, bad[i].data, bad[i].says);
-	/* a right answer that is no choice counts as wrong, but does not stop the run */
-	assert_int_equal(load(HEAD BODY, "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":9}\n"), 0);
-	assert_int_equal(load(HEAD BODY, "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":\"z\"}\n"), 0);
 	refused(HEAD "doc_to_text: q\ndoc_to_target: '{{gone}}'\n", DATA, "d.jsonl:1");
+}
+
+/* A right answer that is no choice counts as wrong and does not stop the run: it is counted, and the first one named. */
+static void test_task_load__right_answers_that_are_none_are_counted(void **state)
+{
+	static const struct {
+		const char *data, *says;
+	} rows[] = {
+		{ DATA, NULL },
+		{ "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":\"x\"}\n", NULL },
+		{ DATA "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":1}\n" DATA "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":-1}\n",
+		  "task t: 2 of 6 documents have a right answer that is not among their choices (first: d.jsonl:3); it "
+		  "counts as wrong" },
+		{ "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":\"z\"}\n", "task t: 1 of 1 documents" },
+		{ "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":9223372036854775807}\n", "task t: 1 of 1 documents" },
+		{ "{\"q\":\"c?\",\"c\":[\"x\"],\"l\":[0,1,{}]}\n", "task t: 1 of 1 documents" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct suite *s;
+		const char *note;
+
+		assert_int_equal(FAKE_LOAD(&s, "t.yaml", { "t.yaml", HEAD BODY }, { "d.jsonl", rows[i].data }), 0);
+		note = suite_task_note(s, 0);
+		if (!note != !rows[i].says || (note && !strstr(note, rows[i].says)))
+			fail_msg("%s\nnoted \"%s\"", rows[i].data, note ? note : "");
+		suite_free(s);
+	}
 }
 
 static void test_task_load__shots(void **state)
@@ -258,7 +284,8 @@ static void test_process_docs__where_and_set(void **state)
 	assert_int_equal(in.gold[0], 1);
 	instance_release(&in);
 	suite_free(s);
-	refused(HEAD BODY "process_docs: {where: 'l > 5'}\n", DATA, "the split \"test\" is empty");
+	refused(HEAD BODY "process_docs: {where: 'l > 5'}\n", DATA,
+		"the split \"test\" is empty once process_docs has chosen: nothing to ask");
 	refused(HEAD BODY "process_docs: {where: 'gone > 5'}\n", DATA, "d.jsonl:1: t.yaml: process_docs.where");
 	refused(HEAD BODY "process_docs: {where: 'l >'}\n", DATA, "t.yaml: process_docs.where");
 	refused(HEAD BODY "process_docs: {set: {q: '{{ gone }}'}}\n", DATA, "d.jsonl:1: t.yaml: process_docs.set.q");
@@ -356,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_task_load__what_is_not_there_is_refused_by_name),
 		cmocka_unit_test(test_task_load__data_files),
 		cmocka_unit_test(test_task_load__bad_documents_say_file_and_line),
+		cmocka_unit_test(test_task_load__right_answers_that_are_none_are_counted),
 		cmocka_unit_test(test_task_load__shots),
 		cmocka_unit_test(test_task_file_open__own_keys_then_the_last_include),
 		cmocka_unit_test(test_task_file_functions__name_file_key_and_function),
