@@ -199,6 +199,31 @@ int registry_rebuild(struct store *store, uint64_t *records);
  * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);
 
+/* ---- signatures (envelope.c, signed.c) --------------------------------------------------------------------------------- */
+
+#define ENVELOPE_STATEMENT "application/vnd.in-toto+json"
+#define ENVELOPE_BOM "application/vnd.cyclonedx+json"
+
+/* An Ed25519 key from a PEM file, as `openssl genpkey -algorithm ed25519` (private) and `openssl pkey -pubout` write it.
+ * ERR_NOTFOUND, ERR_INPUT. */
+struct signing_key;
+int signing_key_private(struct signing_key **out, const char *path);
+int signing_key_public(struct signing_key **out, const char *path); /* a private one will do, too */
+void signing_key_free(struct signing_key *k);
+const char *signing_key_id(
+	const struct signing_key *k); /* SHA-256 of the public key (SubjectPublicKeyInfo), hex; borrowed */
+
+/* body, of that type, signed: {"payload","payloadType","signatures":[{"keyid","sig"}]}; yours. */
+int envelope_sign(json_t **out, const struct signing_key *k, const char *type, const char *body, size_t len);
+/* The body of an envelope of that type, if the key has signed it; else ERR_INPUT, and body stays as it was. What a file says
+ * of keys is believed of nothing: only this key counts. name is for errors. */
+int envelope_open(struct buf *body, const json_t *envelope, const struct signing_key *k, const char *type,
+		  const char *name);
+
+/* A folder as `artifact export --sign` wrote it: all files that the key has signed are there with their content, and no other.
+ * ERR_INPUT names what differs. *n_files: the model's; *result: the gate's, PASSED, WARNED or FAILED; yours. */
+int signed_folder_check(const char *dir, const struct signing_key *k, size_t *n_files, char **result);
+
 /* ---- garbage --------------------------------------------------------------------------------------------------------- */
 
 struct gc_row {

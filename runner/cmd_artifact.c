@@ -71,13 +71,15 @@ int cmd_artifact(int argc, char **argv)
 {
 	struct export_options o = { .type = "auto" };
 	struct gc_words w = { .keep_runs = 5, .keep_bytes = "20G" };
-	const char *from = NULL;
+	const char *from = NULL, *key = NULL;
 	const struct opt opts[] = {
 		OPT_TEXT('f', "format", &o.format, "FORM", "dir, tar.zst, oci, gguf or triton (default: by the name)"),
 		OPT_TEXT(0, "type", &o.type, "TYPE", "of a GGUF file: auto (as stored), f32, f16, bf16 or q8_0"),
 		OPT_TEXT(0, "mount", &o.mount, "DIR", "triton: where the server will see it (default: where it is)"),
 		OPT_FLAG(0, "attest", &o.attest,
 			 "with a bill of materials, provenance and the gate's result, in assay/"),
+		OPT_TEXT(0, "sign", &o.sign, "KEY", "the same, and signed by a private Ed25519 key (PEM)"),
+		OPT_TEXT(0, "key", &key, "KEY", "verify DIR: the public key that must have signed the folder"),
 		OPT_FLAG(0, "link", &o.link, "read-only hard links into the store instead of copies"),
 		OPT_FLAG(0, "dry-run", &w.dry_run, "gc: tell what would go and why, and remove nothing"),
 		OPT_INT(0, "keep-runs", &w.keep_runs, "N", "gc: weights of the last N models that runs made (5)"),
@@ -89,7 +91,7 @@ int cmd_artifact(int argc, char **argv)
 	const struct opt_usage usage = {
 		"artifact",
 		"export MODEL@VERSION OUT | bom|provenance|result MODEL@VERSION | add PATH | get OBJECT OUT | ls | "
-		"verify | repair | gc",
+		"verify [DIR] | repair | gc",
 		"take a stored model out, look after the store",
 		"export writes a Hugging Face folder that transformers, vLLM and Ray Serve "
 		"load as it is, an archive of it "
@@ -104,6 +106,7 @@ int cmd_artifact(int argc, char **argv)
 		"  assay artifact add models/base         a file or a folder: prints its digest\n"
 		"  assay artifact get 6d3f2a OUT          an object by its digest, or the first digits of it\n"
 		"  assay artifact verify                  every object against its name\n"
+		"  assay artifact verify out/ --key assay.pub   an export that was signed (export … --sign assay.key)\n"
 		"  assay artifact repair --from ../other/.git/assay\n"
 		"  assay artifact gc --dry-run            what would go, and why each object stays or goes",
 		1,
@@ -114,6 +117,9 @@ int cmd_artifact(int argc, char **argv)
 
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (strcmp(argv[0], "verify") == 0 && (argc == 2 || key))
+		return argc == 2 && key ? export_verify(argv[1], key)
+					: err_set(ERR_USAGE, "assay artifact verify DIR --key KEY: both are needed");
 	rc = place_open(&place);
 	if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3)
 		rc = export_model(&place.home, argv[1], argv[2], &o);

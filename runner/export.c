@@ -41,12 +41,13 @@ static int export_gguf(struct home *h, const char *name, const char *out, const 
 /* ---- statements ---------------------------------------------------------------------------------------------------------- */
 
 static const struct statement {
-	const char *name, *path;
+	const char *name, *path, *envelope, *type;
 	enum attestation what;
 } statements[] = {
-	{ "bom", "assay/bom.cdx.json", ATTEST_BOM },
-	{ "provenance", "assay/provenance.intoto.json", ATTEST_PROVENANCE },
-	{ "result", "assay/test-result.intoto.json", ATTEST_RESULT },
+	{ "bom", "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM, ATTEST_BOM },
+	{ "provenance", "assay/provenance.intoto.json", "assay/provenance.dsse.json", ENVELOPE_STATEMENT,
+	  ATTEST_PROVENANCE },
+	{ "result", "assay/test-result.intoto.json", "assay/test-result.dsse.json", ENVELOPE_STATEMENT, ATTEST_RESULT },
 };
 
 static int statement_text(struct home *h, const struct statement *s, const json_t *version, char **text)
@@ -80,26 +81,93 @@ int export_statement(struct home *h, const char *what, const char *name)
 	return rc;
 }
 
+/* All of them, as they are and, where there is a key, signed; path and text are the caller's to free. */
+struct saying {
+	struct package_text items[2 * ARRAY_LEN(statements)];
+	size_t n;
+};
+
+static void say(struct saying *s, const char *path, char *text)
+{
+	s->items[s->n++] = (struct package_text){ path, text };
+}
+
+static int say_signed(struct saying *s, const struct statement *st, const char *text, const struct signing_key *k)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+	json_t *envelope = NULL;
+	int rc = envelope_sign(&envelope, k, st->type, text, strlen(text));
+
+	if (rc == 0) {
+		json_add_pretty(&b, envelope);
+		say(s, st->envelope, buf_take(&b));
+	}
+	json_decref(envelope);
+	buf_release(&b);
+	return rc;
+}
+
+static int say_all(struct saying *s, struct home *h, const json_t *version, const char *key)
+{
+	struct signing_key *k = NULL;
+	int rc = key ? signing_key_private(&k, key) : 0;
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "--sign: %s", err_text());
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(statements); i++) {
+		char *text = NULL;
+
+		rc = statement_text(h, &statements[i], version, &text);
+		if (rc == 0)
+			say(s, statements[i].path, text);
+		if (rc == 0 && k)
+			rc = say_signed(s, &statements[i], text, k);
+	}
+	signing_key_free(k);
+	return rc;
+}
+
+int export_verify(const char *dir, const char *key)
+{
+	struct signing_key *k = NULL;
+	char *result = NULL;
+	size_t n = 0;
+	int rc = signing_key_public(&k, key);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "--key: %s", err_text());
+	if (rc == 0)
+		rc = signed_folder_check(dir, k, &n, &result);
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "%s", err_text());
+	if (rc == 0)
+		printf("%s: %zu files as the key %.12s signed them; the gate's result: %s\n", dir, n, signing_key_id(k),
+		       result);
+	free(result);
+	signing_key_free(k);
+	return rc;
+}
+
 int export_model(struct home *h, const char *name, const char *out, const struct export_options *o)
 {
 	const struct form *form = form_of(o->format, out);
-	struct package_text texts[ARRAY_LEN(statements)] = { { NULL, NULL } };
-	char *made[ARRAY_LEN(statements)] = { NULL };
+	struct saying said = { .n = 0 };
 	enum package_format format;
 	json_t *row = NULL;
 	int rc;
 
 	if (!form)
 		return err_set(ERR_USAGE, "--format %s: dir, tar.zst, oci, gguf or triton", o->format);
+	if (!strcmp(form->name, "gguf") && o->sign)
+		return err_set(ERR_USAGE,
+			       "--sign: a GGUF file has no room for statements; sign an export of another form");
 	if (!strcmp(form->name, "gguf"))
 		return export_gguf(h, name, out, o->type);
 	rc = package_parse(&format, form->name);
 	if (rc == 0)
 		rc = home_version(h, name, &row);
-	for (size_t i = 0; rc == 0 && o->attest && i < ARRAY_LEN(statements); i++) {
-		rc = statement_text(h, &statements[i], row, &made[i]);
-		texts[i] = (struct package_text){ statements[i].path, made[i] };
-	}
+	if (rc == 0 && (o->attest || o->sign))
+		rc = say_all(&said, h, row, o->sign);
 	if (rc == 0) {
 		const struct package_options package = { .object = json_get_text(row, "object", ""),
 							 .model = json_get_text(row, "model", ""),
@@ -107,8 +175,8 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 							 .created = json_get_text(row, "created", NULL),
 							 .commit = json_get_text(row, "commit", NULL),
 							 .run = json_get_text(row, "run", NULL),
-							 .texts = texts,
-							 .n_texts = o->attest ? ARRAY_LEN(statements) : 0,
+							 .texts = said.items,
+							 .n_texts = said.n,
 							 .as_links = o->link,
 							 .mount = o->mount };
 
@@ -117,8 +185,8 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 		if (rc == 0)
 			printf("%s: %s@v%d, %s\n", out, package.model, package.version, form->what);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(made); i++)
-		free(made[i]);
+	for (size_t i = 0; i < said.n; i++)
+		free((char *)(uintptr_t)said.items[i].text);
 	json_decref(row);
 	return rc;
 }

@@ -8,11 +8,14 @@ struct export_options {
 	const char *format; /* "dir", "tar.zst", "oci", "triton", "gguf"; NULL: by the name of what is written */
 	const char *type;   /* of a GGUF file: "auto", "f32", "f16", "bf16", "q8_0" */
 	const char *mount;  /* of a Triton repository; NULL: where it is written */
-	bool attest; /* bill of materials, provenance and the gate's result beside the model's files, in assay/ */
-	bool link;   /* read-only links into the store instead of copies */
+	bool attest;      /* bill of materials, provenance and the gate's result beside the model's files, in assay/ */
+	const char *sign; /* the file of a private key: the three are there signed, too; NULL: not */
+	bool link;        /* read-only links into the store instead of copies */
 };
 /* name: MODEL@VERSION; for a GGUF file a folder, too. Says on standard output what it made. */
 int export_statement(struct home *h, const char *what, const char *name); /* "bom", "provenance", "result": printed */
+/* Is the folder what the key (a file) has signed? */
+int export_verify(const char *dir, const char *key);
 int export_model(struct home *h, const char *name, const char *out, const struct export_options *o);
 
 #endif

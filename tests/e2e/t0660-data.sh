@@ -61,6 +61,34 @@ check "exported beside the model" 0 assay artifact export sums@v2 "$TRASH/attest
 cmp -s "$TRASH/attested/assay/provenance.intoto.json" "$TRASH/provenance" && ok "the same bytes twice" || not_ok "the same bytes twice"
 jq -r '.subject[] | .digest.sha256 + "  " + .name' "$TRASH/provenance" >"$TRASH/sums"
 (cd "$TRASH/attested" && sha256sum -c --quiet "$TRASH/sums") >"$OUT" 2>"$ERR" && ok "its subjects are the files" || not_ok "its subjects are the files"
+if command -v openssl >/dev/null; then
+	openssl genpkey -algorithm ed25519 -out "$TRASH/key.pem" && openssl pkey -in "$TRASH/key.pem" -pubout -out "$TRASH/key.pub"
+	openssl genpkey -algorithm ed25519 -out "$TRASH/other.pem" && openssl genrsa -out "$TRASH/rsa.pem" 2048 2>/dev/null
+	check "and signed" 0 assay artifact export sums@v2 "$TRASH/signed" --sign "$TRASH/key.pem"
+	# by another program: its signature over DSSE's encoding
+	jq -rj .payload "$TRASH/signed/assay/provenance.dsse.json" | base64 -d >"$TRASH/payload"
+	{ printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$(stat -c %s "$TRASH/payload")" && cat "$TRASH/payload"; } >"$TRASH/pae"
+	jq -rj '.signatures[0].sig' "$TRASH/signed/assay/provenance.dsse.json" | base64 -d >"$TRASH/sig"
+	check "openssl verifies the signature" 0 openssl pkeyutl -verify -pubin -inkey "$TRASH/key.pub" -rawin -in "$TRASH/pae" -sigfile "$TRASH/sig"
+	cmp -s "$TRASH/payload" "$TRASH/provenance" && ok "of the same statement" || not_ok "of the same statement"
+	check "the folder is what was signed" 0 assay artifact verify "$TRASH/signed" --key "$TRASH/key.pub"
+	has "the gate's result: PASSED"
+	check "by no other key" 65 assay artifact verify "$TRASH/signed" --key "$TRASH/other.pem"
+	has "not signed by the key"
+	check "nor one of another kind" 65 assay artifact verify "$TRASH/signed" --key "$TRASH/rsa.pem"
+	check "a key that is not there" 65 assay artifact export sums@v2 "$TRASH/unsigned" --sign "$TRASH/none.pem"
+	[ ! -e "$TRASH/unsigned" ] && ok "and nothing is written" || not_ok "and nothing is written"
+	printf x >>"$TRASH/signed/config.json"
+	check "a changed file" 65 assay artifact verify "$TRASH/signed" --key "$TRASH/key.pub"
+	has "config.json: its content is not the signed one"
+	check "a folder without a key" 64 assay artifact verify "$TRASH/signed"
+	check "a GGUF file cannot be" 64 assay artifact export sums@v2 "$TRASH/m.gguf" --sign "$TRASH/key.pem"
+	check "an archive can" 0 assay artifact export sums@v2 "$TRASH/signed.tar.zst" --sign "$TRASH/key.pem"
+	mkdir "$TRASH/unpacked" && tar -C "$TRASH/unpacked" --strip-components=1 --zstd -xf "$TRASH/signed.tar.zst" 2>/dev/null || tar -C "$TRASH/unpacked" --zstd -xf "$TRASH/signed.tar.zst"
+	check "and is verified once it is unpacked" 0 assay artifact verify "$TRASH/unpacked" --key "$TRASH/key.pub"
+else
+	skip "signatures" "no openssl"
+fi
 check "in an OCI layout, too" 0 assay artifact export sums@v2 "$TRASH/oci" --attest --format oci
 is "as layers" "$(jq -rs '[.[] | objects | .layers[]? | .annotations["org.cncf.model.filepath"] | select(startswith("assay/"))] | length' "$TRASH"/oci/blobs/sha256/"$(jq -r '.manifests[0].digest | .[7:]' "$TRASH/oci/index.json")")" 3
 check "of a version that there is not" 65 assay artifact bom sums@v9
