@@ -101,7 +101,8 @@ $(BUILD)/obj/embed.o: $(BUILD)/obj/embed.c
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # The plugin, of CUDA 12 or 13: code for Ampere and Hopper, and PTX for what follows. It has the runtime in itself, looks for
-# cuBLASLt when it is opened, and exports five symbols. No contraction: the bits are those that are written.
+# cuBLASLt when it is opened, and exports five symbols. The C++ runtime is in it, too: the machine with the card may have an
+# older one, or none. No contraction: the bits are those that are written.
 NVCC_FLAGS := -std=c++17 -O3 -fmad=false -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas -I. \
               -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
 NV_OBJ     := $(CU:kernels/%.cu=$(BUILD)/cuda/nv/%.o)
@@ -114,7 +115,8 @@ $(BUILD)/cuda/nv/%.o: kernels/%.cu $(wildcard kernels/*.h) base/base.h $(NV_TAG)
 	$(Q)$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
 $(BUILD)/libassay-cuda.so: $(NV_OBJ)
 	@echo "  LINK  $@"
-	$(Q)$(NVCC) -shared -cudart static -Xlinker --no-undefined,--as-needed -o $@ $(NV_OBJ) -ldl
+	$(Q)$(NVCC) -shared -cudart static -Xcompiler -static-libstdc++,-static-libgcc \
+	    -Xlinker --no-undefined,--as-needed,--exclude-libs,ALL,--gc-sections -o $@ $(NV_OBJ) -ldl
 # Registers, stack frames and spills of every kernel
 cuda-report: $(BUILD)/libassay-cuda.so
 	$(Q)sh tests/cuda/report $(BUILD) $(NVCC) $(CU)
