@@ -148,6 +148,32 @@ mkdir -p whole && cp -r "$golden/a" "$golden/b" whole/
 sed -i 's/"original": [0-9]*/"original": 8/' whole/*/*/results_*.json
 check "whole runs are judged" 1 assay gate whole/a whole/b --max-drop 0.01 --json
 is "by all their tasks and groups" "$(jq '.rules | map(select(.rule)) | length > 12' "$OUT")" true
+judged() { jq -r '[.rules[] | select(.rule) | .rule] | sort | join("; ")' "$OUT"; }
+ruled() { # ruled CODE METRIC…: judged by these alone
+	_code=$1
+	shift
+	check "only $*" "$_code" assay gate whole/a whole/b --max-drop 0.01 --json "${@/#/--metric=}"
+}
+ruled 0 arc_easy.acc_norm
+is "one rule" "$(judged)" "arc_easy.acc_norm: max_drop 0.01"
+ruled 1 piqa_inputs.acc arc_easy.acc_norm
+is "one of them fails" "$(jq -c '[.rules[] | [.rule, .verdict]] | sort' "$OUT")" \
+	'[["arc_easy.acc_norm: max_drop 0.01","PASS"],["piqa_inputs.acc: max_drop 0.01","FAIL"]]'
+ruled 0 gsm8k.exact_match,flexible-extract arc_easy.acc_norm
+is "one by its filter, in spite of the task's first" "$(judged)" "arc_easy.acc_norm: max_drop 0.01; gsm8k.exact_match,flexible-extract: max_drop 0.01"
+ruled 0 texts.ter texts.ter,none texts.ter
+is "by two names once, the way that is worse" "$(judged)" "texts.ter: max_increase 0.01"
+check "one that nobody measured" 65 assay gate whole/a whole/b --max-drop 0.01 --metric arc_easy.acc --metric arc_easy.acc_nrom
+has 'error: --metric arc_easy.acc_nrom: nothing of that name was measured; did you mean "arc_easy.acc_norm"?'
+check "a filter that nobody has" 65 assay gate whole/a whole/b --max-drop 0.01 --metric gsm8k.exact_match,strict-extract
+has 'did you mean "gsm8k.exact_match,strict-match"?'
+for name in arc_easy arc_easy. .acc "" ,; do
+	check "no name of a metric: \"$name\"" 65 assay gate whole/a whole/b --max-drop 0.01 --metric "$name"
+	has "nothing of that name was measured"
+done
+check "beside a policy" 64 assay gate whole/a whole/b --policy harness.yaml --metric arc_easy.acc
+check "without a limit" 64 assay gate whole/a whole/b --metric arc_easy.acc
+ASSAY_METRIC=arc_easy.acc_nrom check "it has no environment twin" 1 assay gate whole/a whole/b --max-drop 0.01
 check "a run against itself" 0 assay gate whole/a whole/a/*/results_*.json --max-drop 0
 check "a folder of folders of folders" 65 assay gate whole whole/b --max-drop 0
 mkdir both && cp -r whole/a/model-a whole/b/model-b both/
