@@ -360,8 +360,15 @@ void report_add_count(const json_t *report, const struct report_rows *rows, stru
 	const char *verdict = report_verdict(report);
 
 	if (report_is_diff(report)) {
+		size_t apart = 0;
+
+		for (size_t i = 0; i < rows->n; i++)
+			apart += isnan(rows->items[i].delta);
+		apart = apart < rows->same ? apart : rows->same;
 		buf_addf(out, "%zu metric%s worse, %zu better, %zu without a clear change", rows->worse,
-			 rows->worse == 1 ? "" : "s", rows->better, rows->same);
+			 rows->worse == 1 ? "" : "s", rows->better, rows->same - apart);
+		if (apart)
+			buf_addf(out, ", %zu not compared", apart);
 		return;
 	}
 	if (!strcmp(verdict, "ERROR"))

@@ -448,6 +448,9 @@ void suite_visit_needs(const struct suite_visit *v, const struct suite_result *r
 /* Before there are scores: why the gate will fail whatever they are, since a task of in->overlap breaks its limit; yours.
  * NULL: it may pass. */
 char *gate_overlap_broken(const struct gate_policy *policy, const struct gate_input *in);
+/* Why this metric of the candidate cannot be compared with the baseline's, sample by sample; yours. NULL: it can, or there is no
+ * baseline. */
+char *gate_incomparable(const struct gate_input *in, const struct task_result *task, const struct metric *metric);
 void gate_result_release(struct gate_result *r);
 
 /* ---- the gate before there are scores (gate_power.c) ------------------------------------------------------------------ */

@@ -533,6 +533,19 @@ int gate_decide(struct gate_result *out, const struct gate_policy *policy, const
 	return 0;
 }
 
+char *gate_incomparable(const struct gate_input *in, const struct task_result *task, const struct metric *metric)
+{
+	struct pairing pair;
+	char *why = NULL;
+
+	if (!pairing_open(&pair, in, task, metric)) {
+		why = pair.incomparable;
+		pair.incomparable = NULL;
+		pairing_close(&pair);
+	}
+	return why;
+}
+
 /* ---- before all samples are in ------------------------------------------------------------------------------------ */
 
 bool gate_is_golden(const struct gate_policy *policy, const char *task, const char *id, const char *slice)

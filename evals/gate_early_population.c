@@ -134,12 +134,12 @@ static void row_fill(struct gate_result_rule *row, const struct judge *j, const 
 		buf_addf(text, "; not decided yet, and %zu samples were not asked", all - n);
 	else if (e->certain)
 		buf_addf(text,
-			 "; on samples like these, with %g%% confidence: the final test %s however the other %zu "
+			 "; on samples like these, with %.10g%% confidence: the final test %s however the other %zu "
 			 "come out (p at most %.2g); assumes independent samples",
 			 j->confidence * 100, e->decision == STATS_PASS ? "passes" : "fails", all - n, e->p);
 	else
 		buf_addf(text,
-			 "; %s on samples like these, with %g%% confidence (betting); assumes independent samples",
+			 "; %s on samples like these, with %.10g%% confidence (betting); assumes independent samples",
 			 e->decision == STATS_PASS ? "holds" : "is broken", (1 - e->level) * 100);
 }
 

@@ -157,7 +157,7 @@ void finding_explain(struct gate_result_rule *row, const struct finding *f, cons
 			change_words(&out, f, finding_verdict(f, 1 - j->confidence), limit, &u);
 		else
 			value_words(&out, f, finding_verdict(f, 1 - j->confidence), j->kind == LIMIT_MIN, limit, &u);
-		buf_addf(&out, " on samples like these, with %g%% confidence", j->confidence * 100);
+		buf_addf(&out, " on samples like these, with %.10g%% confidence", j->confidence * 100);
 	}
 	buf_adds(&out, change                 ? limit < 0 ? "; a gain of " : "; allowed "
 		       : j->kind == LIMIT_MIN ? "; at least "

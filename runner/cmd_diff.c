@@ -71,6 +71,23 @@ static json_t *training_json(const struct side *a, const struct side *b)
 	return copy;
 }
 
+/* What the numbers leave out. */
+static json_t *notes_json(const struct side *a, const struct side *b)
+{
+	json_t *notes = json_array(), *reasons = sides_incomparable(a, b), *why;
+	size_t i;
+
+	json_array_foreach(reasons, i, why)
+	{
+		char *text = mem_printf("not compared: %s", json_string_value(why));
+
+		json_array_append_new(notes, json_new_text(text, strlen(text)));
+		free(text);
+	}
+	json_decref(reasons);
+	return notes;
+}
+
 static struct task_result *task_of(const struct side *s, const char *task)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -106,7 +123,7 @@ static int report_of(json_t **out, const struct gate_result *g, const struct sid
 	json_object_set_new(r, "metrics", metrics_json(b));
 	json_object_set_new(r, "training", training_json(a, b));
 	json_object_set_new(r, "steps", json_array());
-	json_object_set_new(r, "notes", json_array());
+	json_object_set_new(r, "notes", notes_json(a, b));
 	report_samples_init(&samples, pairs != NULL);
 	for (size_t i = 0; i < b->n && rc == 0; i++)
 		rc = report_samples_add(&samples, task_of(a, b->tasks[i].task), &b->tasks[i]);

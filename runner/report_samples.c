@@ -123,9 +123,15 @@ static int read_texts(const struct task_pair *p, int64_t b_at, int64_t c_at)
 	return rc || c_at < 0 ? rc : task_result_text(p->cand, (size_t)c_at);
 }
 
-static json_t *response(const struct sample *s)
+/* What it answered; of a file of scores, which has no texts, the score. */
+static json_t *response(const struct sample *s, double score)
 {
-	return json_new_text(s->response ? s->response : "", s->response ? s->response_len : 0);
+	char text[32];
+
+	if (s->prompt || s->response)
+		return json_new_text(s->response ? s->response : "", s->response ? s->response_len : 0);
+	snprintf(text, sizeof(text), "%g", score);
+	return json_string(text);
 }
 
 static int add_broken(struct report_samples *r, const struct task_pair *p)
@@ -151,7 +157,7 @@ static int add_broken(struct report_samples *r, const struct task_pair *p)
 			json_array_append_new(r->broken,
 					      json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "task", p->cand->task, "id", s->id,
 							"prompt", whole(s->prompt), "target", whole(s->target),
-							"before", response(b), "after", response(s)));
+							"before", response(b, before), "after", response(s, after)));
 	}
 	return rc;
 }

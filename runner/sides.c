@@ -227,3 +227,22 @@ int sides_decide(struct gate_result *g, const struct gate_policy *p, const struc
 	free(missing);
 	return rc;
 }
+
+json_t *sides_incomparable(const struct side *a, const struct side *b)
+{
+	struct gate_input in = { .candidate = b->list, .n_candidate = b->n, .baseline = a->list, .n_baseline = a->n };
+	json_t *reasons = json_array();
+	struct map known;
+
+	map_init(&known);
+	for (size_t i = 0; i < b->n; i++)
+		for (size_t m = 0; m < b->tasks[i].n_metrics; m++) {
+			char *why = gate_incomparable(&in, &b->tasks[i], &b->tasks[i].metrics[m]);
+
+			if (why && map_put(&known, why, strlen(why), 1))
+				json_array_append_new(reasons, json_new_text(why, strlen(why)));
+			free(why);
+		}
+	map_release(&known);
+	return reasons;
+}

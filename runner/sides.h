@@ -17,6 +17,8 @@ struct side {
 int sides_load(struct side *a, struct side *b, const char *name_a, const char *name_b);
 void side_release(struct side *s);
 /* Judges b against a. */
+/* Why metrics of b are not compared with a's: a text a reason; yours. */
+json_t *sides_incomparable(const struct side *a, const struct side *b);
 int sides_decide(struct gate_result *g, const struct gate_policy *p, const struct side *a, const struct side *b);
 
 #endif

@@ -185,4 +185,13 @@ has "log_samples"
 mkdir none
 check "a folder without results" 65 assay gate none whole/a --max-drop 0
 has "results_DATE.json"
+# a difference says what it leaves out
+for i in 1 2 3 4; do echo "{\"id\":\"x$i\",\"score\":1}"; done >four.jsonl
+for i in 3 4 5 6; do echo "{\"id\":\"x$i\",\"score\":0}"; done >other.jsonl
+for i in 1 2 3 4; do echo "{\"id\":\"x$i\",\"score\":0}"; done >none.jsonl
+check "two files with other samples" 0 assay diff four.jsonl "$TRASH/other"
+has "0 without a clear change, 1 not compared"
+grep -q 'only in the candidate "x5", "x6"; only in the' "$OUT" && ok "names them" || not_ok "names them"
+check "two files without texts" 0 assay diff four.jsonl none.jsonl
+grep -q 'scores/x1 .*1 → 0' "$OUT" && ok "shows the scores" || not_ok "shows the scores"
 done_testing

@@ -59,7 +59,7 @@ is "nothing is trained again" "$(jq -r '.steps[] | select(.name == "train") | .s
 sed -i '/^finetune:/,/^suites:/{/^suites:/!d}; s/@main/@'$oid'/' assay.yaml
 commit_all "as it is"
 check "judged as it is" 0 assay run --json
-is "it is the model of the first version" "$(jq -r '.steps[] | select(.name == "train") | .status' "$OUT")" done
+is "it is the model of the first version" "$(jq -r '.steps[] | select(.name == "train") | .status' "$OUT")" "done"
 sed -i "s/@$oid/@v2/" assay.yaml && commit_all "a revision that was never fetched"
 check "a revision that is not here" 65 assay run
 has "hf download team/sums --revision v2"
