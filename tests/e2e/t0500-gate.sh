@@ -189,7 +189,7 @@ has "results_DATE.json"
 for i in 1 2 3 4; do echo "{\"id\":\"x$i\",\"score\":1}"; done >four.jsonl
 for i in 3 4 5 6; do echo "{\"id\":\"x$i\",\"score\":0}"; done >other.jsonl
 for i in 1 2 3 4; do echo "{\"id\":\"x$i\",\"score\":0}"; done >none.jsonl
-check "two files with other samples" 0 assay diff four.jsonl "$TRASH/other"
+check "two files with other samples" 0 assay diff four.jsonl other.jsonl
 has "0 without a clear change, 1 not compared"
 grep -q 'only in the candidate "x5", "x6"; only in the' "$OUT" && ok "names them" || not_ok "names them"
 check "two files without texts" 0 assay diff four.jsonl none.jsonl
