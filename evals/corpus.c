@@ -14,17 +14,21 @@
  *
  * Labels are summed as counts. A denominator of 0 gives 0, as in scikit-learn.
  *
- * Standard error: the jackknife, sqrt((n-1)/n sum (v_i - mean)^2) over the values with one sample left out. It needs no
- * random numbers and is the same whenever it is computed. Bounds: the percentile bootstrap, the same 1000 draws for every
- * pair of runs with as many samples; both runs are drawn together, so that what is hard for both cancels. It is
- * approximate: with fewer than some 200 samples nothing is promised. */
+ * Standard error: the standard deviation of the value over bootstrap draws. Bounds: the percentile bootstrap, the same 1000
+ * draws for every pair of runs with as many samples; both runs are drawn together, so that what is hard for both cancels. It
+ * is approximate: with fewer than some 200 samples nothing is promised. The draws depend on the number of samples and on
+ * nothing else, so whenever a number is computed again it is the same. (The jackknife would need no draws, but where one
+ * sample holds most of the matches, as in a BLEU near 0, it gives twice the error.) */
 #include "base/base.h"
 
 #include <math.h>
 
 #include "evals/mt_int.h"
 
-enum { DRAWS = 1000, CLASSES = 32, BLEU_PARTS = 10, CHRF_PARTS_MAX = 24 };
+/* Draws for an error: DRAWS, of many samples fewer, so that some ERROR_ROWS rows are added up, but no fewer than
+ * ERROR_DRAWS. A draw's share in the error of the error is 1/sqrt(2 draws): 2 %, at worst 7 %. */
+enum { DRAWS = 1000, ERROR_DRAWS = 100, ERROR_ROWS = 1 << 23 };
+enum { CLASSES = 32, BLEU_PARTS = 10, CHRF_PARTS_MAX = 24 };
 enum { SUMS_MAX = 2 + 2 * CLASSES };
 enum { MEMBER, MEMBER_WEIGHT, MEMBER_AGGREGATE, MEMBER_PARTS, MEMBERS_MAX = 20000 };
 
@@ -117,38 +121,38 @@ static struct sums sums_new(const struct metric *m, size_t n)
 	return s;
 }
 
-static void parts_sum(double *of, enum aggregate a, const double *row, size_t n, double times)
+static void parts_sum(double *of, enum aggregate a, const double *row, size_t n)
 {
 	if (a == AGGREGATE_F1) {
-		of[0] += times * (row[0] == 1 && row[1] == 1);
-		of[1] += times * ((row[0] == 1) != (row[1] == 1));
+		of[0] += row[0] == 1 && row[1] == 1;
+		of[1] += (row[0] == 1) != (row[1] == 1);
 	} else if (a == AGGREGATE_MCC) {
-		of[0] += times;
-		of[1] += times * (row[0] == row[1]);
-		of[2 + (int)row[0] + 1] += times;
-		of[2 + CLASSES + (int)row[1] + 1] += times;
+		of[0]++;
+		of[1] += row[0] == row[1];
+		of[2 + (int)row[0] + 1]++;
+		of[2 + CLASSES + (int)row[1] + 1]++;
 	} else {
 		for (size_t i = 0; i < n; i++)
-			of[i] += times * row[i];
+			of[i] += row[i];
 	}
 }
 
-static void sums_add(struct sums *s, const struct metric *m, size_t sample, double times)
+static void sums_add(struct sums *s, const struct metric *m, size_t sample)
 {
 	const double *row = m->parts + sample * m->n_parts;
 	double *block;
 
 	if (m->aggregate != AGGREGATE_MEMBERS) {
-		parts_sum(s->of, m->aggregate, row, m->n_parts, times);
+		parts_sum(s->of, m->aggregate, row, m->n_parts);
 		return;
 	}
 	if (!(row[MEMBER_WEIGHT] > 0))
 		return;
 	block = s->of + (size_t)row[MEMBER] * BLOCK;
-	block[BLOCK_N] += times;
+	block[BLOCK_N]++;
 	block[BLOCK_WEIGHT] = row[MEMBER_WEIGHT];
 	block[BLOCK_AGGREGATE] = row[MEMBER_AGGREGATE];
-	parts_sum(block, (enum aggregate)row[MEMBER_AGGREGATE], row + MEMBER_PARTS, m->n_parts - MEMBER_PARTS, times);
+	parts_sum(block, (enum aggregate)row[MEMBER_AGGREGATE], row + MEMBER_PARTS, m->n_parts - MEMBER_PARTS);
 }
 
 static double value_f1(const double *of)
@@ -194,83 +198,83 @@ static double value_own(enum aggregate a, const double *of, size_t n_parts)
 	}
 }
 
-static double value_block(const double *block, const struct metric *m)
+/* Of a group: over the members that have a sample. */
+static double value_members(const struct metric *m, const struct sums *s)
 {
-	return value_own((enum aggregate)block[BLOCK_AGGREGATE], block, m->n_parts - MEMBER_PARTS);
-}
+	double sum = 0, weights = 0;
 
-/* Of a group: the sums over the members that have a sample, of which the value is the ratio. */
-static double members_sum(const struct metric *m, const struct sums *s, double *weights)
-{
-	double sum = 0;
-
-	*weights = 0;
 	for (const double *block = s->of; block < s->of + s->n; block += BLOCK) {
 		if (!(block[BLOCK_N] > 0))
 			continue;
-		sum += block[BLOCK_WEIGHT] * value_block(block, m);
-		*weights += block[BLOCK_WEIGHT];
+		sum += block[BLOCK_WEIGHT] *
+		       value_own((enum aggregate)block[BLOCK_AGGREGATE], block, m->n_parts - MEMBER_PARTS);
+		weights += block[BLOCK_WEIGHT];
 	}
-	return sum;
+	return sum / weights; /* none: NaN */
 }
 
 static double value_of(const struct metric *m, const struct sums *s)
 {
-	double weights;
-
-	if (m->aggregate != AGGREGATE_MEMBERS)
-		return value_own(m->aggregate, s->of, m->n_parts);
-	return members_sum(m, s, &weights) / weights; /* none: NaN */
+	return m->aggregate == AGGREGATE_MEMBERS ? value_members(m, s) : value_own(m->aggregate, s->of, m->n_parts);
 }
 
-/* The value without sample i. rest: as long as all; written over. */
-static double value_without(const struct metric *m, const struct sums *all, struct sums *rest, size_t i)
+/* ---- bootstrap --------------------------------------------------------------------------------------------------- */
+
+/* Values of m, or of m - minus on the same samples, in the order of the draws. */
+static void draw(double *values, size_t draws, const struct metric *m, const struct metric *minus, size_t n)
 {
-	memcpy(rest->of, all->of, all->n * sizeof(double));
-	sums_add(rest, m, i, -1);
-	return value_of(m, rest);
+	struct sums a = sums_new(m, n), b = minus ? sums_new(minus, n) : (struct sums){ 0 };
+	struct rng rng;
+
+	rng_seed(&rng, 12345, n);
+	for (size_t d = 0; d < draws; d++) {
+		memset(a.of, 0, a.n * sizeof(double));
+		if (minus)
+			memset(b.of, 0, b.n * sizeof(double));
+		for (size_t i = 0; i < n; i++) {
+			size_t sample = (size_t)rng_below(&rng, n);
+
+			sums_add(&a, m, sample);
+			if (minus)
+				sums_add(&b, minus, sample);
+		}
+		values[d] = value_of(m, &a) - (minus ? value_of(minus, &b) : 0);
+	}
+	free(a.of);
+	free(b.of);
 }
 
-/* Of a group: only the sample's own member changes. sum, weights: of members_sum(). */
-static double member_without(const struct metric *m, const struct sums *all, size_t i, double sum, double weights)
+/* A group's draw may hold no sample that has the metric: it has no value, and does not count. */
+static double drawn_error(const struct metric *m, size_t n)
 {
-	const double *row = m->parts + i * m->n_parts, *block = all->of + (size_t)row[MEMBER] * BLOCK;
-	double own[BLOCK], weight = row[MEMBER_WEIGHT];
+	size_t draws = ERROR_ROWS / n, some = 0;
+	double *values, mean = 0, square = 0;
 
-	if (!(weight > 0))
-		return sum / weights;
-	sum -= weight * value_block(block, m);
-	memcpy(own, block, sizeof(own));
-	parts_sum(own, (enum aggregate)row[MEMBER_AGGREGATE], row + MEMBER_PARTS, m->n_parts - MEMBER_PARTS, -1);
-	if (!(block[BLOCK_N] > 1))
-		return sum / (weights - weight);
-	return (sum + weight * value_block(own, m)) / weights;
+	draws = draws > DRAWS ? DRAWS : draws < ERROR_DRAWS ? ERROR_DRAWS : draws;
+	values = mem_array(draws, sizeof(*values));
+	draw(values, draws, m, NULL, n);
+	for (size_t d = 0; d < draws; d++)
+		if (!isnan(values[d])) {
+			values[some++] = values[d];
+			mean += values[d];
+		}
+	mean /= (double)some;
+	for (size_t d = 0; d < some; d++)
+		square += (values[d] - mean) * (values[d] - mean);
+	free(values);
+	return some > 1 ? sqrt(square / (double)(some - 1)) : NAN;
 }
 
 void corpus_close(struct metric *m, size_t n)
 {
-	struct sums all = sums_new(m, n), rest = sums_new(m, n);
-	double *v = mem_array(n, sizeof(*v)), mean = 0, square = 0, sum = 0, weights = 0;
-	bool group = m->aggregate == AGGREGATE_MEMBERS;
+	struct sums all = sums_new(m, n);
 
 	for (size_t i = 0; i < n; i++)
-		sums_add(&all, m, i, 1);
+		sums_add(&all, m, i);
 	m->value = value_of(m, &all);
-	if (group)
-		sum = members_sum(m, &all, &weights);
-	for (size_t i = 0; i < n; i++) {
-		v[i] = group ? member_without(m, &all, i, sum, weights) : value_without(m, &all, &rest, i);
-		mean += v[i] / (double)n;
-	}
-	for (size_t i = 0; i < n; i++)
-		square += (v[i] - mean) * (v[i] - mean);
-	free(v);
+	m->stderr_ = n > 1 ? drawn_error(m, n) : NAN;
 	free(all.of);
-	free(rest.of);
-	m->stderr_ = n > 1 ? sqrt((double)(n - 1) / (double)n * square) : NAN;
 }
-
-/* ---- bootstrap --------------------------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
 {
@@ -281,27 +285,9 @@ static int by_size(const void *a, const void *b)
 
 void corpus_draw(struct corpus_draws *out, const struct metric *m, const struct metric *minus, size_t n)
 {
-	struct sums a = sums_new(m, n), b = minus ? sums_new(minus, n) : (struct sums){ 0 };
-	struct rng rng;
-
-	rng_seed(&rng, 12345, n);
 	out->n = DRAWS;
 	out->values = mem_array(DRAWS, sizeof(*out->values));
-	for (size_t d = 0; d < DRAWS; d++) {
-		memset(a.of, 0, a.n * sizeof(double));
-		if (minus)
-			memset(b.of, 0, b.n * sizeof(double));
-		for (size_t i = 0; i < n; i++) {
-			size_t sample = (size_t)rng_below(&rng, n);
-
-			sums_add(&a, m, sample, 1);
-			if (minus)
-				sums_add(&b, minus, sample, 1);
-		}
-		out->values[d] = value_of(m, &a) - (minus ? value_of(minus, &b) : 0);
-	}
-	free(a.of);
-	free(b.of);
+	draw(out->values, DRAWS, m, minus, n);
 	qsort(out->values, DRAWS, sizeof(*out->values), by_size);
 }
 

@@ -6,7 +6,7 @@
  *
  * Aggregates: the mean, exp(-sum / sum of weights), -sum / (sum of weights ln 2), or a function of the corpus (corpus.c).
  * Standard errors: s / sqrt(n) for the mean, linearisation of the ratio for the weighted ones (stats.c), by the delta method
- * for the perplexities, the jackknife for corpora; NaN for n = 1. */
+ * for the perplexities, bootstrap draws for corpora; NaN for n = 1. */
 #include "base/base.h"
 
 #include <math.h>

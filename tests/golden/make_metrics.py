@@ -3,8 +3,10 @@
 
     python3 tests/golden/make_metrics.py > tests/golden/metrics.json
 
-needs sacrebleu, rouge_score, scikit-learn and jsonschema. Every case is a metric with its options and some samples; "value" is the
-library's on the corpus, "scores" its scores of the samples where the corpus's value is their mean. The texts are random:
+needs sacrebleu, rouge_score, scikit-learn, jsonschema and numpy. Every case is a metric with its options and some samples;
+"value" is the library's on the corpus, "scores" its scores of the samples where the corpus's value is their mean; else
+"stderr" is its standard deviation over 20,000 bootstrap draws of numpy's, and "stderr_within" four times what 1000 draws
+miss it by. The texts are random:
 words of several scripts with all kinds of punctuation, and answers made of a reference by cutting, changing and moving
 words. tests/reference/check_metrics.py makes thousands more with the same functions."""
 import collections
@@ -173,17 +175,18 @@ def softmax(ll):
     return [x / sum(e) for x in e]
 
 
+def scorer_of(metric, o):
+    from sacrebleu.metrics import BLEU, CHRF, TER
+    o = {"word_order": 2, **o} if metric == "chrf++" else o
+    return BLEU(**o) if metric == "bleu" else TER(**o) if metric == "ter" else CHRF(**o)
+
+
 def reference(case):
     """(value, scores or None) of a case."""
     metric, o, samples = case["metric"], dict(case["options"]), case["samples"]
     scores = None
     if metric in ("bleu", "chrf", "chrf++", "ter"):
-        from sacrebleu.metrics import BLEU, CHRF, TER
-        said, refs = streams(samples)
-        if metric == "chrf++":
-            o.setdefault("word_order", 2)
-        scorer = BLEU(**o) if metric == "bleu" else TER(**o) if metric == "ter" else CHRF(**o)
-        return scorer.corpus_score(said, refs).score, None
+        return scorer_of(metric, o).corpus_score(*streams(samples)).score, None
     if metric.startswith("rouge"):
         from rouge_score import rouge_scorer
         scorer = rouge_scorer.RougeScorer([metric], use_stemmer=o.get("stemmer", False))
@@ -230,6 +233,46 @@ def reference(case):
     else:
         raise ValueError(metric)
     return sum(scores) / len(scores), scores
+
+
+OUR_DRAWS = 1000
+
+
+def statistics(case):
+    """(numbers of each sample, the value of their sums): sacrebleu's own, and counts of labels."""
+    import numpy
+    metric, o, samples = case["metric"], dict(case["options"]), case["samples"]
+    if metric in ("f1", "mcc"):
+        k = len(samples[0]["ll"])
+        rows = [(s["gold"], max(range(k), key=lambda i: s["ll"][i])) for s in samples]
+        if metric == "f1":
+            return (numpy.array([(a and b, a != b) for a, b in rows], float),
+                    lambda s: 2 * s[0] / (2 * s[0] + s[1]) if s[0] else 0.0)
+        table = numpy.zeros((len(rows), k * k))
+        for i, (a, b) in enumerate(rows):
+            table[i, a * k + b] = 1
+
+        def matthews(s):
+            c = s.reshape(k, k)
+            n, t, p = c.sum(), c.sum(1), c.sum(0)
+            below = (n * n - t @ t) * (n * n - p @ p)
+            return (numpy.trace(c) * n - t @ p) / math.sqrt(below) if below > 0 else 0.0
+        return table, matthews
+    scorer = scorer_of(metric, o)
+    rows = numpy.array(scorer._extract_corpus_statistics(*streams(samples)), float)
+    return rows, lambda s: scorer._compute_score_from_stats(s.tolist()).score
+
+
+def drawn_error(case, draws=20000):
+    """(standard error, four times the error that OUR_DRAWS draws make in it), from the values' own kurtosis."""
+    import numpy
+    rows, value = statistics(case)
+    rng = numpy.random.default_rng(7)
+    n = len(rows)
+    v = numpy.array([value(w @ rows) for w in rng.multinomial(n, [1 / n] * n, size=draws)])
+    sd, d = v.std(ddof=1), v - v.mean()
+    kurtosis = (d ** 4).mean() / (d ** 2).mean() ** 2 if sd > 0 else 1
+    return float(sd), float(sd * max(4 * math.sqrt((kurtosis - 1) / 4 * (1 / OUR_DRAWS + 1 / draws)), 0.01))
 
 
 SCALARS = [0, 1, 2, 3, 1.0, 2.5, -1, 10, True, False, None, "", "a", "ab", "abc", "é", "b1"]
@@ -409,6 +452,14 @@ def fixed():
             for m, o, pairs in FIXED]
 
 
+def nearly_zero(rng, n):
+    """A BLEU whose few matches stand in one or two samples: where errors go astray."""
+    samples = texts(rng, n, most=8)
+    for i, s in enumerate(samples):
+        s["said"] = s["targets"][0] if i == 3 else sentence(rng, 12)
+    return [{"metric": "bleu", "options": {}, "samples": samples}]
+
+
 def stems(words):
     from nltk.stem import porter
     stemmer = porter.PorterStemmer()
@@ -430,11 +481,13 @@ def stem_words(rng, n):
 
 def main():
     rng = random.Random(20)
-    out = fixed() + cases(rng, 6)
+    out = fixed() + cases(rng, 6) + nearly_zero(random.Random(21), 30)
     for case in out:
-        case["value"], case["scores"] = reference(case)
-        if case["scores"] is None:
-            del case["scores"]
+        case["value"], scores = reference(case)
+        if scores is not None:
+            case["scores"] = scores
+        elif len(case["samples"]) > 1:
+            case["stderr"], case["stderr_within"] = drawn_error(case)
     words = stem_words(rng, 600)
     print("{\"cases\":[")
     print(",\n".join(json.dumps(c, ensure_ascii=False) for c in out))

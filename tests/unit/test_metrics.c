@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "evals/mt_int.h"
+#include "evals/stats_int.h"
 #include "evals_fake.h"
 #include "tests/unit/metrics_case.h"
 
@@ -197,7 +198,7 @@ static void test_metric_close__aggregates(void **state)
 	assert_true(isinf(m.value) && isnan(m.stderr_));
 }
 
-/* What sacrebleu, rouge_score and scikit-learn make of the same samples (tests/golden/make_metrics.py). */
+/* What sacrebleu, rouge_score, scikit-learn and numpy's draws make of the same samples (tests/golden/make_metrics.py). */
 static void test_metric_close__as_the_references(void **state)
 {
 	json_t *doc, *c, *stem;
@@ -210,6 +211,8 @@ static void test_metric_close__as_the_references(void **state)
 	json_array_foreach(json_object_get(doc, "cases"), i, c)
 	{
 		double want = json_number_value(json_object_get(c, "value"));
+		const json_t *drawn = json_object_get(c, "stderr");
+		double within = json_number_value(json_object_get(c, "stderr_within"));
 		const json_t *scores = json_object_get(c, "scores");
 		struct metric m;
 
@@ -220,6 +223,11 @@ static void test_metric_close__as_the_references(void **state)
 		for (size_t k = 0; k < json_array_size(scores); k++)
 			if (!(fabs(m.scores[k] - json_number_value(json_array_get(scores, k))) <= 1e-9))
 				fail_msg("case %zu, sample %zu: %s is %.17g", i, k, m.name, m.scores[k]);
+		if (drawn && !(fabs(m.stderr_ - json_number_value(drawn)) <= within + 1e-9))
+			fail_msg("case %zu: the error of %s is %.4g, 20,000 draws give %.4g, and %.2g is allowed", i,
+				 m.name, m.stderr_, json_number_value(drawn), within);
+		if (n == 1 && m.parts && !isnan(m.stderr_))
+			fail_msg("case %zu: one sample has a standard error", i);
 		metric_release(&m);
 	}
 	assert_true(json_object_size(json_object_get(doc, "stems")) > 300);
@@ -245,37 +253,81 @@ static struct metric text_metric(const char *json, size_t *n)
 	return m;
 }
 
-/* By hand: the jackknife of F1 over (1,1) (1,0) (0,0) (0,1) (1,1), and bounds that hold the value. */
-static void test_corpus_close__jackknife_and_bootstrap(void **state)
+/* The standard deviation of F1 over all 5^5 draws of (1,1) (1,0) (0,0) (0,1) (1,1). */
+static double all_draws_of_five(void)
+{
+	const int both[] = { 1, 0, 0, 0, 1 }, one[] = { 0, 1, 0, 1, 0 };
+	double mean = 0, square = 0;
+
+	for (int d = 0; d < 3125; d++) {
+		int hit = 0, miss = 0;
+
+		for (int k = 0, left = d; k < 5; k++, left /= 5) {
+			hit += both[left % 5];
+			miss += one[left % 5];
+		}
+		if (hit) {
+			double f = 2.0 * hit / (2 * hit + miss);
+
+			mean += f / 3125;
+			square += f * f / 3125;
+		}
+	}
+	return sqrt(square - mean * mean);
+}
+
+static void test_corpus_close__error_and_bounds_are_drawn(void **state)
 {
 	const char *json = "{\"metric\":\"f1\",\"samples\":[{\"ll\":[-2,-1],\"gold\":1},{\"ll\":[-1,-2],\"gold\":1},"
 			   "{\"ll\":[-1,-2],\"gold\":0},{\"ll\":[-2,-1],\"gold\":0},{\"ll\":[-2,-1],\"gold\":1}]}";
-	const double left_out[] = { 2.0 / 4, 4.0 / 5, 4.0 / 6, 4.0 / 5, 2.0 / 4 };
-	double mean = 0, square = 0, lo, hi;
+	double lo, hi, want = all_draws_of_five();
 	struct corpus_draws a, b;
 	struct metric m, same;
 	size_t n;
 
 	(void)state;
 	m = text_metric(json, &n);
-	for (int i = 0; i < 5; i++)
-		mean += left_out[i] / 5;
-	for (int i = 0; i < 5; i++)
-		square += (left_out[i] - mean) * (left_out[i] - mean);
 	assert_true(fabs(m.value - 4.0 / 6) < 1e-15);
-	assert_true(fabs(m.stderr_ - sqrt(4.0 / 5 * square)) < 1e-15);
+	assert_true(fabs(m.stderr_ - want) < 0.1 * want);
+	same = m;
+	corpus_close(&same, n);
+	assert_true(same.stderr_ == m.stderr_); /* no luck in it */
 	corpus_draw(&a, &m, NULL, n);
 	corpus_draw(&b, &m, NULL, n);
-	assert_memory_equal(a.values, b.values, a.n * sizeof(double)); /* no luck in it */
+	assert_memory_equal(a.values, b.values, a.n * sizeof(double));
 	corpus_bounds(&a, 0.95, &lo, &hi);
 	assert_true(lo <= m.value && m.value <= hi && lo < hi && lo >= 0 && hi <= 1);
 	corpus_draws_release(&b);
-	same = m;
 	corpus_draw(&b, &m, &same, n);
 	assert_true(b.values[0] == 0 && b.values[b.n - 1] == 0); /* both are drawn together */
 	corpus_draws_release(&a);
 	corpus_draws_release(&b);
 	metric_release(&m);
+}
+
+/* Of many samples there are a hundred draws; TER is a ratio, whose error linearisation gives too. */
+static void test_corpus_close__error_of_many_samples(void **state)
+{
+	enum { MANY = 100000 };
+	double *parts = mem_array(MANY, 2 * sizeof(*parts)), *edits = mem_array(MANY, sizeof(*edits)),
+	       *words = mem_array(MANY, sizeof(*words));
+	struct metric m = { .aggregate = AGGREGATE_TER, .parts = parts, .n_parts = 2 };
+	struct stats_ratio r;
+	struct rng rng;
+
+	(void)state;
+	rng_seed(&rng, 3, 0);
+	for (size_t i = 0; i < MANY; i++) {
+		words[i] = parts[2 * i + 1] = 1 + (double)rng_below(&rng, 30);
+		edits[i] = parts[2 * i] = (double)rng_below(&rng, (uint64_t)words[i] + 3);
+	}
+	corpus_close(&m, MANY);
+	stats_ratio(&r, edits, words, MANY);
+	assert_true(fabs(m.value - 100 * r.ratio) < 1e-9);
+	assert_true(fabs(m.stderr_ - 100 * r.se) < 0.28 * 100 * r.se); /* four times 1/sqrt(200) */
+	free(parts);
+	free(edits);
+	free(words);
 }
 
 static void test_metric_score__bad_labels_are_errors(void **state)
@@ -473,7 +525,8 @@ int main(void)
 		cmocka_unit_test(test_metric_score__choices),
 		cmocka_unit_test(test_metric_close__aggregates),
 		cmocka_unit_test(test_metric_close__as_the_references),
-		cmocka_unit_test(test_corpus_close__jackknife_and_bootstrap),
+		cmocka_unit_test(test_corpus_close__error_and_bounds_are_drawn),
+		cmocka_unit_test(test_corpus_close__error_of_many_samples),
 		cmocka_unit_test(test_metric_score__bad_labels_are_errors),
 		cmocka_unit_test(test_metrics_check__bad_targets_are_found_at_once),
 		cmocka_unit_test(test_metrics_digest__options_are_part_of_it),
