@@ -77,6 +77,12 @@ extern const struct metric_options set_options;
 int score_token_f1(const struct task_metric *m, const struct outcome *o, struct scored *out);
 extern const struct metric_options squad_options;
 
+/* ---- label.c ----------------------------------------------------------------------------------------------------- */
+
+int score_label(const struct task_metric *m, const struct outcome *o, struct scored *out);
+int check_label(const struct task_metric *m, const struct instance *in);
+extern const struct metric_options label_options;
+
 /* ---- judge.c ------------------------------------------------------------------------------------------------------ */
 
 extern const struct metric_options judge_options;

@@ -3,6 +3,7 @@
  * One table names every metric: for which requests it is made, its aggregate, its direction, the function that scores a
  * sample, the keys it takes. What a score means stands at the top of the metric's file; those on a whole text are here:
  *	perplexity, word_perplexity, byte_perplexity, bits_per_byte: the log-likelihood, weighted by 1, words or bytes
+ *	bypass: 999, of whatever it is
  *
  * Aggregates: the mean, exp(-sum / sum of weights), -sum / (sum of weights ln 2), or a function of the corpus (corpus.c).
  * Standard errors: s / sqrt(n) for the mean, linearisation of the ratio for the weighted ones (stats.c), by the delta method
@@ -49,6 +50,15 @@ static int score_bytes(const struct task_metric *m, const struct outcome *o, str
 	return score_loglik(m, o, out);
 }
 
+/* For a task whose answers are kept and not judged: the harness's number. */
+static int score_bypass(const struct task_metric *m, const struct outcome *o, struct scored *out)
+{
+	(void)m;
+	(void)o;
+	out->score = 999;
+	return 0;
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 #define CHOICE (1u << OUTPUT_CHOICE)
@@ -68,6 +78,8 @@ static const struct metric_kind kinds[] = {
 	{ "confidence", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_confidence, NULL, NULL },
 	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL, check_likelihood },
 	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL, check_labels },
+	{ "f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_label, &label_options, check_label },
+	{ "accuracy", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_label, &label_options, check_label },
 	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL, check_labels },
 	{ "perplexity", "perplexity", LOGLIK, LOGLIK, AGGREGATE_PERPLEXITY, false, false, false, 0, score_loglik, NULL, NULL },
 	{ "word_perplexity", "weighted_perplexity", ROLLING, ROLLING, AGGREGATE_PERPLEXITY, false, false, true, 0, score_words, NULL, NULL },
@@ -85,15 +97,14 @@ static const struct metric_kind kinds[] = {
 	{ "set_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_set_match, &set_options, NULL },
 	{ "set_f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_set_f1, &set_options, NULL },
 	{ "regex_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_pattern, &pattern_options, check_pattern },
+	{ "bypass", "bypass", CHOICE | LOGLIK | GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_bypass, NULL, NULL },
 	{ "judge", "mean", GENERATE, 0, AGGREGATE_MEAN, true, false, false, 0, score_judge, &judge_options, NULL },
 	{ "json_valid", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_valid, NULL, NULL },
 	{ "json_match", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_match, &json_match_options, check_json_match },
 	{ "json_schema", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_json_schema, &json_schema_options, check_json_schema },
 };
 /* clang-format on */
-static const char *const kinds_later[] = {
-	"acc_all", "accuracy", "bypass", "median", "nanmean", "anls", "em", "pass@1"
-};
+static const char *const kinds_later[] = { "acc_all", "anls", "em", "pass@1" };
 static const char *const type_names[] = { "loglikelihood", "loglikelihood_rolling", "multiple_choice",
 					  "generate_until" };
 
@@ -112,7 +123,7 @@ double metric_range(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strcmp(kinds[i].name, name) == 0 && kinds[i].aggregate == AGGREGATE_MEAN)
-			return kinds[i].score == score_brier ? 2 : 1;
+			return kinds[i].score == score_bypass ? 0 : kinds[i].score == score_brier ? 2 : 1;
 	return 0;
 }
 
@@ -146,12 +157,18 @@ int metric_score(const struct task_metric *m, const struct outcome *o, struct me
 
 /* ---- metric_list ------------------------------------------------------------------------------------------------- */
 
-static const struct metric_kind *kind_find(const char *name)
+/* The one for this type, else any of the name: f1 is of choices one thing and of written labels another. */
+static const struct metric_kind *kind_find(const char *name, enum output_type type)
 {
+	const struct metric_kind *any = NULL;
+
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	return NULL;
+		if (strcmp(kinds[i].name, name) == 0) {
+			if (kinds[i].types & 1u << type)
+				return &kinds[i];
+			any = &kinds[i];
+		}
+	return any;
 }
 
 static int kind_unknown(const struct source *src, json_t *entry, const char *name)
@@ -203,6 +220,13 @@ static int options_load(struct task_metric *m, const struct source *src, json_t 
 	return rc;
 }
 
+/* A score of ours is never NaN, so that the mean that leaves NaN out is the mean. */
+static bool same_aggregation(const struct metric_kind *k, const char *name)
+{
+	return strcmp(name, k->aggregation) == 0 ||
+	       (strcmp(name, "nanmean") == 0 && strcmp(k->aggregation, "mean") == 0);
+}
+
 static int metric_options(struct task_metric *m, const struct source *src, json_t *entry)
 {
 	bool hf = false, higher = m->kind->higher_is_better;
@@ -215,12 +239,13 @@ static int metric_options(struct task_metric *m, const struct source *src, json_
 	rc = rc ? rc : options_load(m, src, entry);
 	if (rc)
 		return rc;
-	if (strcmp(aggregation, m->kind->aggregation) != 0)
+	if (!same_aggregation(m->kind, aggregation))
 		return yaml_error(src->y, entry, "aggregation",
 				  "%s is aggregated by %s; others come with a later version", m->kind->name,
 				  m->kind->aggregation);
-	if (hf)
-		return yaml_error(src->y, entry, "hf_evaluate", "metrics of the evaluate library are not supported");
+	if (hf && m->kind->options != &label_options)
+		return yaml_error(src->y, entry, "hf_evaluate",
+				  "of the evaluate library there are accuracy and f1 of written labels only");
 	if (higher != m->kind->higher_is_better)
 		log_warn("%s: higher_is_better of %s is ignored: it is better when %s", src->path, m->kind->name,
 			 m->kind->higher_is_better ? "higher" : "lower");
@@ -240,7 +265,7 @@ static int metric_load(struct task_metric *m, const struct source *src, json_t *
 		return rc;
 	if (!name)
 		return yaml_error(src->y, entry, NULL, "metric_list: an entry without \"metric\"");
-	m->kind = kind_find(name);
+	m->kind = kind_find(name, type);
 	if (!m->kind)
 		return kind_unknown(src, entry, name);
 	if (!(m->kind->types & 1u << type))

@@ -3,7 +3,7 @@
 
     python3 tests/golden/make_metrics.py > tests/golden/metrics.json
 
-needs sacrebleu, rouge_score, scikit-learn, jsonschema and numpy. Every case is a metric with its options and some samples;
+needs sacrebleu, rouge_score, scikit-learn, jsonschema, numpy and lm_eval. Every case is a metric with its options and some samples;
 "value" is the library's on the corpus, "scores" its scores of the samples where the corpus's value is their mean; else
 "stderr" is its standard deviation over 20,000 bootstrap draws of numpy's, and "stderr_within" four times what 1000 draws
 miss it by. The texts are random:
@@ -175,6 +175,22 @@ def softmax(ll):
     return [x / sum(e) for x in e]
 
 
+def written_label(metric, said, target, o):
+    """f1 and accuracy of the evaluate library of one answer: scikit-learn's, of 32-bit integers."""
+    import warnings
+
+    import sklearn.metrics
+    try:
+        pair = [int(target)], [int(said)]
+    except ValueError:
+        return 0.0
+    if metric == "accuracy":
+        return float(sklearn.metrics.accuracy_score(*pair))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(sklearn.metrics.f1_score(*pair, average=o["average"]))
+
+
 def scorer_of(metric, o):
     from sacrebleu.metrics import BLEU, CHRF, TER
     o = {"word_order": 2, **o} if metric == "chrf++" else o
@@ -217,6 +233,11 @@ def reference(case):
             schema = o["schema"] if "schema" in o else parsed(s["targets"][0])
             v = parsed(s["said"])
             scores.append(float(v is not ... and jsonschema.Draft202012Validator(schema).is_valid(v)))
+    elif metric == "accuracy" or metric == "f1" and "said" in samples[0]:
+        scores = [max(written_label(metric, s["said"], t, o) for t in s["targets"]) for s in samples]
+    elif metric == "bypass":
+        from lm_eval.api.metrics import bypass_agg
+        return float(bypass_agg([None] * len(samples))), None
     elif metric in ("f1", "mcc"):
         import sklearn.metrics
         gold = [s["gold"] for s in samples]
@@ -232,6 +253,9 @@ def reference(case):
         scores = [sum((p - (i == s["gold"])) ** 2 for i, p in enumerate(softmax(s["ll"]))) for s in samples]
     else:
         raise ValueError(metric)
+    if o.get("aggregation") == "nanmean":
+        from lm_eval.api.metrics import nanmean
+        return float(nanmean(scores)), scores
     return sum(scores) / len(scores), scores
 
 
@@ -443,6 +467,11 @@ FIXED = [
     ("ter", {}, [("x " * 200 + "end", "y end")]),
     ("ter", {"normalized": True}, [("it is his dog", "it is Bob's\tdog")]),  # references are tokenized twice
     ("rougeL", {}, [("", "a"), ("a", ""), ("a b c", "c b a")]),
+    *[(m, {"hf_evaluate": True, **o}, [("1", "1"), ("0", "0"), ("2", "0"), ("-1", "3"), (" +3\n", "3"), ("0", "1"), ("", "0"), ("one", "1"),
+                                       ("03", "3"), ("1 1", "11"), ("2.0", "2"), ("\u20032\u3000", "2")])
+      for m, o in [("accuracy", {}), ("f1", {"average": "micro"}), ("f1", {"average": "macro"}), ("f1", {"average": "weighted"})]],
+    ("exact_match", {"aggregation": "nanmean"}, [("a", "a"), ("a", "b"), ("", "")]),
+    ("bypass", {}, [("a", "b"), ("", "c")]),
     ("rougeLsum", {}, [("", "a"), ("a", ""), ("\n\n", "a\n"), ("a b\nb a\na", "b a b\n\na a"), ("a b c", "c b a\n")]),
 ]
 
@@ -486,7 +515,7 @@ def main():
         case["value"], scores = reference(case)
         if scores is not None:
             case["scores"] = scores
-        elif len(case["samples"]) > 1:
+        elif len(case["samples"]) > 1 and case["metric"] != "bypass":
             case["stderr"], case["stderr_within"] = drawn_error(case)
     words = stem_words(rng, 600)
     print("{\"cases\":[")

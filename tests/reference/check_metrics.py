@@ -34,7 +34,7 @@ def main():
         same = isinstance(got, dict) and close(got["value"], value)
         if same and scores:
             same = all(close(a, b) for a, b in zip(got["scores"], scores))
-        if same and not scores and len(case["samples"]) > 1:
+        if same and not scores and len(case["samples"]) > 1 and case["metric"] != "bypass":
             error, within = golden.drawn_error(case, 5000)
             drawn += 1
             if not abs(got["stderr"] - error) <= within + 1e-9:

@@ -371,6 +371,12 @@ static void test_metrics_check__bad_targets_are_found_at_once(void **state)
 		{ "{metric: chrf, char_order: 7}", "1", "char_order" },
 		{ "{metric: ter, tokenize: 13a}", "1", "unknown key \"tokenize\"" },
 		{ "{metric: set_match, separator: ''}", "1", "separator" },
+		{ "{metric: accuracy}", "1", "accuracy of a written text needs hf_evaluate: true" },
+		{ "{metric: f1}", "1", "f1 of a written text needs hf_evaluate: true" },
+		{ "{metric: f1, hf_evaluate: true}", "1", "needs average: micro, macro or weighted" },
+		{ "{metric: f1, hf_evaluate: true, average: binary}", "1", "t.yaml:7:47: f1 of a written text needs" },
+		{ "{metric: accuracy, hf_evaluate: true, average: micro}", "1", "accuracy has no average" },
+		{ "{metric: accuracy, hf_evaluate: true}", "x", "d.jsonl:1: accuracy: the target is no integer: true" },
 	};
 
 	(void)state;

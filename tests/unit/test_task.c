@@ -57,6 +57,8 @@ static void test_task_load__what_is_not_there_is_refused_by_name(void **state)
 		{ "class: x\n", "class: a task written in Python" },
 		{ "metric_list: [{metric: anls}]\n", "metric anls comes with a later version" },
 		{ "metric_list: [{metric: acc, aggregation: median}]\n", "acc is aggregated by mean" },
+		{ "metric_list: [{metric: acc, hf_evaluate: true}]\n", "accuracy and f1 of written labels only" },
+		{ "metric_list: [{metric: brier_score, aggregation: nanmean}]\n", "is aggregated by brier_score" },
 		{ "metric_list: [{metric: acc}, {metric: acc}]\n", "acc is listed twice" },
 		{ "metric_list: [{metric: ac_norm}]\n", "did you mean \"acc_norm\"" },
 		{ "metric_list: [{metric: perplexity}]\n",
