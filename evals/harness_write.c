@@ -23,6 +23,8 @@
 
 #define TEXT_MAX ((size_t)4 << 30)
 
+enum { FOLDER_MAX = 120, FILE_NAME_MAX = 255 }; /* bytes; each bad one of a folder's becomes two */
+
 /* ---- one value of one sample ------------------------------------------------------------------------------------- */
 
 static bool is_text_metric(const struct metric *m)
@@ -95,11 +97,37 @@ static bool texts_give(const struct metric *m, const struct task_result *t)
 	return all;
 }
 
+/* A row has these already. */
+static bool is_member(const char *name)
+{
+	static const char *const members[] = { "doc_id",         "target",      "arguments", "resps",
+					       "filtered_resps", "filter",      "metrics",   "doc_hash",
+					       "prompt_hash",    "target_hash", "assay" };
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (strcmp(members[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* A label that no choice has ever had is none that could be read back. */
+static bool has_labels(const struct metric *m, size_t n)
+{
+	bool all = m->parts && m->n_parts == 2;
+
+	for (size_t i = 0; i < n && all; i++)
+		all = corpus_row_check(m->aggregate, m->parts + 2 * i, 2) == 0;
+	err_clear();
+	return all;
+}
+
 /* By what harness.c takes a column for, and with it whoever reads the harness's rows. */
 static bool is_writable(const struct metric *m, const struct task_result *t)
 {
-	bool perplexity = m->aggregate == AGGREGATE_PERPLEXITY, labels = m->parts && m->n_parts == 2;
+	bool perplexity = m->aggregate == AGGREGATE_PERPLEXITY, labels = has_labels(m, t->n);
 
+	if (is_member(m->name))
+		return false;
 	for (size_t i = 0; i < t->n; i++)
 		if (!isfinite(m->scores[i]) || (m->weights && !(m->weights[i] > 0)))
 			return false;
@@ -277,12 +305,20 @@ static void add_task(json_t *doc, const struct task_result *t, const char *hash)
 }
 
 /* A name as a part of a file's, as the harness has it: re.sub(r'["<>:/|\\?*\[\]]+', "__", name). But dots at its beginning, which
- * would hide the folder or lead out of it, are "_". */
+ * would hide the folder or lead out of it, are "_", and so is no name at all. Of a long one (a path, mostly) the end is kept. */
 static char *sanitized(const char *name)
 {
 	static const char bad[] = "\"<>:/|\\?*[]";
 	struct buf out = BUF_INIT(BUF_NOLIMIT);
+	size_t len = strlen(name);
 
+	if (len > FOLDER_MAX) {
+		name += len - FOLDER_MAX;
+		while ((*name & 0xc0) == 0x80) /* the rest of a code point */
+			name++;
+	}
+	if (!*name)
+		buf_addc(&out, '_');
 	for (; *name == '.'; name++)
 		buf_addc(&out, '_');
 	while (*name) {
@@ -330,19 +366,36 @@ static char *date_of(int64_t unix_ns)
 	return date;
 }
 
+/* What becomes a key of the results must be text. */
+static bool names_are_text(const struct task_result *t)
+{
+	bool all = utf8_valid(t->task, strlen(t->task), NULL);
+
+	for (size_t k = 0; k < t->n_metrics; k++)
+		all = all && utf8_valid(t->metrics[k].name, strlen(t->metrics[k].name), NULL) &&
+		      utf8_valid(t->metrics[k].filter, strlen(t->metrics[k].filter), NULL);
+	return all;
+}
+
 static int tasks_check(const struct task_result *tasks, size_t n)
 {
+	const size_t task_max = FILE_NAME_MAX - strlen("samples__2026-01-01T00-00-00.000000.jsonl");
 	struct map names;
-	int rc = 0;
+	int rc = n ? 0 : err_set(ERR_INPUT, "there is no task to write");
 
 	map_init(&names);
 	for (size_t i = 0; i < n && !rc; i++) {
 		if (!map_put(&names, tasks[i].task, strlen(tasks[i].task), 0))
 			rc = err_set(ERR_INPUT, "two tasks are named %s: the harness's files have room for one",
 				     tasks[i].task);
-		else if (!tasks[i].n_members && strchr(tasks[i].task, '/'))
+		else if (!names_are_text(&tasks[i]))
+			rc = err_set(ERR_INPUT, "a name of task \"%.60s\" is not UTF-8", tasks[i].task);
+		else if (!tasks[i].n_members && (strchr(tasks[i].task, '/') || strlen(tasks[i].task) > task_max))
 			rc = err_set(ERR_INPUT, "a task named \"%.60s\" cannot be part of a file's name",
 				     tasks[i].task);
+		else if (!tasks[i].n_members && (!tasks[i].n || !tasks[i].n_metrics))
+			rc = err_set(ERR_INPUT, "task %s has no %s: the harness's files have no form for that",
+				     tasks[i].task, tasks[i].n ? "metrics" : "samples");
 		else if (tasks[i].shard.n)
 			rc = err_hint(err_set(ERR_INPUT, "task %s is a shard, no result", tasks[i].task),
 				      "assay eval --merge puts shards together");

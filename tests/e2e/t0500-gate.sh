@@ -167,7 +167,7 @@ check "one that nobody measured" 65 assay gate whole/a whole/b --max-drop 0.01 -
 has 'error: --metric arc_easy.acc_nrom: nothing of that name was measured; did you mean "arc_easy.acc_norm"?'
 check "a filter that nobody has" 65 assay gate whole/a whole/b --max-drop 0.01 --metric gsm8k.exact_match,strict-extract
 has 'did you mean "gsm8k.exact_match,strict-match"?'
-for name in arc_easy arc_easy. .acc "" ,; do
+for name in arc_easy arc_easy. .acc "" ","; do
 	check "no name of a metric: \"$name\"" 65 assay gate whole/a whole/b --max-drop 0.01 --metric "$name"
 	has "nothing of that name was measured"
 done
