@@ -8,7 +8,8 @@ fi
 check "calls that fail leave nothing broken" 0 bash "$HERE/../fault/sweep" "$ASSAY_TEST_BIN" 40 13
 has " 0 wrong"
 
-"${CC:-cc}" -shared -fPIC -O1 -w -o shim.so "$HERE/../fault/shim.c" -ldl
+# shellcheck disable=SC2086 # CC may be two words, such as "ccache gcc"
+${CC:-cc} -shared -fPIC -O1 -w -o shim.so "$HERE/../fault/shim.c" -ldl
 mkdir repo && cd repo && git init -q
 check "a registry on a local disk" 0 assay models
 is "has a write-ahead log" "$(sqlite3 .git/assay/registry.db 'pragma journal_mode')" wal
