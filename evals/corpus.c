@@ -25,9 +25,9 @@
 
 #include "evals/mt_int.h"
 
-/* Draws for an error: DRAWS, of many samples fewer, so that some ERROR_ROWS rows are added up, but no fewer than
- * ERROR_DRAWS. A draw's share in the error of the error is 1/sqrt(2 draws): 2 %, at worst 7 %. */
-enum { DRAWS = 1000, ERROR_DRAWS = 100, ERROR_ROWS = 1 << 23 };
+/* Beyond LOTS_FROM samples, what is drawn for an error are LOTS sums of samples, so that it costs the same for any number. The
+ * error of the error is some 1/sqrt(2 draws) and 1/sqrt(2 lots), together 3 %. */
+enum { DRAWS = 1000, LOTS = 2048, LOTS_FROM = 4 * LOTS };
 enum { CLASSES = 32, BLEU_PARTS = 10, CHRF_PARTS_MAX = 24 };
 enum { SUMS_MAX = 2 + 2 * CLASSES };
 enum { MEMBER, MEMBER_WEIGHT, MEMBER_AGGREGATE, MEMBER_PARTS, MEMBERS_MAX = 20000 };
@@ -137,22 +137,29 @@ static void parts_sum(double *of, enum aggregate a, const double *row, size_t n)
 	}
 }
 
+/* of: the sums; of a group the member's block. */
+static void row_sum(double *of, const struct metric *m, const double *row)
+{
+	if (m->aggregate != AGGREGATE_MEMBERS) {
+		parts_sum(of, m->aggregate, row, m->n_parts);
+	} else if (row[MEMBER_WEIGHT] > 0) {
+		of[BLOCK_N]++;
+		of[BLOCK_WEIGHT] = row[MEMBER_WEIGHT];
+		of[BLOCK_AGGREGATE] = row[MEMBER_AGGREGATE];
+		parts_sum(of, (enum aggregate)row[MEMBER_AGGREGATE], row + MEMBER_PARTS, m->n_parts - MEMBER_PARTS);
+	}
+}
+
+static size_t member_of(const struct metric *m, const double *row)
+{
+	return m->aggregate == AGGREGATE_MEMBERS ? (size_t)row[MEMBER] : 0;
+}
+
 static void sums_add(struct sums *s, const struct metric *m, size_t sample)
 {
 	const double *row = m->parts + sample * m->n_parts;
-	double *block;
 
-	if (m->aggregate != AGGREGATE_MEMBERS) {
-		parts_sum(s->of, m->aggregate, row, m->n_parts);
-		return;
-	}
-	if (!(row[MEMBER_WEIGHT] > 0))
-		return;
-	block = s->of + (size_t)row[MEMBER] * BLOCK;
-	block[BLOCK_N]++;
-	block[BLOCK_WEIGHT] = row[MEMBER_WEIGHT];
-	block[BLOCK_AGGREGATE] = row[MEMBER_AGGREGATE];
-	parts_sum(block, (enum aggregate)row[MEMBER_AGGREGATE], row + MEMBER_PARTS, m->n_parts - MEMBER_PARTS);
+	row_sum(s->of + member_of(m, row) * BLOCK, m, row);
 }
 
 static double value_f1(const double *of)
@@ -221,13 +228,13 @@ static double value_of(const struct metric *m, const struct sums *s)
 /* ---- bootstrap --------------------------------------------------------------------------------------------------- */
 
 /* Values of m, or of m - minus on the same samples, in the order of the draws. */
-static void draw(double *values, size_t draws, const struct metric *m, const struct metric *minus, size_t n)
+static void draw(double *values, const struct metric *m, const struct metric *minus, size_t n)
 {
 	struct sums a = sums_new(m, n), b = minus ? sums_new(minus, n) : (struct sums){ 0 };
 	struct rng rng;
 
 	rng_seed(&rng, 12345, n);
-	for (size_t d = 0; d < draws; d++) {
+	for (size_t d = 0; d < DRAWS; d++) {
 		memset(a.of, 0, a.n * sizeof(double));
 		if (minus)
 			memset(b.of, 0, b.n * sizeof(double));
@@ -244,16 +251,86 @@ static void draw(double *values, size_t draws, const struct metric *m, const str
 	free(b.of);
 }
 
-/* A group's draw may hold no sample that has the metric: it has no value, and does not count. */
-static double drawn_error(const struct metric *m, size_t n)
-{
-	size_t draws = ERROR_ROWS / n, some = 0;
-	double *values, mean = 0, square = 0;
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
 
-	draws = draws > DRAWS ? DRAWS : draws < ERROR_DRAWS ? ERROR_DRAWS : draws;
-	values = mem_array(draws, sizeof(*values));
-	draw(values, draws, m, NULL, n);
-	for (size_t d = 0; d < draws; d++)
+/* Samples of a member, summed: which ones is drawn, for a pattern in their order must not meet a pattern in the lots. All values
+ * are the same for sums that are multiples of each other, so that lots may differ in size. */
+struct lots {
+	double *of; /* n of them, each width long */
+	size_t *member, n, width;
+};
+
+static void lots_init(struct lots *l, const struct metric *m, const struct sums *all, size_t n)
+{
+	bool group = m->aggregate == AGGREGATE_MEMBERS;
+	size_t members = group ? all->n / BLOCK : 1, each = members < LOTS ? LOTS / members : 1;
+	size_t *seen = mem_array(members, sizeof(*seen)), *lot = mem_array(mem_mul(members, each), sizeof(*lot));
+	struct rng rng;
+
+	rng_seed(&rng, 54321, n);
+	l->width = group ? BLOCK : m->aggregate == AGGREGATE_MCC ? SUMS_MAX : m->n_parts;
+	l->of = mem_array(mem_mul(members, each), l->width * sizeof(*l->of));
+	l->member = mem_array(mem_mul(members, each), sizeof(*l->member));
+	l->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const double *row = m->parts + i * m->n_parts;
+		size_t member = member_of(m, row), at = member * each;
+
+		at += seen[member] < each ? seen[member] : (size_t)rng_below(&rng, each);
+		if (seen[member]++ < each) {
+			l->member[l->n] = member;
+			lot[at] = l->n++;
+		}
+		row_sum(l->of + lot[at] * l->width, m, row);
+	}
+	free(seen);
+	free(lot);
+}
+
+static void lot_add(struct sums *s, const struct lots *l, size_t lot)
+{
+	const double *from = l->of + lot * l->width;
+	double *to = s->of + l->member[lot] * BLOCK;
+	bool group = l->width == BLOCK;
+
+	for (size_t i = 0; i < (group ? BLOCK_WEIGHT : l->width); i++)
+		to[i] += from[i];
+	if (group && from[BLOCK_N] > 0) {
+		to[BLOCK_WEIGHT] = from[BLOCK_WEIGHT];
+		to[BLOCK_AGGREGATE] = from[BLOCK_AGGREGATE];
+	}
+}
+
+static void draw_lots(double *values, const struct metric *m, const struct sums *all, size_t n)
+{
+	struct sums s = sums_new(m, n);
+	struct lots lots;
+	struct rng rng;
+
+	lots_init(&lots, m, all, n);
+	rng_seed(&rng, 12345, n);
+	for (size_t d = 0; d < DRAWS; d++) {
+		memset(s.of, 0, s.n * sizeof(double));
+		for (size_t i = 0; i < lots.n; i++)
+			lot_add(&s, &lots, (size_t)rng_below(&rng, lots.n));
+		values[d] = value_of(m, &s);
+	}
+	free(s.of);
+	free(lots.of);
+	free(lots.member);
+}
+
+/* A group's draw may hold no sample that has the metric: it has no value, and does not count. */
+static double drawn_error(const struct metric *m, const struct sums *all, size_t n)
+{
+	double *values = mem_array(DRAWS, sizeof(*values)), mean = 0, square = 0;
+	size_t some = 0;
+
+	if (n > LOTS_FROM)
+		draw_lots(values, m, all, n);
+	else
+		draw(values, m, NULL, n);
+	for (size_t d = 0; d < DRAWS; d++)
 		if (!isnan(values[d])) {
 			values[some++] = values[d];
 			mean += values[d];
@@ -272,7 +349,7 @@ void corpus_close(struct metric *m, size_t n)
 	for (size_t i = 0; i < n; i++)
 		sums_add(&all, m, i);
 	m->value = value_of(m, &all);
-	m->stderr_ = n > 1 ? drawn_error(m, n) : NAN;
+	m->stderr_ = n > 1 ? drawn_error(m, &all, n) : NAN;
 	free(all.of);
 }
 
@@ -287,7 +364,7 @@ void corpus_draw(struct corpus_draws *out, const struct metric *m, const struct 
 {
 	out->n = DRAWS;
 	out->values = mem_array(DRAWS, sizeof(*out->values));
-	draw(out->values, DRAWS, m, minus, n);
+	draw(out->values, m, minus, n);
 	qsort(out->values, DRAWS, sizeof(*out->values), by_size);
 }
 

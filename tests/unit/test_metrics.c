@@ -305,27 +305,41 @@ static void test_corpus_close__error_and_bounds_are_drawn(void **state)
 	metric_release(&m);
 }
 
-/* Of many samples there are a hundred draws; TER is a ratio, whose error linearisation gives too. */
+/* Of many samples sums are drawn. TER is a ratio, whose error linearisation gives too, and the error of a group's mean of two
+ * of them, which weigh 3 and 1, follows from theirs. That the samples come in a pattern must not matter. */
 static void test_corpus_close__error_of_many_samples(void **state)
 {
-	enum { MANY = 100000 };
-	double *parts = mem_array(MANY, 2 * sizeof(*parts)), *edits = mem_array(MANY, sizeof(*edits)),
-	       *words = mem_array(MANY, sizeof(*words));
-	struct metric m = { .aggregate = AGGREGATE_TER, .parts = parts, .n_parts = 2 };
-	struct stats_ratio r;
-	struct rng rng;
+	enum { MANY = 100003, FIRST = 99000, ROW = 5 };
+	double *parts = mem_array(MANY, ROW * sizeof(*parts)), *edits = mem_array(MANY, sizeof(*edits)),
+	       *words = mem_array(MANY, sizeof(*words)), *own = mem_array(MANY, 2 * sizeof(*own));
+	struct metric m = { .aggregate = AGGREGATE_TER, .parts = own, .n_parts = 2 };
+	struct metric group = { .aggregate = AGGREGATE_MEMBERS, .parts = parts, .n_parts = ROW };
+	struct stats_ratio r, a, b;
+	double want;
 
 	(void)state;
-	rng_seed(&rng, 3, 0);
 	for (size_t i = 0; i < MANY; i++) {
-		words[i] = parts[2 * i + 1] = 1 + (double)rng_below(&rng, 30);
-		edits[i] = parts[2 * i] = (double)rng_below(&rng, (uint64_t)words[i] + 3);
+		double *row = parts + ROW * i;
+
+		words[i] = own[2 * i + 1] = row[4] = 1 + (double)(i * 7 % 23);
+		edits[i] = own[2 * i] = row[3] = (double)(i * 5 % 29);
+		row[0] = i >= FIRST;
+		row[1] = i >= FIRST ? 1 : 3;
+		row[2] = AGGREGATE_TER;
+		assert_int_equal(corpus_row_check(AGGREGATE_MEMBERS, row, ROW), 0);
 	}
 	corpus_close(&m, MANY);
 	stats_ratio(&r, edits, words, MANY);
 	assert_true(fabs(m.value - 100 * r.ratio) < 1e-9);
-	assert_true(fabs(m.stderr_ - 100 * r.se) < 0.28 * 100 * r.se); /* four times 1/sqrt(200) */
+	assert_true(fabs(m.stderr_ - 100 * r.se) < 0.11 * 100 * r.se);
+	corpus_close(&group, MANY);
+	stats_ratio(&a, edits, words, FIRST);
+	stats_ratio(&b, edits + FIRST, words + FIRST, MANY - FIRST);
+	want = 25 * sqrt(9 * a.se * a.se + b.se * b.se);
+	assert_true(fabs(group.value - 25 * (3 * a.ratio + b.ratio)) < 1e-9);
+	assert_true(fabs(group.stderr_ - want) < 0.11 * want);
 	free(parts);
+	free(own);
 	free(edits);
 	free(words);
 }
