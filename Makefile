@@ -217,6 +217,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(LIB)
 bench: all
 	$(Q)bash tests/bench/run $(BUILD)
 	$(Q)bash tests/bench/run_store $(BUILD)
+	$(Q)bash tests/bench/run_start $(BUILD)
 
 # Each tests/fuzz/fuzz_NAME.c for FUZZ_SECONDS, from the seeds in tests/fuzz/corpus/NAME; what is found stays in the build.
 FUZZ         := $(sort $(wildcard tests/fuzz/fuzz_*.c))
