@@ -161,15 +161,13 @@ static int choices_read(const struct filter_step *s, const struct doc *d, struct
 	int rc = 0;
 
 	if (!json_is_array(list) || !json_array_size(list) || json_array_size(list) > LETTERS)
-		return doc_error(
-			err_set(ERR_INPUT, "multi_choice_regex needs \"choices\", a list of 1 to %d texts", LETTERS),
-			d);
+		return err_set(ERR_INPUT, "multi_choice_regex needs \"choices\", a list of 1 to %d texts", LETTERS);
 	json_array_foreach(list, i, item)
 	{
 		struct choice *c = &out[i];
 
 		if (!json_is_string(item))
-			return doc_error(err_set(ERR_INPUT, "choices: entry %zu is not text", i), d);
+			return err_set(ERR_INPUT, "choices: entry %zu is not text", i);
 		*c = (struct choice){ BUF_INIT(BUF_NOLIMIT), BUF_INIT(BUF_NOLIMIT), 0, i };
 		++*n;
 		text_set(&c->text, json_string_value(item));

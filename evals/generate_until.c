@@ -86,7 +86,7 @@ static int score_doc(struct block *b, struct task_result *r, size_t slot, const 
 	}
 	buf_release(&answer);
 	free(texts);
-	return rc ? err_context(rc, "task %s, sample %s", t->name, doc->id) : 0;
+	return rc ? err_context(doc_error(rc, doc), "task %s, sample %s", t->name, doc->id) : 0;
 }
 
 static void block_show(size_t n_done, void *arg)

@@ -131,7 +131,7 @@ int judge_add(struct judged *j, const struct task_metric *m, const struct outcom
 	json_object_set_new(context, "prompt", json_new_text(asked, strlen(asked)));
 	rc = template_render(options->prompt, context, &text);
 	if (rc)
-		doc_error(err_context(rc, "judge: prompt"), d);
+		err_context(rc, "judge: prompt");
 	MEM_GROW(j->items, j->n, j->cap);
 	j->items[j->n++] = (struct judged_item){ m, d->id, buf_take(&text), slot, metric };
 	json_decref(context);

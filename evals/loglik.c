@@ -75,7 +75,8 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t s
 		r->samples[slot].tokens += o->ll[i].tokens;
 	for (size_t k = 0; k < r->n_metrics && !rc; k++) /* a filter takes the first of equal answers */
 		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k], slot);
-	return rc ? err_context(rc, "task %s, sample %s", t->name, t->eval.docs[doc].id) : 0;
+	return rc ? err_context(doc_error(rc, &t->eval.docs[doc]), "task %s, sample %s", t->name, t->eval.docs[doc].id)
+		  : 0;
 }
 
 static void block_show(size_t n_done, void *arg)

@@ -34,6 +34,12 @@ bad "one that grows at once" "d.jsonl:1: t.yaml: doc_to_text:1:6: a text of more
 choice d.jsonl "doc_to_text: '{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(q) }}'"
 bad "one that calls itself" "d.jsonl:1: t.yaml: doc_to_text:1:" "more than 1000 blocks in each other"
 
+(choice d.jsonl 'doc_to_text: q' && printf 'metadata: %s%s\n' "$(printf '[%.0s' $(seq 99))" "$(printf ']%.0s' $(seq 99))" >>t.yaml)
+bad "lists in lists in a task file" "t.yaml:9:" "more than 64 levels"
+printf '{"q":%s%s}\n' "$(printf '[%.0s' $(seq 9999))" "$(printf ']%.0s' $(seq 9999))" >deep.jsonl
+choice deep.jsonl 'doc_to_text: q'
+bad "or in a row" "deep.jsonl:1:" "maximum parsing depth reached"
+
 rows 41300 | sed '41207s/"q":"q41206",//' >big.jsonl
 choice big.jsonl 'doc_to_text: q'
 bad "a field missing in row 41,207" 'task t: big.jsonl:41207: this row has no "q", which doc_to_text needs'
@@ -73,7 +79,10 @@ bad "a file that unpacks without end" "bomb.jsonl.gz: unpacks to more than 1024 
 # a regular expression that never ends, on what the model writes
 task generate_until d.jsonl 'doc_to_text: q' 'doc_to_target: q' 'generation_kwargs: {until: ["zzz"], max_gen_toks: 20}' \
 	'filter_list: [{name: f, filter: [{function: regex, regex_pattern: "^((((.?)+)+)+)+$(?<=never ever)"}, {function: take_first}]}]' >t.yaml
-bad "a regular expression that backtracks for ever" "backtracks too much"
+bad "a regular expression that backtracks for ever" "task t, sample 0: d.jsonl:1: filter f: " "backtracks too much"
+task generate_until d.jsonl 'doc_to_text: q' 'doc_to_target: q' 'generation_kwargs: {until: ["zzz"], max_gen_toks: 20}' \
+	'metric_list: [{metric: exact_match, regexes_to_ignore: ["^((((.?)+)+)+)+$(?<=never ever)"]}]' >t.yaml
+bad "or one of a metric" "task t, sample 0: d.jsonl:1: exact_match: " "backtracks too much"
 
 # a right answer that is no choice: the harness goes on, and so does assay
 rows 4 | sed '3s/"l":0/"l":9/' >gold.jsonl
