@@ -83,10 +83,5 @@ static int label_load(struct task_metric *m, const struct source *src, json_t *e
 	return 0;
 }
 
-static void label_free(void *options)
-{
-	(void)options;
-}
-
 static const char *const keys[] = { "average" };
-const struct metric_options label_options = { keys, ARRAY_LEN(keys), label_load, label_free };
+const struct metric_options label_options = { keys, ARRAY_LEN(keys), label_load, NULL };

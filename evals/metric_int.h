@@ -16,7 +16,7 @@ struct metric_options {
 	size_t n_keys;
 	/* Fills m->options (and m->n_parts, m->asked where they depend on them). */
 	int (*load)(struct task_metric *m, const struct source *src, json_t *entry);
-	void (*free)(void *options);
+	void (*free)(void *options); /* NULL: there is nothing in m->options */
 };
 struct metric_kind {
 	const char *name, *aggregation; /* aggregation: what the harness calls it */
@@ -54,6 +54,7 @@ int score_likelihood(const struct task_metric *m, const struct outcome *o, struc
 int check_likelihood(const struct task_metric *m, const struct instance *in);
 int check_labels(const struct task_metric *m, const struct instance *in);
 int score_labels(const struct task_metric *m, const struct outcome *o, struct scored *out);
+extern const struct metric_options f1_options;
 
 /* ---- exact.c ----------------------------------------------------------------------------------------------------- */
 

@@ -77,7 +77,7 @@ static const struct metric_kind kinds[] = {
 	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL, NULL },
 	{ "confidence", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_confidence, NULL, NULL },
 	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL, check_likelihood },
-	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, NULL, check_labels },
+	{ "f1", "f1", CHOICE, 0, AGGREGATE_F1, true, false, false, 2, score_labels, &f1_options, check_labels },
 	{ "f1", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_label, &label_options, check_label },
 	{ "accuracy", "mean", GENERATE, 0, AGGREGATE_MEAN, true, true, false, 0, score_label, &label_options, check_label },
 	{ "mcc", "matthews_corrcoef", CHOICE, 0, AGGREGATE_MCC, true, false, false, 2, score_labels, NULL, check_labels },

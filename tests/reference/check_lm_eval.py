@@ -69,7 +69,7 @@ OWN = {
                  "fewshot_config": {"sampler": "first_n"}},
     "arc_four": {**ARC, "doc_to_choice": "{{choices.text[:3]}}", "doc_to_target": "{{[choices.label.index(answerKey), 2] | min}}",
                  "metric_list": metrics("brier_score", "exact_match")},
-    "boolq_labels": {**BOOLQ, "metric_list": metrics("f1", "mcc", "acc")},
+    "boolq_labels": {**BOOLQ, "metric_list": [{"metric": "f1", "average": "macro"}, *metrics("mcc", "acc")]},
     "piqa_inputs": {"dataset_path": "baber/piqa", "validation_split": "validation", "training_split": "train",
                     "doc_to_text": "label", "doc_to_choice": "{{[goal + ' ' + sol1, goal + ' ' + sol2]}}",
                     "doc_to_target": "and it is done", "output_type": "multiple_choice", "num_fewshot": 1,

@@ -278,11 +278,14 @@ static double all_draws_of_five(void)
 
 static void test_corpus_close__error_and_bounds_are_drawn(void **state)
 {
-	const char *json = "{\"metric\":\"f1\",\"samples\":[{\"ll\":[-2,-1],\"gold\":1},{\"ll\":[-1,-2],\"gold\":1},"
-			   "{\"ll\":[-1,-2],\"gold\":0},{\"ll\":[-2,-1],\"gold\":0},{\"ll\":[-2,-1],\"gold\":1}]}";
+#define FIVE                                                                                                           \
+	"\"samples\":[{\"ll\":[-2,-1],\"gold\":1},{\"ll\":[-1,-2],\"gold\":1},{\"ll\":[-1,-2],\"gold\":0},"            \
+	"{\"ll\":[-2,-1],\"gold\":0},{\"ll\":[-2,-1],\"gold\":1}]}"
+	const char *json = "{\"metric\":\"f1\"," FIVE;
+	const char *with_average = "{\"metric\":\"f1\",\"options\":{\"average\":\"macro\"}," FIVE;
 	double lo, hi, want = all_draws_of_five();
 	struct corpus_draws a, b;
-	struct metric m, same;
+	struct metric m, same, macro;
 	size_t n;
 
 	(void)state;
@@ -292,6 +295,9 @@ static void test_corpus_close__error_and_bounds_are_drawn(void **state)
 	same = m;
 	corpus_close(&same, n);
 	assert_true(same.stderr_ == m.stderr_); /* no luck in it */
+	macro = text_metric(with_average, &n);  /* which has no effect on choices, as in the harness */
+	assert_true(macro.value == m.value && macro.stderr_ == m.stderr_);
+	metric_release(&macro);
 	corpus_draw(&a, &m, NULL, n);
 	corpus_draw(&b, &m, NULL, n);
 	assert_memory_equal(a.values, b.values, a.n * sizeof(double));
