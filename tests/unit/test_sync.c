@@ -376,7 +376,7 @@ static int is_its_name(const char *path)
 static void test_sync__killed_at_any_time_both_sides_are_whole(void **state)
 {
 	struct team *t = *state;
-	char id[DIGEST_HEX], w[8];
+	char id[DIGEST_HEX], w[16];
 	unsigned us = 500;
 
 	for (int i = 0; i < 6; i++) {
