@@ -42,6 +42,7 @@ extern "C" {
 #include "base/clock.h"
 #include "base/opt.h"
 #include "base/proc.h"
+#include "base/real.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 

@@ -121,34 +121,14 @@ void json_add_text(struct buf *out, const char *s, size_t len)
 	buf_addc(out, '"');
 }
 
-/* Shortest digits that read back, and the power of ten of the first one. */
-static int shortest(char digits[20], int *exponent, double x)
-{
-	char text[40];
-	int n = 0;
-
-	for (int precision = 0; precision < 17; precision++) {
-		snprintf(text, sizeof(text), "%.*e", precision, x);
-		if (strtod(text, NULL) == x)
-			break;
-	}
-	for (const char *p = text; *p != 'e'; p++)
-		if (*p >= '0' && *p <= '9') /* not the point, which a locale may have changed */
-			digits[n++] = *p;
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-	*exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
-	return n;
-}
-
 static void add_real(struct buf *out, double x)
 {
-	char digits[20];
+	char digits[REAL_DIGITS];
 	int e, n;
 
 	if (signbit(x))
 		buf_addc(out, '-');
-	n = shortest(digits, &e, fabs(x));
+	n = real_shortest(digits, &e, fabs(x));
 	if (e < -4 || e >= 16) {
 		buf_addc(out, digits[0]);
 		if (n > 1) {
