@@ -153,6 +153,8 @@ int registry_find_run(struct registry *r, const char *name, char id[DIGEST_HEX])
 int registry_run(struct registry *r, const char *id, json_t **record); /* the whole record; yours */
 /* The newest output of a stage with this key, of trust or stronger: {"run":…, and what the record's stage said}. */
 int registry_stage(struct registry *r, const char *step, const char *key, enum trust trust, json_t **out);
+/* All that stages of this key gave, newest first, what two gave alike once; yours. */
+int registry_stages(struct registry *r, const char *step, const char *key, enum trust trust, json_t **rows);
 /* The run that made an object as its model: the newest whose train stage gave it. ERR_NOTFOUND. */
 int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX]);
 /* Proposals made by hook runs and neither settled nor overtaken: [{"run","model","alias","version","expect","commit",

@@ -33,6 +33,10 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
 	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
 		"r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
+#define SQL_STAGES                                                                                                     \
+	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
+	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
+		"r") " >= ?3 GROUP BY s.output ORDER BY max(r.seq) DESC, r.id DESC, s.position DESC"
 /* Newest first, one probe of metrics a run: its first filter and suite, where several fit. */
 #define SQL_TREND                                                                                                      \
 	"SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"                \
@@ -244,6 +248,11 @@ int registry_stage(struct registry *r, const char *step, const char *key, enum t
 	int rc = sql_row(r, out, SQL_STAGE, "tti", step, key, (int64_t)trust);
 
 	return rc == ERR_NOTFOUND ? err_set(rc, "no %.40s of key %.64s is stored", step, key) : rc;
+}
+
+int registry_stages(struct registry *r, const char *step, const char *key, enum trust trust, json_t **rows)
+{
+	return sql_rows(r, rows, SQL_STAGES, "tti", step, key, (int64_t)trust);
 }
 
 int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX])

@@ -2,6 +2,7 @@
  * stands at a named location. Both answer through one struct scorer. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/parts.h"
 #include "runner/eval_keep.h"
 #include "runner/evaluate.h"
 #include "runner/harness_folder.h"
@@ -227,18 +228,6 @@ static int eval_model(struct suite_result **out, const struct suite *suite, stru
 
 /* ---- shards ------------------------------------------------------------------------------------------------------- */
 
-static int parse_shard(const char *text, struct suite_options *how)
-{
-	char *end = NULL;
-	long i = strtol(text, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
-
-	if (end == text || *end || i < 1 || n < i || n > SHARDS_MAX)
-		return err_set(ERR_USAGE, "--shard %s: i/n with 1 <= i <= n <= %d, such as 2/4", text, SHARDS_MAX);
-	how->shard = (int)i;
-	how->shards = (int)n;
-	return 0;
-}
-
 /* Files of samples that `assay eval --shard` wrote. */
 static int merge(struct suite_result **out, const struct suite *suite, char **paths, size_t n)
 {
@@ -340,7 +329,7 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "--merge asks no model: it goes without --shard, --keep and --limit");
 	if (shard && harness)
 		return err_set(ERR_USAGE, "--harness: a shard is no result; it goes with --merge");
-	if (shard && (rc = parse_shard(shard, &o.how)))
+	if (shard && (rc = parse_shard(shard, &o.how.shard, &o.how.shards)))
 		return rc;
 	rc = questions_load(&suite, argv[merges ? 0 : 1], NULL, NULL, datasets);
 	if (rc == ERR_NOTFOUND)

@@ -4,6 +4,7 @@
 #include "runner/budget.h"
 #include "runner/cmd.h"
 #include "runner/crew.h"
+#include "runner/parts.h"
 #include "runner/print.h"
 #include "runner/runner.h"
 
@@ -54,6 +55,8 @@ json_t *run_json(const struct run *run, int exit_code)
 			"baseline", json_object_get(record, "baseline"), "promotion", run->promotion);
 	if (out && !json_object_get(out, "version"))
 		json_object_set_new(out, "version", json_null());
+	if (out && json_is_object(json_object_get(record, "shard")))
+		json_object_set(out, "shard", json_object_get(record, "shard"));
 	if (out && run->stopped)
 		json_object_set(out, "stopped", run->stopped);
 	if (out && run->failed)
@@ -120,6 +123,7 @@ int check_run_options(const struct run_options *o)
 int cmd_run(int argc, char **argv)
 {
 	struct run_options o;
+	const char *shard = NULL;
 	struct event event;
 	struct place place;
 	int rc;
@@ -135,6 +139,8 @@ int cmd_run(int argc, char **argv)
 			 "auto, cpu or cuda[:N][/CLASS]; to train on several: cuda:0,1 or cuda:all"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
 		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
+		OPT_TEXT(0, "shard", &shard, "I/N",
+			 "evaluate every N-th document from the I-th on; the run behind judges"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_TEXT(0, "datasets", &o.datasets, "DIR", "a folder of data sets, for tasks that name one"),
@@ -163,6 +169,8 @@ int cmd_run(int argc, char **argv)
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
 	rc = check_run_options(&o);
+	if (rc == 0 && shard)
+		rc = parse_shard(shard, &o.shard, &o.shards);
 	if (rc)
 		return rc;
 	o.rev = argc ? argv[0] : NULL;

@@ -22,6 +22,7 @@
 #include "runner/eval_keep.h"
 #include "runner/evaluate.h"
 #include "runner/jury.h"
+#include "runner/parts.h"
 
 enum { BLOCK_FIRST = 64, BLOCK_LEAST = 32, BLOCK_SHARE = 8 };
 
@@ -59,7 +60,7 @@ bool early_wanted(const struct run *run)
 
 	/* a run that ends before its gate (assay calibrate) is for the scores */
 	return run->questions->has_gate && p->n && run->n_suites && !run_limit(run) && !run->options->until &&
-	       (p->stop_early || p->deadline_s > 0 || p->max_items);
+	       !run->options->shards && (p->stop_early || p->deadline_s > 0 || p->max_items);
 }
 
 /* The questions, and where the target stood: a candidate chooses neither. */
@@ -119,8 +120,7 @@ static bool is_of(const struct item *it, const struct unit *u, const struct run 
 static int take_known(struct early *e, struct run *run, size_t i)
 {
 	struct run_suite *s = &run->suites[i];
-	uint64_t docs = 0;
-	bool taken;
+	uint64_t docs = 0, known;
 	int rc = evaluate_known(run, s, run->object, run->prompt_oid, &s->tasks, &s->n_tasks, &s->stage);
 
 	if (rc == ERR_NOTFOUND) {
@@ -128,12 +128,11 @@ static int take_known(struct early *e, struct run *run, size_t i)
 		rc = evaluate_keep(&e->keeps[i], run, s, run->object, run->prompt_oid);
 		rc = rc ? rc : suite_visit_keep(e->visits[i], keep_for(e->keeps[i]));
 		s->resumed = keep_restored(e->keeps[i]) > 0;
-		rc = rc ? rc
-			: evaluate_take_part(run, s, run->object, run->prompt_oid, e->visits[i], &taken, &e->cut[i]);
+		rc = rc ? rc : parts_take(run, s, run->object, run->prompt_oid, e->visits[i], &known, &e->cut[i]);
 		for (size_t t = 0; t < suite_tasks(s->suite); t++)
 			docs += suite_task_docs(s->suite, t);
-		if (rc == 0 && taken)
-			run_note(run, "suite %s: %llu of %llu samples were known from an evaluation that was stopped",
+		if (rc == 0 && known)
+			run_note(run, "suite %s: %llu of %llu samples were known from stored parts of this evaluation",
 				 suite_name(s->suite), (unsigned long long)suite_visit_known(e->visits[i]),
 				 (unsigned long long)docs);
 		return rc;

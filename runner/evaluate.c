@@ -4,13 +4,14 @@
  * product's prompt, the questions, the numerics class and the limit. Scores do not depend on the batch (model.h), so the
  * batch is no part of it. The model stays loaded between the suites of one run.
  *
- * An evaluation that was stopped (early.c) has a key of its own, so it never passes for a whole one. Whoever needs the whole
- * one finds it there, too, and asks only what is missing. */
+ * An evaluation that is not whole has a key of its own, so it never passes for a whole one. Whoever needs the whole one finds
+ * it there, too, and asks only what is missing (parts.c). */
 #include "base/base.h"
 #include "model/model.h"
 #include "runner/eval_keep.h"
-#include "runner/jury.h"
 #include "runner/evaluate.h"
+#include "runner/jury.h"
+#include "runner/parts.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
 #include "runner/remote.h"
@@ -283,6 +284,8 @@ int evaluate_store(struct run *run, const struct suite_result *result, size_t cu
 		char hex[DIGEST_HEX];
 		int rc;
 
+		if (!result->tasks[i].n || (run->options->shards && result->tasks[i].n_members))
+			continue; /* not in this part; a group is made of the whole */
 		task_result_pack(&result->tasks[i], &text);
 		rc = buf_full(&text) ? err_set(ERR_INPUT, "task %s: too many samples", result->tasks[i].task)
 				     : store_put(run->home->store, buf_str(&text), text.len, hex);
@@ -294,7 +297,7 @@ int evaluate_store(struct run *run, const struct suite_result *result, size_t cu
 		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter",
 						      "none", "n", (json_int_t)result->tasks[i].n, "object", hex));
 		if (*result->tasks[i].order) /* n of n_total: to be completed */
-			json_object_set_new(json_array_get(list, i), "n_total",
+			json_object_set_new(json_array_get(list, json_array_size(list) - 1), "n_total",
 					    json_integer((json_int_t)result->tasks[i].n_total));
 		whole = whole && !*result->tasks[i].order;
 	}
@@ -384,16 +387,18 @@ void evaluate_close(struct run *run)
 	run->loaded = NULL;
 }
 
-/* Samples on their way are kept beside the work of trainings: an own file for each key and trust class. */
+/* Samples on their way are kept beside the work of trainings: an own file for each key, shard and trust class. */
 int evaluate_keep(struct keep **out, const struct run *run, const struct run_suite *s, const char *object,
 		  const char *prompt_oid)
 {
-	char key[DIGEST_HEX], *path;
+	char key[DIGEST_HEX], shard[32] = "", *path;
 	int rc;
 
 	evaluate_key(run, s, object, prompt_oid, key);
-	path = mem_printf("%s/work/%s-eval-%s", store_home(run->home->store),
-			  run->options->fresh ? "reproduce" : trust_name(run->event.trust), key);
+	if (run->options->shards)
+		snprintf(shard, sizeof(shard), "-%d-%d", run->options->shard, run->options->shards);
+	path = mem_printf("%s/work/%s-eval-%s%s", store_home(run->home->store),
+			  run->options->fresh ? "reproduce" : trust_name(run->event.trust), key, shard);
 	rc = keep_open(out, path, key);
 	free(path);
 	return rc;
@@ -408,13 +413,16 @@ void evaluate_forget(struct task_result **tasks, size_t *n)
 	*n = 0;
 }
 
-static int find_stage(struct run *run, struct run_suite *s, const char *key, struct task_result **tasks, size_t *n,
-		      json_t **stage)
+int evaluate_known(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
+		   struct task_result **tasks, size_t *n, json_t **stage)
 {
+	char key[DIGEST_HEX];
 	json_t *row = NULL;
-	int rc = run->options->fresh ? ERR_NOTFOUND
-				     : registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
+	int rc = ERR_NOTFOUND;
 
+	evaluate_key(run, s, object, prompt_oid, key);
+	if (!run->options->fresh)
+		rc = registry_stage(run->home->registry, "eval", key, run->event.trust, &row);
 	if (rc == 0) {
 		*stage = json_incref(json_object_get(row, "output"));
 		rc = evaluate_read(run, *stage, tasks, n);
@@ -432,112 +440,29 @@ static int find_stage(struct run *run, struct run_suite *s, const char *key, str
 	return rc;
 }
 
-int evaluate_known(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		   struct task_result **tasks, size_t *n, json_t **stage)
+/* From the first sample on, or from where a killed process stopped. */
+static int run_suite(struct run *run, struct run_suite *s, const struct parts_model *m, json_t **stage)
 {
-	char key[DIGEST_HEX];
-
-	evaluate_key(run, s, object, prompt_oid, key);
-	return find_stage(run, s, key, tasks, n, stage);
-}
-
-int evaluate_take_part(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		       struct suite_visit *v, bool *taken, size_t *cut)
-{
-	struct task_result *tasks = NULL;
-	char key[DIGEST_HEX];
-	json_t *stage = NULL;
-	size_t n = 0;
-	int rc;
-
-	*taken = false;
-	*cut = 0;
-	if (run_limit(run))
-		return 0;
-	evaluate_key_part(run, s, object, prompt_oid, key);
-	rc = find_stage(run, s, key, &tasks, &n, &stage);
-	if (rc == ERR_NOTFOUND) {
-		err_clear();
-		return 0;
-	}
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = task_result_texts(&tasks[i]);
-		if (rc == 0)
-			suite_visit_take(v, &tasks[i]);
-	}
-	*taken = rc == 0;
-	*cut = (size_t)json_get_int(stage, "cut", 0);
-	evaluate_forget(&tasks, &n);
-	json_decref(stage);
-	return rc;
-}
-
-/* What a stopped evaluation did not come to. */
-static int complete(struct run *run, const struct run_suite *s, struct suite_visit *v, const struct scorer *scorer,
-		    struct suite_result **result)
-{
-	uint64_t total = 0, done = 0;
-	int rc = 0;
-
-	for (size_t t = 0; t < suite_tasks(s->suite); t++)
-		for (size_t d = 0; d < suite_task_docs(s->suite, t); d++)
-			total += !suite_visit_has(v, t, d);
-	run_note(run, "suite %s: %llu of %llu samples were known from an evaluation that was stopped",
-		 suite_name(s->suite), (unsigned long long)suite_visit_known(v),
-		 (unsigned long long)(suite_visit_known(v) + total));
-	progress_begin(suite_name(s->suite), total, "samples");
-	for (size_t t = 0; t < suite_tasks(s->suite) && !rc; t++) {
-		size_t *docs = mem_array(suite_task_docs(s->suite, t) + 1, sizeof(*docs)), n = 0;
-
-		for (size_t d = 0; d < suite_task_docs(s->suite, t); d++)
-			if (!suite_visit_has(v, t, d))
-				docs[n++] = d;
-		if (n)
-			rc = suite_visit_ask(v, scorer, t, docs, n, &done);
-		free(docs);
-	}
-	progress_end();
-	if (rc == 0)
-		*result = suite_visit_result(v, false);
-	return rc;
-}
-
-static int run_suite(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		     const char *prompt, struct task_result **tasks, size_t *n, json_t **stage)
-{
-	static const char any_order[] = "0000000000000000000000000000000000000000000000000000000000000000";
-	struct suite_options how = { .limit = run_limit(run), .seed = evaluate_seed(run) };
+	struct suite_options how = { .limit = run_limit(run),
+				     .seed = evaluate_seed(run),
+				     .judge = judges_for(run->judges),
+				     .commands = run->commands };
 	struct suite_result *result = NULL;
-	struct suite_visit *part = NULL;
 	struct keep *keep = NULL;
 	struct scorer scorer;
-	size_t cut = 0;
-	bool taken;
-	int rc = evaluate_load(run, object, prompt, &scorer);
+	int rc = evaluate_load(run, m->object, m->prompt, &scorer);
 
-	rc = rc ? rc : evaluate_keep(&keep, run, s, object, prompt_oid);
+	rc = rc ? rc : evaluate_keep(&keep, run, s, m->object, m->prompt_oid);
 	if (rc)
 		return rc;
 	how.keep = keep_for(keep);
-	how.judge = judges_for(run->judges);
-	how.commands = run->commands;
-	suite_visit_open(&part, s->suite, any_order, how.seed);
-	rc = evaluate_take_part(run, s, object, prompt_oid, part, &taken, &cut);
-	if (rc == 0 && taken)
-		rc = suite_visit_keep(part, how.keep);
-	if (rc == 0 && taken)
-		rc = suite_visit_judge(part, how.judge, how.commands);
-	if (rc == 0)
-		rc = taken ? complete(run, s, part, &scorer, &result) : suite_run(&result, s->suite, &scorer, &how);
+	rc = suite_run(&result, s->suite, &scorer, &how);
 	s->resumed = keep_restored(keep) > 0;
 	if (rc == 0)
-		rc = evaluate_store(run, result, cut + evaluate_cut(run), stage);
-	if (rc == 0)
-		rc = evaluate_read(run, *stage, tasks, n); /* what the gate sees is what is stored */
+		rc = evaluate_store(run, result, evaluate_cut(run), stage);
 	keep_close(keep, rc == 0);
 	if (rc == 0)
 		evaluate_answered(run);
-	suite_visit_free(part);
 	suite_result_free(result);
 	return rc;
 }
@@ -546,12 +471,17 @@ int evaluate_object(struct run *run, struct run_suite *s, const char *object, co
 		    const char *prompt, struct task_result **tasks, size_t *n, json_t **stage, bool *reused,
 		    bool may_run)
 {
+	const struct parts_model m = { object, prompt_oid, prompt };
 	int rc = evaluate_known(run, s, object, prompt_oid, tasks, n, stage);
 
 	*reused = rc == 0;
-	if (rc == ERR_NOTFOUND && may_run) {
-		err_clear();
-		rc = run_suite(run, s, object, prompt_oid, prompt, tasks, n, stage);
-	}
+	if (rc != ERR_NOTFOUND || !may_run)
+		return rc;
+	err_clear();
+	rc = parts_join(run, s, &m, stage);
+	if (rc == 0 && !*stage)
+		rc = run_suite(run, s, &m, stage);
+	if (rc == 0)
+		rc = evaluate_read(run, *stage, tasks, n); /* what the gate sees is what is stored */
 	return rc;
 }

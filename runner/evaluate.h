@@ -26,7 +26,7 @@ int engine_encode(const struct engine *e, const char *text, size_t len, struct t
 
 void evaluate_key(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		  char key[DIGEST_HEX]);
-/* Of an evaluation that was stopped. */
+/* Of an evaluation that is not whole (parts.h). */
 void evaluate_key_part(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		       char key[DIGEST_HEX]);
 int64_t run_limit(const struct run *run);
@@ -41,14 +41,13 @@ int evaluate_known(struct run *run, struct run_suite *s, const char *object, con
 void evaluate_answered(struct run *run);
 /* How many prompts were cut from the left since it was asked last. */
 size_t evaluate_cut(struct run *run);
-/* What a stopped evaluation of the same key has answered goes into the visit; *cut: of its prompts. */
-int evaluate_take_part(struct run *run, struct run_suite *s, const char *object, const char *prompt_oid,
-		       struct suite_visit *v, bool *taken, size_t *cut);
 /* The file that keeps the samples of this evaluation on their way (eval_keep.h). */
 struct keep;
 int evaluate_keep(struct keep **out, const struct run *run, const struct run_suite *s, const char *object,
 		  const char *prompt_oid);
-/* Results into the store, as a stage; and back. */
+/* Of a visit that asks everything, in the order of the documents. */
+#define ANY_ORDER "0000000000000000000000000000000000000000000000000000000000000000"
+/* Results into the store, as a stage, but for tasks without samples; and back. */
 int evaluate_store(struct run *run, const struct suite_result *result, size_t cut, json_t **stage);
 int evaluate_read(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n);
 void evaluate_forget(struct task_result **tasks, size_t *n);

@@ -29,6 +29,7 @@ struct run_options {
 	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
 	int64_t threads;        /* 0: all */
 	int64_t limit;          /* 0: whole suites */
+	int shard, shards;      /* of the documents, 1 to shards: evaluated and stored, not judged (parts.c); 0: all */
 	bool calibrates;        /* measures noise: what was measured before does not stand in its way */
 	int64_t replicate;      /* > 0: the same commit with other random numbers (assay calibrate) */
 	int64_t batch_tokens;   /* of scoring, at most */

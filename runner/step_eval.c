@@ -3,6 +3,7 @@
 #include "runner/early.h"
 #include "runner/evaluate.h"
 #include "runner/jury.h"
+#include "runner/parts.h"
 #include "runner/runner.h"
 #include "runner/score_host.h"
 
@@ -39,6 +40,30 @@ static void note_cost(struct run *run)
 	free(cost);
 }
 
+/* Whole evaluations that are known are left as they are; what the candidate proposes is for the run that judges. */
+static int eval_shard(struct run *run)
+{
+	bool all_reused = true, resumed = false;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
+		struct run_suite *s = &run->suites[i];
+
+		rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
+				     &s->n_tasks, &s->stage, &s->reused, false);
+		if (rc == ERR_NOTFOUND) {
+			err_clear();
+			rc = parts_shard(run, s);
+		}
+		all_reused = all_reused && s->reused;
+		resumed = resumed || s->resumed;
+	}
+	note_cost(run);
+	if (rc == 0 && (all_reused || resumed))
+		run->steps[RUN_EVAL].status = all_reused ? STEP_REUSED : STEP_RESUMED;
+	return rc;
+}
+
 int step_eval(struct run *run)
 {
 	bool all_reused = true, resumed = false;
@@ -57,6 +82,8 @@ int step_eval(struct run *run)
 	run->commands = score_host(run->score_host, &sandbox);
 	if (early_wanted(run))
 		rc = early_eval(run);
+	if (run->options->shards)
+		return eval_shard(run);
 	for (size_t i = 0; rc == 0 && i < run->n_suites; i++) {
 		struct run_suite *s = &run->suites[i];
 

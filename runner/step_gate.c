@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "runner/baseline.h"
 #include "runner/early.h"
+#include "runner/parts.h"
 #include "runner/plan_overlap.h"
 #include "runner/runner.h"
 
@@ -111,6 +112,22 @@ static void leave_to_ci(struct run *run)
 	run->have_gate = true;
 }
 
+/* One shard of several says nothing of the others: whoever joins them judges. */
+static void leave_to_join(struct run *run)
+{
+	uint64_t all, n = parts_of_shard(run, &all);
+
+	run->gate = (struct gate_result){
+		.verdict = VERDICT_INCONCLUSIVE,
+		.confidence = run->questions->gate.confidence,
+		.sentence = mem_printf(
+			"shard %d of %d: %llu of %llu samples are stored; the run without --shard, which "
+			"finds them, gives the verdict",
+			run->options->shard, run->options->shards, (unsigned long long)n, (unsigned long long)all)
+	};
+	run->have_gate = true;
+}
+
 int step_gate(struct run *run)
 {
 	char *incomparable = NULL;
@@ -120,6 +137,11 @@ int step_gate(struct run *run)
 	if (run->left_to_ci) {
 		run->steps[RUN_GATE].status = STEP_SKIPPED;
 		leave_to_ci(run);
+		return 0;
+	}
+	if (run->options->shards) {
+		run->steps[RUN_GATE].status = STEP_SKIPPED;
+		leave_to_join(run);
 		return 0;
 	}
 	if ((rc = take_lease(run)) || (rc = baseline_find(run)) || (rc = baseline_alias(run)))

@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/rows.h"
 #include "runner/baseline.h"
+#include "runner/evaluate.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
 #include "runner/plan_overlap.h"
@@ -78,6 +79,14 @@ static void note_suite(struct run *run, const struct run_suite *s)
 	for (size_t i = 0; i < suite_tasks(s->suite); i++)
 		if (suite_task_note(s->suite, i))
 			run_note(run, "%s", suite_task_note(s->suite, i));
+}
+
+static int check_shard(const struct run *run)
+{
+	if (!run->options->shards || !run_limit(run))
+		return 0;
+	return err_set(ERR_USAGE, "--shard is of whole suites, and %s limits them to %lld samples a task",
+		       run->options->limit ? "--limit" : "the profile", (long long)run_limit(run));
 }
 
 static int plan_suites(struct run *run)
@@ -475,7 +484,8 @@ int step_plan(struct run *run)
 {
 	int rc;
 
-	if ((rc = plan_profile(run)) || (rc = served_find(run)) || (rc = run->location ? 0 : run_backend(run)))
+	if ((rc = plan_profile(run)) || (rc = check_shard(run)) || (rc = served_find(run)) ||
+	    (rc = run->location ? 0 : run_backend(run)))
 		return rc;
 	if (run->location)
 		snprintf(run->numerics, sizeof(run->numerics), "served:%.100s", run->location->model);

@@ -11,6 +11,7 @@
 #include "runner/early.h"
 #include "runner/evaluate.h"
 #include "runner/fetch.h"
+#include "runner/parts.h"
 #include "runner/runner.h"
 
 #include <math.h>
@@ -214,7 +215,7 @@ static json_t *baseline_json(const struct run *run)
 static bool is_whole(const struct run *run)
 {
 	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !run_limit(run) &&
-	       early_is_whole(run) && !run->options->dirty && run->event.trust != TRUST_FORK;
+	       !run->options->shards && early_is_whole(run) && !run->options->dirty && run->event.trust != TRUST_FORK;
 }
 
 static bool is_baseline_version(const struct run *run)
@@ -289,10 +290,11 @@ static bool wants_promotion(struct run *run, bool version)
 	return moves;
 }
 
+/* What was judged: a shard judges nothing, so that no attempt and no baseline comes of it. */
 static json_t *product_json(const struct run *run)
 {
-	json_t *product =
-		json_pack("{s:s,s:s,s:s}", "key", run->product_key, "object", run->object, "prompt", run->prompt_oid);
+	json_t *product = json_pack("{s:s,s:s,s:s}", "key", run->product_key, "object",
+				    run->options->shards ? "" : run->object, "prompt", run->prompt_oid);
 
 	if (run->product && run->product->finetune.present && !run->product->finetune.command.n)
 		json_object_set_new(product, "seed", json_integer((json_int_t)run->product->finetune.train.seed));
@@ -442,6 +444,17 @@ static json_t *tool_json(const struct run *run)
 	return tool;
 }
 
+static json_t *shard_json(const struct run *run)
+{
+	uint64_t all, n;
+
+	if (!run->options->shards || run->failed)
+		return json_null();
+	n = parts_of_shard(run, &all);
+	return json_pack("{s:i,s:i,s:I,s:I}", "i", run->options->shard, "n", run->options->shards, "samples",
+			 (json_int_t)n, "total", (json_int_t)all);
+}
+
 static json_t *run_document(struct run *run)
 {
 	json_t *r = json_object(), *metrics = json_array(), *samples = json_array();
@@ -451,7 +464,8 @@ static json_t *run_document(struct run *run)
 	set_texts(r, run);
 	set_verdict(r, run);
 	for (size_t i = 0; i < run->n_suites; i++) {
-		add_metrics(metrics, &run->suites[i]);
+		if (!run->options->shards)
+			add_metrics(metrics, &run->suites[i]);
 		add_samples(samples, &run->suites[i]);
 	}
 	add_overlap(metrics, run->overlap);
@@ -477,6 +491,7 @@ static json_t *run_document(struct run *run)
 	json_object_set_new(r, "edges", edges_json(run));
 	json_object_set_new(r, "training", run->training ? json_incref(run->training) : json_null());
 	json_object_set_new(r, "overlap", run->overlap ? json_incref(run->overlap) : json_null());
+	json_object_set_new(r, "shard", shard_json(run));
 	json_object_set_new(r, "stopped", run->stopped ? json_incref(run->stopped) : json_null());
 	json_object_set_new(r, "notes", json_incref(run->notes));
 	return r;

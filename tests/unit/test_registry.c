@@ -475,6 +475,31 @@ static void test_registry_stage__of_trust_or_stronger(void **state)
 	assert_err(registry_stage(f->registry, "eval", "w1", TRUST_FORK, &row), ERR_NOTFOUND);
 }
 
+static void test_registry_stages__all_of_trust_or_stronger(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	json_t *rows = NULL;
+
+	must(registry_stages(f->registry, "train", "w1", TRUST_FORK, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	json_decref(rows);
+	add_run_as(f, "w1", '1', "main", "branch", id);
+	add_run_as(f, "w1", '1', "main", "protected", id);
+	add_run_as(f, "w1", '1', "evil", "fork", id);
+	must(registry_stages(f->registry, "train", "w1", TRUST_FORK, &rows));
+	assert_int_equal(json_array_size(rows), 1); /* all three gave the same */
+	assert_true(
+		store_has(f->store, json_get_text(json_object_get(json_array_get(rows, 0), "output"), "object", "")));
+	json_decref(rows);
+	must(registry_stages(f->registry, "train", "w1", TRUST_PROTECTED, &rows));
+	assert_int_equal(json_array_size(rows), 1);
+	json_decref(rows);
+	must(registry_stages(f->registry, "eval", "w1", TRUST_FORK, &rows));
+	assert_int_equal(json_array_size(rows), 0);
+	json_decref(rows);
+}
+
 static void test_registry_list__newest_first_and_flat(void **state)
 {
 	struct fixture *f = *state;
@@ -874,6 +899,7 @@ int main(void)
 		TEST(test_registry_find_run__all_kinds_of_names),
 		TEST(test_registry_find_run__ambiguous_prefix),
 		TEST(test_registry_stage__of_trust_or_stronger),
+		TEST(test_registry_stages__all_of_trust_or_stronger),
 		TEST(test_registry_list__newest_first_and_flat),
 		TEST(test_registry_list_at__is_what_was_known_then),
 		TEST(test_registry_trend__newest_run_of_each_commit),
