@@ -225,6 +225,9 @@ int ingest_any(struct registry *r, const char *id);
 /* The names of record files on shelves that may hold new ones, and of the rows there; both sorted. keep, within a write
  * transaction that takes in what is missing: remembers the shelves, so that they need not be listed again. */
 int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep);
+/* HOME/aside/HEX, where records are that gave way to others'; again: HEX.again, of one that waits to be made again. Yours. */
+char *shelves_aside(const struct store *s, const char *hex, bool again);
+bool shelves_moved(const struct registry *r, const char *id); /* has that record gone there? */
 
 #define REGISTRY_INIT(s)                                                                                               \
 	{                                                                                                              \

@@ -9,6 +9,8 @@
  *	late       a record that sorts before the last one (a crash was overtaken, another home was merged): all tables
  *	           are dropped and filled again from all records, in the same transaction. So the rows never depend on
  *	           the order of arrival.
+ *	aside      a record that gave way to another home's (sync_merge.c) takes its rows along: the same, now or at the next
+ *	           open.
  *	migration  the same, after a copy of the old database to registry.db.vN.bak: no ALTER scripts to get wrong.
  *	rebuild    the same, into a new file, with everybody else kept out.
  *
@@ -142,18 +144,21 @@ static int pending_read(struct registry *r, struct pending *p, bool *keep)
 	return *keep ? rc : 0;
 }
 
-/* Names in files that are not in rows (both sorted), with their place, in order. */
+/* Names in files that are not in rows (both sorted), with their place, in order. *moved: a row's file was set aside. */
 static int pending_list(struct registry *r, const struct name_list *files, const struct name_list *rows,
-			struct pending **out, size_t *n)
+			struct pending **out, size_t *n, bool *moved)
 {
 	struct pending *p = NULL;
 	size_t len = 0, cap = 0, k = 0;
 	bool keep;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < files->len; i++) {
-		while (k < rows->len && strcmp(rows->names[k], files->names[i]) < 0)
-			k++;
+	*moved = false;
+	for (size_t i = 0; !rc && i <= files->len; i++) {
+		for (; k < rows->len && (i == files->len || strcmp(rows->names[k], files->names[i]) < 0); k++)
+			*moved = *moved || shelves_moved(r, rows->names[k]);
+		if (i == files->len)
+			break;
 		if (k < rows->len && !strcmp(rows->names[k], files->names[i]))
 			continue;
 		MEM_GROW(p, len, cap);
@@ -176,12 +181,13 @@ int registry_make(struct registry *r)
 	char *version = mem_printf("PRAGMA user_version = %d", REGISTRY_VERSION);
 	struct name_list files = { NULL, 0, 0 }, none = { NULL, 0, 0 };
 	struct pending *p = NULL;
+	bool moved;
 	size_t n = 0;
 	int rc = schema ? sql_script(r, schema) : err_set(ERR_BUG, "artifacts/schema.sql is not in this binary");
 
 	rc = rc ? rc : sql_script(r, version);
 	rc = rc ? rc : shelves_unsettled(r, &files, &none, true);
-	rc = rc ? rc : pending_list(r, &files, &none, &p, &n);
+	rc = rc ? rc : pending_list(r, &files, &none, &p, &n, &moved);
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = ingest_any(r, p[i].id);
 	free(p);
@@ -234,13 +240,13 @@ static int is_late(struct registry *r, const struct pending *p, bool *late)
 	return 0;
 }
 
-/* The record files that have no rows, in order. */
-static int find_missing(struct registry *r, struct pending **p, size_t *n, bool keep)
+/* The record files that have no rows, in order; and whether there are rows of records that were set aside. */
+static int find_missing(struct registry *r, struct pending **p, size_t *n, bool *moved, bool keep)
 {
 	struct name_list files = { NULL, 0, 0 }, rows = { NULL, 0, 0 };
 	int rc = shelves_unsettled(r, &files, &rows, keep);
 
-	rc = rc ? rc : pending_list(r, &files, &rows, p, n);
+	rc = rc ? rc : pending_list(r, &files, &rows, p, n, moved);
 	name_list_release(&files);
 	name_list_release(&rows);
 	return rc;
@@ -249,9 +255,9 @@ static int find_missing(struct registry *r, struct pending **p, size_t *n, bool 
 static int take_in(struct registry *r)
 {
 	struct pending *p = NULL;
-	bool late = false;
+	bool late = false; /* or rows too many: all of it again, then */
 	size_t n = 0;
-	int rc = find_missing(r, &p, &n, true);
+	int rc = find_missing(r, &p, &n, &late, true);
 
 	for (size_t i = 0; !rc && !late && i < n; i++) {
 		rc = is_late(r, &p[i], &late);
@@ -386,11 +392,12 @@ static int migrate(struct registry *r)
 static int catch_up(struct registry *r)
 {
 	struct pending *p = NULL;
+	bool moved = false;
 	size_t n = 0;
-	int rc = find_missing(r, &p, &n, false);
+	int rc = find_missing(r, &p, &n, &moved, false);
 
 	free(p);
-	if (rc || !n)
+	if (rc || (!n && !moved))
 		return rc;
 	rc = registry_begin(r);
 	return rc ? rc : registry_end(r, 0, "");

@@ -9,6 +9,10 @@
  * SETTLED_NS back when the shelf was listed; until then the shelf is listed again and again, which is right and slow. The
  * inode is kept beside it, for folders that were replaced.
  *
+ * A record that leaves records/ on purpose goes to HOME/aside/ (sync_merge.c), and its rows go with it in one transaction. A kill between
+ * the move and the COMMIT leaves rows of what is aside: seen on its shelf, by whoever opens next. A file that is gone from both
+ * places is damage, and its rows stay for the check to tell of.
+ *
  * The table is not derived from records and is no part of what a check compares. */
 #include "base/base.h"
 
@@ -102,6 +106,24 @@ static int list_shelf(struct registry *r, const char *shelf, struct name_list *f
 
 	free(dir);
 	return rc ? rc : sql_names_of(r, rows, SQL_ROWS, "t", shelf);
+}
+
+char *shelves_aside(const struct store *s, const char *hex, bool again)
+{
+	return mem_printf("%s/aside/%s%s", store_home(s), hex, again ? ".again" : "");
+}
+
+bool shelves_moved(const struct registry *r, const char *id)
+{
+	bool moved = false;
+
+	for (int again = 0; !moved && again < 2; again++) {
+		char *path = shelves_aside(r->store, id, again);
+
+		moved = fs_exists(path);
+		free(path);
+	}
+	return moved;
 }
 
 int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep)

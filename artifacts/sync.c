@@ -21,6 +21,9 @@ enum { NAMED_DEPTH = 64, RACES = 5 };
 	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
 	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
 
+#define SQL_TO_PUSH                                                                                                    \
+	"SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
+
 /* ---- sets of names --------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -478,12 +481,13 @@ static int push_record(struct sync *y, const char *id)
 	return rc;
 }
 
-/* Records that only this home has, in their order. Those with a fault are told by registry_check() and stay here. */
+/* Records that only this home has, in their order; but first which weights went: a push that ends in the middle must leave no version
+ * there whose files are nowhere and nobody says why. Those with a fault are told by registry_check() and stay here. */
 static int push_all(struct sync *y)
 {
 	json_t *rows = NULL, *row;
 	size_t i, done = 0, total = y->mine.len - (size_t)y->n->known;
-	int rc = sql_rows(y->r, &rows, "SELECT id FROM records WHERE fault IS NULL ORDER BY seq, id", "");
+	int rc = sql_rows(y->r, &rows, SQL_TO_PUSH, "");
 
 	progress_begin("pushing", total, "records");
 	json_array_foreach(rows, i, row)

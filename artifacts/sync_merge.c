@@ -8,8 +8,9 @@
  *	an alias     the promotion did not come true: what it rested on had changed. The gate is to be run again
  *
  * A record is never changed, so the old one leaves the set: its file moves from records/ to HOME/aside/, where it stays; the
- * tables are derived again from those that are left. aside/HEX.again waits to be made again, so that a kill in between loses
- * nothing: the next pull finds it. The rest of that run (metrics, samples, stages) says the same under its new name. */
+ * tables are derived again from those that are left, here or, after a kill, by whoever opens them next (shelves.c).
+ * aside/HEX.again waits to be made again, so that a kill in between loses nothing: the next pull finds it. The rest of that run
+ * (metrics, samples, stages) says the same under its new name. */
 #include "artifacts/sync.h"
 
 #include <limits.h>
@@ -123,18 +124,13 @@ int merge_look(struct merge *m, const struct sync *y, const json_t *theirs)
 
 /* ---- aside ----------------------------------------------------------------------------------- */
 
-static char *aside_path(const struct store *s, const char *hex, bool again)
-{
-	return mem_printf("%s/aside/%s%s", store_home(s), hex, again ? ".again" : "");
-}
-
 static int move_aside(const struct merge *m, struct sync *y)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < m->aside.len; i++) {
 		char *from = store_file(y->s, VAULT_RECORDS, m->aside.names[i]);
-		char *to = aside_path(y->s, m->aside.names[i], listed(&m->again, m->aside.names[i]));
+		char *to = shelves_aside(y->s, m->aside.names[i], listed(&m->again, m->aside.names[i]));
 
 		rc = fs_rename(from, to);
 		free(from);
@@ -157,25 +153,6 @@ int merge_aside(const struct merge *m, struct sync *y)
 	rc = move_aside(m, y);
 	rc = rc ? rc : registry_replay(y->r);
 	return registry_end(y->r, rc, "");
-}
-
-/* A kill between the moves and the commit: the rows of what is aside are still there. */
-static int merge_heal(struct sync *y)
-{
-	struct name_list rows = { NULL, 0, 0 }, files = { NULL, 0, 0 };
-	bool late = false;
-	int rc = sql_names(y->r, &rows, "SELECT id FROM records ORDER BY id");
-
-	rc = rc ? rc : store_names(y->s, VAULT_RECORDS, &files, NULL, NULL);
-	for (size_t i = 0; !rc && !late && i < rows.len; i++)
-		late = !sync_has(&files, rows.names[i]);
-	if (!rc && late) {
-		rc = registry_begin(y->r);
-		rc = rc ? rc : registry_end(y->r, registry_replay(y->r), "");
-	}
-	name_list_release(&rows);
-	name_list_release(&files);
-	return rc;
 }
 
 /* ---- again ----------------------------------------------------------------------------------- */
@@ -263,8 +240,8 @@ static int again_one(const char *name, void *arg)
 	if (strlen(name) != DIGEST_HEX - 1 + strlen(".again") || !path_has_suffix(name, ".again"))
 		return 0;
 	snprintf(hex, sizeof(hex), "%.64s", name);
-	from = aside_path(s, hex, true);
-	to = aside_path(s, hex, false);
+	from = shelves_aside(s, hex, true);
+	to = shelves_aside(s, hex, false);
 	rc = json_read(&record, from, RECORD_MAX);
 	promotion = record_kind(record) == RECORD_PROMOTION;
 	if (rc || promotion != a->promotions)
@@ -337,8 +314,7 @@ int merge_again(struct sync *y)
 	int rc = 0;
 
 	if (fs_is_dir(dir)) {
-		rc = merge_heal(y);
-		rc = rc ? rc : fs_list(dir, again_one, &a);
+		rc = fs_list(dir, again_one, &a);
 		a.promotions = true;
 		rc = rc ? rc : fs_list(dir, again_one, &a);
 	}

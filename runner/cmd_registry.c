@@ -2,11 +2,16 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 
+struct faults {
+	int64_t all, absent; /* absent: objects that are named and not there */
+};
+
 static int print_fault(const char *text, void *arg)
 {
-	int64_t *n = arg;
+	struct faults *f = arg;
 
-	++*n;
+	f->all++;
+	f->absent += strncmp(text, "object ", 7) == 0;
 	log_safe(stdout, text, strlen(text));
 	putchar('\n');
 	return 0;
@@ -14,16 +19,19 @@ static int print_fault(const char *text, void *arg)
 
 static int check(struct place *place)
 {
-	int64_t faults = 0;
+	struct faults faults = { 0, 0 };
 	int rc = registry_check(place->home.registry, print_fault, &faults);
 
 	if (rc)
 		return rc;
-	if (faults == 0) {
+	if (faults.all == 0) {
 		puts("the registry agrees with its records, and what they name is there");
 		return 0;
 	}
-	err_set(ERR_IO, "%lld faults", (long long)faults);
+	err_set(ERR_IO, "%lld fault%s", (long long)faults.all, faults.all == 1 ? "" : "s");
+	if (faults.all == faults.absent)
+		return err_hint(ERR_IO, "assay pull, or assay artifact repair --from HOME, where a copy is; assay "
+					"reproduce makes a run's weights again");
 	return err_hint(ERR_IO, "assay registry rebuild makes the database again from the records");
 }
 

@@ -549,6 +549,66 @@ static void test_sync__a_claim_without_its_record_is_healed(void **state)
 	free(dir);
 }
 
+/* Killed between the move of a record to aside/ and the COMMIT that takes its rows: whoever opens next takes them. */
+static void test_sync__a_move_aside_that_was_killed_is_finished(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *from, *aside = home_path(t->a, "aside"), *to, *faults;
+	json_t *rows = NULL;
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	must(registry_list(t->a->registry, "history", NULL, 0, &rows));
+	snprintf(id, sizeof(id), "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	from = store_file(t->a->store, VAULT_RECORDS, id);
+	to = path_join(aside, id);
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	fixture_reopen(t->a);
+	assert_int_equal(list_length(t->a->registry, "history"), 0);
+	assert_clean(t->a->registry);
+	/* one that is nowhere is damage, and no reason to forget what it said */
+	must(fs_rename(to, from));
+	fixture_reopen(t->a);
+	must(fs_remove(from));
+	fixture_reopen(t->a);
+	assert_int_equal(list_length(t->a->registry, "history"), 1);
+	faults = check_text(t->a->registry);
+	assert_text_has(faults, "but its file is gone");
+	free(faults);
+	free(from);
+	free(to);
+	free(aside);
+}
+
+/* A push that breaks off leaves no version there whose weights are nowhere and nobody says why. */
+static void test_sync__what_went_is_said_first(void **state)
+{
+	struct team *t = *state;
+	const struct gc_options none = { .keep_runs = 0, .actor = "ann" };
+	struct gc_totals totals;
+	char id[DIGEST_HEX], *records = path_join(t->folder, VAULT_RECORDS), *shelf;
+	struct sync_counts n;
+
+	add_run(t->a, "w1", '1', id);
+	registry_close(t->a->registry);
+	t->a->registry = NULL;
+	must(registry_gc(t->a->store, &none, &totals));
+	assert_int_equal(totals.gone, 1);
+	must(registry_open(&t->a->registry, t->a->store));
+	must(fs_mkdirs(records));
+	shelf = mem_printf("%s/%.2s", records, id);
+	must(fs_write(shelf, "x", 1)); /* the run's record cannot be put there */
+	n = push(t, t->a, ERR_IO);
+	assert_int_equal(n.records, 1);
+	must(fs_remove(shelf));
+	push(t, t->a, 0);
+	assert_same(t);
+	free(shelf);
+	free(records);
+}
+
 static void test_sync__a_broken_transfer_goes_on(void **state)
 {
 	struct team *t = *state;
@@ -598,6 +658,8 @@ int main(void)
 		TEAM_TEST(test_sync__a_pipe_or_a_link_is_no_record),
 		TEAM_TEST(test_sync__a_claim_that_lies),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
+		TEAM_TEST(test_sync__a_move_aside_that_was_killed_is_finished),
+		TEAM_TEST(test_sync__what_went_is_said_first),
 		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
 		cmocka_unit_test(test_depot_open__what_is_no_remote),
 	};
