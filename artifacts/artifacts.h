@@ -116,6 +116,10 @@ struct registry;
  * from a newer version is ERR_ENV. Takes in records that are not in it. */
 int registry_open(struct registry **out, struct store *store);
 void registry_close(struct registry *r);
+/* For who is waited for: from here on what is appended is durable as its record alone. Its rows may be lost by a power cut,
+ * and then whoever opens the registry next makes them again; the write-ahead log is left for them to fold in. No change
+ * where the home is on a network file system. */
+int registry_make_haste(struct registry *r);
 
 /* Stores a run. record: the document described in artifacts/record.c, "format":"assay-run/1". Its member
  * "version":{"model","object"} gets "number" here, inside the transaction: that of the same object if the model has it

@@ -16,6 +16,8 @@
  *
  * Everyone who has the registry open holds a shared lock on HOME/registry.lock; rebuild takes it alone, because a file
  * must not be renamed over a database that is in use. WAL with synchronous=FULL: COMMIT is durable. Readers never wait.
+ * The hook's verdict spares itself that (NORMAL, and no checkpoint at close): the log keeps its order, so a power cut takes
+ * the last rows and never the ones before, and their records are found without rows. Three syncs instead of eight.
  * On a network file system there is no memory that two machines share, so no WAL: a journal that is truncated, and readers
  * wait for writers.
  *
@@ -430,6 +432,15 @@ void registry_close(struct registry *r)
 	registry_close_db(r);
 	lock_drop(&r->lock);
 	free(r);
+}
+
+int registry_make_haste(struct registry *r)
+{
+	if (filesystem_shared(store_home(r->store)))
+		return 0; /* no write-ahead log there: synchronous=NORMAL would risk the database itself */
+	if (sqlite3_db_config(r->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL))
+		return sql_error(r, "leaving the log");
+	return sql_script(r, "PRAGMA synchronous = NORMAL");
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */

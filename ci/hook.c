@@ -1,9 +1,10 @@
 /* hook.c: a hook of a repository: written, chained in front of the one that is there, and taken out again.
  *
- * The hook is a small POSIX script with a marker in its second line. It copies git's standard input to a temporary file,
- * runs `assay hook run NAME` on it, and then the hook that was there before with the same bytes and arguments, so that
- * git-lfs uploads nothing for a push that the gate stops. If assay is not to be found the push is stopped with one line
- * that says how to go on: a gate that vanishes quietly is none.
+ * The hook is a small POSIX script with a marker in its second line. Alone, it becomes `assay hook run NAME`. In front of
+ * a hook that was there before it copies git's standard input to a temporary file, runs assay on it, and then that hook with
+ * the same bytes and arguments, so that git-lfs uploads nothing for a push that the gate stops. If assay is not to be found
+ * the push is stopped with one line that says how to go on: a gate that vanishes quietly is none. Somebody waits for the
+ * answer: the shell starts no other program before it (but for that copy), and sets what assay would have to start anew for.
  *
  * The earlier hook is kept as NAME.assay-chained, the same inode: uninstall renames it back, mode, link and bytes
  * as they were. At no instant is there no hook: a hard link is made first, then the script replaces the old name by one
@@ -33,26 +34,26 @@ static const char hook_find[] =
 	"\techo 'assay: the %1$s gate is not to be found on this machine; the push is stopped.' >&2\n"
 	"\techo 'assay: put assay into PATH and run \"assay hook install\"%2$s' >&2\n"
 	"\texit 1\n"
-	"}\n"
-	"refs=$(mktemp \"${TMPDIR:-/tmp}/assay-push.XXXXXX\") || {\n"
-	"\techo 'assay: no temporary file can be made; the push is stopped.' >&2\n"
-	"\texit 1\n"
-	"}\n"
-	"trap 'rm -f \"$refs\"' EXIT\n"
-	"trap 'exit 129' HUP\n"
-	"trap 'exit 130' INT\n"
-	"trap 'exit 143' TERM\n"
-	"cat >\"$refs\" || exit 1\n"
-	"\"$assay\" hook run %1$s \"$@\" <\"$refs\" || exit\n";
+	"}\n" /* libgomp's setting: without it assay would start itself anew (runner/main.c) */
+	"gate() {\n"
+	"\t[ -n \"${OMP_WAIT_POLICY-}\" ] || export GOMP_SPINCOUNT=\"${GOMP_SPINCOUNT-1000}\"\n"
+	"\texec \"$assay\" hook run %1$s \"$@\"\n"
+	"}\n";
 
+/* %1$s: what says that there is a hook to run behind; %2$s: what runs it. */
 static const char hook_chain[] = "chained=$0.assay-chained\n"
-				 "if [ -x \"$chained\" ]; then\n"
-				 "\t\"$chained\" \"$@\" <\"$refs\" || exit\n"
-				 "fi\n";
-static const char hook_chain_husky[] = "chained=$0.assay-chained\n"
-				       "if [ -f \"$chained\" ]; then\n"
-				       "\tsh -e \"$chained\" \"$@\" <\"$refs\" || exit\n"
-				       "fi\n";
+				 "[ %1$s \"$chained\" ] || gate \"$@\"\n"
+				 "refs=$(mktemp \"${TMPDIR:-/tmp}/assay-push.XXXXXX\") || {\n"
+				 "\techo 'assay: no temporary file can be made; the push is stopped.' >&2\n"
+				 "\texit 1\n"
+				 "}\n"
+				 "trap 'rm -f \"$refs\"' EXIT\n"
+				 "trap 'exit 129' HUP\n"
+				 "trap 'exit 130' INT\n"
+				 "trap 'exit 143' TERM\n"
+				 "cat >\"$refs\" || exit 1\n"
+				 "(gate \"$@\") <\"$refs\" || exit\n"
+				 "%2$s\"$chained\" \"$@\" <\"$refs\"\n";
 
 /* s between single quotes for a shell. */
 static void add_quoted(struct buf *out, const char *s)
@@ -182,7 +183,7 @@ static int hook_write(const struct hook *h, const char *assay_path)
 	buf_addc(&text, '\n');
 	buf_addf(&text, hook_find, h->name,
 		 strcmp(h->name, "pre-push") == 0 ? ", or pass this once: git push --no-verify" : "");
-	buf_adds(&text, h->husky ? hook_chain_husky : hook_chain);
+	buf_addf(&text, hook_chain, h->husky ? "-f" : "-x", h->husky ? "sh -e " : "");
 	rc = fs_temp_open(&temp, h->dir);
 	if (rc)
 		goto out;

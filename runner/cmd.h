@@ -11,6 +11,7 @@ struct command {
 	const char *name;                  /* "run"; two words for a family: "hook install" */
 	const char *summary;               /* one line of `assay help` */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives an exit code or an enum err */
+	bool computes;                     /* a model may be asked or trained in this process: see main.c */
 };
 extern const struct command commands[]; /* name NULL at the end */
 

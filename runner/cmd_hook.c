@@ -270,7 +270,7 @@ int cmd_hook(int argc, char **argv)
 	else if (rc == 0 && strcmp(argv[0], "uninstall") == 0 && argc == 1)
 		rc = uninstall(place.repo);
 	else if (rc == 0 && strcmp(argv[0], "run") == 0)
-		rc = run_hook(&place, argc, argv, &o);
+		rc = (rc = registry_make_haste(place.home.registry)) ? rc : run_hook(&place, argc, argv, &o);
 	else if (rc == 0)
 		rc = err_set(ERR_USAGE, "assay hook: install, uninstall, or run NAME");
 	place_close(&place);

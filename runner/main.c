@@ -31,24 +31,10 @@ static int unknown(const char *name)
 	return err_hint(ERR_USAGE, "assay help lists the commands");
 }
 
-static int dispatch(int argc, char **argv)
-{
-	const struct command *c;
-	const char *name = argc > 1 ? argv[1] : "help";
-
-	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
-		name = "version";
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-		name = "help";
-	if (strcmp(name, "rank") == 0) /* ourselves, for another device: no command of users */
-		return cmd_rank(argc - 1, argv + 1);
-	c = find(name);
-	return c ? c->run(argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv) : unknown(name);
-}
-
 /* libgomp's idle threads spin for a while before they sleep, which is fine on a quiet machine and ruinous on a shared one
  * (measured on two busy cores: a training step four times slower). It reads its environment before main() runs, so the
- * one way to ask for short spins is to start again with the variable set. A user's own setting wins. */
+ * one way to ask for short spins is to start again with the variable set, which costs some ten milliseconds: only where a
+ * model may compute. The hook's script sets it beforehand. A user's own setting wins. */
 static void wait_asleep(char **argv)
 {
 	char self[4096];
@@ -63,11 +49,27 @@ static void wait_asleep(char **argv)
 	execv(self, argv); /* where it fails we go on as we are */
 }
 
+static int dispatch(int argc, char **argv)
+{
+	const struct command *c;
+	const char *name = argc > 1 ? argv[1] : "help";
+
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	if (strcmp(name, "rank") == 0) /* ourselves, for another device: no command of users */
+		return cmd_rank(argc - 1, argv + 1);
+	c = find(name);
+	if (c && c->computes)
+		wait_asleep(argv);
+	return c ? c->run(argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv) : unknown(name);
+}
+
 int main(int argc, char **argv)
 {
 	int rc;
 
-	wait_asleep(argv);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the write that meets it, not our end */
 	rc = dispatch(argc, argv);
 

@@ -398,6 +398,7 @@ static void test_hook__leaves_no_temporary_file(void **state)
 	bool chained;
 
 	assert_int_equal(fs_mkdirs(tmp), 0);
+	earlier_hook(w, 0755);
 	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
 	assert_int_equal(run_hook(w, (const char *[]){ env, NULL }, NULL), 0);
 	answer(w, "1\n");
@@ -405,6 +406,55 @@ static void test_hook__leaves_no_temporary_file(void **state)
 	assert_int_equal(rmdir(tmp), 0); /* so it is empty */
 	free(tmp);
 	free(env);
+}
+
+/* Alone, the script needs no program but assay (whose stand-in needs cat), and nowhere to write. */
+static void test_hook__alone_it_becomes_assay(void **state)
+{
+	struct world *w = *state;
+	char *bin = in(w, "bin"), *path = mem_printf("PATH=%s", bin), *log = in(w, "log");
+	const char *const env[] = { path, "TMPDIR=/nowhere", NULL };
+	bool chained;
+
+	assert_int_equal(fs_mkdirs(bin), 0);
+	link_tool(w, "sh");
+	link_tool(w, "cat");
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(run_hook(w, env, NULL), 0);
+	assert_log(w, "gate hook run pre-push origin /some where/else.git\n" REFS);
+	answer(w, "2\n");
+	assert_int_equal(run_hook(w, env, NULL), 2);
+	/* in front of another it has to keep the input, and says so where it cannot */
+	assert_int_equal(unlink(log), 0);
+	answer(w, "0\n");
+	earlier_hook(w, 0755);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(run_hook(w, env, NULL), 1);
+	assert_log(w, "(none)");
+	free(bin);
+	free(path);
+	free(log);
+}
+
+/* What assay would start itself anew to set (runner/main.c) is set, for it alone; a user's own word stands. */
+static void test_hook__sets_the_spins_for_assay_alone(void **state)
+{
+	struct world *w = *state;
+	char *text =
+		mem_printf("#!/bin/sh\necho \"$GOMP_SPINCOUNT $OMP_WAIT_POLICY\" >>'%s/log'\ncat >/dev/null\n", w->dir);
+	bool chained;
+
+	write_script(w->assay, text, 0755);
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(run_hook(w, NULL, NULL), 0);
+	assert_int_equal(run_hook(w, (const char *[]){ "GOMP_SPINCOUNT=7", NULL }, NULL), 0);
+	assert_int_equal(run_hook(w, (const char *[]){ "OMP_WAIT_POLICY=active", NULL }, NULL), 0);
+	assert_int_equal(hook_uninstall(w->hooks, "pre-push", &(bool){ false }), 0);
+	write_script(w->hook, text, 0755); /* and of an earlier hook behind it */
+	assert_int_equal(hook_install(w->hooks, "pre-push", w->assay, &chained), 0);
+	assert_int_equal(run_hook(w, NULL, NULL), 0);
+	assert_log(w, "1000 \n7 \n active\n1000 \n \n");
+	free(text);
 }
 
 static void test_hook_install__beside_husky_not_inside_it(void **state)
@@ -515,6 +565,8 @@ int main(void)
 		TEST(test_hook__a_missing_assay_stops_the_push),
 		TEST(test_hook__found_in_path_when_it_has_moved),
 		TEST(test_hook__leaves_no_temporary_file),
+		TEST(test_hook__alone_it_becomes_assay),
+		TEST(test_hook__sets_the_spins_for_assay_alone),
 		TEST(test_hook__git_itself_is_stopped_and_let_through),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
