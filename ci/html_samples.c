@@ -4,10 +4,12 @@
  * Its data stands in the page as a block of JSON:
  *
  *	{"tasks":[{"task","metrics":[name],"up":[a higher score is better],"key":which metric sorts,"binary":its scores are 0 or 1,
- *	  "rows":[[id, slice|null, prompt, target, before|null, after|null, [scores before]|null, [scores after]|null], …]}],
+ *	  "rows":[[id, slice|null, prompt, target, before|null, after|null, [scores before]|null, [scores after]|null,
+ *	    [tokens, seconds]], …]}],
  *	 "total":samples there are,"shown":samples in the block}
  *
- * before and after are null where one side does not have the sample. On paper, and without scripts, the samples that
+ * before and after are null where one side does not have the sample. Tokens and seconds are the candidate's (else the baseline's);
+ * 0: not known. On paper, and without scripts, the samples that
  * broke stand there as a table instead. */
 #include "base/base.h"
 #include "ci/html_int.h"

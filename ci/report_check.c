@@ -118,9 +118,8 @@ static const struct member metric_members[] = {
 	MEMBERS_END,
 };
 static const struct member samples_members[] = {
-	{ "broken", T_ARRAY },
-	{ "n_broken", T_INT },
-	{ "n_fixed", T_INT },
+	{ "broken", T_ARRAY }, { "n_broken", T_INT },
+	{ "n_fixed", T_INT },  { "seconds", T_OBJECT | T_NULL }, /* of each task, where they are known */
 	MEMBERS_END,
 };
 static const struct member broken_members[] = {

@@ -38,12 +38,13 @@ static void add_number(struct buf *out, double v)
 
 void report_csv(const json_t *report, struct buf *out)
 {
+	const json_t *seconds = json_object_get(json_object_get(report, "samples"), "seconds");
 	struct report_rows rows;
 
 	report_rows_make(&rows, report);
 	buf_adds(out,
 		 "task,metric,filter,requirement,verdict,gated,higher_is_better,baseline,candidate,change,lower,upper,"
-		 "bounds_of,n,lost,won\r\n");
+		 "bounds_of,n,lost,won,seconds\r\n");
 	for (size_t i = 0; i < rows.n; i++) {
 		const struct report_row *r = &rows.items[i];
 
@@ -58,11 +59,14 @@ void report_csv(const json_t *report, struct buf *out)
 		add_number(out, r->delta);
 		add_number(out, r->lo);
 		add_number(out, r->hi);
-		buf_addf(out, "%s,%lld,%lld,%lld\r\n",
+		buf_addf(out, "%s,%lld,%lld,%lld,",
 			 isnan(r->lo) && isnan(r->hi) ? ""
 			 : r->bounds_value            ? "value"
 						      : "change",
 			 (long long)r->n, (long long)r->lost, (long long)r->won);
+		add_number(out, json_get_real(seconds, json_get_text(r->rule, "task", ""), NAN));
+		out->len--; /* its comma: the line ends here */
+		buf_adds(out, "\r\n");
 	}
 	report_rows_release(&rows);
 }

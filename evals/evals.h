@@ -21,6 +21,7 @@ struct loglik_result {
 	double logprob;
 	int tokens;
 	bool greedy;
+	double seconds; /* what it took, or its share of what many took; 0: not known */
 };
 struct generate_until {
 	const char *prompt;
@@ -36,6 +37,7 @@ struct generated {
 	char *text; /* the caller's to free; may hold NULs */
 	size_t len;
 	int tokens;
+	double seconds; /* as of a loglik_result */
 };
 struct scorer_watch { /* is told now and then how many of a call's requests are through */
 	void (*call)(size_t n_done, void *arg);
@@ -128,6 +130,7 @@ struct sample {
 	char *slice, *cluster;            /* what it is a part of; NULL: of nothing */
 	char doc_hash[17], prompt_hash[17], target_hash[17]; /* "": not known */
 	int64_t tokens;                                      /* scored or written; 0: not known */
+	double seconds; /* its requests took; 0: not known. Not stored with the samples (times.c) */
 };
 enum { SHARDS_MAX = 10000 };
 struct task_shard { /* those documents of the first `asked` whose number leaves i - 1, divided by n; n 0: all */
@@ -146,6 +149,7 @@ struct task_result { /* of a task, or of a group: the samples of its members, on
 	size_t n, n_total;       /* evaluated, in the task */
 	struct task_shard shard;
 	double seconds; /* that the scorer took; not stored with the samples, which are the same at any speed */
+	bool timed;     /* the samples' times are known, and written by task_sample_write() and its kin */
 	struct sample *samples;
 	struct metric *metrics;
 	size_t n_metrics;
@@ -245,6 +249,10 @@ int task_result_open(struct task_result *out, struct samples_bytes bytes, const 
 /* Reads the texts of sample i, or of all of them: prompt, target, response, answers, hashes, tokens. */
 int task_result_text(struct task_result *t, size_t i);
 int task_result_texts(struct task_result *t);
+/* How long each sample took, as bytes of their own. ERR_INPUT: they are not of so many samples, or no times. */
+void task_times_pack(const struct task_result *t, struct buf *out);
+int task_times_read(struct task_result *t, const void *data, size_t len, const char *name);
+double task_result_seconds(const struct task_result *t); /* of all samples; 0: not known */
 /* The same for people and other tools: a header line {"task",…,"metrics":[…]} and a line a sample; reads back equal. The
  * texts must be there. */
 void task_result_write(const struct task_result *t, struct buf *out);

@@ -78,6 +78,8 @@ static int score_doc(struct block *b, struct task_result *r, size_t slot, const 
 	sample_fill(&r->samples[slot], doc, &b->in[at], b->in[at].targets[0], texts[0].s, texts[0].len);
 	for (size_t i = 0; i < b->asked; i++)
 		r->samples[slot].tokens += b->out[at * b->asked + i].tokens;
+	for (size_t i = 0; i < b->asked; i++)
+		r->samples[slot].seconds += b->out[at * b->asked + i].seconds;
 	for (size_t f = 0; f < t->n_filters && !rc; f++) {
 		buf_clear(&answer);
 		rc = score_filter(b, r, slot, doc, &b->in[at], texts, f, &answer);

@@ -73,6 +73,8 @@ static int block_score_doc(const struct task *t, struct task_result *r, size_t s
 	free(response);
 	for (size_t i = 0; i < (t->type == OUTPUT_CHOICE ? in->n_choices : 1); i++)
 		r->samples[slot].tokens += o->ll[i].tokens;
+	for (size_t i = 0; i < (t->type == OUTPUT_ROLLING ? 1 : in->n_choices); i++)
+		r->samples[slot].seconds += o->ll[i].seconds + (o->ll_alone ? o->ll_alone[i].seconds : 0);
 	for (size_t k = 0; k < r->n_metrics && !rc; k++) /* a filter takes the first of equal answers */
 		rc = metric_score(&t->metrics[k % t->n_metrics], o, &r->metrics[k], slot);
 	return rc ? err_context(doc_error(rc, &t->eval.docs[doc]), "task %s, sample %s", t->name, t->eval.docs[doc].id)

@@ -3,7 +3,7 @@
  *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
  *	 "name",["parts":how many,]"stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
  *	{["answers":{filter: text},]"doc_hash","id",["parts":[one list a metric, or null],]"prompt","prompt_hash","response",
- *	 "scores":[one a metric],["cluster","slice",]"target"[,"weights":[one a metric]]}
+ *	 "scores":[one a metric],["seconds",]["cluster","slice",]"target"[,"tokens"][,"weights":[one a metric]]}
  *
  * Canonical JSON, so equal results give equal bytes. A reader trusts nothing: counts must agree, ids be unique, scores
  * finite, 0/1 where the header says so, and each value is computed again from the scores and must be the one stated. */
@@ -233,6 +233,8 @@ json_t *sample_json(const struct task_result *t, size_t i)
 		corpus |= t->metrics[k].parts != NULL;
 	}
 	json_object_set_new(line, "scores", scores);
+	if (t->timed)
+		json_object_set_new(line, "seconds", json_real(s->seconds));
 	if (weighted)
 		json_object_set(line, "weights", weights);
 	if (corpus)

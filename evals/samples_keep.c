@@ -13,6 +13,8 @@ void task_samples_write(const struct task_result *t, const size_t *slots, size_t
 	for (size_t i = 0; i < n; i++) {
 		json_t *line = sample_json(t, slots[i]);
 
+		if (t->samples[slots[i]].seconds > 0)
+			json_object_set_new(line, "seconds", json_real(t->samples[slots[i]].seconds));
 		json_object_set_new(line, "slot", json_integer((json_int_t)slots[i]));
 		json_add(out, line);
 		buf_addc(out, '\n');
@@ -31,6 +33,7 @@ static int restore_line(json_t *v, size_t line, void *arg)
 	struct restoring *r = arg;
 	int64_t slot = json_get_int(v, "slot", -1);
 	const char *id = json_get_text(v, "id", NULL);
+	double seconds = json_get_real(v, "seconds", 0);
 	struct sample *s;
 
 	if (slot < 0 || (uint64_t)slot >= r->t->n || !id)
@@ -42,6 +45,7 @@ static int restore_line(json_t *v, size_t line, void *arg)
 	s = &r->t->samples[slot];
 	s->id = mem_str(id);
 	sample_texts_read(s, v);
+	s->seconds = seconds > 0 ? seconds : 0;
 	r->have[slot] = true;
 	return 0;
 }

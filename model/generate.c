@@ -31,6 +31,7 @@ struct slot {
 	size_t req;
 	const int32_t *ids; /* the prompt */
 	int n;
+	int rows;      /* of this round */
 	int pos;       /* tokens whose keys and values are in the cache, or will be behind this round */
 	int32_t *keys; /* rows of the cache as kernels_seqs names them: -1 - row */
 	int n_keys;
@@ -409,6 +410,7 @@ static void add_rows(struct job *j, struct slot *s, const int32_t *ids, int n)
 	for (int i = 0; i < n; i++)
 		p->kept[row + i] = -1 - s->keys[s->pos + i];
 	s->pos += n;
+	s->rows = n;
 	if (s->pos >= s->n)
 		j->slot_of[pass_want(p, row + n - 1, 0)] = s;
 }
@@ -438,6 +440,7 @@ static struct slot *start(struct job *j)
 	s->n = t->n;
 	s->pos = j->shared[j->next];
 	s->out.n = 0;
+	s->rows = 0;
 	rng_seed(&s->rng, j->reqs[s->req].seed, 0);
 	j->next++;
 	move_path(j, s);
@@ -459,19 +462,30 @@ static void fill_prompts(struct job *j)
 	}
 }
 
+/* What a round took is shared out by rows. */
+static void share_time(struct job *j, double seconds)
+{
+	for (int i = 0; i < j->n_slots; i++)
+		if (j->slots[i].busy)
+			j->out[j->slots[i].req].seconds += seconds * j->slots[i].rows / j->pass.T;
+}
+
 static int one_round(struct job *j)
 {
 	struct pass *p = &j->pass;
+	double start = clock_seconds();
 
 	pass_clear(p);
 	for (int i = 0; i < j->n_slots; i++) {
 		struct slot *s = &j->slots[i];
+		s->rows = 0;
 		if (s->busy && s != j->filling)
 			add_rows(j, s, &s->out.ids[s->out.n - 1], 1);
 	}
 	fill_prompts(j);
 	transformer_forward(p);
 	int rc = transformer_head(p, sample_chunk, j);
+	share_time(j, clock_seconds() - start);
 	for (int i = 0; !rc && i < p->n_rows; i++) {
 		struct slot *s = j->slot_of[i];
 		if (!isfinite(p->logprob[i]))

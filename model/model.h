@@ -270,6 +270,7 @@ struct score_request { /* ids: context then continuation; the last n_scored of t
 struct score_result {
 	double logprob; /* sum over the scored tokens, nats */
 	bool greedy;    /* every scored token was the argmax */
+	double seconds; /* its share of its batches' time, by the rows that it was the first to need */
 };
 /* How requests are worked through. No result depends on any of it. */
 struct score_options {
@@ -298,6 +299,7 @@ struct generate_result {
 	size_t len;         /* … but it may hold NULs of its own: these are its bytes */
 	int tokens;         /* generated, the end-of-text token not counted */
 	const char *finish; /* "stop", "eos", "length"; static */
+	double seconds;     /* its share of its batches' time, by rows */
 };
 /* Prompts that begin alike share what they have in common. */
 int generate_run(struct model *m, const struct tokenizer *tok, const struct generate_request *reqs, size_t n,
@@ -316,6 +318,7 @@ struct text_result {
 	int tokens; /* scored */
 	bool greedy;
 	int cut; /* tokens at the beginning of the context that the model did not see; 0: rolling, windows are no cut */
+	double seconds; /* as of a score_result */
 };
 int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
 		struct text_result *out, const struct score_options *how);

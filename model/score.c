@@ -37,6 +37,10 @@ struct mark { /* request `req` takes the log-probability `want` of this batch */
 	uint32_t req;
 	int want;
 };
+struct share { /* request `req` has so many rows of this batch */
+	uint32_t req;
+	int rows;
+};
 struct job {
 	const struct score_request *reqs;
 	struct score_result *out;
@@ -53,6 +57,8 @@ struct job {
 	size_t use; /* the next one */
 	struct mark *marks;
 	size_t n_marks, cap_marks;
+	struct share *shares;
+	size_t n_shares, cap_shares;
 };
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -178,6 +184,7 @@ static void close_job(struct job *j)
 	free(j->path);
 	free(j->left);
 	free(j->marks);
+	free(j->shares);
 }
 
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
@@ -254,6 +261,8 @@ static bool add_rows(struct job *j)
 	if (n < 1)
 		return false;
 	int row = pass_add_behind(p, r->ids + j->at, n, j->path, j->at, NULL);
+	MEM_GROW(j->shares, j->n_shares, j->cap_shares);
+	j->shares[j->n_shares++] = (struct share){ j->tree.order[j->k], n };
 	for (int i = 0; i < n; i++) {
 		j->path[j->at + i] = row + i;
 		want(j, row + i, j->at + i);
@@ -266,7 +275,7 @@ static bool add_rows(struct job *j)
 static void fill(struct job *j)
 {
 	pass_clear(&j->pass);
-	j->n_marks = 0;
+	j->n_marks = j->n_shares = 0;
 	while (j->k < j->tree.n) {
 		const struct score_request *r = &j->reqs[j->tree.order[j->k]];
 		if (j->at < 0) {
@@ -314,8 +323,17 @@ static int collect(struct job *j)
 	return 0;
 }
 
+/* What a batch took is shared out by rows: it tells long requests from short ones, and sums up to the whole. */
+static void share_time(struct job *j, double seconds)
+{
+	for (size_t i = 0; i < j->n_shares; i++)
+		j->out[j->shares[i].req].seconds += seconds * j->shares[i].rows / j->pass.T;
+}
+
 static int one_batch(struct job *j)
 {
+	double start = clock_seconds();
+
 	fill(j);
 	int rc = keep_path(j);
 	if (rc || !j->pass.T)
@@ -324,7 +342,10 @@ static int one_batch(struct job *j)
 	kvcache_give(&j->cache, j->left, j->n_left);
 	j->n_left = 0;
 	rc = transformer_head(&j->pass, NULL, NULL);
-	return rc ? rc : collect(j);
+	rc = rc ? rc : collect(j);
+	if (!rc)
+		share_time(j, clock_seconds() - start);
+	return rc;
 }
 
 /* All requests from the first one on; *tokens: of a batch. */
@@ -334,7 +355,7 @@ static int try_run(struct model *m, const struct score_request *reqs, size_t n, 
 	struct job j = { .reqs = reqs, .out = out };
 
 	for (size_t i = 0; i < n; i++)
-		out[i] = (struct score_result){ 0, true };
+		out[i] = (struct score_result){ 0, true, 0 };
 	prefix_open(&j.tree, reqs, n, !how->alone);
 	int rc = open_job(&j, m, how);
 	*tokens = j.pass.size.tokens ? j.pass.size.tokens : how->batch_tokens;
@@ -554,11 +575,12 @@ static void windows_done(size_t n_done, void *arg)
 static void gather_texts(const struct text_job *j, const struct score_result *scores, size_t n, struct text_result *out)
 {
 	for (size_t i = 0; i < n; i++) {
-		out[i] = (struct text_result){ 0, 0, true, j->cut[i] };
+		out[i] = (struct text_result){ 0, 0, true, j->cut[i], 0 };
 		for (size_t w = j->first[i]; w < j->first[i + 1]; w++) {
 			out[i].logprob += scores[w].logprob;
 			out[i].tokens += j->reqs[w].n_scored;
 			out[i].greedy &= scores[w].greedy;
+			out[i].seconds += scores[w].seconds;
 		}
 	}
 }

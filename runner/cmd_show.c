@@ -171,6 +171,8 @@ static int print_task(struct home *h, const json_t *row, const char *id, bool js
 
 	if (rc)
 		return rc;
+	if (jsonl)
+		samples_times_get(&t, h->store, row);
 	rc = id ? print_one(&t, id, jsonl, found) : print_all(&t, jsonl);
 	task_result_release(&t);
 	return rc;

@@ -78,7 +78,8 @@ static int engine_loglik(void *self, const struct loglik_request *reqs, size_t n
 	rc = score_texts(e->model, e->tokenizer, texts, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0) {
-			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy };
+			out[i] = (struct loglik_result){ results[i].logprob, results[i].tokens, results[i].greedy,
+							 results[i].seconds };
 			e->n_cut += results[i].cut > 0;
 		}
 		free(made[i]);
@@ -175,7 +176,8 @@ static int engine_generate(void *self, const struct generate_until *reqs, size_t
 		rc = generate_run(e->model, e->tokenizer, g, n, results, &how);
 	for (size_t i = 0; i < n; i++) {
 		if (rc == 0) {
-			out[i] = (struct generated){ results[i].text, results[i].len, results[i].tokens };
+			out[i] = (struct generated){ results[i].text, results[i].len, results[i].tokens,
+						     results[i].seconds };
 			results[i].text = NULL;
 		}
 		generate_result_release(&results[i]);
@@ -282,6 +284,7 @@ int evaluate_store(struct run *run, const struct suite_result *result, size_t cu
 	for (size_t i = 0; i < result->n; i++) {
 		struct buf text = BUF_INIT(SAMPLES_MAX);
 		char hex[DIGEST_HEX];
+		json_t *row;
 		int rc;
 
 		if (!result->tasks[i].n || (run->options->shards && result->tasks[i].n_members))
@@ -290,15 +293,16 @@ int evaluate_store(struct run *run, const struct suite_result *result, size_t cu
 		rc = buf_full(&text) ? err_set(ERR_INPUT, "task %s: too many samples", result->tasks[i].task)
 				     : store_put(run->home->store, buf_str(&text), text.len, hex);
 		buf_release(&text);
+		row = json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter", "none", "n",
+				(json_int_t)result->tasks[i].n, "object", rc ? "" : hex);
+		json_array_append_new(list, row);
+		rc = rc ? rc : samples_times_put(row, &result->tasks[i], run->home->store);
 		if (rc) {
 			json_decref(list);
 			return rc;
 		}
-		json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s}", "task", result->tasks[i].task, "filter",
-						      "none", "n", (json_int_t)result->tasks[i].n, "object", hex));
 		if (*result->tasks[i].order) /* n of n_total: to be completed */
-			json_object_set_new(json_array_get(list, json_array_size(list) - 1), "n_total",
-					    json_integer((json_int_t)result->tasks[i].n_total));
+			json_object_set_new(row, "n_total", json_integer((json_int_t)result->tasks[i].n_total));
 		whole = whole && !*result->tasks[i].order;
 	}
 	*stage = json_pack("{s:o}", "tasks", list);

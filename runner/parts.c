@@ -13,6 +13,7 @@
 #include "runner/eval_keep.h"
 #include "runner/evaluate.h"
 #include "runner/jury.h"
+#include "runner/samples_store.h"
 
 static bool is_of_shard(const struct run_options *o, size_t doc)
 {
@@ -51,11 +52,13 @@ uint64_t parts_of_shard(const struct run *run, uint64_t *all)
 
 static int take_tasks(struct run *run, const json_t *stage, struct suite_visit *v)
 {
+	const json_t *rows = json_object_get(stage, "tasks");
 	struct task_result *tasks = NULL;
 	size_t n = 0;
 	int rc = evaluate_read(run, stage, &tasks, &n);
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
+		samples_times_get(&tasks[i], run->home->store, json_array_get(rows, i));
 		rc = task_result_texts(&tasks[i]);
 		if (rc == 0)
 			suite_visit_take(v, &tasks[i]);

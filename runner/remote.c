@@ -344,6 +344,7 @@ static int landed_well(struct remote *r, struct jobs *jobs, struct job *job, con
 	}
 	if (rc)
 		return rc;
+	json_object_set_new(job->answer, "seconds", json_real(clock_seconds() - job->sent_at));
 	job->state = JOB_DONE;
 	jobs->done++;
 	r->count.asked++;
@@ -549,7 +550,7 @@ static int remote_loglik(void *self, const struct loglik_request *reqs, size_t n
 		const json_t *a = job_answer(&jobs, i);
 
 		out[i] = (struct loglik_result){ json_get_real(a, "logprob", 0), (int)json_get_int(a, "tokens", 0),
-						 json_get_flag(a, "greedy", false) };
+						 json_get_flag(a, "greedy", false), json_get_real(a, "seconds", 0) };
 	}
 	jobs_release(&jobs);
 	return rc;
@@ -580,7 +581,8 @@ static int remote_generate(void *self, const struct generate_until *reqs, size_t
 
 		out[i] = (struct generated){ .text = mem_strn(json_string_value(text), json_string_length(text)),
 					     .len = json_string_length(text),
-					     .tokens = (int)json_get_int(a, "tokens", 0) };
+					     .tokens = (int)json_get_int(a, "tokens", 0),
+					     .seconds = json_get_real(a, "seconds", 0) };
 	}
 	jobs_release(&jobs);
 	return rc;

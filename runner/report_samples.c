@@ -260,11 +260,11 @@ static json_t *row_json(const struct task_pair *p, const struct sample *b, size_
 	const struct sample *s = c ? c : b;
 	const char *prompt = s->prompt, *target = s->target;
 
-	return json_pack("[o,o,o,o,o,o,o,o]", whole(s->id), whole(s->slice),
+	return json_pack("[o,o,o,o,o,o,o,o,[I,f]]", whole(s->id), whole(s->slice),
 			 text_json(prompt, prompt ? strlen(prompt) : 0, PROMPT_MAX, true),
 			 text_json(target, target ? strlen(target) : 0, ANSWER_MAX, false), answer_json(b),
 			 answer_json(c), b ? scores_json(p, p->base, b_at) : json_null(),
-			 c ? scores_json(p, p->cand, c_at) : json_null());
+			 c ? scores_json(p, p->cand, c_at) : json_null(), (json_int_t)s->tokens, s->seconds);
 }
 
 static size_t text_bytes(const struct sample *s)

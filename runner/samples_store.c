@@ -69,3 +69,35 @@ int samples_open(struct task_result *out, struct store *s, const char *object, b
 	rc = task_result_open(out, (struct samples_bytes){ map->data, map->len, unmap, map }, object);
 	return rc == ERR_IO ? tell_store(s, object, rc) : rc;
 }
+
+int samples_times_put(json_t *row, const struct task_result *t, struct store *s)
+{
+	double seconds = task_result_seconds(t);
+	struct buf bytes = BUF_INIT(SAMPLES_MAX);
+	char hex[DIGEST_HEX];
+	int rc;
+
+	if (!(seconds > 0))
+		return 0;
+	task_times_pack(t, &bytes);
+	rc = store_put(s, buf_str(&bytes), bytes.len, hex);
+	buf_release(&bytes);
+	if (rc)
+		return rc;
+	json_object_set_new(row, "seconds", json_real(seconds));
+	json_object_set_new(row, "times", json_string(hex));
+	return 0;
+}
+
+void samples_times_get(struct task_result *t, struct store *s, const json_t *row)
+{
+	const char *object = json_get_text(row, "times", NULL);
+	struct buf bytes = BUF_INIT(SAMPLES_MAX);
+	struct digest check;
+
+	if (object && digest_parse(&check, object) == 0 && store_need(s, object) &&
+	    store_get(s, object, &bytes, SAMPLES_MAX) == 0)
+		(void)task_times_read(t, buf_str(&bytes), bytes.len, object);
+	err_clear();
+	buf_release(&bytes);
+}

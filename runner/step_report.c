@@ -7,13 +7,12 @@
 
 /* ---- samples ----------------------------------------------------------------------------------------------------------------- */
 
-static const char *object_of(const json_t *samples, const char *task)
+static const json_t *row_of(const json_t *samples, const char *task)
 {
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(samples, i, row) if (strcmp(json_get_text(row, "task", ""), task) ==
-						0) return json_get_text(row, "object", NULL);
+	json_array_foreach(samples, i, row) if (strcmp(json_get_text(row, "task", ""), task) == 0) return row;
 	return NULL;
 }
 
@@ -29,14 +28,19 @@ static bool has_failed(const json_t *record, const char *task)
 	return false;
 }
 
-static int add_task(struct report_samples *r, struct home *h, const char *object, const char *base_object)
+static int add_task(struct report_samples *r, struct home *h, const json_t *row, const json_t *base_row)
 {
+	const char *object = json_get_text(row, "object", ""), *base_object = json_get_text(base_row, "object", NULL);
 	struct task_result base = { 0 }, cand = { 0 };
 	bool same = base_object && strcmp(object, base_object) == 0;
 	int rc = samples_open(&cand, h->store, object, false);
 
 	if (rc == 0 && base_object && !same)
 		rc = samples_open(&base, h->store, base_object, false);
+	if (rc == 0 && r->pairs) {
+		samples_times_get(&cand, h->store, row);
+		samples_times_get(&base, h->store, base_row);
+	}
 	if (rc == 0)
 		rc = report_samples_add(r, same ? &cand : base_object ? &base : NULL, &cand);
 	task_result_release(&base);
@@ -56,9 +60,20 @@ static int add_samples(struct report_samples *r, struct home *h, const json_t *r
 			const char *task = json_get_text(row, "task", "");
 
 			if (rc == 0 && has_failed(record, task) == (pass == 0))
-				rc = add_task(r, h, json_get_text(row, "object", ""), object_of(base_samples, task));
+				rc = add_task(r, h, row, row_of(base_samples, task));
 		}
 	return rc;
+}
+
+/* How long each task's samples took; what is not known is left out. */
+static json_t *seconds_json(const json_t *samples)
+{
+	json_t *seconds = json_object(), *row;
+	size_t i;
+
+	json_array_foreach(samples, i, row) if (json_is_number(json_object_get(row, "seconds")))
+		json_object_set(seconds, json_get_text(row, "task", ""), json_object_get(row, "seconds"));
+	return seconds;
 }
 
 /* ---- the document --------------------------------------------------------------------------------------------------------------- */
@@ -161,6 +176,7 @@ int report_of_record(json_t **report, json_t **pairs, struct home *h, const char
 	report_samples_init(&samples, pairs != NULL);
 	rc = add_samples(&samples, h, record);
 	report_samples_set(&samples, r);
+	json_object_set_new(json_object_get(r, "samples"), "seconds", seconds_json(json_object_get(record, "samples")));
 	json_object_set_new(r, "promotion", json_null());
 	if (rc == 0 && pairs)
 		*pairs = json_incref(samples.pairs);

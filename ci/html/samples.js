@@ -12,11 +12,11 @@
 	const samples = [];
 	for (const task of data.tasks) {
 		const sign = task.up[task.key] ? 1 : -1;
-		for (const [id, slice, prompt, target, before, after, was, is] of task.rows) {
+		for (const [id, slice, prompt, target, before, after, was, is, cost] of task.rows) {
 			const a = was ? was[task.key] : null, b = is ? is[task.key] : null;
 			const gain = a === null || b === null ? 0 : sign * (b - a);
 			samples.push({
-				task, id, slice, prompt, target, before, after, was, is, a, b, gain, at: samples.length,
+				task, id, slice, prompt, target, before, after, was, is, a, b, gain, cost: cost ?? [0, 0], at: samples.length,
 				state: after === null || before === null ? 'alone'
 					: gain < 0 ? 'worse' : gain > 0 ? 'better' : before !== after ? 'other' : 'same',
 				wrong: task.binary && b === 0,
@@ -217,6 +217,9 @@
 	};
 	const block = (name, value) => make('div', { class: 'wide' }, make('h4', {}, name),
 		make('pre', {}, value === '' ? make('em', {}, 'empty') : value));
+	/* Numbers that come as such: anything else is not shown. */
+	const costText = ([tokens, seconds]) => [tokens > 0 ? `${Number(tokens)} tokens` : '',
+		seconds > 0 ? `${Number(seconds).toPrecision(2)} s` : ''].filter(Boolean).join(', ');
 	const present = (s) => {
 		const parts = s.before !== null && s.after !== null ? words(s.before, s.after) : null;
 		const scores = s.task.metrics.map((name, m) => {
@@ -225,7 +228,8 @@
 		});
 		detail.replaceChildren(
 			make('h3', {}, `${s.task.task}/${s.id}`, s.slice === null ? '' : ` · ${s.slice}`),
-			make('div', { class: 'wide scores' }, make('span', { class: `state ${s.state}` }, signOf(s)), ...scores),
+			make('div', { class: 'wide scores' }, make('span', { class: `state ${s.state}` }, signOf(s)), ...scores,
+				costText(s.cost) ? make('span', {}, costText(s.cost)) : null),
 			block('prompt', s.prompt ?? ''), block('expected', s.target ?? ''),
 			...(compared ? [answer('a', 'baseline', s.before, parts ?? [['same', s.before]], 'new', 'del')] : []),
 			answer('b', compared ? 'candidate' : 'answer', s.after, parts ?? [['same', s.after]], 'gone', 'ins'));

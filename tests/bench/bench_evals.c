@@ -133,7 +133,7 @@ static int answer_loglik(void *self, const struct loglik_request *reqs, size_t n
 	first_call = first_call > 0 ? first_call : cpu_seconds();
 	for (size_t i = 0; i < n; i++) {
 		asked += strlen(reqs[i].context);
-		out[i] = (struct loglik_result){ -1 - (double)(i % 7), 3, false };
+		out[i] = (struct loglik_result){ -1 - (double)(i % 7), 3, false, 0 };
 	}
 	return 0;
 }
@@ -146,7 +146,7 @@ static int answer_text(void *self, const struct generate_until *reqs, size_t n, 
 	first_call = first_call > 0 ? first_call : cpu_seconds();
 	for (size_t i = 0; i < n; i++) {
 		asked += strlen(reqs[i].prompt);
-		out[i] = (struct generated){ mem_str("42"), 2, 1 };
+		out[i] = (struct generated){ mem_str("42"), 2, 1, 0 };
 	}
 	return 0;
 }

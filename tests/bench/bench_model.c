@@ -105,7 +105,7 @@ static int bench(const struct shape *s)
 	struct train_options o;
 	struct train_result result;
 	struct rate rate = { 0, 0 };
-	struct train_hooks hooks = { warm, &rate, NULL, 0, NULL };
+	struct train_hooks hooks = { .step = warm, .arg = &rate };
 	struct backend *be = NULL;
 	struct model *m = NULL;
 	double loss = 0, began;

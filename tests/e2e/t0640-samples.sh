@@ -11,6 +11,7 @@ is "stored in blocks with an index" "$(head -c 15 "$file")" assay-samples/2
 check "all samples as lines" 0 assay samples --jsonl
 is "a header and eight of them" "$(wc -l <"$OUT")" 9
 is "with hashes and tokens" "$(sed -n 2p "$OUT" | jq -r '[.doc_hash,.prompt_hash,.target_hash]|map(length)|join(" ")') $(sed -n 2p "$OUT" | jq '.tokens>0')" "16 16 16 true"
+is "and how long each took, which is in no digest" "$(jq -s '[.[]|select(.id)|.seconds>0]|all' "$OUT") $(sql "select output from stages where step='eval'" | jq -r '.tasks[0]|"\(.seconds>0) \(.times|length)"')" "true true 64"
 check "one by its id" 0 assay samples --id 2+2 --jsonl
 is "it alone" "$(jq -r '"\(.id) \(.target)"' "$OUT")" "2+2 4"
 check "one that is not there" 65 assay samples --id nobody --task sums

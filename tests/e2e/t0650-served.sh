@@ -96,7 +96,7 @@ git checkout -q -b more && commit_all "more questions"
 check "log-likelihoods where the server has them; a baseline that was served cannot answer new questions" 2 assay run --json
 is "so it cannot be compared" "$(jq -r .verdict "$OUT")" INCOMPARABLE
 hasnt "s3cret-of-this-test"
-is "counted" "$(assay samples --jsonl --task scored | sed -n 2p | jq -r '.tokens')" 1
+is "counted and timed" "$(assay samples --jsonl --task scored | sed -n 2p | jq -r '"\(.tokens) \(.seconds>0)"')" "1 true"
 echo silent >"$ROOT/mode"
 check "and a clear refusal where not" 69 assay run
 has "location team gives no log-probabilities of a prompt"

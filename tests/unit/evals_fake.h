@@ -71,7 +71,7 @@ static inline int fake_loglik(void *self, const struct loglik_request *reqs, siz
 		const char *what = reqs[i].continuation ? reqs[i].continuation : "(rolling)";
 
 		buf_addf(&m->log, "%s|%s\n", reqs[i].context, what);
-		out[i] = (struct loglik_result){ -(double)strlen(what), 1, false };
+		out[i] = (struct loglik_result){ -(double)strlen(what), 1, false, 0 };
 		for (size_t k = 0; k < m->n; k++)
 			if (!m->answers[k].continuation || strcmp(m->answers[k].continuation, what) == 0) {
 				out[i].logprob = m->answers[k].logprob;

@@ -72,10 +72,15 @@ static void check_golden(const char *spec, int batch_tokens)
 	struct generate_result got[MOST];
 	struct backend *be;
 	struct model *m = open_model(&be, spec, 2);
+	double start = clock_seconds(), wall, shares = 0;
 
 	assert_int_equal(
 		generate_run(m, tok, asks.reqs, asks.n, got, &(struct score_options){ .batch_tokens = batch_tokens }),
 		0);
+	wall = clock_seconds() - start;
+	for (size_t i = 0; i < asks.n; i++)
+		shares += got[i].seconds;
+	assert_true(shares > 0 && shares <= wall); /* time is shared out, not counted twice */
 	for (size_t i = 0; i < asks.n; i++) {
 		const json_t *want = json_array_get(json_object_get(golden, "generate"), i);
 		assert_string_equal(got[i].text, json_get_text(want, "text", NULL));

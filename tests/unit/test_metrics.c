@@ -116,7 +116,7 @@ static void score_choice(const struct task_metric *m, const double *ll, size_t n
 	struct metric into;
 
 	for (size_t i = 0; i < n; i++)
-		results[i] = (struct loglik_result){ ll[i], 1, i == 1 };
+		results[i] = (struct loglik_result){ ll[i], 1, i == 1, 0 };
 	metric_init(&into, m, "none", 1);
 	assert_int_equal(metric_score(m, &o, &into, 0), 0);
 	*score = into.scores[0];

@@ -471,7 +471,7 @@ static void test_remote_loglik__is_read_off_the_prompt(void **state)
 		{ "a b", "cc d", false } /* over the seam */
 	};
 	static const struct loglik_result want[] = {
-		{ -5, 1, true }, { -5, 1, true }, { -12, 2, true }, { -6, 3, false }, { -6, 2, true },
+		{ -5, 1, true, 0 }, { -5, 1, true, 0 }, { -12, 2, true, 0 }, { -6, 3, false, 0 }, { -6, 2, true, 0 },
 	};
 	static const char *const ways[][2] = { { "echo", "" },
 					       { "bos", "" },

@@ -107,10 +107,15 @@ static void test_report_csv__a_line_a_row(void **state)
 	(void)state;
 	assert_non_null(strstr(text,
 			       "\"de\",\"exact_match\",\"strict\",\"max_drop 0.04\",\"FAIL\",true,true,0.93125,0.4125,"
-			       "-0.51875,-0.5604,-0.4771,change,400,208,0\r\n"));
+			       "-0.51875,-0.5604,-0.4771,change,400,208,0,\r\n"));
 	assert_non_null(
 		strstr(text, "\"all\",\"acc\",\"\",\"min 0.80\",\"PASS\",true,true,0.81,0.85,0.04,0.8202,0.8798,value,"
-			     "400,0,0\r\n"));
+			     "400,0,0,\r\n"));
+	free(text);
+	json_object_set_new(json_object_get(r, "samples"), "seconds", json_pack("{s:f,s:s}", "de", 12.5, "all", "x"));
+	text = written("csv", r);
+	assert_non_null(strstr(text, ",400,208,0,12.5\r\n"));
+	assert_non_null(strstr(text, ",400,0,0,\r\n"));
 	free(text);
 	json_decref(r);
 }

@@ -237,6 +237,7 @@ static void test_task_samples_restore__in_any_order(void **state)
 	(void)state;
 	make(&t, 7);
 	make(&back, 7);
+	t.samples[some[0]].seconds = 0.5;
 	task_samples_write(&t, some, 3, &text);
 	task_samples_write(&t, more, 2, &text);
 	for (size_t i = 0; i < 7; i++) { /* forget the samples that will be restored */
@@ -255,6 +256,7 @@ static void test_task_samples_restore__in_any_order(void **state)
 		n += have[i];
 	assert_int_equal(n, 5);
 	assert_false(have[4] || have[5]);
+	assert_true(back.samples[some[0]].seconds == 0.5 && back.samples[some[1]].seconds == 0);
 	lines_of(&t, &before);
 	lines_of(&back, &after);
 	assert_string_equal(before.data, after.data);
@@ -269,6 +271,55 @@ static void test_task_samples_restore__in_any_order(void **state)
 	buf_release(&after);
 }
 
+/* Times are bytes of their own: the samples' are the same at any speed. */
+static void test_task_times__beside_the_samples(void **state)
+{
+	struct buf slow = BUF_INIT(1 << 20), fast = BUF_INIT(1 << 20), times = BUF_INIT(1 << 20),
+		   line = BUF_INIT(1 << 20);
+	struct task_result t, back;
+
+	(void)state;
+	make(&t, 7);
+	make(&back, 7);
+	task_result_pack(&t, &fast);
+	for (size_t i = 0; i < 7; i++)
+		t.samples[i].seconds = (double)i / 8;
+	assert_true(task_result_seconds(&t) == 21.0 / 8);
+	task_result_pack(&t, &slow);
+	assert_int_equal(slow.len, fast.len);
+	assert_memory_equal(slow.data, fast.data, fast.len);
+	task_sample_write(&t, 3, &line);
+	assert_null(strstr(buf_str(&line), "seconds"));
+	task_times_pack(&t, &times);
+	assert_int_equal(task_times_read(&back, times.data, times.len, "times"), 0);
+	for (size_t i = 0; i < 7; i++)
+		assert_true(back.samples[i].seconds == (double)i / 8);
+	buf_clear(&line);
+	task_sample_write(&back, 3, &line);
+	assert_non_null(strstr(buf_str(&line), "\"seconds\":0.375,"));
+	task_result_release(&back);
+	make(&back, 8); /* of other samples, cut short, of another kind, damaged, no time */
+	assert_int_equal(task_times_read(&back, times.data, times.len, "times"), ERR_INPUT);
+	assert_string_equal(err_text(), "times: no times of 8 samples");
+	for (size_t len = 0; len < times.len; len++)
+		assert_int_equal(task_times_read(&t, times.data, len, "times"), ERR_INPUT);
+	assert_int_equal(task_times_read(&t, fast.data, fast.len, "times"), ERR_INPUT);
+	times.data[times.len - 1] ^= 1;
+	assert_int_equal(task_times_read(&t, times.data, times.len, "times"), ERR_INPUT);
+	t.samples[5].seconds = -1;
+	buf_clear(&times);
+	task_times_pack(&t, &times);
+	assert_int_equal(task_times_read(&back, times.data, times.len, "times"), ERR_INPUT);
+	assert_int_equal(task_times_read(&t, times.data, times.len, "times"), ERR_INPUT);
+	assert_string_equal(err_text(), "times: the time of sample 5 is none");
+	task_result_release(&t);
+	task_result_release(&back);
+	buf_release(&slow);
+	buf_release(&fast);
+	buf_release(&times);
+	buf_release(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_task_result_open__other_forms),
 		cmocka_unit_test(test_task_result_open__lies),
 		cmocka_unit_test(test_task_samples_restore__in_any_order),
+		cmocka_unit_test(test_task_times__beside_the_samples),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -280,11 +280,16 @@ static void score_alone(struct model *m, struct company *c)
 static void check_company(struct model *m, struct company *c, size_t n, bool back, const struct score_options *how)
 {
 	struct score_request reqs[ASKS];
+	double start = clock_seconds(), wall, shares = 0;
 
 	for (size_t i = 0; i < c->n; i++)
 		reqs[i] = c->reqs[back ? c->n - 1 - i : i];
 	for (size_t i = 0; i < c->n; i += n)
 		assert_int_equal(score_run(m, reqs + i, c->n - i < n ? c->n - i : n, c->got + i, how), 0);
+	wall = clock_seconds() - start;
+	for (size_t i = 0; i < c->n; i++)
+		shares += c->got[i].seconds;
+	assert_true(shares > 0 && shares <= wall); /* time is shared out, not counted twice */
 	for (size_t i = 0; i < c->n; i++) {
 		const struct score_result *want = &c->alone[back ? c->n - 1 - i : i];
 		if (memcmp(&want->logprob, &c->got[i].logprob, sizeof(double)) || want->greedy != c->got[i].greedy)

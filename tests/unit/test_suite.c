@@ -177,7 +177,7 @@ static int loglik_by_context(void *self, const struct loglik_request *reqs, size
 		bool green = strcmp(reqs[i].continuation, " green") == 0, grass = strstr(reqs[i].context, "grass");
 
 		*alone += !*reqs[i].context;
-		out[i] = (struct loglik_result){ green ? (grass ? -3 : -6) : -1, 1, false };
+		out[i] = (struct loglik_result){ green ? (grass ? -3 : -6) : -1, 1, false, 0 };
 	}
 	watch->call(n, watch->arg);
 	return 0;
