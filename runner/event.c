@@ -216,6 +216,7 @@ static int gitlab(struct event *e, struct repo *r)
 /* A person's own run: the branch's upstream has the say; a branch without one asks its own questions. */
 static int local(struct event *e, struct repo *r)
 {
+	struct buf remotes = BUF_INIT(1 << 20);
 	char *upstream = NULL;
 
 	e->kind = EVENT_MANUAL;
@@ -223,8 +224,14 @@ static int local(struct event *e, struct repo *r)
 	if (repo_head_branch(r, &e->branch) == 0 && repo_upstream(r, e->branch, &upstream) == 0 &&
 	    repo_ref(r, upstream, e->target) != 0)
 		*e->target = 0;
-	if (!*e->target && repo_ref(r, "refs/remotes/origin/HEAD", e->target) != 0)
-		*e->target = 0;
+	if (!*e->target && repo_remotes(r, &remotes) == 0 && remotes.len) {
+		char *head = mem_printf("refs/remotes/%.*s/HEAD", (int)strcspn(remotes.data, "\n"), remotes.data);
+
+		if (repo_ref(r, head, e->target) != 0)
+			*e->target = 0;
+		free(head);
+	}
+	buf_release(&remotes);
 	free(upstream);
 	err_clear();
 	return 0;

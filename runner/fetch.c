@@ -2,8 +2,8 @@
  *
  * That is the target's commit (its questions), the history down to the merge base, deepened in steps that double, and, so
  * that no alias goes back, the history between two commits. git does all of it, with the credentials that it has; where it
- * has none any more (persist-credentials: false), the message says which depth the checkout needs. A merged result needs
- * nothing: it names its parents, and the first is the target's tip. */
+ * has none any more (persist-credentials: false), the message says which depth the checkout needs. The remote need not be
+ * called origin: what the branch follows is asked first, then origin, else the only one there is. A merged result needs nothing: it names its parents, and the first is the target's tip. */
 #include "base/base.h"
 #include "runner/fetch.h"
 #include "runner/repo_int.h"
@@ -20,12 +20,23 @@ static bool is_here(struct repo *r, const char *oid)
 	return rc == 0;
 }
 
-/* One git fetch from origin; one or two commits by name. */
+/* One git fetch, of one or two commits by name, from the remote that has them. */
 static bool ask(struct repo *r, const char *how, const char *a, const char *b)
 {
-	return !getenv("ASSAY_OFFLINE") &&
-	       REPO_ASK(r, NULL, NULL, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules",
-			"--no-write-fetch-head", how, "origin", a, b) == 0;
+	struct buf remotes = BUF_INIT(1 << 20);
+	char *save = NULL;
+	bool done = false;
+
+	if (getenv("ASSAY_OFFLINE") || repo_remotes(r, &remotes) != 0 || !remotes.len) {
+		buf_release(&remotes);
+		err_clear();
+		return false;
+	}
+	for (char *name = strtok_r(remotes.data, "\n", &save); name && !done; name = strtok_r(NULL, "\n", &save))
+		done = REPO_ASK(r, NULL, NULL, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules",
+				"--no-write-fetch-head", how, name, a, b) == 0;
+	buf_release(&remotes);
+	return done;
 }
 
 int fetch_commit(struct repo *r, const char *commit)

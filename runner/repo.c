@@ -417,6 +417,51 @@ int repo_upstream(struct repo *r, const char *branch, char **out)
 	return rc;
 }
 
+/* Is one of the lines this name? */
+static bool has_line(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *list; list += strcspn(list, "\n"), list += *list == '\n')
+		if (strcspn(list, "\n") == n && strncmp(list, name, n) == 0)
+			return true;
+	return false;
+}
+
+int repo_remotes(struct repo *r, struct buf *out)
+{
+	struct buf all = BUF_INIT(1 << 20), follows = BUF_INIT(1 << 16);
+	char *branch = NULL, *ref;
+	const char *list, *first;
+	int rc = REPO_ASK(r, &all, NULL, "remote");
+	size_t n;
+
+	buf_clear(out);
+	list = buf_str(&all);
+	if (rc >= 0 && repo_head_branch(r, &branch) == 0) {
+		ref = mem_printf("refs/heads/%s", branch);
+		if (REPO_ASK(r, &follows, NULL, "for-each-ref", "--format=%(upstream:remotename)", ref) == 0) {
+			char *name = mem_strn(buf_str(&follows), strcspn(buf_str(&follows), "\n"));
+
+			if (has_line(list, name))
+				buf_addf(out, "%s\n", name);
+			free(name);
+		}
+		free(ref);
+	}
+	err_clear();
+	if (has_line(list, "origin") && !has_line(buf_str(out), "origin"))
+		buf_adds(out, "origin\n");
+	first = list;
+	n = strcspn(first, "\n");
+	if (n && !out->len && !first[n + (first[n] == '\n')])
+		buf_addf(out, "%.*s\n", (int)n, first);
+	free(branch);
+	buf_release(&all);
+	buf_release(&follows);
+	return rc < 0 ? rc : 0;
+}
+
 /* git rather than libgit2: it knows the grafts of a shallow clone. */
 bool repo_is_ancestor(struct repo *r, const char *ancestor, const char *descendant)
 {

@@ -171,7 +171,7 @@ static int have_commits(struct again *a, const json_t *record)
 	for (size_t i = 0; i < ARRAY_LEN(oids); i++) {
 		if (!*oids[i] || fetch_commit(a->repo, oids[i]) == 0)
 			continue;
-		err_set(ERR_INPUT, "commit %.12s is neither in this clone nor at origin", oids[i]);
+		err_set(ERR_INPUT, "commit %.12s is neither in this clone nor at its remote", oids[i]);
 		return err_hint(ERR_INPUT, "git fetch from where it is: %s", oids[i]);
 	}
 	err_clear();

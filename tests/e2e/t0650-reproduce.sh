@@ -95,7 +95,7 @@ forge '.tool.numerics = "abacus-1/i3"'
 check "a device that there is not" 69 env ASSAY_HOME="$TRASH/home" "$ASSAY_TEST_BIN" reproduce "$FORGED"
 forge '.commit = "1111111111111111111111111111111111111111"'
 check "a commit that is nowhere" 65 env ASSAY_HOME="$TRASH/home" "$ASSAY_TEST_BIN" reproduce "$FORGED"
-has "111111111111 is neither in this clone nor at origin"
+has "111111111111 is neither in this clone nor at its remote"
 forge '.dirty = true'
 check "a work tree" 65 env ASSAY_HOME="$TRASH/home" "$ASSAY_TEST_BIN" reproduce "$FORGED"
 has "judged a work tree"
