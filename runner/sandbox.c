@@ -152,10 +152,15 @@ void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
 		argv_add(w, private[i]);
 	hide(w, s->repo ? repo_common_dir(s->repo) : NULL);
 	hide(w, s->home);
+	if (s->base) {
+		argv_add(w, "--ro-bind");
+		argv_add(w, s->base);
+		argv_add(w, SANDBOX_BASE);
+	}
 	argv_add(w, "--bind");
 	argv_add(w, tree);
-	argv_add(w, "/tmp/work");
+	argv_add(w, SANDBOX_TREE);
 	argv_add(w, "--chdir");
-	argv_add(w, "/tmp/work");
+	argv_add(w, SANDBOX_TREE);
 	argv_add(w, "--");
 }

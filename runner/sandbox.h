@@ -24,10 +24,13 @@ void tail_release(struct tail *t);
 /* ERR_INPUT: the command's exit code and last lines. what: whose command, or "". */
 int command_failed(const struct tail *t, const struct proc *p, const char *what);
 
+#define SANDBOX_TREE "/tmp/work" /* where bubblewrap shows the tree, */
+#define SANDBOX_BASE "/tmp/base" /* and the base */
 struct sandbox {
 	enum sandbox_kind kind;
 	const struct repo *repo;  /* hidden from the command; may be NULL */
 	const char *home;         /* likewise */
+	const char *base;         /* a folder in there that may be read, as SANDBOX_BASE; NULL: none */
 	const char *policy, *fix; /* who did not allow it, and where to, for errors */
 };
 /* ERR_ENV: it may not run, or cannot run safely. what: "… is a program of the commit". */

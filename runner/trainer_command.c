@@ -3,8 +3,9 @@
  * The command comes from a pushed commit, so it runs only where the target's policy allows commands, in a private
  * checkout, without the secrets of this process (only PATH, LANG and the names under env: are handed on), without
  * network, and with nothing writable but its own work tree and a private /tmp: bubblewrap. `sandbox: external` in the
- * policy says that this whole job already runs in one. Its declared inputs are the key of the result (step_plan.c); its
- * output is a Hugging Face folder. */
+ * policy says that this whole job already runs in one. Its declared inputs are the key of the result (step_plan.c), and so is
+ * the base, whose folder ASSAY_BASE names: the commit's own, in the checkout; a stored version or a model of the hub's cache,
+ * which lie where the command must not look, as a copy beside it. Its output is a Hugging Face folder. */
 #include "base/base.h"
 #include "runner/checkout.h"
 #include "runner/runner.h"
@@ -30,15 +31,53 @@ static bool may_see(const struct run *run, const char *name)
 	return false;
 }
 
-static int run_command(struct run *run, const char *tree)
+/* The base as a folder, where the checkout does not have it: *out (yours); NULL where it has, or where there is none. */
+static int put_base(char **out, struct run *run, const char *work)
+{
+	char *dir;
+	int rc;
+
+	*out = NULL;
+	if (!*run->base_object && !run->hub.name)
+		return 0;
+	dir = path_join(work, "base");
+	rc = fs_remove_tree(dir);
+	if (rc == 0 && *run->base_object)
+		(void)store_need(run->home->store, run->base_object);
+	if (rc == 0)
+		rc = *run->base_object ? home_no_weights(store_get_tree(run->home->store, run->base_object, dir),
+							 run->base_object)
+				       : hub_model_export(&run->hub, dir);
+	if (rc == 0)
+		*out = dir;
+	else
+		free(dir);
+	return rc;
+}
+
+/* What the command calls its base: "ASSAY_BASE=…", yours. It is empty where the weights are fresh. */
+static char *base_variable(const struct run *run, const char *tree, const char *base)
+{
+	const struct config_base *b = &run->product->base;
+	bool wrapped = run->questions->sandbox == SANDBOX_BUBBLEWRAP;
+
+	if (base)
+		return mem_printf("ASSAY_BASE=%s", wrapped ? SANDBOX_BASE : base);
+	if (b->kind != BASE_FOLDER)
+		return mem_str("ASSAY_BASE=");
+	return mem_printf("ASSAY_BASE=%s/%s", wrapped ? SANDBOX_TREE : tree, b->text);
+}
+
+static int run_command(struct run *run, const char *tree, const char *base)
 {
 	const struct config_finetune *f = &run->product->finetune;
 	struct words argv = { 0 }, keep = { 0 };
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
 	char *replicate = mem_printf("ASSAY_REPLICATE=%lld", (long long)run->options->replicate);
-	const char *env[] = { "HOME=/tmp", commit, replicate, NULL };
+	char *model = base_variable(run, tree, base);
+	const char *env[] = { "HOME=/tmp", commit, replicate, model, NULL };
 	struct tail tail = { { NULL }, 0 };
-	const struct sandbox sandbox = run_sandbox(run);
+	struct sandbox sandbox = run_sandbox(run);
 	struct proc p = { .dir = tree,
 			  .line = tail_line,
 			  .line_arg = &tail,
@@ -48,6 +87,7 @@ static int run_command(struct run *run, const char *tree)
 	int rc = sandbox_check(&sandbox, "finetune.command is a program of the commit");
 	size_t prefix;
 
+	sandbox.base = base;
 	sandbox_wrap(&sandbox, &argv, tree);
 	prefix = argv.n;
 	for (size_t i = 0; i < f->command.n; i++)
@@ -81,6 +121,7 @@ static int run_command(struct run *run, const char *tree)
 	argv_release(&keep);
 	free(replicate);
 	free(commit);
+	free(model);
 	return rc;
 }
 
@@ -144,7 +185,7 @@ static int copy_entry(const char *name, void *arg)
 
 int trainer_command(struct run *run, const char *work, const char *out)
 {
-	char *tree = path_join(work, "tree"), *output = NULL, *dir = NULL;
+	char *tree = path_join(work, "tree"), *output = NULL, *dir = NULL, *base = NULL;
 	double start = clock_seconds();
 	int rc = path_check(&output, run->product->finetune.output);
 
@@ -157,7 +198,9 @@ int trainer_command(struct run *run, const char *work, const char *out)
 	if (rc == 0)
 		rc = checkout_write(run->repo, run->commit.oid, tree);
 	if (rc == 0)
-		rc = run_command(run, tree);
+		rc = put_base(&base, run, work);
+	if (rc == 0)
+		rc = run_command(run, tree, base);
 	if (rc == 0) {
 		struct copy c = { dir = path_join(tree, output), out };
 
@@ -173,6 +216,7 @@ int trainer_command(struct run *run, const char *work, const char *out)
 		run->training = json_pack("{s:s,s:I,s:I,s:n,s:n,s:f,s:[]}", "method", "command", "steps", (json_int_t)0,
 					  "tokens", (json_int_t)0, "first_loss", "last_loss", "seconds",
 					  clock_seconds() - start, "curve");
+	free(base);
 	free(dir);
 	free(output);
 	free(tree);

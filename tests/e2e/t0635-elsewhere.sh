@@ -60,6 +60,29 @@ sed -i '/^finetune:/,/^suites:/{/^suites:/!d}; s/@main/@'$oid'/' assay.yaml
 commit_all "as it is"
 check "judged as it is" 0 assay run --json
 is "it is the model of the first version" "$(jq -r '.steps[] | select(.name == "train") | .status' "$OUT")" "done"
+
+# ---- a trainer of one's own on each kind of base: ASSAY_BASE is its folder ----
+printf '#!/bin/sh\necho "base: $ASSAY_BASE"\nmkdir out && cp "$ASSAY_BASE"/* out/ && : >>out/README\n' >train.sh
+echo 'finetune: {command: [sh, train.sh], inputs: [train.sh], output: out/}' >>assay.yaml
+sandboxes=external
+! bwrap --unshare-all --ro-bind / / true 2>/dev/null || sandboxes="external bubblewrap"
+git checkout -q -b command
+for sandbox in $sandboxes; do
+	for base in "hf:team/sums@$oid" sums@v1 models/base; do
+		[ "$base" != models/base ] || { mkdir -p models && cp -r "$TRASH/folder" models/base && sed -i 's/inputs: \[/inputs: [models, /' assay.yaml; }
+		sed -i "/^sandbox:/d; s|^base: .*|base: $base|" assay.yaml
+		echo "sandbox: $sandbox" >>assay.yaml
+		echo "# $sandbox $base" >>train.sh && commit_all "a trainer on $base, $sandbox"
+		check "a command on $base ($sandbox)" 0 assay run
+	done
+	rm -rf models && sed -i 's/inputs: \[models, /inputs: [/' assay.yaml
+done
+[ "$sandboxes" != external ] || skip "a command on a base (bubblewrap)" "bubblewrap does not work on this machine"
+printf '#!/bin/sh\necho x >>"$ASSAY_BASE/config.json" && exit 4\nexit 7\n' >train.sh
+sed -i "s|^base: .*|base: hf:team/sums@$oid|" assay.yaml && commit_all "writes to its base"
+check "the base is to be read" 65 assay run
+[ "$sandbox" = bubblewrap ] && has "exit code 7"
+git checkout -q hub && git reset -q --hard
 sed -i "s/@$oid/@v2/" assay.yaml && commit_all "a revision that was never fetched"
 check "a revision that is not here" 65 assay run
 has "hf download team/sums --revision v2"
