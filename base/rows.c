@@ -291,6 +291,10 @@ int rows_each(const void *data, size_t len, const char *name, const struct rows_
 {
 	static const struct rows_options none;
 	struct rows r = { .name = name, .each = each, .arg = arg };
+	struct rows_options how = o ? *o : none;
+	const char *member = how.member || !is_packed(data, len) ? NULL : rows_member(name);
 
-	return read_layer(&r, data, len, name, o ? o : &none, 0);
+	if (member)
+		how.member = member + 1;
+	return read_layer(&r, data, len, name, &how, 0);
 }

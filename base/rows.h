@@ -10,9 +10,9 @@
 enum rows_format { ROWS_BY_NAME, ROWS_JSON, ROWS_CSV }; /* of a text; the others tell themselves by their first bytes */
 struct rows_options {
 	enum rows_format format; /* where the name has no suffix that says it; BY_NAME: then JSON */
-	const char *member;      /* of the archive that the bytes are; NULL: its only one */
-	const char *field;       /* of a JSON document: the member that has the rows; NULL: it is the rows */
-	char separator;          /* of CSV; 0: a tab in .tsv, else a comma */
+	const char *member; /* of the archive that the bytes are; NULL: the one that the name says, else its only one */
+	const char *field;  /* of a JSON document: the member that has the rows; NULL: it is the rows */
+	char separator;     /* of CSV; 0: a tab in .tsv, else a comma */
 };
 /* Calls each(value, line, arg) for every row: an object, but for JSON texts, where it is whatever stands there. value is
  * borrowed. line: the line in a text, the number of the row elsewhere, both from 1. o may be NULL. Stops at the first

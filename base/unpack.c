@@ -4,8 +4,12 @@
  * live in the library are allowed: others would start programs of the machine. A compressed file without an archive is
  * its "raw" format: one nameless member.
  *
- * A small file may unpack to any size, so what is read is counted: the wanted member against the caller's maximum, those
- * before it against a few times as much. */
+ * A small file may unpack to any size, so what is read is counted: the wanted member against the caller's maximum, all others
+ * against a few times as much.
+ *
+ * Nothing is written anywhere, so a name cannot lead out of a folder. What no honest archive has is refused all the same, for
+ * other programs would read something else there than we: a wanted name that is absolute or climbs, a wanted link, two
+ * members of the wanted name. */
 #include "base/base.h"
 
 #include <archive.h>
@@ -28,9 +32,9 @@ static int broken(const struct archive_walk *w)
 	return err_set(ERR_INPUT, "%s: cannot unpack it: %s", w->name, why ? why : "damaged");
 }
 
-static int too_large(const struct archive_walk *w)
+static int too_large(const struct archive_walk *w, size_t max)
 {
-	int rc = err_set(ERR_INPUT, "%s: unpacks to more than %zu MiB", w->name, w->max >> 20);
+	int rc = err_set(ERR_INPUT, "%s: unpacks to more than %zu MiB", w->name, max >> 20);
 
 	return err_hint(rc, "split the data into more files");
 }
@@ -47,11 +51,11 @@ static int member_read(struct archive_walk *w, struct buf *out)
 		if (!out) {
 			w->passed += n;
 			if (w->passed / PASSED > w->max)
-				return too_large(w);
+				return too_large(w, mem_mul(w->max, PASSED));
 			continue;
 		}
 		if (offset < 0 || (uint64_t)offset + n > w->max || (uint64_t)offset < out->len)
-			return too_large(w);
+			return too_large(w, w->max);
 		while (out->len < (size_t)offset) /* a hole of a sparse file */
 			buf_addc(out, 0);
 		buf_add(out, block, n);
@@ -91,43 +95,94 @@ static int no_member(const struct archive_walk *w, const char *member, size_t n,
 	return err_hint(rc, "name one of them behind the archive: ARCHIVE/MEMBER");
 }
 
-/* Reads the wanted member, or the first one; n counts all files that were met. */
+static bool is_file(struct archive_entry *e)
+{
+	return archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e);
+}
+
+static bool is_link(struct archive_entry *e)
+{
+	return archive_entry_hardlink(e) || archive_entry_symlink(e);
+}
+
+static bool leads_out(const char *name)
+{
+	size_t n;
+
+	if (*name == '/')
+		return true;
+	for (; *name; name += n + (name[n] == '/')) {
+		n = strcspn(name, "/");
+		if (n == 2 && name[0] == '.' && name[1] == '.')
+			return true;
+	}
+	return false;
+}
+
+static int doubtful(const struct archive_walk *w, const char *name, const char *why)
+{
+	int rc = err_set(ERR_INPUT, "%s: \"%.200s\" in it %s", w->name, name, why);
+
+	return err_hint(rc, "pack the data anew: plain files, each once");
+}
+
+/* Is this entry the one that is read? n: how many files were met, with this one. */
+static int is_wanted(bool *wanted, const struct archive_walk *w, struct archive_entry *e, const char *member, size_t n,
+		     bool found)
+{
+	const char *name = member_name(e);
+
+	*wanted = member ? strcmp(name, member) == 0 : n == 1;
+	if (!*wanted)
+		return 0;
+	if (is_link(e))
+		return doubtful(w, name, "is a link, and links are not followed");
+	if (leads_out(name))
+		return doubtful(w, name, "leads out of the archive");
+	return found ? doubtful(w, name, "is there twice") : 0;
+}
+
+/* One entry: read if it is wanted, else passed over. *n counts the files. */
+static int walk_entry(struct archive_walk *w, struct archive_entry *e, struct buf *out, char **inner,
+		      const char *member, size_t *n, struct buf *names)
+{
+	const char *name = member_name(e);
+	bool wanted = true;
+	int rc;
+
+	if (archive_format(w->a) == ARCHIVE_FORMAT_RAW) {
+		++*n;
+		return member ? err_set(ERR_INPUT, "%s: no archive: it has no member \"%s\"", w->name, member)
+			      : member_read(w, out);
+	}
+	if (!name || is_litter(name) || !(is_file(e) || (member && is_link(e))))
+		return 0;
+	if (is_file(e) && ++*n > MEMBERS_MAX)
+		return err_set(ERR_INPUT, "%s: more than %d files in an archive", w->name, MEMBERS_MAX);
+	rc = is_wanted(&wanted, w, e, member, *n, *inner != NULL);
+	if (rc)
+		return rc;
+	if (is_file(e) && *n <= SHOWN)
+		buf_addf(names, "%s%s", *n > 1 ? ", " : "", name);
+	if (wanted)
+		*inner = mem_str(name);
+	return member_read(w, wanted ? out : NULL);
+}
+
+/* Reads the wanted member (NULL: the only one), and passes over all others. */
 static int walk(struct archive_walk *w, struct buf *out, char **inner, const char *member)
 {
 	struct buf names = BUF_INIT(4096);
 	struct archive_entry *e;
 	size_t n = 0;
-	int rc = 0, step;
+	int rc = 0, step = ARCHIVE_OK;
 
-	while ((step = archive_read_next_header(w->a, &e)) == ARCHIVE_OK || step == ARCHIVE_WARN) {
-		const char *name = member_name(e);
-		bool raw = archive_format(w->a) == ARCHIVE_FORMAT_RAW;
-		bool wanted;
-
-		if (raw && member) {
-			rc = err_set(ERR_INPUT, "%s: no archive: it has no member \"%s\"", w->name, member);
-			goto out;
-		}
-		if (!raw && (archive_entry_filetype(e) != AE_IFREG || !name || is_litter(name)))
-			continue;
-		if (++n > MEMBERS_MAX) {
-			rc = err_set(ERR_INPUT, "%s: more than %d files in an archive", w->name, MEMBERS_MAX);
-			goto out;
-		}
-		wanted = member ? strcmp(name, member) == 0 : n == 1;
-		if (!raw && n <= SHOWN)
-			buf_addf(&names, "%s%s", n > 1 ? ", " : "", name);
-		if (wanted && !raw)
-			*inner = mem_str(name);
-		rc = member_read(w, wanted ? out : NULL);
-		if (rc || (wanted && member))
-			goto out;
-	}
-	if (step != ARCHIVE_EOF)
+	while (rc == 0 && ((step = archive_read_next_header(w->a, &e)) == ARCHIVE_OK || step == ARCHIVE_WARN))
+		rc = walk_entry(w, e, out, inner, member, &n, &names);
+	if (rc == 0 && step != ARCHIVE_EOF)
 		rc = broken(w);
-	else if (archive_format(w->a) != ARCHIVE_FORMAT_EMPTY && (member || n != 1))
+	else if (rc == 0 && archive_format(w->a) != ARCHIVE_FORMAT_EMPTY && (member ? !*inner : n != 1))
 		rc = no_member(w, member, n, &names);
-out:
 	buf_release(&names);
 	return rc;
 }
@@ -150,7 +205,7 @@ int unpack(struct buf *out, char **inner, const void *data, size_t len, const ch
 	archive_read_support_format_empty(w.a);
 	rc = archive_read_open_memory(w.a, data, len) == ARCHIVE_OK ? walk(&w, out, inner, member) : broken(&w);
 	if (!rc && buf_full(out))
-		rc = too_large(&w);
+		rc = too_large(&w, max);
 	archive_read_free(w.a);
 	if (rc) {
 		free(*inner);

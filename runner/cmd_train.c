@@ -10,6 +10,7 @@
 #include "runner/evaluate.h"
 #include "runner/plan_memory.h"
 #include "runner/runner.h"
+#include "runner/data_file.h"
 #include "runner/trainer.h"
 
 #define FILE_MAX ((size_t)4 << 30)
@@ -177,12 +178,29 @@ int cmd_train(int argc, char **argv)
 
 /* ---- tokenizer train --------------------------------------------------------------------------------------------------------------- */
 
+/* The text of a file, or of a file in an archive. */
+static int learn_from(struct buf *out, struct tree *t, const char *path)
+{
+	struct buf raw = BUF_INIT(FILE_MAX);
+	int rc = data_file_read(t, path, &raw);
+
+	if (rc == ERR_NOTFOUND)
+		rc = err_set(ERR_INPUT, "no file %s", path);
+	else if (rc == 0 && rows_known(buf_str(&raw), raw.len, path))
+		rc = trainer_plain_rows(buf_str(&raw), raw.len, path, out);
+	else if (rc == 0)
+		buf_add(out, buf_str(&raw), raw.len);
+	buf_release(&raw);
+	return rc;
+}
+
 int cmd_tokenizer(int argc, char **argv)
 {
 	const char *out = "tokenizer.json", *special[] = { "<|endoftext|>", NULL };
 	int64_t vocab = 8192;
 	struct tokenizer_train how;
-	struct buf *texts = NULL, json = BUF_INIT((size_t)256 << 20), raw = BUF_INIT(FILE_MAX);
+	struct buf *texts = NULL, json = BUF_INIT((size_t)256 << 20);
+	struct tree *tree = NULL;
 	const char **data = NULL;
 	size_t *lens = NULL, n = 0;
 	int rc;
@@ -212,16 +230,10 @@ int cmd_tokenizer(int argc, char **argv)
 	texts = mem_array(n, sizeof(*texts));
 	data = mem_array(n, sizeof(*data));
 	lens = mem_array(n, sizeof(*lens));
+	rc = tree_open_dir(&tree, ".");
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		buf_init(&texts[i], FILE_MAX);
-		buf_clear(&raw);
-		rc = fs_read(&raw, argv[i + 1], FILE_MAX);
-		if (rc == ERR_NOTFOUND)
-			rc = err_set(ERR_INPUT, "no file %s", argv[i + 1]);
-		if (rc == 0 && rows_known(buf_str(&raw), raw.len, argv[i + 1]))
-			rc = trainer_plain_rows(buf_str(&raw), raw.len, argv[i + 1], &texts[i]);
-		else if (rc == 0)
-			buf_add(&texts[i], buf_str(&raw), raw.len);
+		rc = learn_from(&texts[i], tree, argv[i + 1]);
 		data[i] = buf_str(&texts[i]);
 		lens[i] = texts[i].len;
 	}
@@ -232,7 +244,7 @@ int cmd_tokenizer(int argc, char **argv)
 	for (size_t i = 0; i < n; i++)
 		buf_release(&texts[i]);
 	buf_release(&json);
-	buf_release(&raw);
+	tree_close(tree);
 	free(texts);
 	free(data);
 	free(lens);

@@ -50,6 +50,7 @@ enum run_step { RUN_READ, RUN_PLAN, RUN_TRAIN, RUN_EVAL, RUN_GATE, RUN_RECORD, R
 
 struct run_data { /* a data set of the training */
 	char *path, oid[OID_HEX];
+	const char *member; /* in path: which file of an archive; NULL: it is none */
 	int64_t rows, bytes;
 	double weight;
 	bool validation; /* held out: judged by, not learned from */

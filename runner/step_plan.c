@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "base/rows.h"
 #include "runner/baseline.h"
+#include "runner/data_file.h"
 #include "runner/evaluate.h"
 #include "runner/location.h"
 #include "runner/plan_memory.h"
@@ -211,7 +212,7 @@ static int read_data(struct run *run, struct run_data *d, struct overlap *overla
 {
 	struct buf text = BUF_INIT(DATA_MAX);
 	struct reading r = { d, d->validation ? NULL : overlap };
-	int rc = tree_read(run->tree, d->path, &text);
+	int rc = data_file_read(run->tree, d->path, &text);
 
 	d->bytes = (int64_t)text.len;
 	d->rows = 0;
@@ -231,7 +232,9 @@ static int add_data(struct run *run, const char *path, double weight, bool valid
 	struct run_data *d = &run->data[run->n_data++];
 
 	*d = (struct run_data){ .path = mem_str(path), .rows = -1, .weight = weight, .validation = validation };
-	return tree_oid(run->tree, d->path, d->oid);
+	if (run->product->finetune.command.n) /* it gets whole files */
+		return tree_oid(run->tree, d->path, d->oid);
+	return data_file_oid(run->tree, d->path, d->oid, &d->member);
 }
 
 static int name_data(struct run *run)
@@ -338,12 +341,15 @@ static void key_json(struct digest_ctx *ctx, const json_t *value)
 
 static int key_path(struct digest_ctx *ctx, struct run *run, const char *path)
 {
+	const char *member;
 	char oid[OID_HEX];
-	int rc = tree_oid(run->tree, path, oid);
+	int rc = data_file_oid(run->tree, path, oid, &member);
 
 	if (rc)
 		return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "%s: %s", CONFIG_FILE, err_text()) : rc;
 	digest_text(ctx, oid);
+	if (member)
+		digest_text(ctx, member);
 	return 0;
 }
 
@@ -359,6 +365,8 @@ static void key_data(struct digest_ctx *ctx, const struct run_data *d)
 		digest_text(ctx, weight);
 	}
 	digest_text(ctx, d->oid);
+	if (d->member)
+		digest_text(ctx, d->member);
 }
 
 /* What both keys hold: the statement of the product. */

@@ -6,6 +6,7 @@
 #include "model/model.h"
 #include "runner/chat.h"
 #include "runner/crew.h"
+#include "runner/data_file.h"
 #include "runner/runner.h"
 #include "runner/trainer.h"
 
@@ -197,7 +198,7 @@ static int load_file(struct run *run, const struct run_data *file, struct train_
 		     const struct chat *chat, int eos_id, int longest, size_t *cut)
 {
 	struct buf text = BUF_INIT(DATA_MAX);
-	int rc = tree_read(run->tree, file->path, &text);
+	int rc = data_file_read(run->tree, file->path, &text);
 
 	train_data_source(to, file->validation || !(file->weight > 0) ? 1 : file->weight);
 	if (rc == 0)

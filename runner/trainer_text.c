@@ -1,6 +1,7 @@
 /* trainer_text.c: the plain text inside training data, for the tokenizer's trainer. */
 #include "base/base.h"
 #include "base/rows.h"
+#include "runner/data_file.h"
 #include "runner/trainer.h"
 
 static void add_text(struct buf *out, const json_t *value)
@@ -34,7 +35,7 @@ int trainer_plain_rows(const char *text, size_t len, const char *name, struct bu
 int trainer_plain_text(struct tree *t, const char *path, struct buf *out)
 {
 	struct buf raw = BUF_INIT(out->max);
-	int rc = tree_read(t, path, &raw);
+	int rc = data_file_read(t, path, &raw);
 
 	if (rc == 0 && rows_known(buf_str(&raw), raw.len, path))
 		rc = trainer_plain_rows(buf_str(&raw), raw.len, path, out);

@@ -18,6 +18,38 @@ for f in train.jsonl.gz train.tar.gz; do
 	check "training on $f" 0 train "$TRASH/$f" "m-$f"
 	cmp -s "$TRASH/m0/model.safetensors" "$TRASH/m-$f/model.safetensors" && ok "$f: the same model" || not_ok "$f: the same model"
 done
+# the same rows as a file of an archive; the archive and the file's name are what the model is keyed by
+cp data/train.jsonl "$TRASH/in/other.jsonl" && echo '{"prompt":"9+9=","completion":"18"}' >>"$TRASH/in/other.jsonl"
+python3 -c 'import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as z:
+    for n in ("train.jsonl", "other.jsonl"): z.write(sys.argv[2] + "/" + n, "in/" + n)' data/all.zip "$TRASH/in" 2>/dev/null ||
+	(cd "$TRASH" && tar -czf repo/data/all.tgz in/train.jsonl in/other.jsonl)
+A=$(ls data/all.*)
+check "training on a file of an archive" 0 train "$A/in/train.jsonl" m-member
+cmp -s "$TRASH/m0/model.safetensors" "$TRASH/m-member/model.safetensors" && ok "a member: the same model" || not_ok "a member: the same model"
+check "one that is not in it" 65 train "$A/in/none.jsonl" m-none
+has "there is no file \"in/none.jsonl\" in it (there is: in/train.jsonl, in/other.jsonl)"
+check "an archive of two, unnamed" 65 train "$A" m-none
+has "an archive of 2 files"
+check "a tokenizer of one of them" 0 assay tokenizer train "$A/in/train.jsonl" --vocab-size 260 --out "$TRASH/t.json"
+cp assay.yaml "$TRASH/assay.yaml"
+sed -i "s|data/train.jsonl|$A/in/train.jsonl|" assay.yaml && commit_all "the data is in an archive"
+check "a run on it" 0 assay run --json
+is "trains" "$(jq -r '.steps[]|select(.name=="train").status' "$OUT")" done
+is "names archive and file" "$(sql "select path, rows from datasets order by rowid desc limit 1")" "$A/in/train.jsonl|25"
+sed -i "s|in/train.jsonl\]|in/other.jsonl]|; s|data: .*in/train.jsonl|data: $A/in/other.jsonl|" assay.yaml && commit_all "another file of the same archive"
+check "a run on another file of it" 0 assay run --json
+is "is another training" "$(jq -r '.steps[]|select(.name=="train").status' "$OUT") $(sql "select rows from datasets order by rowid desc limit 1")" "done 26"
+mkdir "$TRASH/evil" && ln -s /etc/passwd "$TRASH/evil/p.jsonl" && cp data/train.jsonl "$TRASH/evil/a.jsonl"
+tar -cf evil.tar -C "$TRASH/evil" p.jsonl a.jsonl && tar -rf evil.tar -C "$TRASH/evil" a.jsonl
+check "a link in an archive" 65 train evil.tar/p.jsonl m-none
+has "evil.tar/p.jsonl: \"p.jsonl\" in it is a link, and links are not followed"
+check "a file that is there twice" 65 train evil.tar/a.jsonl m-none
+has "is there twice"
+tar -Pcf evil.tar --transform 's|.*|../../a.jsonl|' "$TRASH/evil/a.jsonl"
+check "a file that climbs out" 65 train evil.tar m-none
+has "leads out of the archive"
+rm -f evil.tar && cp "$TRASH/assay.yaml" assay.yaml && commit_all "as before"
 # completions are whole numbers here, and the trainer wants texts
 check "a column of numbers is no text" 65 train "$TRASH/train.csv" m1
 has "train.csv:2: \"prompt\" and \"completion\" must be strings"

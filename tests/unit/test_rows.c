@@ -241,6 +241,99 @@ static void test_unpack__a_bomb_is_refused(void **state)
 	buf_release(&d);
 }
 
+/* Adds an entry of a tar: type '0' a file, '1' a hard link, '2' a link. */
+static void tar_add(struct buf *out, const char *name, char type, const char *link, const char *data)
+{
+	char head[512] = { 0 };
+	unsigned sum = 0;
+
+	snprintf(head, 100, "%s", name);
+	snprintf(head + 100, 8, "0000644");
+	snprintf(head + 124, 12, "%011o", (unsigned)strlen(data));
+	snprintf(head + 136, 12, "%011o", 0);
+	memset(head + 148, ' ', 8);
+	head[156] = type;
+	snprintf(head + 157, 100, "%s", link);
+	memcpy(head + 257, "ustar\00000", 8);
+	for (int i = 0; i < 512; i++)
+		sum += (unsigned char)head[i];
+	snprintf(head + 148, 8, "%06o", sum);
+	buf_add(out, head, 512);
+	buf_adds(out, data);
+	while (out->len % 512)
+		buf_addc(out, 0);
+}
+
+static void tar_end(struct buf *out)
+{
+	static const char zeros[1024];
+
+	buf_add(out, zeros, sizeof(zeros));
+}
+
+/* What no honest archive has. Nothing is written to disk, so none of it could do harm: but it is no data to trust. */
+static void test_rows_each__hostile_archives(void **state)
+{
+	struct rows_options o = { .member = "a.jsonl" };
+	struct buf tar = BUF_INIT(1 << 20), got = BUF_INIT(1 << 16);
+
+	(void)state;
+	tar_add(&tar, "../../etc/a.jsonl", '0', "", "{\"q\":1}\n");
+	tar_end(&tar);
+	refuses_bytes(tar.data, tar.len, "x.tar", NULL, "x.tar: \"../../etc/a.jsonl\" in it leads out of the archive");
+	assert_string_equal(err_fix(), "pack the data anew: plain files, each once");
+	o.member = "../../etc/a.jsonl";
+	refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: \"../../etc/a.jsonl\" in it leads out of the archive");
+	buf_clear(&tar);
+	tar_add(&tar, "/etc/a.jsonl", '0', "", "{\"q\":1}\n");
+	tar_end(&tar);
+	refuses_bytes(tar.data, tar.len, "x.tar", NULL, "x.tar: \"/etc/a.jsonl\" in it leads out of the archive");
+	buf_clear(&tar);
+	tar_add(&tar, "a.jsonl", '0', "", "{\"q\":1}\n");
+	tar_add(&tar, "b.jsonl", '2', "a.jsonl", "");
+	tar_add(&tar, "c.jsonl", '1', "a.jsonl", "");
+	tar_end(&tar);
+	assert_int_equal(rows_each(tar.data, tar.len, "x.tar", NULL, collect, &got), 0); /* one file, and links */
+	assert_string_equal(buf_str(&got), "{\"q\":1}\n");
+	o.member = "b.jsonl";
+	refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: \"b.jsonl\" in it is a link, and links are not followed");
+	o.member = "c.jsonl";
+	refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: \"c.jsonl\" in it is a link, and links are not followed");
+	buf_clear(&tar);
+	tar_add(&tar, "a.jsonl", '0', "", "{\"q\":1}\n");
+	tar_add(&tar, "b.jsonl", '0', "", "{\"q\":3}\n");
+	tar_add(&tar, "./a.jsonl", '0', "", "{\"q\":2}\n");
+	tar_end(&tar);
+	o.member = "a.jsonl";
+	refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: \"a.jsonl\" in it is there twice");
+	o.member = "b.jsonl";
+	buf_clear(&got);
+	assert_int_equal(rows_each(tar.data, tar.len, "x.tar", &o, collect, &got), 0);
+	assert_string_equal(buf_str(&got), "{\"q\":3}\n");
+	/* what is behind the member is looked at, too */
+	assert_int_equal(rows_each(tar.data, tar.len - 1024 - 600, "x.tar", &o, ignore, NULL), ERR_INPUT);
+	buf_release(&tar);
+	buf_release(&got);
+}
+
+/* The path itself may say which file of an archive is meant. */
+static void test_rows_each__a_member_by_the_name(void **state)
+{
+	struct buf d, got = BUF_INIT(1 << 16);
+
+	(void)state;
+	read_file(&d, GOLDEN "/two.zip");
+	assert_int_equal(rows_each(d.data, d.len, "data/two.zip/b/c.csv", NULL, collect, &got), 0);
+	assert_string_equal(buf_str(&got), "{\"q\":1}\n");
+	refuses_bytes(d.data, d.len, "data/two.zip/c.csv", NULL,
+		      "data/two.zip/c.csv: there is no file \"c.csv\" in it (there is: a.jsonl, b/c.csv)");
+	buf_clear(&got); /* a folder of such a name */
+	assert_int_equal(rows_each("{\"q\":4}", 7, "data/two.zip/x.jsonl", NULL, collect, &got), 0);
+	assert_string_equal(buf_str(&got), "{\"q\":4}\n");
+	buf_release(&d);
+	buf_release(&got);
+}
+
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
 
 static void test_rows_each__json_arrays(void **state)
@@ -304,6 +397,8 @@ int main(void)
 		cmocka_unit_test(test_rows_each__work_is_bounded),
 		cmocka_unit_test(test_rows_each__what_is_not_supported_is_named),
 		cmocka_unit_test(test_rows_each__members_of_archives),
+		cmocka_unit_test(test_rows_each__hostile_archives),
+		cmocka_unit_test(test_rows_each__a_member_by_the_name),
 		cmocka_unit_test(test_unpack__a_bomb_is_refused),
 		cmocka_unit_test(test_rows_each__json_arrays),
 		cmocka_unit_test(test_rows_each__a_line_of_any_length_is_refused),
