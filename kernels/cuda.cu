@@ -254,6 +254,8 @@ static void fill_table(struct backend *be)
 	be->copy = cuda_copy;
 	be->zero = cuda_zero;
 	be->sync = cuda_sync;
+	be->mark = cuda_mark;
+	be->wait = cuda_wait;
 	be->memory = cuda_memory;
 	be->packed_bytes = cuda_packed_bytes;
 	be->pack = cuda_pack;

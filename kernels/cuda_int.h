@@ -95,6 +95,8 @@ void cuda_download(struct backend *be, void *host_dst, const void *src, size_t b
 void cuda_copy(struct backend *be, void *dst, const void *src, size_t bytes);
 void cuda_zero(struct backend *be, void *dst, size_t bytes);
 int cuda_sync(struct backend *be);
+uint64_t cuda_mark(struct backend *be);
+int cuda_wait(struct backend *be, uint64_t mark);
 /* Waits for what was downloaded, and hands it out; errors stay recorded for cuda_sync(). */
 bool cuda_deliver(struct backend *be);
 

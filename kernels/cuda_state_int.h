@@ -35,7 +35,7 @@ struct cuda_chunk {
 };
 struct cuda_ring {
 	struct cuda_chunk chunks[CUDA_CHUNKS];
-	int at;
+	uint64_t at; /* pieces that were filled so far; the current one is chunks[at % CUDA_CHUNKS] */
 };
 
 /* A block that grows to the largest size asked for and stays. */
@@ -103,7 +103,6 @@ int cuda_memory_open(struct backend *be);
 void cuda_memory_close(struct backend *be);
 void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes);
-bool cuda_deliver(struct backend *be); /* behind a wait for the stream: what was downloaded goes to its places */
 
 /* cuda_list.cu, cuda_graph.cu */
 int cuda_list_open(struct backend *be);

@@ -92,6 +92,11 @@ struct backend {
 	void (*copy)(struct backend *be, void *dst, const void *src, size_t bytes);
 	void (*zero)(struct backend *be, void *dst, size_t bytes);
 	int (*sync)(struct backend *be); /* waits; gives the first error since the last sync */
+	/* So that a device goes on while the host works with what it has given: mark() names what was downloaded so far, and behind
+	 * wait(mark) that is there, whatever was asked for since and is not done. wait gives the first error since the last sync, and
+	 * then nothing is on its way any more, as behind sync. NULL: all is done when it is asked for. */
+	uint64_t (*mark)(struct backend *be);
+	int (*wait)(struct backend *be, uint64_t mark);
 	/* Memory of a device of its own: what alloc can still give, and all of it. NULL: it is the host's. */
 	void (*memory)(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 
@@ -99,7 +104,8 @@ struct backend {
 
 	/* Bytes of a packed weight; 0: this back end does not pack that type. */
 	size_t (*packed_bytes)(struct backend *be, int type, int N, int K);
-	/* Rows row0 .. row0 + rows of W, host memory of w->type at any alignment, into w->data; and back, bit for bit. */
+	/* Rows row0 .. row0 + rows of W, host memory of w->type at any alignment, into w->data; and back, bit for bit. As upload
+	 * and download. */
 	void (*pack)(struct backend *be, const struct kernels_weight *w, const void *host_rows, int row0, int rows);
 	void (*unpack)(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows);
 
@@ -235,7 +241,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
-#define KERNELS_ABI 4
+#define KERNELS_ABI 5
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

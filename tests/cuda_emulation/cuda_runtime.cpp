@@ -79,6 +79,7 @@ static struct {
 	std::map<const void *, emu_bind *> kernels;
 	int device;
 	uint64_t launches, graph_launches, graph_changes;
+	struct emu_waits waits;
 } rt;
 
 /* ---- errors -------------------------------------------------------------------------------------------------------------- */
@@ -371,6 +372,28 @@ static void streams_run(void)
 	stream_run(standard_stream(), standard_stream()->queued);
 }
 
+static bool is_idle(void)
+{
+	for (emu_stream *s : rt.streams)
+		if (s->done < s->queued)
+			return false;
+	return standard_stream()->done == standard_stream()->queued;
+}
+
+/* The host waits until a stream has done so many operations: */
+static void host_waits(emu_stream *s, uint64_t until)
+{
+	bool waits = s->done < until;
+	stream_run(s, until);
+	rt.waits.n += waits;
+	rt.waits.idle += waits && is_idle();
+}
+
+struct emu_waits emu_waits(void)
+{
+	return rt.waits;
+}
+
 static void queue(emu_stream *stream, operation o)
 {
 	emu_stream *s = stream ? stream : standard_stream();
@@ -402,7 +425,10 @@ static cudaError_t wait_all(void)
 {
 	if (capturing())
 		return fail(cudaErrorStreamCaptureUnsupported);
+	bool waits = !is_idle();
 	streams_run();
+	rt.waits.n += waits;
+	rt.waits.idle += waits;
 	check_zones();
 	return rt.sticky ? fail(rt.sticky) : cudaSuccess;
 }
@@ -707,12 +733,14 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
 		queue(stream, [=] { memcpy(dst, copy.data(), bytes); });
 		return cudaSuccess;
 	}
+	if (!to_device)
+		memset(dst, 0xff, bytes); /* until it is done, nobody knows what stands there */
 	queue(stream, [=] { memmove(dst, src, bytes); });
 	if (!to_device && !block_of(rt.pinned, dst, bytes)) { /* to pageable memory: waits */
 		emu_stream *s = stream ? stream : standard_stream();
 		if (s->capture)
 			return fail(cudaErrorStreamCaptureUnsupported);
-		stream_run(s, s->queued);
+		host_waits(s, s->queued);
 	}
 	return cudaSuccess;
 }
@@ -777,7 +805,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 	emu_stream *s = stream ? stream : standard_stream();
 	if (s->capture)
 		return fail(cudaErrorStreamCaptureUnsupported);
-	stream_run(s, s->queued);
+	host_waits(s, s->queued);
 	check_zones();
 	return rt.sticky ? fail(rt.sticky) : cudaSuccess;
 }
@@ -838,7 +866,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
 	ENTER();
 	if (event->stream)
-		stream_run(event->stream, event->at);
+		host_waits(event->stream, event->at);
 	return cudaSuccess;
 }
 

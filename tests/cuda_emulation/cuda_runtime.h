@@ -4,8 +4,8 @@
  * device pointer faults. A kernel's pointer arguments must lie in it (or in pinned memory). Blocks have red zones, begin
  * as NaN, and copies are checked against them.
  *
- * A stream is a queue. EMU_EAGER runs what is queued at once; EMU_LAZY nothing before somebody waits for it: a host that
- * reads a result, or overwrites pinned memory, without having waited shows. Graphs are recorded queues, or nodes that were added;
+ * A stream is a queue. EMU_EAGER runs what is queued at once; EMU_LAZY nothing before somebody waits for it, and then no more
+ * than that: a host that reads a result (which is NaN until then), or overwrites pinned memory, without having waited shows. Graphs are recorded queues, or nodes that were added;
  * one that is launched runs, of the nodes whose predecessors have run, the last first: an edge that is missing shows.
  *
  * emu_inject() makes a call fail; a sticky error stays, as on a device. Signatures are those of CUDA 12 and 13. */
@@ -235,5 +235,11 @@ uint64_t emu_launches(void);
 /* Graphs that were launched, and nodes that were told other arguments */
 uint64_t emu_graph_launches(void);
 uint64_t emu_graph_changes(void);
+/* How often the host has waited for something that was not done, and how often the device then had nothing left to do. Of
+ * EMU_LAZY: with EMU_EAGER all is done at once. */
+struct emu_waits {
+	uint64_t n, idle;
+};
+struct emu_waits emu_waits(void);
 
 #endif

@@ -191,6 +191,76 @@ TEST(copies_keep_their_order_however_late_they_run)
 	CHECK(emu_left() == 0);
 }
 
+/* A device that has done no more than was waited for: what a mark names is there, and what came behind it is not. */
+TEST(a_mark_is_waited_for_and_no_more)
+{
+	emu_set_streams(EMU_LAZY);
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_F32);
+	{
+		const int turns = 11; /* more than there are pieces */
+		array x(be, wide_floats(3, 1000)), y(be, std::vector<float>(1000));
+		std::vector<std::vector<float>> got(turns, std::vector<float>(1000, -7)), want;
+		std::vector<float> sum(1000, 0), first = wide_floats(3, 1000);
+		uint64_t marks[turns];
+		CHECK(be->sync(be) == 0);
+		struct emu_waits before = emu_waits();
+		for (int i = 0; i < turns; i++) {
+			be->add(be, y.p, x.p, 1000);
+			for (size_t k = 0; k < 1000; k++)
+				sum[k] += first[k];
+			want.push_back(sum);
+			be->download(be, got[i].data(), y.p, 4000);
+			marks[i] = be->mark(be);
+			if (i == 0)
+				continue;
+			CHECK(got[i - 1][0] == -7);
+			CHECK(be->wait(be, marks[i - 1]) == 0);
+			CHECK(same_bits(got[i - 1], want[i - 1]));
+			CHECK(got[i][0] == -7);
+		}
+		CHECK(emu_waits().n == before.n + turns - 1 && emu_waits().idle == before.idle);
+		CHECK(be->mark(be) == marks[turns - 1]); /* nothing came since */
+		CHECK(be->wait(be, marks[turns - 1]) == 0);
+		CHECK(same_bits(got[turns - 1], want[turns - 1]));
+		CHECK(emu_waits().idle == before.idle + 1);
+		CHECK(be->wait(be, marks[0]) == 0 && be->sync(be) == 0); /* again; nothing is handed out twice */
+		CHECK(same_bits(got[0], want[0]));
+	}
+	be->close(be);
+	emu_set_streams(EMU_EAGER);
+	CHECK(emu_left() == 0);
+}
+
+/* Then the memory it goes to is the caller's again. */
+TEST(behind_a_wait_that_fails_nothing_is_on_its_way)
+{
+	for (bool for_good : { false, true }) {
+		emu_set_streams(EMU_LAZY);
+		struct backend *be = cuda_or_stop(KERNELS_CLASS_F32);
+		{
+			array x(be, wide_floats(3, 1000));
+			std::vector<float> a(1000, -7), b(1000, -7);
+			be->download(be, a.data(), x.p, 4000);
+			uint64_t first = be->mark(be);
+			be->download(be, b.data(), x.p, 4000);
+			be->mark(be);
+			emu_inject(for_good ? "cudaEventSynchronize" : "launch", 0,
+				   for_good ? cudaErrorIllegalAddress : cudaErrorLaunchOutOfResources, for_good);
+			be->scale(be, x.p, 10, 1);
+			be->download(be, b.data(), x.p, 4000);
+			CHECK(be->wait(be, first) == ERR_UNAVAILABLE);
+			CHECK(!said.empty());
+			b.assign(1000, -8);
+			be->sync(be);
+			for (float v : b)
+				CHECK(v == -8);
+		}
+		be->close(be);
+		emu_inject(NULL, 0, cudaSuccess, false);
+		emu_set_streams(EMU_EAGER);
+	}
+}
+
 TEST(lack_of_memory_says_how_much_and_is_not_for_good)
 {
 	struct backend *be = cuda_or_stop(KERNELS_CLASS_F32);
