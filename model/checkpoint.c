@@ -179,8 +179,6 @@ static int load_part(struct loader *l, const struct safetensors *in, const struc
 		be->upload(be, m->vectors + (t->at - m->n_decayed) + from, rows, count * sizeof(float));
 	else if (!rc)
 		be->pack(be, &x->w, rows, row0 + first, n);
-	if (!rc)
-		rc = be->sync(be); /* it may still be read from */
 	safetensors_drop(in, part.data, count * dtype_size(t->dtype));
 	return rc;
 }

@@ -39,6 +39,11 @@ struct slot {
 	struct rng rng;
 };
 
+struct logits { /* of a row of the round, on the host behind the mark */
+	float *at;
+	int row;
+	uint64_t mark;
+};
 struct job {
 	struct model *m;
 	const struct tokenizer *tok;
@@ -57,7 +62,8 @@ struct job {
 	struct slot **slot_of; /* of the sequences of this round that are wanted */
 	int32_t *sampled;
 	struct sampler sampler;
-	float *row; /* of logits, on the host */
+	struct logits logits[2]; /* of rows whose token is drawn */
+	int failed;              /* what came of it */
 	struct buf text;
 	struct kvcache cache;
 	struct pass pass;
@@ -223,7 +229,8 @@ static int open_job(struct job *j, const struct score_options *how)
 	j->refs = mem_array((size_t)s.rows, sizeof(*j->refs));
 	j->slot_of = mem_array((size_t)s.slots, sizeof(struct slot *));
 	j->sampled = mem_array((size_t)s.slots, sizeof(*j->sampled));
-	j->row = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->row));
+	for (int i = 0; i < 2; i++)
+		j->logits[i].at = mem_array((size_t)j->m->config.vocab_size, sizeof(float));
 	sampler_open(&j->sampler, j->m->config.vocab_size);
 	rc = kvcache_open(&j->cache, j->m, s.rows);
 	if (rc)
@@ -248,7 +255,8 @@ static void close_job(struct job *j)
 	free(j->slots);
 	free(j->slot_of);
 	free(j->sampled);
-	free(j->row);
+	free(j->logits[0].at);
+	free(j->logits[1].at);
 	sampler_close(&j->sampler);
 	buf_release(&j->text);
 }
@@ -301,21 +309,36 @@ static void move_path(struct job *j, const struct slot *s)
 
 /* ---- a token ----------------------------------------------------------------------------------------------------- */
 
+static void draw(struct job *j, const struct logits *l)
+{
+	struct slot *s = j->slot_of[l->row];
+
+	if (!j->failed)
+		j->failed = pass_wait(&j->pass, l->mark);
+	if (!j->failed)
+		j->sampled[l->row] = sampler_draw(&j->sampler, l->at, &j->reqs[s->req], &s->rng);
+}
+
+/* A row's logits come from the device while a token is drawn from those of the row before. */
 static void sample_chunk(struct pass *p, int first, int n, void *arg)
 {
 	struct job *j = arg;
-	int V = j->m->config.vocab_size;
+	struct logits *before = NULL, *now = &j->logits[0];
+	size_t V = (size_t)j->m->config.vocab_size;
 
 	for (int i = 0; i < n; i++) {
-		struct slot *s = j->slot_of[first + i];
-		const struct generate_request *how = &j->reqs[s->req];
-		if (!(how->temperature > 0))
+		if (!(j->reqs[j->slot_of[first + i]->req].temperature > 0))
 			continue;
-		p->be->download(p->be, j->row, p->logits + (size_t)i * (size_t)V, (size_t)V * sizeof(float));
-		if (p->be->sync(p->be))
-			return; /* the head's own sync reports what follows from it */
-		j->sampled[first + i] = sampler_draw(&j->sampler, j->row, how, &s->rng);
+		p->be->download(p->be, now->at, p->logits + (size_t)i * V, V * sizeof(float));
+		now->row = first + i;
+		now->mark = pass_mark(p);
+		if (before)
+			draw(j, before);
+		before = now;
+		now = &j->logits[now == &j->logits[0]];
 	}
+	if (before)
+		draw(j, before);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
@@ -485,6 +508,7 @@ static int one_round(struct job *j)
 	fill_prompts(j);
 	transformer_forward(p);
 	int rc = transformer_head(p, sample_chunk, j);
+	rc = j->failed ? j->failed : rc;
 	share_time(j, clock_seconds() - start);
 	for (int i = 0; !rc && i < p->n_rows; i++) {
 		struct slot *s = j->slot_of[i];

@@ -254,13 +254,19 @@ struct pass {
 	/* the batch, on the host */
 	int T, n_seqs, n_rows, n_targets;
 	int32_t *ids, *pos, *rows;
-	int32_t *first;                      /* of each wanted row among the targets; one more at the end */
-	int32_t *targets, *argmax;           /* argmax: of each target's row */
+	int32_t *first; /* of each wanted row among the targets; one more at the end */
+	int32_t *targets;
 	int32_t *q_start, *k_start, *k_rows; /* k_rows: NULL without size.keys */
 	int32_t *kept;                       /* cache row of each token, -1: not kept */
 	float *scales;                       /* of the wanted rows: weight of each in the loss */
-	int32_t *packed;                     /* all but argmax and logprob, as they go to the device */
-	double *logprob;                     /* of each target */
+	int32_t *packed;                     /* all of it, as it goes to the device */
+
+	/* what comes back, of the batch that was asked for last; and the memory for it and for the one before */
+	double *logprob; /* of each target */
+	int32_t *argmax; /* of each target's row */
+	double *logprobs;
+	int32_t *argmaxes;
+	int turn; /* 0 or 1 */
 
 	/* on the device; pass_upload() puts those that are read where it likes */
 	int32_t *d_ints, *d_ids, *d_pos, *d_rows, *d_first, *d_targets, *d_argmax, *d_kept;
@@ -293,6 +299,19 @@ int pass_add_behind(struct pass *p, const int32_t *ids, int n, const int32_t *pr
 /* Sends a row through the head; target is the id whose log-probability is wanted. Gives its index in logprob and argmax.
  * Calls for the same row that follow one another send it once. */
 int pass_want(struct pass *p, int row, int32_t target);
+/* What a batch gives is there behind pass_wait(), and stays until the second batch after it is asked for. So the device need
+ * not wait for a host that looks at one batch and fills the next: ask for that one first. Where pass_wait() fails, nothing is
+ * on its way any more. */
+struct pass_answer {
+	const double *logprob;
+	const int32_t *argmax;
+	int n; /* targets; 0: nothing was asked for */
+	uint64_t mark;
+};
+uint64_t pass_mark(struct pass *p); /* of all that was downloaded so far */
+int pass_wait(struct pass *p, uint64_t mark);
+/* Asks for it: p->logprob, and p->argmax where the head has looked for it */
+void pass_download(struct pass *p, struct pass_answer *a, bool argmax);
 void pass_upload(struct pass *p);        /* the batch to the device */
 void pass_upload_scales(struct pass *p); /* the weights of the rows alone */
 struct kernels_seqs pass_seqs(const struct pass *p, int layer);
@@ -381,8 +400,11 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const struct genera
 /* ---- transformer.c, transformer_back.c --------------------------------------------------------------------------- */
 
 void transformer_forward(struct pass *p); /* up to p->last */
-/* The wanted rows: final norm and head; fills p->logprob and p->argmax. with_logits(p, first, n, arg) sees each chunk
- * of logits on the device; NULL: nobody. */
+/* The wanted rows: final norm and head; asks for their log-probabilities. with_logits(p, first, n, arg) sees each chunk of
+ * logits on the device; NULL: nobody. */
+void transformer_ask(struct pass *p, struct pass_answer *a,
+		     void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
+/* Asks and waits: p->logprob and p->argmax are there. */
 int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
 
 /* What the backward pass computes again: a layer (next: the x behind it), a norm, p->act, some rows of logits. */
@@ -401,8 +423,9 @@ int back_open(struct back *b, struct pass *p);
 void back_close(struct back *b, struct backend *be);
 uint64_t back_bytes(const struct model *m, const struct pass_size *size);
 /* Head forward and all of the backward pass, after transformer_forward. Adds to the gradients of the sum over the
- * wanted rows of scales[i] * NLL; fills p->logprob. b->fresh must be set before the first one of a step. */
-int transformer_back(struct pass *p, struct back *b);
+ * wanted rows of scales[i] * NLL; asks for the log-probabilities (no argmax). b->fresh must be set before the first one of a
+ * step. */
+void transformer_back(struct pass *p, struct back *b, struct pass_answer *a);
 
 /* ---- checkpoint.c ------------------------------------------------------------------------------------------------- */
 

@@ -55,9 +55,11 @@ static int open_ints(struct pass *p)
 	p->rows = mem_array(R, sizeof(int32_t));
 	p->first = mem_array(R + 1, sizeof(int32_t));
 	p->targets = mem_array(W, sizeof(int32_t));
-	p->argmax = mem_array(W, sizeof(int32_t));
+	p->argmaxes = mem_array(2 * W, sizeof(int32_t));
 	p->scales = mem_array(R, sizeof(float));
-	p->logprob = mem_array(W, sizeof(double));
+	p->logprobs = mem_array(2 * W, sizeof(double));
+	p->argmax = p->argmaxes;
+	p->logprob = p->logprobs;
 	p->q_start = mem_array(S + 1, sizeof(int32_t));
 	p->k_start = mem_array(S + 1, sizeof(int32_t));
 	if (p->size.keys)
@@ -77,7 +79,7 @@ uint64_t pass_bytes(const struct model *m, const struct pass_size *size)
 	struct pass_size s = whole_size(size);
 
 	return acts_bytes(m, &s, chunk_of(m, &s)) + (uint64_t)s.tokens * 36 + (uint64_t)s.rows * 36 +
-	       (uint64_t)s.targets * 36 + (uint64_t)s.seqs * 8 + (uint64_t)s.keys * 4;
+	       (uint64_t)s.targets * 48 + (uint64_t)s.seqs * 8 + (uint64_t)s.keys * 4;
 }
 
 int pass_open(struct pass *p, struct model *m, const struct pass_size *size)
@@ -98,10 +100,20 @@ int pass_open(struct pass *p, struct model *m, const struct pass_size *size)
 	return rc;
 }
 
+/* What was asked for, and nobody waited for since something else had failed, still goes to memory that is given back here. */
+static void wait_for_all(struct pass *p)
+{
+	struct err_saved failure = err_save();
+
+	p->be->sync(p->be);
+	err_restore(&failure);
+}
+
 void pass_close(struct pass *p)
 {
 	if (!p->be)
 		return;
+	wait_for_all(p);
 	p->be->free(p->be, p->d_ints);
 	p->be->free(p->be, p->d_logprob);
 	acts_close(p);
@@ -112,9 +124,9 @@ void pass_close(struct pass *p)
 	free(p->rows);
 	free(p->first);
 	free(p->targets);
-	free(p->argmax);
+	free(p->argmaxes);
 	free(p->scales);
-	free(p->logprob);
+	free(p->logprobs);
 	free(p->q_start);
 	free(p->k_start);
 	free(p->k_rows);
@@ -211,6 +223,30 @@ void pass_upload(struct pass *p)
 void pass_upload_scales(struct pass *p)
 {
 	p->be->upload(p->be, p->d_scales, p->scales, (size_t)p->n_rows * sizeof(float));
+}
+
+void pass_download(struct pass *p, struct pass_answer *a, bool argmax)
+{
+	struct backend *be = p->be;
+	size_t n = (size_t)p->n_targets, half = (size_t)p->size.targets;
+
+	p->turn = !p->turn;
+	p->logprob = p->logprobs + (p->turn ? half : 0);
+	p->argmax = p->argmaxes + (p->turn ? half : 0);
+	be->download(be, p->logprob, p->d_logprob, n * sizeof(double));
+	if (argmax)
+		be->download(be, p->argmax, p->d_argmax, n * sizeof(int32_t));
+	*a = (struct pass_answer){ p->logprob, p->argmax, p->n_targets, pass_mark(p) };
+}
+
+uint64_t pass_mark(struct pass *p)
+{
+	return p->be->mark ? p->be->mark(p->be) : 0;
+}
+
+int pass_wait(struct pass *p, uint64_t mark)
+{
+	return p->be->wait ? p->be->wait(p->be, mark) : p->be->sync(p->be);
 }
 
 struct kernels_seqs pass_seqs(const struct pass *p, int layer)

@@ -11,6 +11,9 @@
  * Only rows whose successor is scored go through the head, each once: the first tokens of all choices of a question are
  * targets of the same row. A request's sum is in double and in the order of its tokens, for the walk goes down its path.
  *
+ * On a device the next batch is on its way before the last one is looked at, so that it never waits for the host: what a batch
+ * holds depends on the requests alone.
+ *
  * A device with memory of its own may turn out to have less than was thought: another process takes some, or an operation
  * wants scratch. Then all begins again with half the tokens at a time, and gives the same bits.
  *
@@ -33,13 +36,23 @@
 #define LEAST_TOKENS 16
 #define KEYS_MAX (1 << 22) /* keys of all sequences of a batch; a single sequence may have more */
 
-struct mark { /* request `req` takes the log-probability `want` of this batch */
+struct mark { /* request `req` takes the log-probability `want` of its batch, which is that of `target` */
 	uint32_t req;
 	int want;
+	int32_t target;
 };
-struct share { /* request `req` has so many rows of this batch */
+struct share { /* request `req` has so many rows of its batch */
 	uint32_t req;
 	int rows;
+};
+struct batch { /* that was asked for */
+	struct pass_answer answer;
+	struct mark *marks;
+	size_t n_marks, cap_marks;
+	struct share *shares;
+	size_t n_shares, cap_shares;
+	int rows; /* 0: nothing was asked for */
+	size_t k; /* requests before order[k] are done with it */
 };
 struct job {
 	const struct score_request *reqs;
@@ -52,13 +65,11 @@ struct job {
 	int path_rows;
 	int32_t *left; /* rows of the cache that this batch reads, and none behind it */
 	int n_left;
-	size_t k;   /* the walk stands at request order[k] … */
-	int at;     /* … of which the rows before `at` are in the path; -1: not begun */
-	size_t use; /* the next one */
-	struct mark *marks;
-	size_t n_marks, cap_marks;
-	struct share *shares;
-	size_t n_shares, cap_shares;
+	size_t k;                      /* the walk stands at request order[k] … */
+	int at;                        /* … of which the rows before `at` are in the path; -1: not begun */
+	size_t use;                    /* the next one */
+	struct batch batches[2], *now; /* now: the one that is filled; the other is looked at when it is asked for */
+	double since;                  /* when the last one was taken */
 };
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -183,8 +194,10 @@ static void close_job(struct job *j)
 	prefix_close(&j->tree);
 	free(j->path);
 	free(j->left);
-	free(j->marks);
-	free(j->shares);
+	for (int i = 0; i < 2; i++) {
+		free(j->batches[i].marks);
+		free(j->batches[i].shares);
+	}
 }
 
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
@@ -200,10 +213,12 @@ static void retreat(struct job *j, int n)
 	}
 }
 
-static void mark(struct job *j, uint32_t req, int want)
+static void mark(struct job *j, uint32_t req, int want, int32_t target)
 {
-	MEM_GROW(j->marks, j->n_marks, j->cap_marks);
-	j->marks[j->n_marks++] = (struct mark){ req, want };
+	struct batch *b = j->now;
+
+	MEM_GROW(b->marks, b->n_marks, b->cap_marks);
+	b->marks[b->n_marks++] = (struct mark){ req, want, target };
 }
 
 /* Wants what is scored at the row of position pos of request order[k]. Those who want it are sorted by their ids, and
@@ -217,7 +232,7 @@ static void want(struct job *j, int row, int pos)
 	if (pos >= r->n - 1 - r->n_scored) {
 		target = r->ids[pos + 1];
 		at = pass_want(&j->pass, row, target);
-		mark(j, j->tree.order[j->k], at);
+		mark(j, j->tree.order[j->k], at, target);
 	}
 	for (; j->use < j->tree.n_uses; j->use++) {
 		const struct prefix_use *u = &j->tree.uses[j->use];
@@ -228,7 +243,7 @@ static void want(struct job *j, int row, int pos)
 		if (at < 0 || id != target)
 			at = pass_want(&j->pass, row, id);
 		target = id;
-		mark(j, who, at);
+		mark(j, who, at, id);
 	}
 }
 
@@ -261,8 +276,8 @@ static bool add_rows(struct job *j)
 	if (n < 1)
 		return false;
 	int row = pass_add_behind(p, r->ids + j->at, n, j->path, j->at, NULL);
-	MEM_GROW(j->shares, j->n_shares, j->cap_shares);
-	j->shares[j->n_shares++] = (struct share){ j->tree.order[j->k], n };
+	MEM_GROW(j->now->shares, j->now->n_shares, j->now->cap_shares);
+	j->now->shares[j->now->n_shares++] = (struct share){ j->tree.order[j->k], n };
 	for (int i = 0; i < n; i++) {
 		j->path[j->at + i] = row + i;
 		want(j, row + i, j->at + i);
@@ -275,7 +290,7 @@ static bool add_rows(struct job *j)
 static void fill(struct job *j)
 {
 	pass_clear(&j->pass);
-	j->n_marks = j->n_shares = 0;
+	j->now->n_marks = j->now->n_shares = 0;
 	while (j->k < j->tree.n) {
 		const struct score_request *r = &j->reqs[j->tree.order[j->k]];
 		if (j->at < 0) {
@@ -306,34 +321,9 @@ static int keep_path(struct job *j)
 	return 0;
 }
 
-static int collect(struct job *j)
+/* Asks for the next batch, as full as can be. */
+static int ask(struct job *j)
 {
-	const struct pass *p = &j->pass;
-
-	for (size_t i = 0; i < j->n_marks; i++) {
-		const struct mark *k = &j->marks[i];
-		struct score_result *r = &j->out[k->req];
-		r->logprob += p->logprob[k->want];
-		r->greedy &= p->argmax[k->want] == p->targets[k->want];
-		if (!isfinite(p->logprob[k->want]))
-			return err_hint(
-				err_set(ERR_INPUT, "request %u: the model's output is not a finite number", k->req),
-				"the weights are damaged, or a training went astray");
-	}
-	return 0;
-}
-
-/* What a batch took is shared out by rows: it tells long requests from short ones, and sums up to the whole. */
-static void share_time(struct job *j, double seconds)
-{
-	for (size_t i = 0; i < j->n_shares; i++)
-		j->out[j->shares[i].req].seconds += seconds * j->shares[i].rows / j->pass.T;
-}
-
-static int one_batch(struct job *j)
-{
-	double start = clock_seconds();
-
 	fill(j);
 	int rc = keep_path(j);
 	if (rc || !j->pass.T)
@@ -341,11 +331,64 @@ static int one_batch(struct job *j)
 	transformer_forward(&j->pass);
 	kvcache_give(&j->cache, j->left, j->n_left);
 	j->n_left = 0;
-	rc = transformer_head(&j->pass, NULL, NULL);
-	rc = rc ? rc : collect(j);
-	if (!rc)
-		share_time(j, clock_seconds() - start);
-	return rc;
+	transformer_ask(&j->pass, &j->now->answer, NULL, NULL);
+	j->now->rows = j->pass.T;
+	j->now->k = j->k;
+	return 0;
+}
+
+/* What a batch took, from the one before it on, is shared out by rows: it tells long requests from short ones, and sums up to
+ * the whole. */
+static void share_time(struct job *j, const struct batch *b)
+{
+	double now = clock_seconds();
+
+	for (size_t i = 0; i < b->n_shares; i++)
+		j->out[b->shares[i].req].seconds += (now - j->since) * b->shares[i].rows / b->rows;
+	j->since = now;
+}
+
+/* Takes what a batch gives, if one was asked for. */
+static int take(struct job *j, struct batch *b, const struct score_options *how)
+{
+	const struct pass_answer *a = &b->answer;
+	int rc = b->rows ? pass_wait(&j->pass, a->mark) : 0;
+
+	if (rc || !b->rows)
+		return rc;
+	for (size_t i = 0; i < b->n_marks; i++) {
+		const struct mark *k = &b->marks[i];
+		struct score_result *r = &j->out[k->req];
+		r->logprob += a->logprob[k->want];
+		r->greedy &= a->argmax[k->want] == k->target;
+		if (!isfinite(a->logprob[k->want]))
+			return err_hint(
+				err_set(ERR_INPUT, "request %u: the model's output is not a finite number", k->req),
+				"the weights are damaged, or a training went astray");
+	}
+	share_time(j, b);
+	b->rows = 0;
+	if (how->done)
+		how->done(b->k, how->arg);
+	return 0;
+}
+
+/* A device computes a batch while the host takes the one before and fills the one behind. The host's own operations are done
+ * when they return: then nothing is gained by looking later, and the one who watches is told at once. */
+static int run_batches(struct job *j, size_t n, const struct score_options *how)
+{
+	bool ahead = j->pass.be->wait != NULL;
+	int rc = 0;
+
+	j->since = clock_seconds();
+	while (!rc && j->k < n) {
+		struct batch *before = j->now;
+		j->now = &j->batches[before == &j->batches[0]];
+		rc = ask(j);
+		if (!rc)
+			rc = take(j, ahead ? before : j->now, how);
+	}
+	return rc ? rc : take(j, j->now, how);
 }
 
 /* All requests from the first one on; *tokens: of a batch. */
@@ -356,14 +399,12 @@ static int try_run(struct model *m, const struct score_request *reqs, size_t n, 
 
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct score_result){ 0, true, 0 };
+	j.now = &j.batches[0];
 	prefix_open(&j.tree, reqs, n, !how->alone);
 	int rc = open_job(&j, m, how);
 	*tokens = j.pass.size.tokens ? j.pass.size.tokens : how->batch_tokens;
-	while (!rc && j.k < n) {
-		rc = one_batch(&j);
-		if (!rc && how->done)
-			how->done(j.k, how->arg);
-	}
+	if (!rc)
+		rc = run_batches(&j, n, how);
 	assert(rc || !j.cache.be || j.cache.n_free == j.cache.rows);
 	close_job(&j);
 	return rc;

@@ -124,25 +124,43 @@ static double schedule_at(const struct training *t, int64_t k)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
+/* The loss that is still on its way, if one is: of the micro-batch before, while the device is busy with the next, or behind the
+ * last one of the step. */
+static int take_loss(struct training *t)
+{
+	const struct pass_answer *a = &t->asked;
+	int rc = a->n ? pass_wait(&t->pass, a->mark) : 0;
+
+	for (int i = 0; !rc && i < a->n; i++)
+		*t->asked_loss -= a->logprob[i];
+	t->asked.n = 0;
+	return rc;
+}
+
 /* Forward and backward of the micro-batch that begins at unit `at` of a share; gives the one behind it. */
 static int micro_batch(struct training *t, size_t at, size_t end, size_t *behind, double *loss)
 {
 	struct pass *p = &t->pass;
+	struct pass_answer now;
 	int rc = 0;
 
 	*behind = train_fill(p, &t->set, t->batch, at, end);
 	for (int i = 0; i < p->n_rows; i++)
 		p->scales[i] = (float)(1.0 / (double)t->batch_counted);
 	transformer_forward(p);
-	if (t->o->dpo) {
+	if (t->o->dpo) { /* whose gradient wants the values */
 		rc = transformer_head(p, NULL, NULL);
-		train_dpo_losses(t, &t->set, t->batch + at, *behind - at, t->batch_counted, loss);
+		if (rc)
+			return rc;
+		train_dpo_losses(t, &t->set, t->batch + at, *behind - at, t->batch_counted, p->logprob, loss);
 		pass_upload_scales(p);
 	}
-	if (!rc)
-		rc = transformer_back(p, &t->back);
-	for (int i = 0; !t->o->dpo && i < p->n_rows; i++)
-		*loss -= p->logprob[i];
+	transformer_back(p, &t->back, &now);
+	if (t->o->dpo)
+		return 0;
+	rc = take_loss(t);
+	t->asked = now;
+	t->asked_loss = loss;
 	return rc;
 }
 
@@ -194,7 +212,9 @@ static int train_share(struct training *t, int64_t step, int share)
 	return rc;
 }
 
-/* The cursor stands behind the step already; its examples are in t->batch. */
+/* The cursor stands behind the step already; its examples are in t->batch. All of a step is asked for before anything is waited
+ * for: the norm of its gradient, which the update wants. The update goes on while the host fills the next step; should it
+ * fail, that one says so, or whoever reads the weights. */
 static int train_one_step(struct training *t, struct train_step *s)
 {
 	struct backend *be = t->m->be;
@@ -210,20 +230,24 @@ static int train_one_step(struct training *t, struct train_step *s)
 			rc = train_ranks_add(t, first);
 	}
 	if (!rc)
+		s->grad_norm = sqrt(be->sumsq(be, t->back.grads, t->n_trained));
+	if (!rc)
+		rc = be->sync(be);
+	if (!rc)
+		rc = take_loss(t);
+	if (!rc)
 		rc = train_ranks_tell(t, stop_asked, &nll);
 	if (rc)
 		return rc;
 	s->loss = nll / (double)t->batch_counted;
 	if (!isfinite(s->loss))
 		return train_not_finite(t, "the loss", s->lr);
-	s->grad_norm = sqrt(be->sumsq(be, t->back.grads, t->n_trained));
 	if (!isfinite(s->grad_norm))
 		return train_not_finite(t, "the gradient", s->lr);
 	update(t, s->lr, s->grad_norm);
-	rc = be->sync(be);
 	s->tokens_total = t->state.cursor.tokens;
 	s->seconds = clock_seconds() - began;
-	return rc;
+	return 0;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -435,9 +459,12 @@ static int after_step(struct training *t, const struct train_step *s)
 		return rc;
 	if (t->ranks.link ? t->ranks.stop : stop_asked)
 		return interrupted(t);
-	if (time_to_save(t))
+	if (!time_to_save(t))
+		return 0;
+	rc = t->m->be->sync(t->m->be); /* an update that fails is no matter of the checkpoint */
+	if (!rc)
 		save_or_warn(t);
-	return 0;
+	return rc;
 }
 
 static int train_loop(struct training *t)

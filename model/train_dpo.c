@@ -16,12 +16,12 @@
 #include "model/train_int.h"
 
 /* The sum over an answer's rows, which begin at *row of the wanted ones. */
-static double answer_logprob(const struct pass *p, const struct train_example *e, int *row)
+static double answer_logprob(const double *logprob, const struct train_example *e, int *row)
 {
 	double sum = 0;
 
 	for (int n = train_counted(e); n-- > 0; ++*row)
-		sum += p->logprob[*row];
+		sum += logprob[*row];
 	return sum;
 }
 
@@ -39,8 +39,8 @@ int train_dpo_reference(struct training *t, const struct train_set *s)
 		for (size_t u = at; !rc && u < behind; u++) {
 			const struct train_example *e = &s->data->examples[s->units[u]];
 			double *to = &s->reference[s->units[u]];
-			to[0] = answer_logprob(p, e, &row);
-			to[1] = answer_logprob(p, e + 1, &row);
+			to[0] = answer_logprob(p->logprob, e, &row);
+			to[1] = answer_logprob(p->logprob, e + 1, &row);
 			if (!isfinite(to[0]) || !isfinite(to[1]))
 				rc = err_hint(err_set(ERR_INPUT,
 						      "the base model's probability of example %u is no number",
@@ -66,7 +66,7 @@ static void weigh(struct pass *p, int from, int to, double weight)
 }
 
 void train_dpo_losses(struct training *t, const struct train_set *s, const uint32_t *units, size_t n, int64_t counted,
-		      double *loss)
+		      const double *logprob, double *loss)
 {
 	struct pass *p = &t->pass;
 	double beta = t->o->dpo_beta;
@@ -76,9 +76,9 @@ void train_dpo_losses(struct training *t, const struct train_set *s, const uint3
 		const struct train_example *e = &s->data->examples[units[u]];
 		const double *reference = &s->reference[units[u]];
 		int begin = row;
-		double chosen = answer_logprob(p, e, &row);
+		double chosen = answer_logprob(logprob, e, &row);
 		int middle = row;
-		double rejected = answer_logprob(p, e + 1, &row);
+		double rejected = answer_logprob(logprob, e + 1, &row);
 		double z = beta * ((chosen - rejected) - (reference[0] - reference[1]));
 		*loss += softplus(-z);
 		if (!counted)

@@ -9,25 +9,46 @@
 
 #include "model/train_int.h"
 
-/* Sums over all units: of the loss (a likelihood's by tokens, preferences' by pairs), and of what it is divided by. */
+struct batch { /* of units, whose losses are asked for */
+	size_t at, behind;
+	struct pass_answer answer;
+};
+
+static int take_losses(struct training *t, const struct train_set *s, const struct batch *b, double *loss,
+		       int64_t *counted)
+{
+	const struct pass_answer *a = &b->answer;
+	bool dpo = t->o && t->o->dpo;
+	int rc = a->n ? pass_wait(&t->pass, a->mark) : 0;
+
+	if (rc || !a->n)
+		return rc;
+	if (dpo)
+		train_dpo_losses(t, s, s->units + b->at, b->behind - b->at, 0, a->logprob, loss);
+	for (int i = 0; !dpo && i < a->n; i++)
+		*loss -= a->logprob[i];
+	*counted += dpo ? (int64_t)(b->behind - b->at) : a->n;
+	return 0;
+}
+
+/* Sums over all units: of the loss (a likelihood's by tokens, preferences' by pairs), and of what it is divided by. A batch is
+ * looked at when the next one is asked for. */
 static int sum_losses(struct training *t, const struct train_set *s, double *loss, int64_t *counted)
 {
 	struct pass *p = &t->pass;
-	bool dpo = t->o && t->o->dpo;
+	struct batch before = { 0 }, now;
 	int rc = 0;
 
 	p->dropout_key = 0;
-	for (size_t at = 0, behind; !rc && at < s->n; at = behind) {
-		behind = train_fill(p, s, s->units, at, s->n);
+	for (size_t at = 0; !rc && at < s->n; at = now.behind) {
+		now.at = at;
+		now.behind = train_fill(p, s, s->units, at, s->n);
 		transformer_forward(p);
-		rc = transformer_head(p, NULL, NULL);
-		if (dpo)
-			train_dpo_losses(t, s, s->units + at, behind - at, 0, loss);
-		for (int i = 0; !dpo && i < p->n_rows; i++)
-			*loss -= p->logprob[i];
-		*counted += dpo ? (int64_t)(behind - at) : p->n_rows;
+		transformer_ask(p, &now.answer, NULL, NULL);
+		rc = take_losses(t, s, &before, loss, counted);
+		before = now;
 	}
-	return rc;
+	return rc ? rc : take_losses(t, s, &before, loss, counted);
 }
 
 /* ---- validation ---------------------------------------------------------------------------------------------------- */
@@ -76,9 +97,8 @@ bool train_eval_impatient(const struct training *t)
 
 int train_eval_restore(struct training *t)
 {
-	if (!t->state.best || !t->state.best_step)
-		return 0;
-	t->m->be->copy(t->m->be, t->trained, t->state.best, t->n_trained * sizeof(float));
+	if (t->state.best && t->state.best_step)
+		t->m->be->copy(t->m->be, t->trained, t->state.best, t->n_trained * sizeof(float));
 	return t->m->be->sync(t->m->be);
 }
 

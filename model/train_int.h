@@ -70,6 +70,8 @@ struct training {
 	size_t n_trained, n_decayed;
 	struct pass pass;
 	struct back back;
+	struct pass_answer asked; /* of a micro-batch whose loss has not been taken yet, if n, and … */
+	double *asked_loss;       /* … where it goes */
 	struct train_ranks ranks;
 	float *states; /* both Adam states, and the best weights */
 	struct train_state state;
@@ -114,16 +116,16 @@ int train_ranks_tell(struct training *t, bool stop, double *loss);
 /* The loss of the validation data, if it is time; NaN if not. The best weights so far are put aside. */
 int train_eval(struct training *t, struct train_step *s);
 bool train_eval_impatient(const struct training *t);
-int train_eval_restore(struct training *t); /* the best weights, where they were put aside */
+int train_eval_restore(struct training *t); /* the best weights, where they were put aside; and waits */
 
 /* ---- train_dpo.c --------------------------------------------------------------------------------------------------- */
 
 /* Before step one, with the weights as they are then: fills s->reference. */
 int train_dpo_reference(struct training *t, const struct train_set *s);
-/* Adds the losses of n units, whose rows the head has just gone over, to *loss. counted: pairs of the step, for the
- * weights of the rows; 0: none are wanted. */
+/* Adds the losses of n units to *loss; logprob: of their rows, which the head has gone over. counted: pairs of the step, for
+ * the weights of the rows in the pass; 0: none are wanted. */
 void train_dpo_losses(struct training *t, const struct train_set *s, const uint32_t *units, size_t n, int64_t counted,
-		      double *loss);
+		      const double *logprob, double *loss);
 
 /* ---- train_state.c ------------------------------------------------------------------------------------------------- */
 

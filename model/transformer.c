@@ -623,16 +623,17 @@ void transformer_logits(struct pass *p, int first, int n)
 	p->be->linear(p->be, p->logits, p->hidden + (size_t)first * (size_t)w->K, w, &how);
 }
 
-int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg)
+void transformer_ask(struct pass *p, struct pass_answer *a,
+		     void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
 	int C = m->config.hidden_size, V = m->config.vocab_size, R = p->n_rows;
 
-	if (!R)
-		return be->sync(be);
-	be->gather(be, p->picked, p->last, p->d_rows, R, C);
-	transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
+	if (R) {
+		be->gather(be, p->picked, p->last, p->d_rows, R, C);
+		transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
+	}
 	for (int at = 0; at < R; at += p->chunk) {
 		int n = R - at < p->chunk ? R - at : p->chunk;
 		transformer_logits(p, at, n);
@@ -640,7 +641,13 @@ int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int fir
 		if (with_logits)
 			with_logits(p, at, n, arg);
 	}
-	be->download(be, p->logprob, p->d_logprob, (size_t)p->n_targets * sizeof(double));
-	be->download(be, p->argmax, p->d_argmax, (size_t)p->n_targets * sizeof(int32_t));
-	return be->sync(be);
+	pass_download(p, a, true);
+}
+
+int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg)
+{
+	struct pass_answer a;
+
+	transformer_ask(p, &a, with_logits, arg);
+	return pass_wait(p, a.mark);
 }

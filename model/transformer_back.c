@@ -234,7 +234,7 @@ static void attn_back(struct pass *p, struct back *b, int layer, const struct la
 	norm_back(p, b, b->dx, b->dh, a->x, a->mean1, a->rstd1, l->norm1, l->norm1_bias, T);
 }
 
-int transformer_back(struct pass *p, struct back *b)
+void transformer_back(struct pass *p, struct back *b, struct pass_answer *a)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
@@ -258,6 +258,5 @@ int transformer_back(struct pass *p, struct back *b)
 	}
 	if (m->lora)
 		b->fresh = false;
-	be->download(be, p->logprob, p->d_logprob, (size_t)p->n_rows * sizeof(double));
-	return be->sync(be);
+	pass_download(p, a, false);
 }

@@ -37,6 +37,30 @@ check "doctor tells of the device" 0 emu doctor
 has "cuda-1/bf16/sm_90/"
 has "launches that come again go to the device as one"
 
+# A device that does nothing before somebody waits for it, and then no more than that: the host never waits too little, for the
+# bytes are the same; and not too much, by the line that the device leaves: waits, and those that left it idle.
+lazy() { # FILE COMMAND…
+	local file=$1
+	shift
+	rm -f "$file"
+	EMU_STREAMS=lazy EMU_WAITS="$PWD/$file" "$EMU" "$@"
+}
+waits() { cut -d' ' -f1 "$1"; }
+idle() { cut -d' ' -f2 "$1"; }
+for n in 4096 12 3; do
+	lazy "by$n" score sums@v1 --device cuda --batch-tokens "$n" <reqs >other 2>"$ERR"
+	cmp -s other bf16.scores && ok "late: the same scores, $n tokens at a time" || not_ok "late: the same scores, $n tokens at a time"
+done
+above() { [ "$2" -gt "$3" ] && ok "$1 ($2)" || not_ok "$1 ($2, not above $3)"; }
+above "many batches are waited for one by one" "$(waits by3)" "$(($(waits by12) + 5))"
+is "and the device is busy with the next meanwhile, but for the last" "$(idle by3)" "$(idle by12)"
+lazy n generate sums@v1 --device cuda --max-tokens 4 <prompts >other 2>"$ERR"
+cmp -s texts other && ok "late: the same texts" || not_ok "late: the same texts"
+drawn() { "$@" generate sums@v1 --device cuda --max-tokens 4 --temperature 1 --seed 7 <prompts 2>"$ERR"; }
+drawn emu >texts
+drawn lazy n >other
+cmp -s texts other && ok "late: the same texts, drawn" || not_ok "late: the same texts, drawn"
+
 # an operation finds no memory: fewer tokens at a time, the same bytes
 export EMU_INJECT="cudaMalloc 8 2"
 emu score sums@v1 --device cuda <reqs >other 2>"$ERR"
@@ -52,6 +76,12 @@ cpu_loss=$(assay train sums@v1 --data few.jsonl --device cpu --set batch_tokens=
 is "ends with the CPU's losses" "$(grep -ho 'loss.*->[^,]*' "$OUT" "$ERR" | tail -n 1)" "$cpu_loss"
 ASSAY_CUDA_GRAPHS=0 check "and one without graphs" 0 train single
 is "gives the same weights" "$(sha256sum <single/model.safetensors)" "$(sha256sum <whole/model.safetensors)"
+short() { lazy "$1" train sums@v1 --data few.jsonl --device cuda/f32 --set batch_tokens=64 --set micro_tokens=24 --set max_steps="$2" --checkpoint-every 3600 --out "$1.out"; }
+check "a training that is waited for late" 0 short two 2
+check "and a longer one" 0 short six 6
+emu train sums@v1 --data few.jsonl --device cuda/f32 --set batch_tokens=64 --set micro_tokens=24 --set max_steps=6 --out six.now >"$OUT" 2>"$ERR"
+is "late: the same weights" "$(sha256sum <six.out/model.safetensors)" "$(sha256sum <six.now/model.safetensors)"
+is "a step leaves the device idle once: for the norm of its gradient" "$(($(idle six) - $(idle two)))" 4
 export EMU_INJECT="launch 150 700 sticky"
 check "a device that is lost ends it" 69 train again
 unset EMU_INJECT
