@@ -157,7 +157,12 @@ static void add_graph(struct buf *out, const json_t *report, struct graph *g)
 
 		buf_addf(out, "<path class=\"edge\" d=\"M%d %dC%d %d %d %d %d %d\"/>", x0, y0, x0 + GAP_X / 2, y0,
 			 x1 - GAP_X / 2, y1, x1, y1);
-		buf_addf(out, "<text class=\"relation mid\" x=\"%d\" y=\"%d\">", x0 + 34, y0 - 5);
+	}
+	for (size_t i = 0; i < g->n_edges; i++) { /* above all lines */
+		const struct node *a = &g->nodes[g->edges[i].from];
+
+		buf_addf(out, "<text class=\"relation mid\" x=\"%d\" y=\"%d\">", node_x(a) + NODE_W + 34,
+			 node_y(a) + NODE_H / 2 - 5);
 		html_text(out, g->edges[i].relation, 14);
 		buf_adds(out, "</text>");
 	}
@@ -181,14 +186,16 @@ static void add_datasets(struct buf *out, const json_t *list)
 	{
 		buf_adds(out, "<tr><th scope=\"row\"><bdi>");
 		html_text(out, json_get_text(d, "path", ""), 200);
-		buf_adds(out, "</bdi></th><td>");
+		buf_adds(out, "</bdi></th><td data-label=\"used for\">");
 		html_text(out, json_get_text(d, "role", ""), 20);
-		buf_addf(out, "</td><td class=\"num\" data-v=\"%lld\">", (long long)json_get_int(d, "rows", -1));
+		buf_addf(out, "</td><td class=\"num\" data-label=\"rows\" data-v=\"%lld\">",
+			 (long long)json_get_int(d, "rows", -1));
 		if (json_is_integer(json_object_get(d, "rows")))
 			buf_addf(out, "%lld", (long long)json_get_int(d, "rows", 0));
 		else
 			buf_adds(out, "\xe2\x80\x93");
-		buf_addf(out, "</td><td class=\"num\">%lld</td><td>", (long long)json_get_int(d, "bytes", 0));
+		buf_addf(out, "</td><td class=\"num\" data-label=\"bytes\">%lld</td><td data-label=\"digest\">",
+			 (long long)json_get_int(d, "bytes", 0));
 		html_commit(out, json_get_text(d, "digest", ""));
 		buf_adds(out, "</td></tr>\n");
 	}

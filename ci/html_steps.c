@@ -81,8 +81,10 @@ void html_overlap(struct buf *out, const json_t *report)
 			buf_adds(out, "<tr><th scope=\"row\"><bdi>");
 			html_text(out, json_get_text(row, "task", ""), 80);
 			buf_addf(out,
-				 "</bdi></th><td class=\"num\" data-v=\"%lld\">%lld of %lld</td>"
-				 "<td class=\"num\">%lld</td><td class=\"num\">%lld</td><td><code>",
+				 "</bdi></th><td class=\"num\" data-label=\"documents\" data-v=\"%lld\">%lld of "
+				 "%lld</td>"
+				 "<td class=\"num\" data-label=\"exact\">%lld</td><td class=\"num\" "
+				 "data-label=\"13-gram\">%lld</td><td><code>",
 				 (long long)json_get_int(row, "documents", 0),
 				 (long long)json_get_int(row, "documents", 0), (long long)json_get_int(row, "n", 0),
 				 (long long)json_get_int(row, "exact", 0), (long long)json_get_int(row, "ngram", 0));

@@ -155,18 +155,20 @@ static void add_page_row(struct buf *out, const json_t *p, size_t number, int de
 	const char *class = !strcmp(verdict, "PASS") ? "good" : !strcmp(verdict, "FAIL") ? "bad" : "open";
 	const json_t *version = json_object_get(p, "version");
 
-	buf_addf(out, "<tr><td class=\"num\">%zu</td><td>", number);
+	buf_addf(out, "<tr><td class=\"num\" data-label=\"#\">%zu</td><td data-label=\"when\">", number);
 	html_text(out, json_get_text(p, "created", ""), 30);
-	buf_adds(out, "</td><td>");
+	buf_adds(out, "</td><td data-label=\"commit\">");
 	html_commit(out, json_get_text(p, "commit", ""));
-	buf_addf(out, "</td><td class=\"num\" data-v=\"%.17g\">", report_number(p, "value"));
+	buf_addf(out, "</td><td class=\"num\" data-label=\"value\" data-v=\"%.17g\">", report_number(p, "value"));
 	num_add(out, report_number(p, "value"), decimals);
-	buf_adds(out, "</td><td class=\"num\">");
+	buf_adds(out, "</td><td class=\"num\" data-label=\"stderr\">");
 	num_add(out, report_number(p, "stderr"), decimals);
-	buf_addf(out, "</td><td class=\"num\">%lld</td><td><span class=\"badge %s\">",
+	buf_addf(out,
+		 "</td><td class=\"num\" data-label=\"samples\">%lld</td><td data-label=\"verdict\"><span "
+		 "class=\"badge %s\">",
 		 (long long)json_get_int(p, "n", 0), class);
 	html_text(out, verdict, 20);
-	buf_adds(out, "</span></td><td>");
+	buf_adds(out, "</span></td><td data-label=\"version\">");
 	if (json_is_integer(version))
 		buf_addf(out, "v%lld", (long long)json_integer_value(version));
 	buf_adds(out, "</td></tr>\n");

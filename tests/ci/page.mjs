@@ -169,6 +169,8 @@ for (const path of args) {
 	await shot(dark, 'dark');
 	await dark.close();
 	const phone = await open(path, { width: 390, height: 844, phone: true, scale: 2 });
+	check('a phone, which has no headings, names its numbers', await phone.evaluate(() =>
+		[...document.querySelectorAll('table:not(.printed):not(.steps) td.num')].every((c) => c.dataset.label)));
 	check('a phone scrolls one way only', await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
 		await phone.evaluate(() => [document.documentElement.scrollWidth, innerWidth]));
 	await shot(phone, 'phone');
