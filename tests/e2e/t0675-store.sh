@@ -4,7 +4,8 @@
 export ASSAY_HOME=$TRASH/home
 stored() { find "$ASSAY_HOME"/objects "$ASSAY_HOME"/recipes "$ASSAY_HOME"/deltas -type f -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'; }
 is_below() { [ "$2" -lt "$3" ] && ok "$1" || not_ok "$1: $2, not below $3"; }
-head -c 9000000 /dev/urandom >one
+# the same bytes in every run: where chunks end depends on them
+perl -e 'srand(1); print pack("L*", map { int rand 2 ** 32 } 1 .. 2250000)' >one
 { head -c 4000000 one && echo inserted && tail -c +4000001 one; } >two
 ONE=$(sha256sum one | cut -d' ' -f1)
 TWO=$(sha256sum two | cut -d' ' -f1)
@@ -14,7 +15,7 @@ has "$ONE  one"
 is "the first is a file like it" "$(sha256sum <"$ASSAY_HOME/objects/${ONE:0:2}/${ONE:2}" | cut -d' ' -f1)" "$ONE"
 check "so is the second" 0 assay artifact add two --json
 is "its digest" "$(jq -r .object "$OUT")" "$TWO"
-is_below "what they share is stored once" "$(stored)" 14000000
+is_below "what they share is stored once" "$(stored)" 13000000
 BEFORE=$(stored)
 check "again" 0 assay artifact add two
 is "takes no room" "$(stored)" "$BEFORE"
