@@ -58,7 +58,8 @@ int store_in_open(struct store_in **out, struct store *s);
 int store_in_add(const void *data, size_t len, void *in);
 int store_in_end(struct store_in *in, const char *hex); /* frees it, as does */
 void store_in_drop(struct store_in *in);
-/* Reads all objects; bad() gets each damaged one (moved to bad/) and each stray name; its non-zero result ends it. */
+/* Reads all objects and records; bad() gets each damaged one (moved to bad/; a record as "records/HEX") and each stray name; its
+ * non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
 /* Every object, by name: what it is, how it is kept, and what its own files take here. A non-zero result ends it. */
@@ -69,14 +70,17 @@ struct store_row {
 	int64_t whole, differences, inside; /* files of their own, differences, inside a whole object */
 };
 int store_each(struct store *s, int (*each)(const struct store_row *row, void *arg), void *arg);
-/* Where content that is lost or damaged here may be had: another store, or a remote. fetch() hands the bytes of an object to
- * put(); ERR_NOTFOUND: it has none. What it says is believed of nothing: the digest decides. */
+/* Where content that is lost or damaged here may be had: another store, or a remote. fetch() hands the bytes of an object (vault
+ * "objects") or a record ("records") to put(); ERR_NOTFOUND: it has none. What it says is believed of nothing: the digest decides. */
 struct store_source {
 	const char *name;
-	int (*fetch)(const char *hex, int (*put)(const void *data, size_t len, void *to), void *to, void *arg);
+	int (*fetch)(const char *vault, const char *hex, int (*put)(const void *data, size_t len, void *to), void *to,
+		     void *arg);
 	void *arg;
 };
 struct store_source store_source_of(struct store *other, const char *name); /* borrows both */
+struct depot;
+struct store_source store_source_remote(struct depot *d); /* borrows it */
 /* Verifies as store_verify() does, and puts back what is bad from the source (NULL: only what can be made again from what is
  * here). each() is told of every object that was bad and whether it is whole again; why: the damage, or why it stays. */
 int store_repair(struct store *s, const struct store_source *from,
@@ -265,7 +269,6 @@ struct depot_place {
 	const char *package;       /* gitlab; NULL: assay */
 	uint64_t part_bytes;       /* s3: of a large object; 0: 64 MiB */
 };
-struct depot;
 int depot_open(struct depot **out, const struct depot_place *p); /* ERR_INPUT, ERR_UNAVAILABLE */
 void depot_close(struct depot *d);
 const char *depot_name(const struct depot *d); /* for messages; borrowed */
@@ -273,6 +276,7 @@ const char *depot_name(const struct depot *d); /* for messages; borrowed */
 struct sync_options {
 	bool dry_run;
 	bool records_only; /* pull: objects come when they are needed */
+	bool begins;       /* a place that is not there yet holds nothing; else ERR_INPUT */
 };
 struct sync_counts {
 	uint64_t records, objects, bytes; /* that moved, or would */

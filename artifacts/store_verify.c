@@ -1,4 +1,4 @@
-/* store_verify.c: all of the store at once: what is there, whether it is whole, and how it becomes whole again. */
+/* store_verify.c: all of the store at once: what is there, and whether it is whole. How it becomes whole again: store_repair.c. */
 #include "base/base.h"
 
 #include "artifacts/artifacts_int.h"
@@ -140,6 +140,13 @@ static int verify_row(struct verify *v, const char *hex)
 	return rc;
 }
 
+/* A record, by its name alone: what it says is the registry's business. */
+static int verify_record(struct verify *v, const char *hex)
+{
+	v->checked++;
+	return store_verify_one(v->s, VAULT_RECORDS, hex, NULL);
+}
+
 static const struct {
 	const char *vault, *prefix; /* how its files are named to others */
 	int (*check)(struct verify *v, const char *hex);
@@ -148,6 +155,7 @@ static const struct {
 	{ VAULT_RECIPES, "", verify_recipe },
 	{ VAULT_DELTAS, "", verify_delta },
 	{ VAULT_PIECES, VAULT_PIECES "/", verify_row },
+	{ VAULT_RECORDS, VAULT_RECORDS "/", verify_record },
 };
 
 static int verify_vault(struct verify *v, size_t k)
@@ -181,169 +189,4 @@ int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, v
 		*checked = v.checked;
 	map_release(&v.covered);
 	return rc;
-}
-
-/* ---- repair ---------------------------------------------------------------------------------- */
-
-struct store_in {
-	struct store *s;
-	struct fs_temp t;
-	struct digest_ctx *digest;
-	uint64_t size;
-};
-
-int store_in_open(struct store_in **out, struct store *s)
-{
-	struct store_in *in = mem_alloc(sizeof(*in));
-	int rc = fs_temp_open(&in->t, s->tmp);
-
-	in->s = s;
-	in->digest = digest_new();
-	*out = in;
-	if (rc) {
-		store_in_drop(in);
-		*out = NULL;
-	}
-	return rc;
-}
-
-int store_in_add(const void *data, size_t len, void *arg)
-{
-	struct store_in *in = arg;
-
-	digest_add(in->digest, data, len);
-	in->size += len;
-	return fs_temp_write(&in->t, data, len);
-}
-
-int store_in_end(struct store_in *in, const char *hex)
-{
-	struct digest d = digest_end(in->digest);
-	char found[DIGEST_HEX];
-	int rc = store_name_check(hex);
-
-	in->digest = NULL;
-	digest_hex(found, &d);
-	if (!rc && strcmp(found, hex))
-		rc = err_set(ERR_IO, "what came for %.12s has the digest %.12s", hex, found);
-	rc = rc ? rc : store_add(in->s, &in->t, hex, in->size);
-	store_in_drop(in);
-	return rc;
-}
-
-void store_in_drop(struct store_in *in)
-{
-	if (!in)
-		return;
-	if (in->digest)
-		(void)digest_end(in->digest);
-	fs_temp_drop(&in->t);
-	free(in);
-}
-
-static int fetch_other(const char *hex, int (*put)(const void *data, size_t len, void *to), void *to, void *arg)
-{
-	return store_stream(arg, hex, put, to);
-}
-
-struct store_source store_source_of(struct store *other, const char *name)
-{
-	return (struct store_source){ name, fetch_other, other };
-}
-
-/* The content of one object from the source. */
-static int bring_back(struct store *s, const struct store_source *from, const char *hex)
-{
-	struct store_in *in = NULL;
-	int rc = store_in_open(&in, s);
-
-	if (rc)
-		return rc;
-	rc = from->fetch(hex, store_in_add, in, from->arg);
-	if (!rc)
-		return store_in_end(in, hex);
-	store_in_drop(in);
-	return err_context(rc, "from %s", from->name);
-}
-
-/* A recipe is healed by the parts that it lacks; if the source has not all of them, by the whole object. */
-static int bring_back_parts(struct store *s, const struct store_source *from, const char *hex)
-{
-	struct pieces p;
-	int rc = parts_read(s, hex, &p);
-
-	for (size_t i = 0; !rc && i < p.len; i++) {
-		const struct pieces one = { &p.items[i], 1, 1, p.items[i].len };
-		char part[DIGEST_HEX];
-
-		digest_hex(part, &p.items[i].digest);
-		rc = s->index ? 0 : store_index_load(s, false);
-		if (!rc && !parts_complete(s, &one))
-			rc = bring_back(s, from, part);
-	}
-	pieces_release(&p);
-	store_index_drop(s);
-	return rc ? rc : parts_stream(s, hex, put_nowhere, NULL);
-}
-
-static int heal(struct store *s, const struct store_source *from, const char *hex)
-{
-	if (!store_there(s, VAULT_OBJECTS, hex) && store_there(s, VAULT_RECIPES, hex) &&
-	    !bring_back_parts(s, from, hex))
-		return 0;
-	return bring_back(s, from, hex);
-}
-
-struct repair {
-	struct store *s;
-	const struct store_source *from;
-	int (*each)(const char *hex, const char *why, bool repaired, void *arg);
-	void *arg;
-};
-
-static int repair_one(const char *hex, const char *why, void *arg)
-{
-	struct repair *r = arg;
-	char *damage = mem_str(why);
-	bool row = !strncmp(hex, VAULT_PIECES "/", strlen(VAULT_PIECES "/")), ask = store_name_ok(hex) && r->from;
-	int rc = row ? store_index_load(r->s, true) : ask ? heal(r->s, r->from, hex) : ERR_NOTFOUND;
-
-	store_index_drop(r->s); /* objects came back, with pieces in them */
-	if (rc && (row || ask)) {
-		char *both = mem_printf("%s; %s", damage, err_text());
-
-		free(damage);
-		damage = both;
-	}
-	rc = r->each(hex, damage, rc == 0, r->arg);
-	free(damage);
-	return rc;
-}
-
-/* "objects.abcdef…" or "objects.abcdef….1" of bad/: what went aside before and has not come back. */
-static int repair_aside(const char *name, void *arg)
-{
-	static const char *const vaults[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS };
-	struct repair *r = arg;
-	char hex[DIGEST_HEX];
-
-	for (size_t i = 0; i < ARRAY_LEN(vaults); i++) {
-		size_t n = strlen(vaults[i]);
-
-		if (strncmp(name, vaults[i], n) || name[n] != '.')
-			continue;
-		snprintf(hex, sizeof(hex), "%.64s", name + n + 1);
-		if (store_name_ok(hex) && !store_has(r->s, hex))
-			return repair_one(hex, "it was moved to bad/ before", r);
-	}
-	return 0;
-}
-
-int store_repair(struct store *s, const struct store_source *from,
-		 int (*each)(const char *hex, const char *why, bool repaired, void *arg), void *arg, uint64_t *checked)
-{
-	struct repair r = { s, from, each, arg };
-	int rc = from ? fs_list(s->bad, repair_aside, &r) : 0;
-
-	return rc ? rc : store_verify(s, repair_one, &r, checked);
 }

@@ -2,8 +2,9 @@
 #include "base/base.h"
 #include "runner/artifact_store.h"
 #include "runner/budget.h"
+#include "runner/team.h"
 
-static void print_json(json_t *doc)
+static void print_line(json_t *doc)
 {
 	struct buf text = BUF_INIT(1 << 20);
 
@@ -23,7 +24,7 @@ int artifact_add(struct home *h, const char *path, bool json)
 	if (rc)
 		return rc;
 	if (json)
-		print_json(json_pack("{s:s,s:s,s:I,s:b}", "path", path, "object", hex, "size", (json_int_t)size,
+		print_line(json_pack("{s:s,s:s,s:I,s:b}", "path", path, "object", hex, "size", (json_int_t)size,
 				     "folder", folder));
 	else
 		printf("%s  %s\n", hex, path);
@@ -119,7 +120,7 @@ static int print_row(const struct store_row *row, void *arg)
 	if (strcmp(row->form, "difference") != 0) /* a part of another: counted there */
 		l->size += row->size;
 	if (l->json) {
-		print_json(json_pack("{s:s,s:s,s:I,s:I,s:{s:I,s:I,s:I,s:I}}", "object", row->object, "form", row->form,
+		print_line(json_pack("{s:s,s:s,s:I,s:I,s:{s:I,s:I,s:I,s:I}}", "object", row->object, "form", row->form,
 				     "size", (json_int_t)row->size, "stored", (json_int_t)row->stored, "parts", "all",
 				     (json_int_t)row->parts, "inside", (json_int_t)row->inside, "differences",
 				     (json_int_t)row->differences, "files", (json_int_t)row->whole));
@@ -172,10 +173,11 @@ int artifact_verify(struct home *h)
 	if (rc)
 		return rc;
 	if (bad) {
-		err_set(ERR_IO, "%lld of %llu objects are damaged", (long long)bad, (unsigned long long)checked);
-		return err_hint(ERR_IO, "assay artifact repair --from HOME takes them from another home");
+		err_set(ERR_IO, "%lld of %llu objects and records are damaged", (long long)bad,
+			(unsigned long long)checked);
+		return err_hint(ERR_IO, "assay artifact repair --from takes them from another home or a remote");
 	}
-	printf("%llu objects, each as its name says\n", (unsigned long long)checked);
+	printf("%llu objects and records, each as its name says\n", (unsigned long long)checked);
 	return 0;
 }
 
@@ -193,31 +195,43 @@ static int print_repair(const char *hex, const char *why, bool repaired, void *a
 	return 0;
 }
 
+/* Where copies are: a home's folder, or a remote by its URL or name. */
+static int source_open(struct home *h, const char *from, struct store **other, struct depot **remote)
+{
+	char *objects = path_join(from, "objects");
+	int rc;
+
+	if (fs_is_dir(objects))
+		rc = store_open(other, from);
+	else if (fs_exists(from) && !strstr(from, "://"))
+		rc = err_hint(err_set(ERR_INPUT, "%s is no home of assay: it has no objects", from),
+			      "the folder that holds registry.db, in a clone .git/assay");
+	else
+		rc = team_open(remote, h, from, NULL);
+	free(objects);
+	return rc;
+}
+
 int artifact_repair(struct home *h, const char *from)
 {
 	struct store *other = NULL;
+	struct depot *remote = NULL;
 	struct store_source source;
 	struct repairs r = { 0, 0 };
 	uint64_t checked = 0;
-	char *objects = from ? path_join(from, "objects") : NULL;
-	int rc = 0;
+	int rc = from ? source_open(h, from, &other, &remote) : 0;
 
-	if (from && !fs_is_dir(objects))
-		rc = err_hint(err_set(ERR_INPUT, "%s is no home of assay: it has no objects", from),
-			      "the folder that holds registry.db, in a clone .git/assay");
-	if (rc == 0 && from)
-		rc = store_open(&other, from);
-	if (other)
-		source = store_source_of(other, from);
-	rc = rc ? rc : store_repair(h->store, other ? &source : NULL, print_repair, &r, &checked);
+	if (!rc && from)
+		source = remote ? store_source_remote(remote) : store_source_of(other, from);
+	rc = rc ? rc : store_repair(h->store, from ? &source : NULL, print_repair, &r, &checked);
+	depot_close(remote);
 	store_close(other);
-	free(objects);
 	if (rc)
 		return rc;
-	printf("%llu objects, %lld were bad, %lld are repaired\n", (unsigned long long)checked, (long long)r.bad,
-	       (long long)r.repaired);
+	printf("%llu objects and records, %lld were bad, %lld are repaired\n", (unsigned long long)checked,
+	       (long long)r.bad, (long long)r.repaired);
 	if (r.bad > r.repaired)
 		return err_set(ERR_IO, "%lld objects are lost here%s%s", (long long)(r.bad - r.repaired),
-			       from ? " and in " : "; name a copy: --from HOME", from ? from : "");
+			       from ? " and in " : "; name a copy: --from HOME or a remote", from ? from : "");
 	return 0;
 }

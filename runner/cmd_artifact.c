@@ -84,7 +84,7 @@ int cmd_artifact(int argc, char **argv)
 		OPT_FLAG(0, "dry-run", &w.dry_run, "gc: tell what would go and why, and remove nothing"),
 		OPT_INT(0, "keep-runs", &w.keep_runs, "N", "gc: weights of the last N models that runs made (5)"),
 		OPT_TEXT(0, "keep-bytes", &w.keep_bytes, "SIZE", "gc: and of those before, as many as fit (20G)"),
-		OPT_TEXT(0, "from", &from, "HOME", "repair: another home of assay that has what is lost here"),
+		OPT_TEXT(0, "from", &from, "WHERE", "repair: what has what is lost here: another home, or a remote"),
 		OPT_FLAG('j', "json", &w.json, "gc, ls, add: one JSON object a line on standard output"),
 		OPT_END,
 	};
@@ -107,7 +107,7 @@ int cmd_artifact(int argc, char **argv)
 		"  assay artifact get 6d3f2a OUT          an object by its digest, or the first digits of it\n"
 		"  assay artifact verify                  every object against its name\n"
 		"  assay artifact verify out/ --key assay.pub   an export that was signed (export … --sign assay.key)\n"
-		"  assay artifact repair --from ../other/.git/assay\n"
+		"  assay artifact repair --from ../other/.git/assay     another home, or a remote: its name or URL\n"
 		"  assay artifact gc --dry-run            what would go, and why each object stays or goes",
 		1,
 		3

@@ -55,7 +55,11 @@ has "$ONE  repaired"
 check "all is whole" 0 assay artifact verify
 check "and served" 0 assay artifact get "$TWO" two.again
 cmp -s two two.again && ok "as it was" || not_ok "as it was"
+mkdir "$TRASH/nowhere"
 check "a copy that is none" 65 assay artifact repair --from "$TRASH/nowhere"
+has "is no home of assay"
+check "a remote that nobody knows" 65 assay artifact repair --from nobody
+has "no location is called nobody"
 
 # eight at once, on the same content and on their own
 for i in 1 2 3 4 5 6 7 8; do

@@ -21,6 +21,25 @@ assay run >/dev/null 2>&1
 assay promote sums@v1 production >/dev/null
 export AWS_ACCESS_KEY_ID=AK AWS_SECRET_ACCESS_KEY=SK
 
+# damaged HOME: the largest object and the oldest record there, each with one byte changed; their names in $bad
+damaged() {
+	bad=$(cd "$1" && find objects -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+	bad="$bad $(cd "$1" && find records -type f | sort | head -n 1)"
+	for f in $bad; do
+		chmod u+w "$1/$f" && printf '\377' | dd of="$1/$f" bs=1 seek=$(($(stat -c %s "$1/$f") / 2)) conv=notrunc 2>/dev/null
+	done
+}
+# heals NAME URL: damage in home2 comes back from there
+heals() {
+	damaged "$TRASH/home2"
+	check "$1: damage is found" 74 env ASSAY_HOME="$TRASH/home2" "$ASSAY_TEST_BIN" artifact verify
+	for f in $bad; do has "$f"; done
+	check "$1: and comes back from there" 0 env ASSAY_HOME="$TRASH/home2" "$ASSAY_TEST_BIN" artifact repair --from "$2"
+	has "2 were bad, 2 are repaired"
+	check "$1: whole" 0 env ASSAY_HOME="$TRASH/home2" ASSAY_OFFLINE=1 "$ASSAY_TEST_BIN" artifact verify
+	check "$1: and agreeing" 0 env ASSAY_HOME="$TRASH/home2" ASSAY_OFFLINE=1 "$ASSAY_TEST_BIN" registry check
+}
+
 # round_trip NAME URL: what one home pushes, another pulls; again is nothing
 round_trip() {
 	check "$1: a push" 0 assay push "$2"
@@ -32,6 +51,7 @@ round_trip() {
 	has "pulled 2 records and 7 objects"
 	check "$1: all is there" 0 env ASSAY_HOME="$TRASH/home2" "$ASSAY_TEST_BIN" registry check
 	is "$1: the same" "$(sqlite3 "$TRASH/home2/registry.db" 'SELECT id FROM records ORDER BY id')" "$(db 'SELECT id FROM records ORDER BY id')"
+	heals "$1" "$2"
 }
 
 # ---- S3 ----

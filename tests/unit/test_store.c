@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "artifacts/artifacts_int.h"
 #include "artifacts_fixture.h"
 
 /* printf abc | sha256sum */
@@ -336,7 +337,6 @@ static void test_store_verify__finds_all_damage(void **state)
 	free(stray);
 }
 
-/* A limit on file size stands in for a full disk: the write fails half-way. */
 /* ---- repair ---- */
 
 struct told {
@@ -412,6 +412,45 @@ static void test_store_repair__takes_from_another_store(void **state)
 	free(home);
 }
 
+/* A record that is damaged is named as one, and comes back from another home. */
+static void test_store_repair__records_too(void **state)
+{
+	struct fixture *f = *state;
+	char *home = home_path(f, "work/other"), *path, hex[DIGEST_HEX];
+	const char text[] = "{\"format\":\"x\"}";
+	struct digest d = digest_bytes(text, strlen(text));
+	struct buf named = BUF_INIT(4096), b = BUF_INIT(64);
+	struct store *other;
+	struct store_source from;
+	struct told t = { 0, 0 };
+	uint64_t checked;
+
+	digest_hex(hex, &d);
+	must(store_open(&other, home));
+	from = store_source_of(other, "other");
+	must(store_write(f->store, VAULT_RECORDS, hex, text, strlen(text)));
+	must(store_write(other, VAULT_RECORDS, hex, text, strlen(text)));
+	path = store_file(f->store, VAULT_RECORDS, hex);
+	must(fs_remove(path));
+	must(fs_write(path, "{\"format\":\"y\"}", strlen(text)));
+	must(store_verify(f->store, note_bad, &named, &checked));
+	assert_text_has(buf_str(&named), "records/");
+	assert_text_has(buf_str(&named), hex);
+	must(store_repair(f->store, NULL, note_repair, &t, &checked));
+	assert_int_equal(t.bad, 0); /* it went aside; nobody has been asked for it */
+	must(store_repair(f->store, &from, note_repair, &t, &checked));
+	assert_int_equal(t.bad, 1);
+	assert_int_equal(t.repaired, 1);
+	must(store_read(f->store, VAULT_RECORDS, hex, &b, 64));
+	assert_string_equal(buf_str(&b), text);
+	buf_release(&named);
+	buf_release(&b);
+	store_close(other);
+	free(path);
+	free(home);
+}
+
+/* A limit on file size stands in for a full disk: the write fails half-way. */
 static void test_store_put__full_disk_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -489,6 +528,7 @@ int main(void)
 		TEST(test_store_verify__finds_all_damage),
 		TEST(test_store_in__must_be_what_it_says),
 		TEST(test_store_repair__takes_from_another_store),
+		TEST(test_store_repair__records_too),
 		TEST(test_store_put__full_disk_leaves_nothing),
 		TEST(test_store_open__sweeps_old_leftovers_only),
 		TEST(test_store_open__home_is_a_file),

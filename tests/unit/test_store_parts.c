@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "artifacts/artifacts_int.h"
+#include "artifacts/depot.h"
 #include "artifacts_fixture.h"
 
 /* ---- models ---- */
@@ -429,6 +429,77 @@ static void test_store_repair__a_bit_in_every_region_of_every_kind(void **state)
 	free(lone.data);
 }
 
+/* A remote has whole objects alone: whichever file is damaged, the objects are whole again, and nothing is asked for twice. */
+static void test_store_repair__from_a_remote(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const vaults[] = { VAULT_RECIPES, VAULT_DELTAS, VAULT_OBJECTS };
+	struct toy base = toy(1), tuned = toy(1), lone = toy(9);
+	char *folder = home_path(f, "work/remote"), *url = mem_printf("file://%s", folder), a[DIGEST_HEX], b[DIGEST_HEX];
+	struct depot *d;
+	struct store_source from;
+	uint64_t checked;
+
+	nudge(&tuned, 0, 1);
+	for (size_t i = 0; i < (size_t)ELEMENTS * 2; i++)
+		tensor(&tuned, 5)[i] = (uint8_t)(tensor(&lone, 0)[i] * 31 + i);
+	put_toy(f, &base, a);
+	put_toy(f, &tuned, b);
+	must(depot_open(&d, &(struct depot_place){ .url = url }));
+	for (int i = 0; i < 2; i++) {
+		const struct fs_map bytes = { i ? tuned.data : base.data, base.len };
+		char path[DEPOT_PATH];
+
+		depot_file(path, VAULT_OBJECTS, i ? b : a);
+		must(d->ops->put(d, path, &bytes, i ? b : a));
+	}
+	from = store_source_remote(d);
+	for (size_t k = 0; k < ARRAY_LEN(vaults); k++) {
+		struct name_list l = { NULL, 0, 0 };
+
+		must(store_names(f->store, vaults[k], &l, NULL, NULL));
+		assert_true(l.len > 0);
+		for (size_t i = 0; i < l.len; i++) {
+			char *path = store_file(f->store, vaults[k], l.names[i]), *home = home_path(f, "work/fresh");
+			struct told t = { 0, 0, BUF_INIT(1 << 20) };
+			struct fixture fresh = { .home = home };
+			uint64_t size;
+
+			/* in a home of its own: what comes back is kept otherwise than it was */
+			must(fs_mkdirs(home));
+			must(store_open(&fresh.store, home));
+			put_toy(&fresh, &base, a);
+			put_toy(&fresh, &tuned, b);
+			free(path);
+			path = store_file(fresh.store, vaults[k], l.names[i]);
+			must(fs_size(&size, path));
+			flip(path, (size_t)size / 2, (int)(i % 8));
+			store_index_drop(fresh.store);
+			must(store_repair(fresh.store, &from, note, &t, &checked));
+			if (!t.bad || t.bad != t.repaired)
+				fail_msg("%s/%s: %d of %d: %s", vaults[k], l.names[i], t.repaired, t.bad, buf_str(&t.names));
+			assert_content(fresh.store, a, base.data, base.len);
+			assert_content(fresh.store, b, tuned.data, tuned.len);
+			t.bad = 0;
+			must(store_repair(fresh.store, &from, note, &t, &checked));
+			if (t.bad)
+				fail_msg("%s/%s is asked for again: %s", vaults[k], l.names[i], buf_str(&t.names));
+			store_close(fresh.store);
+			must(fs_remove_tree(home));
+			buf_release(&t.names);
+			free(home);
+			free(path);
+		}
+		name_list_release(&l);
+	}
+	depot_close(d);
+	free(folder);
+	free(url);
+	free(base.data);
+	free(tuned.data);
+	free(lone.data);
+}
+
 static void test_store_get__a_recipe_whose_base_is_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -695,6 +766,7 @@ int main(void)
 		TEST(test_store_add__finds_its_way_in_an_old_store),
 		TEST(test_store_get_tree__of_parts),
 		TEST(test_store_repair__a_bit_in_every_region_of_every_kind),
+		TEST(test_store_repair__from_a_remote),
 		TEST(test_store_get__a_recipe_whose_base_is_gone),
 		TEST_REGISTRY(test_registry_gc__keeps_the_parts_of_what_stays),
 		cmocka_unit_test(test_pieces_read__hostile_rows),
