@@ -1,8 +1,8 @@
 /* depot.c: what all kinds of remote share: names, small files, and an object on its way into the store.
  *
  * An object is fetched to HOME/tmp/fetch-HEX, which a killed or broken transfer leaves behind: the next one goes on where it
- * ended. Only when the digest of the whole is the name does the store see it, by its own way of adding a file. Bytes that are
- * not what the name says are dropped, and nothing of them stays. Two processes that want the same object take turns by a lock
+ * ended. Only when the digest of the whole is the name does the store see it, by its own way of adding a file; kept whole, that
+ * very file becomes the object. Bytes that are not what the name says are dropped, and nothing of them stays. Two processes that want the same object take turns by a lock
  * on that file. */
 #include "artifacts/depot.h"
 
@@ -99,18 +99,36 @@ static int into_part(const void *data, size_t len, void *arg)
 	return f->len > OBJECT_MAX ? err_set(ERR_INPUT, "there is no end to it") : 0;
 }
 
+/* Opened and locked. Who waited may hold what has become an object meanwhile, or went: then it is another file that has the name. */
+static int part_lock(struct fetch *f, const char *path)
+{
+	struct stat mine, there;
+
+	for (;;) {
+		f->part.fd =
+			open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* style: allow: it is resumed */
+		if (f->part.fd < 0)
+			return err_errno(ERR_IO, "%s", path);
+		while (flock(f->part.fd, LOCK_EX))
+			if (errno != EINTR)
+				return err_errno(ERR_IO, "%s", path);
+		if (fstat(f->part.fd, &mine))
+			return err_errno(ERR_IO, "%s", path);
+		if (!lstat(path, &there) && there.st_dev == mine.st_dev && there.st_ino == mine.st_ino)
+			return 0;
+		close(f->part.fd);
+	}
+}
+
 /* What an earlier transfer left counts as fetched; its bytes are proved with the rest. */
 static int part_open(struct fetch *f, const char *path)
 {
 	char *piece = NULL;
 	ssize_t n = 0;
+	int rc = part_lock(f, path);
 
-	f->part.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* style: allow: it is resumed */
-	if (f->part.fd < 0)
-		return err_errno(ERR_IO, "%s", path);
-	while (flock(f->part.fd, LOCK_EX))
-		if (errno != EINTR)
-			return err_errno(ERR_IO, "%s", path);
+	if (rc)
+		return rc;
 	piece = mem_alloc(1 << 20);
 	while ((n = read(f->part.fd, piece, 1 << 20)) > 0) {
 		digest_add(f->digest, piece, (size_t)n);
@@ -128,7 +146,7 @@ static int wrong_bytes(const struct depot *d, const char *path)
 			    "again from a home that has it");
 }
 
-/* f->digest is used up. */
+/* What came becomes the object's own file where it is kept whole: nothing is written twice. f->digest and f->part are used up. */
 static int part_commit(struct depot *d, struct store *s, struct fetch *f, const char *hex, const char *path)
 {
 	struct digest sum = digest_end(f->digest);
@@ -137,10 +155,13 @@ static int part_commit(struct depot *d, struct store *s, struct fetch *f, const 
 
 	f->digest = NULL;
 	digest_hex(found, &sum);
-	if (strcmp(found, hex))
-		return wrong_bytes(d, path);
-	rc = store_put_file(s, f->part.path, found, NULL);
-	return rc || !strcmp(found, hex) ? rc : err_set(ERR_IO, "%s has changed under our hands", f->part.path);
+	if (strcmp(found, hex)) {
+		rc = wrong_bytes(d, path);
+		fs_temp_drop(&f->part);
+	} else {
+		rc = store_add(s, &f->part, hex, f->len);
+	}
+	return rc;
 }
 
 static int fetch_file(struct depot *d, struct store *s, struct fetch *f, const char *hex, uint64_t *bytes)
@@ -150,7 +171,11 @@ static int fetch_file(struct depot *d, struct store *s, struct fetch *f, const c
 	int rc = part_open(f, f->part.path);
 
 	depot_file(path, VAULT_OBJECTS, hex);
-	if (rc || store_has(s, hex))
+	if (!rc && store_has(s, hex)) { /* another was first while we waited */
+		(void)unlink(f->part.path);
+		return 0;
+	}
+	if (rc)
 		return rc;
 	had = f->len;
 	rc = d->ops->get(d, path, had, into_part, f);
@@ -161,7 +186,6 @@ static int fetch_file(struct depot *d, struct store *s, struct fetch *f, const c
 	if (rc)
 		return rc; /* the remote cannot be reached: what came so far is worth keeping */
 	rc = part_commit(d, s, f, hex, path);
-	(void)unlink(f->part.path);
 	if (!rc)
 		*bytes += f->len - had;
 	return rc;

@@ -116,10 +116,16 @@ static int walk_shelf(const char *name, void *arg)
 
 static int dir_names(struct depot *d, const char *vault, struct name_list *out)
 {
-	char *root = path_join(dir_of(d)->root, vault);
+	const char *folder = dir_of(d)->root;
+	char *root = path_join(folder, vault);
 	struct walk w = { root, NULL, out };
-	int rc = fs_is_dir(root) ? fs_list(root, walk_shelf, &w) : 0;
+	int rc = 0;
 
+	if (fs_is_dir(root))
+		rc = fs_list(root, walk_shelf, &w);
+	else if (!fs_is_dir(folder))
+		rc = err_hint(err_set(ERR_NOTFOUND, "there is no folder %s", folder),
+			      "is the share mounted? A new remote is made by mkdir, or by the first assay push");
 	free(root);
 	return rc;
 }

@@ -36,6 +36,18 @@ bool sync_has(const struct name_list *l, const char *hex)
 	return l->len && bsearch(hex, l->names, l->len, sizeof(*l->names), by_name);
 }
 
+/* A share that is not mounted must not look like a memory that is empty. */
+static int names_there(struct sync *y, const char *vault, struct name_list *out)
+{
+	int rc = y->d->ops->names(y->d, vault, out);
+
+	if (rc == ERR_NOTFOUND && y->o->begins) {
+		err_clear();
+		return 0;
+	}
+	return rc == ERR_NOTFOUND ? err_context(ERR_INPUT, "%s", y->d->name) : rc;
+}
+
 static int sync_open(struct sync *y, struct registry *r, struct depot *d, const struct sync_options *o,
 		     struct sync_counts *n)
 {
@@ -44,7 +56,7 @@ static int sync_open(struct sync *y, struct registry *r, struct depot *d, const 
 	*y = (struct sync){ .r = r, .s = r->store, .d = d, .o = o, .n = n };
 	*n = (struct sync_counts){ 0 };
 	rc = store_names(y->s, VAULT_RECORDS, &y->mine, NULL, NULL);
-	rc = rc ? rc : d->ops->names(d, VAULT_RECORDS, &y->theirs);
+	rc = rc ? rc : names_there(y, VAULT_RECORDS, &y->theirs);
 	for (size_t i = 0; !rc && i < y->theirs.len; i++)
 		n->known += sync_has(&y->mine, y->theirs.names[i]);
 	return rc;
@@ -244,7 +256,7 @@ static int pull(struct sync *y)
 
 	rc = rc ? rc : fs_temp_dir(&spool, y->s->tmp, "pull-");
 	if (!rc && !y->o->records_only)
-		rc = y->d->ops->names(y->d, VAULT_OBJECTS, &y->objects);
+		rc = names_there(y, VAULT_OBJECTS, &y->objects);
 	progress_begin("pulling", y->theirs.len - y->n->known, "records");
 	for (size_t i = 0; !rc && i < y->theirs.len; i++) {
 		if (sync_has(&y->mine, y->theirs.names[i]))
@@ -518,7 +530,8 @@ static void add_counts(struct sync_counts *sum, const struct sync_counts *n)
 static int push_once(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
 		     struct sync_counts *pulled)
 {
-	const struct sync_options records = { .dry_run = o->dry_run, .records_only = true };
+	const struct sync_options records = { .dry_run = o->dry_run, .records_only = true, .begins = true };
+	const struct sync_options all = { .dry_run = o->dry_run, .begins = true };
 	struct sync_counts now;
 	struct sync y;
 	int rc = registry_pull(r, d, &records, &now);
@@ -526,7 +539,7 @@ static int push_once(struct registry *r, struct depot *d, const struct sync_opti
 	add_counts(pulled, &now);
 	if (rc)
 		return rc;
-	rc = sync_open(&y, r, d, o, &now);
+	rc = sync_open(&y, r, d, &all, &now);
 	rc = rc ? rc : push_all(&y);
 	add_counts(n, &now);
 	sync_close(&y);

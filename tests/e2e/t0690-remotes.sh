@@ -18,7 +18,11 @@ db() { sqlite3 "$ASSAY_HOME/registry.db" "$1"; }
 pipeline first
 check "nothing is configured: that is said" 64 assay push
 has "no remote is configured"
-check "pulling from where nothing is yet" 0 assay pull "$REMOTE"
+check "pulling from a folder that is not there" 65 assay pull "$REMOTE"
+has "there is no folder $TRASH/remote"
+has "is the share mounted?"
+mkdir "$TRASH/empty"
+check "from one where nothing is yet" 0 assay pull "file://$TRASH/empty"
 has "pulled 0 records and 0 objects"
 check "a first run" 0 assay run
 assay promote sums@v1 production --reason "first" >/dev/null
@@ -85,6 +89,23 @@ check "an object that was cut" 65 assay pull "$REMOTE"
 has "is not what its name says; nothing of it was kept"
 is "leaves no record that names it" "$(db 'SELECT count(*) FROM records')" 0
 cp "$TRASH/kept" "$bad"
+check "pulled whole" 0 assay pull "$REMOTE"
+object=$(find "$ASSAY_HOME/objects" -type f -size +2k | head -n 1) hex=$(sha256sum <"$object" | cut -c-64)
+cp "$object" "$TRASH/kept"
+for f in "$object" "$TRASH/remote/objects/${hex:0:2}/${hex:2}"; do
+	chmod u+w "$f" && printf 'lies' | dd of="$f" bs=1 seek=1000 conv=notrunc 2>/dev/null
+done
+check "a remote that lies about a digest heals nothing" 74 assay artifact repair --from "$REMOTE"
+has "$hex  still bad"
+has "what came for ${hex:0:12} has the digest"
+[ -e "$object" ] && not_ok "nothing of it is kept" || ok "nothing of it is kept"
+check "nor is it pulled" 65 assay pull "$REMOTE"
+has "is not what its name says; nothing of it was kept"
+cp "$TRASH/kept" "$TRASH/remote/objects/${hex:0:2}/${hex:2}"
+check "one that does not, does" 0 assay artifact repair --from "$REMOTE"
+has "$hex  repaired: it was moved to bad/ before"
+cmp -s "$object" "$TRASH/kept" && ok "the same bytes" || not_ok "the same bytes"
+pipeline sixth
 mkdir -p "$TRASH/remote/records/zz" "$TRASH/remote/records/.." && echo x >"$TRASH/remote/records/zz/..evil"
 ln -s /etc/passwd "$TRASH/remote/records/zz/passwd"
 check "names that are none are left alone" 0 assay pull "$REMOTE"

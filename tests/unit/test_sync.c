@@ -613,6 +613,7 @@ static void test_sync__a_broken_transfer_goes_on(void **state)
 {
 	struct team *t = *state;
 	char w[DIGEST_HEX], *part;
+	struct stat was, now;
 	uint64_t bytes = 0;
 	char id[DIGEST_HEX];
 
@@ -621,9 +622,13 @@ static void test_sync__a_broken_transfer_goes_on(void **state)
 	put_text(t->a->store, "a model of some length", w);
 	part = mem_printf("%s/tmp/fetch-%s", t->b->home, w);
 	must(fs_write(part, "a model of", 10));
+	assert_int_equal(stat(part, &was), 0);
 	must(depot_fetch(t->d, t->b->store, w, &bytes));
 	assert_int_equal(bytes, 12);
 	assert_false(fs_exists(part));
+	/* what was fetched is the object's file: written once */
+	assert_int_equal(stat(store_path(t->b->store, w), &now), 0);
+	assert_true(was.st_ino == now.st_ino && (now.st_mode & 0777) == 0444);
 	free(part);
 }
 
