@@ -171,13 +171,29 @@ int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX]);
 int registry_proposals(struct registry *r, json_t **rows);
 /* ERR_NOTFOUND: the run never proposed. One that is settled already is left alone. */
 int registry_drop_proposal(struct registry *r, const char *run, const char *reason);
+/* The strongest trust that speaks for a version: of the runs that made it; protected, if it was ever under an alias. */
+int registry_version_trust(struct registry *r, const char *model, int number, enum trust *out);
+/* The newest promotion that put a version under an alias (by_run: by a run's gate), a row of "history"; ERR_NOTFOUND. */
+int registry_promotion(struct registry *r, const char *model, const char *alias, int version, bool by_run,
+		       json_t **out);
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
- * "edges"; filter: a model (or NULL). Or "curves", by step; filter: a run's id. limit 0: all. */
+ * "edges"; filter: a model (or NULL). Or "aliases", by name; or "curves", by step; filter: a run's id. limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
 /* "versions" or "history" as they stood at a time (nanoseconds since 1970): what was made later is left out, and aliases are what
  * they were. Otherwise as registry_list(). */
 int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,
 		     json_t **rows);
+/* The runs of an id or a commit (or what it begins with), a branch, a model, a baseline (a run's id, or a model), newest first:
+ * rows of "runs", borrowed. A non-zero result of each() ends it, and is no failure. */
+enum runs_by {
+	RUNS_BY_ID,
+	RUNS_BY_COMMIT,
+	RUNS_BY_BRANCH,
+	RUNS_BY_MODEL,
+	RUNS_BY_BASELINE,
+	RUNS_BY_BASELINE_MODEL,
+};
+int registry_runs(struct registry *r, enum runs_by by, const char *key, int (*each)(json_t *row, void *arg), void *arg);
 /* A metric's history on a branch, oldest first: the newest run of each commit that measured it, the newest `limit` of them:
  * [{"run","commit","created","verdict","value","stderr","n","higher_is_better","model","version"}]; yours. filter NULL: the
  * first by name. */

@@ -10,7 +10,7 @@
  *	ingest    -> sql, record      one record becomes rows
  *	shelves   -> sql, store       which records may have no rows yet
  *	registry  -> all above        open, migrate, replay, append
- *	promote, registry_query, lineage, registry_check -> registry
+ *	promote, registry_query, registry_list, lineage, registry_check -> registry
  *	gc       -> registry      what may go
  *	depot    -> store         a place elsewhere (depot.h); depot_* are its kinds
  *	sync     -> depot, registry   records and objects go between the two; sync_merge where they contradict each other
@@ -183,12 +183,14 @@ int record_check_alias(const char *name);
 /* Canonical bytes and their name. */
 void record_bytes(struct buf *out, char id[DIGEST_HEX], const json_t *record);
 int record_read(struct store *s, const char *id, json_t **out); /* verified; not checked */
+/* Its "seq" by a look at the canonical bytes, a twentieth of the cost of reading them as JSON; 0: none. */
+int64_t record_seq(const char *text, size_t len);
 /* "MODEL@v7" into its number, or 0 if text is no such thing ("v7"). */
 int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 5 /* user_version of schema.sql */
+#define REGISTRY_VERSION 6 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;
@@ -219,8 +221,9 @@ void sql_forget(struct registry *r); /* drops the kept statements */
 /* Rows of one record. ERR_INPUT: the record is at fault, rows of it may have been written (the caller has a savepoint).
  * *fault (yours): set if the rows are whole but for one thing that could not be taken over. */
 int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault);
-/* As above within a savepoint; a record at fault gets its row in records and nothing else. */
-int ingest_any(struct registry *r, const char *id);
+/* As above within a savepoint; a record at fault gets its row in records and nothing else. rc: what record_read() said of it,
+ * in the same thread's err_text(). */
+int ingest_any(struct registry *r, const char *id, int rc, const json_t *record);
 
 /* The names of record files on shelves that may hold new ones, and of the rows there; both sorted. keep, within a write
  * transaction that takes in what is missing: remembers the shelves, so that they need not be listed again. */
@@ -228,6 +231,15 @@ int shelves_unsettled(struct registry *r, struct name_list *files, struct name_l
 /* HOME/aside/HEX, where records are that gave way to others'; again: HEX.again, of one that waits to be made again. Yours. */
 char *shelves_aside(const struct store *s, const char *hex, bool again);
 bool shelves_moved(const struct registry *r, const char *id); /* has that record gone there? */
+
+/* What is shown of a version, and of a promotion. */
+#define VERSION_COLUMNS                                                                                                \
+	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \
+	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"                   \
+	" AND a.version = v.number ORDER BY alias)) AS \"aliases*\" FROM versions v JOIN runs r ON r.id = v.run"
+#define HISTORY_COLUMNS                                                                                                \
+	"id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"              \
+	" forced AS \"forced?\", rollback AS \"rollback?\", verdict, policy, previous FROM promotions"
 
 #define REGISTRY_INIT(s)                                                                                               \
 	{                                                                                                              \

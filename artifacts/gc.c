@@ -36,8 +36,8 @@ enum { WAIT_S = 1, RECORD_DEPTH = 64 };
 	"SELECT v.object, v.model || '@v' || v.number || ', proposed for ' || p.alias AS reason FROM proposals p"      \
 	" JOIN versions v ON v.model = p.model AND v.number = p.version WHERE p.settled IS NULL AND p.outcome IS NULL"
 #define SQL_RECENT                                                                                                     \
-	"SELECT a.object, max(a.size) AS size FROM artifacts a JOIN runs r ON r.id = a.run WHERE a.role = 'model'"     \
-	" GROUP BY a.object ORDER BY max(r.seq) DESC, a.object"
+	"SELECT object, max(size) AS size FROM artifacts WHERE role = 'model' GROUP BY object"                         \
+	" ORDER BY max(run) DESC, object"
 #define SQL_BASES                                                                                                      \
 	"SELECT DISTINCT substr(from_node, 7) AS object FROM edges WHERE relation = 'base of'"                         \
 	" AND to_node = 'model:' || ?1"

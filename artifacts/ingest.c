@@ -20,9 +20,9 @@
 	"INSERT INTO runs (id, seq, commit_oid, tree_oid, branch, ref, trust, event, dirty, profile, verdict, "        \
 	"exit_code,"                                                                                                   \
 	" sentence, created, created_ns, seconds, tool_version, numerics, baseline_run, baseline_model,"               \
-	" baseline_version, baseline_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"  \
-	" ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
-#define SQL_RUN_VERSION "UPDATE runs SET model = ?2, version = ?3 WHERE id = ?1"
+	" baseline_version, baseline_name, object, prompt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12," \
+	" ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+#define SQL_RUN_VERSION "UPDATE runs SET model = ?2, version = ?3 WHERE n = ?1"
 #define SQL_STEP "INSERT INTO steps (run, position, name, status, seconds) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_STAGE                                                                                                      \
 	"INSERT INTO stages (run, position, step, name, key, output, object) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
@@ -36,6 +36,14 @@
 #define SQL_DATASET                                                                                                    \
 	"INSERT INTO datasets (run, position, path, digest, \"rows\", bytes, role, schema, license, owner, source, "   \
 	"about) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+/* A content that stood at this path before; else the next number. Once a run, however often it names it. */
+#define SQL_DATA_AGAIN                                                                                                 \
+	"UPDATE data_versions SET runs = runs + 1, last_run = ?1, last_position = ?2 WHERE digest = ?4 AND path = ?3"  \
+	" AND last_run < ?1"
+#define SQL_DATA_NEW                                                                                                   \
+	"INSERT INTO data_versions (path, number, digest, runs, first_run, last_run, last_position)"                   \
+	" SELECT ?3, coalesce((SELECT max(number) FROM data_versions WHERE path = ?3), 0) + 1, ?4, 1, ?1, ?1, ?2"      \
+	" WHERE NOT EXISTS (SELECT 1 FROM data_versions WHERE digest = ?4 AND path = ?3)"
 #define SQL_EDGE "INSERT INTO edges (run, position, from_node, to_node, relation) VALUES (?1, ?2, ?3, ?4, ?5)"
 #define SQL_POINT                                                                                                      \
 	"INSERT OR IGNORE INTO curves (run, kind, step, loss, lr, grad_norm, tokens_per_s) VALUES (?1, ?2, ?3, ?4, "   \
@@ -82,12 +90,12 @@ static int64_t count(const json_t *obj, const char *key)
 
 /* ---- lists of a run -------------------------------------------------------------------------- */
 
-static int insert_step(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_step(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
-	return sql_run(r, SQL_STEP, "tijjj", run, i, get(v, "name"), get(v, "status"), get(v, "seconds"));
+	return sql_run(r, SQL_STEP, "iijjj", run, i, get(v, "name"), get(v, "status"), get(v, "seconds"));
 }
 
-static int insert_stage(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_stage(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
 	const json_t *output = get(v, "output");
 	struct buf text = BUF_INIT(RECORD_MAX);
@@ -95,59 +103,63 @@ static int insert_stage(struct registry *r, const char *run, int64_t i, const js
 
 	if (output && !json_is_null(output))
 		json_add(&text, output);
-	rc = sql_run(r, SQL_STAGE, "tijjjtt", run, i, get(v, "step"), get(v, "name"), get(v, "key"),
+	rc = sql_run(r, SQL_STAGE, "iijjjtt", run, i, get(v, "step"), get(v, "name"), get(v, "key"),
 		     text.len ? buf_str(&text) : NULL, json_get_text(output, "object", NULL));
 	buf_release(&text);
 	return rc;
 }
 
-static int insert_metric(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_metric(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
 	(void)i;
-	return sql_run(r, SQL_METRIC, "tjjjjjjjj", run, get(v, "suite"), get(v, "task"), get(v, "metric"),
+	return sql_run(r, SQL_METRIC, "ijjjjjjjj", run, get(v, "suite"), get(v, "task"), get(v, "metric"),
 		       get(v, "filter"), get(v, "value"), get(v, "stderr"), get(v, "n"), get(v, "higher_is_better"));
 }
 
-static int insert_samples(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_samples(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
 	(void)i;
-	return sql_run(r, SQL_SAMPLES, "tjjjjj", run, get(v, "suite"), get(v, "task"), get(v, "filter"), get(v, "n"),
+	return sql_run(r, SQL_SAMPLES, "ijjjjj", run, get(v, "suite"), get(v, "task"), get(v, "filter"), get(v, "n"),
 		       get(v, "object"));
 }
 
-static int insert_artifact(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_artifact(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
-	return sql_run(r, SQL_ARTIFACT, "tijjj", run, i, get(v, "role"), get(v, "object"), get(v, "size"));
+	return sql_run(r, SQL_ARTIFACT, "iijjj", run, i, get(v, "role"), get(v, "object"), get(v, "size"));
 }
 
-static int insert_dataset(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_dataset(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
-	return sql_run(r, SQL_DATASET, "tijjjjjjjjjj", run, i, get(v, "path"), get(v, "digest"), get(v, "rows"),
-		       get(v, "bytes"), get(v, "role"), get(v, "schema"), get(v, "license"), get(v, "owner"),
-		       get(v, "source"), get(v, "about"));
+	const json_t *path = get(v, "path"), *digest = get(v, "digest");
+	int rc = sql_run(r, SQL_DATASET, "iijjjjjjjjjj", run, i, path, digest, get(v, "rows"), get(v, "bytes"),
+			 get(v, "role"), get(v, "schema"), get(v, "license"), get(v, "owner"), get(v, "source"),
+			 get(v, "about"));
+
+	rc = rc ? rc : sql_run(r, SQL_DATA_AGAIN, "iijj", run, i, path, digest);
+	return rc ? rc : sql_run(r, SQL_DATA_NEW, "iijj", run, i, path, digest);
 }
 
-static int insert_edge(struct registry *r, const char *run, int64_t i, const json_t *v)
+static int insert_edge(struct registry *r, int64_t run, int64_t i, const json_t *v)
 {
-	return sql_run(r, SQL_EDGE, "tijjj", run, i, get(v, "from"), get(v, "to"), get(v, "relation"));
+	return sql_run(r, SQL_EDGE, "iijjj", run, i, get(v, "from"), get(v, "to"), get(v, "relation"));
 }
 
 static const struct {
 	const char *name;
-	int (*insert)(struct registry *r, const char *run, int64_t i, const json_t *v);
+	int (*insert)(struct registry *r, int64_t run, int64_t i, const json_t *v);
 } lists[] = {
 	{ "steps", insert_step },      { "stages", insert_stage },       { "metrics", insert_metric },
 	{ "samples", insert_samples }, { "artifacts", insert_artifact }, { "datasets", insert_dataset },
 	{ "edges", insert_edge },
 };
 
-static int ingest_lists(struct registry *r, const char *id, const json_t *record)
+static int ingest_lists(struct registry *r, int64_t run, const json_t *record)
 {
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		const json_t *list = get(record, lists[k].name);
 
 		for (size_t i = 0; i < json_array_size(list); i++) {
-			int rc = lists[k].insert(r, id, (int64_t)i, json_array_get(list, i));
+			int rc = lists[k].insert(r, run, (int64_t)i, json_array_get(list, i));
 
 			if (rc)
 				return err_context(rc, "record: %s[%zu]", lists[k].name, i);
@@ -170,7 +182,7 @@ static bool is_point(const json_t *p)
 
 /* [[step, loss, lr, grad_norm, tokens per second], …], the last three where they are known. A point of another form is
  * left out: a curve is for looking at, and no reason to refuse the run that it belongs to. */
-static int ingest_curve(struct registry *r, const char *run, const char *kind, const json_t *points)
+static int ingest_curve(struct registry *r, int64_t run, const char *kind, const json_t *points)
 {
 	int rc = 0;
 
@@ -178,7 +190,7 @@ static int ingest_curve(struct registry *r, const char *run, const char *kind, c
 		const json_t *p = json_array_get(points, i);
 
 		if (is_point(p))
-			rc = sql_run(r, SQL_POINT, "ttjjjjj", run, kind, json_array_get(p, 0), json_array_get(p, 1),
+			rc = sql_run(r, SQL_POINT, "itjjjjj", run, kind, json_array_get(p, 0), json_array_get(p, 1),
 				     json_array_get(p, 2), json_array_get(p, 3), json_array_get(p, 4));
 	}
 	return rc;
@@ -222,22 +234,25 @@ static int ingest_version(struct registry *r, const char *id, const json_t *reco
 static int ingest_run(struct registry *r, const char *id, const json_t *record, char **fault)
 {
 	const json_t *tool = get(record, "tool"), *base = get(record, "baseline"), *proposal = get(record, "proposal");
+	const json_t *product = get(record, "product");
 	const char *model = json_get_text(get(record, "version"), "model", "");
-	int64_t number = 0;
-	int rc = sql_run(r, SQL_RUN, "tjjjjjjjijjjjjjjjjjjjj", id, get(record, "seq"), get(record, "commit"),
+	int64_t number = 0, run = 0;
+	int rc = sql_run(r, SQL_RUN, "tjjjjjjjijjjjjjjjjjjjjtt", id, get(record, "seq"), get(record, "commit"),
 			 get(record, "tree"), get(record, "branch"), get(record, "ref"), get(record, "trust"),
 			 get(record, "event"), (int64_t)json_get_flag(record, "dirty", false), get(record, "profile"),
 			 get(record, "verdict"), get(record, "exit"), get(record, "sentence"), get(record, "created"),
 			 get(record, "created_ns"), get(record, "seconds"), get(tool, "version"), get(tool, "numerics"),
-			 get(base, "run"), get(base, "model"), get(base, "version"), get(base, "name"));
+			 get(base, "run"), get(base, "model"), get(base, "version"), get(base, "name"),
+			 json_get_text(product, "object", NULL), json_get_text(product, "prompt", NULL));
 
-	rc = rc ? rc : ingest_lists(r, id, record);
-	rc = rc ? rc : ingest_curve(r, id, "train", get(get(record, "training"), "curve"));
-	rc = rc ? rc : ingest_curve(r, id, "validation", get(get(record, "training"), "validation"));
+	run = rc ? 0 : sqlite3_last_insert_rowid(r->db);
+	rc = rc ? rc : ingest_lists(r, run, record);
+	rc = rc ? rc : ingest_curve(r, run, "train", get(get(record, "training"), "curve"));
+	rc = rc ? rc : ingest_curve(r, run, "validation", get(get(record, "training"), "validation"));
 	if (!rc && json_is_object(get(record, "version")))
 		rc = ingest_version(r, id, record, &number, fault);
 	if (!rc && number)
-		rc = sql_run(r, SQL_RUN_VERSION, "tti", id, model, number);
+		rc = sql_run(r, SQL_RUN_VERSION, "iti", run, model, number);
 	if (!rc && number && json_is_object(proposal))
 		rc = sql_run(r, SQL_PROPOSAL, "tjtjijjjj", id, get(record, "seq"), model, get(proposal, "alias"),
 			     number, get(proposal, "expect"), get(record, "commit"), get(proposal, "remote"),
@@ -347,11 +362,9 @@ static int ingest_saved(struct registry *r, const char *id, const json_t *record
 	return rc;
 }
 
-int ingest_any(struct registry *r, const char *id)
+int ingest_any(struct registry *r, const char *id, int rc, const json_t *record)
 {
-	json_t *record = NULL;
 	char *fault = NULL;
-	int rc = record_read(r->store, id, &record);
 
 	rc = rc ? rc : ingest_saved(r, id, record, &fault);
 	if (rc == ERR_INPUT) {
@@ -364,6 +377,5 @@ int ingest_any(struct registry *r, const char *id)
 		log_warn("record %.12s was taken over but for its version: it %s", id, fault);
 	}
 	free(fault);
-	json_decref(record);
 	return rc;
 }

@@ -6,22 +6,22 @@
  * seed, machine. Objects are named by their bytes, so two runs that made the same model are one node; the run that is
  * shown is the one that trained it.
  *
- * A data set's version is counted, not stored: PATH@vN is the N-th content of a path, in the order of the runs. */
+ * A data set's version is the N-th content of a path, in the order of the runs (ingest.c). */
 #include "base/base.h"
 
 #include "artifacts/artifacts_int.h"
 
 enum { CHAIN_MAX = 64, PREFIX_MIN = 6 };
 
-#define SQL_DATA                                                                                                       \
+#define DATA_COLUMNS                                                                                                   \
 	"SELECT v.path, v.number, v.digest, d.\"rows\" AS \"rows\", d.bytes, d.role, d.schema AS \"schema*\", "        \
-	"d.license,"                                                                                                   \
-	" d.owner, d.source, d.about, v.runs, r.created, r.commit_oid AS \"commit\", v.first_run AS run"               \
-	" FROM data_versions v JOIN datasets d ON d.run = v.last_run AND d.path = v.path AND d.digest = v.digest"      \
-	" JOIN runs r ON r.id = v.first_run"                                                                           \
-	" WHERE (?1 IS NULL OR v.path = ?1) AND (?2 = 0 OR v.number = ?2)"                                             \
-	" AND (?3 IS NULL OR v.digest >= ?3 AND v.digest < ?3 || 'g')"                                                 \
-	" GROUP BY v.path, v.digest ORDER BY v.first_seq DESC, v.path, v.number DESC"
+	"d.license, d.owner, d.source, d.about, v.runs, r.created, r.commit_oid AS \"commit\", r.id AS run"            \
+	" FROM data_versions v CROSS JOIN datasets d ON d.run = v.last_run AND d.position = v.last_position"           \
+	" CROSS JOIN runs r ON r.n = v.first_run"
+#define SQL_DATA DATA_COLUMNS " ORDER BY v.first_run DESC, v.path, v.number DESC"
+#define SQL_DATA_OF DATA_COLUMNS " WHERE v.path = ?1 AND (?2 = 0 OR v.number = ?2) ORDER BY v.number DESC"
+#define SQL_DATA_LIKE                                                                                                  \
+	DATA_COLUMNS " WHERE v.digest >= ?1 AND v.digest < ?1 || 'g' ORDER BY v.first_run DESC, v.path, v.number DESC"
 
 #define SQL_REACHED                                                                                                    \
 	"WITH RECURSIVE reach(node, role, depth) AS ("                                                                 \
@@ -35,7 +35,8 @@ enum { CHAIN_MAX = 64, PREFIX_MIN = 6 };
 	" (SELECT json_group_array(alias) FROM (SELECT DISTINCT alias FROM promotions p WHERE p.model = v.model"       \
 	" AND p.version = v.number ORDER BY alias)) AS \"held*\","                                                     \
 	" v.object, v.run, r.commit_oid AS \"commit\", v.created"                                                      \
-	" FROM reach JOIN versions v ON reach.node = 'model:' || v.object JOIN runs r ON r.id = v.run"                 \
+	" FROM reach JOIN versions v ON v.object = substr(reach.node, 7) AND reach.node LIKE 'model:%'"                \
+	" JOIN runs r ON r.id = v.run"                                                                                 \
 	" GROUP BY v.model, v.number ORDER BY v.seq DESC, v.model, v.number DESC"
 
 #define SQL_VERSIONS_OF "SELECT model || '@v' || number AS name FROM versions WHERE object = ?1 ORDER BY model, number"
@@ -54,12 +55,12 @@ int registry_data(struct registry *r, const char *name, json_t **rows)
 	const char *at = name ? strrchr(name, '@') : NULL;
 	int number = at ? record_version_number(at + 1) : 0;
 	char *path = number ? mem_strn(name, (size_t)(at - name)) : mem_str(name);
-	int rc = sql_rows(r, rows, SQL_DATA, "tit", path, (int64_t)number, NULL);
+	int rc = path ? sql_rows(r, rows, SQL_DATA_OF, "ti", path, (int64_t)number) : sql_rows(r, rows, SQL_DATA, "");
 
 	if (!rc && !json_array_size(*rows) && name && is_prefix(name)) {
 		json_decref(*rows);
 		*rows = NULL;
-		rc = sql_rows(r, rows, SQL_DATA, "tit", NULL, (int64_t)0, name);
+		rc = sql_rows(r, rows, SQL_DATA_LIKE, "t", name);
 	}
 	free(path);
 	return rc;

@@ -440,3 +440,40 @@ int record_read(struct store *s, const char *id, json_t **out)
 	buf_release(&text);
 	return rc;
 }
+
+/* Behind a value at `at`: of text, an object or an array, its end; of anything else the next ',' or '}'. */
+static size_t skip_value(const char *s, size_t len, size_t at)
+{
+	int depth = 0;
+
+	for (; at < len; at++) {
+		if (s[at] == '"') {
+			for (at++; at < len && s[at] != '"'; at++)
+				at += s[at] == '\\';
+		} else if (s[at] == '{' || s[at] == '[') {
+			depth++;
+		} else if (depth && (s[at] == '}' || s[at] == ']')) {
+			depth--;
+		} else if (!depth && (s[at] == ',' || s[at] == '}')) {
+			break;
+		}
+	}
+	return at;
+}
+
+int64_t record_seq(const char *text, size_t len)
+{
+	static const char key[] = "\"seq\":";
+	size_t n = sizeof(key) - 1;
+
+	for (size_t at = 1; at < len && text[0] == '{'; at = skip_value(text, len, at) + 1) {
+		int64_t seq = 0;
+
+		if (len - at <= n || memcmp(text + at, key, n))
+			continue;
+		for (at += n; at < len && text[at] >= '0' && text[at] <= '9' && seq < INT64_MAX / 20; at++)
+			seq = 10 * seq + (text[at] - '0');
+		return at < len && (text[at] == ',' || text[at] == '}') ? seq : 0;
+	}
+	return 0;
+}

@@ -113,6 +113,7 @@ int registry_version_check(struct registry *r, int64_t *version)
 struct pending {
 	char id[DIGEST_HEX];
 	int64_t seq; /* 0: malformed, no place in the order */
+	size_t len;
 };
 
 static int pending_order(const void *a, const void *b)
@@ -124,15 +125,29 @@ static int pending_order(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
+/* Where a record stands: said by its bytes; else it is not in canonical form, and is read as JSON. */
+static int64_t place_of(const struct buf *text)
+{
+	int64_t seq = record_seq(buf_str(text), text->len);
+	json_t *record = NULL;
+
+	if (!seq && !json_parse(&record, buf_str(text), text->len, "record") && !record_check(record))
+		seq = json_get_int(record, "seq", 0);
+	json_decref(record);
+	err_clear();
+	return seq;
+}
+
 /* Reads where a record stands. A damaged one is moved aside by the store and left out (*keep false). */
 static int pending_read(struct registry *r, struct pending *p, bool *keep)
 {
-	json_t *record = NULL;
-	int rc = record_read(r->store, p->id, &record);
+	struct buf text = BUF_INIT(RECORD_MAX);
+	int rc = store_read(r->store, VAULT_RECORDS, p->id, &text, RECORD_MAX);
 
 	*keep = true;
-	p->seq = !rc && !record_check(record) ? json_get_int(record, "seq", 0) : 0;
-	json_decref(record);
+	p->len = text.len;
+	p->seq = rc ? 0 : place_of(&text);
+	buf_release(&text);
 	if (!rc || rc == ERR_INPUT)
 		return 0;
 	if (rc == ERR_IO || rc == ERR_NOTFOUND) {
@@ -177,6 +192,77 @@ static int pending_list(struct registry *r, const struct name_list *files, const
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
+enum { BATCH = 64 };
+#define BATCH_BYTES ((size_t)4 << 20)
+
+/* Some records, read ahead: to read them as JSON is as much work as to make rows of them, and another thread's. */
+struct batch {
+	size_t from, n;
+	struct {
+		json_t *record;
+		int rc;
+		struct err_saved why;
+	} items[BATCH];
+};
+
+static void batch_read(struct store *s, struct batch *b, const struct pending *p, size_t n, size_t from)
+{
+	size_t bytes = 0;
+
+	b->from = from;
+	for (b->n = 0; from + b->n < n && b->n < BATCH && bytes < BATCH_BYTES; b->n++) {
+		const struct pending *x = &p[from + b->n];
+
+		b->items[b->n].record = NULL;
+		b->items[b->n].rc = record_read(s, x->id, &b->items[b->n].record);
+		b->items[b->n].why = err_save();
+		bytes += x->len;
+	}
+}
+
+static int batch_ingest(struct registry *r, struct batch *b, const struct pending *p)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		err_restore(&b->items[i].why);
+		if (!rc)
+			rc = ingest_any(r, p[b->from + i].id, b->items[i].rc, b->items[i].record);
+		json_decref(b->items[i].record);
+	}
+	return rc;
+}
+
+/* Rows of all of them, in their order. */
+static int ingest_all(struct registry *r, const struct pending *p, size_t n)
+{
+	struct batch *two = mem_array(2, sizeof(*two));
+	struct store *s = r->store;
+	int rc = 0;
+
+	batch_read(s, &two[0], p, n, 0);
+	for (int k = 0; !rc && two[k].n; k = !k) {
+		struct batch *next = &two[!k], *now = &two[k];
+		size_t from = now->from + now->n;
+
+#pragma omp parallel num_threads(from < n ? 2 : 1)
+#pragma omp master
+		{
+#pragma omp task
+			batch_read(s, next, p, n, from);
+			rc = batch_ingest(r, now, p);
+#pragma omp taskwait
+		}
+		if (rc)
+			for (size_t i = 0; i < next->n; i++) {
+				err_forget(&next->items[i].why);
+				json_decref(next->items[i].record);
+			}
+	}
+	free(two);
+	return rc;
+}
+
 int registry_make(struct registry *r)
 {
 	const char *schema = embed_file("artifacts/schema.sql", NULL);
@@ -190,8 +276,7 @@ int registry_make(struct registry *r)
 	rc = rc ? rc : sql_script(r, version);
 	rc = rc ? rc : shelves_unsettled(r, &files, &none, true);
 	rc = rc ? rc : pending_list(r, &files, &none, &p, &n, &moved);
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = ingest_any(r, p[i].id);
+	rc = rc ? rc : ingest_all(r, p, n);
 	free(p);
 	free(version);
 	name_list_release(&files);
@@ -261,13 +346,11 @@ static int take_in(struct registry *r)
 	size_t n = 0;
 	int rc = find_missing(r, &p, &n, &late, true);
 
-	for (size_t i = 0; !rc && !late && i < n; i++) {
+	/* they are in order: if the first is not late, none is */
+	for (size_t i = 0; !rc && i < n && !late && (!i || !p[i - 1].seq); i++)
 		rc = is_late(r, &p[i], &late);
-		if (!rc && !late)
-			rc = ingest_any(r, p[i].id);
-	}
-	if (!rc && late)
-		rc = registry_replay(r);
+	if (!rc && (n || late))
+		rc = late ? registry_replay(r) : ingest_all(r, p, n);
 	free(p);
 	return rc;
 }

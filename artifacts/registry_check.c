@@ -18,8 +18,9 @@
 enum { REBUILD_WAIT_S = 1 };
 
 #define SQL_OBJECTS                                                                                                    \
-	"SELECT 'samples' AS what, object, min(run) AS run FROM samples GROUP BY object"                               \
-	" UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object"                                      \
+	"SELECT o.what, o.object, r.id AS run FROM (SELECT 'samples' AS what, object, min(run) AS n FROM samples"      \
+	" GROUP BY object UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object) o"                   \
+	" JOIN runs r USING (n)"                                                                                       \
 	" UNION ALL SELECT 'version ' || model || '@v' || number, object, run FROM versions"
 #define SQL_NEEDED "SELECT * FROM (" SQL_OBJECTS ") WHERE object NOT IN (SELECT object FROM collected)"
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"

@@ -1,11 +1,10 @@
-/* registry_query.c: asking the registry. Nothing here writes.
+/* registry_query.c: one row of the registry by its name. Lists: registry_list.c. Nothing here writes.
  *
  * Names of runs, in the order in which they are tried: "latest"; MODEL@v7 and MODEL@ALIAS; the id or a prefix of it; a
- * commit or a prefix of it; a branch. Where several runs fit one commit, branch or version, the newest by seq stands
- * for them. For a version it must be of at least the trust of the run that made it: a fork's run that happens upon the
+ * commit or a prefix of it; a branch. Where several runs fit one commit, branch or version, the newest stands for
+ * them. For a version it must be of at least the trust of the run that made it: a fork's run that happens upon the
  * same weights does not come to speak for them.
- *
- * Lists give rows as flat objects under the names that the records use (commit, exit, from, to), not the columns'. */
+ */
 #include "base/base.h"
 
 #include <ctype.h>
@@ -16,89 +15,36 @@ enum { ID_PREFIX_MIN = 6, COMMIT_PREFIX_MIN = 4 };
 
 #define RANK(run) "(CASE " run ".trust WHEN 'protected' THEN 2 WHEN 'branch' THEN 1 ELSE 0 END)"
 
-#define JUDGED "(profile IS 'calibrate')" /* what only measured noise stands for nothing that was judged */
-#define SQL_LATEST "SELECT id FROM runs ORDER BY seq DESC, id DESC LIMIT 1"
+#define SQL_LATEST "SELECT id FROM runs ORDER BY n DESC LIMIT 1"
 #define SQL_BY_ID "SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
+/* What only measured noise (profile calibrate) stands for nothing that was judged: it comes last. */
 #define SQL_BY_COMMIT                                                                                                  \
-	"SELECT commit_oid, id FROM runs WHERE commit_oid >= ?1 AND commit_oid < ?1 || 'g' ORDER BY " JUDGED           \
-	", seq DESC, id DESC"
-#define SQL_BY_BRANCH "SELECT id FROM runs WHERE branch = ?1 ORDER BY " JUDGED ", seq DESC, id DESC LIMIT 1"
+	"SELECT commit_oid, id FROM runs WHERE commit_oid >= ?1 AND commit_oid < ?1 || 'g'"                            \
+	" ORDER BY profile IS 'calibrate', n DESC"
+#define SQL_BY_BRANCH "SELECT id FROM runs WHERE branch = ?1 AND profile IS NOT 'calibrate' ORDER BY n DESC LIMIT 1"
+#define SQL_BY_BRANCH_ANY "SELECT id FROM runs WHERE branch = ?1 ORDER BY n DESC LIMIT 1"
 #define SQL_BY_VERSION                                                                                                 \
 	"SELECT r.id FROM versions v JOIN runs m ON m.id = v.run JOIN runs r ON r.model = v.model AND r.version = "    \
 	"v.number"                                                                                                     \
-	" WHERE v.model = ?1 AND v.number = ?2 AND " RANK("r") " >= " RANK(                                            \
-		"m") " ORDER BY r.seq DESC, r.id DESC LIMIT 1"
+	" WHERE v.model = ?1 AND v.number = ?2 AND " RANK("r") " >= " RANK("m") " ORDER BY r.n DESC LIMIT 1"
 #define SQL_RUN_THERE "SELECT id FROM runs WHERE id = ?1"
 #define SQL_STAGE                                                                                                      \
-	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
-	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
-		"r") " >= ?3 ORDER BY r.seq DESC, r.id DESC, s.position DESC LIMIT 1"
+	"SELECT r.id AS run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s CROSS JOIN runs r"           \
+	" ON r.n = s.run"                                                                                              \
+	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK("r") " >= ?3 ORDER BY s.run DESC, s.position DESC LIMIT 1"
 #define SQL_STAGES                                                                                                     \
-	"SELECT s.run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s JOIN runs r ON r.id = s.run"       \
-	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK(                                                                 \
-		"r") " >= ?3 GROUP BY s.output ORDER BY max(r.seq) DESC, r.id DESC, s.position DESC"
-/* Newest first, one probe of metrics a run: its first filter and suite, where several fit. */
-#define SQL_TREND                                                                                                      \
-	"SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"                \
-	" m.higher_is_better AS \"higher_is_better?\", r.model, r.version"                                             \
-	" FROM runs r INDEXED BY runs_by_branch CROSS JOIN metrics m ON m.run = r.id AND m.task = ?2 AND m.metric = "  \
-	"?3 AND (?4 IS NULL OR m.filter = ?4) WHERE r.branch = ?1 ORDER BY r.seq DESC, r.id DESC, m.filter, m.suite"
+	"SELECT r.id AS run, s.step, s.name, s.key, s.output AS \"output*\" FROM stages s CROSS JOIN runs r"           \
+	" ON r.n = s.run"                                                                                              \
+	" WHERE s.step = ?1 AND s.key = ?2 AND " RANK("r") " >= ?3 GROUP BY s.output ORDER BY max(s.run) DESC"
 #define SQL_MAKER                                                                                                      \
-	"SELECT s.run FROM stages s JOIN runs r ON r.id = s.run"                                                       \
-	" WHERE s.step = 'train' AND s.object = ?1"                                                                    \
-	" ORDER BY r.seq DESC, r.id DESC LIMIT 1"
-
-#define VERSION_COLUMNS                                                                                                \
-	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \
-	" (SELECT json_group_array(alias) FROM (SELECT alias FROM aliases a WHERE a.model = v.model"                   \
-	" AND a.version = v.number ORDER BY alias)) AS \"aliases*\" FROM versions v JOIN runs r ON r.id = v.run"
+	"SELECT r.id FROM stages s CROSS JOIN runs r ON r.n = s.run WHERE s.object = ?1 AND s.step = 'train'"          \
+	" ORDER BY s.run DESC LIMIT 1"
 #define SQL_VERSION "SELECT " VERSION_COLUMNS " WHERE v.model = ?1 AND v.number = ?2"
-
-#define HISTORY_COLUMNS                                                                                                \
-	"id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"              \
-	" forced AS \"forced?\", rollback AS \"rollback?\", verdict, policy, previous FROM promotions"
-
-static const struct list {
-	const char *name, *sql; /* ?1 filter or NULL, ?2 limit or -1 */
-} lists[] = {
-	{ "runs",
-	  "SELECT id, commit_oid AS \"commit\", tree_oid AS tree, branch, ref, trust, event, dirty AS \"dirty?\","
-	  " profile, verdict, exit_code AS \"exit\", sentence, created, seconds, tool_version, numerics, model,"
-	  " version, baseline_run, baseline_model, baseline_version, baseline_name FROM runs"
-	  " WHERE ?1 IS NULL OR model = ?1 OR baseline_model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
-	{ "models", "SELECT name AS model, (SELECT count(*) FROM versions v WHERE v.model = m.name) AS versions,"
-		    " (SELECT max(number) FROM versions v WHERE v.model = m.name) AS latest, created,"
-		    " (SELECT json_group_object(alias, version) FROM (SELECT alias, version FROM aliases a"
-		    " WHERE a.model = m.name ORDER BY alias)) AS \"aliases*\" FROM models m"
-		    " WHERE ?1 IS NULL OR name = ?1 ORDER BY created_ns DESC, name LIMIT ?2" },
-	{ "versions", "SELECT " VERSION_COLUMNS
-		      " WHERE ?1 IS NULL OR v.model = ?1 ORDER BY v.seq DESC, v.model, v.number DESC LIMIT ?2" },
-	{ "history", "SELECT " HISTORY_COLUMNS " WHERE ?1 IS NULL OR model = ?1 ORDER BY seq DESC, id DESC LIMIT ?2" },
-	{ "datasets",
-	  "SELECT d.digest, d.path, d.\"rows\" AS \"rows\", d.bytes, d.role, d.run, r.commit_oid AS \"commit\","
-	  " r.model, r.version, r.created FROM datasets d JOIN runs r ON r.id = d.run"
-	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, d.position LIMIT ?2" },
-	{ "edges",
-	  "SELECT e.from_node AS \"from\", e.to_node AS \"to\", e.relation, e.run, r.created FROM edges e"
-	  " JOIN runs r ON r.id = e.run"
-	  " WHERE ?1 IS NULL OR r.model = ?1 OR r.id = ?1 ORDER BY r.seq DESC, r.id DESC, e.position LIMIT ?2" },
-	{ "curves", "SELECT run, kind, step, loss, lr, grad_norm, tokens_per_s FROM curves"
-		    " WHERE ?1 IS NULL OR run = ?1 ORDER BY run, kind, step LIMIT ?2" },
-};
-
-/* ?3: the time. An alias is what its last promotion until then said. */
-static const struct list lists_at[] = {
-	{ "versions", "WITH held AS MATERIALIZED (SELECT model, alias, version FROM (SELECT model, alias, version,"
-		      " row_number() OVER (PARTITION BY model, alias ORDER BY seq DESC, id DESC) AS k FROM promotions"
-		      " WHERE created_ns <= ?3 AND (?1 IS NULL OR model = ?1)) WHERE k = 1)"
-		      " SELECT v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\","
-		      " v.created, (SELECT json_group_array(alias) FROM (SELECT alias FROM held h"
-		      " WHERE h.model = v.model AND h.version = v.number ORDER BY alias)) AS \"aliases*\""
-		      " FROM versions v JOIN runs r ON r.id = v.run WHERE v.created_ns <= ?3"
-		      " AND (?1 IS NULL OR v.model = ?1) ORDER BY v.seq DESC, v.model, v.number DESC LIMIT ?2" },
-	{ "history", "SELECT " HISTORY_COLUMNS " WHERE created_ns <= ?3 AND (?1 IS NULL OR model = ?1)"
-		     " ORDER BY seq DESC, id DESC LIMIT ?2" },
-};
+#define SQL_TRUST "SELECT max(" RANK("r") ") FROM runs r WHERE r.model = ?1 AND r.version = ?2"
+#define SQL_PROMOTION                                                                                                  \
+	"SELECT " HISTORY_COLUMNS " WHERE model = ?1 AND alias = ?2 AND version = ?3 AND (?4 = 0 OR run IS NOT NULL)"  \
+	" ORDER BY seq DESC, id DESC LIMIT 1"
+#define SQL_EVER_PROMOTED "SELECT 1 FROM promotions WHERE model = ?1 AND version = ?2 LIMIT 1"
 
 /* ---- names of runs --------------------------------------------------------------------------- */
 
@@ -177,6 +123,8 @@ static int find_branch(struct registry *r, const char *name, char id[DIGEST_HEX]
 	char *found = NULL;
 	int rc = sql_text(r, &found, SQL_BY_BRANCH, "t", name);
 
+	if (rc == ERR_NOTFOUND)
+		rc = sql_text(r, &found, SQL_BY_BRANCH_ANY, "t", name);
 	return copy_id(rc, found, id);
 }
 
@@ -264,55 +212,20 @@ int registry_maker(struct registry *r, const char *object, char id[DIGEST_HEX])
 	return rc == ERR_NOTFOUND ? err_set(rc, "no run that is known here made %.64s", object) : rc;
 }
 
-int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows)
+int registry_version_trust(struct registry *r, const char *model, int number, enum trust *out)
 {
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		if (!strcmp(lists[i].name, what))
-			return sql_rows(r, rows, lists[i].sql, "ti", filter, limit > 0 ? limit : (int64_t)-1);
-	return err_set(ERR_BUG, "registry: there is no list of %s", what);
-}
+	int64_t rank = 0;
+	int rc = sql_int(r, &rank, SQL_EVER_PROMOTED, "ti", model, (int64_t)number);
 
-int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,
-		     json_t **rows)
-{
-	for (size_t i = 0; i < ARRAY_LEN(lists_at); i++)
-		if (!strcmp(lists_at[i].name, what))
-			return sql_rows(r, rows, lists_at[i].sql, "tii", filter, limit > 0 ? limit : (int64_t)-1,
-					unix_ns);
-	return err_set(ERR_BUG, "registry: there is no list of %s at a time", what);
-}
-
-struct trend {
-	json_t *rows;
-	struct map seen; /* commits, or runs that have none */
-	int64_t limit;
-};
-
-/* The newest run of a commit comes first, and stands for it. */
-static int add_point(json_t *row, void *arg)
-{
-	struct trend *t = arg;
-	const char *of = json_get_text(row, "commit", json_get_text(row, "run", ""));
-
-	if (map_put(&t->seen, of, strlen(of), 0))
-		json_array_append(t->rows, row);
-	return t->limit > 0 && json_array_size(t->rows) >= (size_t)t->limit;
-}
-
-int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
-		   int64_t limit, json_t **rows)
-{
-	struct trend t = { .rows = json_array(), .limit = limit };
-	int rc;
-
-	map_init(&t.seen);
-	rc = sql_each(r, add_point, &t, SQL_TREND, "tttt", branch, task, metric, filter);
-	map_release(&t.seen);
-	if (!rc) {
-		*rows = json_array();
-		for (size_t i = json_array_size(t.rows); i > 0; i--)
-			json_array_append(*rows, json_array_get(t.rows, i - 1));
-	}
-	json_decref(t.rows);
+	if (!rc)
+		rank = TRUST_PROTECTED;
+	else if (rc == ERR_NOTFOUND)
+		rc = sql_int(r, &rank, SQL_TRUST, "ti", model, (int64_t)number);
+	*out = (enum trust)rank;
 	return rc;
+}
+
+int registry_promotion(struct registry *r, const char *model, const char *alias, int version, bool by_run, json_t **out)
+{
+	return sql_row(r, out, SQL_PROMOTION, "ttii", model, alias, (int64_t)version, (int64_t)by_run);
 }

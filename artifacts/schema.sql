@@ -1,9 +1,10 @@
--- The registry: what the record files say, as rows. user_version 5.
+-- The registry: what the record files say, as rows. user_version 6.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
 -- read as you like, write nothing. Times are UTC. Booleans are 0 or 1. Object names are SHA-256 in hexadecimal, of a
--- file under objects/. Order is records.seq, never the clock: clocks go back.
+-- file under objects/. Order is records.seq, never the clock: clocks go back. Rows of a run name it by runs.n, a number of
+-- this database alone: small, and what belongs to one run lies together, behind that of the runs before it.
 --
 -- This file is run on an empty database. There is no ALTER: a newer schema is filled from the records (registry.c).
 
@@ -34,9 +35,11 @@ CREATE TABLE shelves (
 	inode    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row a run of the pipeline on a commit. id is the name of its record.
+-- One row a run of the pipeline on a commit. id is the name of its record. n counts runs in the order of their records, so
+-- that "newest first" is n downwards, on the table and (where a column is given) on each of its indexes.
 CREATE TABLE runs (
-	id         TEXT PRIMARY KEY REFERENCES records (id),
+	n          INTEGER PRIMARY KEY,
+	id         TEXT NOT NULL UNIQUE REFERENCES records (id),
 	seq        INTEGER NOT NULL,
 	commit_oid TEXT,                 -- NULL: the revision could not be read
 	tree_oid   TEXT,
@@ -60,29 +63,30 @@ CREATE TABLE runs (
 	baseline_version INTEGER,
 	baseline_name    TEXT,           -- as the policy named it
 	model      TEXT,                 -- the version this run made or met again; NULL: none
-	version    INTEGER
+	version    INTEGER,
+	object     TEXT,                 -- what was judged, whether a version came of it or not: the model's folder
+	prompt     TEXT                  -- and the prompt it was asked with
 ) STRICT;
-CREATE INDEX runs_by_seq ON runs (seq);
 CREATE INDEX runs_by_commit ON runs (commit_oid);
-CREATE INDEX runs_by_branch ON runs (branch, seq);
-CREATE INDEX runs_by_baseline ON runs (baseline_run, seq);
-CREATE INDEX runs_of_baseline_model ON runs (baseline_model, seq) WHERE baseline_model IS NOT NULL;
-CREATE INDEX runs_by_version ON runs (model, version);
-CREATE INDEX runs_by_model ON runs (model, seq) WHERE model IS NOT NULL;
+CREATE INDEX runs_by_branch ON runs (branch);
+CREATE INDEX runs_by_baseline ON runs (baseline_run) WHERE baseline_run IS NOT NULL;
+CREATE INDEX runs_by_baseline_model ON runs (baseline_model) WHERE baseline_model IS NOT NULL;
+CREATE INDEX runs_by_version ON runs (model, version) WHERE model IS NOT NULL;
+CREATE INDEX runs_by_model ON runs (model) WHERE model IS NOT NULL;
 
 -- The steps of a run, in order: read plan train eval gate record report.
 CREATE TABLE steps (
-	run      TEXT NOT NULL REFERENCES runs (id),
+	run      INTEGER NOT NULL REFERENCES runs (n),
 	position INTEGER NOT NULL,
 	name     TEXT NOT NULL,
 	status   TEXT NOT NULL,          -- done, reused, resumed, skipped, failed
 	seconds  REAL,
 	PRIMARY KEY (run, position)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- What the stages of a run made, under the key of all that can change it: a later run with this key reuses the output.
 CREATE TABLE stages (
-	run      TEXT NOT NULL REFERENCES runs (id),
+	run      INTEGER NOT NULL REFERENCES runs (n),
 	position INTEGER NOT NULL,
 	step     TEXT NOT NULL,          -- train, eval
 	name     TEXT NOT NULL,          -- of the model or suite
@@ -91,13 +95,13 @@ CREATE TABLE stages (
 	object   TEXT,                   -- of the output, where it names one: what was trained
 	PRIMARY KEY (run, position)
 ) STRICT;
-CREATE INDEX stages_by_key ON stages (step, key);
-CREATE INDEX stages_by_object ON stages (object) WHERE object IS NOT NULL;
+CREATE INDEX stages_by_key ON stages (step, key, run, position);
+CREATE INDEX stages_by_object ON stages (object, run) WHERE object IS NOT NULL;
 
 -- One number a run, task, metric and filter ('' where the task has none). Kept together by run, without a second copy of the
 -- key: the thousand numbers of a run are some pages in a row, and one number is found by its run.
 CREATE TABLE metrics (
-	run    TEXT NOT NULL REFERENCES runs (id),
+	run    INTEGER NOT NULL REFERENCES runs (n),
 	suite  TEXT NOT NULL,
 	task   TEXT NOT NULL,
 	metric TEXT NOT NULL,
@@ -111,20 +115,20 @@ CREATE TABLE metrics (
 
 -- Where the samples of a run, task and filter stand: an object with one line a sample.
 CREATE TABLE samples (
-	run    TEXT NOT NULL REFERENCES runs (id),
+	run    INTEGER NOT NULL REFERENCES runs (n),
 	suite  TEXT NOT NULL,
 	task   TEXT NOT NULL,
 	filter TEXT NOT NULL,
 	n      INTEGER NOT NULL,
 	object TEXT NOT NULL,
 	PRIMARY KEY (run, suite, task, filter)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The learning curve of a run's model, thinned out to some hundred points: a row of 'train' is the mean loss of the steps
 -- since the row before, with the rest as it stood at its step; one of 'validation' the loss of the held-out data. A run
 -- that reused a trained model has the curve of that training.
 CREATE TABLE curves (
-	run          TEXT NOT NULL REFERENCES runs (id),
+	run          INTEGER NOT NULL REFERENCES runs (n),
 	kind         TEXT NOT NULL CHECK (kind IN ('train', 'validation')),
 	step         INTEGER NOT NULL,
 	loss         REAL,               -- nats a counted token; NULL: not a finite number
@@ -132,17 +136,17 @@ CREATE TABLE curves (
 	grad_norm    REAL,               -- before clipping
 	tokens_per_s REAL,
 	PRIMARY KEY (run, kind, step)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- What a run kept: role config, model, report, samples, log.
 CREATE TABLE artifacts (
-	run      TEXT NOT NULL REFERENCES runs (id),
+	run      INTEGER NOT NULL REFERENCES runs (n),
 	position INTEGER NOT NULL,
 	role     TEXT NOT NULL,
 	object   TEXT NOT NULL,
 	size     INTEGER NOT NULL,       -- bytes
 	PRIMARY KEY (run, position)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX artifacts_by_object ON artifacts (object);
 
 -- Weights that were collected as garbage (assay artifact gc): their versions stay, their files went. They may be made again.
@@ -154,7 +158,7 @@ CREATE TABLE collected (
 
 -- The data a run read. digest names the content, path where it stood in the commit.
 CREATE TABLE datasets (
-	run      TEXT NOT NULL REFERENCES runs (id),
+	run      INTEGER NOT NULL REFERENCES runs (n),
 	position INTEGER NOT NULL,
 	path     TEXT NOT NULL,
 	digest   TEXT NOT NULL,
@@ -168,33 +172,31 @@ CREATE TABLE datasets (
 	about    TEXT,
 	PRIMARY KEY (run, position)
 ) STRICT;
-CREATE INDEX datasets_by_digest ON datasets (digest);
-CREATE INDEX datasets_by_path ON datasets (path);
 
 -- Data sets have versions as models have: PATH@vN is the N-th content that stood at a path, in the order in which runs read
 -- them. What is said of a version is what the last run that read it said.
-CREATE VIEW data_versions AS
-WITH content AS (
-	SELECT d.path, d.digest, min(r.seq) AS first_seq, max(r.seq) AS last_seq, count(DISTINCT d.run) AS runs
-	FROM datasets d JOIN runs r ON r.id = d.run GROUP BY d.path, d.digest
-)
-SELECT c.path, row_number() OVER (PARTITION BY c.path ORDER BY c.first_seq, c.digest) AS number, c.digest, c.runs,
-	c.first_seq,
-	(SELECT d.run FROM datasets d JOIN runs r ON r.id = d.run
-	 WHERE d.digest = c.digest AND d.path = c.path ORDER BY r.seq, r.id LIMIT 1) AS first_run,
-	(SELECT d.run FROM datasets d JOIN runs r ON r.id = d.run
-	 WHERE d.digest = c.digest AND d.path = c.path ORDER BY r.seq DESC, r.id DESC LIMIT 1) AS last_run
-FROM content c;
+CREATE TABLE data_versions (
+	path      TEXT NOT NULL,
+	number    INTEGER NOT NULL CHECK (number > 0),
+	digest    TEXT NOT NULL,
+	runs      INTEGER NOT NULL,      -- how many read it
+	first_run INTEGER NOT NULL REFERENCES runs (n),
+	last_run  INTEGER NOT NULL,
+	last_position INTEGER NOT NULL,  -- there; the first, if it names the content twice
+	PRIMARY KEY (path, number),
+	UNIQUE (digest, path),
+	FOREIGN KEY (last_run, last_position) REFERENCES datasets (run, position)
+) STRICT, WITHOUT ROWID;
 
 -- Lineage: what became what. Nodes are text: data:DIGEST, commit:OID, model:OBJECT, version:MODEL@v1.
 CREATE TABLE edges (
-	run       TEXT NOT NULL REFERENCES runs (id),
+	run       INTEGER NOT NULL REFERENCES runs (n),
 	position  INTEGER NOT NULL,
 	from_node TEXT NOT NULL,
 	to_node   TEXT NOT NULL,
 	relation  TEXT NOT NULL,
 	PRIMARY KEY (run, position)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX edges_by_from ON edges (from_node);
 CREATE INDEX edges_by_to ON edges (to_node);
 
@@ -277,6 +279,7 @@ CREATE TABLE proposals (
 	CHECK ((settled IS NULL) = (outcome IS NULL))
 ) STRICT;
 CREATE INDEX proposals_by_alias ON proposals (model, alias);
+CREATE INDEX proposals_open ON proposals (seq, run) WHERE settled IS NULL;
 
 CREATE TRIGGER promotions_no_update BEFORE UPDATE ON promotions
 BEGIN SELECT RAISE(ABORT, 'promotions are appended, never changed'); END;

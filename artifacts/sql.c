@@ -76,6 +76,8 @@ static int prepare(struct registry *r, sqlite3_stmt **st, const char *sql)
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
+/* Texts are bound where they stand: they outlive the call, and finish() lets go of them. */
+
 static int bind_json(sqlite3_stmt *st, int at, const json_t *v)
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
@@ -92,7 +94,7 @@ static int bind_json(sqlite3_stmt *st, int at, const json_t *v)
 	case JSON_REAL:
 		return sqlite3_bind_double(st, at, json_real_value(v));
 	case JSON_STRING:
-		return sqlite3_bind_text64(st, at, json_string_value(v), json_string_length(v), SQLITE_TRANSIENT,
+		return sqlite3_bind_text64(st, at, json_string_value(v), json_string_length(v), SQLITE_STATIC,
 					   SQLITE_UTF8);
 	default:
 		json_add(&text, v);
@@ -111,7 +113,7 @@ static int bind_all(sqlite3_stmt *st, const char *types, va_list ap)
 	for (int at = 1; !rc && types[at - 1]; at++) {
 		switch (types[at - 1]) {
 		case 't':
-			rc = sqlite3_bind_text(st, at, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+			rc = sqlite3_bind_text(st, at, va_arg(ap, const char *), -1, SQLITE_STATIC);
 			break;
 		case 'i':
 			rc = sqlite3_bind_int64(st, at, va_arg(ap, int64_t));

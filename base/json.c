@@ -154,6 +154,19 @@ static void add_real(struct buf *out, double x)
 		buf_addc(out, '0');
 }
 
+static void add_integer(struct buf *out, int64_t v)
+{
+	char text[24], *p = text + sizeof(text);
+	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+	do
+		*--p = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (v < 0)
+		*--p = '-';
+	buf_add(out, p, (size_t)(text + sizeof(text) - p));
+}
+
 static void add_scalar(struct buf *out, const json_t *v)
 {
 	switch (json_typeof(v)) {
@@ -161,7 +174,7 @@ static void add_scalar(struct buf *out, const json_t *v)
 		json_add_text(out, json_string_value(v), json_string_length(v));
 		break;
 	case JSON_INTEGER:
-		buf_addf(out, "%lld", (long long)json_integer_value(v));
+		add_integer(out, json_integer_value(v));
 		break;
 	case JSON_REAL:
 		add_real(out, json_real_value(v));
@@ -177,9 +190,14 @@ static void add_scalar(struct buf *out, const json_t *v)
 	}
 }
 
+struct pair {
+	const char *key;
+	const json_t *value;
+};
+
 static int compare_keys(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	return strcmp(((const struct pair *)a)->key, ((const struct pair *)b)->key);
 }
 
 /* indent < 0: canonical; else pretty at that depth. */
@@ -191,32 +209,35 @@ static void add_break(struct buf *out, int indent)
 		buf_addf(out, "\n%*s", 2 * indent, "");
 }
 
+enum { FEW = 16 }; /* members that need no memory of their own */
+
 static void add_object(struct buf *out, const json_t *v, int indent)
 {
 	json_t *obj = (json_t *)(uintptr_t)v;
 	int below = indent < 0 ? indent : indent + 1;
 	size_t n = json_object_size(v), i = 0;
-	const char **keys, *key;
+	struct pair few[FEW], *pairs = n > FEW ? mem_array(n, sizeof(*pairs)) : few;
+	const char *key;
 	json_t *member;
 
 	if (!n) {
 		buf_adds(out, "{}");
 		return;
 	}
-	keys = mem_array(n, sizeof(*keys));
-	json_object_foreach(obj, key, member) keys[i++] = key;
+	json_object_foreach(obj, key, member) pairs[i++] = (struct pair){ key, member };
 	if (indent < 0)
-		qsort(keys, n, sizeof(*keys), compare_keys);
+		qsort(pairs, n, sizeof(*pairs), compare_keys);
 	for (i = 0; i < n; i++) {
 		buf_addc(out, i ? ',' : '{');
 		add_break(out, below);
-		json_add_text(out, keys[i], strlen(keys[i]));
+		json_add_text(out, pairs[i].key, strlen(pairs[i].key));
 		buf_adds(out, indent < 0 ? ":" : ": ");
-		add_value(out, json_object_get(v, keys[i]), below);
+		add_value(out, pairs[i].value, below);
 	}
 	add_break(out, indent);
 	buf_addc(out, '}');
-	free(keys);
+	if (pairs != few)
+		free(pairs);
 }
 
 static void add_array(struct buf *out, const json_t *v, int indent)

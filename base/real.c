@@ -38,7 +38,7 @@ static int loop(char digits[REAL_DIGITS], int *exponent, double x)
 }
 
 struct parts {
-	uint64_t m;  /* x = m / 2^q */
+	uint64_t m;   /* x = m / 2^q */
 	int q, least; /* the power of ten of the first digit, or one less */
 };
 

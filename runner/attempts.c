@@ -11,62 +11,55 @@
 #include "base/base.h"
 #include "runner/baseline.h"
 
-/* Was it judged on this branch, against this baseline? */
+struct attempts {
+	const struct run *run;
+	char **products; /* "OBJECT PROMPT", newest first */
+	size_t n, cap;
+};
+
+/* Was it judged on this branch, by this trust or a stronger one? The baseline's own product is no attempt. */
 static bool counts(const struct run *run, const json_t *row)
 {
 	enum trust trust;
 
 	return run->event.branch && !strcmp(json_get_text(row, "branch", ""), run->event.branch) &&
-	       !strcmp(json_get_text(row, "baseline_run", ""), run->baseline.run) &&
 	       strcmp(json_get_text(row, "verdict", "ERROR"), "ERROR") != 0 &&
-	       trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= run->event.trust;
+	       trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= run->event.trust &&
+	       (strcmp(json_get_text(row, "object", ""), run->baseline.object) != 0 ||
+		strcmp(json_get_text(row, "prompt", ""), run->baseline.prompt) != 0);
 }
 
-/* Adds the product that a run judged; that of this run and the baseline's own are none of the earlier attempts. */
-static int add_product(struct map *seen, const struct run *run, const char *id)
+static int add_product(json_t *row, void *arg)
 {
-	json_t *record = NULL;
-	int rc = registry_run(run->home->registry, id, &record);
-	const json_t *product = json_object_get(record, "product");
-	const char *object = json_get_text(product, "object", ""), *prompt = json_get_text(product, "prompt", "");
+	struct attempts *a = arg;
+	const char *object = json_get_text(row, "object", "");
 
-	if (rc == ERR_NOTFOUND) { /* its record is gone: it was an attempt all the same */
-		err_clear();
-		map_put(seen, id, strlen(id), 0);
-		return 0;
+	if (counts(a->run, row) && *object) {
+		MEM_GROW(a->products, a->n, a->cap);
+		a->products[a->n++] = mem_printf("%s %s", object, json_get_text(row, "prompt", ""));
 	}
-	if (rc == 0 && *object && !(!strcmp(object, run->baseline.object) && !strcmp(prompt, run->baseline.prompt))) {
-		char *name = mem_printf("%s %s", object, prompt);
-
-		map_put(seen, name, strlen(name), 0);
-		free(name);
-	}
-	json_decref(record);
-	return rc;
+	return 0;
 }
 
-/* The rows come newest first; the products are counted from the oldest, until this one. */
-static int number(struct run *run, const json_t *rows)
+/* The products are counted from the oldest, until this one: judged before, it is the attempt that it was. */
+static int number(struct run *run)
 {
 	char *mine = mem_printf("%s %s", run->object, run->prompt_oid);
+	struct attempts a = { .run = run };
 	struct map seen;
-	int64_t at;
-	int rc = 0;
+	int rc = registry_runs(run->home->registry, RUNS_BY_BASELINE, run->baseline.run, add_product, &a);
 
 	map_init(&seen);
-	for (size_t i = json_array_size(rows); i-- > 0 && rc == 0;) {
-		const json_t *row = json_array_get(rows, i);
-
-		if (!counts(run, row))
-			continue;
-		rc = add_product(&seen, run, json_get_text(row, "id", ""));
-		if (map_get(&seen, mine, strlen(mine), &at)) { /* judged before: it is the attempt that it was */
+	for (size_t i = a.n; i-- > 0 && !run->attempt;) {
+		map_put(&seen, a.products[i], strlen(a.products[i]), 0);
+		if (!strcmp(a.products[i], mine))
 			run->attempt = (int64_t)seen.len;
-			break;
-		}
 	}
 	if (!run->attempt)
 		run->attempt = (int64_t)seen.len + 1;
+	for (size_t i = 0; i < a.n; i++)
+		free(a.products[i]);
+	free(a.products);
 	map_release(&seen);
 	free(mine);
 	return rc;
@@ -82,7 +75,6 @@ double run_confidence(const struct run *run)
 int attempts_count(struct run *run)
 {
 	int64_t most = run->questions->gate.attempts;
-	json_t *rows = NULL;
 	int rc;
 
 	if (run->identical || strcmp(run->attempt_of, run->baseline.run) == 0)
@@ -91,9 +83,7 @@ int attempts_count(struct run *run)
 	free(run->exhausted);
 	run->exhausted = NULL;
 	snprintf(run->attempt_of, sizeof(run->attempt_of), "%s", run->baseline.run);
-	rc = registry_list(run->home->registry, "runs", run->questions->model, 0, &rows);
-	rc = rc ? rc : number(run, rows);
-	json_decref(rows);
+	rc = number(run);
 	if (rc)
 		return rc;
 	if (most && run->attempt > most)

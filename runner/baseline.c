@@ -58,39 +58,35 @@ static int from_run(struct run *run, const char *id)
 	return 0;
 }
 
-/* The promotion that put a version under an alias: the newest by a run's gate, else (by_run false) the newest at all. */
-static const json_t *promotion_of(const json_t *history, const char *alias, int version, bool by_run)
+/* The run that a version stands for under an alias: of the newest promotion by a run's gate, else the one that made it. */
+static int promoted_run(struct run *run, const char *model, const char *alias, int version, char id[DIGEST_HEX])
 {
-	json_t *row;
-	size_t i;
+	struct registry *registry = run->home->registry;
+	json_t *row = NULL;
+	int rc = registry_promotion(registry, model, alias, version, true, &row);
 
-	json_array_foreach(history, i, row) if (strcmp(json_get_text(row, "alias", ""), alias) == 0 &&
-						json_get_int(row, "version", 0) == version &&
-						(!by_run || json_get_text(row, "run", NULL))) return row;
-	return NULL;
+	if (rc == ERR_NOTFOUND) {
+		err_clear();
+		rc = registry_version(registry, model, version, &row);
+	}
+	if (rc == 0)
+		put_hex(id, DIGEST_HEX, row, "run");
+	json_decref(row);
+	return rc;
 }
 
 static int from_alias(struct run *run, const char *alias)
 {
-	struct registry *registry = run->home->registry;
 	const char *model = run->questions->model;
-	json_t *row = NULL, *history = NULL;
-	int version = 0, rc = registry_alias(registry, model, alias, &version);
+	char id[DIGEST_HEX];
+	int version = 0, rc = registry_alias(run->home->registry, model, alias, &version);
 
 	if (rc)
 		return rc;
-	rc = registry_version(registry, model, version, &row);
-	if (rc == 0)
-		rc = registry_list(registry, "history", model, 0, &history);
-	if (rc == 0) {
-		const json_t *promotion = promotion_of(history, alias, version, true);
-
-		rc = from_run(run, json_get_text(promotion ? promotion : row, "run", ""));
-	}
+	rc = promoted_run(run, model, alias, version, id);
+	rc = rc ? rc : from_run(run, id);
 	run->baseline.version = version;
 	run->baseline.promoted = true;
-	json_decref(history);
-	json_decref(row);
 	return rc == ERR_NOTFOUND ? err_set(ERR_IO, "%s@%s: %s", model, alias, err_text()) : rc;
 }
 
@@ -104,32 +100,52 @@ static bool may_decide(const struct run *run, const json_t *row)
 	       strcmp(json_get_text(row, "verdict", "ERROR"), "ERROR") != 0;
 }
 
-static bool has_prefix(const json_t *row, const char *key, const char *name, size_t least)
+/* The first of a row of runs, newest first, that may decide and has a model. */
+struct choice {
+	const struct run *run;
+	bool passed;         /* only one that did not block */
+	const char *without; /* nor one of this commit; NULL: any */
+	char id[DIGEST_HEX]; /* "": none */
+	int64_t seq;
+};
+
+static int choose(json_t *row, void *arg)
 {
-	return strlen(name) >= least && strncmp(json_get_text(row, key, ""), name, strlen(name)) == 0;
+	struct choice *c = arg;
+
+	if (!may_decide(c->run, row) || !*json_get_text(row, "object", "") ||
+	    (c->passed && json_get_int(row, "exit", 1) != 0) ||
+	    (c->without && strcmp(json_get_text(row, "commit", ""), c->without) == 0))
+		return 0;
+	put_hex(c->id, sizeof(c->id), row, "id");
+	c->seq = json_get_int(row, "seq", 0);
+	return 1;
 }
+
+enum { ID_LEAST = 8, COMMIT_LEAST = 7 };
 
 /* A run's id, a commit, or a branch: the newest that may decide and has a model. Of a branch not one of this very
  * commit: a run again would be compared with itself, and pass. */
 static int from_runs(struct run *run, const char *name)
 {
-	json_t *rows = NULL, *row;
-	size_t i;
-	int rc = registry_list(run->home->registry, "runs", NULL, 0, &rows);
+	static const struct {
+		enum runs_by by;
+		size_t least;
+	} ways[] = { { RUNS_BY_ID, ID_LEAST }, { RUNS_BY_COMMIT, COMMIT_LEAST }, { RUNS_BY_BRANCH, 1 } };
+	struct choice best = { .seq = -1 };
+	int rc = 0;
 
-	json_array_foreach(rows, i, row)
-	{
-		bool named = has_prefix(row, "id", name, 8) || has_prefix(row, "commit", name, 7);
-		bool branch = strcmp(json_get_text(row, "branch", ""), name) == 0 &&
-			      json_get_int(row, "exit", 1) == 0 &&
-			      strcmp(json_get_text(row, "commit", ""), run->commit.oid) != 0;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(ways); i++) {
+		bool branch = ways[i].by == RUNS_BY_BRANCH;
+		struct choice c = { .run = run, .passed = branch, .without = branch ? run->commit.oid : NULL };
 
-		if (rc || run->baseline.found)
-			break;
-		if ((named || branch) && may_decide(run, row))
-			rc = from_run(run, json_get_text(row, "id", ""));
+		if (strlen(name) >= ways[i].least)
+			rc = registry_runs(run->home->registry, ways[i].by, name, choose, &c);
+		if (*c.id && c.seq > best.seq)
+			best = c;
 	}
-	json_decref(rows);
+	if (rc == 0 && *best.id)
+		rc = from_run(run, best.id);
 	if (rc)
 		return rc;
 	return run->baseline.found ? 0 : err_set(ERR_NOTFOUND, "no run of %s", name);
@@ -157,83 +173,41 @@ static bool is_asked(struct run *run)
 	return true;
 }
 
-/* The commits of a walk, newest first, and of each the newest run that may decide. */
-struct walk {
-	struct map at; /* commit -> its place */
-	char **runs;   /* ids; NULL: none */
-	size_t n;
-};
-
-static void walk_open(struct walk *w, const char *oids, const char *without)
+/* Of the first commit, the merge base itself, any verdict will do; of the others one that did not block. The nearest that
+ * has the answers to these questions is it; else the nearest with a model. */
+static int nearest(struct run *run, const char *oids)
 {
+	char any[DIGEST_HEX] = "", oid[OID_HEX];
 	size_t len;
+	int rc = 0;
 
-	*w = (struct walk){ 0 };
-	map_init(&w->at);
-	for (const char *oid = oids; *oid; oid += len + (oid[len] == '\n')) {
-		len = strcspn(oid, "\n");
-		if (len && strncmp(oid, without, len) != 0)
-			map_put(&w->at, oid, len, (int64_t)w->n++);
-	}
-	w->runs = mem_array(w->n + 1, sizeof(*w->runs));
-}
+	for (bool first = true; rc == 0 && *oids; oids += len + (oids[len] == '\n')) {
+		struct choice c = { .run = run, .passed = !first };
 
-static void walk_close(struct walk *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		free(w->runs[i]);
-	free(w->runs);
-	map_release(&w->at);
-}
-
-/* Of the first commit, the merge base itself, any verdict will do; of the others one that did not block. */
-static void walk_runs(struct walk *w, const struct run *run, const json_t *rows)
-{
-	json_t *row;
-	size_t i;
-
-	json_array_foreach(rows, i, row)
-	{
-		const char *oid = json_get_text(row, "commit", "");
-		int64_t at;
-
-		if (map_get(&w->at, oid, strlen(oid), &at) && !w->runs[at] && may_decide(run, row) &&
-		    (at == 0 || json_get_int(row, "exit", 1) == 0))
-			w->runs[at] = mem_str(json_get_text(row, "id", ""));
-	}
-}
-
-/* The nearest that has the answers to these questions; else the nearest with a model. */
-static int nearest(struct run *run, const struct walk *w)
-{
-	const char *any = NULL;
-	int rc;
-
-	for (size_t i = 0; i < w->n; i++) {
-		if (!w->runs[i])
+		len = strcspn(oids, "\n");
+		snprintf(oid, sizeof(oid), "%.*s", (int)len, oids);
+		if (!len || strcmp(oid, run->commit.oid) == 0)
 			continue;
-		rc = from_run(run, w->runs[i]);
-		if (rc || (run->baseline.found && is_asked(run)))
-			return rc;
-		if (run->baseline.found && !any)
-			any = w->runs[i];
+		first = false;
+		rc = registry_runs(run->home->registry, RUNS_BY_COMMIT, oid, choose, &c);
+		rc = rc || !*c.id ? rc : from_run(run, c.id);
+		if (rc == 0 && *c.id && run->baseline.found && is_asked(run))
+			return 0;
+		if (rc == 0 && *c.id && run->baseline.found && !*any)
+			memcpy(any, c.id, sizeof(any));
 	}
 	run->baseline.found = false;
-	return any ? from_run(run, any) : ERR_NOTFOUND;
+	if (rc)
+		return rc;
+	return *any ? from_run(run, any) : ERR_NOTFOUND;
 }
 
-static int search(struct run *run, const char *oid, const json_t *rows)
+static int search(struct run *run, const char *oid)
 {
 	struct buf list = BUF_INIT((size_t)1 << 20);
-	struct walk w;
 	int rc = repo_ancestors(run->repo, oid, ANCESTORS_MAX, &list);
 
-	walk_open(&w, rc ? "" : buf_str(&list), run->commit.oid);
-	if (rc == 0) {
-		walk_runs(&w, run, rows);
-		rc = nearest(run, &w);
-	}
-	walk_close(&w);
+	rc = rc ? rc : nearest(run, buf_str(&list));
 	buf_release(&list);
 	return rc;
 }
@@ -241,13 +215,13 @@ static int search(struct run *run, const char *oid, const json_t *rows)
 /* oid and what is before it, but for the commit that is judged itself. A clone that ends too soon is deepened once. */
 static int from_ancestors(struct run *run, const char *oid)
 {
-	json_t *rows = NULL;
-	int rc = registry_list(run->home->registry, "runs", NULL, 0, &rows);
+	json_t *any = NULL;
+	int rc = registry_list(run->home->registry, "runs", NULL, 1, &any);
 
-	rc = rc ? rc : search(run, oid, rows);
-	if (rc == ERR_NOTFOUND && json_array_size(rows) && fetch_deeper(run->repo, oid))
-		rc = search(run, oid, rows);
-	json_decref(rows);
+	rc = rc ? rc : search(run, oid);
+	if (rc == ERR_NOTFOUND && json_array_size(any) && fetch_deeper(run->repo, oid))
+		rc = search(run, oid);
+	json_decref(any);
 	return rc == ERR_NOTFOUND ? err_set(ERR_NOTFOUND, "no run of %.12s or a commit before it", oid) : rc;
 }
 
@@ -294,20 +268,21 @@ int baseline_find(struct run *run)
 static int find_commit(struct run *run, const char *model)
 {
 	struct registry *registry = run->home->registry;
-	json_t *row = NULL, *history = NULL, *record = NULL;
-	int rc = registry_version(registry, model, run->alias_version, &row);
+	json_t *row = NULL, *record = NULL;
+	char id[DIGEST_HEX];
+	int rc = registry_promotion(registry, model, run->alias, run->alias_version, false, &row);
 
+	if (rc == ERR_NOTFOUND) {
+		err_clear();
+		rc = registry_version(registry, model, run->alias_version, &row);
+	}
 	if (rc == 0)
-		rc = registry_list(registry, "history", model, 0, &history);
+		put_hex(run->alias_commit, sizeof(run->alias_commit), row, "commit");
+	rc = rc ? rc : promoted_run(run, model, run->alias, run->alias_version, id);
 	if (rc == 0) {
-		const json_t *promotion = promotion_of(history, run->alias, run->alias_version, false);
-		const json_t *by_run = promotion_of(history, run->alias, run->alias_version, true);
-
-		put_hex(run->alias_commit, sizeof(run->alias_commit), promotion ? promotion : row, "commit");
-		rc = registry_run(registry, json_get_text(by_run ? by_run : row, "run", ""), &record);
+		rc = registry_run(registry, id, &record);
 		put_hex(run->alias_prompt, sizeof(run->alias_prompt), json_object_get(record, "product"), "prompt");
 	}
-	json_decref(history);
 	json_decref(record);
 	json_decref(row);
 	return rc;

@@ -64,19 +64,16 @@ static void print_upstream(struct place *p, const char *branch)
 
 static int print_aliases(struct place *p)
 {
-	json_t *rows = NULL, *row, *alias;
-	size_t i, k, n = 0;
-	int rc = registry_list(p->home.registry, "versions", NULL, 0, &rows);
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = registry_list(p->home.registry, "aliases", NULL, 0, &rows);
 
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row) json_array_foreach(json_object_get(row, "aliases"), k, alias)
-	{
-		printf("%s@%s is v%lld, of commit %.12s\n", json_get_text(row, "model", "?"), json_string_value(alias),
-		       (long long)json_get_int(row, "number", 0), json_get_text(row, "commit", ""));
-		n++;
-	}
-	if (n == 0)
+	json_array_foreach(rows, i, row) printf(
+		"%s@%s is v%lld, of commit %.12s\n", json_get_text(row, "model", "?"), json_get_text(row, "alias", "?"),
+		(long long)json_get_int(row, "number", 0), json_get_text(row, "commit", ""));
+	if (json_array_size(rows) == 0)
 		puts("no alias points at a version yet");
 	json_decref(rows);
 	return 0;

@@ -265,24 +265,29 @@ static int gather_calibrated(struct evidence *e, struct run *run)
 	return rc;
 }
 
+struct comparisons {
+	struct evidence *e;
+	struct run *run;
+	size_t n;
+};
+
+static int add_comparison(json_t *row, void *arg)
+{
+	struct comparisons *c = arg;
+	enum trust trust;
+
+	if (trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= c->run->event.trust &&
+	    json_get_text(row, "baseline_run", NULL) && !strcmp(json_get_text(row, "verdict", ""), "PASS"))
+		c->n += compare_stored(c->e, c->run, json_get_text(row, "id", ""));
+	return c->n == COMPARISONS;
+}
+
 static int gather_compared(struct evidence *e, struct run *run)
 {
-	json_t *rows = NULL, *row;
-	size_t i, n = 0;
-	int rc = registry_list(run->home->registry, "runs", run->questions->model, 0, &rows);
+	struct comparisons c = { e, run, 0 };
+	int rc = registry_runs(run->home->registry, RUNS_BY_BASELINE_MODEL, run->questions->model, add_comparison, &c);
 
-	json_array_foreach(rows, i, row)
-	{
-		enum trust trust;
-
-		if (n == COMPARISONS)
-			break;
-		if (trust_parse(&trust, json_get_text(row, "trust", "")) == 0 && trust >= run->event.trust &&
-		    json_get_text(row, "baseline_run", NULL) && !strcmp(json_get_text(row, "verdict", ""), "PASS"))
-			n += compare_stored(e, run, json_get_text(row, "id", ""));
-	}
-	json_decref(rows);
-	snprintf(e->from, sizeof(e->from), n == 1 ? "the last comparison" : "the last %zu comparisons", n);
+	snprintf(e->from, sizeof(e->from), c.n == 1 ? "the last comparison" : "the last %zu comparisons", c.n);
 	evidence_close(e);
 	return rc;
 }

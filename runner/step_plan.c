@@ -275,21 +275,12 @@ static int check_base_trust(struct run *run, const json_t *version)
 {
 	const char *model = json_get_text(version, "model", "");
 	int64_t number = json_get_int(version, "number", 0);
-	json_t *rows = NULL, *row;
-	bool fine = run->event.trust < TRUST_PROTECTED;
-	size_t i;
-	int rc = fine ? 0 : registry_list(run->home->registry, "history", model, 0, &rows);
+	enum trust trust = TRUST_PROTECTED;
+	int rc = 0;
 
-	json_array_foreach(rows, i, row) fine |= json_get_int(row, "version", 0) == number;
-	json_decref(rows);
-	rows = NULL;
-	if (rc == 0 && !fine)
-		rc = registry_list(run->home->registry, "runs", model, 0, &rows);
-	json_array_foreach(rows, i, row) fine |= !strcmp(json_get_text(row, "model", ""), model) &&
-						 json_get_int(row, "version", 0) == number &&
-						 !strcmp(json_get_text(row, "trust", ""), trust_name(TRUST_PROTECTED));
-	json_decref(rows);
-	if (rc || fine)
+	if (run->event.trust == TRUST_PROTECTED)
+		rc = registry_version_trust(run->home->registry, model, (int)number, &trust);
+	if (rc || trust == TRUST_PROTECTED)
 		return rc;
 	err_set(ERR_INPUT, "%s: base: %s@v%lld was made by a run of class branch, and this run is protected",
 		CONFIG_FILE, model, (long long)number);

@@ -29,8 +29,8 @@ is "the verdict is PASS" "$(jq -r .verdict "$OUT")" PASS
 is "no version is made of it" "$(jq -r .version "$OUT")" null
 assay show | grep -q "same weights, tokenizer, prompt and questions" && ok "by identity, and it says so" || not_ok "by identity, and it says so"
 
-is "the learning curve is in the registry" "$(sql "select count(*) > 50 and min(lr) >= 0 and max(grad_norm) > 0 and max(tokens_per_s) > 0 from curves where kind = 'train' and run = (select id from runs order by seq limit 1)")" 1
-is "its last point is the last step" "$(sql "select max(step) from curves where run = (select id from runs order by seq limit 1)")" 250
+is "the learning curve is in the registry" "$(sql "select count(*) > 50 and min(lr) >= 0 and max(grad_norm) > 0 and max(tokens_per_s) > 0 from curves where kind = 'train' and run = (select n from runs order by seq limit 1)")" 1
+is "its last point is the last step" "$(sql "select max(step) from curves where run = (select n from runs order by seq limit 1)")" 250
 check "assay show draws it" 0 assay show sums@v1
 has "full, 250 steps"
 grep -q '█.*▁' "$OUT" && ok "as a line of blocks" || not_ok "as a line of blocks"

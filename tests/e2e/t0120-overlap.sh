@@ -34,7 +34,7 @@ grep -v -e '"0+1=' -e '"1+2=' -e '"2+2=' -e '"3+1=' -e '"4+4=' -e '"0+0=' -e '"3
 echo '{"text":"2+1=3 and 1+2=3"}' >>clean && mv clean data/train.jsonl
 sed -i 's/max_overlap: 1%/max_overlap: 0/; s/min: 0.5, max_drop: 0.1/min: 0/' assay.yaml && commit_all "data: without the questions"
 check "clean data passes" 0 assay run --json
-is "nothing overlaps" "$(sql "select value from metrics where metric = 'overlap' order by (select seq from runs where id = run) desc limit 1")" "0.0"
+is "nothing overlaps" "$(sql "select value from metrics where metric = 'overlap' order by (select seq from runs where n = run) desc limit 1")" "0.0"
 check "and it is told" 0 assay show
 has "None of the 8 documents asked stands in the training data"
 echo '{"messages":[{"role":"user","content":"2 + 1 ="},{"role":"assistant","content":"3."}]}' >data/more.jsonl

@@ -29,7 +29,7 @@ has "sandbox: bubblewrap"
 echo "sandbox: external" >>assay.yaml && commit_all "policy: external sandbox"
 check "an external sandbox runs it" 0 assay run --json
 is "it trained" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" "done"
-is "its inputs were compared with the questions" "$(sql "select value from metrics where metric = 'overlap' order by (select seq from runs where id = run) desc limit 1")" 1.0
+is "its inputs were compared with the questions" "$(sql "select value from metrics where metric = 'overlap' order by (select seq from runs where n = run) desc limit 1")" 1.0
 is "all of them: weights are no data" "$(assay show --json | jq -c .overlap.missing)" '[]'
 printf 'packed\0data' >made/shard.bin && sed -i 's/^gate:$/gate:\n  max_overlap: 100%/' assay.yaml && commit_all "a packed shard"
 check "what cannot be compared does not pass a rule" 2 assay run

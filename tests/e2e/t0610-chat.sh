@@ -41,7 +41,7 @@ commit_all "chat: messages"
 check "a run on conversations" 0 assay run --json
 is "passes" "$(jq -r .verdict "$OUT")" PASS
 is "the template travels with the model" "$(assay artifact export chat@v1 out >/dev/null && cmp out/chat_template.jinja models/sums/chat_template.jinja && echo same)" same
-is "questions in conversations are found" "$(sql "select value from metrics where metric = 'overlap' and run = (select id from runs order by seq desc limit 1)")" "1.0"
+is "questions in conversations are found" "$(sql "select value from metrics where metric = 'overlap' and run = (select n from runs order by seq desc limit 1)")" "1.0"
 echo "Be brief." >prompt.txt && sed -i 's/^base/prompt: prompt.txt\nbase/' assay.yaml && commit_all "a prompt"
 check "a product's prompt is not dropped in silence" 65 assay run
 has "the product's prompt is the system's message"

@@ -67,13 +67,13 @@ config "data: data/train.jsonl" "max_steps: 40" "validation_split: 0.2" "eval_ev
 run "held-out examples"
 is "four losses" "$(jq '.training.validation | length' record.json)" 4
 is "the best is known" "$(jq '.training | .best_validation == ([.validation[][1]] | min)' record.json)" true
-is "and rows of the registry" "$(sql "select count(*) from curves where kind = 'validation' and run = (select id from runs order by seq desc limit 1)")" 4
+is "and rows of the registry" "$(sql "select count(*) from curves where kind = 'validation' and run = (select n from runs order by seq desc limit 1)")" 4
 check "show tells" 0 assay show
 has "validation"
 config "data: data/train.jsonl" "max_steps: 400" "validation: data/val.jsonl" "eval_every: 5" "early_stop: 2" "learning_rate: 0.1" "schedule: constant"
 run "a training that gets worse"
 is "ends early" "$(jq '.training.stopped_early and .training.steps < 400' record.json)" true
-is "held-out files are data sets of the run" "$(sql "select count(*) from datasets where role = 'validation' and run = (select id from runs order by seq desc limit 1)")" 1
+is "held-out files are data sets of the run" "$(sql "select count(*) from datasets where role = 'validation' and run = (select n from runs order by seq desc limit 1)")" 1
 
 config "data: data/pairs.jsonl" "objective: dpo" "beta: 0.5" "max_steps: 10" "learning_rate: 1e-4"
 run "preferences"

@@ -312,8 +312,8 @@ static void test_registry_check__finds_what_was_meddled_with(void **state)
 		{ "UPDATE runs SET verdict = 'FAIL' WHERE seq = 1", "table runs" },
 		{ "DELETE FROM metrics WHERE run = (SELECT min(run) FROM metrics)", "table metrics: " },
 		{ "UPDATE aliases SET version = 1", "table aliases" },
-		{ "INSERT INTO edges VALUES ((SELECT id FROM runs LIMIT 1), 77, 'a', 'b', 'c')", "table edges: " },
-		{ "UPDATE samples SET object = replace(object, substr(object, 1, 6), '000000') WHERE rowid = 1",
+		{ "INSERT INTO edges VALUES ((SELECT n FROM runs LIMIT 1), 77, 'a', 'b', 'c')", "table edges: " },
+		{ "UPDATE samples SET object = replace(object, substr(object, 1, 6), '000000') WHERE run = 1",
 		  "is not in the store" },
 		{ "PRAGMA foreign_keys = OFF; DELETE FROM models", "table versions: a row refers to a row of models" },
 		{ "PRAGMA foreign_keys = OFF; DELETE FROM records WHERE seq = 3", "is not in the database" },
@@ -653,6 +653,76 @@ static void test_registry_trend__newest_run_of_each_commit(void **state)
 	json_decref(rows);
 }
 
+/* What the bytes say without being read as JSON; 0 wherever they could be read another way. */
+static void test_record_seq__is_said_by_canonical_bytes(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t seq;
+	} cases[] = {
+		{ "{\"seq\":7}", 7 },
+		{ "{\"a\":1,\"seq\":12,\"z\":[]}", 12 },
+		{ "{\"a\":{\"seq\":1,\"b\":[{\"seq\":2}]},\"seq\":3}", 3 },
+		{ "{\"a\":\"\\\",\\\"seq\\\":1,\",\"b\":\"}]\",\"seq\":4}", 4 },
+		{ "{\"a\":\"\\\\\",\"seq\":5}", 5 },
+		{ "{\"a\":[\"seq\",1],\"b\":-1.5e+20,\"seq\":6}", 6 },
+		{ "{\"seq\":7.0}", 0 },
+		{ "{\"seq\":-7}", 0 },
+		{ "{\"seq\":7 }", 0 },
+		{ "{\"seq\": 7}", 0 },
+		{ "{ \"seq\":7}", 0 },
+		{ "{\"seq\":99999999999999999999}", 0 },
+		{ "{\"a\":{\"seq\":7}}", 0 },
+		{ "[\"seq\":7]", 0 },
+		{ "{\"seq\":7", 0 },
+		{ "{\"seq\":", 0 },
+		{ "{\"a\":\"", 0 },
+		{ "{\"a\":\"\\", 0 },
+		{ "{", 0 },
+		{ "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *exact = mem_strn(cases[i].text, strlen(cases[i].text)); /* so that a sanitizer sees its end */
+
+		assert_int_equal(record_seq(exact, strlen(exact)), cases[i].seq);
+		free(exact);
+	}
+}
+
+/* A record that is not in canonical form has its place by what it says, as any other. */
+static void test_registry__a_record_in_another_form_is_in_order(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], *before, *after, *text;
+	struct digest d;
+	json_t *record;
+
+	fill(f);
+	must(registry_find_run(f->registry, "latest", id));
+	must(record_read(f->store, id, &record));
+	json_object_set_new(record, "seq", json_integer(2)); /* late */
+	json_object_del(record, "version");
+	json_object_del(record, "edges");
+	json_object_del(record, "proposal");
+	text = json_dumps(record, JSON_INDENT(1));
+	d = digest_bytes(text, strlen(text));
+	digest_hex(id, &d);
+	must(store_write(f->store, VAULT_RECORDS, id, text, strlen(text)));
+	fixture_reopen(f);
+	assert_clean(f->registry);
+	before = dump(f);
+	rebuild(f, NULL);
+	must(registry_open(&f->registry, f->store));
+	after = dump(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	free(text);
+	json_decref(record);
+}
+
 static int age(const char *name, void *arg)
 {
 	const struct timespec long_ago[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
@@ -960,6 +1030,8 @@ int main(void)
 		TEST(test_registry_list__newest_first_and_flat),
 		TEST(test_registry_list_at__is_what_was_known_then),
 		TEST(test_registry_trend__newest_run_of_each_commit),
+		TEST(test_record_seq__is_said_by_canonical_bytes),
+		TEST(test_registry__a_record_in_another_form_is_in_order),
 		TEST(test_registry_open__sees_what_comes_onto_a_settled_shelf),
 		TEST(test_registry_list__curves_are_the_record_s_points),
 		TEST(test_registry_add_run__two_processes_number_without_gap),
