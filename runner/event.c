@@ -224,8 +224,9 @@ static int local(struct event *e, struct repo *r)
 	if (repo_head_branch(r, &e->branch) == 0 && repo_upstream(r, e->branch, &upstream) == 0 &&
 	    repo_ref(r, upstream, e->target) != 0)
 		*e->target = 0;
-	if (!*e->target && repo_remotes(r, &remotes) == 0 && remotes.len) {
-		char *head = mem_printf("refs/remotes/%.*s/HEAD", (int)strcspn(remotes.data, "\n"), remotes.data);
+	if (!*e->target && repo_remotes(r, &remotes) == 0) {
+		const char *name = remotes.len ? remotes.data : "origin"; /* its references may outlive a remote */
+		char *head = mem_printf("refs/remotes/%.*s/HEAD", (int)strcspn(name, "\n"), name);
 
 		if (repo_ref(r, head, e->target) != 0)
 			*e->target = 0;
