@@ -23,8 +23,6 @@
 #include "kernels/cuda_device.h"
 #include "kernels/cuda_state_int.h"
 
-#include <dlfcn.h>
-
 enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192 };
 
 struct pin {
@@ -50,10 +48,7 @@ struct cuda_lt {
 
 static bool find_functions(lt_library *l)
 {
-	const struct {
-		void **to;
-		const char *name;
-	} functions[] = {
+	const cuda_symbol functions[] = {
 		{ (void **)&l->version, "cublasLtGetVersion" },
 		{ (void **)&l->create, "cublasLtCreate" },
 		{ (void **)&l->destroy, "cublasLtDestroy" },
@@ -72,12 +67,7 @@ static bool find_functions(lt_library *l)
 		{ (void **)&l->pref_set, "cublasLtMatmulPreferenceSetAttribute" },
 		{ (void **)&l->heuristic, "cublasLtMatmulAlgoGetHeuristic" },
 	};
-	bool all = true;
-	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
-		*functions[i].to = dlsym(l->file, functions[i].name);
-		all = all && *functions[i].to;
-	}
-	return all;
+	return cuda_find_symbols(l->file, functions, ARRAY_LEN(functions));
 }
 
 /* Its name is of the toolkit's major version; either does. Under the emulation the test's program stands in for it. */

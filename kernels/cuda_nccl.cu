@@ -11,7 +11,6 @@
 #include "kernels/cuda_nccl_int.h"
 #include "kernels/cuda_state_int.h"
 
-#include <dlfcn.h>
 #include <time.h>
 
 struct cuda_nccl {
@@ -25,10 +24,7 @@ struct cuda_nccl {
 
 static bool find_functions(nccl_library *l)
 {
-	const struct {
-		void **to;
-		const char *name;
-	} functions[] = {
+	const cuda_symbol functions[] = {
 		{ (void **)&l->version, "ncclGetVersion" },
 		{ (void **)&l->unique_id, "ncclGetUniqueId" },
 		{ (void **)&l->init, "ncclCommInitRankConfig" },
@@ -41,12 +37,7 @@ static bool find_functions(nccl_library *l)
 		{ (void **)&l->text, "ncclGetErrorString" },
 		{ (void **)&l->last, "ncclGetLastError" },
 	};
-	bool all = true;
-	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
-		*functions[i].to = dlsym(l->file, functions[i].name);
-		all = all && *functions[i].to;
-	}
-	return all;
+	return cuda_find_symbols(l->file, functions, ARRAY_LEN(functions));
 }
 
 /* Under the emulation what stands in for it is a part of the plugin, or of the test's program. */

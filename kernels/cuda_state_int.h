@@ -5,6 +5,8 @@
 
 #include "kernels/cuda_int.h"
 
+#include <dlfcn.h>
+
 /* Part of one cudaMalloc, in use or free. Neighbours in the list are neighbours in memory, if of the same slab. */
 struct cuda_span {
 	char *p;
@@ -92,6 +94,21 @@ struct cuda_state {
 	struct cuda_lt *lt;              /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
 	struct cuda_nccl *nccl;          /* cuda_nccl.cu; NULL: nobody has asked for it */
 };
+
+/* A function of a library that is looked for at run time, and done without. */
+struct cuda_symbol {
+	void **to;
+	const char *name;
+};
+static inline bool cuda_find_symbols(void *file, const struct cuda_symbol *symbols, size_t n)
+{
+	bool all = true;
+	for (size_t i = 0; i < n; i++) {
+		*symbols[i].to = dlsym(file, symbols[i].name);
+		all = all && *symbols[i].to;
+	}
+	return all;
+}
 
 static inline struct cuda_state *cuda_state(const struct backend *be)
 {
