@@ -135,7 +135,8 @@ static int no_memory(struct backend *be, size_t bytes, char *text, size_t room)
 	snprintf(text, room,
 		 "%s: no memory for %zu MB more: %zu MB of the device's %zu MB are free, %zu MB are in use by this "
 		 "process",
-		 be->name, bytes >> 20, free_bytes >> 20, total >> 20, s->arena.used_bytes >> 20);
+		 be->name, bytes / 1048576 + (bytes % 1048576 > 0), free_bytes >> 20, total >> 20,
+		 s->arena.used_bytes >> 20);
 	return ERR_UNAVAILABLE;
 }
 

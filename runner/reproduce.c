@@ -103,14 +103,23 @@ static int maker_of(struct again *a, json_t *record, const char *id, json_t **ma
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------------- */
 
-/* "cpu" of "cpu-3/f32/x86-64-v3". */
+/* "cpu" of "cpu-3/f32/x86-64-v3", "cuda/f32" of "cuda-1/f32/sm_90/…": the device that has this class. */
+static char *device_of(const char *numerics)
+{
+	size_t name = strcspn(numerics, "-/"), class = strcspn(numerics, "/");
+
+	if (name != 4 || memcmp(numerics, "cuda", name) != 0 || !numerics[class])
+		return mem_strn(numerics, name);
+	return mem_printf("cuda/%.*s", (int)strcspn(numerics + class + 1, "/"), numerics + class + 1);
+}
+
 static int choose_device(struct again *a, const char *numerics)
 {
 	struct backend *be = NULL;
 	int rc;
 
 	free(a->device_text);
-	a->device_text = mem_strn(numerics, strcspn(numerics, "-/"));
+	a->device_text = device_of(numerics);
 	a->device = a->o->device ? a->o->device : a->device_text;
 	rc = backend_open(&be, a->device, (int)a->o->threads);
 	if (rc) /* a recorded device that is no device is not the user's mistake */
