@@ -54,7 +54,7 @@ static void finds_merge_base(struct fixture *f)
 	must(fetch_merge_base(f->repo, main_oid, topic, oid));
 	assert_string_equal(oid, want);
 	count = sh_out(f, "git -C ../here rev-list --count --all");
-	assert_true(atol(count) < 300); /* and no more than that: steps of 50 and 100 */
+	assert_true(strtol(count, NULL, 10) < 300); /* and no more than that: steps of 50 and 100 */
 	free(count);
 	free(main_oid);
 	free(topic);
