@@ -82,7 +82,7 @@ void forge_body(struct buf *out, const struct forge_place *p, const char *key, c
 int hook_install(const char *hooks_dir, const char *name, const char *assay_path, bool *chained);
 int hook_uninstall(const char *hooks_dir, const char *name, bool *restored);
 
-/* A scaffold for `assay init`: the CI file of a forge ("github", "gitlab"). Static text; NULL: unknown forge. */
+/* A scaffold for `assay init`: the CI file of a forge ("github", "gitlab", "gitea", "forgejo"). Static text; NULL: unknown forge. */
 const char *ci_template(const char *forge, const char **path);
 
 #endif

@@ -9,6 +9,8 @@ static const struct {
 } templates[] = {
 	{ "github", ".github/workflows/assay.yml", "ci/templates/github.yml" },
 	{ "gitlab", ".gitlab-ci.yml", "ci/templates/gitlab.yml" },
+	{ "gitea", ".gitea/workflows/assay.yml", "ci/templates/gitea.yml" },
+	{ "forgejo", ".forgejo/workflows/assay.yml", "ci/templates/gitea.yml" },
 };
 
 const char *ci_template(const char *forge, const char **path)

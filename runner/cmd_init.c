@@ -1,85 +1,17 @@
-/* cmd_init.c: `assay init`: a scaffold that runs: assay.yaml, one suite with its task and samples, and the CI file of
- * the forge it finds. Nothing that exists is overwritten. */
+/* cmd_init.c: `assay init`: looks at the repository (survey.c), says what it found and what it leaves out, and writes a
+ * configuration (scaffold.c) and the CI file of the forge. Nothing that exists is overwritten.
+ *
+ * A .gitlab-ci.yml that is there gets the job beside it, and the two lines that include it are printed. */
 #include "base/base.h"
 #include "ci/ci.h"
-#include "evals/evals.h"
 #include "runner/cmd.h"
+#include "runner/config.h"
+#include "runner/print.h"
+#include "runner/scaffold.h"
 
 #include <ctype.h>
 
-static const char config_text[] =
-	"# assay.yaml: versioned with the code it judges. `assay plan` says what a run would do.\n"
-	"model: %s\n"
-	"base:                          # or a Hugging Face folder in the commit, or %s@production\n"
-	"  init:\n"
-	"    hidden_size: 64\n"
-	"    layers: 2\n"
-	"    heads: 4\n"
-	"    context: 64\n"
-	"    tokenizer: {train: [data/train.jsonl], vocab_size: 300}\n"
-	"finetune:\n"
-	"  data: data/train.jsonl       # {\"text\"} or {\"prompt\",\"completion\"}, one object a line\n"
-	"  max_steps: 150\n"
-	"  batch_tokens: 1024\n"
-	"  learning_rate: 3e-3\n"
-	"  seed: 1234\n"
-	"suites: [evals/clock.yaml]\n"
-	"gate:\n"
-	"  baseline: production         # what a PASS on the branch below moves\n"
-	"  require:\n"
-	"    # %d samples: an unchanged model, of which 5 %% of the answers flip by chance, passes this drop in 19 of "
-	"20 runs\n"
-	"    clock.exact_match: {min: 0.90, max_drop: %g}\n"
-	"promote: {%s: production}\n";
-
-static const char suite_text[] = "# A task in lm-evaluation-harness keys (docs/evals.md).\n"
-				 "suite: clock\n"
-				 "tasks:\n"
-				 "  - task: clock\n"
-				 "    dataset_path: json\n"
-				 "    dataset_kwargs: {data_files: {test: clock.jsonl}}\n"
-				 "    test_split: test\n"
-				 "    output_type: generate_until\n"
-				 "    doc_to_text: \"{{prompt}}\"\n"
-				 "    doc_to_target: \"{{completion}}\"\n"
-				 "    target_delimiter: \"\"\n"
-				 "    generation_kwargs: {until: [\"\\n\"], max_gen_toks: 16}\n"
-				 "    metric_list: [{metric: exact_match}]\n";
-
-/* The twelve-hour clock to the twenty-four-hour one: every minute of a day, one in twenty-four held out. */
-static size_t add_samples(struct buf *train, struct buf *test)
-{
-	size_t held_out = 0;
-
-	for (int minute = 0; minute < 24 * 60; minute++) {
-		int h = minute / 60, m = minute % 60, h12 = h % 12 ? h % 12 : 12;
-		const char *half = h < 12 ? "am" : "pm";
-
-		bool held = (h12 * 7 + m * 13 + (h >= 12) * 5) % 24 == 0;
-
-		held_out += held;
-		buf_addf(held ? test : train,
-			 "{\"id\":\"%02d%02d\",\"prompt\":\"%d:%02d %s =\",\"completion\":\" %02d:%02d\"}\n", h, m, h12,
-			 m, half, h, m);
-	}
-	return held_out;
-}
-
-static int write_new(const char *root, const char *path, const char *text, size_t len)
-{
-	char *full = path_join(root, path);
-	int rc = 0;
-
-	if (fs_exists(full)) {
-		printf("  kept     %s\n", path);
-	} else {
-		rc = fs_write(full, text, len);
-		if (rc == 0)
-			printf("  written  %s\n", path);
-	}
-	free(full);
-	return rc;
-}
+static const char *const forges[] = { "github", "gitlab", "gitea", "forgejo" };
 
 static char *model_name(const char *root)
 {
@@ -88,7 +20,7 @@ static char *model_name(const char *root)
 
 	while (n > 1 && path[n - 1] == '/')
 		path[--n] = 0;
-	name = mem_str(path_base(path));
+	name = mem_strn(path_base(path), 100);
 	free(path);
 	for (char *c = name; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
@@ -100,51 +32,129 @@ static char *model_name(const char *root)
 	return name;
 }
 
-static const char *forge_of(const char *root, const char *asked)
+/* Lines of strangers' names, indented. */
+static void print_lines(const char *title, const struct buf *lines)
 {
-	struct buf text = BUF_INIT(1 << 16);
-	struct proc p = { .argv = (const char *[]){ "git", "-C", root, "remote", "-v", NULL },
-			  .out = &text,
-			  .err = &text };
-	const char *forge = NULL;
+	if (!lines->len)
+		return;
+	puts(title);
+	for (const char *at = lines->data, *end = at + lines->len; at < end;) {
+		size_t n = strcspn(at, "\n");
 
-	if (asked)
-		return asked;
-	if (proc_run(&p) == 0 && strstr(buf_str(&text), "gitlab"))
-		forge = "gitlab";
-	else if (strstr(buf_str(&text), "github"))
-		forge = "github";
-	buf_release(&text);
-	err_clear();
-	return forge;
+		fputs("  ", stdout);
+		log_safe(stdout, at, n);
+		putchar('\n');
+		at += n + 1;
+	}
+	putchar('\n');
 }
 
-static int write_all(const char *root, const char *branch, const char *forge)
+/* ---- the CI file --------------------------------------------------------------------------------------------------------- */
+
+/* text with every first `from` replaced by `to`, or as it is. */
+static void replace(struct buf *text, const char *from, const char *to)
 {
-	struct buf train = BUF_INIT(1 << 20), test = BUF_INIT(1 << 20);
-	char *name = model_name(root), *config;
-	const char *path = NULL, *template = forge ? ci_template(forge, &path) : NULL;
-	size_t samples;
+	const char *at = strstr(buf_str(text), from);
+	struct buf out = BUF_INIT(1 << 20);
+
+	if (!at)
+		return;
+	buf_add(&out, text->data, (size_t)(at - text->data));
+	buf_adds(&out, to);
+	buf_adds(&out, at + strlen(from));
+	buf_release(text);
+	*text = out;
+}
+
+/* A template with this repository's branch, and with what DVC tracks fetched first. */
+static void fit(struct buf *text, const struct survey *s, const char *branch)
+{
+	static const char pull[] =
+		"pip install dvc && dvc pull # what .dvc files name; its remote's credentials by the "
+		"environment\n";
+	static const char *const before[] = { "      - uses: ./.assay-source/ci/github\n", "      - id: assay\n" };
+	bool plain = branch[strspn(branch, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/-.")] == 0;
+
+	if (strcmp(branch, "main") && strcmp(branch, "master") && plain && *branch != '-') {
+		char *list = mem_printf("branches: [%s]", branch);
+
+		replace(text, "branches: [main, master]", list);
+		free(list);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(before) && s->dvc; i++) {
+		char *with = mem_printf("      - run: %s%s", pull, before[i]);
+
+		replace(text, before[i], with);
+		free(with);
+	}
+	if (s->dvc) {
+		char *with = mem_printf("    - code=0\n    - %s", pull);
+
+		replace(text, "    - code=0\n", with);
+		free(with);
+	}
+}
+
+static bool in_tree(const struct survey *s, const char *path)
+{
+	char *full = path_join(repo_work_dir(s->repo), path);
+	bool yes = fs_exists(full);
+
+	free(full);
+	return yes;
+}
+
+static int write_ci(const struct survey *s, const char *branch)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	const char *path = NULL, *template = s->forge ? ci_template(s->forge, &path) : NULL;
+	bool beside = false;
 	int rc;
 
-	samples = add_samples(&train, &test);
-	config = mem_printf(config_text, name, name, (int)samples, gate_propose_drop(samples, 0.05, false, 0.95),
-			    branch);
-	rc = write_new(root, "assay.yaml", config, strlen(config));
+	if (!template)
+		return 0;
+	if (strcmp(s->forge, "gitlab") == 0 && in_tree(s, path)) {
+		beside = true;
+		path = ".gitlab/assay.gitlab-ci.yml";
+	}
+	buf_adds(&text, template);
+	fit(&text, s, branch);
+	rc = scaffold_file(s, path, text.data, text.len, NULL);
+	if (rc == 0 && beside)
+		printf("           in .gitlab-ci.yml, so that its job runs:\n"
+		       "             include:\n               - local: %s\n",
+		       path);
+	buf_release(&text);
+	return rc;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------------------- */
+
+static int write_all(struct survey *s, const char *branch)
+{
+	char *name = model_name(repo_work_dir(s->repo));
+	bool fresh = !in_tree(s, CONFIG_FILE);
+	int rc = 0;
+
+	print_lines("found", &s->found);
+	if (fresh)
+		rc = scaffold_write(s, name, branch);
+	else
+		printf("  kept     %s\n", CONFIG_FILE);
 	if (rc == 0)
-		rc = write_new(root, "evals/clock.yaml", suite_text, sizeof(suite_text) - 1);
+		rc = write_ci(s, branch);
+	if (rc == 0 && fresh && s->left.len) {
+		putchar('\n');
+		print_lines("not used", &s->left);
+	} else if (rc == 0) {
+		putchar('\n');
+	}
+	if (rc == 0 && !s->forge)
+		puts("no forge is known by the remote: assay init --forge github, gitlab, gitea or forgejo adds its CI "
+		     "file");
 	if (rc == 0)
-		rc = write_new(root, "evals/clock.jsonl", test.data, test.len);
-	if (rc == 0)
-		rc = write_new(root, "data/train.jsonl", train.data, train.len);
-	if (rc == 0 && template)
-		rc = write_new(root, path, template, strlen(template));
-	if (rc == 0)
-		printf("\nnext: git add -A && git commit -m \"assay: first configuration\"\n"
-		       "      assay plan, then assay run\n");
-	buf_release(&train);
-	buf_release(&test);
-	free(config);
+		puts("next: read assay.yaml; git add -A && git commit -m \"assay: first configuration\"\n"
+		     "      assay plan, then assay run");
 	free(name);
 	return rc;
 }
@@ -153,34 +163,47 @@ int cmd_init(int argc, char **argv)
 {
 	const char *forge = NULL;
 	struct repo *repo = NULL;
+	struct survey survey = { 0 };
 	char *branch = NULL;
+	bool known = false;
 	int rc;
 	const struct opt opts[] = {
-		OPT_TEXT(0, "forge", &forge, "NAME", "github or gitlab (default: by the remote's URL)"),
+		OPT_TEXT(0, "forge", &forge, "NAME", "github, gitlab, gitea or forgejo (default: by the remote's URL)"),
 		OPT_END,
 	};
-	const struct opt_usage usage = { "init",
-					 "",
-					 "write assay.yaml, a suite and the CI file of the forge it finds",
-					 "The scaffold is a small model that learns to read the clock: it runs as it "
-					 "is, in some seconds, to be\n"
-					 "replaced piece by piece.\n"
-					 "Nothing that exists is overwritten.",
-					 0,
-					 0 };
+	const struct opt_usage usage = {
+		"init",
+		"",
+		"write assay.yaml, a suite and the CI file of the forge it finds",
+		"What is there is used: models, adapters, data, lm-evaluation-harness tasks, a Python "
+		"trainer.\n"
+		"Where there is nothing, a small model learns to read the clock: it runs as it is, in some "
+		"seconds.\n"
+		"Nothing that exists is overwritten.",
+		0,
+		0
+	};
 
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	if (forge && strcmp(forge, "github") && strcmp(forge, "gitlab"))
-		return err_set(ERR_USAGE, "--forge: github or gitlab");
+	for (size_t i = 0; forge && i < ARRAY_LEN(forges); i++)
+		if (strcmp(forge, forges[i]) == 0) {
+			known = true;
+			forge = forges[i];
+		}
+	if (forge && !known)
+		return err_set(ERR_USAGE, "--forge: github, gitlab, gitea or forgejo");
 	rc = repo_open(&repo, ".");
 	if (rc == 0 && !repo_work_dir(repo))
 		rc = err_set(ERR_INPUT, "a bare repository has no work tree to write to");
 	if (rc == 0 && repo_head_branch(repo, &branch) != 0)
 		branch = mem_str("main");
 	if (rc == 0)
-		rc = write_all(repo_work_dir(repo), branch, forge_of(repo_work_dir(repo), forge));
+		rc = survey_make(&survey, repo, forge);
+	if (rc == 0)
+		rc = write_all(&survey, branch);
+	survey_release(&survey);
 	free(branch);
 	repo_close(repo);
 	return rc;

@@ -71,7 +71,7 @@ has "time is not known of stored scores"
 rm limits.yaml scores.jsonl
 mkdir ../fresh && cd ../fresh && git init -q .
 check "init" 0 assay init
-is "proposes a margin by the suite's size" "$(grep -c '59 samples: an unchanged model' assay.yaml)" 1
+is "proposes a margin by the suite's size" "$(grep -c 'max_drop: 0.055}.*# 59 samples' assay.yaml)" 1
 git add -A && git commit -qm first
 check "which an unchanged model mostly passes" 0 assay plan --json
 is "in 19 of 20 runs" "$(jq '.gate.rules[] | select(.rule | test("max_drop")) | .pass >= 0.95' "$OUT")" true
