@@ -1,6 +1,7 @@
 /* artifacts_int.h: what the files of this room share. Nobody else includes it.
  *
  *	lease     -> nothing          locks
+ *	digester  -> nothing          a file's digest by a thread of its own
  *	pieces    -> nothing          content cut, and differences (pieces.h): split, delta
  *	store     -> pieces           files named by their SHA-256, objects/ and records/ alike; store_* are its parts
  *	package   -> store            a folder taken out (package.h)
@@ -18,7 +19,9 @@
 #ifndef ARTIFACTS_INT_H
 #define ARTIFACTS_INT_H
 
+#include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "artifacts/artifacts.h"
 #include "artifacts/pieces.h"
@@ -42,6 +45,25 @@ struct lock {
 /* A kernel lock on path (made). what: for the messages. ERR_BUSY after wait_s. */
 int lock_take(struct lock *l, const char *path, const char *what, bool shared, double wait_s);
 void lock_drop(struct lock *l);
+
+/* ---- digester -------------------------------------------------------------------------------- */
+
+struct digester {
+	int fd; /* open for reading; borrowed */
+	struct digest_ctx *ctx;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of ready and end */
+	pthread_cond_t more;
+	bool running, end;
+	atomic_bool given_up;
+	uint64_t ready, done;
+	int rc;
+	struct err_saved why;
+};
+void digester_open(struct digester *d, int fd);
+void digester_ready(struct digester *d, uint64_t upto);     /* so many bytes of the file stand fast */
+int digester_close(struct digester *d, struct digest *out); /* waits until all of them are in; frees */
+void digester_drop(struct digester *d);                     /* nobody wants it; frees */
 
 /* ---- store ----------------------------------------------------------------------------------- */
 
@@ -83,6 +105,10 @@ bool store_there(const struct store *s, const char *vault, const char *hex);
 int store_quarantine(struct store *s, const char *vault, const char *hex, const char *why);
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
+/* What fd has, into an empty t, by the kernel where it can; d: of the copy. The disk has begun with it, too. */
+int store_copy(int fd, struct fs_temp *t, struct digest *d, uint64_t *size);
+/* A whole object (a file of its own in objects/) into an empty t, compared with its name. */
+int store_copy_out(struct store *s, const char *hex, struct fs_temp *t, uint64_t *size);
 
 /* ---- sealed files (store_sealed.c): a kind, a body, the SHA-256 of both ---- */
 

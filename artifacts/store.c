@@ -8,8 +8,8 @@
  *	HOME/bad/               what was found damaged, under its name; never deleted by us
  *
  * The one idea: a name is a promise about content, so a file is written once and checked on every read. Writing: to
- * tmp/ with the digest taken on the way (a file is copied by the kernel, and the copy, which nobody else changes, read
- * behind it by a second thread), mode 0444, sync, rename to its name, sync of the folder. A crash leaves the whole file or a leftover in tmp/. Writing what is there already costs the write and
+ * tmp/ with the digest taken on the way (a file is copied by the kernel, and the digest is of the copy, which nobody else
+ * changes, by a second thread behind it: digester.c), mode 0444, sync, rename to its name, sync of the folder. A crash leaves the whole file or a leftover in tmp/. Writing what is there already costs the write and
  * changes nothing; a file that is there with another size is damaged and gives way.
  *
  * A damaged file is neither served nor deleted: it is moved to bad/ and the reader gets ERR_IO, so that the next writer
@@ -242,70 +242,32 @@ static int copy_step(int fd, struct fs_temp *t, char *piece, size_t *n)
 	return got < 0 ? ERR_INTERRUPTED : 0;
 }
 
-struct copying {
-	int in; /* t, opened to be read */
-	struct digest_ctx *digest;
-	char *piece;
-	int rc;
-	struct err_saved why;
-};
-
-/* The digest is taken of the copy, which nobody else changes. */
-static void digest_step(struct copying *c, size_t n)
+int store_copy(int fd, struct fs_temp *t, struct digest *d, uint64_t *size)
 {
-	while (!c->rc && n) {
-		ssize_t got = read(c->in, c->piece, n < COPY_CHUNK ? n : COPY_CHUNK);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			c->rc = err_errno(ERR_IO, "reading a copy back");
-			c->why = err_save();
-			return;
-		}
-		digest_add(c->digest, c->piece, (size_t)got);
-		n -= (size_t)got;
-	}
-}
-
-/* Copies fd into t a step ahead of the digest, and starts the disk on each step. */
-static int copy_digest(int fd, struct fs_temp *t, struct digest *d, uint64_t *size)
-{
-	struct copying c = { .in = open(t->path, O_RDONLY | O_CLOEXEC) /* style: allow: reading */ };
+	int in = open(t->path, O_RDONLY | O_CLOEXEC); /* style: allow: reading */
 	char *piece = mem_alloc(COPY_CHUNK);
-	size_t last = 0;
-	int rc = c.in < 0 ? err_errno(ERR_IO, "%s", t->path) : 0;
+	struct digester digester;
+	int rc = in < 0 ? err_errno(ERR_IO, "%s", t->path) : 0;
+	size_t n = 1;
 
-	c.digest = digest_new();
-	c.piece = mem_alloc(COPY_CHUNK);
+	digester_open(&digester, in);
 	*size = 0;
-	for (bool more = !rc; more;) {
-		size_t n = 0;
-
-#pragma omp parallel num_threads(last >= COPY_STEP / 2 ? 2 : 1)
-#pragma omp master
-		{
-#pragma omp task shared(c) if (last)
-			digest_step(&c, last);
-			do
-				rc = copy_step(fd, t, piece, &n);
-			while (rc == ERR_INTERRUPTED);
-			if (n >= COPY_STEP / 2)
-				fs_temp_flush(t, *size, n);
-#pragma omp taskwait
-		}
+	while (!rc && n) {
+		do
+			rc = copy_step(fd, t, piece, &n);
+		while (rc == ERR_INTERRUPTED);
+		if (!rc && n >= COPY_STEP / 2)
+			fs_temp_flush(t, *size, n);
 		*size += n;
-		last = n;
-		more = !rc && !c.rc && n;
+		if (!rc && n)
+			digester_ready(&digester, *size);
 	}
-	if (!rc && c.rc) {
-		rc = c.rc;
-		err_restore(&c.why);
-	}
-	*d = digest_end(c.digest);
-	if (c.in >= 0)
-		close(c.in);
-	free(c.piece);
+	if (rc)
+		digester_drop(&digester);
+	else
+		rc = digester_close(&digester, d);
+	if (in >= 0)
+		close(in);
 	free(piece);
 	return rc;
 }
@@ -330,7 +292,7 @@ static int put_opened(struct store *s, int fd, const struct stat *st, char hex[D
 
 	if (rc)
 		return rc;
-	rc = copy_digest(fd, &t, &d, size);
+	rc = store_copy(fd, &t, &d, size);
 	if (rc) {
 		fs_temp_drop(&t);
 		return rc;

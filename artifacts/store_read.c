@@ -3,11 +3,12 @@
  * store_get() gives all of it, store_stream() pieces (whose digest is known behind the last), store_view_open() a file. */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "artifacts/artifacts_int.h"
 
-enum { PIECE = 1 << 20, STEP = 32 << 20 };
+enum { PIECE = 1 << 20 };
 
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size)
 {
@@ -82,35 +83,60 @@ int store_get(struct store *s, const char *hex, struct buf *out, size_t max)
 	return rc;
 }
 
+static int wrong_digest(struct store *s, const char *hex)
+{
+	int rc = store_quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
+
+	store_index_drop(s); /* it may have places in it */
+	return rc;
+}
+
 /* A whole object: mapped, the digest taken by another thread than the one that hands out. */
 static int stream_whole(struct store *s, const char *hex, int (*put)(const void *data, size_t len, void *arg),
 			void *arg)
 {
 	char *path = store_file(s, VAULT_OBJECTS, hex), found[DIGEST_HEX];
-	struct digest_ctx *ctx = digest_new();
-	struct fs_map map;
+	int fd = open(path, O_RDONLY | O_CLOEXEC); /* style: allow: reading */
+	struct digester digester;
 	struct digest d;
+	struct fs_map map;
 	int rc = fs_map_open(&map, path);
 
-	for (size_t at = 0, n; !rc && at < map.len; at += n) {
-		n = map.len - at < STEP ? map.len - at : STEP;
-#pragma omp parallel num_threads(n > PIECE ? 2 : 1)
-#pragma omp master
-		{
-#pragma omp task
-			digest_add(ctx, map.data + at, n);
-			for (size_t i = 0; !rc && i < n; i += PIECE)
-				rc = put(map.data + at + i, n - i < PIECE ? n - i : PIECE, arg);
-#pragma omp taskwait
-		}
-	}
-	d = digest_end(ctx);
-	digest_hex(found, &d);
-	if (!rc && strcmp(found, hex)) {
-		rc = store_quarantine(s, VAULT_OBJECTS, hex, "its content has another digest");
-		store_index_drop(s);
+	if (!rc && fd < 0)
+		rc = err_errno(ERR_IO, "%s", path);
+	digester_open(&digester, fd);
+	if (!rc)
+		digester_ready(&digester, map.len);
+	for (size_t at = 0; !rc && at < map.len; at += PIECE)
+		rc = put(map.data + at, map.len - at < PIECE ? map.len - at : PIECE, arg);
+	if (rc)
+		digester_drop(&digester);
+	else
+		rc = digester_close(&digester, &d);
+	if (!rc) {
+		digest_hex(found, &d);
+		rc = strcmp(found, hex) ? wrong_digest(s, hex) : 0;
 	}
 	fs_map_close(&map);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc;
+}
+
+int store_copy_out(struct store *s, const char *hex, struct fs_temp *t, uint64_t *size)
+{
+	char *path = store_file(s, VAULT_OBJECTS, hex), found[DIGEST_HEX];
+	int fd = open(path, O_RDONLY | O_CLOEXEC); /* style: allow: reading */
+	struct digest d;
+	int rc = fd < 0 ? err_errno(ERR_IO, "%s", path) : store_copy(fd, t, &d, size);
+
+	if (!rc) {
+		digest_hex(found, &d);
+		rc = strcmp(found, hex) ? wrong_digest(s, hex) : 0;
+	}
+	if (fd >= 0)
+		close(fd);
 	free(path);
 	return rc;
 }

@@ -233,13 +233,20 @@ static int wrong_size(const struct tree_file *f, uint64_t size)
 		       (unsigned long long)f->size, (unsigned long long)size);
 }
 
+/* The object into k: whole ones by the kernel. */
+static int sink_fill(struct store *s, const char *hex, struct sink *k)
+{
+	return store_there(s, VAULT_OBJECTS, hex) ? store_copy_out(s, hex, &k->t, &k->size)
+						  : store_stream(s, hex, sink_put, k);
+}
+
 int store_get_file(struct store *s, const char *hex, const char *to, uint64_t *size)
 {
 	struct sink k = { .t = { -1, NULL } };
 	char *dir = path_dir(to);
 	int rc = fs_temp_open(&k.t, dir);
 
-	rc = rc ? rc : store_stream(s, hex, sink_put, &k);
+	rc = rc ? rc : sink_fill(s, hex, &k);
 	if (!rc && fchmod(k.t.fd, 0644))
 		rc = err_errno(ERR_IO, "%s", to);
 	rc = rc ? rc : fs_temp_commit(&k.t, to);
@@ -257,7 +264,7 @@ static int copy_out(struct store *s, const struct tree_file *f, const char *to, 
 	char *dir = path_dir(to);
 	int rc = fs_exists(to) ? err_set(ERR_INPUT, "%s: a manifest names it twice", to) : fs_temp_open(&k.t, dir);
 
-	rc = rc ? rc : store_stream(s, f->object, sink_put, &k);
+	rc = rc ? rc : sink_fill(s, f->object, &k);
 	if (!rc && k.size != f->size)
 		rc = wrong_size(f, k.size);
 	if (!rc && fchmod(k.t.fd, mode))
