@@ -17,8 +17,9 @@ enum { DEPOT_PATH = 128 }; /* "claims/" + 64 digits + "/00000001" and room */
 typedef int depot_put(const void *data, size_t len, void *arg); /* takes bytes; a non-zero result ends it */
 
 struct depot_ops {
-	int (*names)(struct depot *d, const char *vault, struct name_list *out); /* sorted; of records or objects; ERR_NOTFOUND: no such place */
-	int (*size)(struct depot *d, const char *path, uint64_t *size);          /* ERR_NOTFOUND */
+	int (*names)(struct depot *d, const char *vault,
+		     struct name_list *out); /* sorted; of records or objects; ERR_NOTFOUND: no such place */
+	int (*size)(struct depot *d, const char *path, uint64_t *size); /* ERR_NOTFOUND */
 	/* From a byte on, as far as it goes; ERR_NOTFOUND. */
 	int (*get)(struct depot *d, const char *path, uint64_t from, depot_put *put, void *arg);
 	/* Whole and durable, or not at all. hex: the SHA-256 of the bytes. Being there already is no error. */

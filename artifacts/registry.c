@@ -176,8 +176,10 @@ static int pending_list(struct registry *r, const struct name_list *files, const
 			*moved = *moved || shelves_moved(r, rows->names[k]);
 		if (i == files->len)
 			break;
-		if (k < rows->len && !strcmp(rows->names[k], files->names[i]))
+		if (k < rows->len && !strcmp(rows->names[k], files->names[i])) {
+			k++;
 			continue;
+		}
 		MEM_GROW(p, len, cap);
 		memcpy(p[len].id, files->names[i], DIGEST_HEX);
 		rc = pending_read(r, &p[len], &keep);
@@ -402,9 +404,21 @@ static void stamp(json_t *record, int64_t seq)
 	json_object_set_new(record, "created_ns", json_integer(now > 0 ? now : 0));
 }
 
+/* A record file under a temporary name; the disk begins with it while rows are made. */
+static int record_prepare(struct store *s, struct fs_temp *t, const struct buf *text)
+{
+	int rc = fs_temp_open(t, s->tmp);
+
+	rc = rc ? rc : fs_temp_write(t, buf_str(text), text->len);
+	if (!rc)
+		fs_temp_flush(t, 0, text->len);
+	return rc;
+}
+
 int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX])
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
+	struct fs_temp t = { -1, NULL };
 	char name[DIGEST_HEX], *fault = NULL;
 	int64_t seq = 0;
 	int rc = sql_int(r, &seq, SQL_NEXT_SEQ, "");
@@ -418,14 +432,17 @@ int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX])
 		rc = err_set(ERR_INPUT, "record: longer than %zu bytes", RECORD_MAX);
 		goto out;
 	}
-	rc = ingest_record(r, name, record, &fault);
+	rc = record_prepare(r->store, &t, &text);
+	rc = rc ? rc : ingest_record(r, name, record, &fault);
 	if (!rc && fault)
 		rc = err_set(ERR_BUG, "record: %s", fault);
 	if (!rc) {
 		memcpy(id, name, DIGEST_HEX); /* from here on there may be a file to remove */
-		rc = store_write(r->store, VAULT_RECORDS, name, buf_str(&text), text.len);
+		rc = store_commit(r->store, VAULT_RECORDS, name, &t);
+		rc = rc ? err_context(rc, "storing %.12s", name) : 0;
 	}
 out:
+	fs_temp_drop(&t);
 	free(fault);
 	buf_release(&text);
 	return rc;

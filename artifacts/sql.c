@@ -211,6 +211,8 @@ int sql_text(struct registry *r, char **out, const char *sql, const char *types,
 	return rc;
 }
 
+enum { COLUMNS_MAX = 32, COLUMN_NAME = 32 };
+
 static json_t *column_value(sqlite3_stmt *st, int i, char mark)
 {
 	const char *text;
@@ -232,26 +234,43 @@ static json_t *column_value(sqlite3_stmt *st, int i, char mark)
 	}
 }
 
-static json_t *row_object(sqlite3_stmt *st)
+/* The columns of a statement: their names without marks, and the marks ('\0': none). */
+struct columns {
+	int n;
+	struct {
+		char name[COLUMN_NAME];
+		char mark;
+	} items[COLUMNS_MAX];
+};
+
+static void columns_of(struct columns *c, sqlite3_stmt *st)
+{
+	c->n = sqlite3_column_count(st);
+	c->n = c->n < COLUMNS_MAX ? c->n : COLUMNS_MAX;
+	for (int i = 0; i < c->n; i++) {
+		size_t n = (size_t)snprintf(c->items[i].name, COLUMN_NAME, "%s", sqlite3_column_name(st, i));
+
+		c->items[i].mark = n && n < COLUMN_NAME ? c->items[i].name[n - 1] : '\0';
+		if (c->items[i].mark == '?' || c->items[i].mark == '*')
+			c->items[i].name[n - 1] = '\0';
+	}
+}
+
+static json_t *row_object(sqlite3_stmt *st, const struct columns *c)
 {
 	json_t *row = json_object();
 
-	for (int i = 0; i < sqlite3_column_count(st); i++) {
-		char *name = mem_str(sqlite3_column_name(st, i));
-		size_t n = strlen(name);
-		char mark = n ? name[n - 1] : '\0';
-		json_t *value = column_value(st, i, mark);
+	for (int i = 0; i < c->n; i++) {
+		json_t *value = column_value(st, i, c->items[i].mark);
 
-		if (mark == '?' || mark == '*')
-			name[n - 1] = '\0';
-		json_object_set_new(row, name, value ? value : json_null());
-		free(name);
+		json_object_set_new_nocheck(row, c->items[i].name, value ? value : json_null());
 	}
 	return row;
 }
 
 int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...)
 {
+	struct columns columns;
 	sqlite3_stmt *st = NULL;
 	json_t *all = json_array();
 	va_list ap;
@@ -260,8 +279,9 @@ int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *typ
 	va_start(ap, types);
 	rc = start(r, &st, sql, types, ap);
 	va_end(ap);
+	columns_of(&columns, rc ? NULL : st);
 	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW)
-		json_array_append_new(all, row_object(st));
+		json_array_append_new(all, row_object(st, &columns));
 	if (!rc && step != SQLITE_DONE)
 		rc = sql_error(r, "reading");
 	finish(st);
@@ -275,6 +295,7 @@ int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *typ
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...)
 {
+	struct columns columns;
 	sqlite3_stmt *st = NULL;
 	bool more = true;
 	va_list ap;
@@ -283,8 +304,9 @@ int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg,
 	va_start(ap, types);
 	rc = start(r, &st, sql, types, ap);
 	va_end(ap);
+	columns_of(&columns, rc ? NULL : st);
 	while (!rc && more && (step = sqlite3_step(st)) == SQLITE_ROW) {
-		json_t *row = row_object(st);
+		json_t *row = row_object(st, &columns);
 
 		more = !each(row, arg);
 		json_decref(row);
@@ -297,6 +319,7 @@ int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg,
 
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...)
 {
+	struct columns columns;
 	sqlite3_stmt *st = NULL;
 	va_list ap;
 	int rc;
@@ -305,8 +328,9 @@ int sql_row(struct registry *r, json_t **row, const char *sql, const char *types
 	rc = start(r, &st, sql, types, ap);
 	va_end(ap);
 	rc = rc ? rc : first_row(r, st);
+	columns_of(&columns, rc ? NULL : st);
 	if (!rc)
-		*row = row_object(st);
+		*row = row_object(st, &columns);
 	finish(st);
 	return rc;
 }

@@ -145,8 +145,7 @@ static int bring_back_record(struct store *s, const struct store_source *from, c
 		if (strcmp(found, hex))
 			rc = err_set(ERR_IO, "what came for record %.12s has the digest %.12s", hex, found);
 	}
-	rc = rc ? err_context(rc, "from %s", from->name)
-		: store_write(s, VAULT_RECORDS, hex, buf_str(&text), text.len);
+	rc = rc ? err_context(rc, "from %s", from->name) : store_write(s, VAULT_RECORDS, hex, buf_str(&text), text.len);
 	buf_release(&text);
 	return rc;
 }

@@ -21,8 +21,7 @@ enum { NAMED_DEPTH = 64, RACES = 5 };
 	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
 	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
 
-#define SQL_TO_PUSH                                                                                                    \
-	"SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
+#define SQL_TO_PUSH "SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
 
 /* ---- sets of names --------------------------------------------------------------------------- */
 

@@ -87,6 +87,31 @@ static json_t *metrics_of(int64_t run, int64_t n)
 	return list;
 }
 
+/* What every run has: its steps, two data sets, what it evaluated and judged, and against what. */
+static void add_common(json_t *r, int64_t i)
+{
+	static const char *const names[] = { "read", "plan", "train", "eval", "gate", "record", "report" };
+	json_t *steps = json_array();
+	char key[40], data[24];
+
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		json_array_append_new(steps, json_pack("{s:s,s:s,s:f}", "name", names[k], "status", "done", "seconds",
+						       0.25 * (double)k));
+	snprintf(key, sizeof(key), "suite%lld", (long long)(i / 7));
+	snprintf(data, sizeof(data), "%012llx", (unsigned long long)(i / 500));
+	json_object_set_new(r, "steps", steps);
+	json_object_set_new(r, "datasets",
+			    json_pack("[{s:s,s:s,s:i,s:i,s:s},{s:s,s:s,s:i,s:i,s:s}]", "path", "data/train.jsonl",
+				      "digest", data, "rows", 9, "bytes", 900, "role", "train", "path",
+				      "evals/suite.jsonl", "digest", "5eed", "rows", 9, "bytes", 900, "role", "eval"));
+	json_object_set_new(r, "stages",
+			    json_pack("[{s:s,s:s,s:s,s:{s:s}}]", "step", "eval", "name", "suite", "key", key, "output",
+				      "object", "0"));
+	json_object_set_new(r, "product", json_pack("{s:s,s:s}", "object", key, "prompt", "p"));
+	snprintf(key, sizeof(key), "baseline%lld", (long long)(i / 40));
+	json_object_set_new(r, "baseline", json_pack("{s:s,s:s}", "run", key, "model", "model7"));
+}
+
 static json_t *run_of(int64_t i, int64_t n_metrics, const char *object)
 {
 	char commit[41], branch[24], model[24], iso[21];
@@ -101,6 +126,7 @@ static json_t *run_of(int64_t i, int64_t n_metrics, const char *object)
 		      (json_int_t)(2 * i + 1), "created", iso, "created_ns", (json_int_t)at, "commit", commit, "branch",
 		      branch, "trust", "protected", "event", "push", "verdict", i % 3 ? "PASS" : "FAIL", "exit",
 		      i % 3 ? 0 : 1, "sentence", "No worse: 0.91 against 0.90.", "metrics", metrics_of(i, n_metrics));
+	add_common(r, i);
 	if (i % VERSION_EVERY == 0) {
 		char data[48], node[DIGEST_HEX + 8];
 
@@ -111,12 +137,9 @@ static json_t *run_of(int64_t i, int64_t n_metrics, const char *object)
 		snprintf(node, sizeof(node), "model:%s", object);
 		json_object_set_new(r, "edges",
 				    json_pack("[{s:s,s:s,s:s}]", "from", data, "to", node, "relation", "trained"));
-		json_object_set_new(r, "datasets",
-				    json_pack("[{s:s,s:s,s:i,s:i,s:s}]", "path", "data/train.jsonl", "digest", data + 5,
-					      "rows", 9, "bytes", 900, "role", "train"));
-		json_object_set_new(r, "stages",
-				    json_pack("[{s:s,s:s,s:s,s:{s:s}}]", "step", "train", "name", model, "key", commit,
-					      "output", "object", object));
+		json_array_append_new(json_object_get(r, "stages"),
+				      json_pack("{s:s,s:s,s:s,s:{s:s}}", "step", "train", "name", model, "key", commit,
+						"output", "object", object));
 	}
 	return r;
 }
@@ -174,6 +197,30 @@ struct question {
 	int64_t limit;
 };
 
+static int64_t middle_ns;
+
+static int take_row(json_t *row, void *rows)
+{
+	json_array_append(rows, row);
+	return 0;
+}
+
+/* Two whole records, by the names of two versions: what a comparison begins with. */
+static void two_records(struct registry *r, json_t **rows)
+{
+	static const char *const names[] = { "model7@v1", "model7@v2" };
+	char id[DIGEST_HEX];
+
+	*rows = json_array();
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		json_t *record = NULL;
+
+		must(registry_find_run(r, names[i], id));
+		must(registry_run(r, id, &record));
+		json_array_append_new(*rows, record);
+	}
+}
+
 static void ask(struct registry *r, const struct question *q, json_t **rows)
 {
 	if (!strcmp(q->list, "trend"))
@@ -182,6 +229,14 @@ static void ask(struct registry *r, const struct question *q, json_t **rows)
 		must(registry_reached(r, q->filter, rows));
 	else if (!strcmp(q->list, "data"))
 		must(registry_data(r, q->filter, rows));
+	else if (!strcmp(q->list, "attempts"))
+		must(registry_runs(r, RUNS_BY_BASELINE, q->filter, take_row, *rows = json_array()));
+	else if (!strcmp(q->list, "stage"))
+		must(registry_stage(r, "eval", q->filter, TRUST_FORK, rows));
+	else if (!strcmp(q->list, "two"))
+		two_records(r, rows);
+	else if (q->limit < 0) /* as of the middle of the time */
+		must(registry_list_at(r, q->list, q->filter, 30, middle_ns, rows));
 	else
 		must(registry_list(r, q->list, q->filter, q->limit, rows));
 }
@@ -192,15 +247,21 @@ static void questions(struct store *s)
 		{ "runs, the newest 30", "runs", NULL, 30 },
 		{ "runs of a model, the newest 30", "runs", "model7", 30 },
 		{ "runs of a model that is not there", "runs", "none", 30 },
-		{ "list 30,000 runs", "runs", NULL, 30000 },
+		{ "list 30,000 runs, as JSON values", "runs", NULL, 30000 },
 		{ "models and aliases", "models", NULL, 0 },
 		{ "versions, the newest 30", "versions", NULL, 30 },
+		{ "versions as of a day, the newest 30", "versions", NULL, -1 },
 		{ "history, the newest 30", "history", NULL, 30 },
-		{ "history of a model, whole", "history", "model7", 0 },
+		{ "history of a model as of a day", "history", "model7", -1 },
+		{ "compare two versions: their records", "two", NULL, 0 },
+		{ "attempts against a baseline", "attempts", "baseline3", 0 },
+		{ "an evaluation by its key", "stage", "suite7", 0 },
 		{ "trend of a metric, 100 runs", "trend", "main", 100 },
-		{ "compare 25,000 runs of a branch by a metric", "trend", "main", 0 },
+		{ "trend of a metric, 1,000 runs", "trend", "main", 1000 },
+		{ "a metric of all runs of a branch", "trend", "main", 0 },
 		{ "lineage: what a data set became", "reached", "40", 0 },
 		{ "data sets, all versions", "data", NULL, 0 },
+		{ "data sets, the versions of one", "data", "evals/suite.jsonl", 0 },
 	};
 	struct times t = { .n = 0 };
 	struct registry *r = NULL;
@@ -220,8 +281,9 @@ static void questions(struct store *s)
 			begin(&t);
 			ask(r, &all[i], &rows);
 			end(&t);
-			n = json_array_size(rows);
+			n = json_is_array(rows) ? json_array_size(rows) : 1;
 			json_decref(rows);
+			rows = NULL;
 		}
 		print(all[i].what, &t, n);
 	}
@@ -311,6 +373,7 @@ int main(int argc, char **argv)
 	if (!stat(db, &st))
 		printf("{\"what\":\"registry.db, MiB\",\"ms\":%.0f,\"rows\":%lld}\n", (double)st.st_size / (1 << 20),
 		       (long long)(runs * metrics));
+	middle_ns = (INT64_C(1767225600) + runs / 2 * 60) * 1000000000;
 	questions(s);
 	durable(s, runs);
 	store_close(s);
