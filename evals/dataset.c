@@ -186,22 +186,24 @@ static int split_add(json_t *value, size_t line, void *arg)
 }
 
 /* What the task says of its files, in the words of the hub's own readers. */
-static struct rows_options split_options(const struct source *src, const char *member)
+static struct rows_options split_options(const struct split *s, const struct source *src, const char *member)
 {
+	static const struct rows_options nothing;
+	const struct rows_options *card = s->card ? s->card : &nothing;
 	const json_t *kwargs = json_object_get(src->map, "dataset_kwargs");
-	const char *sep = json_get_text(kwargs, "sep", json_get_text(kwargs, "delimiter", ""));
+	const char *sep = json_get_text(kwargs, "sep", json_get_text(kwargs, "delimiter", NULL));
 	bool csv = strcmp(json_get_text(src->map, "dataset_path", ""), "csv") == 0;
 
 	return (struct rows_options){ .format = csv ? ROWS_CSV : ROWS_BY_NAME,
 				      .member = member ? member + 1 : NULL,
-				      .field = json_get_text(kwargs, "field", NULL),
-				      .separator = *sep };
+				      .field = json_get_text(kwargs, "field", card->field),
+				      .separator = sep ? *sep : card->separator };
 }
 
 /* Takes the path and the text. member: "/name" in an archive, or NULL. */
 static int split_text(struct split *s, const struct source *src, char *path, struct buf *text, const char *member)
 {
-	struct rows_options how = split_options(src, member);
+	struct rows_options how = split_options(s, src, member);
 	struct split_reader reader = { s, member ? mem_printf("%s%s", path, member) : mem_str(path) };
 	int rc;
 
@@ -357,6 +359,7 @@ static int split_named(struct split *s, const struct source *src, const char *fo
 /* A data set by its name: the files that hold the split, or data_files in its folder. */
 static int split_hub(struct split *s, const struct source *src, const char *name, bool named, const char *key)
 {
+	struct hub_card card = { 0 };
 	char **files = NULL, *folder = NULL;
 	size_t n = 0;
 	int rc;
@@ -368,12 +371,15 @@ static int split_hub(struct split *s, const struct source *src, const char *name
 		free(folder);
 		return rc;
 	}
-	rc = hub_files(&files, &n, src, name, key, s->name);
+	rc = hub_files(&files, &n, &card, src, name, key, s->name);
+	s->card = &card.rows;
 	for (size_t i = 0; i < n; i++) {
 		if (!rc)
 			rc = split_read_path(s, src, files[i]);
 		free(files[i]);
 	}
+	s->card = NULL;
+	hub_card_close(&card);
 	free(files);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #ifndef EVALS_INT_H
 #define EVALS_INT_H
 
+#include "base/rows.h"
 #include "evals/evals.h"
 #include "model/model.h"
 
@@ -45,6 +46,7 @@ struct split {
 	size_t n_files;
 	struct doc *docs;
 	size_t n, cap;
+	const struct rows_options *card; /* what the data set's card says of its rows; NULL: nothing */
 	bool hub; /* of a data set by name: its "id" is not ours, rows are numbered where it does not serve */
 };
 /* The split of that name: of dataset_kwargs.data_files, or of the data set that dataset_path names. key: who asks, for
@@ -58,14 +60,38 @@ int doc_error(int rc, const struct doc *d);
 
 /* ---- hub.c ------------------------------------------------------------------------------------------------------- */
 
-/* The files that hold a split of the data set name, in order; yours. key: who asks, for errors. */
-int hub_files(char ***out, size_t *n, const struct source *src, const char *name, const char *key, const char *split);
+struct hub_card { /* of a data set; what is borrowed is of its yaml */
+	struct yaml *yaml;
+	char *folder;         /* of the README.md, from where its paths go; NULL: there is none that names files */
+	const json_t *config; /* the configuration that counts */
+	const json_t *files;  /* its data_files; NULL: the splits are told by their names */
+	const char *data_dir; /* beneath folder; NULL: folder itself */
+	struct rows_options rows;
+};
+/* The files that hold a split of the data set name, in order; yours. card: what it says of itself, yours to close, also after an
+ * error. key: who asks, for errors. */
+int hub_files(char ***out, size_t *n, struct hub_card *card, const struct source *src, const char *name,
+	      const char *key, const char *split);
 /* The folder of the data set; yours. */
 int hub_folder(char **out, const struct source *src, const char *name);
+
+/* ---- hub_card.c ---------------------------------------------------------------------------------------------------- */
+
+/* Reads the README.md among the n files of a data set. ERR_INPUT: it is damaged, or has not the configuration that the task
+ * wants. */
+int hub_card_open(struct hub_card *c, const struct source *src, char *const *paths, size_t n, const char *folder);
+void hub_card_close(struct hub_card *c);
+/* The paths and patterns, from c->folder, that it gives for a split, as a list of texts; yours. */
+int hub_card_paths(const struct hub_card *c, const struct source *src, const char *key, const char *split,
+		   json_t **out);
 
 /* ---- data_glob.c ------------------------------------------------------------------------------------------------- */
 
 bool data_is_glob(const char *name);
+/* Does the pattern stand for this path? * and ? and [a-z] are of one name, ** is any folders; hidden names only where the
+ * pattern's have the dot, too. */
+bool data_glob_matches(const char *pattern, const char *path);
+int data_glob_check(const char *pattern); /* ERR_INPUT: ** is only a piece of a name in it */
 /* The files that a pattern stands for, by name; yours, also after an error. folder: of a data set, or NULL. */
 int data_glob(char ***out, size_t *n, const struct source *src, const char *folder, const char *pattern);
 

@@ -8,7 +8,8 @@
  * that name holds it; else if the split's name stands in its name between signs. So the layouts of the hub itself
  * (ARC-Easy/test-00000-of-00001.parquet, data/test-00000-of-00001.parquet), of its caches (snapshots/<revision>/… and
  * ai2_arc-test.arrow) and of save_to_disk (test/data-00000-of-00001.arrow) are found, and a plain test.jsonl. The best of
- * these rules that holds for any file decides; two folders, or two formats, that answer alike are refused. */
+ * these rules that holds for any file decides; two folders, or two formats, that answer alike are refused. Where the data set
+ * says in its README.md which files are whose, that decides instead (hub_card.c). */
 #include "base/base.h"
 
 #include "evals/evals_int.h"
@@ -267,7 +268,92 @@ static int split_choose(struct found *f, const struct source *src, const char *f
 	return 0;
 }
 
-int hub_files(char ***out, size_t *n, const struct source *src, const char *name, const char *key, const char *split)
+/* Keeps what lies beneath dir. */
+static void keep_beneath(struct found *f, const char *dir)
+{
+	size_t len = strlen(dir), kept = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (strncmp(f->paths[i], dir, len) == 0 && f->paths[i][len] == '/')
+			f->paths[kept++] = f->paths[i];
+		else
+			free(f->paths[i]);
+	f->n = kept;
+}
+
+/* Adds what one path or pattern of the card stands for. *format: of all files of the split so far. */
+static int add_matches(struct found *out, const struct found *f, const struct hub_card *card, const char *pattern,
+		       const char **format)
+{
+	size_t skip = strlen(card->folder) + 1, before = out->n, len;
+	bool glob = data_is_glob(pattern);
+
+	if (data_glob_check(pattern))
+		return err_context(ERR_INPUT, "%s/README.md", card->folder);
+	while (strncmp(pattern, "./", 2) == 0)
+		pattern += 2;
+	for (size_t i = 0; i < f->n; i++) {
+		const char *rel = f->paths[i] + skip, *own = file_format(rel, &len);
+
+		if (glob ? !own || !data_glob_matches(pattern, rel) : strcmp(pattern, rel) != 0)
+			continue;
+		if (own && *format && own != *format)
+			return yaml_error(card->yaml, card->config, "data_files", "a split of two formats: %s and %s",
+					  *format, own);
+		*format = own ? own : *format;
+		MEM_GROW(out->paths, out->n, out->cap);
+		out->paths[out->n++] = mem_str(f->paths[i]);
+	}
+	if (out->n == before && !glob)
+		return yaml_error(card->yaml, card->config, "data_files", "there is no file %s/%s", card->folder,
+				  pattern);
+	return 0;
+}
+
+/* The files that the card gives for the split, in the order of its list; those of a pattern by their names. */
+static int split_by_card(struct found *f, const struct source *src, const struct hub_card *card, const char *key,
+			 const char *split)
+{
+	struct found out = { 0 };
+	const char *format = NULL;
+	json_t *paths = NULL, *path;
+	size_t i;
+	int rc = hub_card_paths(card, src, key, split, &paths);
+
+	qsort(f->paths, f->n, sizeof(*f->paths), path_order);
+	json_array_foreach(paths, i, path)
+	{
+		if (!rc)
+			rc = add_matches(&out, f, card, json_string_value(path), &format);
+	}
+	if (!rc && !out.n)
+		rc = yaml_error(card->yaml, card->config, "data_files", "no file is what the split \"%s\" names",
+				split);
+	json_decref(paths);
+	found_release(f);
+	*f = out;
+	return rc;
+}
+
+/* Beneath the folder of the card, and its data_dir. */
+static int split_in_card(struct found *f, const struct source *src, const struct hub_card *card, const char *key,
+			 const char *split)
+{
+	char *dir = card->data_dir ? source_path(card->folder, card->data_dir) : mem_str(card->folder);
+	int rc = dir ? 0
+		     : yaml_error(card->yaml, card->config, "data_dir", "\"%s\" is not a path beneath it",
+				  card->data_dir);
+
+	if (!rc) {
+		keep_beneath(f, dir);
+		rc = split_choose(f, src, dir, NULL, key, split);
+	}
+	free(dir);
+	return rc;
+}
+
+int hub_files(char ***out, size_t *n, struct hub_card *card, const struct source *src, const char *name,
+	      const char *key, const char *split)
 {
 	struct found found = { 0 };
 	const char *config = NULL;
@@ -279,7 +365,11 @@ int hub_files(char ***out, size_t *n, const struct source *src, const char *name
 	if (!json_is_null(json_object_get(src->map, "dataset_name")))
 		rc = yaml_get_text(src->y, src->map, "dataset_name", &config);
 	rc = rc ? rc : hub_find(&found, &folder, src, name);
-	rc = rc ? rc : split_choose(&found, src, folder, config, key, split);
+	rc = rc ? rc : hub_card_open(card, src, found.paths, found.n, folder);
+	if (!rc)
+		rc = card->files    ? split_by_card(&found, src, card, key, split)
+		     : card->folder ? split_in_card(&found, src, card, key, split)
+				    : split_choose(&found, src, folder, config, key, split);
 	free(folder);
 	if (rc) {
 		found_release(&found);

@@ -336,7 +336,7 @@ static void test_suite_load__patterns_of_files(void **state)
 		{ GLOB("parts/*.jsonl"), "1,2," },
 		{ GLOB("parts/p?.jsonl"), "1,2," },
 		{ GLOB("\"parts/p[2-9].jsonl\""), "2," },
-		{ GLOB("parts/**.jsonl"), "3,1,2," }, /* parts/deep/… comes first by name */
+		{ GLOB("parts/**/*.jsonl"), "3,1,2," }, /* parts/deep/… comes first by name */
 		{ GLOB("[\"other.jsonl\", \"parts/*.jsonl\"]"), "4,1,2," },
 		{ GLOB("parts/*.csv"), NULL },
 		{ GLOB("../*.jsonl"), NULL },
