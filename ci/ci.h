@@ -22,6 +22,8 @@ void report_terminal(const json_t *report, struct buf *out, const struct report_
 void report_html(const json_t *report, const json_t *pairs, struct buf *out);
 /* GitHub: ::error and ::notice lines for standard output; a few, worst first. */
 void report_annotations(const json_t *report, struct buf *out);
+/* A Code Quality report of GitLab's: a JSON array of issues. */
+void report_codequality(const json_t *report, struct buf *out);
 void report_junit(const json_t *report, struct buf *out);       /* a test case a rule */
 void report_openmetrics(const json_t *report, struct buf *out); /* ends with "# EOF" */
 void report_csv(const json_t *report, struct buf *out);

@@ -41,6 +41,12 @@ static void write_annotations(const json_t *report, const json_t *pairs, struct 
 	report_annotations(report, out);
 }
 
+static void write_codequality(const json_t *report, const json_t *pairs, struct buf *out)
+{
+	(void)pairs;
+	report_codequality(report, out);
+}
+
 const struct report_format report_formats[] = {
 	{ "report", "report.json", write_document, false },
 	{ "md", "report.md", write_md, false },
@@ -49,6 +55,7 @@ const struct report_format report_formats[] = {
 	{ "openmetrics", "metrics.txt", write_openmetrics, false },
 	{ "csv", "report.csv", write_csv, false },
 	{ "annotations", "annotations.txt", write_annotations, false },
+	{ "codequality", "codequality.json", write_codequality, false },
 	{ NULL, NULL, NULL, false },
 };
 

@@ -11,10 +11,12 @@ import yaml from "js-yaml";
 const [file, work, state, ...settings] = process.argv.slice(2);
 const action = yaml.load(fs.readFileSync(file, "utf8"));
 const inputs = {}, github = {}, steps = {};
+let environment = "github-hosted";
 for (const [name, input] of Object.entries(action.inputs)) inputs[name] = input.default;
 for (const s of settings) {
 	const [name, value] = [s.slice(0, s.indexOf("=")), s.slice(s.indexOf("=") + 1)];
 	if (name.startsWith("github.")) github[name.slice(7)] = value;
+	else if (name === "runner.environment") environment = value;
 	else inputs[name] = value;
 }
 const temp = path.join(state, "temp");
@@ -41,6 +43,8 @@ const fill = (text) => String(text).replace(/\$\{\{(.*?)\}\}/gs, (_, e) => value
 function wanted(step, failed) {
 	if (!step.if) return !failed;
 	const c = step.if.replace(/\s+/g, " ").trim();
+	if (c === "inputs.self-hosted-forks != 'true' && runner.environment == 'self-hosted' && " + ISFORK)
+		return !failed && inputs["self-hosted-forks"] !== "true" && environment === "self-hosted" && fork();
 	if (c === "inputs.cache == 'true'") return !failed && inputs.cache === "true";
 	if (c === "always() && inputs.cache == 'true' && steps.run.outputs.exit != '' && github.event_name == 'push' && " +
 		"github.ref == format('refs/heads/{0}', github.event.repository.default_branch)")

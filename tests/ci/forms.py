@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """forms.py RENDER XSD REPORT…: JUnit by Jenkins's XSD (of its xUnit plugin, as pytest's source archive carries it) and lxml,
+Code Quality by the keys that GitLab's reader asks for,
 OpenMetrics by prometheus_client's parser and by GitLab's reading of a line, CSV by Python's csv, JSON by jsonschema.
 
 What is read back is compared with the report's own rules, so that a form that is well-formed and wrong fails too.
@@ -55,6 +56,15 @@ for path in reports:
         words = shlex.split(re.sub(r"#.*$", "", line))
         assert len(words) in (0, 2), line
         assert not words or re.fullmatch(r"-?[0-9.]+", words[1]), line
+
+    issues = json.loads(written("codequality", path))  # lib/gitlab/ci/reports/codequality_reports.rb: what it asks of an issue
+    assert len({i["fingerprint"] for i in issues}) == len(issues)
+    for i in issues:
+        assert i["description"] and i["location"]["path"] and i["location"]["lines"]["begin"] >= 1
+        assert i["severity"] in ("info", "minor", "major", "critical", "blocker") and re.fullmatch("[0-9a-f]{64}", i["fingerprint"])
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", i["description"])
+    assert (report["verdict"] == "FAIL") <= any(i["severity"] == "critical" for i in issues)
+    assert (report["verdict"] == "ERROR") == any(i["severity"] == "blocker" for i in issues)
 
     rows = list(csv.DictReader(io.StringIO(written("csv", path), newline="")))
     assert rows and all(None not in r and None not in r.values() for r in rows)

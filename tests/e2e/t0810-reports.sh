@@ -10,12 +10,15 @@ check "a worse one fails" 1 assay run --report-dir "$TRASH/second"
 
 # ---- the folder -------------------------------------------------------------------------------------------------------------
 is "the folder holds every form" "$(cd "$TRASH/second" && echo *)" \
-	"annotations.txt junit.xml metrics.txt report.csv report.html report.json report.md"
+	"annotations.txt codequality.json junit.xml metrics.txt report.csv report.html report.json report.md"
 is "the page shows all samples" "$(grep -o '"total":8,"shown":8' "$TRASH/second/report.html")" '"total":8,"shown":8'
 is "with what the baseline said" "$(sed -n 's/.*id="pairs">\(.*\)<\/script>.*/\1/p' "$TRASH/second/report.html" | jq -c '.tasks[0].rows[] | select(.[0] == "1+2") | [.[4], .[6], .[7]]')" '["3",[1],[0]]'
 is "and both learning curves" "$(jq -r '.training.before.curve | length > 100' "$TRASH/second/report.json")" true
 is "nothing of the commit's subject is an element" "$(grep -c '<script>alert' "$TRASH/second/report.html")" 0
 is "a failed rule is a failed test" "$(grep -c '<failure ' "$TRASH/second/junit.xml")" 2
+is "and an issue beside the diff" "$(jq -c '[.[] | .severity] | sort | unique' "$TRASH/second/codequality.json")" '["critical"]'
+is "told from others by the rule alone" "$(jq -r '.[].fingerprint' "$TRASH/second/codequality.json" | sort | uniq | wc -l)" 2
+is "none of which the first run had" "$(jq -c . "$TRASH/first/codequality.json")" '[]'
 is "the numbers end as OpenMetrics does" "$(tail -n 1 "$TRASH/second/metrics.txt")" "# EOF"
 is "GitLab's reader finds no comment sign or quote in a value" "$(grep -v '^#' "$TRASH/second/metrics.txt" | grep -c '[#]')" 0
 
@@ -24,7 +27,7 @@ check "the page again" 0 assay show --html
 cp "$OUT" page.html
 check "and again" 0 assay show -f html
 cmp -s page.html "$OUT" && ok "the same bytes" || not_ok "the same bytes"
-for f in md report junit openmetrics csv annotations; do check "as $f" 0 assay show -f "$f"; done
+for f in md report junit openmetrics csv annotations codequality; do check "as $f" 0 assay show -f "$f"; done
 check "an unknown form" 64 assay show -f pdf
 has "junit"
 check "two forms at once" 64 assay show --md --html
