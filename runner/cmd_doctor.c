@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "kernels/kernels.h"
 #include "runner/cmd.h"
+#include "runner/confine.h"
 #include "runner/event.h"
 
 #include <git2.h>
@@ -41,8 +42,13 @@ static void check_programs(void)
 
 	say(program((const char *[]){ "git", "--version", NULL }, text), "git", text, "apt-get install git");
 	works = program((const char *[]){ "bwrap", "--unshare-all", "--ro-bind", "/", "/", "true", NULL }, text);
-	say(works, "sandbox", works || !*text ? "bubblewrap, for finetune.command" : text,
-	    "apt-get install bubblewrap, and allow user namespaces; needed only for finetune.command");
+	if (works)
+		say(true, "sandbox", "bubblewrap, for commands of a commit", NULL);
+	else if (confine_version())
+		say(true, "sandbox", "Landlock and seccomp (sandbox: auto); bubblewrap does not work here", NULL);
+	else
+		say(false, "sandbox", *text ? text : "neither bubblewrap nor Landlock",
+		    "apt-get install bubblewrap, and allow user namespaces; needed only for commands of a commit");
 	say(program((const char *[]){ "git", "lfs", "version", NULL }, text), "git-lfs", text,
 	    "apt-get install git-lfs; needed only where the repository keeps files there");
 }

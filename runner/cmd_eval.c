@@ -96,14 +96,11 @@ static void tell_cost(const struct judges *judges)
 static struct sandbox eval_sandbox(const struct place *place, const char *name)
 {
 	return (struct sandbox){
-		.kind = !name                           ? SANDBOX_NONE
-			: strcmp(name, "external") == 0 ? SANDBOX_EXTERNAL
-							: SANDBOX_BUBBLEWRAP,
+		.kind = name ? sandbox_kind_parse(name) : SANDBOX_NONE,
 		.repo = place->repo,
 		.home = place->home.store ? store_home(place->home.store) : NULL,
 		.policy = "this call",
-		.fix = "--sandbox bubblewrap runs it; or --sandbox external, where this job already runs "
-		       "in one"
+		.fix = "--sandbox auto runs it; or --sandbox external, where this job already runs in one"
 	};
 }
 
@@ -297,7 +294,8 @@ int cmd_eval(int argc, char **argv)
 		OPT_TEXT(0, "shard", &shard, "I/N", "every N-th document from the I-th on; --samples FILE for --merge"),
 		OPT_FLAG(0, "merge", &merges, "put shards together: assay eval --merge SUITE FILE…"),
 		OPT_FLAG(0, "judge", &o.judge, "ask the judges that tasks name: over the network, at a cost"),
-		OPT_TEXT(0, "sandbox", &o.sandbox, "KIND", "run commands that score: in bubblewrap, or external"),
+		OPT_TEXT(0, "sandbox", &o.sandbox, "KIND",
+			 "run commands that score: auto, bubblewrap, landlock, or external"),
 		OPT_TEXT(0, "keep", &o.keep, "FILE", "keep samples there as they come, and go on from there"),
 		OPT_END,
 	};
@@ -320,8 +318,9 @@ int cmd_eval(int argc, char **argv)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
 	if (o.how.limit < 0)
 		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
-	if (o.sandbox && strcmp(o.sandbox, "bubblewrap") != 0 && strcmp(o.sandbox, "external") != 0)
-		return err_set(ERR_USAGE, "--sandbox %s: bubblewrap, or external (this job already runs in one)",
+	if (o.sandbox && sandbox_kind_parse(o.sandbox) == SANDBOX_KINDS)
+		return err_set(ERR_USAGE,
+			       "--sandbox %s: auto, bubblewrap, landlock, or external (this job already runs in one)",
 			       o.sandbox);
 	if (!merges && argc > 2)
 		return err_set(ERR_USAGE, "too many arguments: %s", argv[2]);

@@ -227,6 +227,19 @@ static int parse_profiles(struct config *c, const struct yaml *y, json_t *root)
 	return 0;
 }
 
+enum sandbox_kind sandbox_kind_parse(const char *word)
+{
+	static const char *const words[SANDBOX_KINDS] = { [SANDBOX_BUBBLEWRAP] = "bubblewrap",
+							  [SANDBOX_LANDLOCK] = "landlock",
+							  [SANDBOX_AUTO] = "auto",
+							  [SANDBOX_EXTERNAL] = "external" };
+	int kind = SANDBOX_BUBBLEWRAP;
+
+	while (kind < SANDBOX_KINDS && strcmp(words[kind], word) != 0)
+		kind++;
+	return (enum sandbox_kind)kind;
+}
+
 static int parse_sandbox(struct config *c, const struct yaml *y, const json_t *root)
 {
 	const char *s = NULL;
@@ -234,14 +247,13 @@ static int parse_sandbox(struct config *c, const struct yaml *y, const json_t *r
 
 	if (rc || !s)
 		return rc;
-	if (strcmp(s, "bubblewrap") == 0)
-		c->sandbox = SANDBOX_BUBBLEWRAP;
-	else if (strcmp(s, "external") == 0)
-		c->sandbox = SANDBOX_EXTERNAL;
-	else
-		return yaml_error(y, root, "sandbox",
-				  "sandbox %s is not known; bubblewrap, or external (this job already runs in one)", s);
-	return 0;
+	c->sandbox = sandbox_kind_parse(s);
+	return c->sandbox != SANDBOX_KINDS ? 0
+					   : yaml_error(y, root, "sandbox",
+							"sandbox %s is not known; auto, bubblewrap, landlock, or "
+							"external (this job already runs "
+							"in one)",
+							s);
 }
 
 static int parse_gate(struct config *c, const struct yaml *y, json_t *root)

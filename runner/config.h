@@ -80,7 +80,15 @@ struct config_promote {
 	const char *branch, *alias;
 };
 
-enum sandbox_kind { SANDBOX_NONE, SANDBOX_BUBBLEWRAP, SANDBOX_EXTERNAL }; /* NONE: commands are not allowed */
+enum sandbox_kind { /* NONE: commands are not allowed */
+		    SANDBOX_NONE,
+		    SANDBOX_BUBBLEWRAP,
+		    SANDBOX_LANDLOCK,
+		    SANDBOX_AUTO,
+		    SANDBOX_EXTERNAL,
+		    SANDBOX_KINDS
+};
+enum sandbox_kind sandbox_kind_parse(const char *word); /* SANDBOX_KINDS: not known */
 
 struct config {
 	struct yaml *yaml;

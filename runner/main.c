@@ -4,6 +4,7 @@
  * text and hint go to standard error. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/confine.h"
 #include "runner/crew.h"
 
 #include <signal.h>
@@ -60,6 +61,8 @@ static int dispatch(int argc, char **argv)
 		name = "help";
 	if (strcmp(name, "rank") == 0) /* ourselves, for another device: no command of users */
 		return cmd_rank(argc - 1, argv + 1);
+	if (strcmp(name, "confine") == 0) /* likewise, in front of a command that came with a commit */
+		return cmd_confine(argc - 1, argv + 1);
 	c = find(name);
 	if (c && c->computes)
 		wait_asleep(argv);

@@ -1,9 +1,14 @@
 /* sandbox.c: bubblewrap around a command that came with a commit: no network, none of this machine's secrets, and nothing
- * writable but its own folder and a private /tmp. `sandbox: external` says that this whole job already runs in one.
+ * writable but its own folder and a private /tmp. Where bubblewrap does not work, as in most containers, `sandbox: auto` takes the
+ * kernel's own parts (confine.c). `sandbox: external` says that this whole job already runs in one.
  *
  * Two kinds of commands stand in it: a team's trainer (trainer_command.c) and its scorers (score_host.c). */
 #include "base/base.h"
+#include "runner/confine.h"
 #include "runner/sandbox.h"
+
+#include <stdlib.h>
+#include <unistd.h>
 
 void tail_line(const char *line, size_t len, void *arg)
 {
@@ -54,6 +59,13 @@ void argv_add(struct words *w, const char *word)
 	w->items[w->n++] = word;
 }
 
+/* Lends the words a text that is theirs from now on. */
+static const char *argv_own(struct words *w, char *text)
+{
+	MEM_GROW(w->owned, w->n_owned, w->cap_owned);
+	return w->owned[w->n_owned++] = text;
+}
+
 static bool bubblewrap_works(void)
 {
 	struct buf quiet = BUF_INIT(1 << 16);
@@ -79,9 +91,9 @@ static bool is_home(const char *path)
 	       (strncmp(path, "/home/", 6) == 0 && !strchr(path + 6, '/'));
 }
 
-/* Interpreters that live at home (a virtual environment, pyenv, conda) stay readable: the prefix of each program folder
- * in PATH, but never a home itself, nor ~/.local, where keys are kept too. */
-static void keep_interpreters(struct words *w)
+/* Interpreters that live at home (a virtual environment, pyenv, conda): the prefix of each program folder in PATH, but never a
+ * home itself, nor ~/.local, where keys are kept too. */
+void sandbox_interpreters(struct words *w)
 {
 	char *path = mem_str(getenv("PATH") ? getenv("PATH") : ""), *save = NULL;
 
@@ -94,15 +106,10 @@ static void keep_interpreters(struct words *w)
 
 			at_home = at_home || (strncmp(prefix, hidden[i], n) == 0 && prefix[n] == '/');
 		}
-		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 && !is_home(prefix)) {
-			MEM_GROW(w->owned, w->n_owned, w->cap_owned);
-			w->owned[w->n_owned++] = prefix;
-			argv_add(w, "--ro-bind");
-			argv_add(w, prefix);
-			argv_add(w, prefix);
-		} else {
+		if (at_home && fs_is_dir(bin) && strcmp(path_base(prefix), ".local") != 0 && !is_home(prefix))
+			argv_add(w, argv_own(w, prefix));
+		else
 			free(prefix);
-		}
 	}
 	free(path);
 }
@@ -116,38 +123,68 @@ static void hide(struct words *w, const char *dir)
 	argv_add(w, dir);
 }
 
+/* What AUTO is on this machine. */
+static enum sandbox_kind kind_here(const struct sandbox *s)
+{
+	if (s->kind != SANDBOX_AUTO)
+		return s->kind;
+	return bubblewrap_works() ? SANDBOX_BUBBLEWRAP : SANDBOX_LANDLOCK;
+}
+
+bool sandbox_renames(const struct sandbox *s)
+{
+	return kind_here(s) == SANDBOX_BUBBLEWRAP;
+}
+
 int sandbox_check(const struct sandbox *s, const char *what)
 {
-	if (s->kind == SANDBOX_EXTERNAL)
+	switch (kind_here(s)) {
+	case SANDBOX_EXTERNAL:
 		return 0;
-	if (s->kind == SANDBOX_NONE) {
+	case SANDBOX_BUBBLEWRAP:
+		if (s->kind == SANDBOX_AUTO || bubblewrap_works())
+			return 0;
+		err_set(ERR_ENV, "the policy wants commands in bubblewrap, which does not work here");
+		return err_hint(ERR_ENV,
+				"apt-get install bubblewrap and allow user namespaces; or sandbox: auto, which takes "
+				"Landlock then; or, where the job runs in a sandbox of its own, sandbox: external");
+	case SANDBOX_LANDLOCK:
+		if (confine_version())
+			return 0;
+		err_set(ERR_ENV, "the policy wants commands in a sandbox, and neither %sLandlock works here",
+			s->kind == SANDBOX_AUTO ? "bubblewrap nor " : "");
+		return err_hint(
+			ERR_ENV,
+			"apt-get install bubblewrap and allow user namespaces, or a kernel of 5.13 or later with "
+			"lsm=landlock; or, where the job runs in a sandbox of its own, sandbox: external");
+	default:
 		err_set(ERR_ENV, "%s, and %s does not allow commands", what, s->policy);
 		return err_hint(ERR_ENV, "%s", s->fix);
 	}
-	if (!bubblewrap_works()) {
-		err_set(ERR_ENV, "the policy wants commands in bubblewrap, which does not work here");
-		return err_hint(ERR_ENV,
-				"apt-get install bubblewrap and allow user namespaces; or, where the job runs in a "
-				"sandbox of its own, sandbox: external");
-	}
-	return 0;
 }
 
-void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
+static void wrap_in_bubblewrap(const struct sandbox *s, struct words *w, const char *tree)
 {
 	static const char *const opening[] = {
 		"bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/"
 	};
 	static const char *const private[] = { "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp" };
+	struct words kept = { 0 };
 
-	if (s->kind == SANDBOX_EXTERNAL)
-		return;
 	for (size_t i = 0; i < ARRAY_LEN(opening); i++)
 		argv_add(w, opening[i]);
 	hide(w, getenv("HOME"));
 	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
 		hide(w, hidden[i]);
-	keep_interpreters(w);
+	sandbox_interpreters(&kept);
+	for (size_t i = 0; i < kept.n; i++) {
+		const char *prefix = argv_own(w, mem_str(kept.items[i]));
+
+		argv_add(w, "--ro-bind");
+		argv_add(w, prefix);
+		argv_add(w, prefix);
+	}
+	argv_release(&kept);
 	for (size_t i = 0; i < ARRAY_LEN(private); i++)
 		argv_add(w, private[i]);
 	hide(w, s->repo ? repo_common_dir(s->repo) : NULL);
@@ -163,4 +200,50 @@ void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
 	argv_add(w, "--chdir");
 	argv_add(w, SANDBOX_TREE);
 	argv_add(w, "--");
+}
+
+/* A folder as the kernel calls it; one that is not there is not hidden. */
+static void hide_real(struct words *w, const char *dir)
+{
+	char *real = dir && dir[0] == '/' && dir[1] ? realpath(dir, NULL) : NULL;
+
+	if (real && real[1])
+		argv_add(w, argv_own(w, real));
+	else
+		free(real);
+}
+
+/* Ourselves in front of the command: confine.c. */
+static void wrap_in_landlock(const struct sandbox *s, struct words *w, const char *tree)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	argv_add(w, argv_own(w, mem_strn(self, n > 0 ? (size_t)n : 0)));
+	argv_add(w, "confine");
+	argv_add(w, tree);
+	argv_add(w, s->base ? s->base : "");
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+		hide_real(w, hidden[i]);
+	hide_real(w, "/tmp");
+	hide_real(w, "/var/tmp");
+	hide_real(w, "/dev");
+	hide_real(w, getenv("HOME"));
+	hide_real(w, s->repo ? repo_common_dir(s->repo) : NULL);
+	hide_real(w, s->home);
+	argv_add(w, "--");
+}
+
+void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
+{
+	switch (kind_here(s)) {
+	case SANDBOX_BUBBLEWRAP:
+		wrap_in_bubblewrap(s, w, tree);
+		break;
+	case SANDBOX_LANDLOCK:
+		wrap_in_landlock(s, w, tree);
+		break;
+	default:
+		break;
+	}
 }

@@ -27,7 +27,7 @@ int command_failed(const struct tail *t, const struct proc *p, const char *what)
 #define SANDBOX_TREE "/tmp/work" /* where bubblewrap shows the tree, */
 #define SANDBOX_BASE "/tmp/base" /* and the base */
 struct sandbox {
-	enum sandbox_kind kind;
+	enum sandbox_kind kind;   /* as the policy says; AUTO is bubblewrap where it works, else Landlock */
 	const struct repo *repo;  /* hidden from the command; may be NULL */
 	const char *home;         /* likewise */
 	const char *base;         /* a folder in there that may be read, as SANDBOX_BASE; NULL: none */
@@ -35,6 +35,10 @@ struct sandbox {
 };
 /* ERR_ENV: it may not run, or cannot run safely. what: "… is a program of the commit". */
 int sandbox_check(const struct sandbox *s, const char *what);
+/* Does the command see its tree and its base as SANDBOX_TREE and SANDBOX_BASE, not under their own names? */
+bool sandbox_renames(const struct sandbox *s);
+/* Folders of PATH's interpreters that lie in a home (a virtual environment, say), and stay readable. */
+void sandbox_interpreters(struct words *w);
 /* Words in front of the command. Everything may be read but what assay and git remember (a CI's token stands in .git/config)
  * and what users keep at home; only the tree may be written. */
 void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree);

@@ -302,7 +302,7 @@ static void add_inputs(struct buf *out, const struct survey *s)
 
 static void add_trainer(struct buf *out, const struct survey *s)
 {
-	buf_adds(out, "sandbox: bubblewrap            # what a commit brings runs without network and secrets; `assay "
+	buf_adds(out, "sandbox: auto                  # what a commit brings runs without network and secrets; `assay "
 		      "doctor` says "
 		      "whether it works\nfinetune:\n  command: [python3, ");
 	add_name(out, s->trainer);
@@ -336,7 +336,7 @@ static void add_training(struct buf *out, const struct survey *s, const struct c
 	buf_addf(out, "  %s\n  batch_tokens: %d\n  learning_rate: %s\n  seed: 1234\n",
 		 c->all_clock ? "max_steps: 150"
 		 : s->base    ? "epochs: 1"
-			      : "epochs: 3",
+			      : "max_steps: 300",
 		 c->all_clock ? 1024 : 4096,
 		 s->base ? "2e-4             # LoRA above a billion weights, else all of them" : "3e-3");
 }
@@ -384,7 +384,7 @@ static int write_config(struct survey *s, struct choice *c, const char *model, c
 	if (s->trainer)
 		add_trainer(&out, s);
 	else if (scores)
-		buf_adds(&out, "sandbox: bubblewrap            # a task's own scorer runs in it\n");
+		buf_adds(&out, "sandbox: auto                  # a task's own scorer runs in it\n");
 	if (!s->trainer && (c->train.n || c->all_clock))
 		add_training(&out, s, c);
 	else if (!s->trainer)

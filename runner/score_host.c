@@ -14,7 +14,7 @@ struct sandbox run_sandbox(const struct run *run)
 				 .repo = run->repo,
 				 .home = store_home(run->home->store),
 				 .policy = "the target's policy",
-				 .fix = "put sandbox: bubblewrap into " CONFIG_FILE " of the target branch" };
+				 .fix = "put sandbox: auto into " CONFIG_FILE " of the target branch" };
 }
 
 static int ready(void *self)

@@ -2,8 +2,8 @@
  *
  * The command comes from a pushed commit, so it runs only where the target's policy allows commands, in a private
  * checkout, without the secrets of this process (only PATH, LANG and the names under env: are handed on), without
- * network, and with nothing writable but its own work tree and a private /tmp: bubblewrap. `sandbox: external` in the
- * policy says that this whole job already runs in one. Its declared inputs are the key of the result (step_plan.c), and so is
+ * network, and with nothing writable but its own work tree and a private /tmp: bubblewrap, or Landlock and seccomp where that does
+ * not work. `sandbox: external` in the policy says that this whole job already runs in one. Its declared inputs are the key of the result (step_plan.c), and so is
  * the base, whose folder ASSAY_BASE names: the commit's own, in the checkout; a stored version or a model of the hub's cache,
  * which lie where the command must not look, as a copy beside it. Its output is a Hugging Face folder. */
 #include "base/base.h"
@@ -56,10 +56,10 @@ static int put_base(char **out, struct run *run, const char *work)
 }
 
 /* What the command calls its base: "ASSAY_BASE=…", yours. It is empty where the weights are fresh. */
-static char *base_variable(const struct run *run, const char *tree, const char *base)
+static char *base_variable(const struct run *run, const struct sandbox *sandbox, const char *tree, const char *base)
 {
 	const struct config_base *b = &run->product->base;
-	bool wrapped = run->questions->sandbox == SANDBOX_BUBBLEWRAP;
+	bool wrapped = sandbox_renames(sandbox);
 
 	if (base)
 		return mem_printf("ASSAY_BASE=%s", wrapped ? SANDBOX_BASE : base);
@@ -74,10 +74,10 @@ static int run_command(struct run *run, const char *tree, const char *base)
 	struct words argv = { 0 }, keep = { 0 };
 	char *commit = mem_printf("ASSAY_COMMIT=%s", run->commit.oid);
 	char *replicate = mem_printf("ASSAY_REPLICATE=%lld", (long long)run->options->replicate);
-	char *model = base_variable(run, tree, base);
+	struct sandbox sandbox = run_sandbox(run);
+	char *model = base_variable(run, &sandbox, tree, base);
 	const char *env[] = { "HOME=/tmp", commit, replicate, model, NULL };
 	struct tail tail = { { NULL }, 0 };
-	struct sandbox sandbox = run_sandbox(run);
 	struct proc p = { .dir = tree,
 			  .line = tail_line,
 			  .line_arg = &tail,

@@ -156,7 +156,7 @@ config "base: .hf:team/sums@$oid"
 config "command: \[python3, src/train.py\]"
 config "inputs: \[src/train.py, requirements.txt, src/shared.py, src/test_train.py, data/train.jsonl\]"
 config "output: runs/latest"
-config "^sandbox: bubblewrap"
+config "^sandbox: auto"
 plans "trainer"
 rm assay.yaml && sed -i 's|team/sums|team/other|' src/train.py && git add -A && git commit -q -m "another base"
 check "a trainer on what the cache has not" 0 assay init

@@ -25,7 +25,7 @@ Y
 commit_all "our own trainer"
 export SECRET_TOKEN=s3cret
 check "a policy without a sandbox refuses commands" 78 assay run
-has "sandbox: bubblewrap"
+has "sandbox: auto"
 echo "sandbox: external" >>assay.yaml && commit_all "policy: external sandbox"
 check "an external sandbox runs it" 0 assay run --json
 is "it trained" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" "done"
@@ -40,23 +40,36 @@ check "an unrelated change runs nothing" 0 assay run --json
 is "it was reused" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" reused
 [ -e out ] && not_ok "the work tree is untouched" || ok "the work tree is untouched"
 
-if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then
-	sed -i 's/sandbox: external/sandbox: bubblewrap/; s/inputs: \[/inputs: [probe.sh, /; s/train.sh\]$/probe.sh]/' assay.yaml
-	cat >probe.sh <<-T
-		#!/bin/sh
-		sh train.sh || exit 1
-		touch "$TRASH/escaped" 2>/dev/null
-		cat "$HOME/.gitconfig" 2>/dev/null && exit 8
-		ls "$TRASH/repo/.git/assay/registry.db" 2>/dev/null && exit 6
-		(exec 3<>/dev/tcp/127.0.0.1/9) 2>/dev/null && exit 5
-		exit 0
-	T
-	commit_all "in bubblewrap"
-	check "bubblewrap runs it" 0 assay run
-	[ -e "$TRASH/escaped" ] && not_ok "it cannot write outside" || ok "it cannot write outside"
-else
-	skip "bubblewrap runs it" "bubblewrap does not work on this machine"
-fi
+# what a sandbox must hold: each line of the probe that succeeds names itself by its exit code
+cat >probe.sh <<-T
+	#!/bin/bash
+	sh train.sh || exit 1
+	touch "$TRASH/escaped" 2>/dev/null
+	cat "$HOME/.gitconfig" 2>/dev/null && exit 8
+	head -c 1 "$TRASH/repo/.git/assay/registry.db" 2>/dev/null && exit 6
+	(exec 3<>/dev/tcp/127.0.0.1/9) 2>/dev/null && exit 5
+	cat /proc/\$PPID/environ 2>/dev/null | grep -q SECRET_TOKEN && exit 9
+	kill -0 $$ 2>/dev/null && exit 10
+	echo x >"\${TMPDIR:-/tmp}/mine" || exit 11
+	exit 0
+T
+sandboxes="landlock auto"
+if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then sandboxes="bubblewrap $sandboxes"; else skip "bubblewrap runs it" "bubblewrap does not work on this machine"; fi
+sed -i 's/inputs: \[/inputs: [probe.sh, /; s/train.sh\]$/probe.sh]/' assay.yaml
+for sandbox in $sandboxes; do
+	sed -i "s/^sandbox: .*/sandbox: $sandbox/" assay.yaml
+	echo "# in $sandbox" >>probe.sh && commit_all "in $sandbox"
+	if assay doctor 2>/dev/null | grep -qE 'ok +sandbox'; then
+		check "$sandbox runs it" 0 assay run
+		[ -e "$TRASH/escaped" ] && not_ok "it cannot write outside ($sandbox)" || ok "it cannot write outside ($sandbox)"
+	else
+		skip "$sandbox runs it" "neither bubblewrap nor Landlock works on this machine"
+	fi
+done
+sed -i 's/^sandbox: .*/sandbox: bubblewrap/' assay.yaml && echo "# not there" >>probe.sh && commit_all "not there"
+mkdir "$TRASH/nobwrap" && for t in git sh env; do ln -s "$(command -v $t)" "$TRASH/nobwrap/$t"; done
+check "bubblewrap that is not there" 78 env PATH="$TRASH/nobwrap" "$ASSAY_TEST_BIN" run
+has "sandbox: auto, which takes Landlock then"
 sed -i 's/sandbox: bubblewrap/sandbox: external/; s/probe.sh\]/train.sh]/; s/\[probe.sh, /[/' assay.yaml
 printf '#!/bin/sh\necho "CUDA out of memory" >&2\nexit 3\n' >train.sh
 commit_all "a trainer that fails"

@@ -40,7 +40,7 @@ has "proposed questions with a command that scores are asked once they are merge
 git reset -q --hard "$target"
 sed -i '/^sandbox/d' assay.yaml && echo "# other questions" >>evals/score.sh && commit_all "no commands"
 check "a policy without a sandbox refuses it" 78 assay run --target HEAD
-has "put sandbox: bubblewrap"
+has "put sandbox: auto"
 git reset -q --hard "$target"
 
 # Outside a run.
@@ -50,7 +50,7 @@ jq -r '.files[] | "\(.path) \(.object)"' ".git/assay/objects/${obj:0:2}/${obj:2}
 	cp ".git/assay/objects/${o:0:2}/${o:2}" "$TRASH/made/$path"
 done
 check "assay eval runs none unless it is told to" 78 assay eval "$TRASH/made" evals/sums.yaml
-has "--sandbox bubblewrap"
+has "--sandbox auto"
 check "no other sandbox" 64 assay eval "$TRASH/made" evals/sums.yaml --sandbox docker
 check "assay eval with one" 0 assay eval "$TRASH/made" evals/sums.yaml --sandbox external
 is "has the metric" "$(jq '.tasks.sums.equal == .tasks.sums.exact_match' "$OUT")" true
