@@ -14,7 +14,7 @@
  *	promote, registry_query, registry_list, lineage, registry_check -> registry
  *	gc       -> registry      what may go
  *	depot    -> store         a place elsewhere (depot.h); depot_* are its kinds
- *	sync     -> depot, registry   records and objects go between the two; sync_merge where they contradict each other
+ *	sync     -> depot, registry   records and objects go between the two; sync_claim: who was first; sync_merge: where they contradict
  *	attest, bom -> lineage    what is said of a version outside (attest.h); signed by envelope, and signed.c checks a folder */
 #ifndef ARTIFACTS_INT_H
 #define ARTIFACTS_INT_H

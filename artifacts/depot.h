@@ -1,7 +1,7 @@
 /* depot.h: a place elsewhere that keeps records and objects for many homes: what users call a remote.
  *
  *	records/ab/cdef…        objects/ab/cdef…      the very bytes that a home has under these names
- *	claims/KEY/00000001…    who was first (sync.c): each is written once, by one
+ *	claims/KEY/00000001…    who was first (sync_claim.c): each is written once, by one
  *
  * One table a kind. Nothing is ever changed or removed here, so two homes can only add, in any order, and a killed one leaves
  * whole files. Names are made from digests by us, never taken from the other side: it has no say in where a file goes.

@@ -209,6 +209,8 @@ static int link_claim(const struct fs_temp *t, const char *full)
 		return 0;
 	if (errno == EEXIST)
 		return err_set(ERR_EXISTS, "%s is there already", full);
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+		return err_errno(ERR_IO, "%s", full);
 	rc = err_errno(ERR_ENV, "%s", full);
 	return err_hint(rc, "a remote needs a file system with hard links: they decide who was first");
 }

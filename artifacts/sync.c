@@ -4,22 +4,11 @@
  * any number of homes, killed at any moment: what has its name is whole. The order of a home holds here too: objects before the
  * record that names them.
  *
- * Two things are said by records and are not free of conflict: which object is MODEL@v7, and where an alias points. There the
- * remote decides who was first, by claims: a file that is created if it is not there, by one of all who try.
- *
- *	claims/SHA256("version:MODEL@v7")/00000001        the record of the run whose version that is
- *	claims/SHA256("alias:MODEL@ALIAS")/0000000N       the record of the alias's N-th move
- *
- * A promotion follows the one that its home knew as the last; so to claim the next number is a compare-and-swap, and of two that
- * were decided against the same state one is refused. A claim holds the record itself: whoever loses to it can put it under its
- * name, should the winner have been killed before it did. The loser's side of it is sync_merge.c. */
+ * Where that is not so, the number of a version and the place of an alias, claims decide: sync_claim.c.
+ */
 #include "artifacts/sync.h"
 
 enum { NAMED_DEPTH = 64, RACES = 5 };
-
-#define SQL_BEFORE                                                                                                     \
-	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
-	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
 
 #define SQL_TO_PUSH "SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
 
@@ -106,8 +95,7 @@ static int each_named(struct sync *y, const json_t *record, int (*each)(struct s
 
 /* ---- pull ------------------------------------------------------------------------------------ */
 
-/* A record's bytes, proved and parsed. */
-static int record_parse(json_t **out, const struct buf *text, const char *hex, const char *where)
+int sync_record(json_t **out, const struct buf *text, const char *hex, const char *where)
 {
 	struct digest d = digest_bytes(buf_str(text), text->len);
 	char found[DIGEST_HEX];
@@ -171,22 +159,32 @@ static int fetch_named(struct sync *y, const char *hex)
 	return rc;
 }
 
-/* A new record, into a file of its name in the spool; its objects into the store. */
+/* Where a record waits: names in the order of the records, so that none comes in before what it speaks of. */
+enum { SPOOL_SEQ = 20 };
+static char *spool_file(const char *spool, const json_t *record, const char *hex)
+{
+	return mem_printf("%s/%0*lld-%s", spool, SPOOL_SEQ, (long long)json_get_int(record, "seq", 0), hex);
+}
+
+/* A new record, into the spool; its objects into the store. */
 static int pull_one(struct sync *y, const char *hex, const char *spool, struct merge *m)
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
 	char path[DEPOT_PATH];
 	json_t *record = NULL;
-	char *file = path_join(spool, hex);
+	char *file = NULL;
 	int rc;
 
 	depot_file(path, VAULT_RECORDS, hex);
 	rc = depot_read(y->d, path, &text);
-	rc = rc ? rc : record_parse(&record, &text, hex, y->d->name);
+	rc = rc ? rc : sync_record(&record, &text, hex, y->d->name);
 	rc = rc ? rc : merge_look(m, y, record);
 	if (!rc && !y->o->records_only)
 		rc = each_named(y, record, fetch_named);
-	rc = rc ? rc : fs_write(file, buf_str(&text), text.len);
+	if (!rc) {
+		file = spool_file(spool, record, hex);
+		rc = fs_write(file, buf_str(&text), text.len);
+	}
 	if (!rc) {
 		y->n->records++;
 		y->n->bytes += text.len;
@@ -209,7 +207,7 @@ static int take_one(const char *name, void *arg)
 	char *file = path_join(t->spool, name);
 	int rc = fs_read(&text, file, RECORD_MAX);
 
-	rc = rc ? rc : store_write(t->y->s, VAULT_RECORDS, name, buf_str(&text), text.len);
+	rc = rc ? rc : store_write(t->y->s, VAULT_RECORDS, name + SPOOL_SEQ + 1, buf_str(&text), text.len);
 	free(file);
 	buf_release(&text);
 	return rc;
@@ -366,100 +364,6 @@ static int push_named(struct sync *y, const char *hex)
 	return rc ? rc : push_file(y, hex);
 }
 
-/* ---- push: claims ---------------------------------------------------------------------------- */
-
-static void claim_key(char out[DIGEST_HEX], const char *what)
-{
-	struct digest d = digest_bytes(what, strlen(what));
-
-	digest_hex(out, &d);
-}
-
-/* The record that a claim holds: proved by its own name. */
-static int claim_read(struct sync *y, const char *path, struct buf *text, char id[DIGEST_HEX], json_t **record)
-{
-	struct digest d;
-	int rc = depot_read(y->d, path, text);
-
-	*record = NULL;
-	if (rc)
-		return rc;
-	d = digest_bytes(buf_str(text), text->len);
-	digest_hex(id, &d);
-	return record_parse(record, text, id, y->d->name);
-}
-
-/* The winner may have been killed between its claim and its record. */
-static int claim_heal(struct sync *y, const char *id, const struct buf *text)
-{
-	const struct fs_map bytes = { (const uint8_t *)buf_str(text), text->len };
-	char path[DEPOT_PATH];
-
-	depot_file(path, VAULT_RECORDS, id);
-	return y->d->ops->put(y->d, path, &bytes, id);
-}
-
-/* ERR_EXISTS: another was first; its record is in the remote now. */
-static int claim_version(struct sync *y, const json_t *record, const struct fs_map *bytes, const char *id)
-{
-	const json_t *v = json_object_get(record, "version");
-	const char *object = json_get_text(v, "object", "");
-	char *what =
-		mem_printf("version:%s@v%lld", json_get_text(v, "model", ""), (long long)json_get_int(v, "number", 0));
-	struct buf text = BUF_INIT(RECORD_MAX);
-	char key[DIGEST_HEX], path[DEPOT_PATH], other[DIGEST_HEX];
-	json_t *theirs = NULL;
-	int rc;
-
-	claim_key(key, what);
-	depot_claim_path(path, key, 1);
-	rc = y->d->ops->claim(y->d, path, bytes, id);
-	if (rc == ERR_EXISTS) {
-		rc = claim_read(y, path, &text, other, &theirs);
-		if (!rc && strcmp(json_get_text(json_object_get(theirs, "version"), "object", ""), object)) {
-			rc = claim_heal(y, other, &text);
-			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", what + strlen("version:"));
-		}
-	}
-	json_decref(theirs);
-	buf_release(&text);
-	free(what);
-	return rc;
-}
-
-static int claim_alias(struct sync *y, const json_t *record, const struct fs_map *bytes, const char *id)
-{
-	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
-	struct buf text = BUF_INIT(RECORD_MAX);
-	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
-	char *before = NULL;
-	json_t *theirs = NULL;
-	int64_t n = 0;
-	int rc;
-
-	claim_key(key, what);
-	rc = y->d->ops->last(y->d, key, &n);
-	if (!rc && n) {
-		depot_claim_path(path, key, n);
-		rc = claim_read(y, path, &text, last, &theirs);
-	}
-	if (!rc && strcmp(last, id)) {
-		rc = sql_text(y->r, &before, SQL_BEFORE, "t", id);
-		rc = rc == ERR_NOTFOUND ? 0 : rc;
-		if (!rc && strcmp(last, before ? before : "")) {
-			rc = claim_heal(y, last, &text);
-			rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what + strlen("alias:"));
-		}
-		depot_claim_path(path, key, n + 1);
-		rc = rc ? rc : y->d->ops->claim(y->d, path, bytes, id);
-	}
-	free(before);
-	json_decref(theirs);
-	buf_release(&text);
-	free(what);
-	return rc;
-}
-
 /* ---- push ------------------------------------------------------------------------------------ */
 
 static int push_record(struct sync *y, const char *id)
@@ -474,12 +378,8 @@ static int push_record(struct sync *y, const char *id)
 	if (!rc && !y->o->dry_run) {
 		record_bytes(&text, name, record);
 		bytes = (struct fs_map){ (const uint8_t *)buf_str(&text), text.len };
-		if (strcmp(name, id))
-			rc = err_set(ERR_INPUT, "record %.12s is not in its canonical form", id);
-		else if (record_kind(record) == RECORD_PROMOTION)
-			rc = claim_alias(y, record, &bytes, id);
-		else if (json_is_object(json_object_get(record, "version")))
-			rc = claim_version(y, record, &bytes, id);
+		rc = strcmp(name, id) ? err_set(ERR_INPUT, "record %.12s is not in its canonical form", id)
+				      : sync_claim(y, record, &text, id);
 		depot_file(path, VAULT_RECORDS, id);
 		rc = rc ? rc : y->d->ops->put(y->d, path, &bytes, id);
 	}

@@ -1,4 +1,4 @@
-/* sync.h: what sync.c and sync_merge.c share. */
+/* sync.h: what sync.c, sync_claim.c and sync_merge.c share. */
 #ifndef ARTIFACTS_SYNC_H
 #define ARTIFACTS_SYNC_H
 
@@ -14,6 +14,11 @@ struct sync {
 	struct name_list objects;      /* there; of a pull that wants them */
 };
 bool sync_has(const struct name_list *l, const char *hex);
+/* The bytes of a record, compared with its name, and parsed; where: for messages. ERR_INPUT. */
+int sync_record(json_t **out, const struct buf *text, const char *hex, const char *where);
+/* What a record says first of a version or an alias, said in the remote: ERR_EXISTS if another was first, whose record is there
+ * then. own: the record's bytes. */
+int sync_claim(struct sync *y, const json_t *record, const struct buf *own, const char *id);
 
 /* Records made here that contradict those to come. */
 struct merge {

@@ -1,7 +1,7 @@
 /* sync_merge.c: what this home says of a version or an alias, and the remote said first.
  *
  * Two homes that did not know of each other can give one number to two models, or move one alias in two ways. What is in the
- * remote was claimed there (sync.c), so the records that nobody has but this home give way:
+ * remote was claimed there (sync_claim.c), so the records that nobody has but this home give way:
  *
  *	a version    the run is recorded again, and its model gets the next number; what was promoted by that run is promoted
  *	             again, under the new number

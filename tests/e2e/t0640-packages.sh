@@ -37,14 +37,15 @@ check "an OCI layout" 0 assay artifact export sums@v1 "$X/oci" --format oci
 for b in "$X"/oci/blobs/sha256/*; do [ "$(sha256sum <"$b")" = "${b##*/}  -" ] || echo "$b"; done >"$TRASH/wrong"
 is "every blob is named by its digest" "$(wc -l <"$TRASH/wrong")" 0
 
-# Debian's registry of containers: unpacked, not installed, since an installed one would be started as a service.
-registry() {
-	command -v docker-registry && return
-	mkdir -p "$TRASH/deb" && chmod 777 "$TRASH/deb"
-	(cd "$TRASH/deb" && timeout 60 apt-get download -q docker-registry && dpkg -x docker-registry_*.deb .) >/dev/null 2>&1
-	[ -x "$TRASH/deb/usr/bin/docker-registry" ] && echo "$TRASH/deb/usr/bin/docker-registry"
+# Debian's registry of containers, and the usual client: unpacked, not installed, since an installed registry would be started as a
+# service. program NAME PACKAGE…: where it is, or nothing
+program() {
+	command -v "$1" && return
+	mkdir -p "$TRASH/deb/$1" && chmod 777 "$TRASH/deb/$1"
+	(cd "$TRASH/deb/$1" && timeout 60 apt-get download -q "$@" && for deb in *.deb; do dpkg -x "$deb" "$TRASH/deb" || exit; done) >/dev/null 2>&1
+	[ -x "$TRASH/deb/usr/bin/$1" ] && echo "$TRASH/deb/usr/bin/$1"
 }
-R=$(registry)
+R=$(program docker-registry)
 if [ -z "$R" ] || ! command -v curl >/dev/null 2>&1; then
 	skip "a real registry takes it" "Debian's docker-registry and curl are not to be had here"
 	done_testing
@@ -85,5 +86,17 @@ check "and gives it back" 0 pull models/sums v1 "$X/back"
 diff -r "$X/back" "$X/links" >"$OUT" 2>"$ERR" && ok "the same files" || not_ok "the same files"
 is "under its digest" "sha256:$(sha256sum <"$TRASH/manifest" | cut -d' ' -f1)" "$(jq -r '.manifests[0].digest' "$X/oci/index.json")"
 check "what came back is a model" 0 assay eval "$X/back" evals/sums.yaml
+# the client that the documentation names, with the libraries that came along
+S=$(program skopeo libgpgme11 libassuan0)
+skopeo() { LD_LIBRARY_PATH=$(dirname "$(find "$TRASH/deb" -name 'libgpgme.so.11' 2>/dev/null | head -n 1)" 2>/dev/null) "$S" --policy "$TRASH/policy.json" "$@"; }
+if [ -z "$S" ] || ! skopeo --version >"$OUT" 2>&1; then
+	skip "skopeo copies it there and back" "Debian's skopeo is not to be had here, or does not run"
+else
+	echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$TRASH/policy.json"
+	check "skopeo copies it there" 0 skopeo copy --dest-tls-verify=false "oci:$X/oci:v1" "docker://127.0.0.1:$PORT/models/copied:v1"
+	check "and back" 0 skopeo copy --src-tls-verify=false "docker://127.0.0.1:$PORT/models/copied:v1" "oci:$X/copied:v1"
+	diff -r "$X/oci/blobs" "$X/copied/blobs" >"$OUT" 2>"$ERR" && ok "every blob is the same" || not_ok "every blob is the same"
+	is "and the manifest" "$(jq -r '.manifests[0].digest' "$X/copied/index.json")" "$(jq -r '.manifests[0].digest' "$X/oci/index.json")"
+fi
 kill $SERVER 2>/dev/null
 done_testing

@@ -4,8 +4,10 @@
  *
  * The N-th call of KIND fails once: with EIO, or with ENOSPC and every one after it where ":full" is said (a disk that is full stays
  * so). FILE is made when it does, so that a sweep knows when there is nothing left to fail. KIND: write (write, pwrite, writev), sync
- * (fsync, fdatasync), rename, open (for writing), malloc (malloc, calloc, realloc by the program itself or by SQLite; ENOMEM). statfs:0xMAGIC makes every file system
- * one of that kind. Only in a program named assay: its children are others' work. Descriptors 0 to 2 are left alone. */
+ * (fsync, fdatasync), rename (link, too), open (for writing), malloc (malloc, calloc, realloc by the program itself or by SQLite;
+ * ENOMEM), sql (a step of a statement: SQLITE_IOERR, SQLITE_FULL where ":full" is said). statfs:0xMAGIC makes every file system one of
+ * that kind. Only in a program named assay: its children are others' work. Descriptors 0 to 2 are left alone. With
+ * ASSAY_FAULT_COUNT=FILE the number of calls of KIND is written there at the end; N may be 0, then none fails. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum kind { NONE, WRITE, SYNC, RENAME, OPEN, MALLOC, STATFS };
+enum kind { NONE, WRITE, SYNC, RENAME, OPEN, MALLOC, SQL, STATFS };
 static enum kind kind;
 static long at, magic;
 static int full;
@@ -59,7 +61,7 @@ static int is_ours(const void *caller)
 
 __attribute__((constructor)) static void begin(void)
 {
-	static const char *const names[] = { "", "write", "sync", "rename", "open", "malloc", "statfs" };
+	static const char *const names[] = { "", "write", "sync", "rename", "open", "malloc", "sql", "statfs" };
 	const char *fault = getenv("ASSAY_FAULT"), *colon = fault ? strchr(fault, ':') : NULL;
 
 	mark = getenv("ASSAY_FAULT_MARK");
@@ -72,6 +74,23 @@ __attribute__((constructor)) static void begin(void)
 	for (size_t i = 1; i < sizeof(names) / sizeof(*names); i++)
 		if (!strncmp(fault, names[i], (size_t)(colon - fault)) && !names[i][colon - fault])
 			kind = (enum kind)i;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	const char *path = getenv("ASSAY_FAULT_COUNT");
+	char text[24];
+	int fd, n = 0;
+	long c = atomic_load(&calls);
+
+	if (!path || kind == NONE)
+		return;
+	for (long left = c; left || !n; left /= 10)
+		text[n++] = (char)('0' + left % 10);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0666);
+	while (fd >= 0 && n)
+		syscall(SYS_write, fd, &text[--n], 1);
+	syscall(SYS_close, fd);
 }
 
 static int fails(enum kind k)
@@ -133,6 +152,20 @@ int rename(const char *from, const char *to)
 {
 	REAL(int, rename, const char *, const char *);
 	return fails(RENAME) ? -1 : real(from, to);
+}
+int link(const char *from, const char *to)
+{
+	REAL(int, link, const char *, const char *);
+	return fails(RENAME) ? -1 : real(from, to);
+}
+
+/* The program's own steps, not those that SQLite takes on its way (VACUUM). */
+struct sqlite3_stmt;
+int sqlite3_step(struct sqlite3_stmt *st)
+{
+	enum { IOERR = 10, FULL = 13 }; /* of sqlite3.h */
+	REAL(int, sqlite3_step, struct sqlite3_stmt *);
+	return fails(SQL) ? full ? FULL : IOERR : real(st);
 }
 
 static int opens(const char *path, int flags, mode_t mode)

@@ -435,7 +435,8 @@ static void test_store_repair__from_a_remote(void **state)
 	struct fixture *f = *state;
 	static const char *const vaults[] = { VAULT_RECIPES, VAULT_DELTAS, VAULT_OBJECTS };
 	struct toy base = toy(1), tuned = toy(1), lone = toy(9);
-	char *folder = home_path(f, "work/remote"), *url = mem_printf("file://%s", folder), a[DIGEST_HEX], b[DIGEST_HEX];
+	char *folder = home_path(f, "work/remote"), *url = mem_printf("file://%s", folder), a[DIGEST_HEX],
+	     b[DIGEST_HEX];
 	struct depot *d;
 	struct store_source from;
 	uint64_t checked;
@@ -477,7 +478,8 @@ static void test_store_repair__from_a_remote(void **state)
 			store_index_drop(fresh.store);
 			must(store_repair(fresh.store, &from, note, &t, &checked));
 			if (!t.bad || t.bad != t.repaired)
-				fail_msg("%s/%s: %d of %d: %s", vaults[k], l.names[i], t.repaired, t.bad, buf_str(&t.names));
+				fail_msg("%s/%s: %d of %d: %s", vaults[k], l.names[i], t.repaired, t.bad,
+					 buf_str(&t.names));
 			assert_content(fresh.store, a, base.data, base.len);
 			assert_content(fresh.store, b, tuned.data, tuned.len);
 			t.bad = 0;

@@ -532,6 +532,49 @@ static void test_sync__a_claim_that_lies(void **state)
 	free(dir);
 }
 
+static double flip_at; /* of a file's length */
+
+static int flip_there(const char *path)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+	must(fs_read(&b, path, BUF_NOLIMIT));
+	b.data[(size_t)(flip_at * (double)(b.len - 1))] ^= 2;
+	must(fs_remove(path));
+	must(fs_write(path, b.data, b.len));
+	buf_release(&b);
+	return 1;
+}
+
+/* A bit that is flipped in a claim wins nothing: the record that it stands for decides, and no other comes to be. */
+static void test_sync__a_claim_with_a_flipped_bit(void **state)
+{
+	static const double places[] = { 0, 0.3, 0.6, 0.9, 0.95, 0.99, 1 };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		struct team *t = *state;
+		char *dir = path_join(t->folder, "claims"), *records = path_join(t->folder, "records"), id[DIGEST_HEX];
+
+		add_run(t->a, "w1", '1', id);
+		must(promote_to(t->a, 1, 0));
+		push(t, t->a, 0);
+		pull(t, t->b, 0);
+		must(promote_to(t->a, 1, 1));
+		add_run(t->b, "w2", '2', id);
+		must(promote_to(t->b, 2, 1));
+		flip_at = places[i];
+		assert_int_equal(each_file(dir, flip_there), 2);
+		push(t, t->b, 0);
+		assert_int_equal(each_file(records, NULL), 4);
+		pull(t, t->a, 0);
+		assert_same(t);
+		free(dir);
+		free(records);
+		team_end(state);
+		team_start(state);
+	}
+}
+
 /* The winner was killed between its claim and its record. */
 static void test_sync__a_claim_without_its_record_is_healed(void **state)
 {
@@ -609,6 +652,37 @@ static void test_sync__what_went_is_said_first(void **state)
 	free(records);
 }
 
+/* A pull that breaks off while it takes records over has none that speaks of what is not there. */
+static void test_sync__records_come_in_their_order(void **state)
+{
+	struct team *t = *state;
+	struct name_list names = { NULL, 0, 0 };
+	char id[DIGEST_HEX], *shelf;
+
+	add_run(t->a, "w1", '1', id);
+	for (int i = 0; i < 4; i++) {
+		const struct promotion p = { .model = "bot",
+					     .alias = &"dcba"[i],
+					     .version = 1,
+					     .expect = 0,
+					     .actor = "ann",
+					     .reason = "it passed" };
+		char promotion[DIGEST_HEX];
+
+		must(registry_promote(t->a->registry, &p, promotion));
+	}
+	push(t, t->a, 0);
+	shelf = mem_printf("%s/%s/%.2s", t->b->home, VAULT_RECORDS, id);
+	must(fs_write(shelf, "x", 1)); /* the run's record cannot be put there */
+	pull(t, t->b, ERR_IO);
+	must(fs_remove(shelf));
+	must(store_names(t->b->store, VAULT_RECORDS, &names, NULL, NULL));
+	assert_int_equal(names.len, 0);
+	assert_same(t);
+	name_list_release(&names);
+	free(shelf);
+}
+
 static void test_sync__a_broken_transfer_goes_on(void **state)
 {
 	struct team *t = *state;
@@ -662,9 +736,11 @@ int main(void)
 		TEAM_TEST(test_sync__a_record_that_is_none),
 		TEAM_TEST(test_sync__a_pipe_or_a_link_is_no_record),
 		TEAM_TEST(test_sync__a_claim_that_lies),
+		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
 		TEAM_TEST(test_sync__a_move_aside_that_was_killed_is_finished),
 		TEAM_TEST(test_sync__what_went_is_said_first),
+		TEAM_TEST(test_sync__records_come_in_their_order),
 		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
 		cmocka_unit_test(test_depot_open__what_is_no_remote),
 	};

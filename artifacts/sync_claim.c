@@ -1,0 +1,183 @@
+/* sync_claim.c: who was first, where records alone do not say it.
+ *
+ * Two things are said by records and are not free of conflict: which object is MODEL@v7, and where an alias points. There the
+ * remote decides who was first, by claims: a file that is created if it is not there, by one of all who try.
+ *
+ *	claims/SHA256("version:MODEL@v7")/00000001        the record of the run whose version that is
+ *	claims/SHA256("alias:MODEL@ALIAS")/0000000N       the record of the alias's N-th move
+ *
+ * A promotion follows the one that its home knew as the last; so to claim the next number is a compare-and-swap, and of two that
+ * were decided against the same state one is refused. A claim holds the record itself: whoever loses to it can put it under its
+ * name, should the winner have been killed before it did. The loser's side of it is sync_merge.c.
+ *
+ * Behind the record stands a line with its digest, since a claim is never named by its content: a bit that was flipped makes another
+ * record, which must win nothing. Then the record itself is looked for, among the remote's, under either digest: one of the two is
+ * the true one. */
+#include "artifacts/sync.h"
+
+#define CLAIM_MAX (RECORD_MAX + DIGEST_HEX + 1)
+
+#define SQL_BEFORE                                                                                                     \
+	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
+	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
+
+static void claim_key(char out[DIGEST_HEX], const char *what)
+{
+	struct digest d = digest_bytes(what, strlen(what));
+
+	digest_hex(out, &d);
+}
+
+/* ---- what a claim holds ---------------------------------------------------------------------- */
+
+/* "RECORD\nDIGEST\n". */
+static int claim_make(struct sync *y, const char *path, const struct buf *record, const char *id)
+{
+	struct buf text = BUF_INIT(CLAIM_MAX);
+	char hex[DIGEST_HEX];
+	struct fs_map bytes;
+	struct digest d;
+	int rc;
+
+	buf_add(&text, buf_str(record), record->len);
+	buf_addf(&text, "\n%s\n", id);
+	bytes = (struct fs_map){ (const uint8_t *)buf_str(&text), text.len };
+	d = digest_bytes(bytes.data, bytes.len);
+	digest_hex(hex, &d);
+	rc = y->d->ops->claim(y->d, path, &bytes, hex);
+	buf_release(&text);
+	return rc;
+}
+
+/* Cuts the line off; seal: what it said, "" if there was none. A record has no line feed, and what is damaged may have one of two. */
+static void claim_cut(struct buf *text, char seal[DIGEST_HEX])
+{
+	const size_t tail = DIGEST_HEX + 1; /* "\n", the digits, "\n" */
+	const char *end = buf_str(text) + text->len;
+
+	seal[0] = '\0';
+	if (text->len < tail || (end[-(ptrdiff_t)tail] != '\n' && end[-1] != '\n'))
+		return;
+	snprintf(seal, DIGEST_HEX, "%.64s", end - tail + 1);
+	text->len -= tail;
+	text->data[text->len] = '\0';
+}
+
+/* The record that a damaged claim means, if the remote has it under one of the two names. */
+static int claim_record_of(struct sync *y, const char *path, const char *const names[2], struct buf *text,
+			   char id[DIGEST_HEX], json_t **record)
+{
+	char file[DEPOT_PATH];
+
+	for (int i = 0; i < 2; i++) {
+		depot_file(file, VAULT_RECORDS, names[i]);
+		if (!store_name_ok(names[i]) || !sync_has(&y->theirs, names[i]) || depot_read(y->d, file, text) ||
+		    sync_record(record, text, names[i], y->d->name))
+			continue;
+		log_warn("%s: %s is damaged; the record that it names is whole", y->d->name, path);
+		snprintf(id, DIGEST_HEX, "%s", names[i]);
+		return 0;
+	}
+	err_set(ERR_INPUT, "%s: the claim %s is damaged, and the record that it names is not there", y->d->name, path);
+	return err_hint(ERR_INPUT, "remove that file, and push from the home that made it");
+}
+
+/* The record that a claim holds, proved. */
+static int claim_read(struct sync *y, const char *path, struct buf *text, char id[DIGEST_HEX], json_t **record)
+{
+	char seal[DIGEST_HEX], found[DIGEST_HEX];
+	const char *const names[] = { seal, found };
+	struct digest d;
+	int rc = depot_read(y->d, path, text);
+
+	*record = NULL;
+	if (rc)
+		return rc;
+	claim_cut(text, seal);
+	d = digest_bytes(buf_str(text), text->len);
+	digest_hex(found, &d);
+	if (strcmp(seal, found))
+		return claim_record_of(y, path, names, text, id, record);
+	memcpy(id, found, DIGEST_HEX);
+	return sync_record(record, text, id, y->d->name);
+}
+
+/* The winner may have been killed between its claim and its record. */
+static int claim_heal(struct sync *y, const char *id, const struct buf *text)
+{
+	const struct fs_map bytes = { (const uint8_t *)buf_str(text), text->len };
+	char path[DEPOT_PATH];
+
+	depot_file(path, VAULT_RECORDS, id);
+	return y->d->ops->put(y->d, path, &bytes, id);
+}
+
+/* ---- of a version, of an alias --------------------------------------------------------------- */
+
+/* ERR_EXISTS: another was first; its record is in the remote now. */
+static int claim_version(struct sync *y, const json_t *record, const struct buf *own, const char *id)
+{
+	const json_t *v = json_object_get(record, "version");
+	const char *object = json_get_text(v, "object", "");
+	char *what =
+		mem_printf("version:%s@v%lld", json_get_text(v, "model", ""), (long long)json_get_int(v, "number", 0));
+	struct buf text = BUF_INIT(CLAIM_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH], other[DIGEST_HEX];
+	json_t *theirs = NULL;
+	int rc;
+
+	claim_key(key, what);
+	depot_claim_path(path, key, 1);
+	rc = claim_make(y, path, own, id);
+	if (rc == ERR_EXISTS) {
+		rc = claim_read(y, path, &text, other, &theirs);
+		if (!rc && strcmp(json_get_text(json_object_get(theirs, "version"), "object", ""), object)) {
+			rc = claim_heal(y, other, &text);
+			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", what + strlen("version:"));
+		}
+	}
+	json_decref(theirs);
+	buf_release(&text);
+	free(what);
+	return rc;
+}
+
+static int claim_alias(struct sync *y, const json_t *record, const struct buf *own, const char *id)
+{
+	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
+	struct buf text = BUF_INIT(CLAIM_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
+	char *before = NULL;
+	json_t *theirs = NULL;
+	int64_t n = 0;
+	int rc;
+
+	claim_key(key, what);
+	rc = y->d->ops->last(y->d, key, &n);
+	if (!rc && n) {
+		depot_claim_path(path, key, n);
+		rc = claim_read(y, path, &text, last, &theirs);
+	}
+	if (!rc && strcmp(last, id)) {
+		rc = sql_text(y->r, &before, SQL_BEFORE, "t", id);
+		rc = rc == ERR_NOTFOUND ? 0 : rc;
+		if (!rc && strcmp(last, before ? before : "")) {
+			rc = claim_heal(y, last, &text);
+			rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what + strlen("alias:"));
+		}
+		depot_claim_path(path, key, n + 1);
+		rc = rc ? rc : claim_make(y, path, own, id);
+	}
+	free(before);
+	json_decref(theirs);
+	buf_release(&text);
+	free(what);
+	return rc;
+}
+
+int sync_claim(struct sync *y, const json_t *record, const struct buf *own, const char *id)
+{
+	if (record_kind(record) == RECORD_PROMOTION)
+		return claim_alias(y, record, own, id);
+	return json_is_object(json_object_get(record, "version")) ? claim_version(y, record, own, id) : 0;
+}
