@@ -2,7 +2,7 @@
  *
  * The plugin is one shared object that the program opens (backend.c). It has the CUDA runtime in itself and asks for
  * nothing when it is loaded: without a driver it says so, in assay_cuda_open() and in assay_cuda_probe(). The operations
- * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_nccl.cu (several cards), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu and
+ * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_nccl.cu (several cards), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu, cuda_draw.cu and
  * cuda_optim.cu, the memory in cuda_memory.cu, launches in cuda_list.cu and cuda_graph.cu; cpu_ref.c says what each must give.
  *
  * The law of the same bits (kernels.h) on a device with a hundred processors: what runs where is never a function of how
@@ -287,6 +287,7 @@ static void fill_table(struct backend *be)
 	be->put_rows = cuda_put_rows;
 	be->logprob = cuda_logprob;
 	be->xent_back = cuda_xent_back;
+	be->draw = cuda_draw;
 	be->sumsq = cuda_sumsq;
 	be->adamw = cuda_adamw;
 	be->ranks_id = cuda_ranks_id;

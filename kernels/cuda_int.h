@@ -164,6 +164,8 @@ void cuda_attn_back(struct backend *be, float *dq, float *dk, float *dv, const f
 void cuda_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 		  const int32_t *target, int T, int V);
 void cuda_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
+/* cuda_draw.cu */
+void cuda_draw(struct backend *be, int32_t *ids, const float *logits, const struct kernels_draw *how, int T, int V);
 /* cuda_optim.cu */
 double cuda_sumsq(struct backend *be, const float *x, size_t n);
 void cuda_adamw(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,

@@ -72,6 +72,14 @@ struct kernels_adamw {
 	int64_t step;                       /* from 1, for the bias correction (computed in double) */
 };
 
+struct kernels_draw {      /* of a token from a row of logits, as struct generate_request has it */
+	double u;          /* in [0, 1) */
+	float temperature; /* 0: none is drawn */
+	float top_p;       /* 0 or 1: all */
+	int32_t top_k;     /* 0: all */
+	int32_t unused;    /* 0 */
+};
+
 struct kernels_part { /* of device memory, for another device or from one; 0 bytes: nothing */
 	float *p;
 	size_t bytes;
@@ -198,6 +206,11 @@ struct backend {
 	 * device memory. */
 	void (*xent_back)(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
 
+	/* ids[t] = the token that is drawn from row t of logits[T,V], where its temperature is above 0; else it stays as it is.
+	 * how is host memory. NULL: the host draws (model/sampler.c). */
+	void (*draw)(struct backend *be, int32_t *ids, const float *logits, const struct kernels_draw *how, int T,
+		     int V);
+
 	/* Optimizer. sumsq gives the sum of squares of n floats, in double and in a fixed order (host result). */
 	double (*sumsq)(struct backend *be, const float *x, size_t n);
 	void (*adamw)(struct backend *be, float *p, const float *grad, float *m, float *v, size_t n,
@@ -241,7 +254,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
-#define KERNELS_ABI 5
+#define KERNELS_ABI 6
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

@@ -39,11 +39,6 @@ struct slot {
 	struct rng rng;
 };
 
-struct logits { /* of a row of the round, on the host behind the mark */
-	float *at;
-	int row;
-	uint64_t mark;
-};
 struct job {
 	struct model *m;
 	const struct tokenizer *tok;
@@ -62,8 +57,8 @@ struct job {
 	struct slot **slot_of; /* of the sequences of this round that are wanted */
 	int32_t *sampled;
 	struct sampler sampler;
-	struct logits logits[2]; /* of rows whose token is drawn */
-	int failed;              /* what came of it */
+	float *row;                 /* of logits, on the host, where the host draws … */
+	struct kernels_draw *draws; /* … or how a device is to */
 	struct buf text;
 	struct kvcache cache;
 	struct pass pass;
@@ -229,8 +224,8 @@ static int open_job(struct job *j, const struct score_options *how)
 	j->refs = mem_array((size_t)s.rows, sizeof(*j->refs));
 	j->slot_of = mem_array((size_t)s.slots, sizeof(struct slot *));
 	j->sampled = mem_array((size_t)s.slots, sizeof(*j->sampled));
-	for (int i = 0; i < 2; i++)
-		j->logits[i].at = mem_array((size_t)j->m->config.vocab_size, sizeof(float));
+	j->row = mem_array((size_t)j->m->config.vocab_size, sizeof(*j->row));
+	j->draws = mem_array((size_t)s.slots, sizeof(*j->draws));
 	sampler_open(&j->sampler, j->m->config.vocab_size);
 	rc = kvcache_open(&j->cache, j->m, s.rows);
 	if (rc)
@@ -255,8 +250,8 @@ static void close_job(struct job *j)
 	free(j->slots);
 	free(j->slot_of);
 	free(j->sampled);
-	free(j->logits[0].at);
-	free(j->logits[1].at);
+	free(j->row);
+	free(j->draws);
 	sampler_close(&j->sampler);
 	buf_release(&j->text);
 }
@@ -309,36 +304,50 @@ static void move_path(struct job *j, const struct slot *s)
 
 /* ---- a token ----------------------------------------------------------------------------------------------------- */
 
-static void draw(struct job *j, const struct logits *l)
+static void draw_on_host(struct job *j, const float *logits, int first, int n)
 {
-	struct slot *s = j->slot_of[l->row];
-
-	if (!j->failed)
-		j->failed = pass_wait(&j->pass, l->mark);
-	if (!j->failed)
-		j->sampled[l->row] = sampler_draw(&j->sampler, l->at, &j->reqs[s->req], &s->rng);
-}
-
-/* A row's logits come from the device while a token is drawn from those of the row before. */
-static void sample_chunk(struct pass *p, int first, int n, void *arg)
-{
-	struct job *j = arg;
-	struct logits *before = NULL, *now = &j->logits[0];
+	struct backend *be = j->pass.be;
 	size_t V = (size_t)j->m->config.vocab_size;
 
 	for (int i = 0; i < n; i++) {
-		if (!(j->reqs[j->slot_of[first + i]->req].temperature > 0))
+		struct slot *s = j->slot_of[first + i];
+		const struct generate_request *how = &j->reqs[s->req];
+		if (!(how->temperature > 0))
 			continue;
-		p->be->download(p->be, now->at, p->logits + (size_t)i * V, V * sizeof(float));
-		now->row = first + i;
-		now->mark = pass_mark(p);
-		if (before)
-			draw(j, before);
-		before = now;
-		now = &j->logits[now == &j->logits[0]];
+		be->download(be, j->row, logits + (size_t)i * V,
+			     V * sizeof(float)); /* there at once: it is the host's */
+		j->sampled[first + i] = sampler_draw(&j->sampler, j->row, how, &s->rng);
 	}
-	if (before)
-		draw(j, before);
+}
+
+/* The token takes the place of the row's argmax: every row has one target. */
+static void draw_on_device(struct job *j, const float *logits, int first, int n)
+{
+	struct pass *p = &j->pass;
+	bool any = false;
+
+	for (int i = 0; i < n; i++) {
+		struct slot *s = j->slot_of[first + i];
+		const struct generate_request *how = &j->reqs[s->req];
+		bool drawn = how->temperature > 0;
+		j->draws[i] = (struct kernels_draw){ .u = drawn ? rng_uniform(&s->rng) : 0,
+						     .temperature = (float)how->temperature,
+						     .top_p = (float)how->top_p,
+						     .top_k = how->top_k };
+		any = any || drawn;
+	}
+	if (any)
+		p->be->draw(p->be, p->d_argmax + first, logits, j->draws, n, j->m->config.vocab_size);
+}
+
+static void sample_chunk(struct pass *p, int first, int n, void *arg)
+{
+	struct job *j = arg;
+
+	if (p->be->draw)
+		draw_on_device(j, p->logits, first, n);
+	else
+		draw_on_host(j, p->logits, first, n);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
@@ -508,7 +517,6 @@ static int one_round(struct job *j)
 	fill_prompts(j);
 	transformer_forward(p);
 	int rc = transformer_head(p, sample_chunk, j);
-	rc = j->failed ? j->failed : rc;
 	share_time(j, clock_seconds() - start);
 	for (int i = 0; !rc && i < p->n_rows; i++) {
 		struct slot *s = j->slot_of[i];
@@ -517,7 +525,8 @@ static int one_round(struct job *j)
 				err_set(ERR_INPUT, "prompt %zu: the model's output is not a finite number", s->req),
 				"the weights are damaged, or a training went astray");
 		else
-			take_token(j, s, j->reqs[s->req].temperature > 0 ? j->sampled[i] : p->argmax[i]);
+			take_token(j, s,
+				   j->reqs[s->req].temperature > 0 && !p->be->draw ? j->sampled[i] : p->argmax[i]);
 	}
 	return rc;
 }

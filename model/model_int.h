@@ -308,7 +308,6 @@ struct pass_answer {
 	int n; /* targets; 0: nothing was asked for */
 	uint64_t mark;
 };
-uint64_t pass_mark(struct pass *p); /* of all that was downloaded so far */
 int pass_wait(struct pass *p, uint64_t mark);
 /* Asks for it: p->logprob, and p->argmax where the head has looked for it */
 void pass_download(struct pass *p, struct pass_answer *a, bool argmax);

@@ -236,12 +236,7 @@ void pass_download(struct pass *p, struct pass_answer *a, bool argmax)
 	be->download(be, p->logprob, p->d_logprob, n * sizeof(double));
 	if (argmax)
 		be->download(be, p->argmax, p->d_argmax, n * sizeof(int32_t));
-	*a = (struct pass_answer){ p->logprob, p->argmax, p->n_targets, pass_mark(p) };
-}
-
-uint64_t pass_mark(struct pass *p)
-{
-	return p->be->mark ? p->be->mark(p->be) : 0;
+	*a = (struct pass_answer){ p->logprob, p->argmax, p->n_targets, be->mark ? be->mark(be) : 0 };
 }
 
 int pass_wait(struct pass *p, uint64_t mark)

@@ -56,7 +56,14 @@ above "many batches are waited for one by one" "$(waits by3)" "$(($(waits by12) 
 is "and the device is busy with the next meanwhile, but for the last" "$(idle by3)" "$(idle by12)"
 lazy n generate sums@v1 --device cuda --max-tokens 4 <prompts >other 2>"$ERR"
 cmp -s texts other && ok "late: the same texts" || not_ok "late: the same texts"
-drawn() { "$@" generate sums@v1 --device cuda --max-tokens 4 --temperature 1 --seed 7 <prompts 2>"$ERR"; }
+drawn() { "$@" generate sums@v1 --device "$device" --batch-tokens "$tokens" --max-tokens 4 --temperature 1 --seed 7 <prompts 2>"$ERR"; }
+tokens=64
+device=cpu drawn assay >cpu.texts
+device=cuda/f32 drawn emu >texts
+is "f32: the CPU's texts, drawn" "$(cat texts)" "$(cat cpu.texts)"
+device=cuda/f32 tokens=2 drawn emu >other
+cmp -s texts other && ok "drawn: does not depend on the batch" || not_ok "drawn: does not depend on the batch"
+device=cuda
 drawn emu >texts
 drawn lazy n >other
 cmp -s texts other && ok "late: the same texts, drawn" || not_ok "late: the same texts, drawn"
