@@ -201,13 +201,20 @@ demo: deps
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)bash ci/demo/run $(BUILD)
 
+# The tests of kernels for a card: the same sources, which open the plugin beside them
+CARD_TESTS := $(addprefix $(BUILD)/bench/test_cuda_,norm pointwise loss draw attn attn_back)
+$(CARD_TESTS): $(BUILD)/bench/%: $(CUDA_EMU)/%.cpp $(wildcard $(CUDA_EMU)/*.h) $(LIB)
+	@mkdir -p $(dir $@)
+	$(Q)$(CXX) -std=c++17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -DON_CARD -I. $(SAN) $(LDFLAGS_ALL) -static-libstdc++ -o $@ $< \
+	    $(LIB) $(LIBS)
+
 # One folder for a session on a machine with a card: docs/gpu.md
 gpu-bundle: all $(CUDA_EMU_BIN)
 	$(Q)NVCC="$(NVCC)" bash ci/gpu-bundle $(BUILD)
 
 # The same folder with the emulated plugin, for tests/e2e/t0820-gpu-bundle.sh
 $(BUILD)/gpu-bundle-dry/run.sh: tests/cuda/run.sh ci/gpu-bundle $(wildcard tests/cuda/*) $(CUDA_EMU_BIN) \
-    $(addprefix $(BUILD)/bench/,bench_gpu bench_train bench_ask) $(wildcard tests/bench/bench_torch_*.py)
+    $(addprefix $(BUILD)/bench/,bench_gpu bench_train bench_ask) $(CARD_TESTS) $(wildcard tests/bench/bench_torch_*.py)
 	$(Q)bash ci/gpu-bundle $(BUILD) dry >/dev/null
 
 $(BUILD)/bench/%: tests/bench/%.c $(LIB)

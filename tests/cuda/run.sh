@@ -99,6 +99,8 @@ fi
 # ---- checks: the kernels against the reference in double, and against themselves; the same on graphs and without
 step kernels-bf16 60 bin/bench_gpu check "$device/bf16"
 step kernels-tf32 60 bin/bench_gpu check "$device/tf32"
+kernels='norm pointwise loss draw attn attn_back'
+for name in $kernels; do TEST_DEVICE=$device step "kernels-$name" 30 "bin/test_cuda_$name"; done
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 for tool in memcheck racecheck synccheck; do
 	if [ -z "$sanitizer" ]; then
@@ -107,6 +109,15 @@ for tool in memcheck racecheck synccheck; do
 		step "sanitizer-$tool" 45 "$sanitizer" --tool "$tool" --error-exitcode 9 bin/bench_gpu sanitize "$device/bf16"
 	fi
 done
+
+every_kernel() { for name in $kernels; do "$sanitizer" --tool memcheck --error-exitcode 9 "bin/test_cuda_$name" || return; done; }
+export sanitizer kernels TEST_DEVICE=$device
+export -f every_kernel
+if [ -n "$sanitizer" ]; then
+	step sanitizer-kernels 90 bash -c every_kernel
+else
+	skip sanitizer-kernels "compute-sanitizer is not installed"
+fi
 
 # ---- whole models: scores in other company, again, without graphs; the CPU's; those of transformers
 # The model is the demo's, which trains it on this device; in a dry run, one of a few steps.

@@ -1,7 +1,7 @@
 /* cuda_test.h: what the tests of the CUDA files share: cases in TAP, numbers, comparisons, orders.
  *
- * Tests speak to the table of kernels.h alone, so that the same source runs on a card (built by nvcc with -DON_CARD against
- * the plugin), where there is one order: the card's own. */
+ * Tests of kernels speak to the table of kernels.h alone, so that the same source runs on a card (-DON_CARD: it opens the plugin
+ * beside it, on $TEST_DEVICE), where there is one order: the card's own. The bundle of docs/gpu.md has them. */
 #ifndef CUDA_TEST_H
 #define CUDA_TEST_H
 
