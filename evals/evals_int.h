@@ -8,6 +8,7 @@
 #ifndef EVALS_INT_H
 #define EVALS_INT_H
 
+#include "base/pyregex.h"
 #include "base/rows.h"
 #include "evals/evals.h"
 #include "model/model.h"
@@ -155,22 +156,6 @@ uint32_t pyrandom_below(struct pyrandom *r, uint32_t n); /* randrange(n); n > 0 
 double pyrandom_real(struct pyrandom *r);                /* random() */
 /* sample(range(n), k); k <= n. */
 void pyrandom_sample(struct pyrandom *r, uint32_t n, uint32_t *out, size_t k);
-
-/* ---- pyregex.c --------------------------------------------------------------------------------------------------- */
-
-struct pyregex; /* a Python regular expression, compiled */
-enum pyregex_found { PYREGEX_NOTHING, PYREGEX_TEXT, PYREGEX_EMPTY /* several groups, all of them empty */ };
-/* ERR_INPUT: the pattern is wrong, or no Python. */
-int pyregex_compile(struct pyregex **out, const char *pattern);
-/* One character of Unicode's punctuation (\p{P}), which Python's re cannot say. */
-int pyregex_punctuation(struct pyregex **out);
-void pyregex_free(struct pyregex *r);
-/* Adds re.findall(pattern, text)[select], of several groups the first that is not empty. PYREGEX_NOTHING: there are not so
- * many matches. text must be UTF-8. ERR_INPUT: it backtracks too much. */
-int pyregex_find(const struct pyregex *r, const struct buf *text, int select, struct buf *out,
-		 enum pyregex_found *found);
-/* re.sub(pattern, "", text). */
-int pyregex_remove(const struct pyregex *r, struct buf *text);
 
 /* ---- filter.c ---------------------------------------------------------------------------------------------------- */
 

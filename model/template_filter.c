@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "base/pyregex.h"
 #include "model/template_int.h"
 
 /* Calls a method of text on the str() of the input. */
@@ -56,6 +57,41 @@ static int filter_replace(struct render *r, const struct node *at, const struct 
 	if (!rc)
 		rc = value_to_str(r, at, &a->v[2], &texts.v[2]);
 	return rc ? rc : filter_by_method(r, at, &texts, "replace", out);
+}
+
+/* Not Jinja's: the harness has it beside those, for its task files. */
+static int filter_regex_replace(struct render *r, const struct node *at, const struct args *a, struct value *out)
+{
+	const struct value *text = &a->v[0], *pattern = &a->v[1], *with = &a->v[2];
+	struct buf b = BUF_INIT(TEMPLATE_MAX_OUTPUT);
+	struct pyregex *regex = NULL;
+	int64_t count, tries = 0;
+	int rc = builtin_int(r, at, &a->v[3], 0, &count);
+
+	for (int i = 0; i < 3 && !rc; i++)
+		if (a->v[i].kind != V_STR)
+			rc = render_error(r, at, "regex_replace: a text is wanted, not a %s", value_type(&a->v[i]));
+	if (!rc && memchr(pattern->u.s, 0, pattern->len))
+		rc = render_error(r, at, "regex_replace: a NUL in the pattern");
+	if (!rc && (rc = render_work(r, at, pattern->len + text->len)) == 0) {
+		char *own = mem_strn(pattern->u.s, pattern->len);
+
+		rc = pyregex_compile(&regex, own);
+		free(own);
+		rc = rc ? rc : pyregex_sub(regex, text->u.s, text->len, with->u.s, with->len, count, &b, &tries);
+		pyregex_free(regex);
+		if (rc) {
+			char *why = mem_str(err_text());
+
+			rc = render_error(r, at, "regex_replace: %s", why);
+			free(why);
+		}
+		rc = rc ? rc : render_work(r, at, (size_t)tries / 16);
+	}
+	if (!rc)
+		return value_from_buf(r, at, &b, out);
+	buf_release(&b);
+	return rc;
 }
 
 static int filter_center(struct render *r, const struct node *at, const struct args *a, struct value *out)
@@ -782,6 +818,7 @@ static const struct builtin filters[] = {
 	{ "map", 0, 0, "", filter_map, B_VARIADIC | B_KEYWORDS },
 	{ "max", 0, 2, "case_sensitive,attribute", filter_max, 0 },
 	{ "min", 0, 2, "case_sensitive,attribute", filter_min, 0 },
+	{ "regex_replace", 2, 3, "pattern,repl,count", filter_regex_replace, 0 },
 	{ "reject", 0, 0, "", filter_reject, B_VARIADIC },
 	{ "rejectattr", 0, 0, "", filter_rejectattr, B_VARIADIC },
 	{ "replace", 2, 3, "old,new,count", filter_replace, 0 },

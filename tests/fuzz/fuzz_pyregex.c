@@ -2,10 +2,11 @@
  *
  * The input is the pattern, a NUL, and the text. What must hold of a pattern that is accepted: every search ends with an
  * answer or with the error of the bound; what is found is valid UTF-8 and no longer than the text; what is left after all
- * matches are taken out is no longer than before; and asked again it says the same. */
+ * matches are taken out is no longer than before, and what stands there with a text (the input's own) put in is valid
+ * UTF-8; and asked again it says the same. */
 #include "base/base.h"
 
-#include "evals/evals_int.h"
+#include "base/pyregex.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,6 +38,22 @@ static void check_find(const struct pyregex *r, const struct buf *text, int sele
 	buf_release(&b);
 }
 
+/* The end of the text is what is put in, so that templates are reached too. */
+static void check_sub(const struct pyregex *r, const struct buf *text)
+{
+	struct buf out = BUF_INIT(1 << 20);
+	const char *with = text->len ? memrchr(text->data, '\n', text->len) : NULL;
+	int64_t tries = -1;
+	int rc;
+
+	with = with ? with + 1 : buf_str(text) + text->len;
+	rc = pyregex_sub(r, buf_str(text), text->len, with, (size_t)(buf_str(text) + text->len - with), 0, &out,
+			 &tries);
+	must((rc == 0 || rc == ERR_INPUT) && tries >= 0);
+	must(rc || buf_full(&out) || utf8_valid(buf_str(&out), out.len, NULL));
+	buf_release(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = size ? memchr(data, 0, size) : NULL;
@@ -51,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		utf8_repair(&text, end ? (const char *)end + 1 : "", rest);
 		check_find(r, &text, 0);
 		check_find(r, &text, -1);
+		check_sub(r, &text);
 		rest = text.len;
 		rc = pyregex_remove(r, &text);
 		must((rc == 0 || rc == ERR_INPUT) && text.len <= rest);

@@ -3,12 +3,13 @@
 
     python3 tests/golden/make_template.py
 
-"task" cases use the environment of lm-evaluation-harness (StrictUndefined, keep_trailing_newline), "chat" cases that of
+"task" cases use the environment of lm-evaluation-harness (StrictUndefined, keep_trailing_newline, its filter regex_replace), "chat" cases that of
 transformers (trim_blocks, lstrip_blocks, loop controls, its own tojson). A case is [kind, template, context index,
 text], text null where jinja2 raises. Needs jinja2 3.1.
 """
 import json
 import os
+import re
 
 import jinja2
 import jinja2.ext
@@ -38,6 +39,39 @@ CONTEXTS = [
     },
 ]
 
+REGEX = r"""
+q | regex_replace("[0-9]", "#")
+q | regex_replace("[0-9]", "#", 1)
+q | regex_replace("[0-9]", "#", count=1) ~ q | regex_replace(pattern="What", repl="Why", count=0)
+q | regex_replace("[0-9]", "#", -1) ~ q | regex_replace("[0-9]", "#", true)
+q | regex_replace("(\\w+) (\\w+)", "\\2 \\1") ~ q | regex_replace("(\\w)(\\w)", "[\\g<2>\\g<1>\\g<0>]")
+q | regex_replace("(?P<one>\\d)", "<\\g<one>>") ~ q | regex_replace("(a)|(i)", "(\\1,\\2)")
+"abxd" | regex_replace("x*", "-") ~ "abc" | regex_replace("", "-") ~ "" | regex_replace("^", "-") ~ "aaa" | regex_replace("a*?", "b")
+"a  b \u3000 c" | regex_replace("\\s+", " ") ~ uni | regex_replace("[^\\w\\s]", "") ~ emoji | regex_replace("\\W", "_")
+lines | regex_replace("(?m)^", "> ") ~ lines | regex_replace("\\r?\\n", "|") ~ lines | regex_replace("(?s).+", "x")
+"x" | regex_replace("x", "a\\nb\\tc\\\\d") ~ "x" | regex_replace("x", "\\.\\-\\ ") ~ "x" | regex_replace("x", "\\0\\07\\101\\012")
+"aB" | regex_replace("(?i)b", "c") ~ "aé" | regex_replace("é", "e") ~ "a.b" | regex_replace("\\.", "é\\1"[:1])
+"abcdefghijkl" | regex_replace("(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)(k)", "\\11\\10\\1")
+html | regex_replace("<[^>]+>", "") ~ choices | join(",") | regex_replace(",", ";")
+q | regex_replace("(", "x")
+q | regex_replace("x", "\\1")
+q | regex_replace("W", "\\1")
+q | regex_replace("W", "\\g<1>")
+q | regex_replace("W", "\\g<name>")
+q | regex_replace("W", "\\g")
+q | regex_replace("W", "\\q")
+q | regex_replace("nothing of this", "\\q")
+q | regex_replace("W", "x\\")
+q | regex_replace("W", "\\400")
+q | regex_replace("W")
+q | regex_replace("W", "x", "1")
+n | regex_replace("0", "1")
+q | regex_replace(1, "1")
+q | regex_replace("W", 1)
+missing | regex_replace("W", "x")
+choices | regex_replace("W", "x")
+q | regex_replace("W", missing)
+"""
 TASK = r"""
 {{q}}
 Question: {{ q }}\nAnswer:
@@ -213,7 +247,9 @@ CHAT = [
 
 def environment(kind):
     if kind == "task":
-        return jinja2.Environment(loader=jinja2.BaseLoader(), undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        env = jinja2.Environment(loader=jinja2.BaseLoader(), undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        env.filters["regex_replace"] = regex_replace
+        return env
 
     class Generation(jinja2.ext.Extension):
         tags = {"generation"}
@@ -236,6 +272,11 @@ def environment(kind):
     return env
 
 
+def regex_replace(string, pattern, repl, count=0):
+    """The harness's own (lm_eval/utils.py)."""
+    return re.sub(pattern, repl, string, count=count)
+
+
 def render(kind, text, context):
     try:
         out = environment(kind).from_string(text).render(**context)
@@ -249,6 +290,7 @@ def main():
     cases += [["task", t, 0] for t in ("", "\n", "a\n\n", "{{ q }}\n", "a\r\nb\rc\r\n", "{{ '\r\n' }}|", " {% if yes %} \n x {% endif %} \n",
                                        "{%- if yes -%} \n x \u3000{%- endif %}\u00a0", "x\n{#\n#}\ny", "{{\nq\n}}", "{% if yes\n%}a{%endif%}",
                                        "{{ '{{' }}{{ '%}' }}{{ \"}}\" }}", "{ { q } }", "{{ {'a': '}}'}['a'] }}", "a{{-'b'-}}c", "{{+1}} {{- 2 }}", "{{ 1 -}} 2")]
+    cases += [["task", "{{ " + t + " }}", 0] for t in REGEX.strip("\n").split("\n")]
     cases += [["chat", t, c] for t in CHAT for c in (1, 2)]
     out = [[k, t, c, render(k, t, CONTEXTS[c])] for k, t, c in cases]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "template.json")

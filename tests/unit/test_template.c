@@ -146,6 +146,10 @@ static void test_template_render__bounded(void **state)
 	} cases[] = {
 		{ "{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}", "steps" },
 		{ "{{ range(999999999999)|length }}", "steps" },
+		{ "{{ ('a' * 40 ~ '!') | regex_replace('(a+)+$', '') }}", "it backtracks too much" },
+		{ "{% for a in range(999) %}{{ ('a' * 17 ~ '!') | regex_replace('(a+)+$', '') }}{% endfor %}",
+		  "steps" },
+		{ "{{ ('x' * 99999) | regex_replace('x', 'y' * 99999) }}", "MiB" },
 		{ "{{ 'x' * 99999999 }}", "MiB" },
 		{ "{{ '%99999d' % 1 }}{{ 'x'.ljust(999999999) }}", "width" },
 		{ "{% for a in range(1000) %}{{ 'x' * 99999 }}{% endfor %}", "MiB" },

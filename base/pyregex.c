@@ -1,4 +1,4 @@
-/* pyregex.c: the regular expressions of task files: Python's re, run by PCRE2 within a bound.
+/* pyregex.c: the regular expressions of task files and their templates: Python's re, run by PCRE2 within a bound.
  *
  * A pattern is translated first, so that it means what it means in Python: \s and \w are Unicode's white space and
  * letters, digits and "_" as str has them; \Z, \u, \v, {,n} and "[" inside a class are rewritten; what Python has not
@@ -13,7 +13,7 @@
 
 #include <pcre2.h>
 
-#include "evals/evals_int.h"
+#include "base/pyregex.h"
 
 enum { PATTERN_MAX = 1 << 16, ITEMS_MAX = 5000000, HEAP_KIB = 65536 };
 
@@ -220,9 +220,9 @@ struct walk {
 	pcre2_match_context *how;
 };
 
-static void walk_open(struct walk *w, const struct pyregex *r, const struct buf *text)
+static void walk_open(struct walk *w, const struct pyregex *r, const char *text, size_t len)
 {
-	*w = (struct walk){ .r = r, .text = buf_str(text), .len = text->len, .left = ITEMS_MAX };
+	*w = (struct walk){ .r = r, .text = text, .len = len, .left = ITEMS_MAX };
 	w->data = pcre2_match_data_create_from_pattern(r->code, NULL);
 	w->how = pcre2_match_context_create(NULL);
 	pcre2_set_heap_limit(w->how, HEAP_KIB);
@@ -279,7 +279,7 @@ static int count_matches(const struct pyregex *r, const struct buf *text, int64_
 	bool found;
 	int rc;
 
-	walk_open(&w, r, text);
+	walk_open(&w, r, buf_str(text), text->len);
 	for (*n = -1, found = true, rc = 0; found && !rc; ++*n)
 		rc = walk_next(&w, &found);
 	walk_close(&w);
@@ -299,7 +299,7 @@ int pyregex_find(const struct pyregex *r, const struct buf *text, int select, st
 		want += n;
 	if (rc || want < 0)
 		return rc;
-	walk_open(&w, r, text);
+	walk_open(&w, r, buf_str(text), text->len);
 	for (int64_t i = 0; i <= want && more && !rc; i++)
 		rc = walk_next(&w, &more);
 	if (!rc && more)
@@ -316,7 +316,7 @@ int pyregex_remove(const struct pyregex *r, struct buf *text)
 	bool found = true;
 	int rc = 0;
 
-	walk_open(&w, r, text);
+	walk_open(&w, r, buf_str(text), text->len);
 	while (found && !rc) {
 		const size_t *pair = pcre2_get_ovector_pointer(w.data);
 
@@ -335,4 +335,147 @@ int pyregex_remove(const struct pyregex *r, struct buf *text)
 	buf_release(text);
 	*text = out;
 	return 0;
+}
+
+/* ---- substituting --------------------------------------------------------------------------------------------------- */
+
+/* A group by its number in the match at hand; one that took no part is empty. */
+static int add_group(const struct walk *w, size_t i, struct buf *out)
+{
+	const size_t *pairs = pcre2_get_ovector_pointer(w->data);
+
+	if (i > w->r->groups)
+		return err_set(ERR_INPUT, "regular expression \"%.200s\": there is no group %zu to put in",
+			       w->r->pattern, i);
+	if (pairs[2 * i] != PCRE2_UNSET)
+		buf_add(out, w->text + pairs[2 * i], pairs[2 * i + 1] - pairs[2 * i]);
+	return 0;
+}
+
+static bool is_digit(const char *s, const char *end, char most)
+{
+	return s < end && *s >= '0' && *s <= most;
+}
+
+/* s stands behind "\\g"; *used: with the brackets. */
+static int add_named(const struct walk *w, const char *s, const char *end, struct buf *out, size_t *used)
+{
+	const char *close = s < end && *s == '<' ? memchr(s, '>', (size_t)(end - s)) : NULL;
+	size_t len = close ? (size_t)(close - s) - 1 : 0, digits = 0, number = 0;
+	char name[64];
+	int at;
+
+	if (len < 1 || len >= sizeof(name))
+		return err_set(ERR_INPUT, "the text to put in has \\g without a <group>");
+	memcpy(name, s + 1, len);
+	name[len] = 0;
+	*used = len + 2;
+	for (; digits < len && is_digit(name + digits, name + len, '9'); digits++)
+		number = number * 10 + (size_t)(name[digits] - '0');
+	if (digits == len && len < 10)
+		return add_group(w, number, out);
+	at = pcre2_substring_number_from_name(w->r->code, (PCRE2_SPTR)name);
+	if (at < 0)
+		return err_set(ERR_INPUT, "regular expression \"%.200s\": there is no group <%s> to put in",
+			       w->r->pattern, name);
+	return add_group(w, (size_t)at, out);
+}
+
+/* s stands at a digit behind a backslash: \\0, \\012 and \\123 are octal, others groups of one or two digits. */
+static int add_number(const struct walk *w, const char *s, const char *end, struct buf *out, size_t *used)
+{
+	size_t octal = *s == '0'                                                                         ? 1
+		       : is_digit(s, end, '7') && is_digit(s + 1, end, '7') && is_digit(s + 2, end, '7') ? 3
+													 : 0;
+	unsigned code = 0;
+	char bytes[4];
+
+	while (*s == '0' && octal < 3 && is_digit(s + octal, end, '7'))
+		octal++;
+	*used = octal ? octal : is_digit(s + 1, end, '9') ? 2 : 1;
+	for (size_t i = 0; i < octal; i++)
+		code = code * 8 + (unsigned)(s[i] - '0');
+	if (code > 0377)
+		return err_set(ERR_INPUT, "the text to put in has an octal number above \\377");
+	if (!octal)
+		return add_group(w, *used == 2 ? (size_t)(s[0] - '0') * 10 + (size_t)(s[1] - '0') : (size_t)(*s - '0'),
+				 out);
+	buf_add(out, bytes, utf8_put(bytes, code));
+	return 0;
+}
+
+/* What Python's template makes of the match at hand. */
+static int add_template(const struct walk *w, const char *s, size_t len, struct buf *out)
+{
+	static const char letters[] = "abfnrtv\\", are[] = "\a\b\f\n\r\t\v\\";
+	const char *end = s + len, *hit;
+	int rc = 0;
+
+	while (s < end && !rc) {
+		size_t used = 1;
+
+		if (*s != '\\') {
+			buf_addc(out, *s++);
+			continue;
+		}
+		if (++s == end)
+			return err_set(ERR_INPUT, "the text to put in ends with a backslash");
+		hit = *s ? strchr(letters, *s) : NULL;
+		if (*s == 'g') {
+			rc = add_named(w, s + 1, end, out, &used);
+			used++;
+		} else if (is_digit(s, end, '9')) {
+			rc = add_number(w, s, end, out, &used);
+		} else if (hit) {
+			buf_addc(out, are[hit - letters]);
+		} else if ((*s | 32) >= 'a' && (*s | 32) <= 'z') {
+			rc = err_set(ERR_INPUT, "the text to put in has \\%c, which Python has not", *s);
+		} else {
+			buf_addc(out, '\\');
+			buf_addc(out, *s);
+		}
+		s += used;
+	}
+	return rc;
+}
+
+/* Python reads the template before it looks for a match: what is wrong in it is told without one, too. */
+static int check_template(struct walk *w, const char *s, size_t len)
+{
+	struct buf nothing = BUF_INIT(BUF_NOLIMIT);
+	size_t *pairs = pcre2_get_ovector_pointer(w->data);
+	int rc;
+
+	for (size_t i = 0; i < 2 * ((size_t)w->r->groups + 1); i++)
+		pairs[i] = PCRE2_UNSET;
+	rc = add_template(w, s, len, &nothing);
+	buf_release(&nothing);
+	return rc;
+}
+
+int pyregex_sub(const struct pyregex *r, const char *text, size_t len, const char *with, size_t with_len, int64_t count,
+		struct buf *out, int64_t *tries)
+{
+	struct walk w;
+	size_t from = 0;
+	bool found = true;
+	int rc;
+
+	walk_open(&w, r, text, len);
+	rc = check_template(&w, with, with_len);
+	for (int64_t n = 0; !rc && count >= 0 && (!count || n < count) && !buf_full(out); n++) {
+		const size_t *pair = pcre2_get_ovector_pointer(w.data);
+
+		rc = walk_next(&w, &found);
+		if (rc || !found)
+			break;
+		buf_add(out, text + from, pair[0] - from);
+		from = pair[1];
+		rc = add_template(&w, with, with_len, out);
+	}
+	if (!rc)
+		buf_add(out, text + from, len - from);
+	*tries = ITEMS_MAX - w.left;
+	walk_close(&w);
+	return rc;
 }
