@@ -62,7 +62,7 @@ E2E      := $(sort $(wildcard tests/e2e/t[0-9]*.sh))
 
 # ---- build ---------------------------------------------------------------------------------------------------------------
 .PHONY: all test test-unit test-e2e test-cuda check-cuda-faults cuda-report gpu-bundle demo bench lint format check-format check-style check-reference check-statistics install uninstall \
-        dist clean help deps-check deps tests-build fuzz
+        dist deb clean help deps-check deps tests-build fuzz
 all: deps-check $(BIN) $(PLUGIN)
 
 deps-check:
@@ -291,9 +291,11 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/assay
 dist: all
 	$(Q)bash ci/dist $(BUILD)
+deb: dist
+	$(Q)bash ci/deb $(BUILD)
 clean:
 	rm -rf $(BUILD)
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "targets: all test test-unit test-e2e test-cuda check-cuda-faults cuda-report gpu-bundle demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist clean"
+	@echo "targets: all test test-unit test-e2e test-cuda check-cuda-faults cuda-report gpu-bundle demo bench fuzz lint format check-style check-reference check-statistics install uninstall dist deb clean"

@@ -4,7 +4,7 @@
 
 # fresh NAME [REMOTE]: an empty repository with one commit
 fresh() {
-	rm -rf "$TRASH/$1" && git init -q "$TRASH/$1" && cd "$TRASH/$1" || exit 1
+	rm -rf "${TRASH:?}/$1" && git init -q "$TRASH/$1" && cd "$TRASH/$1" || exit 1
 	echo "# $1" >README.md && git add -A && git commit -q -m "one"
 	[ -z "${2:-}" ] || git remote add "${3:-origin}" "$2"
 }
