@@ -20,7 +20,7 @@ static char *model_name(const char *root)
 
 	while (n > 1 && path[n - 1] == '/')
 		path[--n] = 0;
-	name = mem_strn(path_base(path), 100);
+	name = mem_strn(path_base(path), strnlen(path_base(path), 100));
 	free(path);
 	for (char *c = name; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
