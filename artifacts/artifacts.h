@@ -324,6 +324,16 @@ bool store_known(struct store *s, const char *hex);
 /* Is it here, with all its files if it is a folder; after asking for it, if need be? */
 bool store_need(struct store *s, const char *hex);
 
+/* ---- a mirror for others (mirror.c) ------------------------------------------------------------------------------------ */
+
+#define MIRROR_SCHEME "mlflow+"
+struct mirror_counts {
+	uint64_t models, versions, aliases; /* that were made or moved there */
+};
+/* Tells an MLflow-compatible server of all versions, and where their aliases point. p->url: mlflow+https://HOST[/PATH]; p->secret: a
+ * bearer's token, or NULL. ERR_INPUT: no such URL; ERR_UNAVAILABLE: it does not answer, or refuses. */
+int registry_mirror(struct registry *r, const struct depot_place *p, struct mirror_counts *n);
+
 /* ---- leases ---------------------------------------------------------------------------------------------------------- */
 
 /* Held by a kernel lock; the file names pid, boot id and start time, for the message. Dies with the process. */

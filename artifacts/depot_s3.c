@@ -136,19 +136,6 @@ static bool xml_next(const char **at, const char *name, char *out, size_t max)
 	return true;
 }
 
-/* As a query wants it: all but letters, digits, "-._~" in percents. */
-static void escape(struct buf *out, const char *text)
-{
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-
-	for (; *text; text++) {
-		if (strchr(plain, *text))
-			buf_addc(out, *text);
-		else
-			buf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
-	}
-}
-
 /* ---- listing --------------------------------------------------------------------------------- */
 
 static int list_page(struct depot_s3 *s, const char *under, const char *token, struct http_response *out)
@@ -159,12 +146,12 @@ static int list_page(struct depot_s3 *s, const char *under, const char *token, s
 
 	if (*token) {
 		buf_adds(&query, "continuation-token=");
-		escape(&query, token);
+		web_escape(&query, token);
 		buf_addc(&query, '&');
 	}
 	buf_adds(&query, "list-type=2&max-keys=1000&prefix=");
-	escape(&query, s->prefix);
-	escape(&query, under);
+	web_escape(&query, s->prefix);
+	web_escape(&query, under);
 	a.query = buf_str(&query);
 	rc = ask_ok(s, &a, "it is to be listed", out);
 	buf_release(&query);
@@ -312,7 +299,7 @@ static int find_upload(struct upload *u)
 	int rc;
 
 	buf_adds(&query, "prefix=");
-	escape(&query, want);
+	web_escape(&query, want);
 	buf_adds(&query, "&uploads=");
 	a.query = buf_str(&query);
 	rc = ask_ok(u->s, &a, "unfinished uploads are to be listed", &out);
@@ -358,7 +345,7 @@ static char *part_query(const struct upload *u, int number)
 	if (number)
 		buf_addf(&query, "partNumber=%d&", number);
 	buf_adds(&query, "uploadId=");
-	escape(&query, u->id);
+	web_escape(&query, u->id);
 	return buf_take(&query);
 }
 

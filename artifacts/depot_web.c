@@ -210,3 +210,15 @@ int web_refusal(const struct web *w, const struct http_response *r, const char *
 			 "push");
 	return rc;
 }
+
+void web_escape(struct buf *out, const char *text)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+	for (; *text; text++) {
+		if (strchr(plain, *text))
+			buf_addc(out, *text);
+		else
+			buf_addf(out, "%%%02X", (unsigned)(unsigned char)*text);
+	}
+}

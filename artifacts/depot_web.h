@@ -18,5 +18,7 @@ int web_get(struct web *w, struct http_request *r, const char *const *headers, u
 	    void *arg);
 /* What an answer that is not as wished says: ERR_NOTFOUND (404), ERR_INPUT, ERR_UNAVAILABLE. what: was to be done. */
 int web_refusal(const struct web *w, const struct http_response *r, const char *what);
+/* As a part of a query wants it: all but letters, digits, "-._~" in percents. */
+void web_escape(struct buf *out, const char *text);
 
 #endif

@@ -30,6 +30,7 @@ const struct command commands[] = {
 	{ "reproduce", "make a stored run again and compare the bits", cmd_reproduce, true },
 	{ "push", "give a remote the records and objects it has not got", cmd_push, false },
 	{ "pull", "take over the records and objects of a remote", cmd_pull, false },
+	{ "mirror", "tell an MLflow-compatible server of versions and aliases", cmd_mirror, false },
 	{ "registry", "rebuild the database from the records, or check it", cmd_registry, false },
 	{ "artifact", "take a stored model out, or check every object", cmd_artifact, false },
 	{ "data", "data sets: versions, who used them, what they became", cmd_data, false },

@@ -54,6 +54,7 @@ int cmd_samples(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);
 int cmd_push(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
+int cmd_mirror(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
 int cmd_artifact(int argc, char **argv);
 int cmd_data(int argc, char **argv);

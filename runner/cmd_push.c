@@ -1,4 +1,4 @@
-/* cmd_push.c: `assay push` and `assay pull`: the union of this home's records and objects with a remote's. */
+/* cmd_push.c: `assay push` and `assay pull`: the union of this home's records and objects with a remote's; and `assay mirror`. */
 #include "base/base.h"
 #include "runner/cmd.h"
 #include "runner/team.h"
@@ -30,6 +30,22 @@ static void tell(const char *did, const char *key, const struct sync_counts *n, 
 	v = json_pack("{s:s,s:b,s:o}", "remote", depot_name(d), "dry_run", dry_run, key, counts_json(n));
 	print_json(v);
 	json_decref(v);
+}
+
+/* Behind a push: what others see is told what is new. That it cannot be told changes nothing of what was pushed. */
+static void mirror(const struct home *h, bool json)
+{
+	struct mirror_counts n;
+	char *where = NULL;
+	int rc = team_mirror(&where, h, NULL, &n);
+
+	if (rc && rc != ERR_NOTFOUND)
+		log_warn("the mirror was not told: %s", err_text());
+	else if (!rc && !json && (n.models || n.versions || n.aliases))
+		printf("mirrored %llu version%s and %llu alias%s %s\n", (unsigned long long)n.versions,
+		       n.versions == 1 ? "" : "s", (unsigned long long)n.aliases, n.aliases == 1 ? "" : "es", where);
+	err_clear();
+	free(where);
 }
 
 int cmd_push(int argc, char **argv)
@@ -68,6 +84,8 @@ int cmd_push(int argc, char **argv)
 			say("pulled", &pulled, d, o.dry_run);
 		if (!rc || rc == ERR_CONFLICT)
 			tell("pushed", "pushed", &n, d, o.dry_run, json);
+		if (!rc && !o.dry_run)
+			mirror(&place.home, json);
 	}
 	depot_close(d);
 	place_close(&place);
@@ -111,6 +129,50 @@ int cmd_pull(int argc, char **argv)
 			tell("pulled", "pulled", &n, d, o.dry_run, json);
 	}
 	depot_close(d);
+	place_close(&place);
+	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+}
+
+int cmd_mirror(int argc, char **argv)
+{
+	struct mirror_counts n;
+	struct place place;
+	char *where = NULL;
+	bool json = false;
+	json_t *v;
+	int rc;
+	const struct opt opts[] = {
+		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
+		OPT_END,
+	};
+	const struct opt_usage usage = {
+		"mirror",
+		"[WHERE]",
+		"tell an MLflow-compatible server of versions and aliases",
+		"  assay mirror                   to $ASSAY_MIRROR, or mirror: of the home's config.yaml\n"
+		"  assay mirror mlflow+https://mlflow.example.org\n"
+		"One way: what is there already is left alone, an alias is set where it points elsewhere. assay push "
+		"does\n"
+		"the same behind a push, if a mirror is configured; there a failure is a warning.",
+		0,
+		1
+	};
+
+	rc = opt_parse(&argc, &argv, opts, &usage);
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	rc = place_open(&place);
+	rc = rc ? rc : team_mirror(&where, &place.home, argc ? argv[0] : NULL, &n);
+	if (!rc && json) {
+		v = json_pack("{s:s,s:I,s:I,s:I}", "mirror", where, "models", (json_int_t)n.models, "versions",
+			      (json_int_t)n.versions, "aliases", (json_int_t)n.aliases);
+		print_json(v);
+		json_decref(v);
+	} else if (!rc) {
+		printf("mirrored %llu new versions and %llu moved aliases %s\n", (unsigned long long)n.versions,
+		       (unsigned long long)n.aliases, where);
+	}
+	free(where);
 	place_close(&place);
 	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
 }

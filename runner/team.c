@@ -160,15 +160,17 @@ static int find_setting(struct setting *out, const struct yaml *y, const struct 
 	return rc ? rc : read_setting(out, y, map);
 }
 
-static const char *chosen(const struct yaml *y, const char *name, const char *otherwise)
+/* key: of config.yaml, where neither a name nor the variable says it */
+static const char *chosen(const struct yaml *y, const char *name, const char *variable, const char *key,
+			  const char *otherwise)
 {
-	const char *env = getenv("ASSAY_REMOTE"), *text = NULL;
+	const char *env = getenv(variable), *text = NULL;
 
 	if (name)
 		return name;
 	if (env && *env)
 		return env;
-	if (y && !yaml_get_text(y, yaml_root(y), "remote", &text) && text)
+	if (y && !yaml_get_text(y, yaml_root(y), key, &text) && text)
 		return text;
 	err_clear();
 	return otherwise;
@@ -181,7 +183,7 @@ int team_open(struct depot **out, const struct home *h, const char *name, const 
 	int rc = config_read(&y, h);
 
 	*out = NULL;
-	name = rc ? NULL : chosen(y, name, otherwise);
+	name = rc ? NULL : chosen(y, name, "ASSAY_REMOTE", "remote", otherwise);
 	if (!rc && !name) {
 		rc = err_set(ERR_NOTFOUND, "no remote is configured");
 		err_hint(rc,
@@ -225,6 +227,48 @@ int team_open_at(struct depot **out, const struct place *p, const char *name)
 	int rc = team_open(out, &p->home, name, otherwise);
 
 	free(otherwise);
+	return rc;
+}
+
+/* ---- the mirror ------------------------------------------------------------------------------ */
+
+/* MLflow's own variable holds a secret for the server that its other variable names, and for no other. */
+static const char *mirror_token(const struct setting *s)
+{
+	const char *uri = getenv("MLFLOW_TRACKING_URI"), *at = s->url + strlen(MIRROR_SCHEME);
+
+	if (s->key)
+		return variable(s->key, "", NULL);
+	return uri && !strcmp(uri, at) ? variable(NULL, "MLFLOW_TRACKING_TOKEN", NULL) : NULL;
+}
+
+int team_mirror(char **where, const struct home *h, const char *name, struct mirror_counts *n)
+{
+	struct setting s = { 0 };
+	struct depot_place p = { 0 };
+	struct yaml *y = NULL;
+	int rc = config_read(&y, h);
+
+	*where = NULL;
+	name = rc ? NULL : chosen(y, name, "ASSAY_MIRROR", "mirror", NULL);
+	if (!rc && !name) {
+		rc = err_set(ERR_NOTFOUND, "no mirror is configured");
+		err_hint(
+			rc,
+			"name one: assay mirror mlflow+https://HOST; or set ASSAY_MIRROR, or mirror: in %s/config.yaml",
+			store_home(h->store));
+	} else if (!rc && strstr(name, "://")) {
+		s.url = name;
+	} else if (!rc) {
+		rc = find_setting(&s, y, h, name);
+	}
+	if (!rc) {
+		p.url = *where = mem_str(s.url);
+		if (!strncmp(s.url, MIRROR_SCHEME, strlen(MIRROR_SCHEME)))
+			p.secret = mirror_token(&s);
+		rc = registry_mirror(h->registry, &p, n);
+	}
+	yaml_free(y);
 	return rc;
 }
 

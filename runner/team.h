@@ -11,6 +11,9 @@
 int team_open(struct depot **out, const struct home *h, const char *name, const char *otherwise);
 /* The same for a place: `otherwise` is what assay.yaml of HEAD names. */
 int team_open_at(struct depot **out, const struct place *p, const char *name);
+/* Tells the mirror of that name (as above: a location, a URL; NULL: $ASSAY_MIRROR, else mirror: of config.yaml) of versions and
+ * aliases. where (yours): its URL. ERR_NOTFOUND: none is configured. */
+int team_mirror(char **where, const struct home *h, const char *name, struct mirror_counts *n);
 /* Objects that are not here are fetched from the remote that home_open() found, from now on, when somebody needs one; said by
  * log_info. `otherwise`: as above, borrowed as long as h. A remote that cannot be reached is warned of once, and the objects
  * count as absent. */
