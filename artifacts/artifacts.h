@@ -221,6 +221,9 @@ int attest(struct registry *r, enum attestation what, const char *model, int num
 
 /* Into a new file, then renamed over the old. ERR_BUSY while anybody (this process too) has the registry open. */
 int registry_rebuild(struct store *store, uint64_t *records);
+/* Where the history of an alias is no single chain: one line a promotion that follows none that is there, or follows what another
+ * follows. model NULL: of all. A non-zero result of each() ends it. */
+int registry_chain(struct registry *r, const char *model, int (*each)(const char *text, void *arg), void *arg);
 /* Compares database and records, and checks that what they name is there: one line a fault. 0 if it ran to its end,
  * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);

@@ -26,10 +26,6 @@ enum { REBUILD_WAIT_S = 1 };
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_COUNT "SELECT count(*) FROM records"
 #define SQL_FAULTS "SELECT id, fault FROM records WHERE fault IS NOT NULL ORDER BY seq, id"
-#define SQL_BROKEN                                                                                                     \
-	"SELECT p.id, p.model || '@' || p.alias AS name, p.previous FROM promotions p"                                 \
-	" LEFT JOIN promotions b ON b.id = p.previous AND b.model = p.model AND b.alias = p.alias"                     \
-	" AND (b.seq, b.id) < (p.seq, p.id) WHERE p.previous IS NOT NULL AND b.id IS NULL ORDER BY p.seq, p.id"
 #define SQL_TABLES                                                                                                     \
 	"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'shelves' "      \
 	"ORDER BY rowid"
@@ -118,22 +114,6 @@ static int check_records(struct check *c)
 	json_decref(faults);
 	name_list_release(&files);
 	name_list_release(&rows);
-	return rc;
-}
-
-/* A promotion that names one before it which is not there: something was taken out of the history. */
-static int check_chain(struct check *c)
-{
-	json_t *rows = NULL, *row;
-	size_t i;
-	int rc = sql_rows(c->r, &rows, SQL_BROKEN, "");
-
-	json_array_foreach(rows, i, row) rc =
-		rc ? rc
-		   : say(c, "promotion %.12s of %s follows %.12s, which is not in its history: the chain is broken",
-			 json_get_text(row, "id", ""), json_get_text(row, "name", "?"),
-			 json_get_text(row, "previous", ""));
-	json_decref(rows);
 	return rc;
 }
 
@@ -269,7 +249,7 @@ int registry_check(struct registry *r, int (*fault)(const char *text, void *arg)
 		return rc;
 	rc = check_sqlite(&c);
 	rc = rc ? rc : check_records(&c);
-	rc = rc ? rc : check_chain(&c);
+	rc = rc ? rc : registry_chain(r, NULL, fault, arg);
 	rc = rc ? rc : check_objects(&c);
 	rc = rc ? rc : check_rows(&c);
 	if (!sqlite3_get_autocommit(r->db)) {

@@ -6,7 +6,8 @@ struct list {
 	const char *command, *what, *summary;
 	const char *const *columns;
 	size_t n;
-	bool at; /* has a past: --as-of */
+	bool at;                                              /* has a past: --as-of */
+	int (*behind)(struct registry *r, const char *model); /* what is to be said beside it; NULL: nothing */
 };
 
 static int print_list(const struct list *l, int argc, char **argv)
@@ -47,6 +48,8 @@ static int print_list(const struct list *l, int argc, char **argv)
 		puts("nothing yet: assay run makes the first");
 	else if (rc == 0)
 		print_table(rows, l->columns, l->n);
+	if (rc == 0 && l->behind)
+		rc = l->behind(place.home.registry, argc ? argv[0] : NULL);
 	json_decref(rows);
 	place_close(&place);
 	return rc;
@@ -56,8 +59,8 @@ int cmd_models(int argc, char **argv)
 {
 	static const char *const columns[] = { "model:model", "number:>version", "aliases:aliases", "object:object",
 					       "run:run",     "commit:commit",   "created:created" };
-	const struct list l = { "models", "versions",         "models, their versions and aliases",
-				columns,  ARRAY_LEN(columns), true };
+	const struct list l = { "models", "versions", "models, their versions and aliases", columns, ARRAY_LEN(columns),
+				true,     NULL };
 
 	return print_list(&l, argc, argv);
 }
@@ -66,9 +69,21 @@ int cmd_runs(int argc, char **argv)
 {
 	static const char *const columns[] = { "id:run",      "commit:commit",   "branch:branch",   "event:event",
 					       "trust:trust", "verdict:verdict", "created:created", "sentence:why" };
-	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns), false };
+	const struct list l = { "runs", "runs", "what ran", columns, ARRAY_LEN(columns), false, NULL };
 
 	return print_list(&l, argc, argv);
+}
+
+static int warn(const char *text, void *arg)
+{
+	(void)arg;
+	log_warn("%s", text);
+	return 0;
+}
+
+static int warn_of_chain(struct registry *r, const char *model)
+{
+	return registry_chain(r, model, warn, NULL);
 }
 
 int cmd_history(int argc, char **argv)
@@ -76,8 +91,8 @@ int cmd_history(int argc, char **argv)
 	static const char *const columns[] = { "created:when",       "model:model",   "alias:alias",
 					       "from_version:>from", "version:>to",   "actor:who",
 					       "commit:commit",      "forced:forced", "reason:why" };
-	const struct list l = { "history", "history",          "who promoted what, when and why",
-				columns,   ARRAY_LEN(columns), true };
+	const struct list l = { "history", "history",    "who promoted what, when and why", columns, ARRAY_LEN(columns),
+				true,      warn_of_chain };
 
 	return print_list(&l, argc, argv);
 }

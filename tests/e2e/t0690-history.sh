@@ -33,6 +33,23 @@ check "a day that no calendar has" 64 assay history --as-of 2026-02-30
 has "no such date"
 check "runs have no past" 64 assay runs --as-of 2026-02-01
 
+# a fork: two homes that promoted without a remote between them, and were copied together
+check "one history" 0 assay history
+hasnt "forks"
+cp -a .git/assay "$TRASH/forked"
+assay promote sums@v2 production --force --reason here >/dev/null
+assay promote sums@v2 fresh --force --reason here >/dev/null
+ASSAY_HOME=$TRASH/forked ASSAY_ACTOR=bob assay promote sums@v3 production --force --reason there >/dev/null
+ASSAY_HOME=$TRASH/forked ASSAY_ACTOR=bob assay promote sums@v3 fresh --force --reason there >/dev/null
+cp -rn .git/assay/records "$TRASH/forked/"
+check "two that follow one are told beside the history" 0 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" history
+has "by bob) of sums@production both follow"
+has "of sums@fresh are both the first: the history forks"
+check "and are a fault" 74 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" registry check
+has "the history forks"
+check "of the forked alias alone" 74 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" registry check
+is "one line each" "$(grep -c forks "$OUT")" 2
+
 id=$(sql "select id from promotions order by seq limit 1 offset 1")
 rm .git/assay/records/"${id:0:2}/${id:2}"
 check "a promotion that is gone is missed, rebuilt or not" 0 assay registry rebuild
