@@ -30,7 +30,8 @@ static std::vector<double> expected(const float *x, int V, double temperature, i
 	float least = top_k > 0 && top_k < V ? sorted[(size_t)top_k - 1] : sorted[(size_t)V - 1];
 	for (float v : sorted)
 		sum += v >= least ? exp(((double)v - (double)sorted[0]) / temperature) : 0;
-	for (size_t i = 0; top_p > 0 && top_p < 1 && sorted[i] >= least && before < top_p * sum; i++) {
+	for (size_t i = 0; top_p > 0 && top_p < 1 && i < sorted.size() && sorted[i] >= least && before < top_p * sum;
+	     i++) {
 		last = sorted[i];
 		before += exp(((double)sorted[i] - (double)sorted[0]) / temperature);
 	}
