@@ -222,6 +222,7 @@ struct registry {
 	struct store *store;
 	sqlite3 *db;
 	struct lock lock; /* shared while open: a rebuild waits for all */
+	size_t could_keep; /* shelves that were listed, and need not be again (shelves.c) */
 	bool quiet;       /* says nothing of records at fault: a check does that itself */
 	struct sql_cached *cache;
 	size_t cached, cache_cap;
@@ -234,6 +235,8 @@ int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types
 int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...);  /* yours; ERR_NOTFOUND */
 /* All rows as objects. A column named "x?" is a boolean x, "x*" is JSON text. */
 int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...);
+/* The same as pretty JSON text. */
+int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...);
 /* As above, row by row (borrowed); each() ends it by a result that is not 0. */
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...);

@@ -112,6 +112,17 @@ int registry_list(struct registry *r, const char *what, const char *filter, int6
 	return filter ? sql_rows(r, rows, l->some, "it", most, filter) : sql_rows(r, rows, l->all, "i", most);
 }
 
+int registry_list_text(struct registry *r, const char *what, const char *filter, int64_t limit, struct buf *out)
+{
+	const struct list *l = NULL;
+	int64_t most = limit > 0 ? limit : -1;
+	int rc = list_of(lists, ARRAY_LEN(lists), what, &l);
+
+	if (rc)
+		return rc;
+	return filter ? sql_rows_text(r, out, l->some, "it", most, filter) : sql_rows_text(r, out, l->all, "i", most);
+}
+
 int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,
 		     json_t **rows)
 {

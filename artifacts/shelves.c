@@ -6,7 +6,8 @@
  * seen when all of it had rows needs no listing: the table shelves keeps that time. 256 stats instead of 100,000 names.
  *
  * Two changes within one tick of the file system's clock leave one time. So a time is kept only if it lay more than
- * SETTLED_NS back when the shelf was listed; until then the shelf is listed again and again, which is right and slow. The
+ * SETTLED_NS back when the shelf was listed; until then the shelf is listed again and again, which is right and slow. A
+ * reader who finds several that it could keep (a pull, say, was the last to write) does so, unless somebody is writing. The
  * inode is kept beside it, for folders that were replaced.
  *
  * A record that leaves records/ on purpose goes to HOME/aside/ (sync_merge.c), and its rows go with it in one transaction. A kill between
@@ -90,7 +91,8 @@ static int add_name(const char *name, void *arg)
 
 	if (strlen(name) != DIGEST_HEX - 3)
 		return 0;
-	snprintf(hex, sizeof(hex), "%.2s%.62s", l->shelf, name);
+	memcpy(hex, l->shelf, 2);
+	memcpy(hex + 2, name, DIGEST_HEX - 2);
 	if (!store_name_ok(hex))
 		return 0;
 	MEM_GROW(l->names->names, l->names->len, l->names->cap);
@@ -133,12 +135,14 @@ int shelves_unsettled(struct registry *r, struct name_list *files, struct name_l
 	char name[3];
 	int rc = look(r, now);
 
+	r->could_keep = 0;
 	rc = rc ? rc : compare_with_kept(r, now);
 	for (size_t i = 0; !rc && i < SHELVES; i++) {
 		if (!now[i].there || now[i].settled)
 			continue;
 		shelf_name(name, i);
 		rc = list_shelf(r, name, files, rows);
+		r->could_keep += now[i].mtime_ns < before;
 		if (!rc && keep && now[i].mtime_ns < before)
 			rc = sql_run(r, SQL_KEEP, "tii", name, now[i].mtime_ns, now[i].inode);
 	}

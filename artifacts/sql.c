@@ -240,6 +240,8 @@ struct columns {
 	struct {
 		char name[COLUMN_NAME];
 		char mark;
+		char head[COLUMN_NAME + 16]; /* of a member, as pretty JSON */
+		size_t head_len;
 	} items[COLUMNS_MAX];
 };
 
@@ -253,6 +255,8 @@ static void columns_of(struct columns *c, sqlite3_stmt *st)
 		c->items[i].mark = n && n < COLUMN_NAME ? c->items[i].name[n - 1] : '\0';
 		if (c->items[i].mark == '?' || c->items[i].mark == '*')
 			c->items[i].name[n - 1] = '\0';
+		c->items[i].head_len = (size_t)snprintf(c->items[i].head, sizeof(c->items[i].head),
+							i ? ",\n    \"%s\": " : "\n    \"%s\": ", c->items[i].name);
 	}
 }
 
@@ -266,6 +270,64 @@ static json_t *row_object(sqlite3_stmt *st, const struct columns *c)
 		json_object_set_new_nocheck(row, c->items[i].name, value ? value : json_null());
 	}
 	return row;
+}
+
+/* A cell as JSON text. */
+static void add_column(struct buf *out, sqlite3_stmt *st, int i, char mark)
+{
+	json_t *value;
+
+	switch (mark == '*' ? SQLITE_BLOB : sqlite3_column_type(st, i)) {
+	case SQLITE_INTEGER:
+		if (mark == '?')
+			buf_adds(out, sqlite3_column_int(st, i) ? "true" : "false");
+		else
+			json_add_integer(out, sqlite3_column_int64(st, i));
+		break;
+	case SQLITE_FLOAT:
+		value = column_value(st, i, mark); /* NULL if it is not finite */
+		json_add(out, value);
+		json_decref(value);
+		break;
+	case SQLITE_NULL:
+		buf_adds(out, "null");
+		break;
+	case SQLITE_TEXT:
+		json_add_text(out, (const char *)sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
+		break;
+	default:
+		value = column_value(st, i, mark);
+		json_add_indented(out, value, 2);
+		json_decref(value);
+	}
+}
+
+int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...)
+{
+	struct columns columns;
+	sqlite3_stmt *st = NULL;
+	bool any = false;
+	va_list ap;
+	int rc, step = SQLITE_DONE;
+
+	va_start(ap, types);
+	rc = start(r, &st, sql, types, ap);
+	va_end(ap);
+	columns_of(&columns, rc ? NULL : st);
+	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		buf_adds(out, any ? ",\n  {" : "[\n  {");
+		any = true;
+		for (int i = 0; i < columns.n; i++) {
+			buf_add(out, columns.items[i].head, columns.items[i].head_len);
+			add_column(out, st, i, columns.items[i].mark);
+		}
+		buf_adds(out, "\n  }");
+	}
+	if (!rc && step != SQLITE_DONE)
+		rc = sql_error(r, "reading");
+	buf_adds(out, any ? "\n]\n" : "[]\n");
+	finish(st);
+	return rc;
 }
 
 int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...)
@@ -340,6 +402,14 @@ int sql_names(struct registry *r, struct name_list *out, const char *sql)
 	return sql_names_of(r, out, sql, "");
 }
 
+static void copy_name(char out[DIGEST_HEX], const char *text, size_t len)
+{
+	len = len < DIGEST_HEX - 1 ? len : DIGEST_HEX - 1;
+	if (len)
+		memcpy(out, text, len);
+	out[len] = '\0';
+}
+
 int sql_names_of(struct registry *r, struct name_list *out, const char *sql, const char *types, ...)
 {
 	sqlite3_stmt *st = NULL;
@@ -351,7 +421,8 @@ int sql_names_of(struct registry *r, struct name_list *out, const char *sql, con
 	va_end(ap);
 	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		MEM_GROW(out->names, out->len, out->cap);
-		snprintf(out->names[out->len++], DIGEST_HEX, "%s", (const char *)sqlite3_column_text(st, 0));
+		copy_name(out->names[out->len++], (const char *)sqlite3_column_text(st, 0),
+			  (size_t)sqlite3_column_bytes(st, 0));
 	}
 	if (!rc && step != SQLITE_DONE)
 		rc = sql_error(r, "reading");

@@ -121,7 +121,7 @@ void json_add_text(struct buf *out, const char *s, size_t len)
 	buf_addc(out, '"');
 }
 
-static void add_real(struct buf *out, double x)
+void json_add_real(struct buf *out, double x)
 {
 	char digits[REAL_DIGITS];
 	int e, n;
@@ -154,7 +154,7 @@ static void add_real(struct buf *out, double x)
 		buf_addc(out, '0');
 }
 
-static void add_integer(struct buf *out, int64_t v)
+void json_add_integer(struct buf *out, int64_t v)
 {
 	char text[24], *p = text + sizeof(text);
 	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
@@ -174,10 +174,10 @@ static void add_scalar(struct buf *out, const json_t *v)
 		json_add_text(out, json_string_value(v), json_string_length(v));
 		break;
 	case JSON_INTEGER:
-		add_integer(out, json_integer_value(v));
+		json_add_integer(out, json_integer_value(v));
 		break;
 	case JSON_REAL:
-		add_real(out, json_real_value(v));
+		json_add_real(out, json_real_value(v));
 		break;
 	case JSON_TRUE:
 		buf_adds(out, "true");
@@ -276,6 +276,11 @@ void json_add_pretty(struct buf *out, const json_t *value)
 {
 	add_value(out, value, 0);
 	buf_addc(out, '\n');
+}
+
+void json_add_indented(struct buf *out, const json_t *value, int depth)
+{
+	add_value(out, value, depth);
 }
 
 /* ---- members ---- */

@@ -18,6 +18,10 @@ int json_lines(const char *text, size_t len, const char *name, int (*each)(json_
 	       void *arg);
 void json_add(struct buf *out, const json_t *value);            /* canonical bytes */
 void json_add_pretty(struct buf *out, const json_t *value);     /* two spaces, keys in insertion order, final newline */
+/* As a part of a pretty text, at that depth; no final newline. */
+void json_add_indented(struct buf *out, const json_t *value, int depth);
+void json_add_integer(struct buf *out, int64_t v);
+void json_add_real(struct buf *out, double x); /* finite */
 void json_add_text(struct buf *out, const char *s, size_t len); /* a quoted string; invalid UTF-8 repaired */
 
 /* Members with defaults; NULL or another type gives the default. */

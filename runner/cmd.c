@@ -161,41 +161,53 @@ static void put_cell(const struct column *c, const char *text, bool last)
 	fputs(last ? "\n" : "  ", stdout);
 }
 
+/* All cells, one behind the other, each with its NUL; widths grow on the way. */
+static void fill_table(struct buf *cells, struct column *cols, size_t n, const json_t *rows)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row) for (size_t c = 0; c < n; c++)
+	{
+		size_t width;
+
+		cell(&b, json_object_get(row, cols[c].key));
+		width = utf8_count(buf_str(&b), b.len);
+		cols[c].width = width > cols[c].width ? width : cols[c].width;
+		buf_add(cells, buf_str(&b), strlen(buf_str(&b)) + 1);
+	}
+	buf_release(&b);
+}
+
 void print_table(const json_t *rows, const char *const *columns, size_t n)
 {
 	struct column *cols = mem_array(n, sizeof(*cols));
-	struct buf b = BUF_INIT(1 << 20);
-	json_t *row;
-	size_t i, c;
+	struct buf cells = BUF_INIT(BUF_NOLIMIT);
+	const char *text;
 
-	for (c = 0; c < n; c++) {
+	for (size_t c = 0; c < n; c++) {
 		const char *colon = strchr(columns[c], ':');
 
 		snprintf(cols[c].key, sizeof(cols[c].key), "%.*s", (int)(colon - columns[c]), columns[c]);
 		cols[c].right = colon[1] == '>';
 		cols[c].title = colon + 1 + cols[c].right;
 		cols[c].width = utf8_count(cols[c].title, strlen(cols[c].title));
-		json_array_foreach(rows, i, row)
-		{
-			cell(&b, json_object_get(row, cols[c].key));
-			if (utf8_count(buf_str(&b), b.len) > cols[c].width)
-				cols[c].width = utf8_count(buf_str(&b), b.len);
-		}
 	}
+	fill_table(&cells, cols, n, rows);
 	if (isatty(STDOUT_FILENO) || getenv("COLUMNS")) {
 		size_t left = 0;
 
-		for (c = 0; c + 1 < n; c++)
+		for (size_t c = 0; c + 1 < n; c++)
 			left += cols[c].width + 2;
 		cols[n - 1].room = (size_t)terminal_width() > left + 12 ? (size_t)terminal_width() - left : 12;
 	}
-	for (c = 0; c < n; c++)
+	for (size_t c = 0; c < n; c++)
 		put_cell(&cols[c], cols[c].title, c + 1 == n);
-	json_array_foreach(rows, i, row) for (c = 0; c < n; c++)
-	{
-		cell(&b, json_object_get(row, cols[c].key));
-		put_cell(&cols[c], buf_str(&b), c + 1 == n);
-	}
-	buf_release(&b);
+	text = buf_str(&cells);
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		for (size_t c = 0; c < n; c++, text += strlen(text) + 1)
+			put_cell(&cols[c], text, c + 1 == n);
+	buf_release(&cells);
 	free(cols);
 }

@@ -15,6 +15,7 @@ static int print_list(const struct list *l, int argc, char **argv)
 	bool json = false;
 	int64_t limit = 30, until = 0;
 	const char *as_of = NULL;
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
 	json_t *rows = NULL;
 	struct place place;
 	int rc;
@@ -38,9 +39,13 @@ static int print_list(const struct list *l, int argc, char **argv)
 	rc = place_open(&place);
 	if (rc == 0 && as_of)
 		rc = registry_list_at(place.home.registry, l->what, argc ? argv[0] : NULL, limit, until, &rows);
+	else if (rc == 0 && json)
+		rc = registry_list_text(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &text);
 	else if (rc == 0)
 		rc = registry_list(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &rows);
-	if (rc == 0 && json)
+	if (rc == 0 && json && !as_of)
+		fwrite(buf_str(&text), 1, text.len, stdout);
+	else if (rc == 0 && json)
 		print_json(rows);
 	else if (rc == 0 && json_array_size(rows) == 0 && as_of)
 		puts("nothing yet, then");
@@ -51,6 +56,7 @@ static int print_list(const struct list *l, int argc, char **argv)
 	if (rc == 0 && l->behind)
 		rc = l->behind(place.home.registry, argc ? argv[0] : NULL);
 	json_decref(rows);
+	buf_release(&text);
 	place_close(&place);
 	return rc;
 }

@@ -593,6 +593,32 @@ static void test_registry_list__newest_first_and_flat(void **state)
 	assert_err(registry_list(f->registry, "unicorns", NULL, 0, &rows), ERR_BUG);
 }
 
+/* The text is what the values would have been written as. */
+static void test_registry_list_text__is_the_list_in_pretty(void **state)
+{
+	static const char *const names[] = { "runs", "models", "versions", "aliases", "history", "datasets", "edges" };
+	struct fixture *f = *state;
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			struct buf text = BUF_INIT(1 << 20), pretty = BUF_INIT(1 << 20);
+			json_t *rows = NULL;
+
+			must(registry_list(f->registry, names[i], round == 2 ? "bot" : NULL, 4, &rows));
+			must(registry_list_text(f->registry, names[i], round == 2 ? "bot" : NULL, 4, &text));
+			json_add_pretty(&pretty, rows);
+			assert_string_equal(buf_str(&text), buf_str(&pretty));
+			json_decref(rows);
+			buf_release(&text);
+			buf_release(&pretty);
+		}
+		if (!round) {
+			assert_int_equal(list_length(f->registry, "runs"), 0);
+			fill(f);
+		}
+	}
+}
+
 /* What was production then? Times are those of the records, by which the test sets the clock. */
 static void test_registry_list_at__is_what_was_known_then(void **state)
 {
@@ -723,6 +749,14 @@ static void test_registry__a_record_in_another_form_is_in_order(void **state)
 	json_decref(record);
 }
 
+static int64_t kept_shelves(struct fixture *f)
+{
+	int64_t n = 0;
+
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM shelves", ""));
+	return n;
+}
+
 static int age(const char *name, void *arg)
 {
 	const struct timespec long_ago[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
@@ -731,6 +765,33 @@ static int age(const char *name, void *arg)
 
 	free(path);
 	return rc;
+}
+
+/* Whoever opens it keeps what it could, but for one that others are writing. */
+static void test_registry_open__settles_several_shelves(void **state)
+{
+	struct fixture *f = *state;
+	char *shelves = home_path(f, "records"), id[DIGEST_HEX], *path = home_path(f, "registry.db");
+	sqlite3 *other = NULL;
+
+	for (int i = 0; i < 40; i++) {
+		char weights[] = { 'w', (char)('0' + i), '\0' };
+
+		add_run(f, weights, '1', id);
+	}
+	must(fs_list(shelves, age, shelves));
+	must(sql_script(f->registry, "DELETE FROM shelves")); /* a slow machine's writers have kept some */
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	fixture_reopen(f);
+	assert_int_equal(kept_shelves(f), 0);
+	assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	fixture_reopen(f);
+	assert_true(kept_shelves(f) > 8);
+	assert_clean(f->registry);
+	free(shelves);
+	free(path);
 }
 
 /* Shelves that have not changed for a while are not listed again; one that a record comes onto is. */
@@ -1028,10 +1089,12 @@ int main(void)
 		TEST(test_registry_stage__of_trust_or_stronger),
 		TEST(test_registry_stages__all_of_trust_or_stronger),
 		TEST(test_registry_list__newest_first_and_flat),
+		TEST(test_registry_list_text__is_the_list_in_pretty),
 		TEST(test_registry_list_at__is_what_was_known_then),
 		TEST(test_registry_trend__newest_run_of_each_commit),
 		TEST(test_record_seq__is_said_by_canonical_bytes),
 		TEST(test_registry__a_record_in_another_form_is_in_order),
+		TEST(test_registry_open__settles_several_shelves),
 		TEST(test_registry_open__sees_what_comes_onto_a_settled_shelf),
 		TEST(test_registry_list__curves_are_the_record_s_points),
 		TEST(test_registry_add_run__two_processes_number_without_gap),
