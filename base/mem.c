@@ -80,6 +80,16 @@ char *mem_strn(const char *s, size_t n)
 	return p;
 }
 
+char *mem_join(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	char *joined = mem_alloc(n + m + 1);
+
+	memcpy(joined, a, n);
+	memcpy(joined + n, b, m + 1);
+	return joined;
+}
+
 char *mem_printf(const char *fmt, ...)
 {
 	va_list args;

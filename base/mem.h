@@ -6,8 +6,9 @@ void *mem_alloc(size_t size);               /* zeroed */
 void *mem_array(size_t count, size_t size); /* zeroed; the product is checked */
 void *mem_resize(void *p, size_t size);
 void *mem_copy(const void *p, size_t size);
-char *mem_str(const char *s);            /* NULL gives NULL */
-char *mem_strn(const char *s, size_t n); /* always terminated */
+char *mem_str(const char *s);                 /* NULL gives NULL */
+char *mem_strn(const char *s, size_t n);      /* always terminated */
+char *mem_join(const char *a, const char *b); /* b behind a */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Zeroed memory on a 64-byte border, or NULL: for what the input sizes. Free with free(). */

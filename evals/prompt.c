@@ -333,7 +333,7 @@ static int instance_choices(struct instance *in, const struct task *t, const str
 	in->continuations = mem_array(in->n_choices, sizeof(*in->continuations));
 	for (size_t i = 0; i < in->n_choices && !rc; i++) {
 		in->choices[i] = mem_str(json_string_value(json_array_get(choices, i)));
-		in->continuations[i] = mem_printf("%s%s", choice_delimiter(t), target ? target : in->choices[i]);
+		in->continuations[i] = mem_join(choice_delimiter(t), target ? target : in->choices[i]);
 		if (!*in->continuations[i])
 			rc = doc_error(err_set(ERR_INPUT, "choice %zu is empty: there is nothing to score", i), d);
 	}

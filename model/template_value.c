@@ -13,6 +13,7 @@
 
 /* ---- arena -------------------------------------------------------------------------------------------------------- */
 
+enum { ARENA_FIRST = 960, ARENA_MOST = 16384 }; /* bytes of a block */
 struct arena_block {
 	struct arena_block *next;
 	max_align_t data[];
@@ -27,7 +28,9 @@ void *arena_alloc(struct arena *a, size_t size)
 		return NULL;
 	a->total += want;
 	if (want > a->cap - a->used || !a->blocks) {
-		size_t cap = want > 16384 ? want : 16384;
+		/* most renderings need some hundred bytes: blocks begin small and grow */
+		size_t grown = a->cap ? 4 * a->cap : ARENA_FIRST, least = grown < ARENA_MOST ? grown : ARENA_MOST;
+		size_t cap = want > least ? want : least;
 		struct arena_block *block = mem_alloc(sizeof(*block) + cap);
 		block->next = a->blocks;
 		a->blocks = block;

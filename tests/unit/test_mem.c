@@ -34,13 +34,19 @@ static void test_mem_mul__saturates(void **state)
 
 static void test_mem_str__copies(void **state)
 {
-	char *s = mem_strn("abcdef", 3), *t = mem_str("xy"), *u = mem_printf("%s-%d", "n", 7);
+	char *s = mem_strn("abcdef", 3), *t = mem_str("xy"), *u = mem_printf("%s-%d", "n", 7), *v;
 
 	(void)state;
 	assert_string_equal(s, "abc");
 	assert_string_equal(t, "xy");
 	assert_string_equal(u, "n-7");
 	assert_null(mem_str(NULL));
+	v = mem_join("ab", "c");
+	assert_string_equal(v, "abc");
+	free(v);
+	v = mem_join("", "");
+	assert_string_equal(v, "");
+	free(v);
 	free(s);
 	free(t);
 	free(u);
