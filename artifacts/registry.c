@@ -53,7 +53,8 @@ int registry_lock(struct registry *r, bool shared, double wait_s)
 			   wait_s);
 
 	free(path);
-	return rc;
+	return rc == ERR_IO ? err_hint(rc, "a home is written to even by who only reads: ASSAY_HOME names another")
+			    : rc;
 }
 
 int registry_open_db(struct registry *r, const char *path)

@@ -1,6 +1,7 @@
 /* cmd_promote.c: `assay promote` and `assay rollback`: a person moves an alias. Actor and reason are kept for good. */
 #include "base/base.h"
 #include "runner/cmd.h"
+#include "runner/export.h"
 
 #include <limits.h>
 
@@ -52,13 +53,15 @@ static int move(struct home *h, struct promotion p)
 
 int cmd_promote(int argc, char **argv)
 {
-	const char *reason = NULL;
+	const char *reason = NULL, *key = NULL, *folder = NULL;
 	bool force = false;
 	struct place place;
 	json_t *row = NULL;
 	int rc;
 	const struct opt opts[] = {
 		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
+		OPT_TEXT(0, "require-signature", &key, "KEY", "only what this public key has signed: see --signed"),
+		OPT_TEXT(0, "signed", &folder, "DIR", "the version as artifact export --sign wrote it"),
 		{ OPT_KIND_FLAG, 0, "force", &force, NULL, "although its gate did not pass; needs --reason",
 		  OPT_NO_ENV },
 		OPT_END,
@@ -78,11 +81,16 @@ int cmd_promote(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	if (force && !reason)
 		return err_set(ERR_USAGE, "--force needs --reason \"why\"");
+	if (!key != !folder)
+		return err_hint(err_set(ERR_USAGE, "--require-signature KEY and --signed DIR go together"),
+				"DIR is what assay artifact export MODEL@VERSION DIR --sign wrote");
 	rc = place_open(&place);
 	if (rc == 0)
 		rc = home_version(&place.home, argv[0], &row);
 	if (rc == 0)
 		rc = check_passed(&place.home, row, argv[0], force);
+	if (rc == 0 && key)
+		rc = export_proves(&place.home, json_get_text(row, "object", ""), folder, key, force);
 	if (rc == 0)
 		rc = move(&place.home, (struct promotion){ .model = json_get_text(row, "model", ""),
 							   .alias = argv[1],

@@ -5,6 +5,8 @@
 #include "model/model.h"
 #include "runner/export.h"
 
+#define MANIFEST_MAX ((size_t)64 << 20)
+
 static const struct form {
 	const char *name, *suffix, *what;
 } forms[] = {
@@ -127,24 +129,75 @@ static int say_all(struct saying *s, struct home *h, const json_t *version, cons
 	return rc;
 }
 
-int export_verify(const char *dir, const char *key)
+/* Signed by that key; *n files, *result of the gate (yours), key's id. */
+static int signed_by(const char *dir, const char *key, size_t *n, char **result, char id[DIGEST_HEX])
 {
 	struct signing_key *k = NULL;
-	char *result = NULL;
-	size_t n = 0;
 	int rc = signing_key_public(&k, key);
 
+	*result = NULL;
 	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_INPUT, "--key: %s", err_text());
+		rc = err_set(ERR_INPUT, "the key: %s", err_text());
 	if (rc == 0)
-		rc = signed_folder_check(dir, k, &n, &result);
+		rc = signed_folder_check(dir, k, n, result);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(ERR_INPUT, "%s", err_text());
 	if (rc == 0)
-		printf("%s: %zu files as the key %.12s signed them; the gate's result: %s\n", dir, n, signing_key_id(k),
-		       result);
-	free(result);
+		snprintf(id, DIGEST_HEX, "%s", signing_key_id(k));
 	signing_key_free(k);
+	return rc;
+}
+
+int export_verify(const char *dir, const char *key)
+{
+	char *result = NULL, id[DIGEST_HEX];
+	size_t n = 0;
+	int rc = signed_by(dir, key, &n, &result, id);
+
+	if (rc == 0)
+		printf("%s: %zu files as the key %.12s signed them; the gate's result: %s\n", dir, n, id, result);
+	free(result);
+	return rc;
+}
+
+/* Every file of the stored folder is in dir, and dir has no more. n: what was signed there. */
+static int same_files(struct home *h, const char *object, const char *dir, size_t n)
+{
+	struct buf text = BUF_INIT(MANIFEST_MAX);
+	json_t *manifest = NULL, *file;
+	size_t i;
+	int rc = store_get(h->store, object, &text, text.max);
+
+	rc = rc ? rc : json_parse(&manifest, buf_str(&text), text.len, object);
+	if (rc == 0 && json_array_size(json_object_get(manifest, "files")) != n)
+		rc = err_set(ERR_INPUT, "%s: has other files than the version", dir);
+	json_array_foreach(json_object_get(manifest, "files"), i, file)
+	{
+		char *path = path_join(dir, json_get_text(file, "path", ""));
+		char hex[DIGEST_HEX] = "";
+		struct digest d;
+
+		if (rc == 0 && digest_file(&d, path) == 0)
+			digest_hex(hex, &d);
+		if (rc == 0 && strcmp(hex, json_get_text(file, "object", "?")) != 0)
+			rc = err_set(ERR_INPUT, "%s is not that file of the version", path);
+		free(path);
+	}
+	json_decref(manifest);
+	buf_release(&text);
+	return rc;
+}
+
+int export_proves(struct home *h, const char *object, const char *dir, const char *key, bool failed_too)
+{
+	char *result = NULL, id[DIGEST_HEX];
+	size_t n = 0;
+	int rc = signed_by(dir, key, &n, &result, id);
+
+	if (rc == 0 && !failed_too && strcmp(result, "PASSED") != 0)
+		rc = err_set(ERR_INPUT, "%s: the gate's result that was signed is %s", dir, result);
+	rc = rc ? rc : same_files(h, object, dir, n);
+	free(result);
 	return rc;
 }
 

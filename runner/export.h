@@ -16,6 +16,9 @@ struct export_options {
 int export_statement(struct home *h, const char *what, const char *name); /* "bom", "provenance", "result": printed */
 /* Is the folder what the key (a file) has signed? */
 int export_verify(const char *dir, const char *key);
+/* Is it, and are these the files of the version whose folder this object is, and did its gate pass (failed_too: or not)? ERR_INPUT
+ * names what is not so. */
+int export_proves(struct home *h, const char *object, const char *dir, const char *key, bool failed_too);
 int export_model(struct home *h, const char *name, const char *out, const struct export_options *o);
 
 #endif
