@@ -32,6 +32,7 @@ static const char *mark;
 /* Where the code of the program and of SQLite lies. */
 static struct {
 	uintptr_t from, to;
+	int own; /* the program's, not SQLite's */
 } code[8];
 static size_t n_code;
 
@@ -46,16 +47,18 @@ static int add_code(struct dl_phdr_info *info, size_t size, void *arg)
 			continue;
 		code[n_code].from = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 		code[n_code].to = code[n_code].from + info->dlpi_phdr[i].p_memsz;
+		code[n_code].own = !*info->dlpi_name;
 		n_code++;
 	}
 	return 0;
 }
 
+/* 0: not. 2: of the program itself. */
 static int is_ours(const void *caller)
 {
 	for (size_t i = 0; i < n_code; i++)
 		if ((uintptr_t)caller >= code[i].from && (uintptr_t)caller < code[i].to)
-			return 1;
+			return 1 + code[i].own;
 	return 0;
 }
 
@@ -159,13 +162,20 @@ int link(const char *from, const char *to)
 	return fails(RENAME) ? -1 : real(from, to);
 }
 
-/* The program's own steps, not those that SQLite takes on its way (VACUUM). */
+/* The program's own steps and scripts, not what SQLite does on its way: sqlite3_exec() does not look at what its own step says. */
+enum { SQL_IOERR = 10, SQL_FULL = 13 }; /* of sqlite3.h */
+struct sqlite3;
 struct sqlite3_stmt;
 int sqlite3_step(struct sqlite3_stmt *st)
 {
-	enum { IOERR = 10, FULL = 13 }; /* of sqlite3.h */
 	REAL(int, sqlite3_step, struct sqlite3_stmt *);
-	return fails(SQL) ? full ? FULL : IOERR : real(st);
+	return is_ours(__builtin_return_address(0)) == 2 && fails(SQL) ? full ? SQL_FULL : SQL_IOERR : real(st);
+}
+int sqlite3_exec(struct sqlite3 *db, const char *sql, int (*each)(void *, int, char **, char **), void *arg, char **why)
+{
+	REAL(int, sqlite3_exec, struct sqlite3 *, const char *, int (*)(void *, int, char **, char **), void *,
+	     char **);
+	return fails(SQL) ? full ? SQL_FULL : SQL_IOERR : real(db, sql, each, arg, why);
 }
 
 static int opens(const char *path, int flags, mode_t mode)
