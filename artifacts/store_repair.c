@@ -242,8 +242,10 @@ static int heal(struct store *s, const struct store_source *from, const char *he
 	rc = bring_back_whole(s, from, hex);
 	if (rc && !in_parts && !digest_parse(&d, hex)) {
 		why = err_save();
-		if (!bring_back_around(s, from, &d))
+		if (!bring_back_around(s, from, &d)) {
+			err_forget(&why);
 			return 0;
+		}
 		err_restore(&why);
 	}
 	return rc;
