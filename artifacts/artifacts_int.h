@@ -221,9 +221,9 @@ int record_version_number(const char *text);
 struct registry {
 	struct store *store;
 	sqlite3 *db;
-	struct lock lock; /* shared while open: a rebuild waits for all */
+	struct lock lock;  /* shared while open: a rebuild waits for all */
 	size_t could_keep; /* shelves that were listed, and need not be again (shelves.c) */
-	bool quiet;       /* says nothing of records at fault: a check does that itself */
+	bool quiet;        /* says nothing of records at fault: a check does that itself */
 	struct sql_cached *cache;
 	size_t cached, cache_cap;
 };

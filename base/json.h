@@ -16,12 +16,12 @@ int json_parse_line(json_t **out, const char *text, size_t len, const char *name
 /* Calls each(value, line, arg) for every line that is not blank; value is borrowed. Stops at the first failure. */
 int json_lines(const char *text, size_t len, const char *name, int (*each)(json_t *value, size_t line, void *arg),
 	       void *arg);
-void json_add(struct buf *out, const json_t *value);            /* canonical bytes */
-void json_add_pretty(struct buf *out, const json_t *value);     /* two spaces, keys in insertion order, final newline */
+void json_add(struct buf *out, const json_t *value);        /* canonical bytes */
+void json_add_pretty(struct buf *out, const json_t *value); /* two spaces, keys in insertion order, final newline */
 /* As a part of a pretty text, at that depth; no final newline. */
 void json_add_indented(struct buf *out, const json_t *value, int depth);
 void json_add_integer(struct buf *out, int64_t v);
-void json_add_real(struct buf *out, double x); /* finite */
+void json_add_real(struct buf *out, double x);                  /* finite */
 void json_add_text(struct buf *out, const char *s, size_t len); /* a quoted string; invalid UTF-8 repaired */
 
 /* Members with defaults; NULL or another type gives the default. */

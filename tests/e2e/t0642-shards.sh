@@ -52,7 +52,7 @@ is "it cut prompts" "$(jq -r '.notes[]' <<<"$alone" | grep -c 'suite all: 2 prom
 job s1
 export ASSAY_REMOTE=$REMOTE
 check "the first shard trains" 0 assay run --shard 1/3 --json
-is "it trained" "$(status_of train)" done
+is "it trained" "$(status_of train)" "done"
 is "it does not judge" "$(status_of gate) $(jq -r '.verdict' "$OUT")" "skipped INCONCLUSIVE"
 is "it says what it has" "$(jq -c .shard "$OUT")" '{"i":1,"n":3,"samples":30,"total":84}'
 is "and gives no metric of it, no version" "$(jq -c '[[.metrics[].metric|select(test("overlap")|not)],.version]' "$OUT")" '[[],null]'

@@ -332,7 +332,8 @@ static void test_suite_run__a_regex_without_end_is_one_error(void **state)
 			 0);
 	m.reply = endless_answer;
 	assert_int_equal(suite_run(&r, s, &scorer, &o), ERR_INPUT);
-	assert_non_null(strstr(err_text(), "task t, sample 1: d.jsonl:2: filter f: the regular expression \"^(([a-z ])+"));
+	assert_non_null(
+		strstr(err_text(), "task t, sample 1: d.jsonl:2: filter f: the regular expression \"^(([a-z ])+"));
 	assert_null(r);
 	suite_free(s);
 	buf_release(&m.log);
