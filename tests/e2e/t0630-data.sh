@@ -35,7 +35,7 @@ check "a tokenizer of one of them" 0 assay tokenizer train "$A/in/train.jsonl" -
 cp assay.yaml "$TRASH/assay.yaml"
 sed -i "s|data/train.jsonl|$A/in/train.jsonl|" assay.yaml && commit_all "the data is in an archive"
 check "a run on it" 0 assay run --json
-is "trains" "$(jq -r '.steps[]|select(.name=="train").status' "$OUT")" done
+is "trains" "$(jq -r '.steps[]|select(.name=="train").status' "$OUT")" "done"
 is "names archive and file" "$(sql "select path, rows from datasets order by rowid desc limit 1")" "$A/in/train.jsonl|25"
 sed -i "s|in/train.jsonl\]|in/other.jsonl]|; s|data: .*in/train.jsonl|data: $A/in/other.jsonl|" assay.yaml && commit_all "another file of the same archive"
 check "a run on another file of it" 0 assay run --json
