@@ -135,4 +135,21 @@ TEST(adamw_steps)
 		}
 }
 
+/* Where gradients are as small as eps, eps is half of the divisor; where they are far smaller, nearly all of it. */
+TEST(adamw_of_gradients_as_small_as_eps)
+{
+	for (float size : { 1e-7f, 1e-8f, 1e-9f, 0.0f }) {
+		floats p(1000, 0), g = tame(1000, 7), m(1000), v(1000); /* p 0: it becomes what the steps alone make of it */
+		for (float &e : g)
+			e *= size;
+		CHECK_OPERATION(KERNELS_CLASS_F32, "adamw", 1e-12, [&](struct backend *be) {
+			array<float> ap(be, p), ag(be, g), am(be, m), av(be, v);
+			struct kernels_adamw how = { 1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f, 1, 1 };
+			for (; how.step <= 4; how.step++)
+				be->adamw(be, ap, ag, am, av, 1000, &how);
+			return ap.get();
+		});
+	}
+}
+
 TEST_MAIN
