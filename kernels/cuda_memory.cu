@@ -15,14 +15,13 @@
  * that are all gap are given back, and it is asked again. A block is 256-byte aligned and zeroed, in the order of the
  * stream. The list of spans is short (a model and a batch are some dozens), so it is searched from its beginning.
  *
- * CUDA_SLAB_BYTES 0 (tests: the emulation, compute-sanitizer) makes every block a cudaMalloc of exactly its size, so that
- * a byte beyond it is seen. */
+ * Slabs of 0 bytes make every block a cudaMalloc of exactly its size, so that a byte beyond it is seen: so the emulation is built
+ * (CUDA_SLAB_BYTES), and so it is on a card under compute-sanitizer, with ASSAY_CUDA_SLABS=0. */
 #include "kernels/cuda_state_int.h"
 
 #ifndef CUDA_SLAB_BYTES
 #define CUDA_SLAB_BYTES 67108864
 #endif
-static const size_t SLAB_BYTES = CUDA_SLAB_BYTES;
 
 enum { GRAIN = 256 };
 
@@ -113,7 +112,7 @@ static char *take_slab(struct backend *be, size_t bytes)
 static bool add_slab(struct backend *be, size_t bytes)
 {
 	struct cuda_arena *a = &cuda_state(be)->arena;
-	size_t least = SLAB_BYTES ? round_up(bytes, 2 << 20) : bytes, size = least < SLAB_BYTES ? SLAB_BYTES : least;
+	size_t slab = a->slab_bytes, least = slab ? round_up(bytes, 2 << 20) : bytes, size = least < slab ? slab : least;
 	char *p = take_slab(be, size);
 	if (!p && size > least)
 		p = take_slab(be, size = least);
@@ -151,9 +150,9 @@ static void *take_block(struct backend *be, size_t bytes)
 	size_t size = bytes < 1 ? 1 : bytes;
 	if (size > SIZE_MAX / 2 || !room_for_spans(a))
 		return NULL;
-	if (SLAB_BYTES)
+	if (a->slab_bytes)
 		size = round_up(size, GRAIN);
-	size_t i = SLAB_BYTES ? find_gap(a, size) : a->n;
+	size_t i = a->slab_bytes ? find_gap(a, size) : a->n;
 	if (i == a->n) {
 		if (!add_slab(be, size))
 			return NULL;
@@ -199,7 +198,7 @@ void cuda_free(struct backend *be, void *p)
 			k++;
 		}
 	}
-	if (!SLAB_BYTES)
+	if (!a->slab_bytes)
 		release_slabs(be);
 }
 
@@ -279,11 +278,11 @@ static struct cuda_staged *find_staged(struct cuda_state *s, const void *host, s
 }
 
 /* Room for the copy of an array that may be longer every time: it doubles, so that it seldom moves. Where blocks end at their
- * last byte on purpose (CUDA_SLAB_BYTES), it is exact. */
-static size_t staged_room(size_t bytes)
+ * last byte on purpose (slabs of 0 bytes), it is exact. */
+static size_t staged_room(size_t slab_bytes, size_t bytes)
 {
 	size_t room = GRAIN;
-	while (SLAB_BYTES && room < bytes)
+	while (slab_bytes && room < bytes)
 		room *= 2;
 	return room < bytes ? bytes : room;
 }
@@ -291,15 +290,16 @@ static size_t staged_room(size_t bytes)
 /* Room on both sides; false: an error is on record */
 static bool make_staged_room(struct backend *be, struct cuda_staged *c, size_t bytes)
 {
+	size_t slab_bytes = cuda_state(be)->arena.slab_bytes;
 	if (!c->block.p || c->block.bytes < bytes) {
 		cuda_flush(be); /* its new place may be one that what is gathered still works on */
-		if (!cuda_block_need(be, &c->block, staged_room(bytes)))
+		if (!cuda_block_need(be, &c->block, staged_room(slab_bytes, bytes)))
 			return false;
 	}
 	if (c->host && c->host_bytes >= bytes)
 		return true;
 	free(c->host);
-	c->host_bytes = staged_room(bytes);
+	c->host_bytes = staged_room(slab_bytes, bytes);
 	c->host = malloc(c->host_bytes);
 	if (!c->host)
 		cuda_fail(be, ERR_UNAVAILABLE, "the host has no memory for a copy of a batch", __FILE__, __LINE__);
@@ -463,6 +463,8 @@ static bool open_ring(struct backend *be, struct cuda_ring *r)
 int cuda_memory_open(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);
+	const char *slabs = getenv("ASSAY_CUDA_SLABS");
+	s->arena.slab_bytes = slabs && strcmp(slabs, "0") == 0 ? 0 : CUDA_SLAB_BYTES;
 	return open_ring(be, &s->up) && open_ring(be, &s->down) ? 0 : s->error;
 }
 

@@ -17,7 +17,8 @@ struct cuda_span {
 struct cuda_arena {
 	struct cuda_span *spans;
 	size_t n, cap;
-	int slabs; /* numbers given so far */
+	int slabs;         /* numbers given so far */
+	size_t slab_bytes; /* 0: every block is one of CUDA's own */
 	size_t used_bytes;
 };
 

@@ -161,6 +161,23 @@ TEST(blocks_are_zeroed_and_aligned_again_and_again)
 	CHECK(emu_left() == 0);
 }
 
+/* What compute-sanitizer needs to see a byte beyond a block; test_slabs has it with an arena that cuts slabs otherwise. */
+TEST(every_block_is_its_own_where_the_environment_says_so)
+{
+	setenv("ASSAY_CUDA_SLABS", "0", 1);
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_F32);
+	unsetenv("ASSAY_CUDA_SLABS");
+	int before = emu_left();
+	void *p = NULL, *q = NULL;
+	CHECK(be->alloc(be, &p, 100) == 0 && be->alloc(be, &q, 100) == 0);
+	CHECK(emu_left() == before + 2);
+	be->free(be, p);
+	CHECK(emu_left() == before + 1);
+	be->free(be, q);
+	be->close(be);
+	CHECK(emu_left() == 0);
+}
+
 /* Streams that do nothing before somebody waits: what is uploaded was read by then, what is downloaded is there behind sync. */
 TEST(copies_keep_their_order_however_late_they_run)
 {
