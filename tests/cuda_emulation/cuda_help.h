@@ -1,4 +1,5 @@
-/* cuda_help.h: back ends and device arrays for the tests of the plugin's host side. The plugin is linked into the program. */
+/* cuda_help.h: back ends and device arrays for the tests of the plugin's host side. The plugin is linked into the program;
+ * on a card (-DON_CARD) it is the one beside it, on $TEST_DEVICE. */
 #ifndef CUDA_HELP_H
 #define CUDA_HELP_H
 
@@ -6,11 +7,23 @@
 
 #include <functional>
 
+/* What the plugin said last */
+static std::string said, said_fix;
+
+#ifdef ON_CARD
+static inline int open_cuda(struct backend **out, int cls)
+{
+	static const char *const classes[] = { "/f32", "/tf32", "/bf16" };
+	const char *name = getenv("TEST_DEVICE");
+	std::string spec = std::string(name ? name : "cuda") + classes[cls];
+	int rc = backend_open(out, spec.c_str(), 0);
+	said = rc ? err_text() : "";
+	return rc;
+}
+#else
 extern "C" int assay_cuda_open(struct backend **out, const struct kernels_want *want);
 extern "C" void assay_cuda_probe(kernels_tell *tell, void *arg);
 
-/* What the plugin said last */
-static std::string said, said_fix;
 static inline int hear(int code, const char *text, const char *fix)
 {
 	said = text;
@@ -24,6 +37,7 @@ static inline int open_cuda(struct backend **out, int cls, int device = 0)
 	said = said_fix = "";
 	return assay_cuda_open(out, &want);
 }
+#endif
 
 static inline struct backend *cuda_or_stop(int cls)
 {

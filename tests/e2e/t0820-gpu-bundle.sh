@@ -40,7 +40,7 @@ score-llama-lm-eval: this Python has no lm_eval"
 is "every measure is a line of JSON with its name" "$(jq -r .measure results/measures.jsonl | sort | tr '\n' ' ')" \
 	"decode-gpt2 decode-gpt2-without-graphs lora-llama score-gpt2 score-gpt2-transformers score-llama score-llama-transformers train-gpt2 train-gpt2-llmc train-gpt2-torch train-gpt2-without-graphs train-llama "
 is "kernels of every family are held against the reference" "$(jq -r 'select(.step | test("^kernels-")) | .step + " " + .state' results/steps.jsonl | sort | tr '\n' ' ')" \
-	"kernels-attn ok kernels-attn_back ok kernels-bf16 ok kernels-draw ok kernels-loss ok kernels-norm ok kernels-pointwise ok kernels-tf32 ok "
+	"kernels-attn ok kernels-attn_back ok kernels-bf16 ok kernels-draw ok kernels-gemm ok kernels-loss ok kernels-norm ok kernels-pointwise ok kernels-tf32 ok "
 is "graphs change no loss" "$(jq -c .losses results/train-gpt2.txt)" "$(jq -c .losses results/train-gpt2-without-graphs.txt)"
 [ -e results/gpt2 ] && not_ok "the large models are gone" || ok "the large models are gone"
 
