@@ -112,7 +112,8 @@ static char *take_slab(struct backend *be, size_t bytes)
 static bool add_slab(struct backend *be, size_t bytes)
 {
 	struct cuda_arena *a = &cuda_state(be)->arena;
-	size_t slab = a->slab_bytes, least = slab ? round_up(bytes, 2 << 20) : bytes, size = least < slab ? slab : least;
+	size_t slab = a->slab_bytes, least = slab ? round_up(bytes, 2 << 20) : bytes,
+	       size = least < slab ? slab : least;
 	char *p = take_slab(be, size);
 	if (!p && size > least)
 		p = take_slab(be, size = least);

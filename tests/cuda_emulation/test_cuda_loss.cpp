@@ -139,7 +139,8 @@ TEST(adamw_steps)
 TEST(adamw_of_gradients_as_small_as_eps)
 {
 	for (float size : { 1e-7f, 1e-8f, 1e-9f, 0.0f }) {
-		floats p(1000, 0), g = tame(1000, 7), m(1000), v(1000); /* p 0: it becomes what the steps alone make of it */
+		floats p(1000, 0), g = tame(1000, 7), m(1000),
+				   v(1000); /* p 0: it becomes what the steps alone make of it */
 		for (float &e : g)
 			e *= size;
 		CHECK_OPERATION(KERNELS_CLASS_F32, "adamw", 1e-12, [&](struct backend *be) {
