@@ -198,8 +198,8 @@ template <int DP> static void attn_back_bf16(struct backend *be, const attn_back
 	const int COLS = DP <= 128 ? DP : 128;
 	unsigned parts = (unsigned)((a->head_dim + COLS - 1) / COLS);
 	size_t shared = (size_t)(2 * ATTN_ROWS + 2 * QUERIES) * attn_tile<DP>::PITCH * sizeof(__nv_bfloat16);
-	if (!attn_allow_shared(be, attn_back_keys_kernel<DP, COLS>, shared) ||
-	    !attn_allow_shared(be, attn_back_queries_kernel<DP>, shared))
+	if (!cuda_allow_shared(be, attn_back_keys_kernel<DP, COLS>, shared) ||
+	    !cuda_allow_shared(be, attn_back_queries_kernel<DP>, shared))
 		return;
 	CUDA_LAUNCH(be, (attn_back_keys_kernel<DP, COLS>), dim3((unsigned)n_blocks, (unsigned)a->kv_heads, parts),
 		    dim3(THREADS), shared, *a);

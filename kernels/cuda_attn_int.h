@@ -168,13 +168,6 @@ void cuda_attn_f32(struct backend *be, const attn_args *args, int n_blocks);
 struct attn_back_args;
 void cuda_attn_back_f32(struct backend *be, const attn_back_args *args, int n_blocks);
 
-/* Raises a kernel's limit of dynamic shared memory */
-template <class K> static inline bool attn_allow_shared(struct backend *be, K kernel, size_t bytes)
-{
-	return bytes <= 48 << 10 ||
-	       CUDA_CHECK(be, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-}
-
 /* Backward, of whole sequences. A block of the launch is a tile of a sequence: rows `first`.. of n, q_row and k_start being
  * the sequence's first rows here. */
 struct attn_back_args {

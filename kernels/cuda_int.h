@@ -44,6 +44,19 @@ bool cuda_check(struct backend *be, cudaError_t rc, const char *call, const char
 /* Records an error that is not CUDA's (a size beyond a limit, say), by the same rule. code is an enum err. */
 void cuda_fail(struct backend *be, int code, const char *text, const char *file, int line);
 
+/* Raises a kernel's limit of dynamic shared memory, where that is beyond what every device grants. It is never lowered: the limit
+ * holds at once, for launches that are gathered and not on the stream yet too. False: an error is recorded. */
+template <class K> static inline bool cuda_allow_shared(struct backend *be, K *kernel, size_t bytes)
+{
+	struct cudaFuncAttributes now;
+	if (bytes <= 48 << 10)
+		return true;
+	if (!CUDA_CHECK(be, cudaFuncGetAttributes(&now, kernel)))
+		return false;
+	return (size_t)now.maxDynamicSharedSizeBytes >= bytes ||
+	       CUDA_CHECK(be, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+}
+
 /* ---- launches (cuda_list.cu) --------------------------------------------------------------------------------------------- */
 
 /* A launch; its arguments are copied. What it was in the source is for the error, should it be refused. */

@@ -498,9 +498,10 @@ cudaError_t emu_set_attribute(const void *function, cudaFuncAttribute attribute,
 
 cudaError_t emu_get_attributes(cudaFuncAttributes *out, const void *function)
 {
-	(void)function;
+	auto limit = rt.dynamic_limit.find(function);
 	*out = {};
 	out->maxThreadsPerBlock = 1024;
+	out->maxDynamicSharedSizeBytes = limit == rt.dynamic_limit.end() ? 48 << 10 : limit->second;
 	out->binaryVersion = out->ptxVersion = emu_machine.major * 10 + emu_machine.minor;
 	return cudaSuccess;
 }

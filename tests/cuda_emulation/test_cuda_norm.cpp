@@ -103,6 +103,24 @@ TEST(norm_of_heads_in_place_and_its_gradient)
 		}
 }
 
+/* Launches are gathered: the limit of shared memory that the second asks for holds for the first as well. */
+TEST(a_wide_row_and_then_a_less_wide_one_beyond_48_kB)
+{
+	struct backend *be = device(KERNELS_CLASS_F32);
+	const int C[] = { 16000, 13000 };
+	floats x = tame(16000, 1), w = tame(16000, 2), d = tame(16000, 3), zeros(16000);
+	array<float> ax(be, x), aw(be, w), ad(be, d), r(be, floats{ 1.5f }), dx(be, zeros), dw(be, zeros),
+		dy(be, zeros), dv(be, zeros), alone(be, zeros), rest(be, zeros);
+	be->rmsnorm_back(be, alone, rest, ad, ax, aw, r, 1, C[0]);
+	CHECK(be->sync(be) == 0);
+	be->rmsnorm_back(be, dx, dw, ad, ax, aw, r, 1, C[0]);
+	be->rmsnorm_back(be, dy, dv, ad, ax, aw, r, 1, C[1]);
+	CHECK(be->sync(be) == 0);
+	CHECK_SAME_BITS(dx.get(), alone.get(), "the wide row");
+	CHECK_SAME_BITS(dw.get(), rest.get(), "the wide row's sums");
+	CHECK(dv.get()[(size_t)C[1] - 1] != 0);
+}
+
 TEST(the_gradient_of_a_bias)
 {
 	for (int M : { 1, 33, 512, 513, 1700 })
