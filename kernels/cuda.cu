@@ -409,7 +409,11 @@ static void probe_device(int device, kernels_tell *tell, void *arg)
 		tell(arg, false, what, r.text, r.fix);
 		return;
 	}
-	cuda_memory(be, &free_bytes, &total);
+	if (cuda_memory(be, &free_bytes, &total)) {
+		tell(arg, false, what, cuda_state(be)->text, cuda_state(be)->fix);
+		cuda_close(be);
+		return;
+	}
 	snprintf(detail, sizeof(detail), "%s, %.1f of %.1f GB free, %s", p.name, (double)free_bytes / 1e9,
 		 (double)total / 1e9, be->numerics);
 	tell(arg, true, what, detail, NULL);

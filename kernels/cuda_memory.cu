@@ -126,18 +126,34 @@ static bool add_slab(struct backend *be, size_t bytes)
 	return p != NULL;
 }
 
-/* No memory: cuda_state()->text says how much was wanted and how much there is. */
-static int no_memory(struct backend *be, size_t bytes, char *text, size_t room)
+/* What alloc can still give, and all there is. False: CUDA does not say, and its error is on record */
+static bool count_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes)
+{
+	const struct cuda_arena *a = &cuda_state(be)->arena;
+	*free_bytes = *total_bytes = 0;
+	if (!CUDA_CHECK(be, cudaMemGetInfo(free_bytes, total_bytes))) {
+		*free_bytes = *total_bytes = 0;
+		return false;
+	}
+	for (size_t i = 0; i < a->n; i++)
+		if (!a->spans[i].used)
+			*free_bytes += a->spans[i].bytes;
+	return true;
+}
+
+/* The text of a lack of memory: how much was wanted and how much there is. False: it is none, the device fails */
+static bool no_memory(struct backend *be, size_t bytes, char *text, size_t room)
 {
 	struct cuda_state *s = cuda_state(be);
 	size_t free_bytes = 0, total = 0;
-	cuda_memory(be, &free_bytes, &total);
+	if (!count_memory(be, &free_bytes, &total))
+		return false;
 	snprintf(text, room,
 		 "%s: no memory for %zu MB more: %zu MB of the device's %zu MB are free, %zu MB are in use by this "
 		 "process",
 		 be->name, bytes / 1048576 + (bytes % 1048576 > 0), free_bytes >> 20, total >> 20,
 		 s->arena.used_bytes >> 20);
-	return ERR_UNAVAILABLE;
+	return true;
 }
 
 static const char memory_fix[] =
@@ -209,8 +225,8 @@ int cuda_alloc(struct backend *be, void **out, size_t bytes)
 	char text[256];
 	*out = NULL;
 	void *p = s->lost ? NULL : take_block(be, bytes);
-	if (!p && !s->error)
-		return s->fail(no_memory(be, bytes, text, sizeof(text)), text, memory_fix);
+	if (!p && !s->error && no_memory(be, bytes, text, sizeof(text)))
+		return s->fail(ERR_UNAVAILABLE, text, memory_fix);
 	if (!p)
 		return s->fail(s->error, s->text, *s->fix ? s->fix : NULL);
 	cuda_zero(be, p, bytes);
@@ -218,14 +234,9 @@ int cuda_alloc(struct backend *be, void **out, size_t bytes)
 	return 0;
 }
 
-void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes)
+int cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes)
 {
-	const struct cuda_arena *a = &cuda_state(be)->arena;
-	*free_bytes = *total_bytes = 0;
-	CUDA_CHECK(be, cudaMemGetInfo(free_bytes, total_bytes));
-	for (size_t i = 0; i < a->n; i++)
-		if (!a->spans[i].used)
-			*free_bytes += a->spans[i].bytes;
+	return count_memory(be, free_bytes, total_bytes) ? 0 : cuda_sync(be);
 }
 
 static void upload_now(struct backend *be, void *dst, const void *host_src, size_t bytes);
@@ -247,8 +258,7 @@ bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes)
 		b->bytes = bytes;
 		return true;
 	}
-	if (!s->error) {
-		no_memory(be, bytes, text, sizeof(text));
+	if (!s->error && no_memory(be, bytes, text, sizeof(text))) {
 		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
 		snprintf(s->fix, sizeof(s->fix), "%s", memory_fix);
 	}

@@ -119,7 +119,7 @@ static inline struct cuda_state *cuda_state(const struct backend *be)
 /* cuda_memory.cu */
 int cuda_memory_open(struct backend *be);
 void cuda_memory_close(struct backend *be);
-void cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes);
+int cuda_memory(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes);
 
 /* cuda_list.cu, cuda_graph.cu */

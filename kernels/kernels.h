@@ -105,8 +105,9 @@ struct backend {
 	 * then nothing is on its way any more, as behind sync. NULL: all is done when it is asked for. */
 	uint64_t (*mark)(struct backend *be);
 	int (*wait)(struct backend *be, uint64_t mark);
-	/* Memory of a device of its own: what alloc can still give, and all of it. NULL: it is the host's. */
-	void (*memory)(struct backend *be, size_t *free_bytes, size_t *total_bytes);
+	/* Memory of a device of its own: what alloc can still give, and all of it; or, of a device that fails, the first error since
+	 * the last sync, and zeros. NULL: it is the host's. */
+	int (*memory)(struct backend *be, size_t *free_bytes, size_t *total_bytes);
 
 	/* ---- linear layers: y[M,N] = x[M,K] W^T + bias, and its three gradients */
 

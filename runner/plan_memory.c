@@ -365,8 +365,8 @@ static int open_budget(struct budget *b, const char *option, struct backend *be)
 
 	if (!be->memory)
 		return budget_open(b, option, "");
-	be->memory(be, &bytes, &total);
-	return budget_device(b, option, bytes);
+	int rc = be->memory(be, &bytes, &total);
+	return rc ? rc : budget_device(b, option, bytes);
 }
 
 static int plan_open(struct run *run, struct work *w, struct budget *budget, bool *known)

@@ -73,6 +73,22 @@ has "the run's numbers are of the class cuda-1/f32/sm_90/emulation.4/own, this m
 
 # ---- devices that fail a run
 
+# one that does not even say how much memory it has: no question of memory
+silent() { # COMMAND…
+	EMU_INJECT="cudaMemGetInfo 0 719 sticky" "$EMU" "$@" <reqs >"$OUT" 2>"$ERR"
+	is "a card that fails when it is asked for its memory: $1" "$?" 69
+	has "unspecified launch failure (cudaErrorLaunchFailure) at cudaMemGetInfo("
+	has "kernels/cuda_memory.cu:"
+	hasnt "needs about"
+}
+echo '{"id":1,"context":"1+1=","continuation":"2"}' >reqs
+silent run --device cuda
+silent train sums@v1 --data data/train.jsonl --set max_steps=2 --out lost --device cuda
+silent score sums@v1 --device cuda
+[ ! -e lost/model.safetensors ] && ok "nothing is trained" || not_ok "nothing is trained"
+check "the doctor names it" 0 with EMU_INJECT="cudaMemGetInfo 0 719 sticky" -- doctor
+has "missing  cuda:0"
+has "at cudaMemGetInfo("
 object() { emu models --json | jq -r '.[0].object'; }
 mv .git/assay ../first.home
 check "a run that nothing happens to" 0 emu run --device cuda
