@@ -143,7 +143,7 @@ int backend_cuda_devices(int *n)
 static int bad_spec(const char *spec)
 {
 	err_set(ERR_USAGE, "unknown device \"%.64s\"", spec);
-	if (strchr(spec, ','))
+	if (strchr(spec, ',') || strcmp(spec, "cuda:all") == 0 || strncmp(spec, "cuda:all/", 9) == 0)
 		return err_hint(ERR_USAGE, "several devices are for training: assay train and assay run take them");
 	return err_hint(ERR_USAGE,
 			"auto, cpu, cpu_ref, cuda or cuda:N; a CUDA device's numerics class behind it: cuda/f32, "

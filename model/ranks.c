@@ -9,7 +9,8 @@
  *
  * All ranks go through the same calls in the same order, so a frame needs no name. A socket that ends without a farewell is a
  * process that was killed; rank 0, which all others see, then ends too, and so do they. Nobody waits for the dead: where the
- * devices talk among themselves (the back end's own way, trade()), the sockets are looked at meanwhile.
+ * devices talk among themselves (the back end's own way, trade()), the sockets are looked at meanwhile: at what was said last,
+ * and at whether the other side has hung up behind words that nobody has read yet.
  *
  * Parts of device memory go over the sockets by the host where a back end has no way of its own: slower, the same bytes. The
  * other side is trusted as the same program, started by the same user; a length that cannot be is refused all the same. */
@@ -194,6 +195,29 @@ void ranks_close(struct ranks *r, bool farewell)
 	free(r);
 }
 
+static bool has_hung_up(const struct ranks *r, int from)
+{
+	struct pollfd p = { .fd = r->links[from], .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* Of one that has hung up: nobody wants its data any more, and behind it may stand why it has ended. */
+static void read_last_words(struct ranks *r, int from)
+{
+	char skipped[4096];
+	struct frame f;
+
+	while (read_frame(r, from, &f) == 0)
+		for (size_t n; f.bytes; f.bytes -= n) {
+			n = f.bytes < sizeof(skipped) ? (size_t)f.bytes : sizeof(skipped);
+			if (read_all(r, from, skipped, n))
+				return;
+		}
+	r->broken = true;
+}
+
+/* Everyone is in the same call, and what is said in it is answered: who hangs up meanwhile is dead, whatever it said before. */
 bool ranks_broken(void *ranks)
 {
 	struct ranks *r = ranks;
@@ -202,9 +226,14 @@ bool ranks_broken(void *ranks)
 	for (int i = 0; i < r->n && !r->broken; i++) {
 		if (r->links[i] < 0)
 			continue;
+		bool gone = has_hung_up(r, i); /* asked first: then what it has said is all here */
 		ssize_t n = recv(r->links[i], &f, sizeof(f), MSG_PEEK | MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
+		if (n > 0 && gone) {
+			read_last_words(r, i);
+			continue;
+		}
 		if (n == (ssize_t)sizeof(f) && f.kind == FRAME_DATA) /* it is ahead of us */
 			continue;
 		if (n > 0 && n < (ssize_t)sizeof(f)) /* the rest is on its way */

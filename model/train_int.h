@@ -100,10 +100,11 @@ void train_order_pack(struct training *t);
 
 /* ---- train_ranks.c ------------------------------------------------------------------------------------------------- */
 
+/* Lets the devices meet; those whose bits differ are refused before. */
 int train_ranks_open(struct training *t);
 void train_ranks_close(struct training *t);
 uint64_t train_ranks_bytes(size_t n_trained, int shares, int ranks, bool by_device); /* memory that it takes */
-/* Ranks that do not begin with the same weights, data, options and numerics, and at the same step, are refused. */
+/* Ranks that do not begin with the same weights, data and options, and at the same step, are refused. */
 int train_ranks_check(struct training *t);
 /* The gradients of shares first … first + n of all ranks, which stand in back.grads on each, are added to those of the shares
  * before, in the order of shares; behind the last ones, back.grads is the whole sum, the same on all ranks. */

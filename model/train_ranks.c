@@ -50,13 +50,37 @@ uint64_t train_ranks_bytes(size_t n_trained, int shares, int ranks, bool by_devi
 	return ((uint64_t)sum + inbox) * sizeof(float);
 }
 
+struct kind {
+	char numerics[128];
+};
+
+/* Before the devices meet: those of two kinds have no way in common, and would wait for one another in different calls. */
+static int check_kinds(struct training *t)
+{
+	struct ranks *link = t->ranks.link;
+	struct kind mine = { "" }, *all = mem_array((size_t)t->ranks.n, sizeof(*all));
+
+	snprintf(mine.numerics, sizeof(mine.numerics), "%s", t->m->be->numerics);
+	int rc = ranks_gather(link, all, &mine, sizeof(mine));
+	for (int i = 1; !rc && i < t->ranks.n; i++)
+		if (strncmp(all[i].numerics, all[0].numerics, sizeof(mine.numerics)) != 0)
+			rc = err_hint(
+				err_set(ERR_UNAVAILABLE,
+					"the devices are not of one kind: rank 0 computes by %.127s, rank %d by %.127s",
+					all[0].numerics, i, all[i].numerics),
+				"their bits differ: name devices of one model");
+	free(all);
+	return rc;
+}
+
 int train_ranks_open(struct training *t)
 {
 	struct train_ranks *r = &t->ranks;
 	size_t sum, inbox;
+	int rc = r->link ? check_kinds(t) : 0;
 
-	int rc = r->link ? ranks_join(r->link, t->m->be) : 0;
-
+	if (!rc && r->link)
+		rc = ranks_join(r->link, t->m->be);
 	if (rc)
 		return rc;
 	r->losses = mem_array((size_t)t->shares, sizeof(*r->losses));
@@ -80,31 +104,23 @@ void train_ranks_close(struct training *t)
 struct beginning {
 	uint64_t fingerprint;
 	int64_t step;
-	char numerics[128];
 };
 
 int train_ranks_check(struct training *t)
 {
 	struct ranks *link = t->ranks.link;
-	struct beginning mine = { t->state.fingerprint, t->state.cursor.step, "" };
+	struct beginning mine = { t->state.fingerprint, t->state.cursor.step };
 	int rc = 0;
 
 	if (!link)
 		return 0;
 	struct beginning *all = mem_array((size_t)t->ranks.n, sizeof(*all));
-	snprintf(mine.numerics, sizeof(mine.numerics), "%s", t->m->be->numerics);
 	rc = ranks_gather(link, all, &mine, sizeof(mine));
-	for (int i = 1; !rc && i < t->ranks.n; i++) {
-		if (strcmp(all[i].numerics, all[0].numerics) != 0)
-			rc = err_hint(err_set(ERR_UNAVAILABLE,
-					      "the devices are not of one kind: rank 0 computes by %s, rank %d by %s",
-					      all[0].numerics, i, all[i].numerics),
-				      "their bits differ: name devices of one model");
-		else if (all[i].fingerprint != all[0].fingerprint || all[i].step != all[0].step)
+	for (int i = 1; !rc && i < t->ranks.n; i++)
+		if (all[i].fingerprint != all[0].fingerprint || all[i].step != all[0].step)
 			rc = err_hint(
 				err_set(ERR_UNAVAILABLE, "rank %d does not begin with what rank 0 begins with", i),
 				"all ranks read the same folders: on several machines they must be shared");
-	}
 	free(all);
 	return rc;
 }

@@ -19,13 +19,14 @@ void devices_release(struct devices *d)
 	*d = (struct devices){ 0 };
 }
 
+/* A device's number as a list has it: one spelling each, so that equal names are equal devices. */
 static bool is_number(const char *text, size_t len)
 {
 	size_t i = 0;
 
 	while (i < len && text[i] >= '0' && text[i] <= '9')
 		i++;
-	return len && i == len;
+	return len && i == len && (len == 1 || text[0] != '0');
 }
 
 static int add_all(struct devices *d, const char *class)
@@ -43,6 +44,41 @@ static int bad_list(const char *text, const char *why)
 	return err_hint(ERR_USAGE, "several devices are named like cuda:0,1 or cuda:all, with a class cuda:0,1/f32");
 }
 
+/* The item of a list, class included; NULL: it is none. */
+static char *list_item(const char *at, size_t n, const char *class)
+{
+	static const char *const hosts[] = { "cpu", "cpu_ref" };
+
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+		if (n == strlen(hosts[i]) && memcmp(at, hosts[i], n) == 0)
+			return mem_printf("%s%s", hosts[i], class);
+	if (n > 5 && memcmp(at, "cuda:", 5) == 0) {
+		at += 5;
+		n -= 5;
+	}
+	return is_number(at, n) ? mem_printf("cuda:%.*s%s", (int)n, at, class) : NULL;
+}
+
+static bool is_card(const char *item)
+{
+	return strncmp(item, "cuda:", 5) == 0;
+}
+
+/* Why these cannot be one training's; NULL: they can. Their bits must be the same, which cards of several models find out only
+ * when they are opened. */
+static const char *misfit(const struct devices *d)
+{
+	for (size_t i = 1; i < d->n; i++) {
+		if (is_card(d->items[i]) != is_card(d->items[0]) ||
+		    (!is_card(d->items[i]) && strcmp(d->items[i], d->items[0]) != 0))
+			return "the devices are not of one kind, and so their bits differ";
+		for (size_t k = 0; k < i; k++)
+			if (is_card(d->items[i]) && strcmp(d->items[i], d->items[k]) == 0)
+				return "a device is named twice";
+	}
+	return NULL;
+}
+
 static int add_list(struct devices *d, const char *text, size_t len, const char *class)
 {
 	for (const char *at = text, *end = text + len; at <= end;) {
@@ -52,18 +88,14 @@ static int add_list(struct devices *d, const char *text, size_t len, const char 
 			return bad_list(text, n ? "too many devices" : "there is nothing beside a comma");
 		if (memchr(at, '/', n))
 			return bad_list(text, "the class stands behind the last device, for all of them");
-		add(d, is_number(at, n) ? mem_printf("cuda:%.*s%s", (int)n, at, class)
-					: mem_printf("%.*s%s", (int)n, at, class));
+		char *item = list_item(at, n, class);
+		if (!item)
+			return bad_list(text, "in a list each has its number, without zeros in front");
+		add(d, item);
 		at += n + 1;
 	}
-	for (size_t i = 0; i < d->n; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strncmp(d->items[i], "cuda", 4) == 0 && strcmp(d->items[i], d->items[k]) == 0)
-				return bad_list(text, "a device is named twice");
-	for (size_t i = 0; i < d->n; i++)
-		if (strncmp(d->items[i], "cpu", 3) != 0 && strncmp(d->items[i], "cuda:", 5) != 0)
-			return bad_list(text, "in a list each has its number");
-	return 0;
+	const char *why = misfit(d);
+	return why ? bad_list(text, why) : 0;
 }
 
 int devices_parse(struct devices *out, const char *text)

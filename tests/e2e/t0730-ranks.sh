@@ -100,8 +100,22 @@ check "not every device has its number" 64 train bad --device auto,cpu
 has "each has its number"
 check "twice the same card" 64 train bad --device cuda:0,0
 has "named twice"
+for list in cuda:0,00 cuda:0,cuda:01 cuda:0,+1 cuda:0,cuda: cuda:0,cpux cuda:0,cuda:-1 "cuda:0, 1"; do
+	check "no list: $list" 64 train bad --device "$list"
+	has "in a list each has its number"
+done
+for list in cuda:0,cpu cpu,cuda:0 cpu,1 cpu,cpu_ref cuda:0,1,cpu_ref; do
+	check "not of one kind: $list" 64 train bad --device "$list"
+	has "the devices are not of one kind"
+done
+check "nor for a run" 64 assay run --device cpu,cuda:0
+has "the devices are not of one kind"
 check "all cards of a machine that has none" 69 train bad --device cuda:all
 check "scoring takes one" 64 assay score sums@v1 --device cpu,cpu
+has "several devices are for training"
+check "nor all" 64 assay score sums@v1 --device cuda:all
+has "several devices are for training"
+check "in any class" 64 assay score sums@v1 --device cuda:all/f32
 has "several devices are for training"
 check "fewer shares than devices" 65 train bad --device cpu,cpu --set data_parallel=1
 has "there are 2 devices"
@@ -152,6 +166,24 @@ check "and they go on from there" 0 few emudie --device cuda:0,1/f32 --checkpoin
 is "to the same weights too" "$(sum emudie)" "$(sum emu1)"
 check "doctor tells of NCCL where there are two cards" 0 "$EMU" doctor
 has "NCCL 2.28.9"
+# a card and the host, which only a Slurm step can still bring together: each task has a device of its own
+mixed() { # DEVICE DEVICE: the exit codes of both tasks
+	local i pids=() devices=("$@")
+	for i in 0 1; do
+		SLURM_JOB_ID=7 SLURM_STEP_ID="9$1" SLURM_PROCID=$i SLURM_LOCALID=0 SLURM_STEP_NUM_TASKS=2 "$EMU" train sums@v1 --data few.jsonl \
+			--set batch_tokens=64 --set max_steps=3 --device "${devices[i]}" --threads 1 --out mixed >"mixed.$i" 2>&1 &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i"
+		printf '%s ' $?
+	done
+}
+for pair in "cuda:0/f32 cpu" "cpu cuda:0/f32"; do
+	ends=$(mixed $pair)
+	is "a step on ${pair/ / and } ends" "${ends%% *}" 69
+	grep -q "the devices are not of one kind" mixed.0 && ok "and says why" || { not_ok "and says why"; sed 's/^/# /' mixed.0; }
+done
 check "more cards than there are" 69 few bad --device cuda:0,1,2/f32
 has "rank 2 (cuda:2/f32): cuda:2: there is no such device"
 done_testing

@@ -105,7 +105,7 @@ struct outcome {
 struct mishap { /* of one rank, behind a step */
 	int rank;
 	int64_t step;
-	enum { NOTHING, KILLED, FAILS, STOPPED, OTHER_DATA } what;
+	enum { NOTHING, KILLED, FAILS, STOPPED, OTHER_DATA, OTHER_KIND } what;
 	int64_t first, seen; /* the first step that this rank has seen */
 };
 
@@ -124,6 +124,12 @@ static int on_step(const struct train_step *s, void *arg)
 	return x->what == FAILS ? err_hint(err_set(ERR_IO, "its disk is full"), "make room") : 0;
 }
 
+static int meet(struct backend *be, const uint8_t *id, int rank, int n, bool (*broken)(void *arg), void *arg)
+{
+	(void)be, (void)id, (void)rank, (void)n, (void)broken, (void)arg;
+	return err_set(ERR_BUG, "they have met");
+}
+
 /* One rank's part. */
 static struct outcome train_one(const struct kind *k, int shares, struct ranks *link, struct mishap *x,
 				const char *checkpoints)
@@ -138,6 +144,10 @@ static struct outcome train_one(const struct kind *k, int shares, struct ranks *
 
 	assert_int_equal(backend_open(&be, "cpu", 1), 0);
 	struct model *m = load(k, be);
+	if (x && x->what == OTHER_KIND) {
+		be->numerics = "another/f32";
+		be->ranks_join = meet;
+	}
 	if (x) {
 		hooks.step = on_step;
 		hooks.arg = x;
@@ -304,6 +314,73 @@ static void test_train_run__ranks_with_other_data_are_refused(void **state)
 	assert_non_null(strstr(err_text(), "rank 1 does not begin with what rank 0 begins with"));
 }
 
+/* In two kinds of calls they would wait for one another for ever. */
+static void test_train_run__ranks_of_another_kind_are_refused_before_they_meet(void **state)
+{
+	(void)state;
+	for (int rank = 0; rank < 2; rank++) {
+		struct mishap x = { .rank = rank, .what = OTHER_KIND };
+		struct outcome o = train_all(&kinds[0], 2, 2, &x, NULL);
+		assert_int_equal(o.rc, ERR_UNAVAILABLE);
+		assert_non_null(strstr(err_text(), "the devices are not of one kind: rank 0 computes by"));
+		assert_non_null(strstr(err_text(), "another/f32"));
+	}
+}
+
+/* What a peer says in one breath; it then lives on, or is gone. */
+static bool is_broken_by(const void *said, size_t bytes, bool gone)
+{
+	int ends[2], links[2] = { -1, -1 };
+	bool broken;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	links[1] = ends[0];
+	struct ranks *r = ranks_new(0, 2, links, NULL);
+	assert_int_equal(write(ends[1], said, bytes), bytes);
+	if (gone)
+		close(ends[1]);
+	err_clear();
+	broken = ranks_broken(r);
+	assert_int_equal(ranks_broken(r), broken);
+	ranks_close(r, false);
+	if (!gone)
+		close(ends[1]);
+	return broken;
+}
+
+/* The frames of ranks.c's head: 1 is data, 2 a failure. */
+static void test_ranks_broken__a_peer_that_has_hung_up_behind_its_words_is_seen(void **state)
+{
+	struct said {
+		uint32_t kind;
+		int32_t code;
+		uint64_t bytes;
+		char data[5000];
+		uint32_t last;
+		int32_t last_code;
+		uint64_t last_bytes;
+		char why[24];
+	} x = { 1, 0, sizeof(x.data), "", 2, ERR_IO, sizeof(x.why), "its disk is full\0room" };
+	const size_t head = 16;
+
+	(void)state;
+	assert_int_equal(offsetof(struct said, data), head);
+	assert_int_equal(offsetof(struct said, last) % 8, 0);
+	assert_false(is_broken_by(&x, 0, false));
+	assert_false(is_broken_by(&x, 7, false)); /* the rest is on its way */
+	assert_false(is_broken_by(&x, head + sizeof(x.data), false));
+	const size_t cut[] = { 0, 7, head, head + 5, head + sizeof(x.data) };
+	for (size_t i = 0; i < ARRAY_LEN(cut); i++) {
+		assert_true(is_broken_by(&x, cut[i], true));
+		assert_string_equal(err_text(), "rank 1 has ended");
+	}
+	assert_true(is_broken_by(&x, sizeof(x), true)); /* and why it has ended is read */
+	assert_string_equal(err_text(), "rank 1: its disk is full");
+	assert_string_equal(err_fix() ? err_fix() : "", "room");
+	x.kind = 9;
+	assert_true(is_broken_by(&x, sizeof(x), true));
+}
+
 static void test_train_run__more_devices_than_shares_are_refused(void **state)
 {
 	struct outcome o = train_all(&kinds[0], 2, 3, NULL, NULL);
@@ -322,6 +399,8 @@ int main(void)
 		cmocka_unit_test(test_train_run__a_rank_that_fails_says_why),
 		cmocka_unit_test(test_train_run__any_rank_may_be_asked_to_stop),
 		cmocka_unit_test(test_train_run__ranks_with_other_data_are_refused),
+		cmocka_unit_test(test_train_run__ranks_of_another_kind_are_refused_before_they_meet),
+		cmocka_unit_test(test_ranks_broken__a_peer_that_has_hung_up_behind_its_words_is_seen),
 		cmocka_unit_test(test_train_run__more_devices_than_shares_are_refused),
 	};
 
