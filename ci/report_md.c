@@ -52,11 +52,11 @@ static bool is_www(const char *start, const char *p)
 }
 
 /* Sigils that forges turn into references: user, issue, merge request, milestone, label, epic, alert, snippet. An @ in
- * a word is none: model@v7. */
+ * a word is none: model@v7; behind a letter that is not ASCII's it may be one, and so may it behind an arrow. */
 static bool is_sigil(const char *start, const char *p)
 {
 	return strchr("@#!%~&^$", *p) && (is_word(p[1]) || strchr("\"[_-/", p[1])) &&
-	       !(*p == '@' && p > start && is_word(p[-1]));
+	       !(*p == '@' && p > start && isalnum((unsigned char)p[-1]));
 }
 
 static void escape_code(struct buf *out, const char *s)

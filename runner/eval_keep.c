@@ -88,9 +88,24 @@ static int write_all(const struct keep *k, const void *data, size_t len)
 	return 0;
 }
 
+static char *head_line(const char *key)
+{
+	return mem_printf("{\"assay-keep\":1,\"key\":\"%s\"}\n", key);
+}
+
+/* New, or torn in its first line: nothing is taken over that somebody else may have written. */
+static bool is_torn_head(const struct buf *text, const char *key)
+{
+	char *line = head_line(key);
+	bool torn = text->len < strlen(line) && memcmp(line, buf_str(text), text->len) == 0;
+
+	free(line);
+	return torn;
+}
+
 static int begin_file(struct keep *k, const char *key)
 {
-	char *line = mem_printf("{\"assay-keep\":1,\"key\":\"%s\"}\n", key);
+	char *line = head_line(key);
 	int rc = ftruncate(k->fd, 0) ? err_errno(ERR_IO, "%s", k->path) : write_all(k, line, strlen(line));
 
 	free(line);
@@ -105,9 +120,9 @@ static int read_file(struct keep *k, const char *key)
 	int rc = fs_read(&text, k->path, KEEP_MAX);
 
 	first = rc ? NULL : read_line(&text, &at);
-	if (!rc && !first && text.len > 200) {
+	if (!rc && !first && !is_torn_head(&text, key)) {
 		rc = err_set(ERR_CONFLICT, "%s is no file of kept samples", k->path);
-	} else if (!rc && !first) { /* new, or torn in its first line */
+	} else if (!rc && !first) {
 		rc = begin_file(k, key);
 	} else if (!rc &&
 		   (json_get_int(first, "assay-keep", 0) != 1 || strcmp(json_get_text(first, "key", ""), key) != 0)) {

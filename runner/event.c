@@ -160,6 +160,7 @@ static int github(struct event *e, struct repo *r)
 {
 	const char *path = getenv("GITHUB_EVENT_PATH"), *ref = getenv("GITHUB_REF");
 	const char *branch = ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL;
+	const char *name = getenv("GITHUB_EVENT_NAME");
 	json_t *payload = NULL, *part;
 	int rc = path && *path ? json_read(&payload, path, PAYLOAD_MAX)
 			       : err_set(ERR_NOTFOUND, "is not set, and without the event nobody knows the target");
@@ -174,6 +175,8 @@ static int github(struct event *e, struct repo *r)
 			      json_get_text(payload, "before", NULL));
 	else if ((part = json_object_get(payload, "pull_request")) != NULL)
 		rc = github_pull_request(e, r, part);
+	else if (!strncmp(name ? name : "", "pull_request", 12))
+		rc = err_set(ERR_INPUT, "GITHUB_EVENT_PATH: an event %.80s without a pull_request", name);
 	else if (is("GITHUB_EVENT_NAME", "merge_group"))
 		rc = github_merge_group(e, r, json_object_get(payload, "merge_group"));
 	else

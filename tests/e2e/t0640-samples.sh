@@ -145,4 +145,9 @@ check "kept in a file" 0 assay eval $M evals/all.yaml --keep kept --samples a.js
 echo '{"assay-keep":1,"key":"other"}' >kept
 check "a file of something else" 65 assay eval $M evals/all.yaml --keep kept
 has "kept keeps samples of another model, suite, shard or limit"
+echo "my thesis" >thesis.md
+check "a file that is none of ours" 65 assay eval $M evals/all.yaml --keep thesis.md
+is "stays as it is" "$(cat thesis.md)" "my thesis"
+printf '{"assay-ke' >torn
+check "a first line that was cut off is begun again" 0 assay eval $M evals/all.yaml --keep torn
 done_testing

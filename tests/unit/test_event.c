@@ -268,6 +268,9 @@ static void test_event_detect__github_pull_request(void **state)
 		event_release(&e);
 	}
 	assert_err(event_detect(&e, f->repo, "topic"), ERR_USAGE);
+	github(f, "pull_request", "refs/pull/1/merge", "{}"); /* no request in it: nobody knows the target */
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	assert_text_has(err_text(), "without a pull_request");
 	pull_request(f, "{}", "{}", ZERO);
 	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
 	assert_text_has(err_text(), "names no target commit");

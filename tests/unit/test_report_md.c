@@ -363,10 +363,22 @@ static void assert_harmless(const char *s)
 
 static void test_report_markdown__hostile_text_stays_where_it_is_put(void **state)
 {
-	static const char *const evil[] = { FIXTURE_EVIL, "/close", "@octocat",       "- x",
-					    "1. #123",    "# x",    "\n\n/close\n\n", "</code></details>|",
-					    "\\",         "\\|",    "&lt;script>",    "```\n`",
-					    "<!-- -->" };
+	static const char *const evil[] = { FIXTURE_EVIL,
+					    "/close",
+					    "@octocat",
+					    "- x",
+					    "1. #123",
+					    "# x",
+					    "\n\n/close\n\n",
+					    "</code></details>|",
+					    "\\",
+					    "\\|",
+					    "&lt;script>",
+					    "```\n`",
+					    "<!-- -->",
+					    "fix \342\206\222@octocat",
+					    "\303\251@octocat",
+					    "a\n@octocat" };
 	size_t i;
 
 	(void)state;
