@@ -2,7 +2,7 @@
  *
  *	bench_gpu check DEVICE		kernels against cpu_ref, f32 products against cpu to the bit, rows among any number
  *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
- *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, norms, the optimizer; one line of "name value unit"
+ *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, all that memory bounds; one line of "name value unit"
  *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights, with and without a bias
  *
  * Times are of the host's clock round work that is waited for, the best of some; inputs are random, since a device computes
@@ -274,15 +274,149 @@ static void measure_attention(void)
 	free(host);
 }
 
+/* ---- what memory bounds: M rows of K floats; rates are of the bytes that must move */
+
+enum { HEADS = 32 };
+
+static void run_layernorm(void *arg)
+{
+	struct work *x = arg;
+	be->layernorm(be, x->a, x->c, x->c + x->M, x->b, x->d, x->d + x->K, x->M, x->K, 1e-5f);
+}
+
+static void run_rmsnorm_back(void *arg)
+{
+	struct work *x = arg;
+	be->rmsnorm_back(be, x->a, x->d + x->K, x->b, x->b + x->n / 2, x->d, x->c, x->M / 2, x->K);
+}
+
+static void run_swiglu(void *arg)
+{
+	struct work *x = arg;
+	be->swiglu(be, x->a, x->b, x->c, x->n);
+}
+
+static void run_swiglu_back(void *arg)
+{
+	struct work *x = arg;
+	be->swiglu_back(be, x->a, x->a + x->n / 2, x->b, x->c, x->d, x->n / 2);
+}
+
+static void run_gelu(void *arg)
+{
+	struct work *x = arg;
+	be->gelu(be, x->a, x->b, x->n);
+}
+
+static void run_gelu_back(void *arg)
+{
+	struct work *x = arg;
+	be->gelu_back(be, x->a, x->b, x->c, x->n);
+}
+
+static void run_add(void *arg)
+{
+	struct work *x = arg;
+	be->add(be, x->a, x->b, x->n);
+}
+
+struct rows {
+	struct work *x;
+	int32_t *ids, *positions;
+	float *cos_sin, *scale;
+	double *logprob;
+	int V, T; /* T rows of V logits */
+};
+
+static void run_rope(void *arg)
+{
+	struct rows *r = arg;
+	be->rope(be, r->x->a, r->x->K, r->positions, r->cos_sin, r->x->M, HEADS, r->x->K / HEADS, false);
+}
+
+static void run_embed(void *arg)
+{
+	struct rows *r = arg;
+	struct kernels_weight table = { r->x->b, r->V, r->x->K, KERNELS_F32, 0 };
+	be->embed(be, r->x->a, &table, r->ids, r->x->M, false);
+}
+
+static void run_logprob(void *arg)
+{
+	struct rows *r = arg;
+	be->logprob(be, r->logprob, NULL, r->x->a, NULL, r->ids, r->T, r->V);
+}
+
+static void run_xent_back(void *arg)
+{
+	struct rows *r = arg;
+	be->xent_back(be, r->x->a, r->ids, r->scale, r->T, r->V);
+}
+
+static void *ints_on(const int32_t *host, int n)
+{
+	void *p = on(be, NULL, (size_t)n);
+	be->upload(be, p, host, (size_t)n * sizeof(*host));
+	return p;
+}
+
+static void say_rate(const char *name, double bytes, void (*run)(void *arg), void *arg, double copy)
+{
+	double rate = bytes / best_seconds(run, arg) / 1e9;
+	printf("%s %.0f GB/s, %.0f %% of copies\n", name, rate, 100 * rate / copy);
+}
+
+static void measure_rows(struct work *x, double copy)
+{
+	struct rows r = { .x = x, .V = sized(49152) };
+	struct rng rng;
+	double all = 4.0 * (double)x->n;
+	int32_t *ids = mem_array((size_t)x->M, sizeof(*ids)), *positions = mem_array((size_t)x->M, sizeof(*positions));
+	float *angles = floats(6, (size_t)1024 * (size_t)(x->K / HEADS)), *scale = floats(7, (size_t)x->M);
+	rng_seed(&rng, 8, 1);
+	for (int i = 0; i < x->M; i++) {
+		positions[i] = i % 1024;
+		ids[i] = (int32_t)(rng_uniform(&rng) * r.V);
+	}
+	r.T = (int)(x->n / (size_t)r.V) < x->M ? (int)(x->n / (size_t)r.V) : x->M;
+	r.ids = ints_on(ids, x->M), r.positions = ints_on(positions, x->M);
+	r.cos_sin = on(be, angles, (size_t)1024 * (size_t)(x->K / HEADS)), r.scale = on(be, scale, (size_t)x->M);
+	r.logprob = (double *)(void *)on(be, NULL, 2 * (size_t)x->M);
+	double logits = 4.0 * r.T * r.V;
+	say_rate("rope", 2 * all, run_rope, &r, copy);
+	say_rate("embedding", 2 * all, run_embed, &r, copy);
+	say_rate("cross-entropy-forward", logits, run_logprob, &r, copy);
+	say_rate("cross-entropy-backward", 2 * logits, run_xent_back, &r, copy);
+	be->free(be, r.ids), be->free(be, r.positions), be->free(be, r.cos_sin), be->free(be, r.scale);
+	be->free(be, r.logprob);
+	free(ids), free(positions), free(angles), free(scale);
+}
+
+static void measure_memory(struct work *x)
+{
+	double all = 4.0 * (double)x->n, copy = 2 * all / best_seconds(run_copy, x) / 1e9;
+	printf("copy %.0f GB/s\n", copy);
+	say_rate("rmsnorm-forward", 2 * all, run_norm, x, copy);
+	say_rate("rmsnorm-backward", 2 * all, run_rmsnorm_back, x, copy); /* of half the rows: dx is read, too */
+	say_rate("layernorm-forward", 2 * all, run_layernorm, x, copy);
+	say_rate("swiglu-forward", 3 * all, run_swiglu, x, copy);
+	say_rate("swiglu-backward", 2.5 * all, run_swiglu_back, x, copy); /* of half the numbers */
+	say_rate("gelu-forward", 2 * all, run_gelu, x, copy);
+	say_rate("gelu-backward", 3 * all, run_gelu_back, x, copy);
+	say_rate("add", 3 * all, run_add, x, copy);
+	say_rate("adamw", 28.0 * (double)(x->n / 2), run_adamw, x, copy);
+	measure_rows(x, copy);
+}
+
 static void measure(void)
 {
-	size_t n = (size_t)sized(65536) * (size_t)sized(4096);
-	struct work x = { on(be, NULL, n), on(be, NULL, n), on(be, NULL, n),
-			  on(be, NULL, n), sized(65536),    0,
-			  sized(4096),     { 0 },           n };
-	printf("copy %.0f GB/s\n", 8.0 * (double)n / best_seconds(run_copy, &x) / 1e9);
-	printf("rmsnorm-%dx%d %.0f GB/s\n", x.M, x.K, 8.0 * x.M * x.K / best_seconds(run_norm, &x) / 1e9);
-	printf("adamw-%zu %.0f GB/s\n", n / 2, 28.0 * (double)(n / 2) / best_seconds(run_adamw, &x) / 1e9);
+	int rows = sized(65536), wide = cut > 1 ? 64 : 4096; /* heads of two numbers at least */
+	size_t n = (size_t)rows * (size_t)wide;
+	float *host = floats(9, n);
+	struct work x = { .a = on(be, host, n), .b = on(be, host, n), .c = on(be, host, n), .d = on(be, host, n) };
+	x.M = rows, x.K = wide, x.n = n;
+	free(host);
+	measure_memory(&x);
 	be->free(be, x.a), be->free(be, x.b), be->free(be, x.c), be->free(be, x.d);
 	measure_products();
 	measure_attention();

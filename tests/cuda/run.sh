@@ -31,13 +31,13 @@ table=results/table.txt
 # Shapes: those of the targets, or the least that run through the same lines. GPT-2 124M and a Llama of 1.7B parameters.
 gpt2='family=gpt2 vocab=50257 hidden=768 layers=12 heads=12 length=1024'
 llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=32 length=1024'
-batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128
+batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50'
 torch='device=cuda bf16=1 fused=1 compile=1'
-pins='768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192'
+pins='768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192 8192:8192'
 if [ -n "$dry" ]; then
 	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
-	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4
+	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=64'
 	torch='device=cpu bf16=0 fused=0 compile=0'
 	pins='24:40'
 fi
@@ -88,6 +88,15 @@ step emulated-f32 60 emulated/bench_gpu check cuda/f32
 step emulated-bf16 90 emulated/bench_gpu check cuda/bf16
 
 # ---- the device
+# cuBLASLt and NCCL as pip's torch brings them, where the machine has none of its own
+pip_libraries() { "$python" -c 'import glob, sys; print(":".join(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))))' 2>/dev/null; }
+for lib in libcublasLt.so libnccl.so.2; do
+	if ! PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$lib" && folders=$(pip_libraries) && [ -n "$folders" ]; then
+		export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders
+		line libraries "pip's" "no $lib here: $folders"
+		break
+	fi
+done
 step doctor 30 bin/assay doctor
 if ! step device 60 bin/bench_gpu check "$device/f32"; then
 	cat results/device.txt
@@ -151,6 +160,18 @@ step batch-invariance 5 cmp results/scores-4096 results/scores-64
 step same-again 5 cmp results/scores-4096 results/scores-again
 step same-without-graphs 5 cmp results/scores-4096 results/scores-single
 step f32-near-the-cpu 5 bash -c 'near f32 cpu 1e-3'
+# A training is the same bytes again: on one card, in the class that trains
+train_again() {
+	local turn
+	for turn in 1 2; do
+		bin/assay train results/model --data demo/data/train/de.jsonl $1 --device "$2" --out "results/again-$turn" || return
+	done
+	sha256sum results/again-[12]/model.safetensors
+	cmp results/again-1/model.safetensors results/again-2/model.safetensors && ! cmp -s results/again-1/model.safetensors results/model/model.safetensors
+}
+export -f train_again
+step train-same-again 60 bash -c "train_again '$again' $device"
+
 # A training on two cards against the same one on one: the same bytes, and by NCCL
 two_cards() {
 	local cards
@@ -177,11 +198,22 @@ agree() { cat "results/$1.txt" "results/$2.txt" 2>/dev/null | sed -n 's/.*"logpr
 	awk '{ a[NR] = $1 } END { d = a[1] - a[2]; d = d < 0 ? -d : d; print a[1], a[2]; exit !(NR == 2 && d <= -0.01 * a[1]) }'; }
 export -f agree
 
+# Pins for these shapes, or why there are none
+pins() {
+	bin/bench_gpu pins "$1" results/libassay-cuda.pins $2 || return
+	[ -s results/libassay-cuda.pins ] && return
+	bin/assay doctor | grep cublasLt
+	bin/assay doctor | grep -q 'missing *cublasLt' || { echo "cublasLt is there, and none of its configurations passed" && return 1; }
+	echo "none made: cublasLt is missing (results/pins.txt)"
+	return 77
+}
+export -f pins
+
 # ---- measures: the card's limits first, then assay beside its peers on the same folders of random weights
 # shellcheck disable=SC2086 # lists of words
 measures() {
 	local b="backend=$device" bl
-	step pins 45 bin/bench_gpu pins "$device" results/libassay-cuda.pins $pins
+	step pins 45 bash -c "pins $device '$pins'"
 	step measure 60 bin/bench_gpu measure "$device" $dry
 	step shapes 60 "$python" peers/make_shape.py results/gpt2 $gpt2 || return
 	step shapes-llama 60 "$python" peers/make_shape.py results/llama $llama || return
