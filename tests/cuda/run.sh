@@ -34,12 +34,17 @@ llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=
 batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50'
 torch='device=cuda bf16=1 fused=1 compile=1'
 pins='768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192 8192:8192'
+smol='family=llama vocab=49152 hidden=576 ff=1536 layers=30 heads=9 kv_heads=3 length=8192' # that of SmolLM2-135M
+push='200 8192 200' # steps, tokens of a step, documents of a file at most
+shots=200 limits='' gemm=''
 if [ -n "$dry" ]; then
 	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
-	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=64'
+	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=128'
 	torch='device=cpu bf16=0 fused=0 compile=0'
 	pins='24:40'
+	smol='family=llama vocab=300 hidden=32 ff=64 layers=1 heads=2 kv_heads=2 length=4096'
+	push='2 128 1' shots=1 limits='n=64 mib=1' gemm='products f32 packed' # what asks for hundreds of products is the emulation's own
 fi
 
 # ---- a step, a line of the table
@@ -109,7 +114,11 @@ fi
 step kernels-bf16 60 bin/bench_gpu check "$device/bf16"
 step kernels-tf32 60 bin/bench_gpu check "$device/tf32"
 kernels='test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_draw test_cuda_attn test_cuda_attn_back'
-for name in $kernels; do TEST_DEVICE=$device step "kernels-$(echo "$name" | sed "s/test_\(cuda_\)*//")" 90 "bin/$name"; done
+for name in $kernels; do
+	short=${name#test_}
+	# shellcheck disable=SC2046 # a list of words
+	TEST_DEVICE=$device step "kernels-${short#cuda_}" 90 "bin/$name" $([ "$name" = test_gemm ] && echo "$gemm")
+done
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 # ASSAY_CUDA_SLABS=0: memory in slabs would hide a byte beyond a block
 for tool in memcheck racecheck synccheck; do
@@ -120,7 +129,14 @@ for tool in memcheck racecheck synccheck; do
 	fi
 done
 
-every_kernel() { for name in $kernels; do "$sanitizer" --tool memcheck --error-exitcode 9 "bin/$name" || return; done; }
+# Of the products those cases that ask for few
+every_kernel() {
+	for name in $kernels; do
+		set --
+		[ "$name" != test_gemm ] || set -- products f32 packed
+		"$sanitizer" --tool memcheck --error-exitcode 9 "bin/$name" "$@" || return
+	done
+}
 export sanitizer kernels TEST_DEVICE=$device
 export -f every_kernel
 if [ -n "$sanitizer" ]; then
@@ -209,14 +225,30 @@ pins() {
 }
 export -f pins
 
+# Questions that share a prompt of five shots; the whole process is timed
+shots() {
+	local began ended
+	cd suite || return
+	began=$(date +%s%N)
+	../bin/assay eval "../$1" charter.yaml --device "$2" -n "$3" >../results/shots.json || return
+	ended=$(date +%s%N)
+	awk -v ns=$((ended - began)) -v n="$3" 'BEGIN { printf "{\"engine\":\"assay\",\"questions\":%d,\"seconds\":%.3f}\n", n, ns / 1e9 }'
+}
+export -f shots
+
 # ---- measures: the card's limits first, then assay beside its peers on the same folders of random weights
 # shellcheck disable=SC2086 # lists of words
 measures() {
 	local b="backend=$device" bl
 	step pins 45 bash -c "pins $device '$pins'"
 	step measure 60 bin/bench_gpu measure "$device" $dry
+	measure limits-torch 30 "$python" peers/bench_torch_limits.py $torch $limits
 	step shapes 60 "$python" peers/make_shape.py results/gpt2 $gpt2 || return
 	step shapes-llama 60 "$python" peers/make_shape.py results/llama $llama || return
+	step shapes-smol 60 "$python" peers/make_shape.py results/smol $smol || return
+	measure push-smol 90 bash push.sh results/smol "$device" $push
+	measure shots-smol 60 bash -c "shots results/smol $device $shots"
+	measure shots-smol-lm-eval 120 bash -c "cd suite && '$python' ../peers/bench_torch_suite.py ../results/smol $shots $torch"
 	local length=length=${gpt2##*length=}
 	measure train-gpt2 40 bin/bench_train results/gpt2 "$b" batch=$batch $length steps=$steps
 	ASSAY_CUDA_GRAPHS=0 measure train-gpt2-without-graphs 30 bin/bench_train results/gpt2 "$b" batch=$batch $length steps=$steps
@@ -253,5 +285,5 @@ if [ -s results/libassay-cuda.pins ]; then
 	step measure-pinned 60 bin/bench_gpu measure "$device" $dry
 	rm -f bin/libassay-cuda.pins
 fi
-rm -rf results/gpt2 results/llama # some gigabytes
+rm -rf results/gpt2 results/llama results/smol results/push # some gigabytes
 finish

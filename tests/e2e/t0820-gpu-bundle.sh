@@ -12,10 +12,11 @@ cp -r "$BUNDLE" bundle && cd bundle || exit 1
 cat >python <<'STUB'
 #!/usr/bin/env bash
 case $* in
+-c*nvidia*) echo "$PWD/pip/nvidia/cublas/lib" ;;     # where pip has put libraries
 -c*) exit 0 ;;                                       # import torch, transformers
 *make_shape.py*) cp -r results/model "$2" ;;         # a model of the right kind is there already
 *check_transformers.py*) echo "the same" ;;
-*harness=1*) echo "this Python has no lm_eval" && exit 77 ;;
+*harness=1* | *bench_torch_suite.py*) echo "this Python has no lm_eval" && exit 77 ;;
 *lora=16*) echo "this Python has no peft" && exit 77 ;;
 *bench_torch_score.py*) # what assay itself said of this folder
 	sed 's/"assay"/"transformers"/' "results/score-$(basename "$2").txt" ;;
@@ -35,12 +36,21 @@ has "0 failed"
 has '{"measure":"train-gpt2-llmc","engine":"llm.c","batch":2,"length":16,"train_tokens_per_s":20}'
 is "who is not there is skipped, and why" "$(grep -h '"why"' results/steps.jsonl | grep -v 'sanitizer\|two-cards' | jq -r '[.step, .why] | join(": ")' | sort)" \
 	"lora-llama-peft: this Python has no peft
+pins: none made: cublasLt is missing (results/pins.txt)
 score-gpt2-lm-eval: this Python has no lm_eval
-score-llama-lm-eval: this Python has no lm_eval"
+score-llama-lm-eval: this Python has no lm_eval
+shots-smol-lm-eval: this Python has no lm_eval"
 is "every measure is a line of JSON with its name" "$(jq -r .measure results/measures.jsonl | sort | tr '\n' ' ')" \
-	"decode-gpt2 decode-gpt2-without-graphs lora-llama score-gpt2 score-gpt2-transformers score-llama score-llama-transformers train-gpt2 train-gpt2-llmc train-gpt2-torch train-gpt2-without-graphs train-llama "
+	"decode-gpt2 decode-gpt2-without-graphs limits-torch lora-llama push-smol score-gpt2 score-gpt2-transformers score-llama score-llama-transformers shots-smol train-gpt2 train-gpt2-llmc train-gpt2-torch train-gpt2-without-graphs train-llama "
 is "kernels of every family are held against the reference" "$(jq -r 'select(.step | test("^kernels-")) | .step + " " + .state' results/steps.jsonl | sort | tr '\n' ' ')" \
 	"kernels-attn ok kernels-attn_back ok kernels-bf16 ok kernels-draw ok kernels-gemm ok kernels-loss ok kernels-norm ok kernels-pointwise ok kernels-tf32 ok "
+is "a training is compared with itself" "$(jq -r 'select(.step == "train-same-again") | .state' results/steps.jsonl)" ok
+is "a push comes to a verdict" "$(jq -r .verdict results/push.json)" PASS
+if PATH=$PATH:/sbin ldconfig -p | grep -q 'libcublasLt\.so'; then
+	skip "libraries of pip are found" "the machine has its own"
+else
+	has "pip/nvidia/cublas/lib"
+fi
 is "graphs change no loss" "$(jq -c .losses results/train-gpt2.txt)" "$(jq -c .losses results/train-gpt2-without-graphs.txt)"
 [ -e results/gpt2 ] && not_ok "the large models are gone" || ok "the large models are gone"
 
