@@ -43,12 +43,12 @@ heals() {
 # round_trip NAME URL: what one home pushes, another pulls; again is nothing
 round_trip() {
 	check "$1: a push" 0 assay push "$2"
-	has "pushed 2 records and 7 objects"
+	has "pushed 2 records and 8 objects"
 	check "$1: again" 0 assay push "$2"
 	has "pushed 0 records and 0 objects"
 	rm -rf "$TRASH/home2"
 	check "$1: a pull" 0 env ASSAY_HOME="$TRASH/home2" "$ASSAY_TEST_BIN" pull "$2"
-	has "pulled 2 records and 7 objects"
+	has "pulled 2 records and 8 objects"
 	check "$1: all is there" 0 env ASSAY_HOME="$TRASH/home2" "$ASSAY_TEST_BIN" registry check
 	is "$1: the same" "$(sqlite3 "$TRASH/home2/registry.db" 'SELECT id FROM records ORDER BY id')" "$(db 'SELECT id FROM records ORDER BY id')"
 	heals "$1" "$2"

@@ -26,7 +26,7 @@ export ASSAY_HOME=$TRASH/home1
 assay run >/dev/null 2>&1
 assay promote sums@v1 production >/dev/null
 check "a push" 0 assay push
-has "pushed 2 records and 7 objects"
+has "pushed 2 records and 8 objects"
 check "again" 0 assay push
 has "pushed 0 records and 0 objects"
 export ASSAY_HOME=$TRASH/home2
