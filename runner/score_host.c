@@ -8,9 +8,26 @@
 
 #include <sys/stat.h>
 
+/* Is the commit's author the user of this machine? A run by hand, and a push's own hook; no CI, no server. */
+static bool is_own_machine(const struct event *e)
+{
+	if (e->kind == EVENT_HOOK)
+		return e->remote && *e->remote;
+	return e->kind == EVENT_MANUAL && !event_ci();
+}
+
+/* `external` takes the only wall away, so a commit cannot say it of a machine that is not its author's: without a policy of
+ * the target it counts as `auto`. */
+static enum sandbox_kind sandbox_kind(const struct run *run)
+{
+	if (run->questions->sandbox == SANDBOX_EXTERNAL && !run->have_target_config && !is_own_machine(&run->event))
+		return SANDBOX_AUTO;
+	return run->questions->sandbox;
+}
+
 struct sandbox run_sandbox(const struct run *run)
 {
-	return (struct sandbox){ .kind = run->questions->sandbox,
+	return (struct sandbox){ .kind = sandbox_kind(run),
 				 .repo = run->repo,
 				 .home = store_home(run->home->store),
 				 .policy = "the target's policy",

@@ -35,6 +35,13 @@ printf 'packed\0data' >made/shard.bin && sed -i 's/^gate:$/gate:\n  max_overlap:
 check "what cannot be compared does not pass a rule" 2 assay run
 has "not compared: made/shard.bin"
 git reset -q --hard HEAD~1
+sed -i "1a touch '$TRASH/slipped' 2>/dev/null" train.sh && commit_all "it writes elsewhere"
+env GITLAB_CI=true CI_PIPELINE_SOURCE=web CI_COMMIT_BRANCH=main "$ASSAY_TEST_BIN" run >/dev/null 2>"$OUT"
+[ -e "$TRASH/slipped" ] && not_ok "on a CI's machine no commit says of itself that it is in a sandbox" || ok "on a CI's machine no commit says of itself that it is in a sandbox"
+sed -i "1a true" train.sh && commit_all "once more"
+check "on its author's own it does" 0 assay run
+[ -e "$TRASH/slipped" ] && ok "and writes there" || not_ok "and writes there"
+git reset -q --hard HEAD~2
 echo hello >unrelated && commit_all "unrelated"
 check "an unrelated change runs nothing" 0 assay run --json
 is "it was reused" "$(jq -r '.steps[] | select(.name=="train") | .status' "$OUT")" reused
