@@ -302,51 +302,64 @@ static void add_column(struct buf *out, sqlite3_stmt *st, int i, char mark)
 	}
 }
 
-int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...)
+/* A statement from its start to its last row, or to the first of which `each` says that it is enough. */
+static int walk(struct registry *r, const char *sql, const char *types, va_list ap,
+		bool (*each)(sqlite3_stmt *st, const struct columns *c, void *arg), void *arg)
 {
 	struct columns columns;
 	sqlite3_stmt *st = NULL;
-	bool any = false;
-	va_list ap;
-	int rc, step = SQLITE_DONE;
+	int rc = start(r, &st, sql, types, ap), step = SQLITE_ROW;
+	bool more = true;
 
-	va_start(ap, types);
-	rc = start(r, &st, sql, types, ap);
-	va_end(ap);
 	columns_of(&columns, rc ? NULL : st);
-	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW) {
-		buf_adds(out, any ? ",\n  {" : "[\n  {");
-		any = true;
-		for (int i = 0; i < columns.n; i++) {
-			buf_add(out, columns.items[i].head, columns.items[i].head_len);
-			add_column(out, st, i, columns.items[i].mark);
-		}
-		buf_adds(out, "\n  }");
-	}
-	if (!rc && step != SQLITE_DONE)
+	while (!rc && more && (step = sqlite3_step(st)) == SQLITE_ROW)
+		more = each(st, &columns, arg);
+	if (!rc && step != SQLITE_ROW && step != SQLITE_DONE)
 		rc = sql_error(r, "reading");
-	buf_adds(out, any ? "\n]\n" : "[]\n");
 	finish(st);
 	return rc;
 }
 
-int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...)
+static bool row_to_text(sqlite3_stmt *st, const struct columns *c, void *arg)
 {
-	struct columns columns;
-	sqlite3_stmt *st = NULL;
-	json_t *all = json_array();
+	struct buf *out = arg;
+
+	buf_adds(out, out->len ? ",\n  {" : "[\n  {");
+	for (int i = 0; i < c->n; i++) {
+		buf_add(out, c->items[i].head, c->items[i].head_len);
+		add_column(out, st, i, c->items[i].mark);
+	}
+	buf_adds(out, "\n  }");
+	return true;
+}
+
+int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...)
+{
 	va_list ap;
-	int rc, step = SQLITE_DONE;
+	int rc;
 
 	va_start(ap, types);
-	rc = start(r, &st, sql, types, ap);
+	rc = walk(r, sql, types, ap, row_to_text, out);
 	va_end(ap);
-	columns_of(&columns, rc ? NULL : st);
-	while (!rc && (step = sqlite3_step(st)) == SQLITE_ROW)
-		json_array_append_new(all, row_object(st, &columns));
-	if (!rc && step != SQLITE_DONE)
-		rc = sql_error(r, "reading");
-	finish(st);
+	buf_adds(out, out->len ? "\n]\n" : "[]\n");
+	return rc;
+}
+
+static bool row_to_array(sqlite3_stmt *st, const struct columns *c, void *arg)
+{
+	json_array_append_new(arg, row_object(st, c));
+	return true;
+}
+
+int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...)
+{
+	json_t *all = json_array();
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = walk(r, sql, types, ap, row_to_array, all);
+	va_end(ap);
 	if (rc)
 		json_decref(all);
 	else
@@ -354,28 +367,31 @@ int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *typ
 	return rc;
 }
 
+struct visit {
+	int (*each)(json_t *row, void *arg);
+	void *arg;
+};
+
+static bool row_to_visit(sqlite3_stmt *st, const struct columns *c, void *arg)
+{
+	const struct visit *v = arg;
+	json_t *row = row_object(st, c);
+	bool more = !v->each(row, v->arg);
+
+	json_decref(row);
+	return more;
+}
+
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...)
 {
-	struct columns columns;
-	sqlite3_stmt *st = NULL;
-	bool more = true;
+	struct visit v = { each, arg };
 	va_list ap;
-	int rc, step = SQLITE_ROW;
+	int rc;
 
 	va_start(ap, types);
-	rc = start(r, &st, sql, types, ap);
+	rc = walk(r, sql, types, ap, row_to_visit, &v);
 	va_end(ap);
-	columns_of(&columns, rc ? NULL : st);
-	while (!rc && more && (step = sqlite3_step(st)) == SQLITE_ROW) {
-		json_t *row = row_object(st, &columns);
-
-		more = !each(row, arg);
-		json_decref(row);
-	}
-	if (!rc && step != SQLITE_ROW && step != SQLITE_DONE)
-		rc = sql_error(r, "reading");
-	finish(st);
 	return rc;
 }
 
