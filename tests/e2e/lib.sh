@@ -12,7 +12,8 @@ set -u
 tests=0
 failures=0
 TRASH=$(mktemp -d "${TMPDIR:-/tmp}/assay-e2e-XXXXXX")
-trap 'chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
+servers=() # process ids; killed at the end
+trap 'kill "${servers[@]}" 2>/dev/null; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
 trap 'exit 143' TERM INT
 OUT=$TRASH/.out
 # shellcheck disable=SC2034 # the tests use it
@@ -67,6 +68,23 @@ is() {
 		printf 'got  %s\nwant %s\n' "$2" "$3" >"$ERR"
 		not_ok "$1"
 	fi
+}
+# serve SCRIPT MODE: a stand-in for a server (SCRIPT beside this file: Python, writes its port to a file); sets PORT
+serve() {
+	rm -f "$TRASH/port"
+	python3 "$HERE/$1" "$TRASH/port" "$2" 2>"$TRASH/server.log" &
+	servers+=("$!")
+	for _ in $(seq 200); do [ -s "$TRASH/port" ] && break; sleep 0.05; done
+	# shellcheck disable=SC2034 # the tests use it
+	PORT=$(cat "$TRASH/port")
+}
+# needs_emulation WHAT: sets EMU, the program with emulated devices; skips the whole test where it is not built
+needs_emulation() {
+	# shellcheck disable=SC2034 # the tests use it
+	EMU=$(dirname "$ASSAY_TEST_BIN")/cuda/bin/assay
+	[ -x "$EMU" ] && return
+	skip "$1" "it is not built (make tests-build)"
+	done_testing
 }
 sql() { sqlite3 "$(git rev-parse --git-common-dir)/assay/registry.db" "$1"; }
 done_testing() {
@@ -127,6 +145,32 @@ tiny_repo() {
 		  pre-push: {train: true}
 	Y
 	git add -A && git commit -q -m "tiny: first model"
+}
+# Three tasks for suites that are cut: one sampled twice, one rolling, two of them in a group; with slices.
+# three_tasks DOCUMENTS DOCUMENTS_OF_THE_THIRD DOC_TO_TEXT
+three_tasks() {
+	for i in 1 2 3; do
+		for k in $(seq 1 $((i == 3 ? $2 : $1))); do
+			echo "{\"id\":\"$i-$k\",\"lang\":\"l$((k % 3))\",\"prompt\":\"$((k % 5))+$i=\",\"completion\":\"$((k % 5 + i))\"}"
+		done >evals/part$i.jsonl
+		cat >evals/part$i.yaml <<-Y
+			task: part$i
+			dataset_path: json
+			dataset_kwargs: {data_files: {test: part$i.jsonl}}
+			test_split: test
+			output_type: generate_until
+			doc_to_text: "$3"
+			doc_to_target: "{{completion}}"
+			target_delimiter: ""
+			generation_kwargs: {until: ["\n"], max_gen_toks: 4, temperature: 0.7}
+			repeats: 2
+			metric_list: [{metric: exact_match}, {metric: bleu}]
+			metadata: {assay: {by: lang}}
+		Y
+	done
+	sed -i 's/^output_type.*/output_type: loglikelihood_rolling/; /^metric_list/d; /^generation_kwargs/d; /^repeats/d; /doc_to_text/d; s/^doc_to_target.*/doc_to_target: "{{prompt}}{{completion}}"/' evals/part3.yaml
+	printf 'suite: all\ntasks: [part3.yaml, group.yaml]\n' >evals/all.yaml
+	printf 'group: both\ntask: [part1, part2]\naggregate_metric_list: [{metric: exact_match}]\n' >evals/group.yaml
 }
 # commit_all MESSAGE
 commit_all() { git add -A && git commit -q -m "$1"; }

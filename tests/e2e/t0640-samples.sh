@@ -25,31 +25,7 @@ has "block 0 with the texts of samples 0 to 7 is damaged"
 cp whole "$file"
 
 # shards
-for i in 1 2 3; do
-	for k in $(seq 1 40); do echo "{\"id\":\"$i-$k\",\"lang\":\"l$((k % 3))\",\"prompt\":\"$((k % 5))+$i=\",\"completion\":\"$((k % 5 + i))\"}"; done >evals/part$i.jsonl
-	cat >evals/part$i.yaml <<-Y
-		task: part$i
-		dataset_path: json
-		dataset_kwargs: {data_files: {test: part$i.jsonl}}
-		test_split: test
-		output_type: generate_until
-		doc_to_text: "{{prompt}}"
-		doc_to_target: "{{completion}}"
-		target_delimiter: ""
-		generation_kwargs: {until: ["\n"], max_gen_toks: 4, temperature: 0.7}
-		repeats: 2
-		metric_list: [{metric: exact_match}, {metric: bleu}]
-		metadata: {assay: {by: lang}}
-	Y
-done
-sed -i 's/^output_type.*/output_type: loglikelihood_rolling/; /^metric_list/d; /^generation_kwargs/d; /^repeats/d; /doc_to_text/d; s/^doc_to_target.*/doc_to_target: "{{prompt}}{{completion}}"/' evals/part3.yaml
-cat >evals/all.yaml <<-Y
-	suite: all
-	tasks:
-	  - part3.yaml
-	  - group.yaml
-Y
-printf 'group: both\ntask: [part1, part2]\naggregate_metric_list: [{metric: exact_match}]\n' >evals/group.yaml
+three_tasks 40 40 "{{prompt}}"
 check "a suite as a whole" 0 assay eval $M evals/all.yaml --samples whole.jsonl
 cp "$OUT" whole.json
 for i in 1 2 3; do check "shard $i of 3" 0 assay eval $M evals/all.yaml --shard $i/3 --samples s$i.jsonl --batch-tokens 64; done

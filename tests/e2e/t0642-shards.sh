@@ -5,29 +5,8 @@
 REMOTE=file://$TRASH/remote
 origin=$TRASH/origin
 tiny_repo "$origin"
-# three tasks, one sampled, one rolling; two in a group; slices; prompts that are cut; one task of two documents
-for i in 1 2 3; do
-	for k in $(seq 1 $((i == 3 ? 2 : 37))); do
-		echo "{\"id\":\"$i-$k\",\"lang\":\"l$((k % 3))\",\"prompt\":\"$((k % 5))+$i=\",\"completion\":\"$((k % 5 + i))\"}"
-	done >evals/part$i.jsonl
-	cat >evals/part$i.yaml <<-Y
-		task: part$i
-		dataset_path: json
-		dataset_kwargs: {data_files: {test: part$i.jsonl}}
-		test_split: test
-		output_type: generate_until
-		doc_to_text: "{{'0+1=1 ' * (21 if id == '1-9' else 1)}}{{prompt}}"
-		doc_to_target: "{{completion}}"
-		target_delimiter: ""
-		generation_kwargs: {until: ["\n"], max_gen_toks: 4, temperature: 0.7}
-		repeats: 2
-		metric_list: [{metric: exact_match}, {metric: bleu}]
-		metadata: {assay: {by: lang}}
-	Y
-done
-sed -i 's/^output_type.*/output_type: loglikelihood_rolling/; /^metric_list/d; /^generation_kwargs/d; /^repeats/d; /doc_to_text/d; s/^doc_to_target.*/doc_to_target: "{{prompt}}{{completion}}"/' evals/part3.yaml
-printf 'suite: all\ntasks: [part3.yaml, group.yaml]\n' >evals/all.yaml
-printf 'group: both\ntask: [part1, part2]\naggregate_metric_list: [{metric: exact_match}]\n' >evals/group.yaml
+# with prompts that are cut, and a task of two documents
+three_tasks 37 2 "{{'0+1=1 ' * (21 if id == '1-9' else 1)}}{{prompt}}"
 sed -i 's/^suites:.*/suites: [evals\/sums.yaml, evals\/all.yaml]/' assay.yaml
 commit_all "a larger suite"
 

@@ -2,16 +2,6 @@
 # Remotes behind HTTP: a bucket and GitLab's packages, on stand-ins that check what they are asked (stores.py).
 . "$(dirname "$0")/lib.sh"
 command -v python3 >/dev/null || { echo "1..0 # SKIP no python3 for the stand-ins"; exit 0; }
-servers=()
-trap 'kill "${servers[@]}" 2>/dev/null; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
-# serve MODE: sets PORT
-serve() {
-	rm -f "$TRASH/port"
-	python3 "$HERE/stores.py" "$TRASH/port" "$1" 2>"$TRASH/server.log" &
-	servers+=("$!")
-	for _ in $(seq 200); do [ -s "$TRASH/port" ] && break; sleep 0.05; done
-	PORT=$(cat "$TRASH/port")
-}
 db() { sqlite3 "$ASSAY_HOME/registry.db" "$1"; }
 seen() { python3 -c 'import json,sys,urllib.request; print(sum(sys.argv[2] in r for r in json.load(urllib.request.urlopen("http://127.0.0.1:%s/_seen" % sys.argv[1]))))' "$PORT" "$1"; }
 
@@ -55,7 +45,7 @@ round_trip() {
 }
 
 # ---- S3 ----
-serve plain
+serve stores.py plain
 export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT
 round_trip "S3" s3://bucket/team/models
 check "a wrong secret" 69 env AWS_SECRET_ACCESS_KEY=wrong "$ASSAY_TEST_BIN" push s3://bucket/team/models
@@ -98,18 +88,18 @@ assay run >/dev/null 2>&1
 assay promote sums@v1 production >/dev/null
 
 # ---- an ill server: every third request 503, long answers cut ----
-serve ill
+serve stores.py ill
 export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT AWS_ACCESS_KEY_ID=AK AWS_SECRET_ACCESS_KEY=SK
 round_trip "an ill S3" s3://bucket/ill
 
 # ---- one without conditional writes ----
-serve noconditions
+serve stores.py noconditions
 export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT
 check "a bucket without conditional writes" 78 assay push s3://bucket/x
 has "ignores If-None-Match: two promotions could both win there"
 
 # ---- GitLab ----
-serve plain
+serve stores.py plain
 export CI_API_V4_URL=http://127.0.0.1:$PORT/api/v4 CI_PROJECT_ID=7 CI_JOB_TOKEN=tok
 round_trip "GitLab" gitlab://job
 check "a job's token goes to its own server alone" 78 assay pull "gitlab+http://127.0.0.1:1/api/v4/projects/7"
@@ -134,7 +124,7 @@ export ASSAY_HOME=$TRASH/home-bob
 check "the second is told" 75 assay push
 has "sums@staging was moved to v1 meanwhile, by ann"
 
-serve ill
+serve stores.py ill
 export CI_API_V4_URL=http://127.0.0.1:$PORT/api/v4 ASSAY_HOME=$TRASH/home1
 round_trip "an ill GitLab" gitlab://job
 done_testing

@@ -2,16 +2,8 @@
 # Versions and aliases told to a server that speaks MLflow's language: a stand-in (mlflow.py), and MLflow itself where it is installed.
 . "$(dirname "$0")/lib.sh"
 command -v python3 >/dev/null || { echo "1..0 # SKIP no python3 for the stand-in"; exit 0; }
-servers=()
+# shellcheck disable=SC2154 # servers is of lib.sh
 trap 'kill "${servers[@]}" 2>/dev/null; [ ! -e "$TRASH/mlflow.pid" ] || kill -- -"$(cat "$TRASH/mlflow.pid")" 2>/dev/null; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
-# serve MODE: sets PORT
-serve() {
-	rm -f "$TRASH/port"
-	python3 "$HERE/mlflow.py" "$TRASH/port" "$1" 2>"$TRASH/server.log" &
-	servers+=("$!")
-	for _ in $(seq 200); do [ -s "$TRASH/port" ] && break; sleep 0.05; done
-	PORT=$(cat "$TRASH/port")
-}
 state() { curl -fsS "http://127.0.0.1:$PORT/_state" | jq -c "$1"; }
 tiny_repo "$TRASH/work"
 sed -i 's/max_steps: 250/max_steps: 20/; s/min: 0.5, max_drop: 0.1/min: 0, max_drop: 1/' assay.yaml && commit_all "quick"
@@ -22,7 +14,7 @@ done
 assay promote sums@v1 production --force --reason first >/dev/null
 assay promote sums@v3 staging --force --reason next >/dev/null
 
-serve plain
+serve mlflow.py plain
 home=.git/assay
 printf 'mirror: eyes\nlocations:\n  eyes: {url: "mlflow+http://127.0.0.1:%s", key: EYES_TOKEN}\n' "$PORT" >$home/config.yaml
 check "no token" 69 assay mirror
@@ -57,7 +49,7 @@ check "no mirror's URL" 65 assay mirror http://127.0.0.1
 rm $home/config.yaml
 check "none is configured" 64 assay mirror
 
-serve ill
+serve mlflow.py ill
 check "an ill server is asked again" 69 env MLFLOW_TRACKING_TOKEN=tok MLFLOW_TRACKING_URI="http://127.0.0.1:$PORT" "$ASSAY_TEST_BIN" mirror "mlflow+http://127.0.0.1:$PORT"
 is "and is told all it takes" "$(state '[(.sums.versions | length), .sums.aliases.production]')" '[3,"2"]'
 

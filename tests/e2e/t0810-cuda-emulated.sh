@@ -2,12 +2,7 @@
 # Whole models on the CUDA back end, in the emulation: scores and texts against the CPU's, the same bits for every batch, a
 # training, too little memory, and a device that is lost in the middle of a training, which then resumes.
 . "$(dirname "$0")/lib.sh"
-EMU=$(dirname "$ASSAY_TEST_BIN")/cuda/bin/assay
-[ -x "$EMU" ] || {
-	skip "whole models in the emulation" "it is not built (make tests-build)"
-	done_testing
-	exit
-}
+needs_emulation "whole models in the emulation"
 tiny_repo repo
 assay run --device cpu >/dev/null 2>&1
 emu() { "$EMU" "$@"; }

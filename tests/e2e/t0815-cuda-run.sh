@@ -3,12 +3,7 @@
 # doctor says is missing; and every way in which a device fails a run: one error with the fix, 69 or 78, nothing published, and
 # the same command goes on, to the same bytes.
 . "$(dirname "$0")/lib.sh"
-EMU=$(dirname "$ASSAY_TEST_BIN")/cuda/bin/assay
-[ -x "$EMU" ] || {
-	skip "a run in the emulation" "it is not built (make tests-build)"
-	done_testing
-	exit
-}
+needs_emulation "a run in the emulation"
 tiny_repo repo
 sed -i 's/max_steps: 250/max_steps: 4/; s/batch_tokens: 256/batch_tokens: 64/; s/min: 0.5, max_drop: 0.1/min: 0/' assay.yaml
 git add -A && git commit -qm "few steps"
