@@ -271,4 +271,27 @@ FIXTURE_UNUSED static int meddle(const struct fixture *f, const char *sql)
 	return rc;
 }
 
+/* A history with a bit of everything. */
+static inline void fixture_history(struct fixture *f)
+{
+	char id[DIGEST_HEX];
+	json_t *r;
+
+	add_run_as(f, "w1", '1', "main", "protected", id);
+	must(promote_to(f, 1, 0));
+	add_run_as(f, "w2", '2', "topic", "branch", id);
+	add_run_as(f, NULL, '3', "evil", "fork", id);
+	must(promote_to(f, 2, 1));
+	add_run_as(f, "w1", '4', "main", "protected", id);
+	for (int i = 0; i < 2; i++) {
+		r = run_record(f->store, i ? "w3" : "w4", '5', "main", "branch");
+		json_object_set_new(r, "proposal",
+				    json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", "bot", "alias", "production", "expect",
+					      2, "remote", "origin", "ref", "refs/heads/main"));
+		must(registry_add_run(f->registry, r, id));
+		json_decref(r);
+	}
+	must(registry_drop_proposal(f->registry, id, "the push was rejected"));
+}
+
 #endif
