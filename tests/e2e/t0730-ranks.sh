@@ -72,6 +72,14 @@ ended 75 "a rank is told to stop"
 check "a stopped one goes on" 0 long stopped
 is "and gives the same weights" "$(sum stopped)" "$(sum straight)"
 
+codes() { # PID…: how they ended
+	local pid
+	for pid in "$@"; do
+		wait "$pid"
+		printf '%s ' $?
+	done
+}
+
 # a Slurm step: every task is given the same command
 step() { # TASKS OUT OPTION…: the exit codes of all tasks, and rank 0's output in $2.0
 	local n=$1 out=$2 i pids=()
@@ -82,10 +90,7 @@ step() { # TASKS OUT OPTION…: the exit codes of all tasks, and rank 0's output
 			>"$out.$i" 2>&1 &
 		pids+=($!)
 	done
-	for i in "${pids[@]}"; do
-		wait "$i"
-		printf '%s ' $?
-	done
+	codes "${pids[@]}"
 }
 is "three tasks of a step" "$(step 3 slurm)" "0 0 0 "
 is "are one training" "$(sum slurm)" "$(sum one)"
@@ -174,10 +179,7 @@ mixed() { # DEVICE DEVICE: the exit codes of both tasks
 			--set batch_tokens=64 --set max_steps=3 --device "${devices[i]}" --threads 1 --out mixed >"mixed.$i" 2>&1 &
 		pids+=($!)
 	done
-	for i in "${pids[@]}"; do
-		wait "$i"
-		printf '%s ' $?
-	done
+	codes "${pids[@]}"
 }
 for pair in "cuda:0/f32 cpu" "cpu cuda:0/f32"; do
 	ends=$(mixed $pair)
