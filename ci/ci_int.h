@@ -96,5 +96,7 @@ void report_curve_make(struct report_curve *c, const json_t *points, size_t max)
 void report_curve_spark(const struct report_curve *c, struct buf *out);           /* a line of block characters */
 /* ", validation 0.45 at step 200 (0.47 at the last)": the lowest; nothing if there is none. */
 void report_add_validation(const json_t *training, struct buf *out);
+/* "Trained: lora, 200 steps, 81920 tokens, loss 2.1 → 0.4, 12 s.": text escapes for where it goes, to at most so long. */
+void report_add_training(const json_t *training, void (*text)(struct buf *, const char *, size_t), struct buf *out);
 
 #endif

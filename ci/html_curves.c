@@ -54,22 +54,6 @@ static void series_release(struct series *s)
 	free(s->y);
 }
 
-static void add_training(struct buf *out, const json_t *t)
-{
-	double first = report_number(t, "first_loss"), last = report_number(t, "last_loss");
-	char time[32];
-
-	buf_adds(out, json_get_flag(t, "reused", false) ? "<p>Trained before, reused: " : "<p>Trained: ");
-	html_text(out, json_get_text(t, "method", "full"), 40);
-	buf_addf(out, ", %lld steps, %lld tokens", (long long)json_get_int(t, "steps", 0),
-		 (long long)json_get_int(t, "tokens", 0));
-	if (!isnan(first) && !isnan(last))
-		buf_addf(out, ", loss %.4g \xe2\x86\x92 %.4g", first, last);
-	report_add_validation(t, out);
-	clock_duration(time, json_get_real(t, "seconds", 0));
-	buf_addf(out, ", %s.</p>\n", time);
-}
-
 void html_curves(struct buf *out, const json_t *report)
 {
 	const json_t *t = json_object_get(report, "training"), *b = json_object_get(t, "before");
@@ -91,8 +75,9 @@ void html_curves(struct buf *out, const json_t *report)
 				 .whole_x = true };
 
 	if (json_is_object(t)) {
-		buf_adds(out, "<section id=\"training\"><h2>Training</h2>\n");
-		add_training(out, t);
+		buf_adds(out, "<section id=\"training\"><h2>Training</h2>\n<p>");
+		report_add_training(t, html_text, out);
+		buf_adds(out, "</p>\n");
 		html_chart(out, &c);
 		buf_adds(out, "</section>\n");
 	}

@@ -1,4 +1,5 @@
-/* report_curve.c: the learning curve of a report, thinned out for a chart or for one line of text.
+/* report_curve.c: what a report says of a training: its learning curve, thinned out for a chart or for one line of text,
+ * and the sentence of it.
  *
  * Points are [step, loss, …] in the order of the steps; a loss that is no number is a hole. A line has equally spaced
  * places: each is the mean of the losses nearest to it, and an empty one lies between its neighbours. A curve that
@@ -84,4 +85,20 @@ void report_add_validation(const json_t *training, struct buf *out)
 	buf_addf(out, ", validation %.4g at step %.0f", loss_at(points, best), step_at(points, best));
 	if (best + 1 < n && !isnan(loss_at(points, n - 1)))
 		buf_addf(out, " (%.4g at the last)", loss_at(points, n - 1));
+}
+
+void report_add_training(const json_t *training, void (*text)(struct buf *, const char *, size_t), struct buf *out)
+{
+	double first = report_number(training, "first_loss"), last = report_number(training, "last_loss");
+	char time[32];
+
+	buf_adds(out, json_get_flag(training, "reused", false) ? "Trained before, reused: " : "Trained: ");
+	text(out, json_get_text(training, "method", "full"), 40);
+	buf_addf(out, ", %lld steps, %lld tokens", (long long)json_get_int(training, "steps", 0),
+		 (long long)json_get_int(training, "tokens", 0));
+	if (!isnan(first) && !isnan(last))
+		buf_addf(out, ", loss %.4g \xe2\x86\x92 %.4g", first, last);
+	report_add_validation(training, out);
+	clock_duration(time, json_get_real(training, "seconds", 0));
+	buf_addf(out, ", %s.", time);
 }

@@ -501,20 +501,11 @@ static void part_chart(struct buf *out, const json_t *report)
 static void part_training(struct buf *out, const json_t *report)
 {
 	const json_t *t = json_object_get(report, "training");
-	double first = report_number(t, "first_loss"), last = report_number(t, "last_loss");
-	char time[32];
 
 	if (!json_is_object(t))
 		return;
-	buf_adds(out, json_get_flag(t, "reused", false) ? "Trained before, reused: " : "Trained: ");
-	add_text(out, json_get_text(t, "method", "full"), 40);
-	buf_addf(out, ", %lld steps, %lld tokens", (long long)json_get_int(t, "steps", 0),
-		 (long long)json_get_int(t, "tokens", 0));
-	if (!isnan(first) && !isnan(last))
-		buf_addf(out, ", loss %.4g \xe2\x86\x92 %.4g", first, last);
-	report_add_validation(t, out);
-	clock_duration(time, json_get_real(t, "seconds", 0));
-	buf_addf(out, ", %s.\n\n", time);
+	report_add_training(t, add_text, out);
+	buf_adds(out, "\n\n");
 }
 
 /* ---- footer -------------------------------------------------------------------------------------------------------- */

@@ -6,33 +6,13 @@
 #include <unistd.h>
 
 #include "artifacts/artifacts.h"
-
-#define FIXTURE_UNUSED __attribute__((unused))
+#include "must.h"
 
 struct fixture {
 	char *home;
 	struct store *store;
 	struct registry *registry; /* NULL in tests of the store alone */
 };
-
-FIXTURE_UNUSED static void must(int rc)
-{
-	if (rc)
-		fail_msg("%d: %s", rc, err_text());
-}
-
-#define assert_err(call, code)                                                                                         \
-	do {                                                                                                           \
-		int assert_rc = (call);                                                                                \
-		if (assert_rc != (code))                                                                               \
-			fail_msg("%s gave %d: %s", #call, assert_rc, err_text());                                      \
-	} while (0)
-
-FIXTURE_UNUSED static void assert_text_has(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("'%s' does not contain '%s'", text, part);
-}
 
 FIXTURE_UNUSED static int fixture_store(void **state)
 {

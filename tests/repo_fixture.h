@@ -4,34 +4,14 @@
 
 #include <unistd.h>
 
+#include "must.h"
 #include "runner/repo.h"
-
-#define FIXTURE_UNUSED __attribute__((unused))
 
 struct fixture {
 	char *root; /* the trash folder; the repository is root/work */
 	char *work;
 	struct repo *repo;
 };
-
-FIXTURE_UNUSED static void must(int rc)
-{
-	if (rc)
-		fail_msg("%d: %s", rc, err_text());
-}
-
-#define assert_err(call, code)                                                                                         \
-	do {                                                                                                           \
-		int assert_rc = (call);                                                                                \
-		if (assert_rc != (code))                                                                               \
-			fail_msg("%s gave %d: %s", #call, assert_rc, err_text());                                      \
-	} while (0)
-
-FIXTURE_UNUSED static void assert_text_has(const char *text, const char *part)
-{
-	if (!text || !strstr(text, part))
-		fail_msg("'%s' does not contain '%s'", text ? text : "(null)", part);
-}
 
 /* A shell script in root/work, which must succeed; its first line of output, yours. */
 FIXTURE_UNUSED static char *sh_out(struct fixture *f, const char *script)

@@ -60,12 +60,43 @@ static void test_report_add_validation__the_lowest_counts(void **state)
 	buf_release(&out);
 }
 
+static void capitals(struct buf *out, const char *s, size_t max)
+{
+	for (size_t i = 0; s[i] && i < max; i++)
+		buf_addc(out, (char)(s[i] - 'a' + 'A'));
+}
+
+static void test_report_add_training__words_go_through_the_caller(void **state)
+{
+	json_t *t =
+		json_loads("{\"method\":\"lora\",\"steps\":200,\"tokens\":81920,\"first_loss\":2.5,\"last_loss\":0.5,"
+			   "\"seconds\":12,\"validation\":[[200,0.75]]}",
+			   0, NULL);
+	struct buf out = BUF_INIT(256);
+
+	(void)state;
+	report_add_training(t, capitals, &out);
+	assert_string_equal(
+		buf_str(&out),
+		"Trained: LORA, 200 steps, 81920 tokens, loss 2.5 \xe2\x86\x92 0.5, validation 0.75 at step "
+		"200, 12.0 s.");
+	buf_clear(&out);
+	json_object_del(t, "last_loss");
+	json_object_set_new(t, "reused", json_true());
+	report_add_training(t, capitals, &out);
+	assert_string_equal(buf_str(&out), "Trained before, reused: LORA, 200 steps, 81920 tokens, validation 0.75 at "
+					   "step 200, 12.0 s.");
+	json_decref(t);
+	buf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_report_curve_spark__levels_and_holes),
 		cmocka_unit_test(test_report_curve_make__what_is_no_curve_is_none),
 		cmocka_unit_test(test_report_add_validation__the_lowest_counts),
+		cmocka_unit_test(test_report_add_training__words_go_through_the_caller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
