@@ -344,6 +344,10 @@ int repo_commit(struct repo *r, const char *rev, struct commit *out)
 
 	memset(out, 0, sizeof(*out));
 	if (!(r->git ? resolve(r, rev, out->oid) : resolve_by_git(r, rev, out->oid))) {
+		if (!strcmp(rev, "HEAD") && r->git && git_repository_head_unborn(r->git) == 1) {
+			rc = err_set(ERR_INPUT, "this repository has no commit yet");
+			return err_hint(rc, "git add -A && git commit: what is not committed is not judged");
+		}
 		rc = err_set(ERR_INPUT, "no commit is named %s in this repository", rev);
 		return err_hint(
 			rc,

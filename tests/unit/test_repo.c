@@ -136,6 +136,18 @@ static void test_repo_commit__names(void **state)
 	free(tree);
 }
 
+static void test_repo_commit__none_yet(void **state)
+{
+	struct fixture *f = *state;
+	struct commit c;
+
+	open_at(f, "work");
+	assert_err(repo_commit(f->repo, "HEAD", &c), ERR_INPUT);
+	assert_text_has(err_text(), "this repository has no commit yet");
+	assert_err(repo_commit(f->repo, "main", &c), ERR_INPUT);
+	assert_text_has(err_text(), "no commit is named main");
+}
+
 /* A branch or tag may be called like a commit; the commit's name does not come to mean it. */
 static void test_repo_commit__a_whole_name_is_no_branch(void **state)
 {
@@ -840,6 +852,7 @@ int main(void)
 		test(test_repo__partial_clone),
 		test(test_tree_read__what_a_filter_holds_is_told),
 		test(test_repo_commit__names),
+		test(test_repo_commit__none_yet),
 		test(test_repo_commit__a_whole_name_is_no_branch),
 		test(test_repo_ref__branches_and_upstreams),
 		test(test_repo_merge_base__and_ancestors),
