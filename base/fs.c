@@ -26,9 +26,9 @@ static int code_of_errno(void)
 
 /* ---- reading ---- */
 
-static int open_read(int *out, struct stat *st, const char *path)
+static int open_read(int *out, struct stat *st, const char *path, int flags)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
 
 	*out = -1;
 	if (fd < 0)
@@ -52,18 +52,14 @@ static int too_big(const char *path, size_t max)
 	return err_set(ERR_INPUT, "%s is larger than %zu bytes, the most that is read here", path, max);
 }
 
-int fs_read(struct buf *out, const char *path, size_t max)
+static int read_open(struct buf *out, int fd, const struct stat *st, const char *path, size_t max)
 {
 	char *piece = NULL;
 	size_t total = 0;
-	struct stat st;
 	ssize_t n;
-	int fd, rc;
+	int rc = 0;
 
-	rc = open_read(&fd, &st, path);
-	if (rc)
-		return rc;
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max) {
+	if (S_ISREG(st->st_mode) && (uint64_t)st->st_size > max) {
 		rc = too_big(path, max);
 		goto out;
 	}
@@ -86,6 +82,30 @@ out:
 	free(piece);
 	close(fd);
 	return rc;
+}
+
+int fs_read(struct buf *out, const char *path, size_t max)
+{
+	struct stat st;
+	int fd, rc = open_read(&fd, &st, path, 0);
+
+	return rc ? rc : read_open(out, fd, &st, path, max);
+}
+
+int fs_read_plain(struct buf *out, const char *path, size_t max)
+{
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return err_set(ERR_INPUT, "%s is a link, a pipe or a device, and not a plain file: it is not read",
+			       path);
+	rc = open_read(&fd, &st, path, O_NOFOLLOW | O_NONBLOCK); /* it may have been replaced since */
+	if (rc == 0 && !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(ERR_INPUT, "%s is not a plain file: it is not read", path);
+	}
+	return rc ? rc : read_open(out, fd, &st, path, max);
 }
 
 bool fs_exists(const char *path)
@@ -155,7 +175,7 @@ int fs_map_open(struct fs_map *m, const char *path)
 	int fd, rc;
 
 	*m = (struct fs_map){ (const uint8_t *)"", 0 };
-	rc = open_read(&fd, &st, path);
+	rc = open_read(&fd, &st, path, 0);
 	if (rc)
 		return rc;
 	if (!S_ISREG(st.st_mode)) {
@@ -420,7 +440,7 @@ int fs_copy(const char *from, const char *to)
 	ssize_t n;
 	int fd, rc;
 
-	rc = open_read(&fd, &st, from);
+	rc = open_read(&fd, &st, from, 0);
 	if (rc)
 		goto out;
 	rc = fs_temp_open(&t, dir);

@@ -3,7 +3,9 @@
 #ifndef BASE_FS_H
 #define BASE_FS_H
 
-int fs_read(struct buf *out, const char *path, size_t max);   /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
+int fs_read(struct buf *out, const char *path, size_t max); /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
+/* A stranger's: ERR_INPUT where the name is a link, a pipe or a device, which is neither followed nor waited for. */
+int fs_read_plain(struct buf *out, const char *path, size_t max);
 int fs_write(const char *path, const void *data, size_t len); /* atomic, durable; parent folders are made */
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);

@@ -74,6 +74,8 @@ struct flight {
 	struct buf body;
 	int (*give)(const void *data, size_t len, void *arg); /* the request's take */
 	void *give_arg;
+	void (*head_line)(const char *line, void *arg);
+	void *head_arg;
 	int refused;
 	char etag[80];
 	void *tag;
@@ -106,6 +108,13 @@ static size_t take_header(char *data, size_t size, size_t n, void *arg)
 	struct flight *f = arg;
 	size_t len = size * n, at = sizeof(name) - 1, to = 0;
 
+	if (f->head_line) {
+		char *line = mem_strn(data, len);
+
+		line[strcspn(line, "\r\n")] = 0;
+		f->head_line(line, f->head_arg);
+		free(line);
+	}
 	if (len > at && !strncasecmp(data, name, at))
 		for (; at < len && to + 1 < sizeof(f->etag); at++)
 			if ((unsigned char)data[at] > ' ' && data[at] != '"')
@@ -174,6 +183,8 @@ static void flight_options(struct flight *f, const struct http_request *r)
 	}
 	f->give = r->take;
 	f->give_arg = r->take_arg;
+	f->head_line = r->head_line;
+	f->head_arg = r->head_arg;
 	lib.setopt(f->easy, CURLOPT_HEADERFUNCTION, take_header);
 	lib.setopt(f->easy, CURLOPT_HEADERDATA, f);
 	lib.setopt(f->easy, CURLOPT_WRITEFUNCTION, take);

@@ -21,6 +21,9 @@ struct http_request {
 	/* The body of an answer of status 200 or 206 as it comes, which does not count for max; a non-zero result ends it. */
 	int (*take)(const void *data, size_t len, void *arg);
 	void *take_arg;
+	/* Each line of an answer's head, the status line too, without its end; of a proxy's answer before it also. */
+	void (*head_line)(const char *line, void *arg);
+	void *head_arg;
 	/* Amazon's signature, version 4: "aws:amz:REGION:s3", and who signs; NULL: none. */
 	const char *sign, *user, *secret;
 };

@@ -50,9 +50,10 @@ const char *forge_name(enum forge_kind kind);
 /* Where a report goes: all of it from the CI job that posts, nothing from the report. */
 struct forge_place {
 	enum forge_kind kind;
-	char *api;            /* "https://api.github.com" */
-	char *project;        /* "owner/name", or GitLab's number */
-	char *head;           /* the last commit of the request, or what was pushed */
+	char *api;     /* "https://api.github.com" */
+	char *project; /* "owner/name", or GitLab's number */
+	char *head;    /* the last commit of the request, or what was pushed */
+	char *tested;  /* what the job has checked out, which may be the head merged into its target; NULL: not known */
 	int64_t number;       /* of the request; 0: none, or it must be looked for by from */
 	char *from;           /* "owner:branch" that the request comes from; NULL */
 	int64_t run, attempt; /* of the job: a later one has a larger pair */
@@ -62,6 +63,8 @@ struct forge_place {
 /* From the environment of GitHub, Gitea, Forgejo or GitLab. ERR_ENV names the variable that is missing; ERR_USAGE: an
  * unknown forge. Release it also after an error. */
 int forge_place_read(struct forge_place *out, const char *forge);
+/* ERR_INPUT where a report is of another commit than the place's: it is forged, or another job's. */
+int forge_place_check(const struct forge_place *p, const json_t *report);
 void forge_place_release(struct forge_place *p);
 
 struct forge_post {
@@ -70,12 +73,13 @@ struct forge_post {
 	const char *author; /* whose comments are ours; NULL: the forge is asked */
 	double retry_s;     /* before the second try; doubled each time */
 };
-enum forge_done { FORGE_CREATED, FORGE_UPDATED, FORGE_NEWER_STANDS, FORGE_NO_REQUEST };
+/* MOVED_ON: the request has another head by now, and nothing is written. */
+enum forge_done { FORGE_CREATED, FORGE_UPDATED, FORGE_NEWER_STANDS, FORGE_MOVED_ON, FORGE_NO_REQUEST };
 /* Writes the comment, or brings the one that is there up to date. ERR_UNAVAILABLE says what is missing, with the lines
- * that add it. */
+ * that add it; ERR_INPUT: the report is of another commit. */
 int forge_comment(enum forge_done *done, const struct forge_place *p, const struct forge_post *how,
 		  const json_t *report);
-/* Marks the head as passed or not. Not of a stranger's report: ERR_INPUT. */
+/* Marks the head as passed or not. Not of a stranger's report, nor of one about another commit: ERR_INPUT. */
 int forge_status(const struct forge_place *p, const struct forge_post *how, const json_t *report);
 /* The comment's text, of at most max bytes. */
 void forge_body(struct buf *out, const struct forge_place *p, const char *key, const json_t *report, size_t max);

@@ -1,12 +1,16 @@
 /* forge.c: the report as one comment on a pull or merge request, kept up to date.
  *
- * The comment is found again by two things together: its last line, a hidden marker with the key, and its author, since
- * anybody can paste a marker. All pages are read. The marker also says which job wrote it, and a comment of a later job
- * is never overwritten by an earlier one that took longer.
+ * A comment is written at most once by a job. When the forge has taken it (201), it is there, whatever the list says; when
+ * the forge was ill (5xx, no answer), it may be there, so the list is read, and read again after a pause, before it is
+ * tried once more.
  *
- * Two jobs may look at once, find nothing, and both write; and a forge may write a comment and then answer 502. So behind
- * every new comment the list is read again: the oldest of ours stays, the others are removed, and what is wanted is
- * brought into the one that stays.
+ * Two jobs may look at once, find nothing, and both write. So behind every new comment the list is read again: the oldest of
+ * ours stays, gets the text of the latest job, and only then the others are removed. Both jobs do the same, so it does not
+ * matter who comes first. The marker says which job wrote a comment (forge_mine.c), and an earlier job that took longer
+ * overwrites nothing.
+ *
+ * What is posted is about the request: its head is asked for first, and a report of another commit is refused, or of an
+ * earlier push left unposted.
  *
  * GitHub's, Gitea's and Forgejo's interface is one (comments of an issue); GitLab's differs in three names and a path. */
 #include "base/base.h"
@@ -16,22 +20,15 @@
 #include <ctype.h>
 
 /* A comment's ceiling is 65,536 characters at GitHub and 1,000,000 at GitLab, where nobody reads so much either. */
-enum { BODY_MAX = 60000, PAGE = 100, PAGES_MAX = 1000, ROUNDS = 4 };
+enum { BODY_MAX = 60000, FOUND_MAX = 100, LOOKS = 12, PATIENCE = 3, WRITES = 2 };
 
-static const struct forge_words {
-	const char *name;
-	const char *comments; /* project, request */
-	const char *update, *author, *login;
-	const char *statuses; /* project, commit */
-	const char *robot;    /* whom the job's own token writes as, which may not ask who it is; NULL: any token may */
-	const char *failed, *broken; /* states of a commit beside "success" */
-} words[] = {
-	[FORGE_GITHUB] = { "GitHub", "/repos/%s/issues/%lld/comments", "PATCH", "user", "login",
+static const struct forge_words words[] = {
+	[FORGE_GITHUB] = { "GitHub", "/repos/%s/issues/%lld/comments", "/repos/%s/pulls/%lld", "PATCH", "user", "login",
 			   "/repos/%s/statuses/%s", "github-actions[bot]", "failure", "error" },
-	[FORGE_GITEA] = { "Gitea", "/repos/%s/issues/%lld/comments", "PATCH", "user", "login", "/repos/%s/statuses/%s",
-			  "gitea-actions", "failure", "error" },
-	[FORGE_GITLAB] = { "GitLab", "/projects/%s/merge_requests/%lld/notes", "PUT", "author", "username",
-			   "/projects/%s/statuses/%s", NULL, "failed", "failed" },
+	[FORGE_GITEA] = { "Gitea", "/repos/%s/issues/%lld/comments", "/repos/%s/pulls/%lld", "PATCH", "user", "login",
+			  "/repos/%s/statuses/%s", "gitea-actions", "failure", "error" },
+	[FORGE_GITLAB] = { "GitLab", "/projects/%s/merge_requests/%lld/notes", "/projects/%s/merge_requests/%lld",
+			   "PUT", "author", "username", "/projects/%s/statuses/%s", NULL, "failed", "failed" },
 };
 
 const char *forge_name(enum forge_kind kind)
@@ -39,19 +36,12 @@ const char *forge_name(enum forge_kind kind)
 	return words[kind].name;
 }
 
-static const struct forge_words *words_of(const struct forge *f)
+const struct forge_words *forge_words(const struct forge *f)
 {
 	return &words[f->place->kind];
 }
 
 /* ---- the text -------------------------------------------------------------------------------------------------------- */
-
-static void add_marker(struct buf *out, const char *key)
-{
-	buf_adds(out, "<!-- assay:comment v1 key=");
-	for (const char *s = key; *s; s++)
-		buf_addc(out, isalnum((unsigned char)*s) || *s == '.' || *s == '_' ? *s : '_');
-}
 
 void forge_body(struct buf *out, const struct forge_place *p, const char *key, const json_t *report, size_t max)
 {
@@ -64,132 +54,8 @@ void forge_body(struct buf *out, const struct forge_place *p, const char *key, c
 			 "it.</sub>\n\n",
 			 p->head);
 	report_markdown(report, out, max > more + out->len ? max - more - out->len : 1);
-	add_marker(out, key);
+	forge_marker(out, key);
 	buf_addf(out, " head=%.12s run=%lld.%lld -->\n", p->head, (long long)p->run, (long long)p->attempt);
-}
-
-/* The marker is the last line, and its job is read from it. */
-static bool is_ours(const char *body, const char *marker, int64_t *run, int64_t *attempt)
-{
-	const char *last = body, *job;
-	size_t len = strlen(body);
-
-	while (len && isspace((unsigned char)body[len - 1]))
-		len--;
-	for (const char *s = body; s < body + len; s++)
-		if (*s == '\n')
-			last = s + 1;
-	if (strncmp(last, marker, strlen(marker)) != 0 || last[strlen(marker)] != ' ')
-		return false;
-	job = strstr(last, " run=");
-	*run = *attempt = 0;
-	if (job) {
-		char *end;
-		*run = strtoll(job + 5, &end, 10);
-		*attempt = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
-	}
-	return true;
-}
-
-/* ---- who we are ------------------------------------------------------------------------------------------------------ */
-
-static int find_author(const struct forge *f, char **out)
-{
-	const struct forge_words *w = words_of(f);
-	struct forge_answer a;
-	int rc;
-
-	*out = NULL;
-	if (f->how->author) {
-		*out = mem_str(f->how->author);
-		return 0;
-	}
-	rc = forge_call(f, &a, "GET", "/user", NULL);
-	if (rc == 0 && a.status == 200)
-		*out = mem_str(json_get_text(a.json, w->login, NULL));
-	else if (rc == 0 && w->robot && (a.status == 403 || a.status == 404))
-		*out = mem_str(w->robot);
-	else if (rc == 0)
-		rc = forge_refusal(f, &a, "ask whose it is");
-	json_decref(a.json);
-	if (rc == 0 && !*out) {
-		rc = err_set(ERR_UNAVAILABLE, "%s does not say whose the token is", w->name);
-		err_hint(rc, "name it: --author LOGIN");
-	}
-	return rc;
-}
-
-/* ---- which comments are ours ----------------------------------------------------------------------------------------- */
-
-struct mine {
-	int64_t oldest;       /* the one that stays; 0: there is none */
-	int64_t run, attempt; /* of the latest job that wrote one of them */
-	int64_t others[PAGE]; /* to be removed */
-	size_t n_others;
-};
-
-static void take_comment(struct mine *m, const json_t *comment, const struct forge_words *w, const char *author,
-			 const char *marker)
-{
-	const char *body = json_get_text(comment, "body", "");
-	const char *by = json_get_text(json_object_get(comment, w->author), w->login, "");
-	int64_t id = json_get_int(comment, "id", 0), run, attempt, other;
-
-	if (id <= 0 || json_get_flag(comment, "system", false) || strcasecmp(by, author) != 0 ||
-	    !is_ours(body, marker, &run, &attempt))
-		return;
-	if (run > m->run || (run == m->run && attempt > m->attempt)) {
-		m->run = run;
-		m->attempt = attempt;
-	}
-	if (!m->oldest) {
-		m->oldest = id;
-		return;
-	}
-	other = id > m->oldest ? id : m->oldest;
-	m->oldest = id > m->oldest ? m->oldest : id;
-	if (m->n_others < ARRAY_LEN(m->others))
-		m->others[m->n_others++] = other;
-}
-
-static int find_mine(const struct forge *f, struct mine *out, const char *author)
-{
-	const struct forge_words *w = words_of(f);
-	struct buf marker = BUF_INIT(1 << 12);
-	int64_t seen = 0;
-	int rc = 0;
-
-	memset(out, 0, sizeof(*out));
-	add_marker(&marker, f->how->key);
-	for (int page = 1; rc == 0 && page <= PAGES_MAX; page++) {
-		char *list = mem_printf(w->comments, f->place->project, (long long)f->place->number);
-		char *path = mem_printf("%s?%s=%d&page=%d", list, f->place->kind == FORGE_GITEA ? "limit" : "per_page",
-					PAGE, page);
-		struct forge_answer a;
-		size_t n;
-
-		rc = forge_call(f, &a, "GET", path, NULL);
-		free(list);
-		free(path);
-		if (rc == 0 && (a.status != 200 || !json_is_array(a.json)))
-			rc = forge_refusal(f, &a, "read the comments of the request");
-		n = json_array_size(a.json);
-		/* a server that does not turn pages gives the first one again */
-		bool again = n && json_get_int(json_array_get(a.json, 0), "id", 0) == seen;
-		seen = json_get_int(json_array_get(a.json, 0), "id", 0);
-		for (size_t i = 0; rc == 0 && !again && i < n; i++)
-			take_comment(out, json_array_get(a.json, i), w, author, buf_str(&marker));
-		json_decref(a.json);
-		if (n < PAGE || again)
-			break;
-	}
-	buf_release(&marker);
-	return rc;
-}
-
-static bool is_later(const struct mine *m, const struct forge_place *p)
-{
-	return m->run > p->run || (m->run == p->run && m->attempt > p->attempt);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------------------- */
@@ -208,7 +74,7 @@ static int update(const struct forge *f, int64_t id, const json_t *body, long *s
 {
 	char *path = comment_path(f, id);
 	struct forge_answer a;
-	int rc = forge_call(f, &a, words_of(f)->update, path, body);
+	int rc = forge_call(f, &a, forge_words(f)->update, path, body);
 
 	*status = a.status;
 	if (rc == 0 && a.status != 200 && a.status != 404 && a.status != 410 && a.status != 422)
@@ -218,93 +84,164 @@ static int update(const struct forge *f, int64_t id, const json_t *body, long *s
 	return rc;
 }
 
-static int create(const struct forge *f, const json_t *body, long *status)
-{
-	char *path = mem_printf(words_of(f)->comments, f->place->project, (long long)f->place->number);
-	struct forge_answer a;
-	int rc = forge_call(f, &a, "POST", path, body);
+/* What this job has done about its comment so far. */
+struct effort {
+	const struct forge *f;
+	struct forge_who who;
+	const json_t *report;
+	size_t max;   /* bytes of a comment */
+	json_t *body; /* {"body": …} */
+	struct forge_own own;
+	bool taken;  /* the forge took our comment: it is never written again */
+	bool unsure; /* it was ill when it was asked to */
+	int writes;
+	int64_t gone[LOOKS]; /* whose change was answered with 404: somebody removed them, whatever a list says */
+	size_t n_gone;
+	bool too_long;
+};
 
-	*status = a.status;
-	if (rc == 0 && a.status != 200 && a.status != 201 && a.status != 422 && !forge_is_ill(a.status))
+static void make_body(struct effort *e)
+{
+	struct buf text = BUF_INIT((size_t)1 << 22);
+
+	json_decref(e->body);
+	forge_body(&text, e->f->place, e->f->how->key, e->report, e->max);
+	e->body = json_pack("{s:o}", "body", json_new_text(buf_str(&text), text.len));
+	buf_release(&text);
+}
+
+static int create(struct effort *e)
+{
+	const struct forge *f = e->f;
+	char *path = mem_printf(forge_words(f)->comments, f->place->project, (long long)f->place->number);
+	struct forge_answer a;
+	int rc = forge_call(f, &a, "POST", path, e->body);
+
+	if (rc == 0 && (a.status == 200 || a.status == 201)) {
+		e->taken = true;
+		e->own.id = json_get_int(a.json, "id", 0);
+		forge_who_learn(&e->who, f, a.json);
+	} else if (rc == 0 && forge_is_ill(a.status)) {
+		e->unsure = true;
+		if (++e->writes == WRITES)
+			rc = forge_refusal(f, &a, "write a comment");
+	} else if (rc == 0 && a.status == 422) {
+		e->too_long = true;
+	} else if (rc == 0) {
 		rc = forge_refusal(f, &a, "write a comment");
+	}
 	json_decref(a.json);
 	free(path);
 	return rc;
 }
 
-/* What is left of a race, or of a comment that was written twice. That it cannot be removed is no reason to fail. */
-static void remove_others(const struct forge *f, const struct mine *m)
+/* What is left of a race. That it cannot be removed is no reason to fail. */
+static void remove_others(const struct forge *f, const struct forge_mine *m, int64_t stays)
 {
-	for (size_t i = 0; i < m->n_others; i++) {
-		char *path = comment_path(f, m->others[i]);
-		struct forge_answer a;
+	for (size_t i = 0; i < m->n; i++) {
+		char *path = comment_path(f, m->all[i].id);
+		struct forge_answer a = { 0 };
 
-		if (forge_call(f, &a, "DELETE", path, NULL) == 0 && a.status != 204 && a.status != 200 &&
-		    a.status != 404)
+		if (m->all[i].id != stays && forge_call(f, &a, "DELETE", path, NULL) == 0 && a.status != 204 &&
+		    a.status != 200 && a.status != 404)
 			log_warn("a second comment of this report cannot be removed (%ld)", a.status);
 		json_decref(a.json);
 		free(path);
 	}
 }
 
-/* One look and one deed; *settled: nothing is left to do. */
-static int step(const struct forge *f, const char *author, const json_t *body, enum forge_done *done, bool *settled,
-		bool *too_long)
+/* Is the list behind what the forge has said, or may it be? Then it is worth a pause. */
+static bool lags(const struct effort *e, const struct forge_mine *m)
 {
-	struct mine m;
-	long status = 0;
-	bool wrote = *done == FORGE_CREATED;
-	int rc = find_mine(f, &m, author);
+	return e->taken ? !forge_mine_has(m, e->own.id) : e->unsure && !m->n;
+}
 
+/* Brings the latest text into the oldest comment and removes the others; *settled is left alone where that one is gone. */
+static int settle(struct effort *e, struct forge_mine *m, enum forge_done *done, bool *settled)
+{
+	const struct forge_own *oldest = forge_mine_oldest(m), *latest = forge_mine_latest(m);
+	bool newer = latest->run > e->own.run || (latest->run == e->own.run && latest->attempt > e->own.attempt);
+	bool wrote = e->taken ? oldest->id == e->own.id
+			      : e->unsure && oldest->run == e->own.run && oldest->attempt == e->own.attempt;
+	json_t *theirs = newer && latest->id == m->latest_id ? json_pack("{s:s}", "body", m->latest) : NULL;
+	long status = 200;
+	int rc = 0;
+
+	if (newer && !theirs) { /* its text is not here: the job that wrote it will see to the rest */
+		*settled = true;
+		*done = FORGE_NEWER_STANDS;
+		return 0;
+	}
+	if (newer ? oldest->id != latest->id : !wrote)
+		rc = update(e->f, oldest->id, newer ? theirs : e->body, &status);
+	json_decref(theirs);
 	if (rc)
 		return rc;
-	remove_others(f, &m);
-	if (m.oldest && is_later(&m, f->place)) {
-		*done = FORGE_NEWER_STANDS;
+	if (status == 200) {
 		*settled = true;
-		return 0;
+		*done = newer ? FORGE_NEWER_STANDS : wrote ? FORGE_CREATED : FORGE_UPDATED;
+		remove_others(e->f, m, oldest->id);
+	} else if (status == 422) {
+		e->too_long = true;
+	} else if (e->n_gone < ARRAY_LEN(e->gone)) {
+		e->gone[e->n_gone++] = oldest->id;
 	}
-	/* alone, and of this job: the look behind the deed found what was to be found */
-	if (m.oldest && wrote && !m.n_others && m.run == f->place->run && m.attempt == f->place->attempt) {
-		*settled = true;
-		return 0;
+	return 0;
+}
+
+/* One look and one deed. lag: how often the list has been waited for. */
+static int step(struct effort *e, int *lag, enum forge_done *done, bool *settled)
+{
+	struct forge_mine m;
+	int rc = forge_mine_read(e->f, &m, &e->who);
+
+	for (size_t i = 0; i < e->n_gone; i++)
+		forge_mine_drop(&m, e->gone[i]);
+	if (rc == 0 && lags(e, &m) && *lag < PATIENCE) {
+		forge_pause(e->f->how->retry_s * (double)(1 << (*lag)++));
+	} else if (rc == 0) {
+		if (e->taken && e->own.id)
+			forge_mine_add(&m, &e->own);
+		*lag = 0;
+		if (m.n)
+			rc = settle(e, &m, done, settled);
+		else if (!e->taken)
+			rc = create(e);
+		else { /* taken without a name, and no list shows it */
+			*settled = true;
+			*done = FORGE_CREATED;
+		}
 	}
-	if (m.oldest) {
-		rc = update(f, m.oldest, body, &status);
-		*settled = status == 200;
-		*done = wrote ? FORGE_CREATED : FORGE_UPDATED;
-	} else {
-		rc = create(f, body, &status);
-		*done = FORGE_CREATED;
-	}
-	*too_long = status == 422;
+	forge_mine_release(&m);
 	return rc;
 }
 
-static int write_body(const struct forge *f, const char *author, const json_t *report, size_t max,
-		      enum forge_done *done, bool *too_long)
+static int write_comment(const struct forge *f, const json_t *report, enum forge_done *done)
 {
-	struct buf text = BUF_INIT((size_t)1 << 22);
-	json_t *body;
+	struct effort e = { .f = f, .report = report, .max = BODY_MAX, .own = { 0, f->place->run, f->place->attempt } };
 	bool settled = false;
-	int rc = 0;
+	int lag = 0, rc = forge_who_ask(f, &e.who);
 
-	*too_long = false;
-	*done = FORGE_UPDATED;
-	forge_body(&text, f->place, f->how->key, report, max);
-	body = json_pack("{s:o}", "body", json_new_text(buf_str(&text), text.len));
-	for (int i = 0; rc == 0 && !settled && !*too_long; i++) {
-		if (i == ROUNDS) {
-			rc = err_set(ERR_UNAVAILABLE,
-				     "%s: a comment was written %d times and is not among those of the request",
-				     forge_name(f->place->kind), i);
+	if (rc == 0)
+		make_body(&e);
+	for (int i = 0; rc == 0 && !settled; i++) {
+		rc = step(&e, &lag, done, &settled);
+		if (rc == 0 && e.too_long && e.max >= 4096) {
+			e.too_long = false;
+			e.max /= 2;
+			make_body(&e);
+		} else if (rc == 0 && e.too_long) {
+			rc = err_set(ERR_UNAVAILABLE, "%s refuses the comment (422), long or short",
+				     forge_words(f)->name);
+			err_hint(rc, "is the request locked, or its conversation closed to this token?");
+		} else if (rc == 0 && !settled && i == 4 * LOOKS) {
+			rc = err_set(ERR_UNAVAILABLE, "%s: its comments change faster than they can be read",
+				     forge_words(f)->name);
 			err_hint(rc, "run the job again: nothing is posted twice");
-			break;
 		}
-		rc = step(f, author, body, done, &settled, too_long);
 	}
-	json_decref(body);
-	buf_release(&text);
+	json_decref(e.body);
+	forge_who_release(&e.who);
 	return rc;
 }
 
@@ -327,7 +264,7 @@ static int find_request(const struct forge *f, struct forge_place *p)
 	struct forge_answer a;
 	int rc;
 
-	buf_addf(&path, "/repos/%s/pulls?state=open&per_page=%d&head=", p->project, PAGE);
+	buf_addf(&path, "/repos/%s/pulls?state=open&per_page=%d&head=", p->project, FOUND_MAX);
 	add_escaped(&path, p->from);
 	rc = forge_call(f, &a, "GET", buf_str(&path), NULL);
 	if (rc == 0 && a.status != 200)
@@ -342,32 +279,49 @@ static int find_request(const struct forge *f, struct forge_place *p)
 	return rc;
 }
 
+/* Is the head that this job is about the request's still? A push that came meanwhile has a job of its own. */
+static int check_request(const struct forge *f, bool *moved)
+{
+	const struct forge_place *p = f->place;
+	char *path = mem_printf(forge_words(f)->request, p->project, (long long)p->number);
+	struct forge_answer a;
+	const char *head;
+	int rc = forge_call(f, &a, "GET", path, NULL);
+
+	if (rc == 0 && a.status != 200)
+		rc = forge_refusal(f, &a, "read the request");
+	head = p->kind == FORGE_GITLAB ? json_get_text(a.json, "sha", "")
+				       : json_get_text(json_object_get(a.json, "head"), "sha", "");
+	if (rc == 0 && (!*head || json_get_int(a.json, p->kind == FORGE_GITLAB ? "iid" : "number", 0) != p->number))
+		rc = err_set(ERR_UNAVAILABLE, "%s does not say what the head of request %lld is", forge_words(f)->name,
+			     (long long)p->number);
+	*moved = strcmp(head, p->head) != 0;
+	json_decref(a.json);
+	free(path);
+	return rc;
+}
+
 int forge_comment(enum forge_done *done, const struct forge_place *place, const struct forge_post *how,
 		  const json_t *report)
 {
 	struct forge_place p = *place;
-	struct forge f;
-	char *author = NULL;
-	bool too_long = false;
-	int rc = forge_open(&f, &p, how);
+	struct forge f = { 0 };
+	bool moved = false;
+	int rc = forge_place_check(place, report);
 
 	*done = FORGE_NO_REQUEST;
+	if (rc)
+		return rc;
+	rc = forge_open(&f, &p, how);
 	if (rc == 0 && !p.number && p.from)
 		rc = find_request(&f, &p);
 	if (rc == 0 && p.number) {
-		rc = find_author(&f, &author);
-		for (size_t max = BODY_MAX; rc == 0; max /= 2) {
-			rc = write_body(&f, author, report, max, done, &too_long);
-			if (!too_long || rc)
-				break;
-			if (max < 4096) {
-				rc = err_set(ERR_UNAVAILABLE, "%s refuses the comment (422), long or short",
-					     forge_name(p.kind));
-				err_hint(rc, "is the request locked, or its conversation closed to this token?");
-			}
-		}
+		rc = check_request(&f, &moved);
+		if (rc == 0 && moved)
+			*done = FORGE_MOVED_ON;
+		else if (rc == 0)
+			rc = write_comment(&f, report, done);
 	}
-	free(author);
 	forge_close(&f);
 	return rc;
 }
@@ -385,6 +339,9 @@ int forge_status(const struct forge_place *p, const struct forge_post *how, cons
 	char *path;
 	int rc;
 
+	rc = forge_place_check(p, report);
+	if (rc)
+		return rc;
 	if (p->stranger)
 		return err_hint(
 			err_set(ERR_INPUT, "the report is of a job that ran a stranger's commit: it marks nothing"),

@@ -9,6 +9,7 @@
 #include "base/http.h"
 #include "ci/forge_int.h"
 
+#include <ctype.h>
 #include <unistd.h>
 
 enum { TRIES = 5, WAIT_MAX_S = 60, TIMEOUT_S = 30 };
@@ -51,9 +52,50 @@ static int send_once(const struct forge *f, struct http_response *out, const str
 	return rc;
 }
 
-static void pause_s(double seconds)
+void forge_pause(double seconds)
 {
 	usleep((useconds_t)((seconds < WAIT_MAX_S ? seconds : WAIT_MAX_S) * 1e6));
+}
+
+static const char *value_of(const char *line, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncasecmp(line, name, n) == 0 ? line + n + strspn(line + n, " ") : NULL;
+}
+
+/* Link: <https://…&page=2>; rel="next", <https://…&page=5>; rel="last" */
+static void take_link(struct forge_answer *a, const char *links)
+{
+	for (const char *at = links, *end; (at = strchr(at, '<')) != NULL && (end = strchr(at, '>')) != NULL;
+	     at = end) {
+		size_t rest = strcspn(end, "<"), len = (size_t)(end - at) - 1;
+		const char *rel = strstr(end, "rel=");
+		size_t n = rel ? 4 + strspn(rel + 4, "\"") : 0;
+
+		if (rel && rel < end + rest && strncmp(rel + n, "next", 4) == 0 &&
+		    !isalpha((unsigned char)rel[n + 4]) && len < sizeof(a->next))
+			snprintf(a->next, sizeof(a->next), "%.*s", (int)len, at + 1);
+	}
+	a->pages = true;
+}
+
+static void take_head_line(const char *line, void *arg)
+{
+	struct forge_answer *a = arg;
+	const char *v;
+
+	if (strncmp(line, "HTTP/", 5) == 0) { /* another answer, of a proxy or to the try before */
+		a->pages = false;
+		a->next[0] = a->next_n[0] = a->scopes[0] = 0;
+	} else if ((v = value_of(line, "Link:")) != NULL) {
+		take_link(a, v);
+	} else if ((v = value_of(line, "X-Next-Page:")) != NULL) {
+		a->pages = true;
+		snprintf(a->next_n, sizeof(a->next_n), "%.*s", (int)strspn(v, "0123456789"), v);
+	} else if ((v = value_of(line, "X-OAuth-Scopes:")) != NULL) {
+		snprintf(a->scopes, sizeof(a->scopes), "%s", v);
+	}
 }
 
 int forge_call(const struct forge *f, struct forge_answer *out, const char *method, const char *path,
@@ -61,9 +103,13 @@ int forge_call(const struct forge *f, struct forge_answer *out, const char *meth
 {
 	struct buf text = BUF_INIT(BUF_NOLIMIT);
 	char *url = mem_printf("%s%s", f->place->api, path);
-	struct http_request r = {
-		.url = url, .method = method, .bearer = f->how->token, .timeout_s = TIMEOUT_S, .max = ANSWER_MAX
-	};
+	struct http_request r = { .url = url,
+				  .method = method,
+				  .bearer = f->how->token,
+				  .timeout_s = TIMEOUT_S,
+				  .max = ANSWER_MAX,
+				  .head_line = take_head_line,
+				  .head_arg = out };
 	struct http_response answer = { 0 };
 	bool again = true;
 	double wait = f->how->retry_s;
@@ -77,7 +123,7 @@ int forge_call(const struct forge *f, struct forge_answer *out, const char *meth
 	}
 	for (int i = 0; rc == 0 && again; i++, wait *= 2) {
 		if (i)
-			pause_s(answer.retry_after_s > wait ? answer.retry_after_s : wait);
+			forge_pause(answer.retry_after_s > wait ? answer.retry_after_s : wait);
 		buf_release(&answer.body);
 		rc = send_once(f, &answer, &r);
 		again = i + 1 < TRIES &&
@@ -105,7 +151,8 @@ static int no_permission(const struct forge *f, const char *doing)
 				    "the role Reporter and "
 				    "the scope api, and keep it in the masked variable ASSAY_GITLAB_TOKEN");
 	if (f->place->kind == FORGE_GITEA)
-		return err_hint(rc, "a token with the scope write:issue, in the secret that GITHUB_TOKEN is set from");
+		return err_hint(rc, "a token with the scopes write:issue and read:repository, in the secret that "
+				    "GITHUB_TOKEN is set from");
 	return err_hint(rc,
 			"add to the job in the workflow file:\n  permissions:\n    contents: read\n    %s: write\n(a "
 			"fork's job may "
@@ -125,7 +172,7 @@ int forge_refusal(const struct forge *f, const struct forge_answer *a, const cha
 	if (a->status == 401) {
 		err_set(rc, "%s does not accept the token", name);
 		err_hint(rc, "is it expired, or of another server? It was sent to %s", f->place->api);
-	} else if (a->status == 403 || (a->status == 404 && strstr(doing, "comment"))) {
+	} else if (a->status == 403 || (a->status == 404 && (strstr(doing, "comment") || strstr(doing, "request")))) {
 		err_set(rc, "%s does not let this token %s (%ld%s%s)", name, doing, a->status, *says ? ": " : "",
 			buf_str(&safe));
 		no_permission(f, doing);

@@ -71,6 +71,8 @@ static void of_workflow_run(struct forge_place *p, const json_t *run)
 	const json_t *request = json_array_get(json_object_get(run, "pull_requests"), 0);
 
 	p->stranger = true;
+	free(p->tested); /* the commit of this second job says nothing of the first's */
+	p->tested = NULL;
 	set_text(&p->head, json_get_text(run, "head_sha", ""));
 	p->run = json_get_int(run, "id", p->run);
 	p->attempt = json_get_int(run, "run_attempt", 1);
@@ -111,7 +113,9 @@ static int read_github(struct forge_place *p)
 	if (rc == 0)
 		rc = need(&p->project, "GITHUB_REPOSITORY", "GitHub");
 	if (rc == 0)
-		rc = need(&p->head, "GITHUB_SHA", "GitHub");
+		rc = need(&p->tested, "GITHUB_SHA", "GitHub");
+	if (rc == 0)
+		p->head = mem_str(p->tested);
 	if (rc == 0)
 		rc = need(&server, "GITHUB_SERVER_URL", "GitHub");
 	if (rc == 0)
@@ -141,6 +145,8 @@ static int read_gitlab(struct forge_place *p)
 		rc = check_api(p->api, "CI_API_V4_URL");
 	if (rc == 0)
 		rc = check_project(p->project, project);
+	if (rc == 0)
+		p->tested = mem_str(p->head);
 	if (tip && *tip) /* of a merged result, the commit is the forge's own */
 		set_text(&p->head, tip);
 	p->number = number_of("CI_MERGE_REQUEST_IID");
@@ -165,8 +171,22 @@ int forge_place_read(struct forge_place *out, const char *forge)
 	return read_github(out);
 }
 
+int forge_place_check(const struct forge_place *p, const json_t *report)
+{
+	const char *commit = json_get_text(report, "commit", "");
+	const char *head = json_get_text(json_object_get(report, "commits"), "head", commit);
+	bool tested = strcmp(commit, p->head) == 0 || (p->tested && strcmp(commit, p->tested) == 0) || p->stranger;
+
+	if (*commit && tested && strcmp(head, p->head) == 0)
+		return 0;
+	err_set(ERR_INPUT, "the report is about the commit %.12s, and this job about %.12s: nothing is posted",
+		*commit ? strcmp(head, p->head) == 0 || !tested ? commit : head : "(none)", p->head);
+	return err_hint(ERR_INPUT, "post in the job that ran assay, or hand it that job's own report folder");
+}
+
 void forge_place_release(struct forge_place *p)
 {
+	free(p->tested);
 	free(p->api);
 	free(p->project);
 	free(p->head);

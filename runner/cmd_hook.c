@@ -260,6 +260,8 @@ int cmd_hook(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (strcmp(argv[0], "run") == 0 && (rc = report_dir_clear(o.report_dir)) != 0)
+		return rc;
 	/* a linked work tree's hook gets GIT_DIR: open by it, then forget it */
 	rc = place_open(&place);
 	clean_environment();

@@ -2,7 +2,7 @@
  *
  * It is a command of its own, because a fork's job has a token that may only read: that job writes the report, and a
  * second one, which runs nothing, posts it. So the report is a stranger's data here: it is checked, and its Markdown is made
- * again from it. A missing token or permission is told with the lines that add it, and is no failure, unless --strict:
+ * again from it; one about another commit than the job's is refused (65). A missing token or permission is told with the lines that add it, and is no failure, unless --strict:
  * the verdict is the run's, not the comment's. */
 #include "base/base.h"
 #include "ci/ci.h"
@@ -32,22 +32,28 @@ static int no_token(const char *forge)
 static int read_report(json_t **out, const char *dir)
 {
 	char *path = fs_is_dir(dir) ? path_join(dir, "report.json") : mem_str(dir);
-	int rc = json_read(out, path, REPORT_MAX);
+	struct buf text = BUF_INIT(REPORT_MAX);
+	int rc = fs_read_plain(&text, path, REPORT_MAX);
 
 	if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_INPUT, "%s: there is no report", path);
 		err_hint(rc, "assay run --report-dir DIR writes it; then: assay post FORGE --report-dir DIR");
 	}
 	if (rc == 0)
+		rc = json_parse(out, buf_str(&text), text.len, path);
+	if (rc == 0)
 		rc = report_check(*out);
+	buf_release(&text);
 	free(path);
 	return rc;
 }
 
-static void tell(enum forge_done done, const struct forge_place *p)
+static void tell(enum forge_done done, const struct forge_place *p, bool status)
 {
 	const char *name = forge_name(p->kind);
 
+	if (done == FORGE_NO_REQUEST && status)
+		return; /* a push, whose commit is marked */
 	if (done == FORGE_NO_REQUEST)
 		printf("%s: this job belongs to no open request: nothing is posted\n", name);
 	else if (done == FORGE_NEWER_STANDS)
@@ -66,6 +72,8 @@ static int post(const char *forge, const char *dir, struct forge_post *how, bool
 	memset(&place, 0, sizeof(place));
 	if (rc == 0)
 		rc = forge_place_read(&place, forge);
+	if (rc == 0)
+		rc = forge_place_check(&place, report);
 	if (rc == 0 && dry) {
 		struct buf text = BUF_INIT((size_t)1 << 22);
 
@@ -75,10 +83,15 @@ static int post(const char *forge, const char *dir, struct forge_post *how, bool
 	} else if (rc == 0) {
 		how->token = token_of(forge);
 		rc = how->token ? forge_comment(&done, &place, how, report) : no_token(forge);
+		if (rc == 0 && done == FORGE_MOVED_ON)
+			rc = err_set(ERR_UNAVAILABLE, "the head of %s's request is not %.12s any more",
+				     forge_name(place.kind), place.head);
 		if (rc == 0)
-			tell(done, &place);
+			tell(done, &place, status);
 		if (rc == 0 && status)
 			rc = forge_status(&place, how, report);
+		if (rc == 0 && status)
+			printf("%s: %.12s is marked\n", forge_name(place.kind), place.head);
 	}
 	forge_place_release(&place);
 	json_decref(report);

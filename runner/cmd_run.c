@@ -168,7 +168,9 @@ int cmd_run(int argc, char **argv)
 	rc = opt_parse(&argc, &argv, opts, &usage);
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
-	rc = check_run_options(&o);
+	rc = report_dir_clear(o.report_dir);
+	if (rc == 0)
+		rc = check_run_options(&o);
 	if (rc == 0 && shard)
 		rc = parse_shard(shard, &o.shard, &o.shards);
 	if (rc)

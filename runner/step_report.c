@@ -5,6 +5,9 @@
 #include "runner/runner.h"
 #include "runner/samples_store.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 /* ---- samples ----------------------------------------------------------------------------------------------------------------- */
 
 static const json_t *row_of(const json_t *samples, const char *task)
@@ -202,6 +205,40 @@ static int write_files(const struct run *run, const json_t *pairs)
 		free(path);
 	}
 	buf_release(&text);
+	return rc;
+}
+
+/* Is that a report of ours, by how it begins? */
+static bool is_report(const char *path)
+{
+	static const char begins[] = "{\n  \"format\": \"assay-report/";
+	char head[sizeof(begins)] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? 0 : pread(fd, head, sizeof(begins) - 1, 0); /* of a pipe: fails */
+
+	if (fd >= 0)
+		close(fd);
+	return n == sizeof(begins) - 1 && memcmp(head, begins, sizeof(begins) - 1) == 0;
+}
+
+int report_dir_clear(const char *dir)
+{
+	char *report = dir ? path_join(dir, "report.json") : NULL;
+	int rc = 0;
+
+	if (report && is_report(report)) {
+		for (const struct report_format *f = report_formats; f->name && rc == 0; f++) {
+			char *path = path_join(dir, f->file);
+
+			if (strcmp(path, report) != 0)
+				rc = fs_remove(path);
+			free(path);
+		}
+		rc = rc ? rc : fs_remove(report); /* last: it is what tells that the others are ours */
+		if (rc)
+			err_context(rc, "the report of an earlier run");
+	}
+	free(report);
 	return rc;
 }
 

@@ -48,9 +48,10 @@ function find(path) {
 // what forge.c reads of an answer, by operation
 const read = {
 	"issues/list-comments": ["id", "user"],
-	"issues/create-comment": ["id"],
+	"issues/create-comment": ["id", "user"],
 	"pulls/list": ["number", "head"],
-	"users/get-authenticated": ["login"],
+	"pulls/get": ["number", "head"],
+	"users/get-authenticated": ["login", "id"],
 };
 
 function promised(op, s) {

@@ -39,6 +39,37 @@ echo "{\"workflow_run\":{\"id\":4,\"head_sha\":\"$sha\",\"head_branch\":\"b\",\"
 check "a fork's report" 0 assay post github --report-dir report --dry-run
 has "nobody has checked it"
 
+# a report of another commit, and what is no plain file
+echo "{\"pull_request\":{\"number\":7,\"head\":{\"sha\":\"$sha\"}}}" >"$TRASH/event.json"
+jq '.commit = "0123456789012345678901234567890123456789"' report/report.json >forged/report.json
+check "a report that names another commit" 65 assay post github --report-dir forged
+has "nothing is posted"
+check "puts no status on ours" 65 assay post github --report-dir forged --status --strict
+jq '.commits.head = "0123456789012345678901234567890123456789"' report/report.json >forged/report.json
+check "a report of another head" 65 assay post github --report-dir forged --dry-run
+rm forged/report.json
+mkfifo forged/report.json
+check "a pipe is not waited for" 65 timeout 20 "$ASSAY_TEST_BIN" post github --report-dir forged
+has "not a plain file"
+rm forged/report.json
+ln -s "$PWD/report/report.json" forged/report.json
+check "a link is not followed" 65 assay post github --report-dir forged --dry-run
+has "is a link"
+rm forged/report.json
+
+# a run that ends early leaves no earlier run's report behind
+check "another run" 0 assay run --report-dir report
+is "writes all forms" "$(find report -type f | wc -l)" 8
+echo mine >report/mine.txt
+check "a run that ends early" 65 assay run --report-dir report no-such-revision
+is "leaves what is not ours alone" "$(ls report)" mine.txt
+echo '{"tests": 1}' >report/report.json
+echo '<testsuites/>' >report/junit.xml
+check "the same beside another program's report" 65 assay run --report-dir report no-such-revision
+is "which stays" "$(ls report | tr '\n' ' ')" "junit.xml mine.txt report.json "
+rm -r report
+assay run --report-dir report >"$OUT" 2>&1
+
 check "outside a job" 78 env -u GITHUB_API_URL "$ASSAY_TEST_BIN" post github --report-dir report
 has "GITHUB_API_URL is not set"
 check "a forge that nobody knows" 64 assay post sourcehut --report-dir report

@@ -29,6 +29,15 @@ struct world {
 	size_t n;
 	int64_t next;
 	bool gitlab, gitea, no_pages;
+	size_t page;      /* comments of a page, whatever was asked for; 0: as asked, and no word of further pages */
+	const char *link; /* where Link leads; NULL: to this server */
+	int lag;          /* the next so many lists do not show what is behind comment lag_at */
+	size_t lag_at;
+	const char *as; /* whom comments are written as; NULL: the usual robot */
+	size_t refused; /* the next so many POSTs are answered with 502 and not done */
+	size_t lists;
+	const char *request_head; /* of the request; NULL: HEAD */
+	int port;
 	size_t longest;          /* of a body; 0: any */
 	int busy, ill, lost, no; /* the next so many: 429; 502; done and then answered 502; 403 */
 	long whoami;             /* of GET /user; 0: 200 */
@@ -54,10 +63,19 @@ static size_t find_comment(const struct world *w, int64_t id)
 	return i;
 }
 
+static int who_id(const char *login)
+{
+	int id = 1000;
+
+	for (const char *s = login; *s; s++)
+		id += *s;
+	return id;
+}
+
 static json_t *comment_json(const struct world *w, const struct comment *c)
 {
-	json_t *json = json_pack("{s:I,s:{s:s},s:s}", "id", (json_int_t)c->id, w->gitlab ? "author" : "user",
-				 w->gitlab ? "username" : "login", c->by, "body", c->body);
+	json_t *json = json_pack("{s:I,s:{s:s,s:i},s:s}", "id", (json_int_t)c->id, w->gitlab ? "author" : "user",
+				 w->gitlab ? "username" : "login", c->by, "id", who_id(c->by), "body", c->body);
 
 	if (w->gitlab)
 		json_object_set_new(json, "system", json_boolean(c->system));
@@ -73,18 +91,39 @@ static char *comment_text(const struct world *w, const struct comment *c)
 	return text;
 }
 
-static char *comments_page(const struct world *w, const char *path)
+/* The word of further pages, as GitHub, Gitea (Link) and GitLab (X-Next-Page) have it. */
+static const char *pages_header(const struct world *w, const char *path, size_t page, bool last)
+{
+	static _Thread_local char header[500];
+
+	if (!w->page)
+		return NULL;
+	if (w->gitlab)
+		snprintf(header, sizeof(header), last ? "X-Next-Page: \r\n" : "X-Next-Page: %zu\r\n", page + 1);
+	else if (last)
+		snprintf(header, sizeof(header), "Link: <http://127.0.0.1:%d%.200s>; rel=\"prev\"\r\n", w->port, path);
+	else
+		snprintf(header, sizeof(header),
+			 "link: <http://127.0.0.1:%d/first>; rel=\"first\", <%s/repositories/1/issues/7/comments?"
+			 "per_page=100&page=%zu>; rel=\"next\"\r\n",
+			 w->port, w->link, page + 1);
+	return header;
+}
+
+static void answer_list(struct world *w, const char *path, struct loopback_reply *out)
 {
 	const char *at = strstr(path, "&page=");
-	size_t page = at && !w->no_pages ? strtoul(at + 6, NULL, 10) : 1, first = (page - 1) * 100;
+	size_t len = w->page ? w->page : 100, shown = w->lag > 0 && w->lag_at < w->n ? w->lag_at : w->n;
+	size_t page = at && !w->no_pages ? strtoul(at + 6, NULL, 10) : 1, first = (page - 1) * len;
 	json_t *list = json_array();
-	char *text;
 
-	for (size_t i = first; i < w->n && i < first + 100; i++)
+	w->lag -= w->lag > 0;
+	w->lists++;
+	for (size_t i = first; i < shown && i < first + len; i++)
 		json_array_append_new(list, comment_json(w, &w->comments[i]));
-	text = json_dumps(list, 0);
+	out->body = json_dumps(list, 0);
+	out->headers = pages_header(w, path, page, first + len >= shown);
 	json_decref(list);
-	return text;
 }
 
 static void answer_write(struct world *w, const char *method, const char *path, json_t *body,
@@ -110,7 +149,12 @@ static void answer_write(struct world *w, const char *method, const char *path, 
 			add_comment(w, "github-actions[bot]",
 				    "of another job\n<!-- assay:comment v1 key=default head=0 run=40.1 -->");
 		w->rival = false;
-		add_comment(w, w->gitlab ? "robot" : "github-actions[bot]", text);
+		if (w->refused) {
+			w->refused--;
+			out->status = 502;
+			return;
+		}
+		add_comment(w, w->as ? w->as : w->gitlab ? "robot" : "github-actions[bot]", text);
 		out->status = w->lost ? 502 : 201;
 		w->lost -= w->lost > 0;
 		out->body = out->status == 502 ? mem_str("<html>Bad Gateway</html>")
@@ -144,8 +188,9 @@ static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *o
 		*out = (struct loopback_reply){ .status = 502, .body = mem_str("<html>Bad Gateway</html>") };
 	} else if (strcmp(s->path, "/user") == 0) {
 		out->status = w->whoami ? (int)w->whoami : w->gitlab ? 200 : 403;
-		out->body = mem_str(out->status == 200 ? "{\"username\":\"robot\",\"login\":\"robot\"}"
-						       : "{\"message\":\"Resource not accessible by integration\"}");
+		out->body = out->status == 200 ? mem_printf("{\"username\":\"robot\",\"login\":\"robot\",\"id\":%d}",
+							    who_id("robot"))
+					       : mem_str("{\"message\":\"Resource not accessible by integration\"}");
 	} else if (strstr(s->path, "/pulls?")) {
 		out->body = mem_printf(
 			"[{\"number\":3,\"head\":{\"sha\":\"other\"}},{\"number\":7,\"head\":{\"sha\":\"%s\"}}]",
@@ -155,8 +200,13 @@ static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *o
 		w->status = json_incref(body);
 		out->status = 201;
 		out->body = mem_str("{}");
+	} else if (strcmp(s->path, w->gitlab ? "/projects/77/merge_requests/7" : "/repos/team/models/pulls/7") == 0) {
+		const char *head = w->request_head ? w->request_head : HEAD;
+
+		out->body = w->gitlab ? mem_printf("{\"iid\":7,\"sha\":\"%s\"}", head)
+				      : mem_printf("{\"number\":7,\"head\":{\"sha\":\"%s\"}}", head);
 	} else if (strcmp(s->method, "GET") == 0) {
-		out->body = comments_page(w, s->path);
+		answer_list(w, s->path, out);
 	} else if (w->no > 0) {
 		w->no--;
 		out->status = 403;
@@ -201,6 +251,7 @@ struct job {
 	struct forge_post how;
 	json_t *report;
 	enum forge_done done;
+	char home[60];
 };
 
 static void job_open(struct job *j, bool gitlab)
@@ -209,6 +260,9 @@ static void job_open(struct job *j, bool gitlab)
 	j->w.gitlab = gitlab;
 	j->server = (struct loopback){ .answer = answer, .arg = &j->w };
 	loopback_open(&j->server);
+	j->w.port = j->server.port;
+	snprintf(j->home, sizeof(j->home), "http://127.0.0.1:%d", j->server.port);
+	j->w.link = j->home;
 	j->place = (struct forge_place){ .kind = gitlab ? FORGE_GITLAB : FORGE_GITHUB,
 					 .api = mem_printf("http://127.0.0.1:%d", j->server.port),
 					 .project = mem_str(gitlab ? "77" : "team/models"),
@@ -370,7 +424,7 @@ static void test_forge_comment__two_jobs_at_once(void **state)
 	(void)state;
 	job_open(&j, false);
 	j.w.rival = true;
-	post(&j, FORGE_CREATED);
+	post(&j, FORGE_UPDATED);
 	check_one(&j, "run=50.1"); /* the earlier job's comment stays, with the later job's text */
 	assert_int_equal(j.w.comments[0].id, 1);
 	assert_int_equal(j.w.deletes, 1);
@@ -387,6 +441,243 @@ static void test_forge_comment__removed_meanwhile(void **state)
 	j.w.gone = true;
 	post(&j, FORGE_CREATED);
 	check_one(&j, "run=50.1");
+	job_close(&j);
+}
+
+/* ---- what a forge took is never written again -------------------------------------------------------------------------- */
+
+/* An App writes under a name of its own, and its token may not ask for it. */
+static void test_forge_comment__of_an_app_that_does_not_know_its_name(void **state)
+{
+	struct job j;
+	const char *body;
+
+	(void)state;
+	job_open(&j, false);
+	j.w.as = "our-app[bot]";
+	add_comment(&j.w, "mallory", "PASS\n<!-- assay:comment v1 key=default head=0 run=999.1 -->");
+	post(&j, FORGE_CREATED);
+	assert_int_equal(j.w.posts, 1);
+	assert_int_equal(j.w.n, 2);
+	j.place.run = 51; /* the name is learned again, and what the job before wrote is found by it */
+	post(&j, FORGE_UPDATED);
+	assert_int_equal(j.w.posts, 2);
+	assert_int_equal(j.w.deletes, 1);
+	assert_int_equal(j.w.n, 2);
+	assert_int_equal(j.w.comments[1].id, 2);
+	assert_non_null(strstr(j.w.comments[1].body, "run=51.1 -->"));
+	j.how.author = "Our-App[bot]"; /* or it is said, and one comment is never two */
+	post(&j, FORGE_UPDATED);
+	assert_int_equal(j.w.posts, 2);
+	assert_int_equal(ours(&j, &body), 0);
+	job_close(&j);
+}
+
+static void test_forge_comment__a_list_that_lags(void **state)
+{
+	struct job j;
+
+	(void)state;
+	for (int lag = 1; lag < 60; lag *= 7) { /* it shows the comment late, or never */
+		job_open(&j, false);
+		j.w.lag = lag + 1; /* the first look has nothing to miss */
+		j.w.lag_at = 0;
+		post(&j, FORGE_CREATED);
+		assert_int_equal(j.w.posts, 1);
+		check_one(&j, "run=50.1");
+		assert_true(j.w.lists < 8);
+		job_close(&j);
+	}
+	job_open(&j, false); /* written, answered with 502, and shown late */
+	j.w.lost = 1;
+	j.w.lag = 3;
+	post(&j, FORGE_CREATED);
+	assert_int_equal(j.w.posts, 1);
+	check_one(&j, "run=50.1");
+	job_close(&j);
+	job_open(&j, false); /* a rival's comment is known, ours is not shown: the rival's stays, ours goes */
+	j.w.rival = true;
+	j.w.lag = 50;
+	j.w.lag_at = 1;
+	post(&j, FORGE_UPDATED);
+	assert_int_equal(j.w.posts, 1);
+	check_one(&j, "run=50.1");
+	job_close(&j);
+}
+
+static void test_forge_comment__after_a_502_it_looks_before_it_writes(void **state)
+{
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	j.w.refused = 1;
+	post(&j, FORGE_CREATED);
+	assert_int_equal(j.w.posts, 2);
+	assert_true(j.w.lists >= 4);
+	check_one(&j, "run=50.1");
+	job_close(&j);
+	job_open(&j, false);
+	j.w.refused = 1000;
+	assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_text(), "502"));
+	assert_int_equal(j.w.posts, 2);
+	assert_int_equal(j.w.n, 0);
+	job_close(&j);
+}
+
+/* The later job's text ends in the oldest comment, whichever of two jobs comes last. */
+static void test_forge_comment__an_earlier_job_makes_way(void **state)
+{
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	j.place.run = 30;
+	j.w.rival = true; /* run 40, before ours */
+	post(&j, FORGE_NEWER_STANDS);
+	check_one(&j, "of another job");
+	assert_int_equal(j.w.comments[0].id, 1);
+	add_comment(&j.w, "github-actions[bot]", "the latest\n<!-- assay:comment v1 key=default head=0 run=60.1 -->");
+	post(&j, FORGE_NEWER_STANDS);
+	check_one(&j, "the latest"); /* moved into the oldest */
+	assert_int_equal(j.w.comments[0].id, 1);
+	assert_non_null(strstr(j.w.comments[0].body, "run=60.1"));
+	job_close(&j);
+}
+
+static void *post_aside(void *arg)
+{
+	struct job *j = arg;
+
+	return (void *)(intptr_t)forge_comment(&j->done, &j->place, &j->how, j->report);
+}
+
+static void test_forge_comment__two_runs_for_real(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		struct job j, other;
+		pthread_t t;
+		void *rc;
+
+		job_open(&j, false);
+		other = j;
+		other.place.run = 51;
+		other.report = json_deep_copy(j.report);
+		other.how.retry_s = j.how.retry_s = 0.002;
+		assert_int_equal(pthread_create(&t, NULL, post_aside, &other), 0);
+		assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), 0);
+		pthread_join(t, &rc);
+		assert_null(rc);
+		check_one(&j, "run=51.1");
+		assert_true(j.w.posts <= 2);
+		json_decref(other.report);
+		job_close(&j);
+	}
+}
+
+/* ---- pages ----------------------------------------------------------------------------------------------------------- */
+
+static void test_forge_comment__pages_are_as_long_as_the_forge_likes(void **state)
+{
+	struct job j;
+
+	(void)state;
+	for (int gitlab = 0; gitlab < 2; gitlab++) {
+		job_open(&j, gitlab);
+		j.w.page = 30;
+		for (int i = 0; i < 70; i++)
+			add_comment(&j.w, "somebody", "hm");
+		post(&j, FORGE_CREATED);
+		assert_int_equal(j.w.lists, 6);
+		post(&j, FORGE_UPDATED);
+		check_one(&j, "run=50.1");
+		assert_int_equal(j.w.posts, 1);
+		job_close(&j);
+	}
+	job_open(&j, false); /* a full page that is the last is the last */
+	j.w.page = 100;
+	for (int i = 0; i < 99; i++)
+		add_comment(&j.w, "somebody", "hm");
+	post(&j, FORGE_CREATED);
+	j.w.lists = 0;
+	post(&j, FORGE_UPDATED);
+	assert_int_equal(j.w.lists, 1);
+	job_close(&j);
+}
+
+static void test_forge_comment__a_page_at_another_host_is_not_asked(void **state)
+{
+	struct job j, other;
+	char home[100];
+
+	(void)state;
+	job_open(&j, false);
+	job_open(&other, false);
+	j.w.page = 30;
+	for (int i = 0; i < 70; i++)
+		add_comment(&j.w, "somebody", "hm");
+	/* another port; our address as a user's name; as the beginning of a longer name */
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			snprintf(home, sizeof(home), "%s", other.home);
+		else
+			snprintf(home, sizeof(home), "%s%c127.0.0.1:%d", j.home, i == 1 ? '@' : '.', other.server.port);
+		j.w.link = home;
+		assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_UNAVAILABLE);
+		assert_non_null(strstr(err_text(), "is not asked"));
+	}
+	assert_int_equal(j.w.posts, 0);
+	assert_int_equal(other.server.requests, 0);
+	job_close(&other);
+	job_close(&j);
+}
+
+/* ---- a report of this request ------------------------------------------------------------------------------------------ */
+
+static void test_forge_comment__of_a_request_that_moved_on(void **state)
+{
+	struct job j;
+
+	(void)state;
+	for (int gitlab = 0; gitlab < 2; gitlab++) {
+		job_open(&j, gitlab);
+		j.w.request_head = "0123456789012345678901234567890123456789";
+		post(&j, FORGE_MOVED_ON);
+		assert_int_equal(j.w.n, 0);
+		assert_int_equal(j.w.lists, 0);
+		job_close(&j);
+	}
+}
+
+static void test_forge_comment__of_another_commit(void **state)
+{
+	static const char tested[] = "9999999999999999999999999999999999999999";
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	json_object_set_new(j.report, "commit", json_string(tested));
+	for (int i = 0; i < 4; i++) { /* another; its name alone is right; a merge of other commits; none */
+		if (i == 1)
+			json_object_set_new(j.report, "commits", json_pack("{s:s}", "head", HEAD));
+		if (i == 2) {
+			json_object_set_new(j.report, "commits", json_pack("{s:s}", "head", tested));
+			j.place.tested = mem_str(tested);
+		}
+		if (i == 3)
+			json_object_del(j.report, "commit");
+		assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_INPUT);
+		assert_non_null(strstr(err_text(), i == 3 ? "(none)" : "999999999999"));
+		assert_int_equal(forge_status(&j.place, &j.how, j.report), ERR_INPUT);
+	}
+	assert_int_equal(j.server.requests, 0);
+	json_object_set_new(j.report, "commit", json_string(tested)); /* the forge's own merge of the head */
+	json_object_set_new(j.report, "commits", json_pack("{s:s}", "head", HEAD));
+	post(&j, FORGE_CREATED);
+	assert_int_equal(forge_status(&j.place, &j.how, j.report), 0);
+	assert_string_equal(j.server.path, "/repos/team/models/statuses/" HEAD);
 	job_close(&j);
 }
 
@@ -592,6 +883,7 @@ static void test_forge_place_read__github(void **state)
 	assert_int_equal(forge_place_read(&p, "github"), 0);
 	assert_int_equal(p.number, 0);
 	assert_null(p.from);
+	assert_string_equal(p.tested, "1111111111111111111111111111111111111111");
 	forge_place_release(&p);
 	set_event("{\"workflow_run\":{\"id\":77,\"run_attempt\":2,\"head_sha\":\"" HEAD "\",\"head_branch\":\"main\","
 		  "\"head_repository\":{\"owner\":{\"login\":\"mallory\"}},\"pull_requests\":[]}}");
@@ -658,6 +950,15 @@ int main(void)
 		cmocka_unit_test(test_forge_comment__written_and_answered_with_502),
 		cmocka_unit_test(test_forge_comment__two_jobs_at_once),
 		cmocka_unit_test(test_forge_comment__removed_meanwhile),
+		cmocka_unit_test(test_forge_comment__of_an_app_that_does_not_know_its_name),
+		cmocka_unit_test(test_forge_comment__a_list_that_lags),
+		cmocka_unit_test(test_forge_comment__after_a_502_it_looks_before_it_writes),
+		cmocka_unit_test(test_forge_comment__an_earlier_job_makes_way),
+		cmocka_unit_test(test_forge_comment__two_runs_for_real),
+		cmocka_unit_test(test_forge_comment__pages_are_as_long_as_the_forge_likes),
+		cmocka_unit_test(test_forge_comment__a_page_at_another_host_is_not_asked),
+		cmocka_unit_test(test_forge_comment__of_a_request_that_moved_on),
+		cmocka_unit_test(test_forge_comment__of_another_commit),
 		cmocka_unit_test(test_forge_comment__waits_and_tries_again),
 		cmocka_unit_test(test_forge_comment__a_missing_permission_is_named),
 		cmocka_unit_test(test_forge_comment__too_long_is_made_shorter),

@@ -111,6 +111,28 @@ static void test_fs_write__onto_a_folder_fails_clean(void **state)
 	free(path);
 }
 
+static void test_fs_read_plain__no_link_and_no_pipe(void **state)
+{
+	char *plain = path_join(*state, "plain"), *link = path_join(*state, "link"), *pipe = path_join(*state, "pipe");
+	struct buf b = BUF_INIT(100);
+
+	assert_int_equal(fs_write(plain, "x", 1), 0);
+	assert_int_equal(symlink(plain, link), 0);
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	assert_int_equal(fs_read_plain(&b, plain, 100), 0);
+	assert_string_equal(buf_str(&b), "x");
+	assert_int_equal(fs_read_plain(&b, link, 100), ERR_INPUT);
+	assert_int_equal(fs_read_plain(&b, pipe, 100), ERR_INPUT); /* and does not wait for a writer */
+	assert_int_equal(fs_read_plain(&b, "/dev/zero", 100), ERR_INPUT);
+	assert_int_equal(fs_read_plain(&b, *state, 100), ERR_INPUT);
+	assert_int_equal(fs_read_plain(&b, "/nowhere/x", 100), ERR_NOTFOUND);
+	assert_int_equal(fs_read_plain(&b, plain, 0), ERR_INPUT);
+	buf_release(&b);
+	free(plain);
+	free(link);
+	free(pipe);
+}
+
 static void test_fs_read__limits_and_failures(void **state)
 {
 	char *path = path_join(*state, "file"), *none = path_join(*state, "none");
@@ -414,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fs_write__short_write_is_io_and_leaves_nothing, make_tmp,
 						remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_write__onto_a_folder_fails_clean, make_tmp, remove_tmp),
+		cmocka_unit_test_setup_teardown(test_fs_read_plain__no_link_and_no_pipe, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_read__limits_and_failures, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp__commit_and_drop, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp_sweep__takes_what_is_left_half_written, make_tmp,
