@@ -8,19 +8,21 @@
 
 #define FILE_MAX ((size_t)8 << 30)
 
-/* An LFS pointer is a small text with the digest and the size of what it stands for. */
+/* An LFS pointer is a small text with the digest and the size of what it stands for. hex: "" where it names none. */
 static bool lfs_pointer(const struct buf *b, char hex[DIGEST_HEX])
 {
-	static const char head[] = "version https://git-lfs.github.com/spec/v1\n";
+	static const char head[] = "version https://git-lfs.github.com/spec/v1\n", name[] = "\noid sha256:";
 	const char *oid;
 
 	if (b->len > 1024 || b->len < sizeof(head) || memcmp(b->data, head, sizeof(head) - 1) != 0)
 		return false;
-	oid = strstr(b->data, "\noid sha256:");
-	if (!oid || strspn(oid + 12, "0123456789abcdef") != 64)
-		return false;
-	memcpy(hex, oid + 12, 64);
-	hex[64] = 0;
+	*hex = 0;
+	oid = memmem(b->data, b->len, name, sizeof(name) - 1);
+	oid = oid ? oid + sizeof(name) - 1 : "";
+	if (strspn(oid, "0123456789abcdef") == 64 && (oid[64] == '\n' || oid[64] == '\r' || !oid[64])) {
+		memcpy(hex, oid, 64);
+		hex[64] = 0;
+	}
 	return true;
 }
 
@@ -32,6 +34,13 @@ int lfs_resolve(struct repo *r, const char *path, struct buf *b)
 
 	if (!r || !lfs_pointer(b, hex))
 		return 0;
+	if (!*hex) {
+		rc = err_set(ERR_INPUT, "%s begins as a Git LFS pointer and has no line \"oid sha256:\" with 64 digits",
+			     path);
+		return err_hint(
+			rc,
+			"add the file again with git lfs, or write it back: git lfs pointer --file shows a right one");
+	}
 	file = mem_printf("%slfs/objects/%.2s/%.2s/%s", r->common, hex, hex + 2, hex);
 	buf_clear(b);
 	rc = fs_read(b, file, FILE_MAX);

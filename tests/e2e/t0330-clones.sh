@@ -153,6 +153,12 @@ git submodule --quiet update --init
 check "and with them" 0 assay run
 
 # ---- LFS, with its real client ----
+git clone -q "$TRASH/first" "$TRASH/malformed" && cd "$TRASH/malformed" || exit 1
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:12ab\nsize 3\n' >data/train.jsonl
+commit_all "a pointer by hand"
+check "a pointer that names no object" 65 assay run
+has 'data/train.jsonl begins as a Git LFS pointer and has no line "oid sha256:" with 64 digits'
+has "git lfs pointer --file"
 if git lfs version >/dev/null 2>&1; then
 	git init -q --bare "$TRASH/lfs.git"
 	git clone -q "$TRASH/first" "$TRASH/lfs" && cd "$TRASH/lfs" || exit 1
