@@ -5,6 +5,8 @@
 #include "runner/cmd.h"
 #include "runner/skip.h"
 
+enum { BRANCHES_MAX = 200, OTHERS_MAX = 10 };
+
 static void print_branch(struct place *p, const char *branch)
 {
 	struct commit head;
@@ -62,6 +64,44 @@ static void print_upstream(struct place *p, const char *branch)
 	err_clear();
 }
 
+/* What got to the remote unjudged on the other branches of this clone: of the latest, and a line for some of them. */
+static void print_other_upstreams(struct place *p, const char *branch)
+{
+	struct buf list = BUF_INIT(1 << 20), seen = BUF_INIT(1 << 20);
+	char *own = NULL, *save = NULL, oid[OID_HEX], id[DIGEST_HEX];
+	int shown = 0, more = 0;
+
+	if (repo_upstream(p->repo, branch, &own) != 0)
+		own = NULL;
+	if (repo_upstreams(p->repo, BRANCHES_MAX, &list) == 0)
+		buf_str(&list); /* ends it */
+	for (char *line = list.len ? strtok_r(list.data, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *upstream = strchr(line, '\t'), *name;
+		json_t *skip = NULL;
+
+		if (!upstream || !*++upstream || (own && strcmp(upstream, own) == 0))
+			continue;
+		name = mem_printf("\n%s\n", upstream); /* two branches may follow one */
+		if (!strstr(buf_str(&seen), name) && repo_ref(p->repo, upstream, oid) == 0 &&
+		    registry_find_run(p->home.registry, oid, id) != 0 && ++shown <= OTHERS_MAX) {
+			printf("%s is at %.12s, which nobody judged here: assay run %.12s\n", upstream, oid, oid);
+			if (skip_find(&skip, &p->home, oid) == 0)
+				print_skip(skip);
+		}
+		buf_adds(&seen, name);
+		json_decref(skip);
+		free(name);
+	}
+	more = shown - OTHERS_MAX;
+	if (more > 0)
+		printf("and %d more branches of remotes that nobody judged here\n", more);
+	buf_release(&list);
+	buf_release(&seen);
+	free(own);
+	err_clear();
+}
+
 static int print_aliases(struct place *p)
 {
 	json_t *rows = NULL, *row;
@@ -112,6 +152,7 @@ int cmd_status(int argc, char **argv)
 		err_clear();
 		print_branch(&place, branch);
 		print_upstream(&place, branch);
+		print_other_upstreams(&place, branch);
 	}
 	if (rc == 0)
 		rc = print_aliases(&place);

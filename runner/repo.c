@@ -421,6 +421,16 @@ int repo_upstream(struct repo *r, const char *branch, char **out)
 	return rc;
 }
 
+int repo_upstreams(struct repo *r, int max, struct buf *out)
+{
+	char *count = mem_printf("--count=%d", max);
+	int rc = REPO_ASK(r, out, NULL, "for-each-ref", "--sort=-committerdate", count,
+			  "--format=%(refname:lstrip=2)%09%(upstream)", "refs/heads");
+
+	free(count);
+	return rc < 0 ? rc : 0;
+}
+
 /* Is one of the lines this name? */
 static bool has_line(const char *list, const char *name)
 {

@@ -49,6 +49,14 @@ is "and now the alias has moved" "$(alias_of)" "$(sql 'select max(version) from 
 
 # what is not judged
 check "a deletion is not judged" 0 bash -c 'git push -q origin main:tmp --no-verify && git push -q origin :tmp'
+git checkout -q -b side
+git commit -q --allow-empty -m "round the hook"
+git push -q --no-verify -u origin side 2>/dev/null
+git checkout -q main
+check "status on main" 0 assay status
+has "refs/remotes/origin/side is at $(git rev-parse --short=12 side), which nobody judged here" "tells of a push round the hook on another branch"
+hasnt "origin/main is at $(git rev-parse --short=12 main), which nobody" "and not of those that were judged"
+git branch -q -D side && git push -q --no-verify origin :side
 git tag v1
 check "a tag is not judged" 0 git push -q origin v1
 check "nothing to push: nothing to judge" 0 git push -q origin main
