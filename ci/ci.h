@@ -24,6 +24,8 @@ void report_html(const json_t *report, const json_t *pairs, struct buf *out);
 void report_annotations(const json_t *report, struct buf *out);
 /* A Code Quality report of GitLab's: a JSON array of issues. */
 void report_codequality(const json_t *report, struct buf *out);
+/* NAME=value lines for a later job's variables; a name for each of: verdict, exit, run, commit, model, version. */
+void report_dotenv(const json_t *report, struct buf *out);
 void report_junit(const json_t *report, struct buf *out);       /* a test case a rule */
 void report_openmetrics(const json_t *report, struct buf *out); /* ends with "# EOF" */
 void report_csv(const json_t *report, struct buf *out);

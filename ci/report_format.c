@@ -47,6 +47,12 @@ static void write_codequality(const json_t *report, const json_t *pairs, struct 
 	report_codequality(report, out);
 }
 
+static void write_dotenv(const json_t *report, const json_t *pairs, struct buf *out)
+{
+	(void)pairs;
+	report_dotenv(report, out);
+}
+
 const struct report_format report_formats[] = {
 	{ "report", "report.json", write_document, false },
 	{ "md", "report.md", write_md, false },
@@ -56,6 +62,7 @@ const struct report_format report_formats[] = {
 	{ "csv", "report.csv", write_csv, false },
 	{ "annotations", "annotations.txt", write_annotations, false },
 	{ "codequality", "codequality.json", write_codequality, false },
+	{ "dotenv", "report.env", write_dotenv, false },
 	{ NULL, NULL, NULL, false },
 };
 

@@ -66,6 +66,10 @@ for path in reports:
     assert (report["verdict"] == "FAIL") <= any(i["severity"] == "critical" for i in issues)
     assert (report["verdict"] == "ERROR") == any(i["severity"] == "blocker" for i in issues)
 
+    env = dict(re.fullmatch(r"(ASSAY_RESULT_[A-Z]+)=([A-Za-z0-9._/@+-]*)", line).groups() for line in written("dotenv", path).splitlines())
+    assert env["ASSAY_RESULT_VERDICT"] == report["verdict"] and env["ASSAY_RESULT_EXIT"] == str(report["exit"])
+    assert len(written("dotenv", path).encode()) < 5120  # GitLab's limit
+
     rows = list(csv.DictReader(io.StringIO(written("csv", path), newline="")))
     assert rows and all(None not in r and None not in r.values() for r in rows)
     assert not any(v[:1] in "=+@" for r in rows for k, v in r.items() if k in ("task", "metric", "filter") and v)

@@ -59,7 +59,7 @@ rm forged/report.json
 
 # a run that ends early leaves no earlier run's report behind
 check "another run" 0 assay run --report-dir report
-is "writes all forms" "$(find report -type f | wc -l)" 8
+is "writes all forms" "$(find report -type f | wc -l)" 9
 echo mine >report/mine.txt
 check "a run that ends early" 65 assay run --report-dir report no-such-revision
 is "leaves what is not ours alone" "$(ls report)" mine.txt

@@ -10,7 +10,7 @@ check "a worse one fails" 1 assay run --report-dir "$TRASH/second"
 
 # ---- the folder -------------------------------------------------------------------------------------------------------------
 is "the folder holds every form" "$(cd "$TRASH/second" && echo *)" \
-	"annotations.txt codequality.json junit.xml metrics.txt report.csv report.html report.json report.md"
+	"annotations.txt codequality.json junit.xml metrics.txt report.csv report.env report.html report.json report.md"
 is "the page shows all samples" "$(grep -o '"total":8,"shown":8' "$TRASH/second/report.html")" '"total":8,"shown":8'
 is "with what the baseline said" "$(sed -n 's/.*id="pairs">\(.*\)<\/script>.*/\1/p' "$TRASH/second/report.html" | jq -c '.tasks[0].rows[] | select(.[0] == "1+2") | [.[4], .[6], .[7]]')" '["3",[1],[0]]'
 is "and both learning curves" "$(jq -r '.training.before.curve | length > 100' "$TRASH/second/report.json")" true
@@ -19,6 +19,8 @@ is "a failed rule is a failed test" "$(grep -c '<failure ' "$TRASH/second/junit.
 is "and an issue beside the diff" "$(jq -c '[.[] | .severity] | sort | unique' "$TRASH/second/codequality.json")" '["critical"]'
 is "told from others by the rule alone" "$(jq -r '.[].fingerprint' "$TRASH/second/codequality.json" | sort | uniq | wc -l)" 2
 is "none of which the first run had" "$(jq -c . "$TRASH/first/codequality.json")" '[]'
+is "a later job has the verdict" "$(grep -c -E '^ASSAY_RESULT_(VERDICT=FAIL|EXIT=1|MODEL=sums|COMMIT=[0-9a-f]{40})$' "$TRASH/second/report.env")" 4
+is "and nothing that a shell would read" "$(grep -c -v -E '^ASSAY_RESULT_[A-Z]+=[A-Za-z0-9._/@+-]*$' "$TRASH/second/report.env")" 0
 is "the numbers end as OpenMetrics does" "$(tail -n 1 "$TRASH/second/metrics.txt")" "# EOF"
 is "GitLab's reader finds no comment sign or quote in a value" "$(grep -v '^#' "$TRASH/second/metrics.txt" | grep -c '[#]')" 0
 
@@ -27,7 +29,7 @@ check "the page again" 0 assay show --html
 cp "$OUT" page.html
 check "and again" 0 assay show -f html
 cmp -s page.html "$OUT" && ok "the same bytes" || not_ok "the same bytes"
-for f in md report junit openmetrics csv annotations codequality; do check "as $f" 0 assay show -f "$f"; done
+for f in md report junit openmetrics csv annotations codequality dotenv; do check "as $f" 0 assay show -f "$f"; done
 check "an unknown form" 64 assay show -f pdf
 has "junit"
 check "two forms at once" 64 assay show --md --html
