@@ -62,10 +62,10 @@ static void tell(enum forge_done done, const struct forge_place *p, bool status)
 		printf("%s: the comment is %s\n", name, done == FORGE_CREATED ? "written" : "up to date");
 }
 
-static int post(const char *forge, const char *dir, struct forge_post *how, bool status, bool dry)
+static int post(const char *forge, const char *dir, struct forge_post *how, bool comment, bool status, bool dry)
 {
 	struct forge_place place;
-	enum forge_done done;
+	enum forge_done done = FORGE_NO_REQUEST;
 	json_t *report = NULL;
 	int rc = read_report(&report, dir);
 
@@ -82,7 +82,7 @@ static int post(const char *forge, const char *dir, struct forge_post *how, bool
 		buf_release(&text);
 	} else if (rc == 0) {
 		how->token = token_of(forge);
-		rc = how->token ? forge_comment(&done, &place, how, report) : no_token(forge);
+		rc = !how->token ? no_token(forge) : comment ? forge_comment(&done, &place, how, report) : 0;
 		if (rc == 0 && done == FORGE_MOVED_ON)
 			rc = err_set(ERR_UNAVAILABLE, "the head of %s's request is not %.12s any more",
 				     forge_name(place.kind), place.head);
@@ -101,11 +101,12 @@ static int post(const char *forge, const char *dir, struct forge_post *how, bool
 int cmd_post(int argc, char **argv)
 {
 	const char *dir = ".", *key = "default", *author = NULL;
-	bool status = false, dry = false, strict = false;
+	bool comment = true, status = false, dry = false, strict = false;
 	const struct opt opts[] = {
 		OPT_TEXT(0, "report-dir", &dir, "DIR", "where `assay run --report-dir` wrote report.json"),
 		OPT_TEXT(0, "key", &key, "NAME", "tells the comments of several jobs apart"),
 		OPT_TEXT(0, "author", &author, "LOGIN", "whose comments are ours (default: the token's owner)"),
+		OPT_FLAG(0, "comment", &comment, "write the comment (default); --no-comment: the commit's mark alone"),
 		OPT_FLAG(0, "status", &status, "mark the commit as passed or failed, too"),
 		OPT_FLAG(0, "dry-run", &dry, "print the comment, ask nobody"),
 		OPT_FLAG(0, "strict", &strict, "fail where the comment could not be written"),
@@ -127,9 +128,11 @@ int cmd_post(int argc, char **argv)
 
 	if (rc)
 		return rc == OPT_HELPED ? 0 : rc;
+	if (!comment && !status)
+		return err_set(ERR_USAGE, "--no-comment without --status: there is nothing to post");
 	how.key = key;
 	how.author = author;
-	rc = post(argv[0], dir, &how, status, dry);
+	rc = post(argv[0], dir, &how, comment, status, dry);
 	if (rc == ERR_UNAVAILABLE && !strict) {
 		log_warn("nothing is posted: %s", err_text());
 		if (err_fix())
