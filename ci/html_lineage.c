@@ -116,29 +116,64 @@ static const char *dataset_path(const json_t *report, const char *digest)
 	return "";
 }
 
-static void add_node(struct buf *out, const json_t *report, const struct node *n)
+static void add_kind(struct buf *out, const struct node *n)
+{
+	const char *colon = strchr(n->name, ':');
+	char *kind = mem_strn(n->name, colon ? (size_t)(colon - n->name) : 0);
+
+	html_text(out, kind, 20);
+	free(kind);
+}
+
+/* What a node is called: a path, or the first digits of a digest. */
+static void add_name(struct buf *out, const json_t *report, const struct node *n, size_t points)
 {
 	const char *colon = strchr(n->name, ':'), *rest = colon ? colon + 1 : n->name;
 	bool digest = strlen(rest) >= 40 && strspn(rest, "0123456789abcdef") == strlen(rest);
 	const char *path = !strncmp(n->name, "data:", 5) ? dataset_path(report, rest) : "";
 	char *shown = digest && !*path ? mem_printf("%.12s", rest) : mem_str(*path ? path : rest);
 
+	html_text(out, shown, points);
+	free(shown);
+}
+
+static void add_node(struct buf *out, const json_t *report, const struct node *n)
+{
 	buf_addf(out, "<g class=\"node\"><title>");
 	html_text(out, n->name, 200);
 	buf_addf(out,
 		 "</title><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/><text class=\"kind\" x=\"%d\" "
 		 "y=\"%d\">",
 		 node_x(n), node_y(n), NODE_W, NODE_H, node_x(n) + 12, node_y(n) + 17);
-	if (colon) {
-		char *kind = mem_strn(n->name, (size_t)(colon - n->name));
-
-		html_text(out, kind, 20);
-		free(kind);
-	}
+	add_kind(out, n);
 	buf_addf(out, "</text><text class=\"what\" x=\"%d\" y=\"%d\">", node_x(n) + 12, node_y(n) + 34);
-	html_text(out, shown, 24);
+	add_name(out, report, n, 24);
 	buf_adds(out, "</text></g>");
-	free(shown);
+}
+
+static void add_end(struct buf *out, const json_t *report, const struct node *n)
+{
+	buf_adds(out, "<small>");
+	add_kind(out, n);
+	buf_adds(out, "</small> <bdi>");
+	add_name(out, report, n, 80);
+	buf_adds(out, "</bdi>");
+}
+
+/* The same as a list, for a phone, where the graph would be cut off. */
+static void add_edges(struct buf *out, const json_t *report, const struct graph *g)
+{
+	buf_adds(out, "<ul class=\"edges\">\n");
+	for (size_t i = 0; i < g->n_edges; i++) {
+		buf_adds(out, "<li>");
+		add_end(out, report, &g->nodes[g->edges[i].from]);
+		buf_adds(out, " <i>");
+		html_text(out, g->edges[i].relation, 14);
+		buf_adds(out, " \xe2\x86\x92</i> ");
+		add_end(out, report, &g->nodes[g->edges[i].to]);
+		buf_adds(out, "</li>\n");
+	}
+	buf_adds(out, "</ul>\n");
 }
 
 static void add_graph(struct buf *out, const json_t *report, struct graph *g)
@@ -210,8 +245,10 @@ void html_lineage(struct buf *out, const json_t *report)
 	graph_make(&g, report);
 	if (g.n || json_array_size(datasets)) {
 		buf_adds(out, "<section id=\"lineage\"><h2>Lineage</h2>\n");
-		if (g.n && !g.full)
+		if (g.n && !g.full) {
 			add_graph(out, report, &g);
+			add_edges(out, report, &g);
+		}
 		add_datasets(out, datasets);
 		buf_adds(out, "</section>\n");
 	}

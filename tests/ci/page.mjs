@@ -173,7 +173,15 @@ for (const path of args) {
 		[...document.querySelectorAll('table:not(.printed):not(.steps) td.num')].every((c) => c.dataset.label)));
 	check('a phone scrolls one way only', await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
 		await phone.evaluate(() => [document.documentElement.scrollWidth, innerWidth]));
+	check('a phone reads the lineage as a list, and nothing is cut off', await phone.evaluate(() => {
+		const list = document.querySelector('#lineage .edges'), edges = document.querySelectorAll('#lineage .edge').length;
+		const cut = [...document.querySelectorAll('.scroll, .edges li')].filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth);
+		return !list || (list.offsetHeight > 0 && list.children.length === edges && cut.length === 0);
+	}));
 	await shot(phone, 'phone');
+	const night = await open(path, { width: 390, height: 844, phone: true, scale: 2, dark: true });
+	await shot(night, 'phone-dark');
+	await night.close();
 	await phone.close();
 	const plain = await open(path, { scripts: false });
 	await shot(plain, 'plain');
