@@ -74,6 +74,7 @@ struct forge_post {
 	const char *key;    /* tells several comments on one request apart */
 	const char *author; /* whose comments are ours; NULL: the forge is asked */
 	double retry_s;     /* before the second try; doubled each time */
+	double timeout_s;   /* > 0: one try, of so long; 0: as patient as a job may be */
 };
 /* MOVED_ON: the request has another head by now, and nothing is written. */
 enum forge_done { FORGE_CREATED, FORGE_UPDATED, FORGE_NEWER_STANDS, FORGE_MOVED_ON, FORGE_NO_REQUEST };
@@ -83,6 +84,9 @@ int forge_comment(enum forge_done *done, const struct forge_place *p, const stru
 		  const json_t *report);
 /* Marks the head as passed or not. Not of a stranger's report, nor of one about another commit: ERR_INPUT. */
 int forge_status(const struct forge_place *p, const struct forge_post *how, const json_t *report);
+/* Asks, briefly and without changing anything, whether the token may write comments there. *says (yours): what it may; NULL: the
+ * forge gave no answer. ERR_UNAVAILABLE: it may not; the hint has the lines that add it. */
+int forge_probe(char **says, const struct forge_place *p, const struct forge_post *how);
 /* The comment's text, of at most max bytes. */
 void forge_body(struct buf *out, const struct forge_place *p, const char *key, const json_t *report, size_t max);
 

@@ -106,7 +106,7 @@ int forge_call(const struct forge *f, struct forge_answer *out, const char *meth
 	struct http_request r = { .url = url,
 				  .method = method,
 				  .bearer = f->how->token,
-				  .timeout_s = TIMEOUT_S,
+				  .timeout_s = f->how->timeout_s > 0 ? f->how->timeout_s : TIMEOUT_S,
 				  .max = ANSWER_MAX,
 				  .head_line = take_head_line,
 				  .head_arg = out };
@@ -126,7 +126,7 @@ int forge_call(const struct forge *f, struct forge_answer *out, const char *meth
 			forge_pause(answer.retry_after_s > wait ? answer.retry_after_s : wait);
 		buf_release(&answer.body);
 		rc = send_once(f, &answer, &r);
-		again = i + 1 < TRIES &&
+		again = i + 1 < (f->how->timeout_s > 0 ? 1 : TRIES) &&
 			(asks_to_wait(&answer) || (forge_is_ill(answer.status) && strcmp(method, "POST") != 0));
 	}
 	out->status = answer.status;

@@ -38,6 +38,7 @@ struct world {
 	size_t lists;
 	const char *request_head; /* of the request; NULL: HEAD */
 	int port;
+	const char *scope;       /* that the token has, beside another */
 	size_t longest;          /* of a body; 0: any */
 	int busy, ill, lost, no; /* the next so many: 429; 502; done and then answered 502; 403 */
 	long whoami;             /* of GET /user; 0: 200 */
@@ -133,7 +134,10 @@ static void answer_write(struct world *w, const char *method, const char *path, 
 	const char *slash = strrchr(path, '/');
 	size_t at = slash ? find_comment(w, strtoll(slash + 1, NULL, 10)) : w->n;
 
-	if (w->longest && strlen(text) > w->longest) {
+	if (strcmp(method, "POST") == 0 && !json_object_get(body, "body")) {
+		out->status = 422;
+		out->body = mem_str("{\"message\":\"Invalid request. \\\"body\\\" wasn't supplied.\"}");
+	} else if (w->longest && strlen(text) > w->longest) {
 		out->status = 422;
 		out->body = mem_str("{\"message\":\"Body is too long (maximum is 65536 characters)\"}");
 	} else if (strcmp(method, "DELETE") == 0) {
@@ -191,6 +195,15 @@ static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *o
 		out->body = out->status == 200 ? mem_printf("{\"username\":\"robot\",\"login\":\"robot\",\"id\":%d}",
 							    who_id("robot"))
 					       : mem_str("{\"message\":\"Resource not accessible by integration\"}");
+	} else if (strcmp(s->path, "/personal_access_tokens/self") == 0) {
+		out->body = mem_printf("{\"scopes\":[\"read_repository\",\"%s\"]}", w->scope);
+	} else if (strcmp(s->path, "/repos/team/models") == 0) {
+		static _Thread_local char header[100];
+
+		snprintf(header, sizeof(header), "X-OAuth-Scopes: gist, %s\r\n", w->scope ? w->scope : "");
+		out->headers = w->scope ? header : NULL;
+		out->status = w->whoami ? (int)w->whoami : 200;
+		out->body = mem_str("{\"message\":\"?\"}");
 	} else if (strstr(s->path, "/pulls?")) {
 		out->body = mem_printf(
 			"[{\"number\":3,\"head\":{\"sha\":\"other\"}},{\"number\":7,\"head\":{\"sha\":\"%s\"}}]",
@@ -834,6 +847,59 @@ static void test_forge_status__marks_the_head(void **state)
 	job_close(&j);
 }
 
+/* ---- what a token may do ----------------------------------------------------------------------------------------------- */
+
+static void probe(struct job *j, int want, const char *says)
+{
+	char *text = NULL;
+	int rc = forge_probe(&text, &j->place, &j->how);
+
+	assert_int_equal(rc, want);
+	if (says && !strstr(rc ? err_text() : text ? text : "", says))
+		fail_msg("%s is not in: %s", says, rc ? err_text() : text ? text : "");
+	if (!says)
+		assert_null(text);
+	free(text);
+}
+
+static void test_forge_probe__asks_and_changes_nothing(void **state)
+{
+	char nobody[] = "http://127.0.0.1:1", project[] = "team/models";
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	probe(&j, 0, "may comment on request 7");
+	j.w.no = 1;
+	probe(&j, ERR_UNAVAILABLE, "Resource not accessible by integration");
+	assert_non_null(strstr(err_fix(), "pull-requests: write"));
+	j.w.ill = 1; /* once is enough */
+	probe(&j, 0, NULL);
+	assert_int_equal(j.w.ill, 0);
+	j.place.number = 0; /* a push */
+	probe(&j, 0, "is accepted");
+	j.w.scope = "public_repo";
+	probe(&j, 0, "gist, public_repo");
+	j.w.scope = "repo:status";
+	probe(&j, ERR_UNAVAILABLE, "gist, repo:status");
+	assert_non_null(strstr(err_fix(), "scope repo"));
+	j.w.whoami = 401;
+	probe(&j, ERR_UNAVAILABLE, "does not accept the token");
+	assert_int_equal(j.w.n, 0);
+	assert_int_equal(j.w.posts, 0);
+	job_close(&j);
+	probe(&(struct job){ .place = { .kind = FORGE_GITHUB, .api = nobody, .project = project },
+			     .how = { .token = TOKEN, .key = "default" } },
+	      0, NULL); /* nobody there */
+	job_open(&j, true);
+	j.w.scope = "api";
+	probe(&j, 0, "is accepted (read_repository, api)");
+	j.w.scope = "read_api";
+	probe(&j, ERR_UNAVAILABLE, "read_api");
+	assert_non_null(strstr(err_fix(), "scope api"));
+	job_close(&j);
+}
+
 /* ---- where ----------------------------------------------------------------------------------------------------------- */
 
 static char *event_path;
@@ -966,6 +1032,7 @@ int main(void)
 		cmocka_unit_test(test_forge_comment__gitea),
 		cmocka_unit_test(test_forge_comment__of_a_fork_is_looked_for_by_its_head),
 		cmocka_unit_test(test_forge_status__marks_the_head),
+		cmocka_unit_test(test_forge_probe__asks_and_changes_nothing),
 		cmocka_unit_test(test_forge_place_read__github),
 		cmocka_unit_test(test_forge_place_read__gitlab),
 	};
