@@ -436,19 +436,21 @@ static void test_tree_read__lfs_pointer(void **state)
 	free(oid);
 }
 
-static void test_tree_read__nearly_a_pointer_is_a_text(void **state)
+/* A pointer is never taken for data, one that was written by hand neither; what only speaks of the format is a text. */
+static void test_tree_read__nearly_a_pointer_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	struct tree *t;
 
-	sh(f,
-	   "printf 'version https://git-lfs.github.com/spec/v1\\nsize 3\\n' >no-oid; "
-	   "printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:../../../../etc/passwd\\nsize 3\\n' >path; "
-	   "git add . && git commit -q -m x");
+	sh(f, "v='version https://git-lfs.github.com/spec/v1\\n'; printf \"${v}size 3\\n\" >no-oid; "
+	      "printf \"${v}oid sha256:../../../../etc/passwd\\nsize 3\\n\" >path; "
+	      "printf \"${v}oid sha256:%064d0\\nsize 3\\n\" 1 >long; printf \"# ${v}oid sha256:1\\n\" >text; "
+	      "git add . && git commit -q -m x");
 	t = tree_of(f, "HEAD");
-	assert_reads(t, "no-oid", "version https://git-lfs.github.com/spec/v1\nsize 3\n");
-	assert_reads(t, "path",
-		     "version https://git-lfs.github.com/spec/v1\noid sha256:../../../../etc/passwd\nsize 3\n");
+	assert_unreadable(t, "no-oid", ERR_INPUT, "begins as a Git LFS pointer");
+	assert_unreadable(t, "path", ERR_INPUT, "begins as a Git LFS pointer");
+	assert_unreadable(t, "long", ERR_INPUT, "begins as a Git LFS pointer");
+	assert_reads(t, "text", "# version https://git-lfs.github.com/spec/v1\noid sha256:1\n");
 	tree_close(t);
 }
 
@@ -863,7 +865,7 @@ int main(void)
 		test(test_tree_read__links_inside_are_followed),
 		test(test_tree_read__links_that_leave_are_refused),
 		test(test_tree_read__lfs_pointer),
-		test(test_tree_read__nearly_a_pointer_is_a_text),
+		test(test_tree_read__nearly_a_pointer_is_refused),
 		test(test_tree_read__submodule),
 		test(test_tree_read__submodule_that_is_not_here),
 		test(test_tree_oid__is_gits_own),

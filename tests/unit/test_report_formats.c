@@ -120,6 +120,24 @@ static void test_report_csv__a_line_a_row(void **state)
 	json_decref(r);
 }
 
+static void test_report_dotenv__a_name_a_line(void **state)
+{
+	json_t *r = fixture(0);
+	char *text = written("dotenv", r);
+
+	(void)state;
+	assert_string_equal(text, "ASSAY_RESULT_VERDICT=FAIL\nASSAY_RESULT_EXIT=1\nASSAY_RESULT_RUN=r1\n"
+				  "ASSAY_RESULT_COMMIT=e4f5a6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d\n"
+				  "ASSAY_RESULT_MODEL=dates\nASSAY_RESULT_VERSION=3\n");
+	free(text);
+	json_object_set_new(r, "model", json_string("a\nPATH=/tmp $(id) \xc3\xa9"));
+	json_object_set_new(r, "version", json_null());
+	text = written("dotenv", r);
+	assert_non_null(strstr(text, "MODEL=a_PATH_/tmp___id____\nASSAY_RESULT_VERSION=\n"));
+	free(text);
+	json_decref(r);
+}
+
 static void test_report_formats__hostile_texts_stay_texts(void **state)
 {
 	static const char *const evils[] = {
@@ -182,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_report_junit__an_error_before_the_gate_is_one_case),
 		cmocka_unit_test(test_report_openmetrics__fixed_decimals_and_an_end),
 		cmocka_unit_test(test_report_csv__a_line_a_row),
+		cmocka_unit_test(test_report_dotenv__a_name_a_line),
 		cmocka_unit_test(test_report_formats__hostile_texts_stay_texts),
 		cmocka_unit_test(test_report_format_find__knows_its_rows),
 	};
