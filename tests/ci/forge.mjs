@@ -37,7 +37,8 @@ function check(key, s, exact, partly, value) {
 }
 
 function find(path) {
-	const parts = path.split("/");
+	// GitHub's own links to further pages name the repository by its number
+	const parts = path.replace(/^\/repositories\/\d+\//, "/repos/o/r/").split("/");
 	for (const [template, item] of Object.entries(api.paths)) {
 		const t = template.split("/");
 		if (t.length === parts.length && t.every((x, i) => x === parts[i] || (x.startsWith("{") && parts[i] !== ""))) return [template, item];
@@ -75,14 +76,16 @@ export function judge(e) {
 	}
 	const wants = op.requestBody?.content?.["application/json"]?.schema;
 	if (e.request && !wants) return `${where}: takes no body`;
-	if (wants && (e.request || op.requestBody.required)) {
+	// the doctor's question whether a token may comment: a comment without a text, which is to be refused
+	const probe = e.method === "POST" && [403, 422, 502].includes(e.status) && JSON.stringify(e.request) === "{}";
+	if (wants && !probe && (e.request || op.requestBody.required)) {
 		const bad = check(`${where} body`, wants, true, false, e.request ?? null);
 		if (bad) return `${where}: our body: ${bad}`;
 	}
 	const answer = op.responses[e.status];
 	if (!answer) {
-		// refusals that hold for every operation are not in each one's list (rate limits, a proxy's 502)
-		if ([403, 404, 422, 429, 502].includes(e.status)) return null;
+		// refusals that hold for every operation are not in each one's list (a bad token, rate limits, a proxy's 502)
+		if ([401, 403, 404, 422, 429, 502].includes(e.status)) return null;
 		return `${where}: GitHub does not answer ${e.status}`;
 	}
 	const gives = answer.content?.["application/json"]?.schema;

@@ -203,7 +203,8 @@ static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *o
 		snprintf(header, sizeof(header), "X-OAuth-Scopes: gist, %s\r\n", w->scope ? w->scope : "");
 		out->headers = w->scope ? header : NULL;
 		out->status = w->whoami ? (int)w->whoami : 200;
-		out->body = mem_str("{\"message\":\"?\"}");
+		out->body = mem_str(out->status == 200 ? "{\"full_name\":\"team/models\"}"
+						       : "{\"message\":\"Bad credentials\"}");
 	} else if (strstr(s->path, "/pulls?")) {
 		out->body = mem_printf(
 			"[{\"number\":3,\"head\":{\"sha\":\"other\"}},{\"number\":7,\"head\":{\"sha\":\"%s\"}}]",
