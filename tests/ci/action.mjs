@@ -50,8 +50,10 @@ function wanted(step, failed) {
 		"github.ref == format('refs/heads/{0}', github.event.repository.default_branch)")
 		return inputs.cache === "true" && (steps.run?.exit ?? "") !== "" && github.event_name === "push" &&
 			github.ref === `refs/heads/${github["event.repository.default_branch"]}`;
-	if (c === "always() && inputs.comment == 'true' && github.event_name == 'pull_request' && steps.run.outputs.report-dir != ''")
-		return inputs.comment === "true" && github.event_name === "pull_request" && (steps.run?.["report-dir"] ?? "") !== "";
+	if (c === "always() && steps.run.outputs.report-dir != '' && (inputs.status == 'true' || " +
+		"(inputs.comment == 'true' && github.event_name == 'pull_request'))")
+		return (steps.run?.["report-dir"] ?? "") !== "" &&
+			(inputs.status === "true" || (inputs.comment === "true" && github.event_name === "pull_request"));
 	if (c === "inputs.remote != ''") return !failed && inputs.remote !== "";
 	if (c === "always() && inputs.remote != '' && steps.run.outputs.exit != '' && (github.event_name != 'pull_request' || " +
 		"github.event.pull_request.head.repo.full_name == github.repository)")
@@ -83,6 +85,8 @@ function script(step) {
 		...process.env, GITHUB_ACTIONS: "true", CI: "true", RUNNER_TEMP: temp, GITHUB_OUTPUT: output,
 		GITHUB_STEP_SUMMARY: path.join(state, "summary.md"), GITHUB_ACTION_PATH: path.dirname(path.resolve(file)),
 		GITHUB_EVENT_NAME: github.event_name ?? "", GITHUB_EVENT_PATH: github.event_path ?? "", GITHUB_REF: github.ref ?? "",
+		GITHUB_API_URL: "http://127.0.0.1:9", GITHUB_SERVER_URL: "https://forge.example", GITHUB_REPOSITORY: "team/sums",
+		GITHUB_RUN_ID: github.run_id ?? "", GITHUB_RUN_ATTEMPT: github.run_attempt ?? "",
 		GITHUB_REF_PROTECTED: github.ref_protected ?? "false", GITHUB_SHA: github.sha ?? "",
 	};
 	for (const [k, v] of Object.entries(step.env ?? {})) env[k] = fill(v);

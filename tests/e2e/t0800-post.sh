@@ -57,6 +57,20 @@ check "a link is not followed" 65 assay post github --report-dir forged --dry-ru
 has "is a link"
 rm forged/report.json
 
+# a push has no request, and its commit is marked
+echo '{"ref":"refs/heads/main"}' >"$TRASH/event.json"
+serve forge_says.py 201
+export GITHUB_API_URL=http://127.0.0.1:$PORT
+check "the status of a push" 0 assay post github --report-dir report --status --strict
+has "${sha:0:12} is marked"
+hasnt "nothing is posted"
+check "without a status there is nothing to post" 0 assay post github --report-dir report
+has "belongs to no open request"
+echo "{\"pull_request\":{\"number\":7,\"head\":{\"sha\":\"$sha\"}}}" >"$TRASH/event.json"
+check "the mark of a request alone" 0 assay post github --report-dir report --status --no-comment --strict
+has "is marked"
+check "neither comment nor mark" 64 assay post github --report-dir report --no-comment
+
 # a run that ends early leaves no earlier run's report behind
 check "another run" 0 assay run --report-dir report
 is "writes all forms" "$(find report -type f | wc -l)" 9
