@@ -2,7 +2,8 @@
  *
  * git gives a pre-push hook the remote's name and URL as arguments and one line a reference on standard input:
  * "<local ref> <local oid> <remote ref> <remote oid>"; a server's pre-receive hook gets "<old oid> <new oid> <ref>"
- * (githooks(5)), and sees the new objects in a quarantine that git's variables name. Deletions and tags are not judged;
+ * (githooks(5)), and sees the new objects in a quarantine that git's variables name. Deletions and tags are not judged (that of the
+ * default branch is refused on a server);
  * several references at one commit are judged once; the worst exit code blocks the push. A pass proposes a promotion; on
  * the server the post-receive hook makes it, for then the commit is on its branch.
  *
@@ -170,6 +171,25 @@ static int judge_or_skip(struct place *place, const char *remote, const struct u
 	return rc;
 }
 
+/* Whoever could take the default branch away could write its first policy anew. git itself refuses it, unless it is told
+ * not to (receive.denyDeleteCurrent). */
+static int check_deletion(struct place *place, const char *remote, const struct update *u)
+{
+	char *head = NULL;
+	int rc = 0;
+
+	if (!*remote && !strncmp(u->remote_ref, "refs/heads/", 11) && repo_head_branch(place->repo, &head) == 0 &&
+	    !strcmp(u->remote_ref + 11, head)) {
+		rc = err_set(ERR_INPUT, "%s is the default branch, whose policy judges: it is not deleted by a push",
+			     u->remote_ref);
+		err_hint(rc, "on the server, name another first: git symbolic-ref HEAD refs/heads/OTHER");
+	}
+	if (rc == 0)
+		err_clear();
+	free(head);
+	return rc;
+}
+
 static int judge_pushed(struct place *place, const char *remote, const struct run_options *o)
 {
 	struct buf text = BUF_INIT(1 << 24);
@@ -179,6 +199,9 @@ static int judge_pushed(struct place *place, const char *remote, const struct ru
 
 	if (rc == 0 && text.len)
 		rc = parse_updates(text.data, *remote ? 4 : 3, &u, &n);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (oid_is_zero(u[i].local_oid))
+			rc = check_deletion(place, remote, &u[i]);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (oid_is_zero(u[i].local_oid) || strncmp(u[i].remote_ref, "refs/heads/", 11) != 0 ||
 		    seen_before(u, i))

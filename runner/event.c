@@ -5,9 +5,12 @@
  * run a stranger's commit on behalf of the target, such as workflow_run and issue_comment). Everything else, a person's
  * own run and the pre-push hook included, is branch. An alias moves in protected runs; a hook run may propose (home.c).
  *
+ * Whose questions decide does not depend on the class: the default branch's (default_branch.c), in each of these.
+ *
  * The forges' variables are in GitHub's and GitLab's documentation; names of branches in them are free text. */
 #include "base/base.h"
 #include "base/json.h"
+#include "runner/default_branch.h"
 #include "runner/event.h"
 #include "runner/fetch.h"
 
@@ -77,7 +80,38 @@ static int set_target(struct event *e, struct repo *r, const char *oid)
 	return rc;
 }
 
-/* A push to a branch: protected if the forge says so, and says which commit it is. before: its tip until now. */
+static bool is_default(const struct event *e, const char *branch)
+{
+	return branch && e->default_branch && strcmp(branch, e->default_branch) == 0;
+}
+
+/* said: what the forge calls the default branch; where it does not, the remote is asked. */
+static int know_default(struct event *e, struct repo *r, const char *said)
+{
+	char tip[OID_HEX];
+
+	if (!said || !*said)
+		return default_at_remote(r, NULL, &e->default_branch, tip);
+	e->default_branch = mem_str(said);
+	return 0;
+}
+
+/* The default branch judges as it stands now. of: the remote must be this repository, NULL: any. */
+static int target_default(struct event *e, struct repo *r, const char *of)
+{
+	e->from_default = true;
+	return default_at_remote(r, of, &e->default_branch, e->target);
+}
+
+/* As the forge named a tip of the default branch. */
+static int target_named(struct event *e, struct repo *r, const char *oid)
+{
+	e->from_default = true;
+	return set_target(e, r, oid);
+}
+
+/* A push to a branch: protected if the forge says so, and says which commit it is. before: its tip until now, which judges
+ * a push to the default branch; of every other branch it is what a push before may have left there to judge this one. */
 static int set_push(struct event *e, struct repo *r, const char *branch, const char *is_protected, const char *commit,
 		    const char *before)
 {
@@ -91,7 +125,17 @@ static int set_push(struct event *e, struct repo *r, const char *branch, const c
 	if (e->trust != TRUST_PROTECTED)
 		e->note = mem_printf("%s is not a protected branch of the forge: no alias moves in this run",
 				     branch ? branch : "this reference");
-	return set_target(e, r, before);
+	e->to_default = is_default(e, branch);
+	return e->to_default ? target_named(e, r, before) : target_default(e, r, NULL);
+}
+
+/* Schedules, buttons and whatever else is no change of a branch. The default branch is judged by itself as it stands. */
+static int set_manual(struct event *e, struct repo *r, const char *branch, const char *commit, const char *of)
+{
+	e->kind = EVENT_MANUAL;
+	e->branch = mem_str(branch);
+	e->to_default = is_default(e, branch);
+	return e->to_default && commit && is_oid(commit) ? target_named(e, r, commit) : target_default(e, r, of);
 }
 
 static int must_have_target(const struct event *e)
@@ -112,6 +156,7 @@ static int set_merge_target(struct event *e, struct repo *r, const char *head, c
 	return set_target(e, r, base);
 }
 
+/* Into the default branch: its tip as the event has it. Into another: whoever pushes to that branch must not judge. */
 static int github_pull_request(struct event *e, struct repo *r, const json_t *pr)
 {
 	const json_t *head = json_object_get(pr, "head"), *base = json_object_get(pr, "base");
@@ -123,29 +168,28 @@ static int github_pull_request(struct event *e, struct repo *r, const json_t *pr
 	e->branch = mem_str(json_get_text(head, "ref", NULL));
 	e->trust = strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
 	set_head(e, json_get_text(head, "sha", NULL));
+	if (!is_default(e, json_get_text(base, "ref", NULL)))
+		return target_default(e, r, e->trust == TRUST_FORK ? to : NULL);
+	e->from_default = true;
 	rc = set_merge_target(e, r, json_get_text(head, "sha", NULL), json_get_text(base, "sha", NULL));
 	return rc ? rc : must_have_target(e);
 }
 
-/* A merge queue's commit is judged like the merge requests in it. */
+/* A merge queue's commit is judged like the merge requests in it, and not by those before it in the queue, whose merge its
+ * base_sha may be. */
 static int github_merge_group(struct event *e, struct repo *r, const json_t *group)
 {
-	int rc;
-
 	e->kind = EVENT_PULL_REQUEST;
 	e->trust = TRUST_BRANCH;
 	set_head(e, json_get_text(group, "head_sha", NULL));
-	rc = set_target(e, r, json_get_text(group, "base_sha", NULL));
-	return rc ? rc : must_have_target(e);
+	return target_default(e, r, NULL);
 }
 
-static void github_other(struct event *e, const char *branch)
+static int github_other(struct event *e, struct repo *r, const char *branch, const char *repository)
 {
-	static const char *const ours[] = { "workflow_dispatch", "schedule", "repository_dispatch" };
+	static const char *const ours[] = { "workflow_dispatch", "schedule", "repository_dispatch", "push" };
 	const char *name = getenv("GITHUB_EVENT_NAME");
 
-	e->kind = EVENT_MANUAL;
-	e->branch = mem_str(branch);
 	e->trust = TRUST_FORK;
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (is("GITHUB_EVENT_NAME", ours[i]))
@@ -154,6 +198,24 @@ static void github_other(struct event *e, const char *branch)
 		e->note = mem_printf(
 			"the event %.80s may stand for a stranger's commit: this run is trusted like a fork's",
 			name ? name : "(without a name)");
+	return set_manual(e, r, branch, getenv("GITHUB_SHA"), e->trust == TRUST_FORK ? repository : NULL);
+}
+
+/* The event is of the very reference and commit that this job runs on. Where a branch is deleted they part: the job is then
+ * one of the default branch, and the event's "before" the tip of the branch that went. */
+static int github_push(struct event *e, struct repo *r, const char *branch, const json_t *payload)
+{
+	const char *ref = getenv("GITHUB_REF"), *commit = getenv("GITHUB_SHA");
+	const char *pushed = json_get_text(payload, "ref", ""), *after = json_get_text(payload, "after", "");
+
+	if (!json_get_flag(payload, "deleted", false) && ref && commit && !strcmp(pushed, ref) &&
+	    !strcmp(after, commit))
+		return set_push(e, r, branch, getenv("GITHUB_REF_PROTECTED"), commit,
+				json_get_text(payload, "before", NULL));
+	e->note = mem_printf("the event is a push of %.80s, and this job runs on %.80s at another commit or after a "
+			     "deletion: no alias moves in this run",
+			     *pushed ? pushed : "no reference", ref ? ref : "none");
+	return github_other(e, r, branch, NULL);
 }
 
 static int github(struct event *e, struct repo *r)
@@ -161,7 +223,7 @@ static int github(struct event *e, struct repo *r)
 	const char *path = getenv("GITHUB_EVENT_PATH"), *ref = getenv("GITHUB_REF");
 	const char *branch = ref && strncmp(ref, "refs/heads/", 11) == 0 ? ref + 11 : NULL;
 	const char *name = getenv("GITHUB_EVENT_NAME");
-	json_t *payload = NULL, *part;
+	json_t *payload = NULL, *part, *repository;
 	int rc = path && *path ? json_read(&payload, path, PAYLOAD_MAX)
 			       : err_set(ERR_NOTFOUND, "is not set, and without the event nobody knows the target");
 
@@ -170,9 +232,14 @@ static int github(struct event *e, struct repo *r)
 		err_hint(rc, "in a container step, mount the event file and pass GITHUB_* through");
 		return rc == ERR_NOTFOUND ? ERR_ENV : rc;
 	}
-	if (is("GITHUB_EVENT_NAME", "push"))
-		rc = set_push(e, r, branch, getenv("GITHUB_REF_PROTECTED"), getenv("GITHUB_SHA"),
-			      json_get_text(payload, "before", NULL));
+	repository = json_object_get(payload, "repository");
+	/* a schedule runs on the default branch, and its event may not say what repository it is */
+	rc = know_default(
+		e, r, json_get_text(repository, "default_branch", is("GITHUB_EVENT_NAME", "schedule") ? branch : NULL));
+	if (rc)
+		;
+	else if (is("GITHUB_EVENT_NAME", "push"))
+		rc = github_push(e, r, branch, payload);
 	else if ((part = json_object_get(payload, "pull_request")) != NULL)
 		rc = github_pull_request(e, r, part);
 	else if (!strncmp(name ? name : "", "pull_request", 12))
@@ -180,62 +247,113 @@ static int github(struct event *e, struct repo *r)
 	else if (is("GITHUB_EVENT_NAME", "merge_group"))
 		rc = github_merge_group(e, r, json_object_get(payload, "merge_group"));
 	else
-		github_other(e, branch);
+		rc = github_other(e, r, branch, json_get_text(repository, "full_name", getenv("GITHUB_REPOSITORY")));
 	json_decref(payload);
 	return rc;
 }
 
+/* Into the default branch: a merged result by the tip that it was merged with, a detached pipeline by the tip as it stands,
+ * since which merge base it has is the candidate's choice. A fork's own pipeline runs in a clone of the fork, where nobody
+ * can be asked; there GitLab's word has to do. */
 static int gitlab_merge_request(struct event *e, struct repo *r)
 {
 	const char *from = getenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID"), *to = getenv("CI_MERGE_REQUEST_PROJECT_ID");
-	const char *tip = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA");
+	const char *tip = getenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA"), *project = getenv("CI_PROJECT_ID");
+	bool lands = is_default(e, getenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"));
+	bool elsewhere = project && to && strcmp(project, to) != 0;
 	int rc;
 
 	e->kind = EVENT_PULL_REQUEST;
 	e->branch = mem_str(getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
 	e->trust = from && to && *from && strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
 	set_head(e, tip && *tip ? getenv("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") : getenv("CI_COMMIT_SHA"));
-	/* a merged result is compared with the target's tip; a detached pipeline with the merge base */
-	rc = set_target(e, r, tip && *tip ? tip : getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"));
+	if (elsewhere && !lands) {
+		rc = err_set(ERR_ENV, "the policy is that of the default branch, which a pipeline of the fork cannot "
+				      "know in a merge request to another branch");
+		return err_hint(rc, "run the pipeline in the project that the merge request is for");
+	}
+	if (!lands || (!elsewhere && !(tip && *tip)))
+		return target_default(e, r, NULL);
+	rc = target_named(e, r, tip && *tip ? tip : getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"));
 	return rc ? rc : must_have_target(e);
 }
 
 static int gitlab(struct event *e, struct repo *r)
 {
-	const char *before = getenv("CI_COMMIT_BEFORE_SHA");
+	int rc = know_default(e, r, getenv("CI_DEFAULT_BRANCH"));
 
+	if (rc)
+		return rc;
 	/* a child pipeline of a merge request has another source, and the request's variables */
 	if (is("CI_PIPELINE_SOURCE", "merge_request_event") || getenv("CI_MERGE_REQUEST_PROJECT_ID"))
 		return gitlab_merge_request(e, r);
 	if (is("CI_PIPELINE_SOURCE", "push"))
 		return set_push(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"),
-				getenv("CI_COMMIT_SHA"), before);
-	e->kind = EVENT_MANUAL; /* schedules and buttons judge the branch as it is */
-	e->branch = mem_str(getenv("CI_COMMIT_BRANCH"));
+				getenv("CI_COMMIT_SHA"), getenv("CI_COMMIT_BEFORE_SHA"));
 	e->trust = TRUST_BRANCH;
-	return set_target(e, r, before);
+	return set_manual(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_SHA"), NULL);
 }
 
-/* A person's own run: the branch's upstream has the say; a branch without one asks its own questions. */
-static int local(struct event *e, struct repo *r)
+/* The likeliest remote of this clone, yours. */
+static char *own_remote(struct repo *r)
 {
 	struct buf remotes = BUF_INIT(1 << 20);
-	char *upstream = NULL;
+	char *name;
+
+	if (repo_remotes(r, &remotes) != 0 || !remotes.len)
+		buf_adds(&remotes, "origin"); /* its references may outlive a remote */
+	name = mem_strn(buf_str(&remotes), strcspn(buf_str(&remotes), "\n"));
+	buf_release(&remotes);
+	return name;
+}
+
+/* What a clone knows of a remote's default branch; of one that it knows nothing of, such as a fork's address, what it knows
+ * of its own remote. ERR_NOTFOUND: nothing for certain. seen: has it any branch of theirs? */
+static int clone_default(struct event *e, struct repo *r, const char *remote, bool *seen)
+{
+	int rc = default_of_clone(r, remote, &e->default_branch, e->target, seen);
+
+	e->to_default = rc == 0 && is_default(e, e->branch);
+	if (rc && !*seen) {
+		struct err_saved said = err_save();
+		char *own = own_remote(r);
+
+		rc = strcmp(own, remote) ? default_of_clone(r, own, &e->default_branch, e->target, NULL) : rc;
+		free(own);
+		err_restore(&said);
+	}
+	e->from_default = rc == 0;
+	if (rc == 0)
+		err_clear();
+	return rc;
+}
+
+/* No default branch is known: what there is instead has no say over aliases, and the report tells. */
+static void note_unknown(struct event *e)
+{
+	e->note = mem_printf("%s, so nothing that this run finds moves an alias: %s", err_text(),
+			     err_fix() ? err_fix() : "");
+	err_clear();
+}
+
+/* A person's own run: the remote's default branch has the say; where none is known, what the branch follows; else it asks its
+ * own questions. */
+static int local(struct event *e, struct repo *r)
+{
+	char *upstream = NULL, *remote = own_remote(r);
+	bool seen = false;
 
 	e->kind = EVENT_MANUAL;
 	e->trust = TRUST_BRANCH;
-	if (repo_head_branch(r, &e->branch) == 0 && repo_upstream(r, e->branch, &upstream) == 0 &&
-	    repo_ref(r, upstream, e->target) != 0)
-		*e->target = 0;
-	if (!*e->target && repo_remotes(r, &remotes) == 0) {
-		const char *name = remotes.len ? remotes.data : "origin"; /* its references may outlive a remote */
-		char *head = mem_printf("refs/remotes/%.*s/HEAD", (int)strcspn(name, "\n"), name);
-
-		if (repo_ref(r, head, e->target) != 0)
+	(void)repo_head_branch(r, &e->branch);
+	err_clear();
+	if (clone_default(e, r, remote, &seen) != 0) {
+		if (seen)
+			note_unknown(e);
+		if (e->branch && repo_upstream(r, e->branch, &upstream) == 0 && repo_ref(r, upstream, e->target) != 0)
 			*e->target = 0;
-		free(head);
 	}
-	buf_release(&remotes);
+	free(remote);
 	free(upstream);
 	err_clear();
 	return 0;
@@ -258,6 +376,7 @@ int event_detect(struct event *out, struct repo *r, const char *target)
 			rc = err_set(ERR_USAGE, "--target: the event decides the target in this CI run");
 		else if ((rc = repo_commit(r, target, &c)) == 0) {
 			memcpy(out->target, c.oid, sizeof(out->target));
+			out->from_default = false;
 			commit_release(&c);
 		}
 	}
@@ -266,10 +385,66 @@ int event_detect(struct event *out, struct repo *r, const char *target)
 	return rc;
 }
 
+/* Of a push to the default branch: what it holds until now, if that is here. */
+static bool target_old(struct event *e, struct repo *r, const char *old)
+{
+	struct commit c;
+	bool here = !oid_is_zero(old) && repo_commit(r, old, &c) == 0;
+
+	if (here) {
+		memcpy(e->target, c.oid, sizeof(e->target));
+		commit_release(&c);
+	}
+	err_clear();
+	return here;
+}
+
+/* No reference has moved yet, so HEAD's branch is as it was before this push, whatever else is in it. */
+static int server(struct event *e, struct repo *r, const char *old)
+{
+	int rc = default_of_server(r, &e->default_branch, e->target);
+
+	if (rc)
+		return rc;
+	e->to_default = is_default(e, e->branch);
+	e->from_default = *e->target != 0;
+	if (e->to_default && !oid_is_zero(old) && !target_old(e, r, old))
+		return err_set(ERR_INPUT, "what %s held before the push, %.12s, is no commit of this repository",
+			       e->ref, old);
+	if (*e->target || e->to_default)
+		return 0;
+	rc = err_set(ERR_ENV,
+		     "the policy is that of the default branch %.80s, which is not here yet: %.80s cannot be judged",
+		     e->default_branch, e->ref);
+	return err_hint(rc, "push %.80s first; or, on the server, in the repository: git symbolic-ref HEAD %.80s",
+			e->default_branch, e->ref);
+}
+
+static int pre_push(struct event *e, struct repo *r, const char *remote, const char *old)
+{
+	bool seen = false;
+	int rc = clone_default(e, r, remote, &seen);
+
+	if (rc == 0) {
+		if (e->to_default)
+			target_old(e, r, old); /* else what was last fetched of it */
+		return 0;
+	}
+	if (oid_is_zero(old) && !seen) { /* the first push of all: there is no policy yet */
+		e->to_default = true;
+		err_clear();
+		return 0;
+	}
+	note_unknown(e);
+	if (oid_is_zero(old) || target_old(e, r, old))
+		return 0;
+	rc = err_set(ERR_INPUT, "the remote's %s is at %.12s, which is not in this clone", e->ref, old);
+	return err_hint(rc, "git fetch %s", remote);
+}
+
 int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid)
 {
-	char *head;
-	struct commit c;
+	int rc;
 
 	memset(out, 0, sizeof(*out));
 	out->kind = EVENT_HOOK;
@@ -278,28 +453,16 @@ int event_hook(struct event *out, struct repo *r, const char *remote, const char
 	out->ref = mem_str(ref);
 	if (strncmp(ref, "refs/heads/", 11) == 0)
 		out->branch = mem_str(ref + 11);
-	if (!oid_is_zero(remote_oid) && repo_commit(r, remote_oid, &c) == 0) {
-		memcpy(out->target, c.oid, sizeof(out->target));
-		commit_release(&c);
-		return 0;
-	}
-	/* a new branch, or a remote tip that was never fetched: the remote's default branch has the say */
-	head = *remote ? mem_printf("refs/remotes/%s/HEAD", remote) : mem_str("HEAD");
-	if (repo_ref(r, head, out->target) != 0)
-		*out->target = 0;
-	free(head);
-	err_clear();
-	if (!oid_is_zero(remote_oid) && !*out->target) {
+	rc = *remote ? pre_push(out, r, remote, remote_oid) : server(out, r, remote_oid);
+	if (rc)
 		event_release(out);
-		err_set(ERR_INPUT, "the remote's %s is at %.12s, which is not in this clone", ref, remote_oid);
-		return err_hint(ERR_INPUT, "git fetch %s", remote);
-	}
-	return 0;
+	return rc;
 }
 
 void event_release(struct event *e)
 {
 	free(e->branch);
+	free(e->default_branch);
 	free(e->remote);
 	free(e->ref);
 	free(e->note);

@@ -1,7 +1,7 @@
 /* event.h: what asked for this run, and how far it is trusted.
  *
- * The target is the commit whose questions decide: the tip that the candidate would replace or be merged into. The
- * trust class comes from the event alone, never from the commit. */
+ * The target is the commit whose questions decide: a tip of the default branch (default_branch.h), of a push to that branch
+ * itself the tip before it. The trust class comes from the event alone, never from the commit. */
 #ifndef RUNNER_EVENT_H
 #define RUNNER_EVENT_H
 
@@ -15,7 +15,10 @@ struct event {
 	enum event_kind kind;
 	enum trust trust;
 	char *branch;         /* where the commit is, or is going: "main"; NULL: unknown */
+	char *default_branch; /* whose policy judges; NULL: not known */
 	char target[OID_HEX]; /* "": none, the candidate's own questions are used */
+	bool from_default;    /* the target is the default branch's: its policy may move aliases */
+	bool to_default;      /* what is judged stands on the default branch, or is about to */
 	char head[OID_HEX];   /* of a merge request: its branch's tip, which may be tested merged; "": not said */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
 	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
@@ -28,7 +31,7 @@ const char *event_ci(void);
 /* From GitHub's or GitLab's environment, else a person's own run. target: an explicit --target, or NULL. */
 int event_detect(struct event *out, struct repo *r, const char *target);
 /* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new); of
- * pre-receive: the remote is "". */
+ * pre-receive: the remote is "". ERR_ENV: a server without a default branch. */
 int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid);
 void event_release(struct event *e);
 

@@ -385,23 +385,32 @@ int repo_ref(struct repo *r, const char *ref, char oid[OID_HEX])
 	return found ? 0 : err_set(ERR_NOTFOUND, "no reference %s", ref);
 }
 
-int repo_head_branch(struct repo *r, char **out)
+int repo_symbolic(struct repo *r, const char *ref, char **out)
 {
 	struct buf text = BUF_INIT(1 << 16);
-	git_reference *head = NULL;
+	git_reference *symbolic = NULL;
 	const char *target = NULL;
 
-	if (r->git && git_reference_lookup(&head, r->git, "HEAD") == 0)
-		target = git_reference_symbolic_target(head);
-	else if (!r->git && REPO_ASK(r, &text, NULL, "symbolic-ref", "--quiet", "HEAD") == 0)
+	if (r->git && git_reference_lookup(&symbolic, r->git, ref) == 0)
+		target = git_reference_symbolic_target(symbolic);
+	else if (!r->git && REPO_ASK(r, &text, NULL, "symbolic-ref", "--quiet", ref) == 0)
 		target = buf_str(&text);
-	if (target && strncmp(target, "refs/heads/", 11) == 0)
-		*out = mem_strn(target + 11, strcspn(target + 11, "\n"));
-	else
-		target = NULL;
-	git_reference_free(head);
+	if (target)
+		*out = mem_strn(target, strcspn(target, "\n"));
+	git_reference_free(symbolic);
 	buf_release(&text);
-	return target ? 0 : err_set(ERR_NOTFOUND, "HEAD is on no branch");
+	return target ? 0 : err_set(ERR_NOTFOUND, "%s is no symbolic reference", ref);
+}
+
+int repo_head_branch(struct repo *r, char **out)
+{
+	char *ref = NULL;
+	bool on = repo_symbolic(r, "HEAD", &ref) == 0 && strncmp(ref, "refs/heads/", 11) == 0;
+
+	if (on)
+		*out = mem_str(ref + 11);
+	free(ref);
+	return on ? 0 : err_set(ERR_NOTFOUND, "HEAD is on no branch");
 }
 
 /* git rather than libgit2, which reads the settings by a regular expression and leaks at each that does not match. */

@@ -26,6 +26,8 @@ int repo_commit(struct repo *r, const char *rev, struct commit *out);
 void commit_release(struct commit *c);
 /* The commit a full reference name points at: ERR_NOTFOUND. */
 int repo_ref(struct repo *r, const char *ref, char oid[OID_HEX]);
+/* The full name of the reference that a symbolic one ("HEAD") names, which need not exist: ERR_NOTFOUND. */
+int repo_symbolic(struct repo *r, const char *ref, char **out);
 /* The branch that HEAD is on ("main"); ERR_NOTFOUND if it is detached. */
 int repo_head_branch(struct repo *r, char **out);
 /* The remote-tracking reference that a local branch follows ("refs/remotes/origin/main"): ERR_NOTFOUND. */

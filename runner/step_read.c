@@ -1,7 +1,7 @@
 /* step_read.c: the commit, the target, and the two configurations.
  *
- * The product is the candidate's, the questions are the target's (config.h). A target that has no assay.yaml yet (a
- * first push) leaves the candidate's own in force, and the report says so. */
+ * The product is the candidate's, the questions are the target's (config.h), a commit of the default branch (event.h). One
+ * that has no assay.yaml yet (a first push) leaves the candidate's own in force, and the report says so. */
 #include "base/base.h"
 #include "runner/runner.h"
 #include "runner/team.h"
@@ -94,7 +94,9 @@ int step_read(struct run *run)
 	if (!run->questions_tree)
 		run->questions_tree = run->tree;
 	if (!*run->event.target)
-		run_note(run, "no target branch is known: the candidate's own questions are used");
+		run_note(run, "%s: the candidate's own questions are used",
+			 run->event.to_default ? "nothing is on the default branch before this push that could judge it"
+					       : "no target branch is known");
 	if (run->event.note)
 		run_note(run, "%s", run->event.note);
 	if (strcmp(run->product->model, run->questions->model) != 0)

@@ -249,10 +249,24 @@ static void set_promotion(struct run *run, const char *state, int to, const char
 				   to ? json_integer(to) : json_null(), "why", why ? json_string(why) : json_null());
 }
 
+/* Why the policy of this run moves no alias; NULL: it may. The default branch's may; a candidate's own where it is the first
+ * that comes to the default branch, and then it may fill an alias that is not there, not move one. */
+static const char *unruled(const struct run *run)
+{
+	if (run->have_target_config)
+		return run->event.from_default ? NULL : "the policy of this run is not the default branch's";
+	if (!run->event.to_default)
+		return "the default branch has no policy yet, and another branch moves no alias by its own";
+	return run->alias_version ? "no policy of the target stands behind this run, and an alias that is there does "
+				    "not move by the candidate's own"
+				  : NULL;
+}
+
 /* What a PASS means for the alias; true if it should move (now or by a proposal). */
 static bool wants_promotion(struct run *run, bool version)
 {
 	bool moves = run->event.trust == TRUST_PROTECTED || run->event.kind == EVENT_HOOK, older = false;
+	const char *why;
 
 	if (run->alias && run->have_gate && run->gate.verdict == VERDICT_PASS && !early_is_whole(run))
 		set_promotion(run, "refused", 0, "the budget ended before every sample was asked");
@@ -266,19 +280,16 @@ static bool wants_promotion(struct run *run, bool version)
 		set_promotion(run, "refused", 0, "the model is the baseline's own, and that has not passed a gate");
 		return false;
 	}
-	if (moves && run->alias_version && !run->have_target_config) {
-		set_promotion(
-			run, "refused", 0,
-			"no policy of the target stands behind this run, and an alias that is there does not move by "
-			"the candidate's own");
+	if (moves && (why = unruled(run)) != NULL) {
+		set_promotion(run, "refused", 0, why);
 		return false;
 	}
 	if (*run->alias_commit && strcmp(run->alias_commit, run->commit.oid) != 0) {
 		if (fetch_is_ancestor(run->repo, run->commit.oid, run->alias_commit, &older) != 0) {
-			char *why = mem_printf("%s: %s", err_text(), err_fix());
+			char *text = mem_printf("%s: %s", err_text(), err_fix());
 
-			set_promotion(run, "refused", 0, why);
-			free(why);
+			set_promotion(run, "refused", 0, text);
+			free(text);
 			err_clear();
 			return false;
 		}

@@ -20,7 +20,7 @@ OUT=$TRASH/.out
 HERE=$(cd "$(dirname "$0")" && pwd)
 ERR=$TRASH/.err
 export HOME=$TRASH/home NO_COLOR=1 GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C.UTF-8
-unset ASSAY_HOME GITHUB_ACTIONS GITLAB_CI CI GIT_DIR GIT_WORK_TREE 2>/dev/null
+unset ASSAY_HOME GITHUB_ACTIONS GITLAB_CI CI CI_DEFAULT_BRANCH GIT_DIR GIT_WORK_TREE 2>/dev/null
 mkdir -p "$HOME"
 git config --global user.name "A Tester"
 git config --global user.email tester@example.org

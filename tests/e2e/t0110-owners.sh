@@ -7,7 +7,7 @@ assay promote sums@v1 production >/dev/null 2>&1
 base=$(git rev-parse HEAD)
 mr() {
 	GITLAB_CI=true CI_PIPELINE_SOURCE=merge_request_event CI_MERGE_REQUEST_SOURCE_PROJECT_ID=8 CI_MERGE_REQUEST_PROJECT_ID=8 \
-		CI_MERGE_REQUEST_DIFF_BASE_SHA="$base" CI_MERGE_REQUEST_SOURCE_BRANCH_NAME=topic assay run HEAD "$@"
+		CI_DEFAULT_BRANCH=main CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main CI_MERGE_REQUEST_SOURCE_BRANCH_NAME=topic assay run HEAD "$@"
 }
 git checkout -q -b topic
 for i in $(seq 0 24); do echo "{\"prompt\":\"$((i % 5))+$((i / 5))=\",\"completion\":\"9\"}"; done >data/train.jsonl

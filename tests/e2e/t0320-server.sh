@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The gate on the server: pre-receive judges what is in quarantine, post-receive moves the alias. And ASSAY_SKIP.
+# The gate on the server: pre-receive judges what is in quarantine, post-receive moves the alias. The policy is the default
+# branch's, whatever is pushed. And ASSAY_SKIP.
 . "$(dirname "$0")/lib.sh"
 git init -q --bare -b main origin.git
 tiny_repo work
@@ -57,4 +58,92 @@ has "sent past the gate by"
 has "hotfix"
 grep -q "$(printf '\033')" "$OUT" && not_ok "and shows no control bytes" || ok "and shows no control bytes"
 is "one line is kept" "$(jq -r .commit .git/assay/skipped.jsonl)" "$(git rev-parse HEAD)"
+
+# ---- whose policy: the default branch's, as it was before the push ---------------------------------------------------------------
+
+# a server DIR whose HEAD names the branch HEAD, with the hooks; and a clone DIR-work of the tiny model, whose policy it is
+team() { # DIR HEAD
+	cd "$TRASH" && git init -q --bare -b "$2" "$1.git" && (cd "$1.git" && assay hook install) >/dev/null
+	tiny_repo "$1-work" && git remote add origin "../$1.git"
+	sed -i 's/^profiles:/profiles:\n  pre-receive: {train: true}/; s/^promote: .*/promote: {main: production, release: staging}/' assay.yaml
+	commit_all "the team's policy"
+}
+worse() { for i in $(seq 0 24); do echo "{\"prompt\":\"$((i % 5))+$((i / 5))=\",\"completion\":\"9\"}"; done >data/train.jsonl; }
+aliases() { (cd "$TRASH/$1.git" && assay models --json) 2>/dev/null | jq -r '[.[] | "\(.aliases[]?)=\(.commit[0:7])"] | sort | join(" ")'; }
+easy='s/{min: 0.5, max_drop: 0.1}/{min: 0, max_drop: 1}/'
+
+team two main
+check "the default branch is made, and judged by its own" 0 git push -q origin main
+has "nothing is on the default branch before this push"
+good=$(git rev-parse HEAD)
+is "which fills an alias" "$(aliases two)" "production=${good:0:7}"
+git checkout -q -b side
+sed -i "$easy; s/^promote: .*/promote: {side: production, main: production}/" assay.yaml && commit_all "rules of its own"
+check "first push to a side branch: weak rules, and nothing else" 0 git push -q origin side
+worse && commit_all "the model that they are for"
+check "the second is judged by the default branch, not by the first" 1 git push -q origin side
+has "FAIL"
+is "and moves nothing" "$(aliases two)" "production=${good:0:7}"
+git reset -q --hard HEAD~1 && sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "a good model"
+check "a side branch that passes" 0 git push -q origin side
+is "takes no alias that the default branch does not give it" "$(aliases two)" "production=${good:0:7}"
+git commit -q --amend -m "rewritten" && worse && commit_all "worse again"
+check "a forced push changes nothing of that" 1 git push -q --force origin side
+check "the branch is deleted" 0 git push -q origin :side
+check "and made again: the same" 1 git push -q origin side
+
+git checkout -q -B release "$good" && sed -i 's/seed: 1/seed: 3/' assay.yaml && commit_all "to be released"
+check "a side branch that the default branch gives an alias" 0 git push -q origin release
+held="production=${good:0:7} staging=$(git rev-parse --short=7 HEAD)"
+is "moves that one" "$(aliases two)" "$held"
+sed -i "$easy; s/^promote: .*/promote: {release: production}/" assay.yaml && commit_all "rules of its own" && git push -q origin release 2>/dev/null
+worse && commit_all "and worse"
+check "not by rules that it brought itself" 1 git push -q origin release
+
+# two references in one push: the first would loosen the policy that judges the second
+git checkout -q main && sed -i "$easy; s/^promote: .*/promote: {main: production, side: production, release: production}/" assay.yaml && commit_all "a looser policy"
+check "several references at once" 1 git push -q origin main release
+is "are all judged by what was there before" "$(git -C ../two.git rev-parse main) $(aliases two)" "$good $held"
+check "in the other order, too" 1 git push -q origin release main
+git checkout -q -B side release
+check "a policy that is on the default branch does count" 0 git push -q origin main
+check "from the next push on" 0 git push -q origin side
+
+git -C ../two.git config receive.denyDeleteCurrent ignore
+check "the default branch is not taken away" 1 git push -q origin :main
+has "is the default branch, whose policy judges"
+check "nor in a push with others" 1 git push -q origin :main side:main2
+
+# ---- a HEAD that names nothing --------------------------------------------------------------------------------------------------
+
+team three master
+check "a first branch that is not HEAD's" 1 git push -q origin main
+has "push master first"
+has "git symbolic-ref HEAD refs/heads/main" "and the fix"
+check "nor beside HEAD's own" 1 git push -q origin main main:master
+is "nothing has come" "$(git -C ../three.git for-each-ref)" ""
+mv ../three.git/hooks ../three.git/off && git push -q origin main && mv ../three.git/off ../three.git/hooks
+git checkout -q -b evil && sed -i "$easy" assay.yaml && commit_all "weak"
+check "the branches were there before the hook: HEAD's name is no way in" 1 git push -q origin evil:master
+has "HEAD names master, which does not exist"
+check "nor is any other" 1 git push -q origin evil
+check "nor is the main branch itself judged" 1 git push -q origin evil:main
+has "git symbolic-ref HEAD refs/heads/main"
+git -C ../three.git symbolic-ref HEAD refs/heads/main
+worse && commit_all "worse"
+check "with a HEAD that is there its policy judges" 1 git push -q origin evil
+has "FAIL"
+git -C ../three.git update-ref --no-deref HEAD main
+check "a HEAD that is on no branch" 1 git push -q origin evil
+has "HEAD is on no branch"
+check "the tool's exit code is the environment's" 78 bash -c 'cd ../three.git && echo "0000000000000000000000000000000000000000 $(git rev-parse main) refs/heads/x" | "$ASSAY_TEST_BIN" hook run pre-receive'
+
+# a default branch without an assay.yaml: a side branch is judged by its own, since there is no other, and moves nothing
+team four main
+mkdir ../plain && cd ../plain && git init -q && git commit -q --allow-empty -m "no assay yet"
+mv ../four.git/hooks ../four.git/off && git push -q ../four.git main && mv ../four.git/off ../four.git/hooks
+cd ../four-work && sed -i 's/^promote: .*/promote: {side: production}/' assay.yaml && commit_all "mine"
+check "a side branch before there is a policy" 0 git push -q origin main:side
+has "has no assay.yaml yet"
+is "makes no alias" "$(aliases four)" ""
 done_testing

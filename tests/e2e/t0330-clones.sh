@@ -65,7 +65,7 @@ shallow() { # DIR REF: as actions/checkout does it
 	git fetch -q --no-tags --depth=1 origin "$2" && git checkout -q FETCH_HEAD
 }
 pull_request() { # SHA: the event
-	jq -n --arg h "$head" --arg b "$main" '{number: 7, pull_request: {number: 7, head: {sha: $h, ref: "topic",
+	jq -n --arg h "$head" --arg b "$main" '{repository: {default_branch: "main"}, number: 7, pull_request: {number: 7, head: {sha: $h, ref: "topic",
 		repo: {full_name: "o/r"}}, base: {sha: $b, ref: "main", repo: {full_name: "o/r"}}}}' >"$TRASH/event.json"
 	export GITHUB_ACTIONS=true GITHUB_EVENT_NAME=pull_request GITHUB_REF=refs/pull/7/merge GITHUB_SHA=$1
 	export GITHUB_EVENT_PATH=$TRASH/event.json
@@ -104,7 +104,8 @@ older=$(git rev-parse HEAD)
 sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "another seed" && git push -q origin main
 newer=$(git rev-parse HEAD)
 push_event() { # BEFORE AFTER
-	jq -n --arg b "$1" '{before: $b}' >"$TRASH/event.json"
+	jq -n --arg b "$1" --arg a "$2" '{ref: "refs/heads/main", before: $b, after: $a,
+		repository: {default_branch: "main"}}' >"$TRASH/event.json"
 	export GITHUB_ACTIONS=true GITHUB_EVENT_NAME=push GITHUB_REF=refs/heads/main GITHUB_SHA=$2 GITHUB_REF_PROTECTED=true
 	export GITHUB_EVENT_PATH=$TRASH/event.json
 }

@@ -7,7 +7,7 @@ db() { sqlite3 "$ASSAY_HOME/registry.db" "$1"; }
 before=0000000000000000000000000000000000000000
 # a protected push of HEAD, as GitLab's CI tells it; then it is what the next one comes after
 push() {
-	GITLAB_CI=true CI_PIPELINE_SOURCE=push CI_COMMIT_BRANCH=main CI_COMMIT_REF_PROTECTED=true \
+	GITLAB_CI=true CI_PIPELINE_SOURCE=push CI_DEFAULT_BRANCH=main CI_COMMIT_BRANCH=main CI_COMMIT_REF_PROTECTED=true \
 		CI_COMMIT_SHA="$(git rev-parse HEAD)" CI_COMMIT_BEFORE_SHA="$before" assay run HEAD --json
 	local rc=$?
 	before=$(git rev-parse HEAD)

@@ -11,6 +11,7 @@
 #include "runner/event.h"
 
 #define ZERO "0000000000000000000000000000000000000000"
+#define OURS "\"repository\":{\"full_name\":\"org/bot\",\"default_branch\":\"main\"}"
 #define ABSENT "1234567890123456789012345678901234567890"
 
 /* Three commits on main, one on topic; origin has them all. */
@@ -23,7 +24,8 @@ static struct commits make_commits(struct fixture *f)
 	struct commits c;
 
 	sh(f, "for i in one two three; do git commit -q --allow-empty -m $i; done; git branch topic HEAD~1; "
-	      "git init -q --bare ../origin.git; git remote add origin ../origin.git; git checkout -q topic; "
+	      "git init -q --bare -b main ../origin.git; git remote add origin \"file://$(cd ../origin.git && pwd)\"; "
+	      "git checkout -q topic; "
 	      "git commit -q --allow-empty -m topic; git checkout -q main; git push -q origin main topic; "
 	      "git remote set-head origin main");
 	c.one = sh_out(f, "git rev-parse main~2");
@@ -64,7 +66,8 @@ static void github(struct fixture *f, const char *name, const char *ref, const c
 
 static void github_push(struct fixture *f, const char *before, const char *after)
 {
-	char *payload = mem_printf("{\"before\":\"%s\",\"after\":\"%s\"}", before, after);
+	char *payload =
+		mem_printf("{\"ref\":\"refs/heads/main\",\"before\":\"%s\",\"after\":\"%s\"," OURS "}", before, after);
 
 	github(f, "push", "refs/heads/main", payload);
 	setenv("GITHUB_SHA", after, 1);
@@ -82,7 +85,8 @@ static void test_event_detect__github_protected_push(void **state)
 	assert_int_equal(e.kind, EVENT_PUSH);
 	assert_int_equal(e.trust, TRUST_PROTECTED);
 	assert_string_equal(e.branch, "main");
-	assert_string_equal(e.target, c.two);
+	assert_string_equal(e.target, c.two); /* what the default branch held before */
+	assert_true(e.from_default && e.to_default);
 	assert_string_equal(e.commit, c.three); /* the one that is vouched for */
 	assert_null(e.note);
 	event_release(&e);
@@ -113,22 +117,112 @@ static void test_event_detect__github_push_that_is_not_protected(void **state)
 	commits_release(&c);
 }
 
+static void push_to(struct fixture *f, const char *ref, const char *before, const char *after)
+{
+	char *payload = mem_printf("{\"ref\":\"%s\",\"before\":\"%s\",\"after\":\"%s\"," OURS "}", ref, before, after);
+
+	github(f, "push", ref, payload);
+	setenv("GITHUB_SHA", after, 1);
+	free(payload);
+}
+
 static void test_event_detect__github_new_branch_and_tag(void **state)
 {
 	struct fixture *f = *state;
 	struct commits c = make_commits(f);
 	struct event e;
 
-	github_push(f, ZERO, c.three);
+	github_push(f, ZERO, c.three); /* the default branch is made */
 	detect(f, &e);
 	assert_string_equal(e.target, "");
+	assert_true(e.to_default);
 	assert_int_equal(e.trust, TRUST_PROTECTED);
 	event_release(&e);
-	github_push(f, c.two, c.three);
-	setenv("GITHUB_REF", "refs/tags/main", 1);
+	push_to(f, "refs/tags/main", c.two, c.three);
 	detect(f, &e);
 	assert_null(e.branch); /* a tag of that name is not the branch, and has no alias */
+	assert_string_equal(e.target, c.three);
+	assert_false(e.to_default);
 	event_release(&e);
+	commits_release(&c);
+}
+
+/* What a branch held before is what somebody may have pushed there to judge the next push. */
+static void test_event_detect__another_branch_is_judged_by_the_default_one(void **state)
+{
+	static const char *const before[] = { "topic", ZERO, ABSENT };
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+		push_to(f, "refs/heads/topic", i ? before[i] : c.one, c.topic);
+		detect(f, &e);
+		assert_int_equal(e.trust, TRUST_PROTECTED);
+		assert_string_equal(e.branch, "topic");
+		assert_string_equal(e.target, c.three);
+		assert_true(e.from_default);
+		assert_false(e.to_default);
+		event_release(&e);
+	}
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/topic"); /* forge and remote disagree */
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	assert_text_has(err_text(), "call main the default branch, and HEAD of origin is topic");
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/main; git -C ../origin.git update-ref -d "
+	      "refs/heads/main; git -C ../origin.git update-ref refs/heads/refs/heads/main topic");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT); /* nor does a branch called refs/heads/main stand in */
+	assert_text_has(err_text(), "origin has no branch main");
+	commits_release(&c);
+}
+
+/* Without a way to the remote: as the clone last saw it, else not at all. */
+static void test_event_detect__a_default_branch_that_nobody_can_be_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	setenv("ASSAY_OFFLINE", "1", 1);
+	push_to(f, "refs/heads/topic", c.one, c.topic);
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	sh(f, "git update-ref -d refs/remotes/origin/main"); /* what is called main here is no word of the remote's */
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	assert_text_has(err_text(), "the default branch main, which is not in this clone");
+	assert_text_has(err_fix(), "fetch-depth: 0");
+	commits_release(&c);
+}
+
+/* A job behind a deletion is one of the default branch; its event's "before" is the tip of the branch that went. */
+static void test_event_detect__github_push_of_something_else(void **state)
+{
+	static const struct {
+		const char *ref, *after; /* NULL: as it was pushed */
+	} forms[] = {
+		{ "\"ref\":\"refs/heads/topic\",", NULL },
+		{ "\"ref\":\"refs/heads/main\",\"deleted\":true,", NULL },
+		{ "\"ref\":\"refs/heads/main\",", ZERO },
+		{ "", NULL },
+	};
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		char *payload = mem_printf("{" OURS ",%s\"before\":\"%s\",\"after\":\"%s\"}", forms[i].ref, c.topic,
+					   forms[i].after ? forms[i].after : c.three);
+
+		github(f, "push", "refs/heads/main", payload);
+		setenv("GITHUB_SHA", c.three, 1);
+		detect(f, &e);
+		assert_int_equal(e.kind, EVENT_MANUAL);
+		assert_int_equal(e.trust, TRUST_BRANCH);
+		assert_string_equal(e.target, c.three);
+		assert_text_has(e.note, "no alias moves in this run");
+		event_release(&e);
+		free(payload);
+	}
 	commits_release(&c);
 }
 
@@ -145,12 +239,12 @@ static void test_event_detect__github_without_its_event(void **state)
 	assert_non_null(err_fix());
 	setenv("GITHUB_EVENT_PATH", "/nonexistent/event.json", 1);
 	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
-	github(f, "push", "refs/heads/main", "{\"after\":\"x\"}"); /* no before: who asks is not known */
+	setenv("GITHUB_SHA", "x", 1); /* no before: who asks is not known */
+	github(f, "push", "refs/heads/main", "{\"ref\":\"refs/heads/main\",\"after\":\"x\"," OURS "}");
 	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	assert_text_has(err_text(), "does not say what the branch held before");
 	github(f, "push", "refs/heads/main", "{\"before\":");
 	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
-	github(f, "push", "refs/heads/main", "[1]");
-	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
 	commits_release(&c);
 }
 
@@ -202,7 +296,7 @@ static void test_event_detect__fetches_a_target_that_is_not_here(void **state)
 
 static void pull_request(struct fixture *f, const char *head_repo, const char *base_repo, const char *base)
 {
-	char *payload = mem_printf("{\"pull_request\":{\"head\":{\"ref\":\"main\",\"repo\":%s},"
+	char *payload = mem_printf("{" OURS ",\"pull_request\":{\"head\":{\"ref\":\"main\",\"repo\":%s},"
 				   "\"base\":{\"ref\":\"main\",\"sha\":\"%s\",\"repo\":%s}}}",
 				   head_repo, base, base_repo);
 
@@ -215,10 +309,11 @@ static void test_event_detect__github_merged_result(void **state)
 {
 	struct fixture *f = *state;
 	struct commits c = make_commits(f);
-	char *merged, *payload = mem_printf("{\"pull_request\":{\"head\":{\"ref\":\"topic\",\"sha\":\"%s\",\"repo\":"
-					    "{\"full_name\":\"org/bot\"}},\"base\":{\"ref\":\"main\",\"sha\":\"%s\","
-					    "\"repo\":{\"full_name\":\"org/bot\"}}}}",
-					    c.topic, c.two);
+	char *merged,
+		*payload = mem_printf("{" OURS ",\"pull_request\":{\"head\":{\"ref\":\"topic\",\"sha\":\"%s\",\"repo\":"
+				      "{\"full_name\":\"org/bot\"}},\"base\":{\"ref\":\"main\",\"sha\":\"%s\","
+				      "\"repo\":{\"full_name\":\"org/bot\"}}}}",
+				      c.topic, c.two);
 	struct event e;
 
 	sh(f, "git checkout -q --detach main; git merge -q --no-ff -m merged topic");
@@ -268,7 +363,7 @@ static void test_event_detect__github_pull_request(void **state)
 		event_release(&e);
 	}
 	assert_err(event_detect(&e, f->repo, "topic"), ERR_USAGE);
-	github(f, "pull_request", "refs/pull/1/merge", "{}"); /* no request in it: nobody knows the target */
+	github(f, "pull_request", "refs/pull/1/merge", "{" OURS "}"); /* no request in it: nobody knows the target */
 	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
 	assert_text_has(err_text(), "without a pull_request");
 	pull_request(f, "{}", "{}", ZERO);
@@ -281,17 +376,15 @@ static void test_event_detect__github_merge_group(void **state)
 {
 	struct fixture *f = *state;
 	struct commits c = make_commits(f);
-	char *payload = mem_printf("{\"merge_group\":{\"base_sha\":\"%s\"}}", c.two);
+	char *payload = mem_printf("{" OURS ",\"merge_group\":{\"base_sha\":\"%s\"}}", c.topic);
 	struct event e;
 
 	github(f, "merge_group", "refs/heads/gh-readonly-queue/main/pr-1", payload);
 	detect(f, &e);
 	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
 	assert_int_equal(e.trust, TRUST_BRANCH);
-	assert_string_equal(e.target, c.two); /* not its own questions */
+	assert_string_equal(e.target, c.three); /* not its own questions, nor those of the group before it */
 	event_release(&e);
-	github(f, "merge_group", "refs/heads/gh-readonly-queue/main/pr-1", "{}");
-	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
 	free(payload);
 	commits_release(&c);
 }
@@ -316,8 +409,11 @@ static void test_event_detect__github_other_events(void **state)
 	struct event e;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		github(f, cases[i].name, "refs/heads/main", "{\"before\":\"x\"}");
+		github(f, cases[i].name, "refs/heads/main",
+		       "{\"before\":\"x\",\"repository\":{\"default_branch\":\"main\"}}");
+		setenv("GITHUB_SHA", c.two, 1);
 		detect(f, &e);
+		assert_string_equal(e.target, c.two); /* the default branch is judged as it stands in this job */
 		assert_int_equal(e.kind, EVENT_MANUAL);
 		assert_int_equal(e.trust, cases[i].trust);
 		assert_string_equal(e.branch, "main");
@@ -326,7 +422,54 @@ static void test_event_detect__github_other_events(void **state)
 	}
 	must(event_detect(&e, f->repo, "topic"));
 	assert_string_equal(e.target, c.topic);
+	assert_false(e.from_default);
 	event_release(&e);
+	github(f, "workflow_dispatch", "refs/heads/topic", "{" OURS "}");
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	github(f, "schedule", "refs/heads/main", "{}"); /* its event need not say what a schedule runs on */
+	setenv("ASSAY_OFFLINE", "1", 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.two);
+	event_release(&e);
+	commits_release(&c);
+}
+
+/* A merge request into another branch, and a stranger's job in a clone of the stranger's. */
+static void test_event_detect__github_pull_request_into_a_side_branch(void **state)
+{
+	static const char *const urls[] = { "org/bot.git", "org/bot", "ORG/Bot.git/" };
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	char *payload = mem_printf(
+		"{" OURS ",\"pull_request\":{\"head\":{\"ref\":\"main\",\"repo\":{\"full_name\":\"mallory/bot\"}},"
+		"\"base\":{\"ref\":\"topic\",\"sha\":\"%s\",\"repo\":{\"full_name\":\"org/bot\"}}}}",
+		c.topic);
+	struct event e;
+
+	github(f, "pull_request", "refs/pull/1/merge", payload);
+	sh(f, "mkdir ../mallory ../evilorg && cp -r ../origin.git ../mallory/bot.git && cp -r ../origin.git "
+	      "../evilorg/bot.git");
+	sh(f, "git remote set-url origin file://$(cd ../mallory && pwd)/bot.git");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	assert_text_has(err_text(), "no remote of org/bot could be asked");
+	sh(f, "git remote set-url origin file://$(cd ../evilorg && pwd)/bot.git");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		/* what is not there answers nothing: the clone's own references do */
+		char *script = mem_printf("git remote set-url origin file://%s/%s", f->root, urls[i]);
+
+		sh(f, script);
+		detect(f, &e);
+		assert_int_equal(e.trust, TRUST_FORK);
+		assert_string_equal(e.target, c.three);
+		event_release(&e);
+		free(script);
+	}
+	sh(f, "git remote remove origin; git branch -q -f another main; git update-ref refs/remotes/origin/main topic");
+	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT); /* a clone without a remote may be anybody's */
+	free(payload);
 	commits_release(&c);
 }
 
@@ -336,6 +479,7 @@ static void gitlab_push(const char *before, const char *commit)
 {
 	setenv("GITLAB_CI", "true", 1);
 	setenv("CI_PIPELINE_SOURCE", "push", 1);
+	setenv("CI_DEFAULT_BRANCH", "main", 1);
 	setenv("CI_COMMIT_BRANCH", "main", 1);
 	setenv("CI_COMMIT_REF_PROTECTED", "true", 1);
 	setenv("CI_COMMIT_BEFORE_SHA", before, 1);
@@ -367,6 +511,17 @@ static void test_event_detect__gitlab_push(void **state)
 	unsetenv("CI_COMMIT_BRANCH"); /* a tag */
 	detect(f, &e);
 	assert_null(e.branch);
+	assert_string_equal(e.target, c.three);
+	assert_false(e.to_default);
+	event_release(&e);
+	setenv("CI_COMMIT_BRANCH", "topic", 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	unsetenv("CI_DEFAULT_BRANCH"); /* the remote says it */
+	detect(f, &e);
+	assert_string_equal(e.default_branch, "main");
+	assert_string_equal(e.target, c.three);
 	event_release(&e);
 	gitlab_push(ZERO, c.three);
 	detect(f, &e);
@@ -390,6 +545,7 @@ static void test_event_detect__gitlab_other_sources_are_not_protected(void **sta
 		detect(f, &e);
 		assert_int_equal(e.kind, EVENT_MANUAL);
 		assert_int_equal(e.trust, TRUST_BRANCH);
+		assert_string_equal(e.target, c.three);
 		event_release(&e);
 	}
 	commits_release(&c);
@@ -399,6 +555,8 @@ static void gitlab_merge_request(const char *from, const char *to, const char *b
 {
 	setenv("GITLAB_CI", "true", 1);
 	setenv("CI_PIPELINE_SOURCE", "merge_request_event", 1);
+	setenv("CI_DEFAULT_BRANCH", "main", 1);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main", 1);
 	setenv("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "main", 1);
 	setenv("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", from, 1);
 	setenv("CI_MERGE_REQUEST_PROJECT_ID", to, 1);
@@ -417,15 +575,20 @@ static void test_event_detect__gitlab_merge_request(void **state)
 	detect(f, &e);
 	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
 	assert_int_equal(e.trust, TRUST_BRANCH);
-	assert_string_equal(e.target, c.one);
+	assert_string_equal(e.target, c.three); /* not the merge base, which the candidate chose */
 	event_release(&e);
-	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", c.three, 1); /* a merged result: the target's tip */
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", c.two, 1); /* a merged result: the target's tip in it */
+	detect(f, &e);
+	assert_string_equal(e.target, c.two);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "topic", 1); /* a side branch's does not judge */
 	detect(f, &e);
 	assert_string_equal(e.target, c.three);
 	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main", 1);
 	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "", 1); /* detached: GitLab sets it empty */
 	detect(f, &e);
-	assert_string_equal(e.target, c.one);
+	assert_string_equal(e.target, c.three);
 	event_release(&e);
 	gitlab_merge_request("7", "8", c.one);
 	detect(f, &e);
@@ -439,6 +602,15 @@ static void test_event_detect__gitlab_merge_request(void **state)
 	detect(f, &e);
 	assert_int_equal(e.trust, TRUST_FORK);
 	event_release(&e);
+	gitlab_merge_request("7", "8", c.one); /* a pipeline in the fork: its remote is the fork */
+	setenv("CI_PROJECT_ID", "7", 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.one);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "topic", 1);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	assert_text_has(err_text(), "a pipeline of the fork cannot know");
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main", 1);
 	unsetenv("CI_MERGE_REQUEST_DIFF_BASE_SHA");
 	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
 	commits_release(&c);
@@ -456,7 +628,7 @@ static void test_event_detect__gitlab_child_of_a_merge_request(void **state)
 	detect(f, &e);
 	assert_int_equal(e.kind, EVENT_PULL_REQUEST);
 	assert_int_equal(e.trust, TRUST_FORK);
-	assert_string_equal(e.target, c.one);
+	assert_string_equal(e.target, c.three);
 	event_release(&e);
 	commits_release(&c);
 }
@@ -474,7 +646,8 @@ static void test_event_detect__local(void **state)
 	assert_int_equal(e.kind, EVENT_MANUAL);
 	assert_int_equal(e.trust, TRUST_BRANCH);
 	assert_string_equal(e.branch, "main");
-	assert_string_equal(e.target, c.topic); /* what it follows */
+	assert_string_equal(e.target, c.three); /* not what it follows */
+	assert_string_equal(e.default_branch, "main");
 	event_release(&e);
 	sh(f, "git branch -q --unset-upstream main");
 	detect(f, &e);
@@ -482,7 +655,17 @@ static void test_event_detect__local(void **state)
 	event_release(&e);
 	sh(f, "git remote set-head origin -d");
 	detect(f, &e);
+	assert_string_equal(e.target, c.three); /* by its usual name */
+	event_release(&e);
+	sh(f, "git update-ref refs/remotes/origin/master topic"); /* two of those: no guess */
+	detect(f, &e);
 	assert_string_equal(e.target, "");
+	assert_text_has(e.note, "git remote set-head origin --auto");
+	event_release(&e);
+	sh(f, "git branch -q -u origin/topic main");
+	detect(f, &e);
+	assert_string_equal(e.target, c.topic);
+	assert_false(e.from_default);
 	event_release(&e);
 	must(event_detect(&e, f->repo, "topic"));
 	assert_string_equal(e.target, c.topic);
@@ -526,8 +709,18 @@ static void test_event_hook__a_new_branch(void **state)
 	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
 	assert_string_equal(e.target, c.three); /* the default branch has the say */
 	event_release(&e);
-	must(event_hook(&e, f->repo, "elsewhere", "refs/heads/new", ZERO)); /* a first push */
+	must(event_hook(&e, f->repo, "elsewhere", "refs/heads/new", ZERO)); /* a fork, say */
+	assert_string_equal(e.target, c.three);
+	assert_false(e.to_default);
+	event_release(&e);
+	must(event_hook(&e, f->repo, "origin", "refs/heads/topic", c.topic)); /* one that is there, and judges nobody */
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	sh(f, "git update-ref -d refs/remotes/origin/main; git update-ref -d refs/remotes/origin/topic; "
+	      "git symbolic-ref -d refs/remotes/origin/HEAD");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO)); /* a first push */
 	assert_string_equal(e.target, "");
+	assert_true(e.to_default);
 	event_release(&e);
 	commits_release(&c);
 }
@@ -543,13 +736,59 @@ static void test_event_hook__a_tip_that_was_never_fetched(void **state)
 	must(event_hook(&e, f->repo, "origin", "refs/heads/main", ABSENT));
 	assert_string_equal(e.target, c.three);
 	event_release(&e);
-	sh(f, "git remote set-head origin -d");
+	sh(f, "git remote set-head origin -d && git update-ref refs/remotes/origin/trunk main && git update-ref -d "
+	      "refs/remotes/origin/main");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/topic",
+			c.topic)); /* at least not its own, but no rule either */
+	assert_string_equal(e.target, c.topic);
+	assert_false(e.from_default || e.to_default);
+	assert_text_has(e.note, "git remote set-head origin --auto");
+	event_release(&e);
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
+	assert_string_equal(e.target, "");
+	assert_false(e.to_default);
+	event_release(&e);
 	assert_err(event_hook(&e, f->repo, "origin", "refs/heads/main", ABSENT), ERR_INPUT);
 	assert_text_has(err_text(), "which is not in this clone");
 	assert_text_has(err_fix(), "git fetch origin");
 	assert_null(e.ref);
 	assert_err(event_hook(&e, f->repo, "https://example.org/x.git", "refs/heads/main", ABSENT), ERR_INPUT);
 	free(script);
+	commits_release(&c);
+}
+
+/* ---- a server's hook ---- */
+
+static void test_event_hook__a_server(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	open_at(f, "origin.git");
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/main");
+	must(event_hook(&e, f->repo, "", "refs/heads/main", c.two)); /* git's word for what was there */
+	assert_string_equal(e.target, c.two);
+	assert_true(e.to_default && e.from_default);
+	event_release(&e);
+	must(event_hook(&e, f->repo, "", "refs/heads/topic", c.topic));
+	assert_string_equal(e.target, c.three);
+	assert_true(e.from_default);
+	assert_false(e.to_default);
+	event_release(&e);
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/master");
+	assert_err(event_hook(&e, f->repo, "", "refs/heads/master", ZERO),
+		   ERR_ENV); /* not even HEAD's: others are there */
+	assert_text_has(err_text(), "HEAD names master, which does not exist");
+	assert_text_has(err_fix(), "git symbolic-ref HEAD");
+	sh(f,
+	   "git -C ../origin.git update-ref -d refs/heads/main; git -C ../origin.git update-ref -d refs/heads/topic");
+	assert_err(event_hook(&e, f->repo, "", "refs/heads/main", ZERO), ERR_ENV);
+	assert_text_has(err_fix(), "push master first");
+	must(event_hook(&e, f->repo, "", "refs/heads/master", ZERO)); /* the first of all */
+	assert_string_equal(e.target, "");
+	assert_true(e.to_default);
+	event_release(&e);
 	commits_release(&c);
 }
 
@@ -561,6 +800,10 @@ int main(void)
 		test(test_event_detect__github_protected_push),
 		test(test_event_detect__github_push_that_is_not_protected),
 		test(test_event_detect__github_new_branch_and_tag),
+		test(test_event_detect__another_branch_is_judged_by_the_default_one),
+		test(test_event_detect__a_default_branch_that_nobody_can_be_asked_for),
+		test(test_event_detect__github_push_of_something_else),
+		test(test_event_detect__github_pull_request_into_a_side_branch),
 		test(test_event_detect__github_without_its_event),
 		test(test_event_detect__targets_that_are_no_commits),
 		test(test_event_detect__fetches_a_target_that_is_not_here),
@@ -576,6 +819,7 @@ int main(void)
 		test(test_event_hook__a_branch_that_is_there),
 		test(test_event_hook__a_new_branch),
 		test(test_event_hook__a_tip_that_was_never_fetched),
+		test(test_event_hook__a_server),
 	};
 
 	return cmocka_run_group_tests_name("event", tests, NULL, NULL);

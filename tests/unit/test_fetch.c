@@ -168,8 +168,8 @@ static void test_event__the_default_branch_of_the_only_remote(void **state)
 	must(event_detect(&e, f->repo, NULL));
 	assert_string_equal(e.target, want);
 	event_release(&e);
-	sh(f, "cd ../here && git config --remove-section remote.upstream && git update-ref refs/remotes/origin/HEAD "
-	      "upstream/main");
+	sh(f, "cd ../here && git config --remove-section remote.upstream && git update-ref refs/remotes/origin/main "
+	      "upstream/main && git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main");
 	must(event_detect(&e, f->repo, NULL));
 	assert_string_equal(e.target, want);
 	event_release(&e);

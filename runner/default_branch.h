@@ -1,0 +1,23 @@
+/* default_branch.h: the one branch whose policy judges, and its tip, as each place knows it.
+ *
+ * *name is yours and set also where a function fails behind finding it; tip is "" where there is none. */
+#ifndef RUNNER_DEFAULT_BRANCH_H
+#define RUNNER_DEFAULT_BRANCH_H
+
+#include "runner/repo.h"
+
+/* In a forge's CI: the tip as the remote has it now, its commit in this clone afterwards; where the remote cannot be asked,
+ * as this clone last saw it. *name: what the forge calls the default branch, NULL: the remote is asked. of: "owner/name",
+ * which the remote's address must end with, or NULL.
+ * ERR_INPUT: not to be had, with what to do. ERR_ENV: nobody says which it is, or forge and remote say different ones. */
+int default_at_remote(struct repo *r, const char *of, char **name, char tip[OID_HEX]);
+
+/* On a person's machine, nobody asked: what this clone knows of a remote (a name, or an address that it may not know).
+ * ERR_NOTFOUND, with what to do: nothing for certain. *seen (if not NULL): has it any branch of that remote? */
+int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen);
+
+/* In a repository that is pushed to: the branch of HEAD. tip "": it has no branch at all yet.
+ * ERR_ENV: HEAD names none that is there, with what to do. */
+int default_of_server(struct repo *r, char **name, char tip[OID_HEX]);
+
+#endif
