@@ -81,8 +81,13 @@ static int write_repo(struct repo *r, const char *commit, const struct out *o)
 	/* a submodule's objects are its own, not those of a hook's quarantine */
 	const char *const sub[] = { "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH",
 				    "GIT_COMMON_DIR", NULL };
-	const char *env[12] = { index_env, tree_env, git_env, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
-				"LC_ALL=C" };
+	const char *env[12] = { index_env,
+				tree_env,
+				git_env,
+				"GIT_TERMINAL_PROMPT=0",
+				"GIT_OPTIONAL_LOCKS=0",
+				"LC_ALL=C",
+				"GIT_NO_REPLACE_OBJECTS=1" };
 	struct proc p = {
 		.argv = (const char *[]){ "git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c",
 					  "core.autocrlf=false", "-c", "submodule.recurse=false", "-c",
@@ -94,7 +99,7 @@ static int write_repo(struct repo *r, const char *commit, const struct out *o)
 	int rc = fs_mkdirs(o->dir);
 
 	for (size_t i = 0; r->is_sub && sub[i]; i++)
-		env[6 + i] = sub[i];
+		env[7 + i] = sub[i];
 	fs_remove(o->index); /* of a run that was killed, or of the repository around this one */
 	fs_remove(o->lock);
 	if (rc == 0)

@@ -11,8 +11,10 @@
 
 #include <git2.h>
 
-/* What a hook or a linked work tree exports means the repository around it, not a submodule's. */
+/* What a hook or a linked work tree exports means the repository around it, not a submodule's. A reference beneath refs/replace/,
+ * which whoever may push can push, puts no other commit in the place of the one that is named; libgit2 does not know them. */
 static const char *const sub_env[] = { "GIT_TERMINAL_PROMPT=0",
+				       "GIT_NO_REPLACE_OBJECTS=1",
 				       "LC_ALL=C",
 				       "GIT_DIR",
 				       "GIT_WORK_TREE",
@@ -22,7 +24,7 @@ static const char *const sub_env[] = { "GIT_TERMINAL_PROMPT=0",
 				       "GIT_QUARANTINE_PATH",
 				       "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 				       NULL };
-static const char *const own_env[] = { "GIT_TERMINAL_PROMPT=0", "LC_ALL=C", NULL };
+static const char *const own_env[] = { "GIT_TERMINAL_PROMPT=0", "GIT_NO_REPLACE_OBJECTS=1", "LC_ALL=C", NULL };
 
 int repo_ask(struct repo *r, struct buf *out, struct buf *err, const char *const *argv)
 {

@@ -162,7 +162,9 @@ static struct run_options options_of(const struct again *a, const json_t *record
 /* The steps of a run up to one of them. The caller releases *run, whatever came of it. */
 static int run_until(struct again *a, const json_t *record, struct run_options *o, const char *until, struct run *run)
 {
-	struct event event = { .kind = EVENT_MANUAL, .trust = TRUST_BRANCH };
+	struct event event = { .kind = EVENT_MANUAL,
+			       .trust = TRUST_BRANCH,
+			       .from_default = true }; /* the run's own policy */
 
 	o->until = until;
 	snprintf(event.target, sizeof(event.target), "%s", target_of(record));

@@ -114,6 +114,12 @@ void run_note(struct run *run, const char *fmt, ...)
 	json_array_append_new(run->notes, json_new_text(text, strlen(text)));
 }
 
+const struct config *run_policy(const struct run *run)
+{
+	return run->have_target_config && (run->event.from_default || run->options->target) ? &run->target_config
+											    : NULL;
+}
+
 int run_shares(const struct run *run)
 {
 	int asked = run->product->finetune.train.shares;

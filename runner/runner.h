@@ -171,6 +171,8 @@ void run_release(struct run *run);
 void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Of the gate: what the policy says, or (gate.attempts) its share for one attempt. */
 double run_confidence(const struct run *run);
+/* The policy whose locations this run may use: the target's, if that is of the default branch or was named by hand; else NULL. */
+const struct config *run_policy(const struct run *run);
 int run_shares(const struct run *run); /* of a step of the training: finetune.data_parallel, or as many as devices */
 int run_backend(struct run *run);      /* opens run->backend if it is not */
 const char *run_step_name(size_t i);

@@ -21,7 +21,7 @@ enum { OBJECT_MAX = 1 << 16 };
 
 static int find_location(struct location *out, const struct run *run, const char *name)
 {
-	const struct config *policy = run->have_target_config ? &run->target_config : NULL;
+	const struct config *policy = run_policy(run);
 	int rc = location_read(out, store_home(run->home->store), name);
 
 	if (rc == ERR_NOTFOUND && policy && policy->locations)

@@ -75,8 +75,7 @@ int step_eval(struct run *run)
 		return 0;
 	}
 	if (run->options->judge)
-		run->judges =
-			judges_new(store_home(run->home->store), run->have_target_config ? &run->target_config : NULL);
+		run->judges = judges_new(store_home(run->home->store), run_policy(run));
 	sandbox = run_sandbox(run);
 	run->score_host = mem_alloc(sizeof(*run->score_host));
 	run->commands = score_host(run->score_host, &sandbox);

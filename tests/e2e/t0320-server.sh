@@ -138,6 +138,17 @@ check "a HEAD that is on no branch" 1 git push -q origin evil
 has "HEAD is on no branch"
 check "the tool's exit code is the environment's" 78 bash -c 'cd ../three.git && echo "0000000000000000000000000000000000000000 $(git rev-parse main) refs/heads/x" | "$ASSAY_TEST_BIN" hook run pre-receive'
 
+# git reads a commit by another one's content where refs/replace/ says so, and nobody judges what is pushed there; libgit2 does
+# not, and it does not know names of SHA-256
+GIT_DEFAULT_HASH=sha256 team five main
+check "a server of SHA-256 names" 0 git push -q origin main
+good=$(git rev-parse HEAD)
+git checkout -q -b side && sed -i "$easy" assay.yaml && commit_all "weak" && weak=$(git rev-parse HEAD)
+worse && commit_all "and worse"
+check "another commit in the place of the default branch's" 0 git push -q origin "$weak:refs/replace/$good"
+check "does not judge" 1 git push -q origin side
+has "FAIL"
+
 # a default branch without an assay.yaml: a side branch is judged by its own, since there is no other, and moves nothing
 team four main
 mkdir ../plain && cd ../plain && git init -q && git commit -q --allow-empty -m "no assay yet"

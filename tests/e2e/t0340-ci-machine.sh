@@ -185,4 +185,9 @@ check "also alone" 1 assay run
 git config --global init.defaultBranch main
 check "a branch of a name that is not usual" 0 assay run --json
 check "another CI says it" 1 env CI=true CI_REPO_DEFAULT_BRANCH=trunk "$ASSAY_TEST_BIN" run
+sed -i '/^base:/,/vocab_size/d; /^finetune:/,/seed:/d' assay.yaml
+printf 'base: theirs\nlocations: {theirs: {url: "http://127.0.0.1:9/v1", model: m, key: HOME}}\n' >>assay.yaml
+commit_all "a server of its own" && git update-ref refs/remotes/origin/topic HEAD
+check "what a branch follows says nothing of where secrets go" 65 assay run
+has "there is no location of that name"
 done_testing

@@ -52,6 +52,19 @@ static void test_checkout_write__the_commit_not_the_work_tree(void **state)
 	free(run);
 }
 
+/* Whoever may push may push refs/replace/: it puts nothing in another commit's place. */
+static void test_checkout_write__no_replacements(void **state)
+{
+	struct fixture *f = *state;
+
+	sh(f, "echo ours >f && git add . && git commit -q -m ours && git checkout -q -b other && echo theirs >f && git "
+	      "commit -q "
+	      "-a -m theirs && git checkout -q main && git replace main other && git replace main:f other:f");
+	open_at(f, "work");
+	must(check_out(f, "main", "out"));
+	assert_file(f, "out/f", "ours\n");
+}
+
 static void test_checkout_write__attributes_of_the_commit(void **state)
 {
 	struct fixture *f = *state;
@@ -212,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(test_checkout_write__the_commit_not_the_work_tree),
+		test(test_checkout_write__no_replacements),
 		test(test_checkout_write__attributes_of_the_commit),
 		test(test_checkout_write__filters_of_the_user_run),
 		test(test_checkout_write__no_hook_runs),
