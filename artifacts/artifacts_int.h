@@ -278,7 +278,8 @@ int registry_open_db(struct registry *r, const char *path); /* opens and sets up
 void registry_close_db(struct registry *r);
 int registry_version_check(struct registry *r, int64_t *version); /* ERR_ENV: newer than this program */
 int registry_make(struct registry *r);                            /* schema and all records into an empty database */
-int registry_begin(struct registry *r); /* BEGIN IMMEDIATE, then takes in records that are not in it */
+int registry_begin(struct registry *r);   /* BEGIN IMMEDIATE, then takes in records that are not in it */
+int registry_take_in(struct registry *r); /* the records that have no rows; between begin and end */
 /* Stamps seq and time, derives the rows, writes the file. Between begin and end. */
 int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);
 int registry_lock(struct registry *r, bool shared, double wait_s);

@@ -343,7 +343,7 @@ static int find_missing(struct registry *r, struct pending **p, size_t *n, bool 
 	return rc;
 }
 
-static int take_in(struct registry *r)
+int registry_take_in(struct registry *r)
 {
 	struct pending *p = NULL;
 	bool late = false; /* or rows too many: all of it again, then */
@@ -370,7 +370,7 @@ int registry_begin(struct registry *r)
 		return rc;
 	/* a newer assay may have migrated it since we opened it */
 	rc = registry_version_check(r, &version);
-	rc = rc ? rc : take_in(r);
+	rc = rc ? rc : registry_take_in(r);
 	return rc ? registry_end(r, rc, "") : 0;
 }
 

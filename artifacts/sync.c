@@ -8,6 +8,8 @@
  */
 #include "artifacts/sync.h"
 
+#include <sys/stat.h>
+
 enum { NAMED_DEPTH = 64, RACES = 5 };
 
 #define SQL_TO_PUSH "SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
@@ -178,7 +180,8 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 	depot_file(path, VAULT_RECORDS, hex);
 	rc = depot_read(y->d, path, &text);
 	rc = rc ? rc : sync_record(&record, &text, hex, y->d->name);
-	rc = rc ? rc : merge_look(m, y, record);
+	if (!rc)
+		merge_note(m, record, hex);
 	if (!rc && !y->o->records_only)
 		rc = each_named(y, record, fetch_named);
 	if (!rc) {
@@ -198,32 +201,54 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 struct taking {
 	struct sync *y;
 	const char *spool;
+	bool shelves[256]; /* that got some */
 };
 
+/* From the spool, where it is durable, to its name; the shelf is synced at the end. */
 static int take_one(const char *name, void *arg)
 {
 	struct taking *t = arg;
-	struct buf text = BUF_INIT(RECORD_MAX);
-	char *file = path_join(t->spool, name);
-	int rc = fs_read(&text, file, RECORD_MAX);
+	const char *hex = name + SPOOL_SEQ + 1;
+	char *from = path_join(t->spool, name), *to = store_file(t->y->s, VAULT_RECORDS, hex), *dir = path_dir(to);
+	const char shelf[3] = { hex[0], hex[1], 0 };
+	int rc = fs_mkdirs(dir);
 
-	rc = rc ? rc : store_write(t->y->s, VAULT_RECORDS, name + SPOOL_SEQ + 1, buf_str(&text), text.len);
-	free(file);
-	buf_release(&text);
+	if (!rc && (chmod(from, 0444) || rename(from, to)))
+		rc = err_errno(ERR_IO, "cannot rename %s to %s", from, to);
+	t->shelves[strtoul(shelf, NULL, 16) % ARRAY_LEN(t->shelves)] = true;
+	free(from);
+	free(to);
+	free(dir);
 	return rc;
 }
 
-/* What this home knew before it lost a race goes aside first; then all that is new comes in at once. */
-static int take_all(struct sync *y, const char *spool, const struct merge *m)
+static int take_spool(struct sync *y, const char *spool)
 {
-	struct taking t = { y, spool };
-	int rc = merge_aside(m, y);
+	struct taking t = { .y = y, .spool = spool };
+	int rc = fs_list(spool, take_one, &t);
 
-	rc = rc ? rc : fs_list(spool, take_one, &t);
-	if (!rc && y->n->records) {
-		rc = registry_begin(y->r);
-		rc = rc ? rc : registry_end(y->r, 0, "");
+	for (unsigned i = 0; !rc && i < ARRAY_LEN(t.shelves); i++) {
+		char *dir = mem_printf("%s/" VAULT_RECORDS "/%02x", store_home(y->s), i);
+
+		rc = t.shelves[i] ? fs_sync_dir(dir) : 0;
+		free(dir);
 	}
+	return rc;
+}
+
+/* What this home knew before it lost a race goes aside first; then all that is new comes in. One transaction from the look at what
+ * is here to the rows of what came: a move or a run that another process makes meanwhile is either seen, or made on top of it. */
+static int take_all(struct sync *y, const char *spool, struct merge *m)
+{
+	int rc = registry_begin(y->r);
+
+	if (rc)
+		return rc;
+	rc = merge_look(m, y);
+	rc = rc ? rc : merge_aside(m, y);
+	rc = rc ? rc : take_spool(y, spool);
+	rc = rc ? rc : registry_take_in(y->r);
+	rc = registry_end(y->r, rc, "");
 	return rc ? rc : merge_again(y);
 }
 
@@ -249,9 +274,8 @@ static int pull(struct sync *y)
 	struct merge m = { 0 };
 	char *spool = NULL;
 	size_t done = 0;
-	int rc = y->o->dry_run ? 0 : merge_again(y);
+	int rc = fs_temp_dir(&spool, y->s->tmp, "pull-");
 
-	rc = rc ? rc : fs_temp_dir(&spool, y->s->tmp, "pull-");
 	if (!rc && !y->o->records_only)
 		rc = names_there(y, VAULT_OBJECTS, &y->objects);
 	progress_begin("pulling", y->theirs.len - y->n->known, "records");
@@ -267,7 +291,7 @@ static int pull(struct sync *y)
 	if (!rc && !y->o->dry_run)
 		rc = take_all(y, spool, &m);
 	else if (!rc)
-		y->n->lost = m.aside.len;
+		rc = merge_look(&m, y);
 	if (spool) {
 		struct err_saved saved = err_save();
 

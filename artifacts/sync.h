@@ -22,13 +22,17 @@ int sync_claim(struct sync *y, const json_t *record, const struct buf *own, cons
 
 /* Records made here that contradict those to come. */
 struct merge {
-	struct name_list aside; /* all of them */
-	struct name_list again; /* those of them that can be made again: runs that get a number, promotions of these */
+	json_t *said;           /* what those say of versions and aliases */
+	struct name_list aside; /* of those made here, what gives way: all of it */
+	struct name_list again; /* and what of it can be made again: runs that get a number, promotions of these */
+	struct name_list holds; /* moves of aliases that do not give way */
 };
 void merge_release(struct merge *m);
-/* What a record from there says against what only this home says. */
-int merge_look(struct merge *m, const struct sync *y, const json_t *theirs);
-/* Takes the losers out of records/, into HOME/aside/, and derives the rest again. */
+/* A record that comes from there. */
+void merge_note(struct merge *m, const json_t *theirs, const char *id);
+/* What of this home's own gives way. While it may write, another process may make more: so within registry_begin() and _end(). */
+int merge_look(struct merge *m, const struct sync *y);
+/* Takes that out of records/, into HOME/aside/, and derives the rest again; in the same transaction. */
 int merge_aside(const struct merge *m, struct sync *y);
 /* Makes again what waits in HOME/aside/ for it, from whatever pull that was killed. */
 int merge_again(struct sync *y);

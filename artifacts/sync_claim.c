@@ -142,6 +142,18 @@ static int claim_version(struct sync *y, const json_t *record, const struct buf 
 	return rc;
 }
 
+/* The move that this one was decided on, as it says itself; one of before the chain: the one that sorts before it. */
+static int claim_rests_on(struct sync *y, const json_t *record, const char *id, char **before)
+{
+	const char *named = json_get_text(record, "previous", NULL);
+	int rc = 0;
+
+	*before = named ? mem_str(named) : NULL;
+	if (!json_object_get(record, "previous"))
+		rc = sql_text(y->r, before, SQL_BEFORE, "t", id);
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
 static int claim_alias(struct sync *y, const json_t *record, const struct buf *own, const char *id)
 {
 	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
@@ -159,8 +171,7 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 		rc = claim_read(y, path, &text, last, &theirs);
 	}
 	if (!rc && strcmp(last, id)) {
-		rc = sql_text(y->r, &before, SQL_BEFORE, "t", id);
-		rc = rc == ERR_NOTFOUND ? 0 : rc;
+		rc = claim_rests_on(y, record, id, &before);
 		if (!rc && strcmp(last, before ? before : "")) {
 			rc = claim_heal(y, last, &text);
 			rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what + strlen("alias:"));

@@ -343,6 +343,217 @@ static void test_sync__the_same_weights_are_one_version(void **state)
 	assert_same(t);
 }
 
+/* ---- what is made while a pull is under way ---- */
+
+/* A remote beneath another's table: when the first object is fetched, something happens here. */
+static struct {
+	struct depot_ops ops;
+	const struct depot_ops *real;
+	void (*happens)(struct team *t);
+	struct team *team;
+} meanwhile;
+
+static int get_meanwhile(struct depot *d, const char *path, uint64_t from, depot_put *put, void *arg)
+{
+	void (*happens)(struct team * t) = meanwhile.happens;
+
+	if (happens && !strncmp(path, VAULT_OBJECTS, strlen(VAULT_OBJECTS))) {
+		meanwhile.happens = NULL;
+		happens(meanwhile.team);
+	}
+	return meanwhile.real->get(d, path, from, put, arg);
+}
+
+/* An object of a run that both know is missing here, so it is fetched behind all records. */
+static void pull_meanwhile(struct team *t, struct fixture *f, void (*happens)(struct team *t))
+{
+	char hex[DIGEST_HEX];
+
+	put_text(f->store, "w1", hex);
+	must(fs_remove(store_path(f->store, hex)));
+	meanwhile.real = t->d->ops;
+	meanwhile.ops = *t->d->ops;
+	meanwhile.ops.get = get_meanwhile;
+	meanwhile.happens = happens;
+	meanwhile.team = t;
+	t->d->ops = &meanwhile.ops;
+	pull(t, f, 0);
+	assert_null(meanwhile.happens);
+	t->d->ops = meanwhile.real;
+}
+
+static int alias_of(struct fixture *f)
+{
+	int version = 0;
+
+	must(registry_alias(f->registry, "bot", "production", &version));
+	return version;
+}
+
+static void bob_moves_on(struct team *t)
+{
+	must(promote_to(t->b, 4, 3));
+}
+
+static void test_sync__a_move_that_is_made_during_a_pull_rests_on_what_the_pull_brought(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX];
+
+	for (int i = 0; i < 4; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3", "w4" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	must(promote_to(t->b, 3, 1));
+	pull_meanwhile(t, t->b, bob_moves_on); /* the second was decided on the first, which did not come true */
+	assert_int_equal(alias_of(t->b), 2);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(alias_of(t->a), 2);
+}
+
+/* The same, had it slipped through: the claim is compared with what the move itself rests on. */
+static void test_sync__a_move_that_rests_on_one_that_went_does_not_come_true(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *from, *to, *aside = home_path(t->b, "aside");
+	json_t *rows = NULL;
+
+	for (int i = 0; i < 4; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3", "w4" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	must(promote_to(t->b, 3, 1));
+	must(promote_to(t->b, 4, 3));
+	must(registry_list(t->b->registry, "history", NULL, 0, &rows));
+	snprintf(id, sizeof(id), "%s", json_get_text(json_array_get(rows, 1), "id", ""));
+	json_decref(rows);
+	from = store_file(t->b->store, VAULT_RECORDS, id);
+	to = path_join(aside, id);
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	fixture_reopen(t->b);
+	push(t, t->b, ERR_CONFLICT);
+	assert_int_equal(alias_of(t->b), 1);
+	push(t, t->b, 0);
+	assert_same(t);
+	free(from);
+	free(to);
+	free(aside);
+}
+
+static void bob_runs(struct team *t)
+{
+	char id[DIGEST_HEX];
+
+	assert_int_equal(add_run(t->b, "bob's", '3', id), 2);
+	must(promote_to(t->b, 2, 1));
+}
+
+static void test_sync__a_run_that_is_made_during_a_pull_gets_the_next_number(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], object[DIGEST_HEX];
+	json_t *row = NULL;
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	add_run(t->a, "ann's", '2', id);
+	push(t, t->a, 0);
+	pull_meanwhile(t, t->b, bob_runs);
+	push(t, t->b, 0);
+	assert_same(t);
+	put_text(t->b->store, "bob's", object);
+	must(registry_version(t->a->registry, "bot", 3, &row));
+	assert_string_equal(json_get_text(row, "object", ""), object);
+	assert_int_equal(alias_of(t->a), 3);
+	json_decref(row);
+}
+
+/* Two moves rest on each other and on a version that is renumbered: both are made again, in their order. */
+static void test_sync__moves_are_made_again_in_their_order(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX];
+	struct promotion p = { .model = "bot",
+			       .alias = "production",
+			       .version = 2,
+			       .expect = 4,
+			       .actor = "bob",
+			       .reason = "back",
+			       .rollback = true };
+
+	for (int i = 0; i < 3; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	assert_int_equal(add_run(t->b, "bob's", '8', id), 4);
+	must(promote_to(t->b, 4, 1));
+	must(registry_promote(t->b->registry, &p, id));
+	assert_int_equal(add_run(t->a, "ann's", '9', id), 4);
+	push(t, t->a, 0);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(alias_of(t->a), 2);
+	assert_int_equal(list_length(t->a->registry, "history"), 3);
+	assert_int_equal(list_length(t->a->registry, "versions"), 5);
+}
+
+/* What waits to be made again is compared with its name; what does not fit is told, kept, and in nobody's way. */
+static void test_sync__what_waits_aside_is_compared_with_its_name(void **state)
+{
+	static const char *const texts[] = { "not json", "{\"format\":\"assay-run/1\"}" };
+	struct team *t = *state;
+	char *aside = home_path(t->a, "aside"), *bad = home_path(t->a, "bad"), id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char *file = mem_printf("%s/%064zu.again", aside, i);
+
+		must(fs_write(file, texts[i], strlen(texts[i])));
+		free(file);
+	}
+	pull(t, t->a, 0);
+	assert_int_equal(each_file(aside, NULL), 0);
+	assert_int_equal(each_file(bad, NULL), 2);
+	assert_int_equal(list_length(t->a->registry, "runs"), 1);
+	assert_same(t);
+	free(aside);
+	free(bad);
+}
+
+/* A pull that was killed when the loser was aside, and the winner not yet here: the number is not given a second time. */
+static void test_sync__a_run_that_waits_is_renumbered_once(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *from, *to, *aside = home_path(t->b, "aside");
+
+	add_run(t->a, "ann's", '1', id);
+	push(t, t->a, 0);
+	add_run(t->b, "bob's", '2', id);
+	from = store_file(t->b->store, VAULT_RECORDS, id);
+	to = mem_printf("%s/%s.again", aside, id);
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	fixture_reopen(t->b);
+	assert_int_equal(pull(t, t->b, 0).renumbered, 1);
+	assert_int_equal(list_length(t->b->registry, "runs"), 2);
+	assert_int_equal(each_file(aside, NULL), 1);
+	push(t, t->b, 0);
+	assert_same(t);
+	free(from);
+	free(to);
+	free(aside);
+}
+
 /* ---- kills ---- */
 
 static void kill_while(struct team *t, struct fixture *f, bool is_push, unsigned us)
@@ -657,7 +868,7 @@ static void test_sync__records_come_in_their_order(void **state)
 {
 	struct team *t = *state;
 	struct name_list names = { NULL, 0, 0 };
-	char id[DIGEST_HEX], *shelf;
+	char id[DIGEST_HEX], *shelf, *elsewhere, *records = home_path(t->b, VAULT_RECORDS);
 
 	add_run(t->a, "w1", '1', id);
 	for (int i = 0; i < 4; i++) {
@@ -673,14 +884,19 @@ static void test_sync__records_come_in_their_order(void **state)
 	}
 	push(t, t->a, 0);
 	shelf = mem_printf("%s/%s/%.2s", t->b->home, VAULT_RECORDS, id);
-	must(fs_write(shelf, "x", 1)); /* the run's record cannot be put there */
+	must(fs_temp_dir(&elsewhere, strncmp(t->b->home, "/dev/shm", 8) ? "/dev/shm" : "/tmp", "assay-test-"));
+	must(fs_mkdirs(records));
+	assert_int_equal(symlink(elsewhere, shelf), 0); /* the run's record cannot be renamed to another file system */
 	pull(t, t->b, ERR_IO);
 	must(fs_remove(shelf));
 	must(store_names(t->b->store, VAULT_RECORDS, &names, NULL, NULL));
 	assert_int_equal(names.len, 0);
 	assert_same(t);
 	name_list_release(&names);
+	must(fs_remove_tree(elsewhere));
 	free(shelf);
+	free(elsewhere);
+	free(records);
 }
 
 static void test_sync__a_broken_transfer_goes_on(void **state)
@@ -728,6 +944,12 @@ int main(void)
 		TEAM_TEST(test_sync__of_eight_racing_pushes_one_moves_the_alias),
 		TEAM_TEST(test_sync__two_models_never_share_a_number),
 		TEAM_TEST(test_sync__the_same_weights_are_one_version),
+		TEAM_TEST(test_sync__a_move_that_is_made_during_a_pull_rests_on_what_the_pull_brought),
+		TEAM_TEST(test_sync__a_move_that_rests_on_one_that_went_does_not_come_true),
+		TEAM_TEST(test_sync__a_run_that_is_made_during_a_pull_gets_the_next_number),
+		TEAM_TEST(test_sync__moves_are_made_again_in_their_order),
+		TEAM_TEST(test_sync__what_waits_aside_is_compared_with_its_name),
+		TEAM_TEST(test_sync__a_run_that_waits_is_renumbered_once),
 		TEAM_TEST(test_sync__killed_at_any_time_both_sides_are_whole),
 		TEAM_TEST(test_sync__records_with_a_flipped_bit),
 		TEAM_TEST(test_sync__records_that_are_empty),
