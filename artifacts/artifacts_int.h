@@ -155,6 +155,10 @@ int parts_stream(struct store *s, const char *hex, int (*put)(const void *data, 
 /* One piece into room for `len`: as a file, a difference, or a part of a whole object; not compared with its name. */
 int parts_fetch(struct store *s, const struct digest *d, uint8_t *out, size_t len);
 bool parts_complete(struct store *s, const struct pieces *p); /* every one can be had somewhere */
+/* Does the store give these bytes for x, a piece with that digest? All of them are read. BASELESS: there is a difference whose base
+ * is gone. Threads may ask at once; err_text() is cleared. */
+enum parts_held { PARTS_ABSENT, PARTS_BASELESS, PARTS_HELD, PARTS_DAMAGED };
+enum parts_held parts_compare(struct store *s, const struct piece *x, const uint8_t *data);
 /* The base of a difference, and the difference itself. */
 int parts_delta(struct store *s, const char *hex, struct buf *body, char base[DIGEST_HEX], uint64_t *len);
 /* Which file is at fault for a piece that is not what its name says: moved to bad/, ERR_IO; 0: none. */
@@ -166,6 +170,8 @@ int parts_blame(struct store *s, const char *hex);
 
 /* t: a finished temporary file of `size` bytes and that digest. Kept whole or in parts, as pays; t is used up. */
 int store_add(struct store *s, struct fs_temp *t, const char *hex, uint64_t size);
+/* Is there with that size, whole or in parts that are all there; not what they say. Clears err_text(). */
+bool store_holds(struct store *s, const char *hex, uint64_t size);
 
 /* ---- what is known of files outside (store_stat.c) ---- */
 

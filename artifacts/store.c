@@ -10,7 +10,7 @@
  * The one idea: a name is a promise about content, so a file is written once and checked on every read. Writing: to
  * tmp/ with the digest taken on the way (a file is copied by the kernel, and the digest is of the copy, which nobody else
  * changes, by a second thread behind it: digester.c), mode 0444, sync, rename to its name, sync of the folder. A crash leaves the whole file or a leftover in tmp/. Writing what is there already costs the write and
- * changes nothing; a file that is there with another size is damaged and gives way.
+ * changes nothing; a file that is there with other bytes is damaged and gives way.
  *
  * A damaged file is neither served nor deleted: it is moved to bad/ and the reader gets ERR_IO, so that the next writer
  * of the same content heals the store. store_path() is the only way past the check. `sha256sum` of a file is its name:
@@ -168,6 +168,19 @@ static int shelf_sync(const char *path)
 	return rc;
 }
 
+/* Has that file the content of the other? One that cannot be read has not. */
+static bool same_content(const char *path, const char *other)
+{
+	struct fs_map a = { NULL, 0 }, b = { NULL, 0 };
+	bool same = !fs_map_open(&a, path) && !fs_map_open(&b, other) && a.len == b.len &&
+		    (!a.len || !memcmp(a.data, b.data, a.len));
+
+	fs_map_close(&a);
+	fs_map_close(&b);
+	err_clear();
+	return same;
+}
+
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t)
 {
 	char *path = store_file(s, vault, hex);
@@ -176,11 +189,13 @@ int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX],
 
 	if (fstat(t->fd, &now) || fchmod(t->fd, 0444)) {
 		rc = err_errno(ERR_IO, "%s", t->path);
-	} else if (!lstat(path, &have) && S_ISREG(have.st_mode) && have.st_size == now.st_size) {
+	} else if (!lstat(path, &have) && S_ISREG(have.st_mode) && have.st_size == now.st_size &&
+		   same_content(path, t->path)) {
 		rc = shelf_sync(path);
 		goto out;
 	} else if (!lstat(path, &have)) {
-		rc = store_quarantine(s, vault, hex, "its length is wrong");
+		rc = store_quarantine(s, vault, hex,
+				      have.st_size == now.st_size ? "its content is another" : "its length is wrong");
 		log_warn("%s", err_text());
 		rc = fs_exists(path) ? rc : 0;
 	}
@@ -206,13 +221,16 @@ int store_write(struct store *s, const char *vault, const char hex[DIGEST_HEX], 
 	return rc ? err_context(rc, "storing %.12s", hex) : 0;
 }
 
-/* Is there with the right length: then nothing need be written. Only a reader proves the content. */
-static bool there_already(const struct store *s, const char *hex, size_t len)
+/* Is there with these bytes: then nothing need be written. */
+static bool there_already(const struct store *s, const char *hex, const void *data, size_t len)
 {
 	char *path = store_file(s, VAULT_OBJECTS, hex);
-	struct stat st;
-	bool there = !lstat(path, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size == len && !shelf_sync(path);
+	struct fs_map map = { NULL, 0 };
+	bool there = store_there(s, VAULT_OBJECTS, hex) && !fs_map_open(&map, path) && map.len == len &&
+		     (!len || !memcmp(map.data, data, len)) && !shelf_sync(path);
 
+	fs_map_close(&map);
+	err_clear();
 	free(path);
 	return there;
 }
@@ -222,7 +240,7 @@ int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX
 	struct digest d = digest_bytes(data, len);
 
 	digest_hex(hex, &d);
-	return there_already(s, hex, len) ? 0 : store_write(s, VAULT_OBJECTS, hex, data, len);
+	return there_already(s, hex, data, len) ? 0 : store_write(s, VAULT_OBJECTS, hex, data, len);
 }
 
 /* Into t: by the kernel, which shares the blocks where the file system can; else through us. */
@@ -272,15 +290,11 @@ int store_copy(int fd, struct fs_temp *t, struct digest *d, uint64_t *size)
 	return rc;
 }
 
-/* Known by its state alone, and here. */
+/* Known by its state alone, and here with all its parts. */
 static bool put_already(struct store *s, const struct stat *st, char hex[DIGEST_HEX])
 {
-	uint64_t size;
-	bool there = (uint64_t)st->st_size >= STAT_MIN && stat_known(s, st, hex) && !store_size(s, hex, &size) &&
-		     size == (uint64_t)st->st_size;
-
-	err_clear();
-	return there;
+	return (uint64_t)st->st_size >= STAT_MIN && stat_known(s, st, hex) &&
+	       store_holds(s, hex, (uint64_t)st->st_size);
 }
 
 static int put_opened(struct store *s, int fd, const struct stat *st, char hex[DIGEST_HEX], uint64_t *size)

@@ -11,6 +11,10 @@
  * differs least from what it was made of. A difference is only ever taken from a piece that is whole, so a chain has depth 1.
  * Files below SPLIT_MIN stay whole: adapters, tokenizers, samples.
  *
+ * Nothing rests on bytes that were not looked at in this call: a known piece is compared with the file's own bytes, the base of a
+ * difference with its digest. Where one is damaged, it is named and moved aside, and the new file is kept whole: it must not be
+ * lost with the old one, nor by the old one's repair.
+ *
  * Order: pieces are durable before the recipe that names them, and every difference has been read back and compared before it
  * is written. A crash leaves pieces that nothing names, which the next collection takes away. */
 #include "base/base.h"
@@ -23,31 +27,33 @@ struct adding {
 	struct store *s;
 	const uint8_t *data;
 	struct pieces p;
-	int64_t *base; /* the index's item that each piece is near to; KNOWN: it is here already; NONE */
+	int64_t *base; /* the index's item that each piece is near to; or what is said of it below */
 	int rc;
 	struct err_saved why;
+	int64_t bad_base;  /* an item whose bytes are not what the index says; NONE */
+	int64_t bad_piece; /* a known piece whose bytes are not these; NONE */
 };
-enum { NONE = -1, KNOWN = -2 };
+enum { NONE = -1, KNOWN = -2 /* it is here already */, ALONE = -3 /* a difference that is of no use has its name */ };
 
 /* ---- what is known --------------------------------------------------------------------------- */
 
-static bool is_known(struct store *s, const struct piece *x)
-{
-	char hex[DIGEST_HEX];
-
-	digest_hex(hex, &x->digest);
-	return store_index_find(s, &x->digest) >= 0 || store_there(s, VAULT_OBJECTS, hex) ||
-	       store_there(s, VAULT_DELTAS, hex);
-}
-
 static uint64_t mark_known(struct adding *a)
 {
+	int64_t n = (int64_t)a->p.len;
 	uint64_t known = 0;
 
-	for (size_t i = 0; i < a->p.len; i++) {
-		a->base[i] = is_known(a->s, &a->p.items[i]) ? KNOWN : NONE;
-		if (a->base[i] == KNOWN)
-			known += a->p.items[i].len;
+#pragma omp parallel for schedule(dynamic) reduction(+ : known)
+	for (int64_t i = 0; i < n; i++) {
+		const struct piece *x = &a->p.items[i];
+		enum parts_held held = parts_compare(a->s, x, a->data + x->at);
+
+		a->base[i] = held == PARTS_HELD ? KNOWN : held == PARTS_BASELESS ? ALONE : NONE;
+		if (held == PARTS_HELD)
+			known += x->len;
+		if (held == PARTS_DAMAGED) {
+#pragma omp critical(store_add_failure)
+			a->bad_piece = i;
+		}
 	}
 	return known;
 }
@@ -70,7 +76,7 @@ static void count_alike(const struct adding *a, uint64_t *bytes)
 	const struct store_index *x = a->s->index;
 
 	for (size_t i = 0; i < a->p.len; i++) {
-		int64_t k = a->base[i] == KNOWN ? -1 : store_index_alike(a->s, a->p.items[i].key);
+		int64_t k = a->base[i] != NONE ? -1 : store_index_alike(a->s, a->p.items[i].key);
 
 		for (; k >= 0; k = x->items[k].next_key)
 			if (x->items[k].piece.len == a->p.items[i].len)
@@ -100,7 +106,7 @@ static double sample(struct adding *a, size_t whole)
 	uint64_t in = 0, out = 0;
 
 	for (size_t i = 0; i < a->p.len; i++) {
-		int64_t k = a->base[i] == KNOWN ? -1 : alike_in(a->s, &a->p.items[i], whole);
+		int64_t k = a->base[i] != NONE ? -1 : alike_in(a->s, &a->p.items[i], whole);
 
 		if (k < 0)
 			continue;
@@ -141,6 +147,26 @@ static uint64_t choose_base(struct adding *a)
 	return saved;
 }
 
+/* Before the first difference is written: a part that is left over from a file given up would rest on what is moved aside. */
+static void prove_bases(struct adding *a)
+{
+	int64_t n = (int64_t)a->p.len;
+
+#pragma omp parallel for schedule(dynamic)
+	for (int64_t i = 0; i < n; i++) {
+		const uint8_t *from = a->base[i] >= 0 ? store_index_bytes(a->s, a->base[i]) : NULL;
+		struct digest found;
+
+		if (!from)
+			continue;
+		found = digest_bytes(from, (size_t)a->p.items[i].len);
+		if (!digest_equal(&found, &a->s->index->items[a->base[i]].piece.digest)) {
+#pragma omp critical(store_add_failure)
+			a->bad_base = a->base[i];
+		}
+	}
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static int check_delta(const uint8_t *data, const uint8_t *from, const struct buf *body, size_t head, size_t len)
@@ -160,11 +186,12 @@ static int write_delta(struct adding *a, size_t i, const char *hex, bool *done)
 	const struct piece *x = &a->p.items[i];
 	const uint8_t *data = a->data + x->at, *from = store_index_bytes(a->s, a->base[i]);
 	struct buf body = BUF_INIT(BUF_NOLIMIT);
+	const struct digest *base = &a->s->index->items[a->base[i]].piece.digest;
 	int rc = 0;
 
 	if (!from)
 		return 0;
-	buf_add(&body, a->s->index->items[a->base[i]].piece.digest.bytes, 32);
+	buf_add(&body, base->bytes, sizeof(base->bytes));
 	for (int k = 0; k < 8; k++)
 		buf_addc(&body, (char)(x->len >> 8 * k));
 	delta_write(&body, data, from, (size_t)x->len, x->width);
@@ -216,40 +243,108 @@ static int write_parts(struct adding *a, const char *hex)
 	return rc;
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+/* What was to be built on is moved aside and named; the index is dropped with it. */
+static void name_damage(struct adding *a)
+{
+	struct store *s = a->s;
+	int rc;
+
+	if (a->bad_piece != NONE) {
+		rc = parts_blame_piece(s, &a->p.items[a->bad_piece]);
+	} else {
+		char whole[DIGEST_HEX];
+
+		memcpy(whole, s->index->wholes.names[s->index->items[a->bad_base].whole], sizeof(whole));
+		rc = store_verify_one(s, VAULT_OBJECTS, whole, NULL);
+		if (!rc) /* its bytes are right: then the row of its pieces is not */
+			rc = store_quarantine(s, VAULT_PIECES, whole, "it says other digests than the object has");
+	}
+	log_warn("%s; what is added is kept whole, and assay artifact repair --from brings the other back",
+		 rc ? err_text() : "a part that is in the store cannot be read");
+	err_clear();
+	store_index_drop(s);
+}
+
+static int keep_whole(struct adding *a, struct fs_temp *t, const char *hex)
+{
+	int rc = store_commit(a->s, VAULT_OBJECTS, hex, t);
+
+	rc = rc ? rc : store_index_add(a->s, hex, &a->p);
+	store_index_drop(a->s); /* it is to have this one */
+	return rc;
+}
+
 /* ---- deciding -------------------------------------------------------------------------------- */
 
 static int add_cut(struct store *s, struct fs_temp *t, const char *hex, const struct fs_map *map)
 {
-	struct adding a = { .s = s, .data = map->data };
+	struct adding a = { .s = s, .data = map->data, .bad_base = NONE, .bad_piece = NONE };
 	uint64_t saved;
+	bool pays, sound;
 	int rc;
 
 	split_bytes(&a.p, map->data, map->len);
 	(void)store_pieces_digest(&a.p, map->data);
 	a.base = mem_array(a.p.len + 1, sizeof(*a.base));
 	saved = mark_known(&a);
-	saved += choose_base(&a);
-	if (saved / map->len || saved > map->len / WORTH) {
-		rc = write_parts(&a, hex);
-	} else {
-		rc = store_commit(s, VAULT_OBJECTS, hex, t);
-		rc = rc ? rc : store_index_add(s, hex, &a.p);
-		store_index_drop(s); /* it is to have this one */
-	}
+	if (a.bad_piece == NONE)
+		saved += choose_base(&a);
+	pays = saved / map->len || saved > map->len / WORTH;
+	if (pays && a.bad_piece == NONE)
+		prove_bases(&a);
+	sound = a.bad_piece == NONE && a.bad_base == NONE;
+	if (!sound)
+		name_damage(&a);
+	rc = pays && sound ? write_parts(&a, hex) : keep_whole(&a, t, hex);
 	free(a.base);
 	pieces_release(&a.p);
 	return rc;
 }
 
-static bool in_parts_already(struct store *s, const char *hex, uint64_t size)
+bool store_holds(struct store *s, const char *hex, uint64_t size)
 {
 	struct pieces p = { NULL, 0, 0, 0 };
-	bool there = store_there(s, VAULT_RECIPES, hex) && !parts_read(s, hex, &p) && p.size == size &&
-		     (s->index || !store_index_load(s, false)) && parts_complete(s, &p);
+	uint64_t have = 0;
+	bool there;
 
+	if (store_there(s, VAULT_OBJECTS, hex))
+		there = !store_size(s, hex, &have) && have == size;
+	else
+		there = store_there(s, VAULT_RECIPES, hex) && !parts_read(s, hex, &p) && p.size == size &&
+			(s->index || !store_index_load(s, false)) && parts_complete(s, &p);
 	err_clear();
 	pieces_release(&p);
 	return there;
+}
+
+/* It is there in parts that give the bytes of t. What is damaged is named and moved aside. */
+static bool in_parts_already(struct store *s, const struct fs_temp *t, const char *hex, uint64_t size)
+{
+	struct fs_map map = { NULL, 0 };
+	struct pieces p = { NULL, 0, 0, 0 };
+	int64_t wrong = NONE, n;
+
+	store_index_drop(s); /* what is on the disk now */
+	if (!store_holds(s, hex, size) || parts_read(s, hex, &p) || fs_map_open(&map, t->path) || map.len != size)
+		wrong = 0;
+	n = wrong == NONE ? (int64_t)p.len : 0;
+#pragma omp parallel for schedule(dynamic)
+	for (int64_t i = 0; i < n; i++) {
+		if (parts_compare(s, &p.items[i], map.data + p.items[i].at) != PARTS_HELD) {
+#pragma omp critical(store_add_failure)
+			wrong = i;
+		}
+	}
+	if (n && wrong != NONE && parts_blame_piece(s, &p.items[wrong]))
+		log_warn("%s; assay artifact repair --from brings it back", err_text());
+	if (n && wrong != NONE)
+		store_index_drop(s);
+	err_clear();
+	fs_map_close(&map);
+	pieces_release(&p);
+	return wrong == NONE;
 }
 
 static int remove_recipe(struct store *s, const char *hex)
@@ -261,6 +356,16 @@ static int remove_recipe(struct store *s, const char *hex)
 	return rc;
 }
 
+/* It was whole here, and differences may be from its pieces, which must lie in something whole. */
+static bool was_whole(const struct store *s, const char *hex)
+{
+	char *bad = mem_printf("%s/%s.%s", s->bad, VAULT_OBJECTS, hex);
+	bool was = store_there(s, VAULT_PIECES, hex) || fs_exists(bad);
+
+	free(bad);
+	return was;
+}
+
 int store_add(struct store *s, struct fs_temp *t, const char *hex, uint64_t size)
 {
 	struct fs_map map = { NULL, 0 };
@@ -268,13 +373,13 @@ int store_add(struct store *s, struct fs_temp *t, const char *hex, uint64_t size
 
 	if (size < SPLIT_MIN || store_there(s, VAULT_OBJECTS, hex)) {
 		rc = store_commit(s, VAULT_OBJECTS, hex, t);
-	} else if (!in_parts_already(s, hex, size)) {
+	} else if (!in_parts_already(s, t, hex, size)) {
 		/* a recipe whose parts are gone is no promise: then it is kept whole */
-		bool broken = store_there(s, VAULT_RECIPES, hex);
+		bool broken = store_there(s, VAULT_RECIPES, hex), whole = broken || was_whole(s, hex);
 
-		rc = broken ? 0 : store_index_load(s, true);
+		rc = whole ? 0 : store_index_load(s, true);
 		rc = rc ? rc : fs_map_open(&map, t->path);
-		if (!rc && !broken && s->index->wholes.len)
+		if (!rc && !whole && s->index->wholes.len)
 			rc = add_cut(s, t, hex, &map);
 		else if (!rc)
 			rc = store_commit(s, VAULT_OBJECTS, hex, t);

@@ -47,16 +47,23 @@ int parts_delta(struct store *s, const char *hex, struct buf *body, char base[DI
 	return 0;
 }
 
+/* Where it lies in a whole object; NULL: nowhere. */
+static const uint8_t *inside(struct store *s, const struct digest *d, size_t len)
+{
+	int64_t at = store_index_find(s, d);
+
+	return at >= 0 && s->index->items[at].piece.len == len ? store_index_bytes(s, at) : NULL;
+}
+
 /* As a file of its own or in a whole object. */
 static int fetch_whole(struct store *s, const struct digest *d, uint8_t *out, size_t len)
 {
 	struct buf file = BUF_INIT(len);
-	int64_t at = store_index_find(s, d);
-	const uint8_t *bytes = at >= 0 ? store_index_bytes(s, at) : NULL;
+	const uint8_t *bytes = inside(s, d, len);
 	char hex[DIGEST_HEX], *path;
 	int rc = 0;
 
-	if (bytes && s->index->items[at].piece.len == len) {
+	if (bytes) {
 		memcpy(out, bytes, len);
 		return 0;
 	}
@@ -74,27 +81,36 @@ static int fetch_whole(struct store *s, const struct digest *d, uint8_t *out, si
 	return rc;
 }
 
-static int fetch_delta(struct store *s, const char *hex, uint8_t *out, size_t len)
+/* proved: the base is compared with its name, so that a difference from damaged bytes is told though they cancel out. */
+static int fetch_delta(struct store *s, const char *hex, uint8_t *out, size_t len, bool proved)
 {
 	struct buf body = BUF_INIT(SEALED_MAX);
 	char base[DIGEST_HEX];
-	struct digest d;
+	struct digest d, found;
 	uint64_t said;
-	uint8_t *from = NULL;
+	const uint8_t *from = NULL;
+	uint8_t *copy = NULL;
 	int rc = parts_delta(s, hex, &body, base, &said);
 
 	if (!rc && said != len)
 		rc = err_set(ERR_IO, "its part %.12s has another length", hex);
 	rc = rc ? rc : digest_parse(&d, base);
-	if (!rc) {
-		from = mem_alloc(len);
-		rc = fetch_whole(s, &d, from, len);
+	if (!rc)
+		from = inside(s, &d, len);
+	if (!rc && !from) {
+		from = copy = mem_alloc(len);
+		rc = fetch_whole(s, &d, copy, len);
+	}
+	if (!rc && proved) {
+		found = digest_bytes(from, len);
+		if (!digest_equal(&found, &d))
+			rc = err_set(ERR_IO, "its part %.12s is the difference from damaged bytes", hex);
 	}
 	if (!rc)
 		rc = delta_read(out, len, from, (const uint8_t *)body.data + DELTA_HEAD, body.len - DELTA_HEAD);
 	if (rc == ERR_INPUT)
 		rc = store_quarantine(s, VAULT_DELTAS, hex, "it cannot be unpacked");
-	free(from);
+	free(copy);
 	buf_release(&body);
 	return rc;
 }
@@ -105,7 +121,7 @@ int parts_fetch(struct store *s, const struct digest *d, uint8_t *out, size_t le
 
 	digest_hex(hex, d);
 	if (!store_there(s, VAULT_OBJECTS, hex) && store_index_find(s, d) < 0 && store_there(s, VAULT_DELTAS, hex))
-		return fetch_delta(s, hex, out, len);
+		return fetch_delta(s, hex, out, len, false);
 	return fetch_whole(s, d, out, len);
 }
 
@@ -141,6 +157,28 @@ static bool piece_there(struct store *s, const struct digest *d)
 
 	digest_hex(hex, d);
 	return whole_there(s, d) || (delta_base(s, hex, &base) && whole_there(s, &base));
+}
+
+enum parts_held parts_compare(struct store *s, const struct piece *x, const uint8_t *data)
+{
+	const uint8_t *held = inside(s, &x->digest, (size_t)x->len);
+	uint8_t *copy = NULL;
+	char hex[DIGEST_HEX];
+	bool same;
+	int rc = 0;
+
+	digest_hex(hex, &x->digest);
+	if (!held && !piece_there(s, &x->digest))
+		return store_there(s, VAULT_DELTAS, hex) ? PARTS_BASELESS : PARTS_ABSENT;
+	if (!held) {
+		held = copy = mem_alloc((size_t)x->len + 1);
+		rc = whole_there(s, &x->digest) ? fetch_whole(s, &x->digest, copy, (size_t)x->len)
+						: fetch_delta(s, hex, copy, (size_t)x->len, true);
+	}
+	same = !rc && !memcmp(held, data, (size_t)x->len);
+	free(copy);
+	err_clear();
+	return same ? PARTS_HELD : PARTS_DAMAGED;
 }
 
 bool parts_complete(struct store *s, const struct pieces *p)

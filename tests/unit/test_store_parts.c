@@ -523,6 +523,190 @@ static void test_store_get__a_recipe_whose_base_is_gone(void **state)
 	free(tuned.data);
 }
 
+/* ---- nothing rests on damage ---- */
+
+/* Bit rot that nobody has noticed, in the base, where `tuned` is stored next: it must be whole, now and after the base is. */
+static void add_over_damage(struct fixture *f, const struct toy *base, const struct toy *tuned, size_t at, bool no_rows)
+{
+	char a[DIGEST_HEX], b[DIGEST_HEX], *rows = home_path(f, VAULT_PIECES), *path;
+
+	put_toy(f, base, a);
+	must(store_index_load(f->store, true));
+	if (no_rows) {
+		must(fs_remove_tree(rows));
+		store_close(f->store);
+		must(store_open(&f->store, f->home));
+	}
+	path = mem_str(store_path(f->store, a));
+	flip(path, at, 3);
+	put_toy(f, tuned, b);
+	assert_false(store_has(f->store, a)); /* it went aside */
+	store_index_drop(f->store);
+	assert_content(f->store, b, tuned->data, tuned->len);
+	put_toy(f, base, a);
+	store_index_drop(f->store);
+	assert_content(f->store, a, base->data, base->len);
+	assert_content(f->store, b, tuned->data, tuned->len);
+	free(path);
+	free(rows);
+}
+
+static void test_store_add__no_difference_from_damaged_bytes(void **state)
+{
+	struct toy base = toy(1), tuned = toy(1);
+
+	nudge(&tuned, 2, 7);
+	add_over_damage(*state, &base, &tuned, base.body + (size_t)2 * ELEMENTS * 2 + 5000, false);
+	free(base.data);
+	free(tuned.data);
+}
+
+static void test_store_add__no_equal_tensor_in_damaged_bytes(void **state)
+{
+	struct toy base = toy(1), tuned = toy(1);
+
+	nudge(&tuned, 2, 7);
+	add_over_damage(*state, &base, &tuned, base.body + (size_t)4 * ELEMENTS * 2 + 5000, false);
+	free(base.data);
+	free(tuned.data);
+}
+
+static void test_store_add__no_row_of_pieces_from_damaged_bytes(void **state)
+{
+	struct toy base = toy(1), tuned = toy(1);
+
+	nudge(&tuned, 2, 7);
+	add_over_damage(*state, &base, &tuned, base.body + (size_t)2 * ELEMENTS * 2 + 5000, true);
+	free(base.data);
+	free(tuned.data);
+}
+
+/* What comes back is a base again, though it could be kept as a difference itself by now. */
+static void test_store_add__a_base_comes_back_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1), tuned = toy(1), more = toy(1);
+	char a[DIGEST_HEX], b[DIGEST_HEX], c[DIGEST_HEX], *path;
+
+	nudge(&tuned, 2, 7);
+	nudge(&more, 3, 8);
+	put_toy(f, &base, a);
+	put_toy(f, &tuned, b);
+	path = mem_str(store_path(f->store, a));
+	flip(path, base.body + (size_t)3 * ELEMENTS * 2 + 5000, 3);
+	store_index_drop(f->store);
+	put_toy(f, &more, c);
+	assert_true(store_there(f->store, VAULT_OBJECTS, c));
+	assert_int_equal(count(f->store, VAULT_DELTAS), 1); /* nothing is left over from the attempt */
+	put_toy(f, &base, a);
+	store_index_drop(f->store);
+	assert_content(f->store, a, base.data, base.len);
+	assert_content(f->store, b, tuned.data, tuned.len);
+	assert_content(f->store, c, more.data, more.len);
+	free(path);
+	free(base.data);
+	free(tuned.data);
+	free(more.data);
+}
+
+static void test_store_add__a_difference_without_its_base_is_not_known(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1), tuned = toy(1), more = toy(1), other = toy(2);
+	char a[DIGEST_HEX], b[DIGEST_HEX], c[DIGEST_HEX];
+
+	for (size_t i = other.body; i < other.len; i++)
+		other.data[i] = (uint8_t)(other.data[i] * 31 + i);
+	for (int i = 0; i < TENSORS; i++)
+		nudge(&tuned, i, 7);
+	memcpy(more.data, tuned.data, tuned.len);
+	nudge(&more, 0, 8);
+	put_toy(f, &base, a);
+	put_toy(f, &other, b);
+	put_toy(f, &tuned, c);
+	assert_int_equal(count(f->store, VAULT_DELTAS), TENSORS);
+	must(fs_remove(store_path(f->store, a)));
+	put_toy(f, &more, c);
+	store_index_drop(f->store);
+	assert_content(f->store, c, more.data, more.len);
+	free(base.data);
+	free(tuned.data);
+	free(more.data);
+	free(other.data);
+}
+
+static void test_store_add__a_difference_that_damage_made_is_not_built_on(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1), tuned = toy(1), more = toy(1);
+	char a[DIGEST_HEX], b[DIGEST_HEX], c[DIGEST_HEX], *path;
+
+	nudge(&tuned, 2, 7);
+	memcpy(more.data, tuned.data, tuned.len);
+	nudge(&more, 0, 8);
+	put_toy(f, &base, a);
+	put_toy(f, &tuned, b);
+	path = mem_str(store_path(f->store, a));
+	flip(path, base.body + (size_t)2 * ELEMENTS * 2 + 5000, 3);
+	put_toy(f, &tuned, b); /* another file of that content: what is there is read, and does not give it */
+	store_index_drop(f->store);
+	assert_content(f->store, b, tuned.data, tuned.len);
+	assert_false(store_has(f->store, a));
+	put_toy(f, &more, c);
+	store_index_drop(f->store);
+	assert_content(f->store, c, more.data, more.len);
+	free(path);
+	free(base.data);
+	free(tuned.data);
+	free(more.data);
+}
+
+static void test_store_put__over_damage_of_the_same_length(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1);
+	char a[DIGEST_HEX], b[DIGEST_HEX], *path;
+
+	put_toy(f, &base, a);
+	path = mem_str(store_path(f->store, a));
+	flip(path, base.len / 2, 3);
+	put_toy(f, &base, a);
+	assert_content(f->store, a, base.data, base.len);
+	must(store_put(f->store, "some text", 9, b));
+	flip(store_path(f->store, b), 4, 1);
+	must(store_put(f->store, "some text", 9, b));
+	assert_content(f->store, b, "some text", 9);
+	free(path);
+	free(base.data);
+}
+
+static void wait_ms(long ms)
+{
+	nanosleep(&(struct timespec){ 0, ms * 1000000 }, NULL);
+}
+
+/* A file that has not changed is read again where what it was stored on is gone. */
+static void test_store_put_file__a_note_does_not_stand_for_parts_that_are_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1), tuned = toy(1);
+	char a[DIGEST_HEX], b[DIGEST_HEX], *path = home_path(f, "work/kept");
+
+	nudge(&tuned, 2, 7);
+	put_toy(f, &base, a);
+	must(fs_write(path, tuned.data, tuned.len));
+	wait_ms(60);
+	must(store_put_file(f->store, path, b, NULL));
+	assert_true(store_there(f->store, VAULT_RECIPES, b));
+	must(fs_remove(store_path(f->store, a)));
+	must(store_put_file(f->store, path, b, NULL));
+	store_index_drop(f->store);
+	assert_content(f->store, b, tuned.data, tuned.len);
+	free(path);
+	free(base.data);
+	free(tuned.data);
+}
+
 /* ---- garbage ---- */
 
 static int note_row(const struct gc_row *row, void *arg)
@@ -672,11 +856,6 @@ static void test_split_bytes__covers_all_and_finds_tensors(void **state)
 
 /* ---- what was read last ---- */
 
-static void wait_ms(long ms)
-{
-	nanosleep(&(struct timespec){ 0, ms * 1000000 }, NULL);
-}
-
 static void test_stat_known__only_what_cannot_have_changed(void **state)
 {
 	struct fixture *f = *state;
@@ -770,6 +949,14 @@ int main(void)
 		TEST(test_store_repair__a_bit_in_every_region_of_every_kind),
 		TEST(test_store_repair__from_a_remote),
 		TEST(test_store_get__a_recipe_whose_base_is_gone),
+		TEST(test_store_add__no_difference_from_damaged_bytes),
+		TEST(test_store_add__no_equal_tensor_in_damaged_bytes),
+		TEST(test_store_add__no_row_of_pieces_from_damaged_bytes),
+		TEST(test_store_add__a_base_comes_back_whole),
+		TEST(test_store_add__a_difference_without_its_base_is_not_known),
+		TEST(test_store_add__a_difference_that_damage_made_is_not_built_on),
+		TEST(test_store_put__over_damage_of_the_same_length),
+		TEST(test_store_put_file__a_note_does_not_stand_for_parts_that_are_gone),
 		TEST_REGISTRY(test_registry_gc__keeps_the_parts_of_what_stays),
 		cmocka_unit_test(test_pieces_read__hostile_rows),
 		cmocka_unit_test(test_delta__round_trips_every_width),
