@@ -251,7 +251,8 @@ int envelope_sign(json_t **out, const struct signing_key *k, const char *type, c
 int envelope_open(struct buf *body, const json_t *envelope, const struct signing_key *k, const char *type,
 		  const char *name);
 
-/* A folder as `artifact export --sign` wrote it: all files that the key has signed are there with their content, and no other.
+/* A folder as `artifact export --sign` wrote it: all files that the key has signed are there with their content, and no other; the
+ * three statements are each of its kind, and about these files.
  * ERR_INPUT names what differs. *n_files: the model's; *result: the gate's, PASSED, WARNED or FAILED; yours. */
 int signed_folder_check(const char *dir, const struct signing_key *k, size_t *n_files, char **result);
 

@@ -12,9 +12,6 @@
 
 #include "artifacts/attest.h"
 
-#define STATEMENT "https://in-toto.io/Statement/v1"
-#define SLSA "https://slsa.dev/provenance/v1"
-#define TEST_RESULT "https://in-toto.io/attestation/test-result/v0.1"
 #define BUILD_TYPE "urn:x-assay:run:1"
 #define BUILDER "urn:x-assay:assay"
 
@@ -69,7 +66,7 @@ static json_t *subjects(const struct facts *f)
 
 static json_t *statement(const struct facts *f, const char *type, json_t *predicate)
 {
-	return json_pack("{s:s,s:o,s:s,s:o}", "_type", STATEMENT, "subject", subjects(f), "predicateType", type,
+	return json_pack("{s:s,s:o,s:s,s:o}", "_type", STATEMENT_TYPE, "subject", subjects(f), "predicateType", type,
 			 "predicate", predicate);
 }
 
@@ -170,7 +167,8 @@ static json_t *provenance(const struct facts *f)
 		json_pack("{s:s,s:o,s:o,s:o}", "buildType", BUILD_TYPE, "externalParameters", parameters(f, false),
 			  "internalParameters", parameters(f, true), "resolvedDependencies", dependencies(f));
 
-	return statement(f, SLSA, json_pack("{s:o,s:o}", "buildDefinition", build, "runDetails", run_details(f)));
+	return statement(f, PREDICATE_PROVENANCE,
+			 json_pack("{s:o,s:o}", "buildDefinition", build, "runDetails", run_details(f)));
 }
 
 /* PASSED and FAILED are the predicate's words; what is neither is a warning. */
@@ -199,7 +197,7 @@ static json_t *test_result(const struct facts *f)
 	predicate = json_pack("{s:s,s:o,s:o,s:o,s:o}", "result",
 			      result_word(json_get_text(f->record, "verdict", "ERROR")), "configuration", configuration,
 			      "passedTests", passed, "warnedTests", warned, "failedTests", failed);
-	return statement(f, TEST_RESULT, predicate);
+	return statement(f, PREDICATE_RESULT, predicate);
 }
 
 /* ---- asking for one -------------------------------------------------------------------------- */

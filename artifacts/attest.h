@@ -4,6 +4,11 @@
 
 #include "artifacts/artifacts_int.h"
 
+/* What a statement says it is. */
+#define STATEMENT_TYPE "https://in-toto.io/Statement/v1"
+#define PREDICATE_PROVENANCE "https://slsa.dev/provenance/v1"
+#define PREDICATE_RESULT "https://in-toto.io/attestation/test-result/v0.1"
+
 struct facts {
 	json_t *version;    /* its row */
 	json_t *record;     /* of the run that made it a version, with its evaluation */

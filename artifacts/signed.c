@@ -3,21 +3,29 @@
  * Its provenance statement (assay/provenance.dsse.json) is opened by a key that the caller names, never by one that lies beside
  * it. Its subjects then say all that may be there: each file by name and SHA-256, neither less nor more, so that no two files
  * can be swapped and none added; no links, no path that leaves the folder. Beside them only assay/, whose readable statements
- * must be what the signed ones say. */
+ * must be what the signed ones say.
+ *
+ * All three envelopes must be there, each with a text of its own kind, so that none can stand in another's place; and all are about
+ * these files: provenance and the gate's result by their subjects, the bill of materials by the digest of the folder, which the
+ * files give. */
 #include "base/base.h"
 
 #include <sys/stat.h>
 
-#include "artifacts/artifacts_int.h"
+#include "artifacts/attest.h"
 
 #define STATEMENT_MAX ((size_t)64 << 20)
 
+enum { PROVENANCE, RESULT, BOM };
 static const struct signed_text {
 	const char *plain, *envelope, *type;
+	const char *kind, *value; /* the member that says what it is */
 } texts[] = {
-	{ "assay/provenance.intoto.json", "assay/provenance.dsse.json", ENVELOPE_STATEMENT },
-	{ "assay/test-result.intoto.json", "assay/test-result.dsse.json", ENVELOPE_STATEMENT },
-	{ "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM },
+	[PROVENANCE] = { "assay/provenance.intoto.json", "assay/provenance.dsse.json", ENVELOPE_STATEMENT,
+			 "predicateType", PREDICATE_PROVENANCE },
+	[RESULT] = { "assay/test-result.intoto.json", "assay/test-result.dsse.json", ENVELOPE_STATEMENT,
+		     "predicateType", PREDICATE_RESULT },
+	[BOM] = { "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM, "bomFormat", "CycloneDX" },
 };
 
 struct check {
@@ -98,6 +106,12 @@ static int open_text(struct check *c, const struct signed_text *t, const struct 
 	rc = rc ? rc : json_read(&envelope, path, STATEMENT_MAX * 2);
 	rc = rc ? rc : envelope_open(&body, envelope, k, t->type, path);
 	rc = rc ? rc : json_parse(out, buf_str(&body), body.len, path);
+	if (!rc &&
+	    (strcmp(json_get_text(*out, t->kind, ""), t->value) != 0 ||
+	     (!strcmp(t->type, ENVELOPE_STATEMENT) && strcmp(json_get_text(*out, "_type", ""), STATEMENT_TYPE) != 0))) {
+		rc = err_set(ERR_INPUT, "%s: what is signed there is no %s %s", path, t->kind, t->value);
+		err_hint(rc, "another statement stands in its place: take the folder as it was exported");
+	}
 	if (!rc && fs_exists(beside)) {
 		rc = fs_read(&plain, beside, STATEMENT_MAX);
 		if (!rc && (plain.len != body.len || memcmp(buf_str(&plain), buf_str(&body), body.len) != 0))
@@ -115,28 +129,84 @@ static int open_text(struct check *c, const struct signed_text *t, const struct 
 	return rc;
 }
 
+/* The digest of the folder that the files are, as a store names it (store_tree.c). */
+static int folder_digest(const struct check *c, const json_t *subjects, char hex[DIGEST_HEX])
+{
+	json_t *files = json_array(), *manifest = json_pack("{s:o}", "files", files), *subject;
+	struct buf text = BUF_INIT(STATEMENT_MAX);
+	struct digest d;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(subjects, i, subject)
+	{
+		const char *name = json_get_text(subject, "name", "");
+		char *path = path_join(c->dir, name);
+		uint64_t size = 0;
+
+		rc = rc ? rc : fs_size(&size, path);
+		json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", name, "object",
+						       json_get_text(json_object_get(subject, "digest"), "sha256", ""),
+						       "size", (json_int_t)size));
+		free(path);
+	}
+	json_add(&text, manifest);
+	d = digest_bytes(buf_str(&text), text.len);
+	digest_hex(hex, &d);
+	json_decref(manifest);
+	buf_release(&text);
+	return rc;
+}
+
+static int check_bom(const struct check *c, const json_t *bom, const json_t *subjects)
+{
+	const json_t *hashes =
+		json_object_get(json_object_get(json_object_get(bom, "metadata"), "component"), "hashes");
+	char hex[DIGEST_HEX];
+	json_t *hash;
+	size_t i;
+	int rc = folder_digest(c, subjects, hex);
+
+	if (rc)
+		return rc;
+	json_array_foreach(hashes, i, hash) if (!strcmp(json_get_text(hash, "alg", ""), "SHA-256") &&
+						!strcmp(json_get_text(hash, "content", ""), hex)) return 0;
+	rc = err_set(ERR_INPUT, "%s/%s: the bill of materials is of another model", c->dir, texts[BOM].envelope);
+	return err_hint(rc, "take the folder as it was exported");
+}
+
+static bool is_result(const char *word)
+{
+	return !strcmp(word, "PASSED") || !strcmp(word, "WARNED") || !strcmp(word, "FAILED");
+}
+
 int signed_folder_check(const char *dir, const struct signing_key *k, size_t *n_files, char **result)
 {
 	struct check c = { .dir = dir, .at = (char[]){ "" } };
 	json_t *says[ARRAY_LEN(texts)] = { NULL }, *subject;
 	const json_t *subjects;
+	const char *word;
 	size_t i;
 	int rc = 0;
 
 	map_init(&c.names);
 	for (i = 0; i < ARRAY_LEN(texts) && !rc; i++)
 		rc = open_text(&c, &texts[i], k, &says[i]);
-	subjects = json_object_get(says[0], "subject");
+	subjects = json_object_get(says[PROVENANCE], "subject");
 	if (!rc && !json_array_size(subjects))
 		rc = err_set(ERR_INPUT, "%s: the signed statement is about no file", dir);
-	if (!rc && !json_equal(subjects, json_object_get(says[1], "subject")))
+	if (!rc && !json_equal(subjects, json_object_get(says[RESULT], "subject")))
 		rc = err_set(ERR_INPUT, "%s: provenance and test result are about other files", dir);
 	if (!rc)
 		json_array_foreach(subjects, i, subject) if ((rc = check_subject(&c, subject))) break;
 	rc = rc ? rc : fs_list(dir, no_strangers, &c);
+	rc = rc ? rc : check_bom(&c, says[BOM], subjects);
+	word = json_get_text(json_object_get(says[RESULT], "predicate"), "result", "");
+	if (!rc && !is_result(word))
+		rc = err_set(ERR_INPUT, "%s: the signed result of the gate is none: \"%.40s\"", dir, word);
 	if (!rc) {
 		*n_files = json_array_size(subjects);
-		*result = mem_str(json_get_text(json_object_get(says[1], "predicate"), "result", ""));
+		*result = mem_str(word);
 	}
 	for (i = 0; i < ARRAY_LEN(texts); i++)
 		json_decref(says[i]);

@@ -156,6 +156,8 @@ int export_verify(const char *dir, const char *key)
 
 	if (rc == 0)
 		printf("%s: %zu files as the key %.12s signed them; the gate's result: %s\n", dir, n, id, result);
+	if (rc == 0 && strcmp(result, "PASSED") != 0)
+		rc = strcmp(result, "FAILED") == 0 ? 1 : 2;
 	free(result);
 	return rc;
 }

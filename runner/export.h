@@ -14,7 +14,8 @@ struct export_options {
 };
 /* name: MODEL@VERSION; for a GGUF file a folder, too. Says on standard output what it made. */
 int export_statement(struct home *h, const char *what, const char *name); /* "bom", "provenance", "result": printed */
-/* Is the folder what the key (a file) has signed? */
+/* Is the folder what the key (a file) has signed, and did its gate pass? Says the result; exit code 1 where it failed, 2 where it was
+ * neither; ERR_INPUT names what is not as signed. */
 int export_verify(const char *dir, const char *key);
 /* Is it, and are these the files of the version whose folder this object is, and did its gate pass (failed_too: or not)? ERR_INPUT
  * names what is not so. */

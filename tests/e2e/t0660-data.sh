@@ -73,6 +73,13 @@ if command -v openssl >/dev/null; then
 	cmp -s "$TRASH/payload" "$TRASH/provenance" && ok "of the same statement" || not_ok "of the same statement"
 	check "the folder is what was signed" 0 assay artifact verify "$TRASH/signed" --key "$TRASH/key.pub"
 	has "the gate's result: PASSED"
+	check "another version, signed" 0 assay artifact export sums@v1 "$TRASH/first" --sign "$TRASH/key.pem"
+	cp -r "$TRASH/first" "$TRASH/hidden" && rm "$TRASH"/hidden/assay/*.intoto.json
+	cp "$TRASH/hidden/assay/provenance.dsse.json" "$TRASH/hidden/assay/test-result.dsse.json"
+	check "another statement in the result's place" 65 assay artifact verify "$TRASH/hidden" --key "$TRASH/key.pub"
+	cp "$TRASH"/signed/assay/bom.* "$TRASH/first/assay/"
+	check "another version's bill of materials" 65 assay artifact verify "$TRASH/first" --key "$TRASH/key.pub"
+	has "of another model"
 	check "by no other key" 65 assay artifact verify "$TRASH/signed" --key "$TRASH/other.pem"
 	has "not signed by the key"
 	check "nor one of another kind" 65 assay artifact verify "$TRASH/signed" --key "$TRASH/rsa.pem"
@@ -93,6 +100,11 @@ if command -v openssl >/dev/null; then
 	check "an archive can" 0 assay artifact export sums@v2 "$TRASH/signed.tar.zst" --sign "$TRASH/key.pem"
 	mkdir "$TRASH/unpacked" && tar -C "$TRASH/unpacked" --strip-components=1 --zstd -xf "$TRASH/signed.tar.zst" 2>/dev/null || tar -C "$TRASH/unpacked" --zstd -xf "$TRASH/signed.tar.zst"
 	check "and is verified once it is unpacked" 0 assay artifact verify "$TRASH/unpacked" --key "$TRASH/key.pub"
+	sed -i 's/learning_rate: 5e-3/learning_rate: 1.0/' assay.yaml && commit_all "tiny: a third model, spoilt"
+	check "a third fails its gate" 1 assay run
+	check "it is signed as what it is" 0 assay artifact export sums@v3 "$TRASH/failed" --sign "$TRASH/key.pem"
+	check "and does not pass" 1 assay artifact verify "$TRASH/failed" --key "$TRASH/key.pub"
+	has "the gate's result: FAILED"
 else
 	skip "signatures" "no openssl"
 fi

@@ -200,6 +200,14 @@ static void sign_into(struct keys *k, const char *dir, const char *plain, const 
 	json_decref(e);
 }
 
+#define STATED "\"_type\":\"https://in-toto.io/Statement/v1\",\"predicateType\":"
+#define RESULT_STATED STATED "\"https://in-toto.io/attestation/test-result/v0.1\""
+/* A bill of materials of the model with that digest. sha256sum of {"files":[{"object":…,"path":"config.json","size":4},…]}: OBJECT */
+#define BOM_OF(object)                                                                                                 \
+	"{\"bomFormat\":\"CycloneDX\",\"metadata\":{\"component\":{\"hashes\":[{\"alg\":\"SHA-256\",\"content\":"      \
+	"\"" object "\"}]}}}"
+#define OBJECT "06ac0d74d46316e7fbfedae38872d02205e43576dea19134360d9a986c80976a"
+
 /* A folder with two files, as an export signs it; name: of the second in the statement. */
 static char *folder(struct keys *k, const char *name)
 {
@@ -210,15 +218,15 @@ static char *folder(struct keys *k, const char *name)
 		"\"2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806\"}},{\"name\":\"%s\",\"digest\":{"
 		"\"sha256\":\"27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a\"}}]",
 		name);
-	char *provenance = mem_printf("{%s}", subjects);
-	char *result = mem_printf("{%s,\"predicate\":{\"result\":\"PASSED\"}}", subjects);
+	char *provenance = mem_printf("{" STATED "\"https://slsa.dev/provenance/v1\",%s}", subjects);
+	char *result = mem_printf("{" RESULT_STATED ",%s,\"predicate\":{\"result\":\"PASSED\"}}", subjects);
 
 	fs_remove_tree(dir);
 	free(put(dir, "config.json", "one\n"));
 	free(put(dir, "sub/model.bin", "two\n"));
 	sign_into(k, dir, "assay/provenance.intoto.json", "assay/provenance.dsse.json", ENVELOPE_STATEMENT, provenance);
 	sign_into(k, dir, "assay/test-result.intoto.json", "assay/test-result.dsse.json", ENVELOPE_STATEMENT, result);
-	sign_into(k, dir, "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM, "{}");
+	sign_into(k, dir, "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM, BOM_OF(OBJECT));
 	free(subjects);
 	free(provenance);
 	free(result);
@@ -234,6 +242,23 @@ static void folder_refused(struct keys *k, char *dir, const char *why)
 	assert_non_null(strstr(err_text(), why));
 	assert_null(result);
 	free(dir);
+}
+
+/* One envelope under the name of the other, without the readable ones. */
+static void folder_stands_in(struct keys *k, const char *one, const char *other)
+{
+	char *dir = folder(k, "sub/model.bin"), *from = mem_printf("%s/%s.dsse.json", dir, one),
+	     *to = mem_printf("%s/%s.dsse.json", dir, other), *plain = mem_printf("%s/%s.intoto.json", dir, other);
+	struct buf b = BUF_INIT(100000);
+
+	assert_int_equal(0, fs_read(&b, from, b.max));
+	assert_int_equal(0, fs_write(to, buf_str(&b), b.len));
+	assert_int_equal(0, fs_remove(plain));
+	folder_refused(k, dir, "what is signed there is no predicateType");
+	buf_release(&b);
+	free(from);
+	free(to);
+	free(plain);
 }
 
 static void test_signed_folder__is_what_was_signed_and_no_more(void **state)
@@ -276,8 +301,15 @@ static void test_signed_folder__is_what_was_signed_and_no_more(void **state)
 
 	dir = folder(k, "sub/model.bin"); /* a passed result of other files */
 	sign_into(k, dir, "assay/test-result.intoto.json", "assay/test-result.dsse.json", ENVELOPE_STATEMENT,
-		  "{\"subject\":[],\"predicate\":{\"result\":\"PASSED\"}}");
+		  "{" RESULT_STATED ",\"subject\":[],\"predicate\":{\"result\":\"PASSED\"}}");
 	folder_refused(k, dir, "about other files");
+
+	dir = folder(k, "sub/model.bin"); /* the bill of another model */
+	sign_into(k, dir, "assay/bom.cdx.json", "assay/bom.dsse.json", ENVELOPE_BOM,
+		  BOM_OF("2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806"));
+	folder_refused(k, dir, "of another model");
+	folder_stands_in(k, "assay/provenance", "assay/test-result"); /* hides a failed gate */
+	folder_stands_in(k, "assay/test-result", "assay/provenance");
 
 	dir = folder(k, "sub/model.bin");
 	path = path_join(dir, "assay/provenance.dsse.json");
