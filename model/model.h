@@ -322,5 +322,12 @@ struct text_result {
 };
 int score_texts(struct model *m, const struct tokenizer *tok, const struct text_request *reqs, size_t n,
 		struct text_result *out, const struct score_options *how);
+/* The ids that these rules make of a request, for who scores elsewhere. prefix: what a text without context begins with. tok
+ * is borrowed. text_ids_add() appends to out the context's ids, then the *n_scored of the continuation; the last context is
+ * remembered, for the choices of a question. Rolling: the prefix, and all behind it is scored, in no windows. */
+struct text_ids;
+struct text_ids *text_ids_new(const struct tokenizer *tok, int32_t prefix);
+void text_ids_free(struct text_ids *t); /* NULL is allowed */
+int text_ids_add(struct text_ids *t, const struct text_request *r, struct tokens *out, size_t *n_scored);
 
 #endif
