@@ -125,3 +125,13 @@ bool utf8_is_space(uint32_t cp)
 	return cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 ||
 	       cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
+
+size_t utf8_stripped(const char *s, size_t len)
+{
+	size_t end = 0, used;
+
+	for (size_t at = 0; at < len; at += used)
+		if (!utf8_is_space(utf8_next(s + at, len - at, &used)))
+			end = at + used;
+	return end;
+}

@@ -11,5 +11,7 @@ size_t utf8_count(const char *s, size_t len); /* code points */
 void utf8_repair(struct buf *b, const char *s, size_t len);
 /* Python's str.isspace(): the rule that lm-evaluation-harness strips by. */
 bool utf8_is_space(uint32_t cp);
+/* Length of s without the white space at its end, as Python's rstrip() sees it. */
+size_t utf8_stripped(const char *s, size_t len);
 
 #endif

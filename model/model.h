@@ -44,6 +44,9 @@ struct tokenizer_train {
 	int vocab_size;             /* bytes, special tokens and merges together */
 	const char *const *special; /* special tokens, first ids; NULL at the end */
 };
+/* Adds the bytes that a byte-level token ("Ġthe") stands for; false (and nothing added) if a character is not of that alphabet. */
+bool byte_alphabet_read(struct buf *out, const char *token, size_t len);
+
 /* Trains a byte-level BPE (GPT-2 split pattern) on texts; deterministic; writes tokenizer.json into json. Equal to the
  * tokenizers library's BpeTrainer (min_frequency 0, its default) on the same texts: ties go to the smaller pair of ids;
  * fewer tokens than asked for if the texts have no pair left. */

@@ -45,17 +45,6 @@ static int encode(const struct text_ids *t, struct tokens *out, const char *text
 	return tokenizer_encode(t->tok, out, text, len, !has);
 }
 
-/* Length of s without the white space at its end, as Python's rstrip() sees it. */
-static size_t stripped(const char *s, size_t len)
-{
-	size_t end = 0, used;
-
-	for (size_t at = 0; at < len; at += used)
-		if (!utf8_is_space(utf8_next(s + at, len - at, &used)))
-			end = at + used;
-	return end;
-}
-
 static void add_ids(struct tokens *t, const int32_t *ids, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -99,7 +88,7 @@ static int encode_context(struct text_ids *t, const char *context, size_t len)
 
 static int of_pair(struct text_ids *t, const struct text_request *r, struct tokens *out, size_t *n_scored)
 {
-	size_t n, len = strlen(r->context), cut = stripped(r->context, len);
+	size_t n, len = strlen(r->context), cut = utf8_stripped(r->context, len);
 	struct tokens whole = { NULL, 0, 0 };
 	struct buf text = BUF_INIT(BUF_NOLIMIT);
 	int rc;

@@ -30,8 +30,6 @@ uint32_t byte_alphabet_char(uint8_t byte);
 int byte_alphabet_byte(uint32_t cp); /* -1: not of the alphabet */
 /* Adds text, each byte spelt as its character. */
 void byte_alphabet_spell(struct buf *out, const char *text, size_t len);
-/* Adds the bytes that a token stands for; false (and nothing added) if a character is not of the alphabet. */
-bool byte_alphabet_read(struct buf *out, const char *token, size_t len);
 
 /* ---- onig: patterns ----------------------------------------------------------------------------------------------- */
 

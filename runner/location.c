@@ -7,6 +7,7 @@
  *	    api: completions                    # completions | chat
  *	    key: VLLM_API_KEY                   # the variable that holds the secret
  *	    logprobs: echo                      # echo | prompt_logprobs | none
+ *	    tokenizer: /models/name             # a folder with its tokenizer.json; prompts that are scored go as ids
  *	    bos: "<s>"                          # text in front of what has no context
  *	    in_flight: 16
  *	    timeout: 300
@@ -22,8 +23,8 @@
 
 enum { CONFIG_MAX = 1 << 20 };
 
-static const char *const keys[] = { "url",       "model",   "api",      "key",     "logprobs",     "bos",
-				    "in_flight", "timeout", "attempts", "retries", "budget_tokens" };
+static const char *const keys[] = { "url", "model",     "api",     "key",      "logprobs", "tokenizer",
+				    "bos", "in_flight", "timeout", "attempts", "retries",  "budget_tokens" };
 
 /* https://host/v1, without the slash at its end. */
 static int read_url(char **out, const struct yaml *y, const json_t *map)
@@ -80,7 +81,25 @@ static int read_word(int *out, const struct yaml *y, const json_t *map, const ch
 			       n > 2 ? ", " : "", n > 2 ? words[2] : "");
 }
 
-static int read_location(struct location *l, const struct yaml *y, const json_t *map)
+/* A folder of this machine; dir: the file's own, where it begins. NULL: a commit's file, which names none. */
+static int read_tokenizer(char **out, const struct yaml *y, const json_t *map, const char *dir)
+{
+	const char *folder = NULL;
+	int rc = yaml_get_text(y, map, "tokenizer", &folder);
+
+	if (rc || !folder)
+		return rc;
+	if (!dir)
+		return yaml_error(y, map, "tokenizer",
+				  "tokenizer names a folder of this machine, which a commit cannot know: write the "
+				  "location into config.yaml of the home");
+	if (!*folder)
+		return yaml_error(y, map, "tokenizer", "tokenizer: a folder with the model's tokenizer.json");
+	*out = path_join(dir, folder);
+	return 0;
+}
+
+static int read_location(struct location *l, const struct yaml *y, const json_t *map, const char *dir)
 {
 	static const char *const apis[] = { "completions", "chat" };
 	static const char *const logprobs[] = { "echo", "prompt_logprobs", "none" };
@@ -98,6 +117,7 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 	l->api = rc ? 0 : (enum location_api)word;
 	rc = rc ? rc : read_word(&word, y, map, "logprobs", logprobs, ARRAY_LEN(logprobs));
 	l->logprobs = rc ? 0 : (enum location_logprobs)word;
+	rc = rc ? rc : read_tokenizer(&l->tokenizer, y, map, dir);
 	rc = rc ? rc : yaml_get_text(y, map, "bos", &bos);
 	rc = rc ? rc : yaml_get_int(y, map, "in_flight", 1, 1024, &in_flight);
 	rc = rc ? rc : yaml_get_int(y, map, "attempts", 1, 100, &attempts);
@@ -112,18 +132,7 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 	return rc;
 }
 
-static int find_location(struct location *out, const struct yaml *y, const char *name)
-{
-	static const char *const top[] = { "locations", "remote" };
-	json_t *root = yaml_root(y), *all = NULL;
-	int rc = json_is_object(root) ? yaml_check_keys(y, root, "config.yaml", top, ARRAY_LEN(top))
-				      : yaml_error(y, root, NULL, "expected locations: {NAME: {url: …}}");
-
-	rc = rc ? rc : yaml_get_object(y, root, "locations", &all);
-	return rc ? rc : location_of(out, y, all, name);
-}
-
-int location_of(struct location *out, const struct yaml *y, const json_t *all, const char *name)
+static int one_of(struct location *out, const struct yaml *y, const json_t *all, const char *name, const char *dir)
 {
 	json_t *map = json_object_get(all, name);
 	int rc;
@@ -134,10 +143,26 @@ int location_of(struct location *out, const struct yaml *y, const json_t *all, c
 	if (!json_is_object(map))
 		return yaml_error(y, all, name, "location %s: expected {url: …, model: …}", name);
 	out->name = mem_str(name);
-	rc = read_location(out, y, map);
+	rc = read_location(out, y, map, dir);
 	if (rc)
 		location_release(out);
 	return rc;
+}
+
+static int find_location(struct location *out, const struct yaml *y, const char *name, const char *dir)
+{
+	static const char *const top[] = { "locations", "remote" };
+	json_t *root = yaml_root(y), *all = NULL;
+	int rc = json_is_object(root) ? yaml_check_keys(y, root, "config.yaml", top, ARRAY_LEN(top))
+				      : yaml_error(y, root, NULL, "expected locations: {NAME: {url: …}}");
+
+	rc = rc ? rc : yaml_get_object(y, root, "locations", &all);
+	return rc ? rc : one_of(out, y, all, name, dir);
+}
+
+int location_of(struct location *out, const struct yaml *y, const json_t *all, const char *name)
+{
+	return one_of(out, y, all, name, NULL);
 }
 
 int location_check_all(const struct yaml *y, const json_t *all)
@@ -166,7 +191,7 @@ int location_read(struct location *out, const char *home, const char *name)
 
 	*out = (struct location){ 0 };
 	rc = rc ? rc : yaml_parse(&y, buf_str(&text), text.len, path);
-	rc = rc ? rc : find_location(out, y, name);
+	rc = rc ? rc : find_location(out, y, name, home);
 	if (rc)
 		location_release(out);
 	yaml_free(y);
@@ -181,6 +206,7 @@ void location_release(struct location *l)
 	free(l->url);
 	free(l->model);
 	free(l->key);
+	free(l->tokenizer);
 	free(l->bos);
 	*l = (struct location){ 0 };
 }

@@ -9,8 +9,9 @@ enum location_api { API_COMPLETIONS, API_CHAT };
 enum location_logprobs { LOGPROBS_ECHO, LOGPROBS_PROMPT, LOGPROBS_NONE };
 struct location { /* an OpenAI-compatible server */
 	char *name, *url, *model;
-	char *key; /* the variable that holds the secret; NULL: none */
-	char *bos; /* the text of the token in front of everything; NULL: the server adds it, or has none */
+	char *key;       /* the variable that holds the secret; NULL: none */
+	char *tokenizer; /* a folder with the model's tokenizer.json: prompts that are scored go as ids; NULL: as text */
+	char *bos;       /* the text of the token in front of everything; NULL: the server adds it, or has none */
 	enum location_api api;
 	enum location_logprobs logprobs;
 	int in_flight;         /* requests at a time, at most */
@@ -21,7 +22,7 @@ struct location { /* an OpenAI-compatible server */
 };
 /* The location of that name in <home>/config.yaml. ERR_NOTFOUND: it is not there (nor, perhaps, the file). */
 int location_read(struct location *out, const char *home, const char *name);
-/* The same out of a mapping {NAME: location} of the document y. */
+/* The same out of a mapping {NAME: location} of the document y, an assay.yaml. */
 int location_of(struct location *out, const struct yaml *y, const json_t *all, const char *name);
 /* Are all of a mapping as they should be? ERR_INPUT. */
 int location_check_all(const struct yaml *y, const json_t *all);

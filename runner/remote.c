@@ -33,9 +33,10 @@ enum { ANSWER_MAX = 32 << 20, KEPT_MAX = 1 << 30, KEPT_SECONDS = 86400, MESSAGE_
 
 struct remote {
 	const struct location *l;
-	char *url, *secret; /* secret NULL: none is sent */
-	const char *prompt; /* the product's; "": none */
-	bool for_good;      /* answers are kept */
+	char *url, *secret;                 /* secret NULL: none is sent */
+	const char *prompt;                 /* the product's; "": none */
+	struct remote_tokenizer *tokenizer; /* NULL: what is scored goes as text */
+	bool for_good;                      /* answers are kept */
 	struct http_pool *pool;
 	int kept_fd; /* -1: nothing is kept */
 	char *kept_path;
@@ -48,7 +49,7 @@ struct remote {
 enum job_state { JOB_WAITS, JOB_FLIES, JOB_DONE };
 struct job {
 	struct ask ask;
-	char *body, *text; /* text: what ask.scored points into */
+	char *body;
 	size_t len;
 	char digest[DIGEST_HEX];
 	int64_t same; /* an earlier job with the same request; -1: none */
@@ -177,6 +178,8 @@ static int open_remote(struct remote **out, const struct location *l, const char
 	else if (secret && strpbrk(secret, "\r\n"))
 		rc = err_set(ERR_UNAVAILABLE, "location %s: the secret in %s has more than one line", l->name, l->key);
 	r->secret = mem_str(secret);
+	if (!rc && l->tokenizer)
+		rc = remote_tokenizer_open(&r->tokenizer, l);
 	rc = rc ? rc : http_pool_open(&r->pool);
 	rc = rc || !home ? rc : kept_open(r, home);
 	if (rc)
@@ -206,6 +209,7 @@ void remote_close(struct remote *r)
 	if (r->secret)
 		explicit_bzero(r->secret, strlen(r->secret));
 	free(r->secret);
+	remote_tokenizer_close(r->tokenizer);
 	free(r->url);
 	free(r->kept_path);
 	json_decref(r->kept);
@@ -452,6 +456,22 @@ static int exchange(struct remote *r, struct jobs *jobs)
 	return rc;
 }
 
+/* One text with two seams is one body and two questions: what is scored of it tells them apart. */
+static void job_digest(struct job *job)
+{
+	struct digest_ctx *c = digest_new();
+	char scored[64];
+	struct digest d;
+
+	digest_add(c, job->body, job->len);
+	if (job->ask.scores) {
+		snprintf(scored, sizeof(scored), "%zu %zu", job->ask.from, job->ask.n_scored);
+		digest_text(c, scored);
+	}
+	d = digest_end(c);
+	digest_hex(job->digest, &d);
+}
+
 /* Digests, equal requests, and answers that are there already. */
 static void jobs_begin(struct remote *r, struct jobs *jobs)
 {
@@ -460,10 +480,9 @@ static void jobs_begin(struct remote *r, struct jobs *jobs)
 	map_init(&seen);
 	for (size_t i = 0; i < jobs->n; i++) {
 		struct job *job = &jobs->items[i];
-		struct digest d = digest_bytes(job->body, job->len);
 		json_t *kept;
 
-		digest_hex(job->digest, &d);
+		job_digest(job);
 		kept = json_object_get(r->kept, job->digest);
 		job->same = -1;
 		if (!map_get(&seen, job->digest, DIGEST_HEX, &job->same))
@@ -507,7 +526,7 @@ static void jobs_release(struct jobs *jobs)
 {
 	for (size_t i = 0; i < jobs->n; i++) {
 		free(jobs->items[i].body);
-		free(jobs->items[i].text);
+		ask_release(&jobs->items[i].ask);
 		json_decref(jobs->items[i].answer);
 	}
 	free(jobs->items);
@@ -531,21 +550,22 @@ static int remote_loglik(void *self, const struct loglik_request *reqs, size_t n
 {
 	struct remote *r = self;
 	struct jobs jobs = { .items = mem_array(n, sizeof(*jobs.items)), .n = n, .watch = watch };
-	int rc;
+	int rc = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !rc; i++) {
 		struct buf body = BUF_INIT(BUF_NOLIMIT);
 
 		struct loglik_request q = reqs[i];
 		char *made = q.continuation ? behind_prompt(r, q.context, q.chat) : NULL;
 
 		q.context = made ? made : q.context;
-		api_loglik(&body, &jobs.items[i].ask, &jobs.items[i].text, r->l, &q);
+		rc = api_loglik(&body, &jobs.items[i].ask, r->l, r->tokenizer, &q);
+		rc = rc ? err_context(rc, "request %zu", i) : 0;
 		free(made);
 		jobs.items[i].len = body.len;
 		jobs.items[i].body = buf_take(&body);
 	}
-	rc = jobs_run(r, &jobs);
+	rc = rc ? rc : jobs_run(r, &jobs);
 	for (size_t i = 0; i < n && !rc; i++) {
 		const json_t *a = job_answer(&jobs, i);
 

@@ -2,14 +2,9 @@
  *
  * A conversation travels through the scorer as text (chat() in evals.h); for a server that text is the JSON of its
  * messages, and the server lays them out. Log-likelihoods are read off the completions of a server that echoes the prompt
- * with its log-probabilities (echo, logprobs), or that gives prompt_logprobs, as vLLM does.
- *
- * Which tokens belong to the continuation is counted in characters, since the server's tokenizer is not here: white space at
- * the end of the context belongs to the continuation, as in the harness, and so does a token that reaches over the seam.
- * Greedy means: no token was likelier at its place. */
+ * with its log-probabilities (echo, logprobs), or that gives prompt_logprobs, as vLLM does (remote_logprob.c). The prompt is a text
+ * or, where the location names the model's tokenizer, a list of ids. */
 #include "base/base.h"
-
-#include <math.h>
 
 #include "runner/remote_int.h"
 
@@ -70,35 +65,62 @@ void api_generate(struct buf *out, const struct location *l, const struct genera
 	json_decref(body);
 }
 
-/* Characters of s without the white space at its end. */
-static size_t characters_to_seam(const char *s)
+static int ask_ids(struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
+		   const struct loglik_request *q)
 {
-	size_t len = strlen(s), used, n = 0, seam = 0;
+	const struct text_request r = { q->context, q->continuation };
+	bool bare = !q->continuation || !utf8_stripped(q->context, strlen(q->context));
 
-	for (size_t at = 0; at < len; at += used) {
-		n++;
-		if (!utf8_is_space(utf8_next(s + at, len - at, &used)))
-			seam = n;
-	}
-	return seam;
+	ask->tokenizer = t;
+	if (bare && !t->has_prefix)
+		return logprob_no_first(l);
+	return text_ids_add(t->ids, &r, &ask->ids, &ask->n_scored);
 }
 
-void api_loglik(struct buf *out, struct ask *ask, char **text, const struct location *l, const struct loglik_request *q)
+/* White space at the end of the context belongs to the continuation, as in the harness. */
+static void ask_text(struct ask *ask, const struct location *l, const struct loglik_request *q)
 {
-	bool bare = !q->continuation || !*q->context;
-	const char *bos = bare && l->bos ? l->bos : "";
-	struct buf whole = BUF_INIT(BUF_NOLIMIT);
-	json_t *body;
-	char *joined;
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+	size_t seam;
 
-	joined = mem_printf("%s%s%s", bos, q->context, q->continuation ? q->continuation : "");
-	utf8_repair(&whole, joined, strlen(joined));
-	free(joined);
-	*text = buf_take(&whole);
-	ask->scored = *text;
-	ask->from = bare ? utf8_count(bos, strlen(bos)) : characters_to_seam(q->context);
-	body = json_pack("{s:o,s:o,s:i,s:i}", "model", text_json(l->model), "prompt", text_json(*text), "max_tokens", 1,
-			 "temperature", 0);
+	utf8_repair(&text, q->context, strlen(q->context));
+	seam = q->continuation ? utf8_stripped(buf_str(&text), text.len) : 0;
+	if (!seam && l->bos) {
+		seam = strlen(l->bos);
+		buf_clear(&text);
+		buf_adds(&text, l->bos);
+		utf8_repair(&text, q->context, strlen(q->context));
+	}
+	if (q->continuation)
+		utf8_repair(&text, q->continuation, strlen(q->continuation));
+	ask->from = seam;
+	ask->text = buf_take(&text);
+}
+
+static json_t *ids_json(const struct tokens *ids)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ids->n; i++)
+		json_array_append_new(list, json_integer(ids->ids[i]));
+	return list;
+}
+
+int api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
+	       const struct loglik_request *q)
+{
+	json_t *body;
+	int rc = 0;
+
+	ask->scores = true;
+	if (t)
+		rc = ask_ids(ask, l, t, q);
+	else
+		ask_text(ask, l, q);
+	if (rc)
+		return rc;
+	body = json_pack("{s:o,s:o,s:i,s:i}", "model", text_json(l->model), "prompt",
+			 t ? ids_json(&ask->ids) : text_json(ask->text), "max_tokens", 1, "temperature", 0);
 	if (l->logprobs == LOGPROBS_PROMPT) {
 		json_object_set_new(body, "prompt_logprobs", json_integer(0));
 	} else {
@@ -107,131 +129,26 @@ void api_loglik(struct buf *out, struct ask *ask, char **text, const struct loca
 	}
 	json_add(out, body);
 	json_decref(body);
+	return 0;
+}
+
+void ask_release(struct ask *ask)
+{
+	free(ask->text);
+	tokens_release(&ask->ids);
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
 
-static int not_given(const struct location *l, const char *what)
-{
-	err_set(ERR_UNAVAILABLE, "location %s gives no log-probabilities of a prompt: %s", l->name, what);
-	return err_hint(ERR_UNAVAILABLE,
-			"vLLM and others do under api: completions; tasks of output_type generate_until need "
-			"none");
-}
-
-static int no_first(const struct location *l)
-{
-	err_set(ERR_UNAVAILABLE, "location %s gives no log-probability of the first token of a text", l->name);
-	return err_hint(ERR_UNAVAILABLE, "write bos: \"<s>\", or whatever this model begins with, into the location");
-}
-
-/* The largest of {"token": logprob}; NaN: there is none. */
-static double likeliest(const json_t *top)
-{
-	double most = NAN;
-	const char *token;
-	json_t *v;
-
-	json_object_foreach((json_t *)(uintptr_t)top, token,
-			    v) if (json_is_number(v) && !(json_number_value(v) <= most)) most = json_number_value(v);
-	return most;
-}
-
-static const char *text_at(const json_t *list, size_t i)
-{
-	const char *s = json_string_value(json_array_get(list, i));
-
-	return s ? s : "";
-}
-
-struct sum {
-	double logprob;
-	int tokens;
-	bool greedy;
-};
-
-static json_t *sum_json(const struct sum *s)
-{
-	return json_pack("{s:f,s:i,s:b}", "logprob", s->logprob, "tokens", s->tokens, "greedy", s->greedy);
-}
-
-/* {"tokens":[…],"token_logprobs":[…],"top_logprobs":[{…}],"text_offset":[…]} of prompt and what was generated. */
-static int sum_echo(json_t **out, const struct location *l, const struct ask *ask, const json_t *lp)
-{
-	const json_t *tokens = json_object_get(lp, "tokens"), *own = json_object_get(lp, "token_logprobs"),
-		     *top = json_object_get(lp, "top_logprobs"), *offsets = json_object_get(lp, "text_offset");
-	size_t n = json_array_size(tokens), total = utf8_count(ask->scored, strlen(ask->scored)), reached = 0;
-	json_int_t shift = 0;
-	struct sum sum = { 0, 0, true };
-
-	if (!n || json_array_size(own) != n || json_array_size(offsets) != n || json_array_size(top) != n)
-		return not_given(l, "its answer has no echo with tokens, token_logprobs, top_logprobs and text_offset");
-	if (n > 1 && json_is_null(json_array_get(own, 0)) &&
-	    strncmp(ask->scored, text_at(tokens, 0), strlen(text_at(tokens, 0))) != 0)
-		shift = json_integer_value(json_array_get(offsets, 1)); /* the server's own token in front */
-	for (size_t i = 0; i < n; i++) {
-		const char *token = text_at(tokens, i);
-		json_int_t at = json_integer_value(json_array_get(offsets, i)) - shift;
-		json_int_t end = i + 1 < n ? json_integer_value(json_array_get(offsets, i + 1)) - shift
-					   : at + (json_int_t)utf8_count(token, strlen(token));
-
-		if (at < 0 || (size_t)at >= total)
-			continue;
-		reached = end > (json_int_t)total ? total : (size_t)end;
-		if (end <= (json_int_t)ask->from)
-			continue;
-		if (!json_is_number(json_array_get(own, i)))
-			return i ? not_given(l, "one of a later token is missing") : no_first(l);
-		sum.logprob += json_number_value(json_array_get(own, i));
-		sum.greedy &= likeliest(json_array_get(top, i)) <= json_number_value(json_array_get(own, i));
-		sum.tokens++;
-	}
-	if (reached < total || !sum.tokens)
-		return not_given(l, "its echo ends before the prompt does");
-	*out = sum_json(&sum);
-	return 0;
-}
-
-/* [null, {"ID":{"logprob","rank","decoded_token"}}, …], read from the end, since the first says nothing of its text. */
-static int sum_prompt(json_t **out, const struct location *l, const struct ask *ask, const json_t *list)
-{
-	size_t want = utf8_count(ask->scored, strlen(ask->scored)) - ask->from, got = 0;
-	struct sum sum = { 0, 0, true };
-
-	if (!json_is_array(list) || !json_array_size(list))
-		return not_given(l, "its answer has no prompt_logprobs");
-	for (size_t i = json_array_size(list); i-- && got < want;) {
-		json_t *place = json_array_get(list, i), *token = json_object_iter_value(json_object_iter(place));
-		const char *text = json_get_text(token, "decoded_token", NULL);
-
-		if (!json_is_object(place))
-			return i ? not_given(l, "one of a later token is missing") : no_first(l);
-		if (!text || json_object_size(place) != 1 || !json_is_number(json_object_get(token, "logprob")))
-			return not_given(l, "its prompt_logprobs have no decoded_token and logprob");
-		got += utf8_count(text, strlen(text));
-		sum.logprob += json_get_real(token, "logprob", NAN);
-		sum.greedy &= json_get_int(token, "rank", 0) == 1;
-		sum.tokens++;
-	}
-	if (got < want)
-		return no_first(l);
-	*out = sum_json(&sum);
-	return 0;
-}
-
 int api_answer(json_t **out, const struct location *l, const struct ask *ask, const json_t *root)
 {
-	const json_t *choice = json_array_get(json_object_get(root, "choices"), 0), *list, *text;
+	const json_t *choice = json_array_get(json_object_get(root, "choices"), 0), *text;
 
 	*out = NULL;
 	if (!json_is_object(choice))
 		return err_set(ERR_NOTFOUND, "the answer has no choices");
-	if (ask->scored && l->logprobs == LOGPROBS_PROMPT) {
-		list = json_object_get(choice, "prompt_logprobs");
-		return sum_prompt(out, l, ask, list ? list : json_object_get(root, "prompt_logprobs"));
-	}
-	if (ask->scored)
-		return sum_echo(out, l, ask, json_object_get(choice, "logprobs"));
+	if (ask->scores)
+		return logprob_answer(out, l, ask, root);
 	text = l->api == API_CHAT ? json_object_get(json_object_get(choice, "message"), "content")
 				  : json_object_get(choice, "text");
 	if (!text || (!json_is_string(text) && !json_is_null(text)))

@@ -1,24 +1,65 @@
-/* remote_int.h: what remote.c and remote_api.c share: a request to a server and its answer. */
+/* remote_int.h: what the files remote*.c share: a request to a server, its answer, and what the answer says of a prompt. */
 #ifndef RUNNER_REMOTE_INT_H
 #define RUNNER_REMOTE_INT_H
 
 #include "base/json.h"
 #include "evals/evals.h"
+#include "model/model.h"
 #include "runner/location.h"
+
+/* ---- remote_tokenizer.c: the model's tokenizer, where the location names it ---------------------------------------- */
+
+struct remote_tokenizer {
+	struct tokenizer *tok;
+	struct text_ids *ids;
+	bool has_prefix; /* it knows what a text without context begins with */
+};
+/* ERR_INPUT: the folder has no tokenizer, or this one lacks what the location calls bos. */
+int remote_tokenizer_open(struct remote_tokenizer **out, const struct location *l);
+void remote_tokenizer_close(struct remote_tokenizer *t); /* NULL is allowed */
+/* Is this text of a server's token that id's? True where that cannot be told: other than letters and digits, servers write
+ * tokens in many ways. */
+bool remote_tokenizer_agrees(const struct remote_tokenizer *t, int32_t id, const char *text);
+
+/* ---- remote_api.c: bodies ------------------------------------------------------------------------------------------ */
 
 /* What is looked for in an answer. */
 struct ask {
-	const char *scored; /* log-likelihood: the whole text */
-	size_t from;        /* and where in it, in characters, what is scored begins; scored NULL: a text is wanted */
+	bool scores;                              /* log-likelihoods; else a text is wanted */
+	char *text;                               /* what was sent, where that is a text … */
+	size_t from;                              /* … and at which byte of it what is scored begins */
+	struct tokens ids;                        /* where ids were sent: these … */
+	size_t n_scored;                          /* … of which the last so many are scored */
+	const struct remote_tokenizer *tokenizer; /* borrowed; NULL: a text was sent */
 };
+void ask_release(struct ask *ask);
 
 /* The body of a request. out: canonical JSON, so that equal requests are equal bytes. */
 void api_generate(struct buf *out, const struct location *l, const struct generate_until *g);
-void api_loglik(struct buf *out, struct ask *ask, char **text, const struct location *l,
-		const struct loglik_request *q);
+/* t may be NULL. ERR_INPUT: the rules of ids have none for the continuation; ERR_UNAVAILABLE: a text without context, and
+ * nothing is known that it could begin with. */
+int api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
+	       const struct loglik_request *q);
 const char *api_path(const struct location *l); /* behind the url */
 /* {"text","tokens"} or {"logprob","tokens","greedy"} from an answer, yours. ERR_NOTFOUND: it is no answer, as one that was
  * cut short; ERR_UNAVAILABLE: this server does not give what is needed. */
 int api_answer(json_t **out, const struct location *l, const struct ask *ask, const json_t *root);
+
+/* ---- remote_logprob.c: what an answer says of the prompt ----------------------------------------------------------- */
+
+int logprob_answer(json_t **out, const struct location *l, const struct ask *ask, const json_t *root);
+int logprob_no_first(const struct location *l);
+
+/* ---- remote_spell.c: which tokens are the continuation's ----------------------------------------------------------- */
+
+enum spelt { SPELT, SPELT_NOT, SPELT_OVER, SPELT_SHORT };
+struct seam {
+	size_t first; /* SPELT: the first token of what is scored */
+	size_t at;    /* else: the token that does not fit */
+};
+/* texts: of the n tokens of a prompt, as the server writes them; NULL: it does not say. text: the prompt; what is scored begins at the byte from.
+ * lead: the first has no log-probability. SPELT_NOT: the texts are other ones; SPELT_OVER: a token reaches over the seam;
+ * SPELT_SHORT: they end before the prompt begins. */
+enum spelt spell(struct seam *out, const char *const *texts, size_t n, const char *text, size_t from, bool lead);
 
 #endif

@@ -19,8 +19,9 @@ class S(http.server.BaseHTTPRequestHandler):
         if q.get("echo"):
             if mode != "silent":
                 own = [None] + [-0.5 if ch in "0123456789" else -1.0 for ch in p[1:]]
-                c["logprobs"] = {"tokens": list(p), "token_logprobs": own, "text_offset": list(range(len(p))),
-                                 "top_logprobs": [None] + [{"x": -0.1} for _ in p[1:]]}
+                c["logprobs"] = {"tokens": list(p) + ["!"], "token_logprobs": own + [-9.0],
+                                 "top_logprobs": [None] + [{"x": -0.1} for _ in p]}
+                if mode == "pieces": c["logprobs"]["tokens"][-2] = "\N{REPLACEMENT CHARACTER}"
         else:
             a = p.split("|")[-1].rstrip("=").split("+")
             c["text"] = str(int(a[0]) + int(a[1]) + (1 if mode == "worse" else 0))
@@ -100,6 +101,10 @@ is "counted and timed" "$(assay samples --jsonl --task scored | sed -n 2p | jq -
 echo silent >"$ROOT/mode"
 check "and a clear refusal where not" 69 assay run
 has "location team gives no log-probabilities of a prompt"
+echo pieces >"$ROOT/mode"
+check "nor is it guessed which tokens count" 69 assay run
+has "the texts of its tokens do not spell what is to be scored"
+has "write tokenizer: FOLDER"
 echo good >"$ROOT/mode"
 
 # a local baseline, a served candidate, and back
@@ -130,4 +135,6 @@ check "offline" 69 env ASSAY_OFFLINE=1 "$ASSAY_TEST_BIN" run
 has "ASSAY_OFFLINE is set"
 check "a mistake in a location of assay.yaml" 65 bash -c 'sed -i "s/key: TEAM_KEY/key: sk-123/" assay.yaml && git commit -qam wrong && "$ASSAY_TEST_BIN" run'
 has "key is the name of the variable that holds the secret"
+check "a folder of this machine in a location of assay.yaml" 65 bash -c 'sed -i "s/key: sk-123/tokenizer: models/" assay.yaml && git commit -qam wrong && "$ASSAY_TEST_BIN" run'
+has "tokenizer names a folder of this machine, which a commit cannot know"
 done_testing

@@ -468,10 +468,10 @@ static void test_remote_loglik__is_read_off_the_prompt(void **state)
 		{ "the sky is ", "blue", false }, /* the space goes to the continuation */
 		{ "Grüße \n\n", "zwei drei", false },
 		{ "a b", " c D e", false },
-		{ "a b", "cc d", false } /* over the seam */
+		{ "a b c", " D e", false } /* the same text with another seam */
 	};
 	static const struct loglik_result want[] = {
-		{ -5, 1, true, 0 }, { -5, 1, true, 0 }, { -12, 2, true, 0 }, { -6, 3, false, 0 }, { -6, 2, true, 0 },
+		{ -5, 1, true, 0 }, { -5, 1, true, 0 }, { -12, 2, true, 0 }, { -6, 3, false, 0 }, { -4, 2, false, 0 },
 	};
 	static const char *const ways[][2] = { { "echo", "" },
 					       { "bos", "" },
@@ -492,7 +492,8 @@ static void test_remote_loglik__is_read_off_the_prompt(void **state)
 
 static void test_remote_loglik__a_text_without_context_needs_its_first_token(void **state)
 {
-	static const struct loglik_request rolling = { "one two", NULL, false }, bare = { "", "one two", false };
+	static const struct loglik_request rolling = { "one two", NULL, false }, bare = { "", "one two", false },
+					   spaced = { "", " one two", false };
 	struct loglik_result out;
 
 	(void)state;
@@ -501,8 +502,8 @@ static void test_remote_loglik__a_text_without_context_needs_its_first_token(voi
 	assert_int_equal(scored("prompt", "    logprobs: prompt_logprobs\n", &bare, 1, &out), ERR_UNAVAILABLE);
 	assert_int_equal(scored("bos", "", &rolling, 1, &out), 0); /* the server put one in front */
 	assert_true(out.logprob == -7 && out.tokens == 2);
-	assert_int_equal(scored("echo", "    bos: '<|x|> '\n", &bare, 1, &out), 0);
-	assert_true(out.logprob == -8 && out.tokens == 2); /* this server's token takes the space along */
+	assert_int_equal(scored("echo", "    bos: '<|x|>'\n", &spaced, 1, &out), 0);
+	assert_true(out.logprob == -8 && out.tokens == 2);
 }
 
 static void test_remote_loglik__a_server_that_gives_none_is_refused(void **state)
@@ -515,12 +516,76 @@ static void test_remote_loglik__a_server_that_gives_none_is_refused(void **state
 	assert_non_null(
 		strstr(err_text(), "location here gives no log-probabilities of a prompt: its answer has no echo"));
 	assert_int_equal(scored("short", "", &one, 1, &out), ERR_UNAVAILABLE);
-	assert_non_null(strstr(err_text(), "its echo ends before the prompt does"));
+	assert_non_null(strstr(err_text(), "the texts of its tokens do not spell what is to be scored"));
 	assert_int_equal(scored("echo", "    logprobs: prompt_logprobs\n", &one, 1, &out), ERR_UNAVAILABLE);
 	assert_non_null(strstr(err_text(), "its answer has no prompt_logprobs"));
 	assert_int_equal(scored("echo", "    api: chat\n", &one, 1, &out), ERR_UNAVAILABLE);
 	assert_non_null(strstr(err_text(), "location here gives no log-likelihoods (api: chat)"));
 	assert_int_equal(scored("echo", "    logprobs: none\n", &one, 1, &out), ERR_UNAVAILABLE);
+}
+
+/* Every token of a list of ids has the log-probability -1, and is the likeliest. */
+static void score_ids(struct loopback *s, json_t *body, struct loopback_reply *out)
+{
+	const json_t *ids = json_object_get(body, "prompt");
+	json_t *prompt = json_array(), *root;
+
+	*(bool *)s->arg &= json_is_array(ids);
+	for (size_t i = 0; i < json_array_size(ids); i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "%d", (int)json_integer_value(json_array_get(ids, i)));
+		json_array_append_new(prompt,
+				      i ? json_pack("{s:{s:f,s:i}}", id, "logprob", -1.0, "rank", 1) : json_null());
+	}
+	root = json_pack("{s:[{s:o}]}", "choices", "prompt_logprobs", prompt);
+	out->body = json_dumps(root, 0);
+	json_decref(root);
+}
+
+static void test_remote_loglik__goes_as_ids_where_the_location_has_a_tokenizer(void **state)
+{
+	static const struct loglik_request reqs[] = { { "the ", "cat", false },
+						      { "the", " cat", false },
+						      { "the cat", " sat", false } };
+	bool as_ids = true;
+	struct loopback s = { .answer = score_ids, .arg = &as_ids };
+	char *folder = realpath("tests/golden/llama", NULL),
+	     *more = mem_printf("    logprobs: prompt_logprobs\n    tokenizer: %s\n", folder);
+	struct loglik_result out[3];
+	struct scorer scorer;
+	struct location l;
+	struct remote *r;
+
+	(void)state;
+	loopback_open(&s);
+	l = located(&s, more);
+	assert_int_equal(remote_open(&r, &l, NULL), 0);
+	scorer = remote_scorer(r);
+	if (scorer.loglik(scorer.self, reqs, 3, out, &no_watch))
+		fail_msg("%s", err_text());
+	assert_true(as_ids);
+	assert_true(out[0].logprob == -out[0].tokens && out[0].tokens == out[1].tokens && out[2].greedy);
+	remote_prompt(r, "behind this ");
+	assert_int_equal(scorer.loglik(scorer.self, reqs, 1, out, &no_watch), 0);
+	remote_close(r);
+	free(l.tokenizer);
+	l.tokenizer = path_join(home, "nothing");
+	assert_int_equal(remote_open(&r, &l, NULL), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "location here: tokenizer: "));
+	location_release(&l);
+	l = located(&s, "    tokenizer: beside\n");
+	assert_string_equal(l.tokenizer + strlen(home), "/beside"); /* from the folder of config.yaml */
+	location_release(&l);
+	free(more);
+	more = mem_printf("    bos: <nothing>\n    tokenizer: %s\n", folder);
+	l = located(&s, more);
+	assert_int_equal(remote_open(&r, &l, NULL), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "bos: <nothing> is no token of the tokenizer in"));
+	location_release(&l);
+	loopback_close(&s);
+	free(more);
+	free(folder);
 }
 
 /* ---- conversations ------------------------------------------------------------------------------------------------- */
@@ -604,6 +669,7 @@ static void test_location_read__mistakes(void **state)
 		{ "locations: {x: {url: 'https://h/v1', model: m, in_flight: 0}}\n", "in_flight" },
 		{ "locations: {x: {url: 'https://h/v1', model: m, timeout: 0}}\n", "timeout" },
 		{ "locations: {x: {url: 'https://h/v1', model: m, urll: m}}\n", "did you mean \"url\"" },
+		{ "locations: {x: {url: 'https://h/v1', model: m, tokenizer: ''}}\n", "a folder with the model's" },
 	};
 	char *path = path_join(home, "config.yaml");
 	struct location l;
@@ -638,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_remote_loglik__is_read_off_the_prompt),
 		cmocka_unit_test(test_remote_loglik__a_text_without_context_needs_its_first_token),
 		cmocka_unit_test(test_remote_loglik__a_server_that_gives_none_is_refused),
+		cmocka_unit_test(test_remote_loglik__goes_as_ids_where_the_location_has_a_tokenizer),
 		cmocka_unit_test(test_remote_chat__messages_go_as_they_are),
 		cmocka_unit_test(test_location_read__mistakes),
 	};

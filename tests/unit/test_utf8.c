@@ -99,6 +99,15 @@ static void test_utf8_is_space__is_python_isspace(void **state)
 	assert_int_equal(i, ARRAY_LEN(want));
 }
 
+static void test_utf8_stripped__is_python_rstrip(void **state)
+{
+	(void)state;
+	assert_int_equal(utf8_stripped("a b \n\xe3\x80\x80\x1f", 8), 3);
+	assert_int_equal(utf8_stripped(" \t", 2), 0);
+	assert_int_equal(utf8_stripped("\xc3\xa9 \xe2", 4), 4); /* half a character is none */
+	assert_int_equal(utf8_stripped("", 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +115,7 @@ int main(void)
 		cmocka_unit_test(test_utf8_valid__says_where),
 		cmocka_unit_test(test_utf8_put__goes_round_for_all),
 		cmocka_unit_test(test_utf8_is_space__is_python_isspace),
+		cmocka_unit_test(test_utf8_stripped__is_python_rstrip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
