@@ -7,8 +7,8 @@
 #include "base/digest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct digest_ctx {
@@ -74,11 +74,12 @@ int digest_file(struct digest *out, const char *path)
 	const size_t piece = 1 << 20;
 	uint8_t *data;
 	ssize_t n;
-	int fd, saved;
+	int fd, saved, rc;
+	struct stat st;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : ERR_IO, "cannot open %s", path);
+	rc = fs_open_read(&fd, &st, path);
+	if (rc)
+		return rc;
 	c = digest_new();
 	data = mem_alloc(piece);
 	while ((n = read(fd, data, piece)) != 0) {

@@ -26,25 +26,44 @@ static int code_of_errno(void)
 
 /* ---- reading ---- */
 
+/* What a shell hands over by <(…) or a pipe; it has a writer, who is waited for. */
+static bool is_handed_over(const char *path)
+{
+	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/self/fd/", 14) == 0 ||
+	       strcmp(path, "/dev/stdin") == 0;
+}
+
+static int not_regular(const char *path)
+{
+	return err_set(ERR_INPUT, "%s is not a regular file, but a pipe, a socket or a device", path);
+}
+
+/* Without O_NONBLOCK a pipe that nobody writes to would hold us here for ever. */
 static int open_read(int *out, struct stat *st, const char *path, int flags)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags), rc = 0;
 
 	*out = -1;
 	if (fd < 0)
-		return err_errno(code_of_errno(), "cannot open %s", path);
-	if (fstat(fd, st)) {
-		int rc = err_errno(ERR_IO, "cannot stat %s", path);
+		return errno == ENXIO ? not_regular(path) : err_errno(code_of_errno(), "cannot open %s", path);
+	if (fstat(fd, st))
+		rc = err_errno(ERR_IO, "cannot stat %s", path);
+	else if (S_ISDIR(st->st_mode))
+		rc = err_set(ERR_INPUT, "%s is a folder, not a file", path);
+	else if (!S_ISREG(st->st_mode) && !is_handed_over(path))
+		rc = not_regular(path);
+	else if (fcntl(fd, F_SETFL, 0))
+		rc = err_errno(ERR_IO, "cannot read %s", path);
+	if (rc)
+		close(fd);
+	else
+		*out = fd;
+	return rc;
+}
 
-		close(fd);
-		return rc;
-	}
-	if (S_ISDIR(st->st_mode)) {
-		close(fd);
-		return err_set(ERR_INPUT, "%s is a folder, not a file", path);
-	}
-	*out = fd;
-	return 0;
+int fs_open_read(int *out, struct stat *st, const char *path)
+{
+	return open_read(out, st, path, 0);
 }
 
 static int too_big(const char *path, size_t max)
@@ -100,11 +119,7 @@ int fs_read_plain(struct buf *out, const char *path, size_t max)
 	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return err_set(ERR_INPUT, "%s is a link, a pipe or a device, and not a plain file: it is not read",
 			       path);
-	rc = open_read(&fd, &st, path, O_NOFOLLOW | O_NONBLOCK); /* it may have been replaced since */
-	if (rc == 0 && !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(ERR_INPUT, "%s is not a plain file: it is not read", path);
-	}
+	rc = open_read(&fd, &st, path, O_NOFOLLOW); /* it may have been replaced since */
 	return rc ? rc : read_open(out, fd, &st, path, max);
 }
 
@@ -179,7 +194,7 @@ int fs_map_open(struct fs_map *m, const char *path)
 	if (rc)
 		return rc;
 	if (!S_ISREG(st.st_mode)) {
-		rc = err_set(ERR_INPUT, "%s is not a regular file", path);
+		rc = not_regular(path);
 	} else if (st.st_size) {
 		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (p == MAP_FAILED)
@@ -378,6 +393,17 @@ void fs_temp_flush(struct fs_temp *t, uint64_t at, uint64_t len)
 	(void)sync_file_range(t->fd, (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
 }
 
+/* A rename onto a device or a pipe would put a file in its place: /dev/null for the whole machine. */
+int fs_check_target(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		return 0;
+	err_set(ERR_INPUT, "%s is a pipe, a socket or a device: a file is written whole, to a name of its own", path);
+	return err_hint(ERR_INPUT, "name a file, and read that");
+}
+
 int fs_temp_commit(struct fs_temp *t, const char *path)
 {
 	char *dir = path_dir(path);
@@ -385,7 +411,8 @@ int fs_temp_commit(struct fs_temp *t, const char *path)
 	int rc;
 
 	t->fd = -1;
-	rc = fs_mkdirs(dir);
+	rc = fs_check_target(path);
+	rc = rc ? rc : fs_mkdirs(dir);
 	if (!rc && fsync(fd))
 		rc = err_errno(ERR_IO, "cannot sync %s (to be %s)", t->path, path);
 	/* close() is where a network file system reports what it could not write */
@@ -419,17 +446,18 @@ void fs_temp_drop(struct fs_temp *t)
 int fs_write(const char *path, const void *data, size_t len)
 {
 	char *dir = path_dir(path);
-	struct fs_temp t;
-	int rc;
+	struct fs_temp t = { -1, NULL };
+	int rc = fs_check_target(path);
 
-	rc = fs_temp_open(&t, dir);
+	if (!rc)
+		rc = fs_temp_open(&t, dir);
 	if (!rc)
 		rc = fs_temp_write(&t, data, len);
 	if (!rc)
 		rc = fs_temp_commit(&t, path);
 	fs_temp_drop(&t);
 	free(dir);
-	return rc ? err_context(rc, "%s", path) : 0;
+	return rc && rc != ERR_INPUT ? err_context(rc, "%s", path) : rc;
 }
 
 int fs_copy(const char *from, const char *to)

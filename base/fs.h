@@ -3,10 +3,16 @@
 #ifndef BASE_FS_H
 #define BASE_FS_H
 
-int fs_read(struct buf *out, const char *path, size_t max); /* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max */
+/* ERR_NOTFOUND, ERR_IO; ERR_INPUT above max, and for what is no regular file: it would be waited for. Pipes that a shell hands
+ * over (/dev/stdin, /dev/fd/N) are read. */
+int fs_read(struct buf *out, const char *path, size_t max);
+struct stat;
+int fs_open_read(int *fd, struct stat *st, const char *path); /* the same, opened; yours to close */
 /* A stranger's: ERR_INPUT where the name is a link, a pipe or a device, which is neither followed nor waited for. */
 int fs_read_plain(struct buf *out, const char *path, size_t max);
-int fs_write(const char *path, const void *data, size_t len); /* atomic, durable; parent folders are made */
+/* Atomic, durable; parent folders are made. ERR_INPUT: a pipe, a socket or a device is there. */
+int fs_write(const char *path, const void *data, size_t len);
+int fs_check_target(const char *path); /* that alone, before the work whose result goes there */
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_size(uint64_t *out, const char *path);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/codec.h"
@@ -193,14 +194,17 @@ int keep_open(struct keep **out, const char *path, const char *key)
 	struct keep *k = mem_alloc(sizeof(*k));
 	char *dir = path_dir(path);
 	int rc = *dir ? fs_mkdirs(dir) : 0;
+	struct stat st;
 
 	free(dir);
 	*out = NULL;
 	*k = (struct keep){ .calls = { k, keep_restore, keep_add }, .path = mem_str(path), .fd = -1 };
 	if (rc == 0) {
-		k->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		k->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 		if (k->fd < 0)
 			rc = err_errno(ERR_IO, "%s", path);
+		else if (fstat(k->fd, &st) || !S_ISREG(st.st_mode)) /* a pipe would be waited for */
+			rc = err_set(ERR_INPUT, "%s is no regular file", path);
 	}
 	if (rc == 0 && flock(k->fd, LOCK_EX | LOCK_NB)) {
 		log_warn("another process is evaluating the same: this one keeps no samples on its way");

@@ -89,7 +89,8 @@ static int prompt_places(size_t *out, const struct location *l, const json_t *ro
 			"location %s counts %lld tokens of a prompt and echoes %zu of them: which these are cannot be "
 			"told",
 			l->name, (long long)read, *out);
-		return err_hint(ERR_UNAVAILABLE, "logprobs: prompt_logprobs, where the server has it (vLLM), names each");
+		return err_hint(ERR_UNAVAILABLE,
+				"logprobs: prompt_logprobs, where the server has it (vLLM), names each");
 	}
 	return 0;
 }
@@ -110,7 +111,8 @@ static int places_of_echo(struct places *out, const struct location *l, const js
 	for (size_t i = 0; i < out->n; i++) {
 		double logprob = number_or_nan(json_array_get(own, i)), most = likeliest(json_array_get(top, i));
 
-		out->items[i] = (struct place){ json_string_value(json_array_get(tokens, i)), logprob, most <= logprob };
+		out->items[i] =
+			(struct place){ json_string_value(json_array_get(tokens, i)), logprob, most <= logprob };
 		if (i && !isnan(logprob) && isnan(most))
 			return not_given(l, "top_logprobs of a token are missing");
 	}
@@ -136,16 +138,16 @@ static int places_of_prompt(struct places *out, const struct location *l, const 
 		snprintf(id, sizeof(id), "%d", ids ? (int)ids->ids[i] : 0);
 		if (ids && !(token = json_object_get(place, id))) {
 			err_set(ERR_UNAVAILABLE,
-				"location %s: prompt_logprobs have no token %s at place %zu, where it was sent", l->name,
-				id, i);
+				"location %s: prompt_logprobs have no token %s at place %zu, where it was sent",
+				l->name, id, i);
 			return err_hint(ERR_UNAVAILABLE, "is %s the tokenizer of this server's model?", l->tokenizer);
 		}
 		if ((!ids && json_object_size(place) != 1) || !json_is_number(json_object_get(token, "logprob")) ||
 		    !json_is_integer(json_object_get(token, "rank")))
 			return not_given(l, "its prompt_logprobs have no logprob and rank of one token at each place");
-		out->items[i] = (struct place){ json_get_text(token, "decoded_token", NULL),
-						json_get_real(token, "logprob", NAN),
-						json_get_int(token, "rank", 0) == 1 };
+		out->items[i] =
+			(struct place){ json_get_text(token, "decoded_token", NULL),
+					json_get_real(token, "logprob", NAN), json_get_int(token, "rank", 0) == 1 };
 	}
 	return 0;
 }
@@ -158,8 +160,8 @@ static int first_of_ids(size_t *out, const struct location *l, const struct ask 
 	size_t missing = ask->ids.n - p->n;
 
 	if (p->n > ask->ids.n || missing > 1 || p->n <= ask->n_scored) {
-		err_set(ERR_UNAVAILABLE, "location %s: %zu tokens were sent, and its answer has %zu", l->name, ask->ids.n,
-			p->n);
+		err_set(ERR_UNAVAILABLE, "location %s: %zu tokens were sent, and its answer has %zu", l->name,
+			ask->ids.n, p->n);
 		return err_hint(ERR_UNAVAILABLE, "does this server take ids as a prompt, and add none of its own?");
 	}
 	for (size_t i = 0; i < p->n; i++) {
@@ -208,7 +210,8 @@ static int first_of_text(size_t *out, const struct location *l, const struct ask
 			l->name, seam.at, seen);
 	else
 		err_set(ERR_UNAVAILABLE,
-			"location %s: the texts of its tokens do not spell what is to be scored (at token %zu, \"%s\"): "
+			"location %s: the texts of its tokens do not spell what is to be scored (at token %zu, "
+			"\"%s\"): "
 			"which tokens count cannot be told",
 			l->name, seam.at, seen);
 	return not_told(l);

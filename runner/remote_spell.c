@@ -23,7 +23,10 @@ enum kind { KIND_PLAIN, KIND_BYTES, KIND_PIECES, KIND_ALONE, KINDS };
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 /* HH at s, or -1. */
@@ -130,7 +133,8 @@ static enum spelt read_to(struct reader *r, size_t from)
 
 	while (r->left > from) {
 		if (r->n && read_token(r, from, &over)) {
-			if (!r->bytes.len && !r->text[r->left]) /* it has a part of the character behind it: there is none */
+			if (!r->bytes.len &&
+			    !r->text[r->left]) /* it has a part of the character behind it: there is none */
 				return SPELT_NOT;
 			continue;
 		}

@@ -54,6 +54,22 @@ has "--sandbox auto"
 check "no other sandbox" 64 assay eval "$TRASH/made" evals/sums.yaml --sandbox docker
 check "assay eval with one" 0 assay eval "$TRASH/made" evals/sums.yaml --sandbox external
 is "has the metric" "$(jq '.tasks.sums.equal == .tasks.sums.exact_match' "$OUT")" true
+cp -r evals "$TRASH/alone" && here=$PWD && cd "$TRASH" || exit 1
+check "outside a repository too" 0 assay eval made alone/sums.yaml --sandbox external
+is "the same" "$(jq '.tasks.sums.equal == .tasks.sums.exact_match' "$OUT")" true
+check "a judge's location needs a home" 65 assay eval made alone/sums.yaml --judge
+has "run inside a clone, or set ASSAY_HOME"
+mkfifo pipe
+check "samples are not written over a pipe, and nobody waits" 65 timeout 60 "$ASSAY_TEST_BIN" eval made alone/sums.yaml --sandbox external --samples pipe
+has "is a pipe, a socket or a device"
+check "a suite that is a pipe" 65 timeout 60 "$ASSAY_TEST_BIN" eval made pipe
+sed 's/sums.jsonl/pipe/' alone/sums.yaml >piped.yaml && cp alone/score.sh .
+check "data that are a pipe" 65 timeout 60 "$ASSAY_TEST_BIN" eval made piped.yaml --sandbox external
+has "pipe is not a regular file"
+check "scores that are a pipe" 65 timeout 60 "$ASSAY_TEST_BIN" gate pipe pipe --max-drop 0
+check "kept samples that are a pipe" 65 timeout 60 "$ASSAY_TEST_BIN" eval made alone/sums.yaml --sandbox external --keep pipe
+[ -p pipe ] && ok "it is a pipe still" || not_ok "it is a pipe still"
+cd "$here" || exit 1
 if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then
 	cp evals/score.sh good.sh
 	{ echo "#!/bin/sh"; echo "cat '$HOME/.gitconfig' >/dev/null 2>&1 && exit 3"

@@ -12,8 +12,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/digest.h"
 
 static int make_tmp(void **state)
 {
@@ -157,6 +161,54 @@ static void test_fs_read__limits_and_failures(void **state)
 	buf_release(&tight);
 	free(path);
 	free(none);
+}
+
+/* None of these is waited for, and nothing is put in their place. */
+static void test_fs__pipes_sockets_and_devices_are_no_files(void **state)
+{
+	char *pipe_path = path_join(*state, "pipe"), *socket_path = path_join(*state, "socket"),
+	     *link = path_join(*state, "link"), *copy = path_join(*state, "copy");
+	const char *const paths[] = { pipe_path, socket_path, link, "/dev/null", "/dev/zero" };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), ends[2];
+	struct buf b = BUF_INIT(100);
+	struct digest d;
+	struct stat st;
+	char name[32];
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", socket_path);
+	assert_int_equal(mkfifo(pipe_path, 0600), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(symlink(pipe_path, link), 0);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		struct fs_map m;
+
+		assert_int_equal(fs_read(&b, paths[i], 10), ERR_INPUT);
+		assert_non_null(strstr(err_text(), "is not a regular file"));
+		assert_int_equal(fs_map_open(&m, paths[i]), ERR_INPUT);
+		assert_int_equal(digest_file(&d, paths[i]), ERR_INPUT);
+		assert_int_equal(fs_copy(paths[i], copy), ERR_INPUT);
+		assert_int_equal(fs_check_target(paths[i]), ERR_INPUT);
+		if (strncmp(paths[i], "/dev/", 5) == 0)
+			continue; /* this machine's own: not even if the code is wrong */
+		assert_int_equal(fs_write(paths[i], "x", 1), ERR_INPUT);
+		assert_non_null(strstr(err_text(), "a file is written whole"));
+		assert_int_equal(stat(paths[i], &st), 0);
+		assert_false(S_ISREG(st.st_mode));
+	}
+	assert_int_equal(pipe(ends), 0); /* what a shell hands over is read */
+	assert_int_equal(write(ends[1], "text", 4), 4);
+	close(ends[1]);
+	snprintf(name, sizeof(name), "/dev/fd/%d", ends[0]);
+	assert_int_equal(fs_read(&b, name, 10), 0);
+	assert_string_equal(buf_str(&b), "text");
+	close(ends[0]);
+	close(fd);
+	buf_release(&b);
+	free(pipe_path);
+	free(socket_path);
+	free(link);
+	free(copy);
 }
 
 static void test_fs_temp_sweep__takes_what_is_left_half_written(void **state)
@@ -439,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fs_read_plain__no_link_and_no_pipe, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_read__limits_and_failures, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp__commit_and_drop, make_tmp, remove_tmp),
+		cmocka_unit_test_setup_teardown(test_fs__pipes_sockets_and_devices_are_no_files, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp_sweep__takes_what_is_left_half_written, make_tmp,
 						remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_temp_open__obeys_the_umask, make_tmp, remove_tmp),
