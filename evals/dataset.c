@@ -168,8 +168,15 @@ static int split_add(json_t *value, size_t line, void *arg)
 	struct doc *d;
 
 	if (!json_is_object(value)) {
-		err_set(ERR_INPUT, "%s:%zu: every line must be one JSON object", r->file, line);
-		return err_hint(ERR_INPUT, "data files are JSONL: {\"question\": …, \"answer\": …}");
+		err_set(ERR_INPUT, "%s:%zu: a row must be a JSON object, and this is %s", r->file, line,
+			json_is_array(value)    ? "an array"
+			: json_is_string(value) ? "a text"
+			: json_is_number(value) ? "a number"
+			: json_is_null(value)   ? "null"
+						: "true or false");
+		return err_hint(ERR_INPUT,
+				"a line of JSONL, or an element of a JSON array, is a row: {\"question\": …, "
+				"\"answer\": …}");
 	}
 	if (has_nul(value))
 		return err_set(ERR_INPUT, "%s:%zu: a NUL character (\\u0000) in a text", r->file, line);

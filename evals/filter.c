@@ -12,8 +12,8 @@
  * Where the harness would die of a model's answer (no match of that number; nothing to take), the fallback or an empty
  * text stands. At the end one response must be left: a pipeline that leaves several is refused when it is read.
  *
- * For log-likelihoods only take_first is there: all others work on text. custom needs Python, regex_pos and format_span
- * are for tasks that do. */
+ * For log-likelihoods only take_first is there: all others work on text. custom is a function in Python; what regex_pos
+ * and format_span make is scored by one. */
 #include "base/base.h"
 #include "base/lettercase.h"
 
@@ -425,7 +425,13 @@ static int step_find(const struct step_name **out, const struct source *src, jso
 	}
 	if (!strcmp(name, "custom") || !strcmp(name, "regex_pos") || !strcmp(name, "format_span") ||
 	    !strcmp(name, "decontaminate")) {
-		yaml_error(src->y, step, "function", "the filter %s is not there: its tasks need Python", name);
+		const char *why = !strcmp(name, "custom") ? "runs a function of the task, and Python is not run here"
+				  : !strcmp(name, "decontaminate")
+					  ? "does nothing in the harness: leave it out"
+					  : "is not built: what it makes is scored by a Python "
+					    "function of the task, which is not run here";
+
+		yaml_error(src->y, step, "function", "the filter %s %s", name, why);
 		return err_hint(ERR_INPUT, "regex, map, lowercase and the like say most of what such a function does");
 	}
 	near = opt_nearest(name, known, ARRAY_LEN(known));

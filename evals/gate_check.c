@@ -25,8 +25,10 @@ static int check_task(const struct task_result *t, const char *whose)
 	size_t twice;
 	int rc = 0;
 
-	if (!t->n || t->n > t->n_total || !t->n_metrics)
-		return err_set(ERR_INPUT, "task %s of the %s has no samples or no metrics", t->task, whose);
+	if (!t->n || t->n > t->n_total)
+		return err_set(ERR_INPUT, "task %s of the %s has no samples", t->task, whose);
+	if (!t->n_metrics)
+		return err_set(ERR_INPUT, "task %s of the %s: no metric is left to judge", t->task, whose);
 	twice = sample_ids_twice(t->samples, t->n);
 	if (twice != SIZE_MAX)
 		return err_set(ERR_INPUT, "task %s of the %s has the sample \"%.100s\" twice", t->task, whose,

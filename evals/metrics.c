@@ -240,9 +240,8 @@ static int metric_options(struct task_metric *m, const struct source *src, json_
 	if (rc)
 		return rc;
 	if (!same_aggregation(m->kind, aggregation))
-		return yaml_error(src->y, entry, "aggregation",
-				  "%s is aggregated by %s; others come with a later version", m->kind->name,
-				  m->kind->aggregation);
+		return yaml_error(src->y, entry, "aggregation", "%s is aggregated by %s; %s is not built",
+				  m->kind->name, m->kind->aggregation, aggregation);
 	if (hf && m->kind->options != &label_options)
 		return yaml_error(src->y, entry, "hf_evaluate",
 				  "of the evaluate library there are accuracy and f1 of written labels only");

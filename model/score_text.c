@@ -37,17 +37,22 @@ static int add_request(struct text_job *j, const int32_t *ids, size_t n, size_t 
 	return 0;
 }
 
-/* ids[0] is the prefix; tokens 1 .. n-1 are predicted, `most` at a time, the last ones with all context that fits. */
+size_t text_window(size_t n, size_t most, size_t at, size_t *begin)
+{
+	size_t end = at + (n - at < most ? n - at : most);
+
+	*begin = at == 1 ? 0 : end - most - 1; /* at > 1: `most` tokens and more lie before the end */
+	return end;
+}
+
 static int add_windows(struct text_job *j, const struct tokens *ids)
 {
 	size_t most = (size_t)j->m->config.context;
 	int rc = 0;
 
-	for (size_t at = 1; !rc && at < ids->n;) {
-		size_t w = ids->n - at < most ? ids->n - at : most, end = at + w;
-		size_t begin = at == 1 ? 0 : end - most - 1; /* at > 1: `most` tokens and more lie before the end */
-		rc = add_request(j, ids->ids + begin, end - begin, w);
-		at = end;
+	for (size_t at = 1, begin, end; !rc && at < ids->n; at = end) {
+		end = text_window(ids->n, most, at, &begin);
+		rc = add_request(j, ids->ids + begin, end - begin, end - at);
 	}
 	return rc;
 }

@@ -123,8 +123,10 @@ static int add_asked(struct buf *text, const struct side *a, const struct simple
 }
 
 /* For every task's first one. */
-static void add_first(struct buf *text, const struct side *a, const struct simple *how)
+static int add_first(struct buf *text, const struct side *a, const struct simple *how)
 {
+	size_t before = text->len;
+
 	for (size_t i = 0; i < a->n; i++) {
 		const struct metric *m = a->tasks[i].n_metrics ? &a->tasks[i].metrics[0] : NULL;
 		char *name;
@@ -135,6 +137,10 @@ static void add_first(struct buf *text, const struct side *a, const struct simpl
 		add_rule(text, name, m, how->max_drop);
 		free(name);
 	}
+	if (text->len > before)
+		return 0;
+	err_set(ERR_INPUT, "no metric is left of the baseline: there is nothing to judge");
+	return err_hint(ERR_INPUT, "the warnings above say why each was left out");
 }
 
 /* Without a file. */
@@ -145,10 +151,7 @@ static int simple_policy(struct gate_policy *out, const struct side *a, const st
 	int rc = 0;
 
 	buf_addf(&text, "confidence: %.17g\ntarget: %s\nrequire:\n", how->confidence, how->target);
-	if (how->metrics.n)
-		rc = add_asked(&text, a, how);
-	else
-		add_first(&text, a, how);
+	rc = how->metrics.n ? add_asked(&text, a, how) : add_first(&text, a, how);
 	if (rc == 0)
 		rc = yaml_parse(&y, buf_str(&text), text.len, "--max-drop");
 	if (rc == 0)

@@ -52,6 +52,32 @@ static void test_pyrandom_sample__is_cpython_s(void **state)
 	}
 }
 
+/* As CPython prints them: one generator of seed 1234 for all samples, as a task has. */
+static void test_pyrandom__vectors_of_cpython(void **state)
+{
+	static const struct {
+		uint32_t n, k, want[6];
+	} samples[] = { { 100, 5, { 99, 56, 14, 0, 11 } },
+			{ 100, 5, { 74, 4, 85, 88, 10 } },
+			{ 20, 3, { 3, 11, 7 } },
+			{ 7473, 6, { 142, 252, 6461, 129, 2835, 5311 } } };
+	static const int choices[] = { 8, 7, 4, 2, 5, 4, 7, 3, 4, 5 };
+	struct pyrandom r;
+	uint32_t out[6];
+
+	(void)state;
+	pyrandom_seed(&r, 1234);
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+		pyrandom_sample(&r, samples[i].n, out, samples[i].k);
+		assert_memory_equal(out, samples[i].want, samples[i].k * sizeof(*out));
+	}
+	pyrandom_seed(&r, 1234);
+	assert_true(pyrandom_real(&r) == 0.9664535356921388);
+	pyrandom_seed(&r, 0); /* choices(range(10), k=10) takes the place random() * 10 */
+	for (size_t i = 0; i < ARRAY_LEN(choices); i++)
+		assert_int_equal((int)(pyrandom_real(&r) * 10), choices[i]);
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
 
 static char *jsonl(const char *name)
@@ -240,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pyrandom_sample__is_cpython_s),
+		cmocka_unit_test(test_pyrandom__vectors_of_cpython),
 		cmocka_unit_test(test_fewshot__requests_are_the_harness_s),
 		cmocka_unit_test(test_fewshot__a_limit_changes_no_shot),
 		cmocka_unit_test(test_fewshot_load__mistakes),

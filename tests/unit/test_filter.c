@@ -251,8 +251,13 @@ static void test_filters_load__mistakes(void **state)
 	refused(STEP("take_first"), "expected a list of {function: …}");
 	refused(STEP("{k: 1}"), "a step of a filter needs a function");
 	refused(STEP("{function: regexx}"), "unknown filter \"regexx\"; did you mean \"regex\"?");
-	refused(STEP("{function: custom}"), "the filter custom is not there: its tasks need Python");
-	refused(STEP("{function: format_span}"), "its tasks need Python");
+	refused(STEP("{function: custom}"),
+		"the filter custom runs a function of the task, and Python is not run here");
+	refused(STEP("{function: regex_pos}"),
+		"the filter regex_pos is not built: what it makes is scored by a Python function");
+	refused(STEP("{function: decontaminate}"),
+		"the filter decontaminate does nothing in the harness: leave it out");
+	refused(STEP("{function: format_span}"), "is not built: what it makes is scored by a Python function");
 	refused(STEP("{function: regex, pattern: x}"), "unknown key \"pattern\" in regex");
 	refused(STEP("{function: regex, regex_pattern: '(x'}"),
 		"t.yaml:7:52: regular expression \"(x\": missing closing");

@@ -154,6 +154,15 @@ static void test_metric_score__choices(void **state)
 	assert_true(fabs(score - 0.585895330377409) < 1e-15);
 	score_choice(&m[1], ll, 3, 0, &score);
 	assert_true(fabs(score - 0.762280106666648) < 1e-12);
+	/* p behind it: of right answer k the score is sum p^2 - 2 p_k + 1, and all three are 3 sum p^2 + 1 */
+	double brier[3], squares = -1;
+	for (int k = 0; k < 3; k++) {
+		score_choice(&m[1], ll, 3, k, &brier[k]);
+		squares += brier[k];
+	}
+	const double p[] = { .3553634812563614, .5858953303774094, .05874118836622916 };
+	for (int k = 0; k < 3; k++)
+		assert_true(fabs((squares / 3 + 1 - brier[k]) / 2 - p[k]) < 1e-15);
 	score_choice(&m[0], ll, 3, 1, &score);
 	assert_true(score == 1);
 	score_choice(&m[0], ties, 3, 0, &score); /* the first of equals */
@@ -251,6 +260,41 @@ static struct metric text_metric(const char *json, size_t *n)
 		fail_msg("%s", err_text());
 	json_decref(c);
 	return m;
+}
+
+/* Three answers whose numbers sacrebleu's own code gave, down to the matches of each. */
+static void test_metric_close__sacrebleu_vectors(void **state)
+{
+	static const char samples[] = "[{\"said\":\"the cat sat on the mat\",\"targets\":[\"the cat is on the mat\"]},"
+				      "{\"said\":\"He said: \\\"hello, world!\\\" at 3.5km.\",\"targets\":[\"He said "
+				      "\\\"hello, world\\\" at 3.5 km.\"]},"
+				      "{\"said\":\"a quick brown fox\",\"targets\":[\"the quick brown fox jumps\"]}]";
+	static const struct {
+		const char *metric;
+		double value;
+	} rows[] = { { "bleu", 29.738381190047306 }, { "chrf", 69.16599908279998 }, { "ter", 38.88888888888889 } };
+	/* of each: words, words of the reference, matches, totals */
+	static const double bleu[3][10] = { { 6, 6, 5, 3, 1, 0, 6, 5, 4, 3 },
+					    { 12, 11, 9, 5, 2, 1, 12, 11, 10, 9 },
+					    { 4, 5, 3, 2, 1, 0, 4, 3, 2, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *json = mem_printf("{\"metric\":\"%s\",\"samples\":%s}", rows[i].metric, samples);
+		size_t n;
+		struct metric m = text_metric(json, &n);
+
+		assert_int_equal(n, 3);
+		if (fabs(m.value - rows[i].value) > 1e-12)
+			fail_msg("%s: %.17g", rows[i].metric, m.value);
+		if (i == 0) {
+			assert_int_equal(m.n_parts, 10);
+			for (size_t k = 0; k < 30; k++)
+				assert_true(m.parts[k] == bleu[k / 10][k % 10]);
+		}
+		metric_release(&m);
+		free(json);
+	}
 }
 
 /* The standard deviation of F1 over all 5^5 draws of (1,1) (1,0) (0,0) (0,1) (1,1). */
@@ -551,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_metric_score__choices),
 		cmocka_unit_test(test_metric_close__aggregates),
 		cmocka_unit_test(test_metric_close__as_the_references),
+		cmocka_unit_test(test_metric_close__sacrebleu_vectors),
 		cmocka_unit_test(test_corpus_close__error_and_bounds_are_drawn),
 		cmocka_unit_test(test_corpus_close__error_of_many_samples),
 		cmocka_unit_test(test_metric_score__bad_labels_are_errors),

@@ -370,6 +370,24 @@ static void test_score_run__fits_the_memory(void **state)
 	free(c);
 }
 
+/* The harness, of tokens 0 to 9 behind a prefix and windows of 4: (prefix; 0 1 2 3) (3; 4 5 6 7) (5 6 7; 8 9). */
+static void test_text_window__as_the_harness(void **state)
+{
+	static const size_t want[][3] = { { 1, 0, 5 },
+					  { 5, 4, 9 },
+					  { 9, 6, 11 } }; /* at, begin, end; token t is at t + 1 */
+	size_t at = 1, begin, end;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(want); i++, at = end) {
+		end = text_window(11, 4, at, &begin);
+		assert_true(at == want[i][0] && begin == want[i][1] && end == want[i][2]);
+	}
+	assert_int_equal(at, 11);
+	assert_int_equal(text_window(4, 4, 1, &begin), 4); /* one that is not full */
+	assert_int_equal(begin, 0);
+}
+
 static void test_score_texts__odd_texts(void **state)
 {
 	struct backend *be;
@@ -440,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_score_texts__same_bits_in_any_batch),
 		cmocka_unit_test(test_score_run__same_bits_alone_packed_and_shared),
 		cmocka_unit_test(test_score_run__fits_the_memory),
+		cmocka_unit_test(test_text_window__as_the_harness),
 		cmocka_unit_test(test_score_texts__odd_texts),
 		cmocka_unit_test(test_score_run__refuses),
 	};

@@ -127,7 +127,7 @@ static void test_task_load__bad_documents_say_file_and_line(void **state)
 		{ "", "the split \"test\" is empty" },
 		{ "\n\n", "the split \"test\" is empty" },
 		{ DATA "{\"q\": oops}\n", "d.jsonl:3:" },
-		{ DATA "[1]\n", "d.jsonl:3: every line must be one JSON object" },
+		{ DATA "[1]\n", "d.jsonl:3: a row must be a JSON object, and this is an array" },
 		{ DATA "{\"q\":\"c?\",\"c\":[\"x\"]}\n",
 		  "d.jsonl:3: this row has no \"l\", which doc_to_target needs" },
 		{ DATA "{\"q\":null,\"c\":[\"x\"],\"l\":0}\n",
