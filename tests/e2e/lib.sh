@@ -13,7 +13,7 @@ tests=0
 failures=0
 TRASH=$(mktemp -d "${TMPDIR:-/tmp}/assay-e2e-XXXXXX")
 servers=() # process ids; killed at the end
-trap 'kill "${servers[@]}" 2>/dev/null; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
+trap 'kill "${servers[@]}" 2>/dev/null || :; chmod -R u+w "$TRASH" 2>/dev/null; rm -rf "$TRASH"' EXIT
 trap 'exit 143' TERM INT
 OUT=$TRASH/.out
 # shellcheck disable=SC2034 # the tests use it
