@@ -69,9 +69,9 @@ deps-check:
 	@sh ci/check-deps $(DEPS) $(DEPS_HEADER)
 	@test -n "$(BLIS_LIB)" || { echo "missing library: blis (apt-get install libblis-openmp-dev, or: ci/install-deps)" >&2; exit 1; }
 
-$(BIN): $(BUILD)/obj/runner/main.o $(LIB)
+$(BIN): $(BUILD)/obj/runner/main.o $(LIB) ci/static-libs
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(BUILD)/obj/runner/main.o $(LIB) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--as-needed,--gc-sections -o $@ $(BUILD)/obj/runner/main.o $(LIB) $$(CC="$(CC)" sh ci/static-libs $(LIBS))
 
 $(LIB): $(filter-out %/runner/main.o,$(OBJ))
 	@echo "  AR    $@"

@@ -9,6 +9,7 @@
  * that a cache somebody else can write to hands out no other file; the bytes are checked against their names when they are
  * copied. Pickles are left where they are. A name comes from a commit: it is letters, digits, "-", "_" and ".". */
 #include "base/base.h"
+#include "runner/git_library.h"
 #include "runner/hub_cache.h"
 
 #include <git2.h>
@@ -242,7 +243,7 @@ int hub_model_export(const struct hub_model *m, const char *dir)
 {
 	int rc = fs_mkdirs(dir);
 
-	git_libgit2_init();
+	git_library_start();
 	for (size_t i = 0; rc == 0 && i < m->n_files; i++) {
 		char *to = path_join(dir, m->files[i]), *file = NULL;
 		const char *blob;
@@ -254,6 +255,6 @@ int hub_model_export(const struct hub_model *m, const char *dir)
 		free(file);
 		free(to);
 	}
-	git_libgit2_shutdown();
+	git_library_stop();
 	return rc;
 }

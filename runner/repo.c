@@ -7,6 +7,7 @@
  *
  * Nothing here writes to the repository, but for the objects that a partial clone fetches (repo_object.c). */
 #include "base/base.h"
+#include "runner/git_library.h"
 #include "runner/repo_int.h"
 
 #include <git2.h>
@@ -118,7 +119,7 @@ int repo_open(struct repo **out, const char *dir)
 	struct repo *r = mem_alloc(sizeof(*r));
 	int rc;
 
-	git_libgit2_init();
+	git_library_start();
 	rc = git_repository_open_ext(&git, dir, getenv("GIT_DIR") ? GIT_REPOSITORY_OPEN_FROM_ENV : 0, NULL);
 	if (rc == 0) {
 		take_library(r, git);
@@ -145,7 +146,7 @@ void repo_close(struct repo *r)
 	free(r->common);
 	free(r->work);
 	free(r);
-	git_libgit2_shutdown();
+	git_library_stop();
 }
 
 const char *repo_common_dir(const struct repo *r)
@@ -194,7 +195,7 @@ static struct repo *open_sub(const char *dir)
 	struct repo *r = mem_alloc(sizeof(*r));
 	git_repository *git = NULL;
 
-	git_libgit2_init();
+	git_library_start();
 	r->is_sub = true;
 	if (git_repository_open_ext(&git, dir, GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL) == 0) {
 		take_library(r, git);

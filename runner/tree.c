@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/digest.h"
 #include "runner/dvc.h"
+#include "runner/git_library.h"
 #include "runner/tree_int.h"
 
 #include <git2.h>
@@ -53,7 +54,7 @@ int tree_open_dir(struct tree **out, const char *dir)
 {
 	if (!fs_is_dir(dir))
 		return err_set(ERR_INPUT, "no folder %s", dir);
-	git_libgit2_init(); /* for git_odb_hashfile; balanced in tree_close */
+	git_library_start(); /* for git_odb_hashfile; balanced in tree_close */
 	*out = mem_alloc(sizeof(**out));
 	(*out)->dir = mem_str(dir);
 	return 0;
@@ -64,7 +65,7 @@ void tree_close(struct tree *t)
 	if (!t)
 		return;
 	if (!t->repo)
-		git_libgit2_shutdown();
+		git_library_stop();
 	free(t->dir);
 	free(t);
 }

@@ -32,6 +32,15 @@ TREE=$(cut -d' ' -f1 "$OUT")
 check "and out again" 0 assay artifact get "$TREE" tree.out
 diff -r tree tree.out >"$OUT" 2>&1 && ok "the same files" || not_ok "the same files"
 
+# a command that opens no archive and no connection pays for none: no ICU beside it, no certificates parsed
+LD_DEBUG=bindings assay artifact ls >/dev/null 2>"$ERR"
+if ! grep -q libgit2 "$ERR"; then skip "no certificates are read" "this loader does not tell"
+elif grep 'libgit2' "$ERR" | grep 'x509_crt_parse_file' | grep -qvF "to $ASSAY_TEST_BIN "; then not_ok "no certificates are read"
+else ok "no certificates are read"; fi
+if [ "$(gcc -print-file-name=libarchive.a 2>/dev/null)" = libarchive.a ] || ! command -v gcc >/dev/null; then
+	skip "no ICU is loaded" "no static libarchive to be linked"
+elif ldd "$ASSAY_TEST_BIN" | grep -E 'libicu|libxml2' >"$OUT"; then not_ok "no ICU is loaded"; else ok "no ICU is loaded"; fi
+
 # a change that leaves size and modification time as they were
 sleep 0.1
 check "what was read is noted" 0 assay artifact add one
