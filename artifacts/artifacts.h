@@ -179,8 +179,10 @@ int registry_promotion(struct registry *r, const char *model, const char *alias,
 /* Lists, newest first, as arrays of flat objects; yours. what: "runs", "models", "versions", "history", "datasets",
  * "edges"; filter: a model (or NULL). Or "aliases", by name; or "curves", by step; filter: a run's id. limit 0: all. */
 int registry_list(struct registry *r, const char *what, const char *filter, int64_t limit, json_t **rows);
-/* The same as a text, what json_add_pretty() makes of it, without a tree of values in between: for tens of thousands of rows. */
-int registry_list_text(struct registry *r, const char *what, const char *filter, int64_t limit, struct buf *out);
+/* The same as a text, what json_add_pretty() makes of it, piece by piece and without a tree of values in between: for tens of
+ * thousands of rows. put() ends it by a failure, which is then the result. */
+int registry_list_text(struct registry *r, const char *what, const char *filter, int64_t limit,
+		       int (*put)(const void *data, size_t len, void *arg), void *arg);
 /* "versions" or "history" as they stood at a time (nanoseconds since 1970): what was made later is left out, and aliases are what
  * they were. Otherwise as registry_list(). */
 int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,

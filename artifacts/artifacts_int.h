@@ -241,8 +241,9 @@ int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types
 int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...);  /* yours; ERR_NOTFOUND */
 /* All rows as objects. A column named "x?" is a boolean x, "x*" is JSON text. */
 int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *types, ...);
-/* The same as pretty JSON text, into an empty buf. */
-int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...);
+/* The same as pretty JSON text, given away piece by piece; put() ends it by a failure, which is then the result. */
+int sql_rows_text(struct registry *r, int (*put)(const void *data, size_t len, void *arg), void *arg, const char *sql,
+		  const char *types, ...);
 /* As above, row by row (borrowed); each() ends it by a result that is not 0. */
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...);

@@ -112,7 +112,8 @@ int registry_list(struct registry *r, const char *what, const char *filter, int6
 	return filter ? sql_rows(r, rows, l->some, "it", most, filter) : sql_rows(r, rows, l->all, "i", most);
 }
 
-int registry_list_text(struct registry *r, const char *what, const char *filter, int64_t limit, struct buf *out)
+int registry_list_text(struct registry *r, const char *what, const char *filter, int64_t limit,
+		       int (*put)(const void *data, size_t len, void *arg), void *arg)
 {
 	const struct list *l = NULL;
 	int64_t most = limit > 0 ? limit : -1;
@@ -120,7 +121,8 @@ int registry_list_text(struct registry *r, const char *what, const char *filter,
 
 	if (rc)
 		return rc;
-	return filter ? sql_rows_text(r, out, l->some, "it", most, filter) : sql_rows_text(r, out, l->all, "i", most);
+	return filter ? sql_rows_text(r, put, arg, l->some, "it", most, filter)
+		      : sql_rows_text(r, put, arg, l->all, "i", most);
 }
 
 int registry_list_at(struct registry *r, const char *what, const char *filter, int64_t limit, int64_t unix_ns,

@@ -272,17 +272,20 @@ static json_t *row_object(sqlite3_stmt *st, const struct columns *c)
 	return row;
 }
 
-/* A cell as JSON text. */
+/* A cell as JSON text. Its value is asked for once: each sqlite3_column_ function looks the cell up and takes the mutex, of
+ * which the value's own functions have no need, as the connection is one thread's. */
 static void add_column(struct buf *out, sqlite3_stmt *st, int i, char mark)
 {
+	sqlite3_value *cell = sqlite3_column_value(st, i);
+	const char *text;
 	json_t *value;
 
-	switch (mark == '*' ? SQLITE_BLOB : sqlite3_column_type(st, i)) {
+	switch (mark == '*' ? SQLITE_BLOB : sqlite3_value_type(cell)) {
 	case SQLITE_INTEGER:
 		if (mark == '?')
-			buf_adds(out, sqlite3_column_int(st, i) ? "true" : "false");
+			buf_adds(out, sqlite3_value_int(cell) ? "true" : "false");
 		else
-			json_add_integer(out, sqlite3_column_int64(st, i));
+			json_add_integer(out, sqlite3_value_int64(cell));
 		break;
 	case SQLITE_FLOAT:
 		value = column_value(st, i, mark); /* NULL if it is not finite */
@@ -290,10 +293,11 @@ static void add_column(struct buf *out, sqlite3_stmt *st, int i, char mark)
 		json_decref(value);
 		break;
 	case SQLITE_NULL:
-		buf_adds(out, "null");
+		buf_add(out, "null", 4);
 		break;
 	case SQLITE_TEXT:
-		json_add_text(out, (const char *)sqlite3_column_text(st, i), (size_t)sqlite3_column_bytes(st, i));
+		text = (const char *)sqlite3_value_text(cell);
+		json_add_text(out, text, (size_t)sqlite3_value_bytes(cell));
 		break;
 	default:
 		value = column_value(st, i, mark);
@@ -320,28 +324,58 @@ static int walk(struct registry *r, const char *sql, const char *types, va_list 
 	return rc;
 }
 
+/* A text that is given away by and by, so that a long one stays in the processor's cache. */
+struct outflow {
+	struct buf text;
+	bool any; /* row */
+	int (*put)(const void *data, size_t len, void *arg);
+	void *arg;
+	int rc;
+};
+
+enum { OUTFLOW = 1 << 16 };
+
+static bool outflow_put(struct outflow *o, size_t least)
+{
+	if (o->text.len < least)
+		return true;
+	o->rc = o->put(buf_str(&o->text), o->text.len, o->arg);
+	buf_clear(&o->text);
+	return !o->rc;
+}
+
 static bool row_to_text(sqlite3_stmt *st, const struct columns *c, void *arg)
 {
-	struct buf *out = arg;
+	struct outflow *o = arg;
+	struct buf *out = &o->text;
 
-	buf_adds(out, out->len ? ",\n  {" : "[\n  {");
+	buf_adds(out, o->any ? ",\n  {" : "[\n  {");
 	for (int i = 0; i < c->n; i++) {
 		buf_add(out, c->items[i].head, c->items[i].head_len);
 		add_column(out, st, i, c->items[i].mark);
 	}
 	buf_adds(out, "\n  }");
-	return true;
+	o->any = true;
+	return outflow_put(o, OUTFLOW);
 }
 
-int sql_rows_text(struct registry *r, struct buf *out, const char *sql, const char *types, ...)
+int sql_rows_text(struct registry *r, int (*put)(const void *data, size_t len, void *arg), void *arg, const char *sql,
+		  const char *types, ...)
 {
+	struct outflow o = { BUF_INIT(BUF_NOLIMIT), false, put, arg, 0 };
 	va_list ap;
 	int rc;
 
 	va_start(ap, types);
-	rc = walk(r, sql, types, ap, row_to_text, out);
+	rc = walk(r, sql, types, ap, row_to_text, &o);
 	va_end(ap);
-	buf_adds(out, out->len ? "\n]\n" : "[]\n");
+	rc = rc ? rc : o.rc;
+	if (!rc) {
+		buf_adds(&o.text, o.any ? "\n]\n" : "[]\n");
+		outflow_put(&o, 0);
+		rc = o.rc;
+	}
+	buf_release(&o.text);
 	return rc;
 }
 

@@ -47,14 +47,24 @@ static bool buf_room(struct buf *b, size_t len)
 	return true;
 }
 
+char *buf_space(struct buf *b, size_t len)
+{
+	char *space;
+
+	if (!buf_room(b, len))
+		return NULL;
+	space = b->data + b->len;
+	space[len] = '\0';
+	b->len += len;
+	return space;
+}
+
 void buf_add(struct buf *b, const void *data, size_t len)
 {
-	if (!buf_room(b, len))
-		return;
-	if (len)
-		memcpy(b->data + b->len, data, len);
-	b->len += len;
-	b->data[b->len] = '\0';
+	char *space = buf_space(b, len);
+
+	if (space && len)
+		memcpy(space, data, len);
 }
 
 void buf_adds(struct buf *b, const char *s)

@@ -22,6 +22,7 @@ void buf_clear(struct buf *b); /* length 0, memory kept */
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
+char *buf_space(struct buf *b, size_t len); /* len bytes more, yours to fill at once; NULL: the buffer is full */
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool buf_full(const struct buf *b);
 const char *buf_str(const struct buf *b); /* "" for an empty one; borrowed */

@@ -10,12 +10,17 @@ struct list {
 	int (*behind)(struct registry *r, const char *model); /* what is to be said beside it; NULL: nothing */
 };
 
+static int put_out(const void *data, size_t len, void *arg)
+{
+	(void)arg;
+	return fwrite(data, 1, len, stdout) == len ? 0 : err_errno(ERR_IO, "cannot write to standard output");
+}
+
 static int print_list(const struct list *l, int argc, char **argv)
 {
 	bool json = false;
 	int64_t limit = 30, until = 0;
 	const char *as_of = NULL;
-	struct buf text = BUF_INIT(BUF_NOLIMIT);
 	json_t *rows = NULL;
 	struct place place;
 	int rc;
@@ -40,13 +45,13 @@ static int print_list(const struct list *l, int argc, char **argv)
 	if (rc == 0 && as_of)
 		rc = registry_list_at(place.home.registry, l->what, argc ? argv[0] : NULL, limit, until, &rows);
 	else if (rc == 0 && json)
-		rc = registry_list_text(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &text);
+		rc = registry_list_text(place.home.registry, l->what, argc ? argv[0] : NULL, limit, put_out, NULL);
 	else if (rc == 0)
 		rc = registry_list(place.home.registry, l->what, argc ? argv[0] : NULL, limit, &rows);
-	if (rc == 0 && json && !as_of)
-		fwrite(buf_str(&text), 1, text.len, stdout);
-	else if (rc == 0 && json)
+	if (rc == 0 && json && as_of)
 		print_json(rows);
+	else if (rc == 0 && json)
+		; /* it stands there */
 	else if (rc == 0 && json_array_size(rows) == 0 && as_of)
 		puts("nothing yet, then");
 	else if (rc == 0 && json_array_size(rows) == 0)
@@ -56,7 +61,6 @@ static int print_list(const struct list *l, int argc, char **argv)
 	if (rc == 0 && l->behind)
 		rc = l->behind(place.home.registry, argc ? argv[0] : NULL);
 	json_decref(rows);
-	buf_release(&text);
 	place_close(&place);
 	return rc;
 }

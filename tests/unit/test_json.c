@@ -250,10 +250,37 @@ static void test_json_new_text__repairs(void **state)
 	buf_release(&b);
 }
 
+/* Text is looked at by eights: whatever stands wherever is read back as it was. */
+static void test_json_add_text__each_byte_in_each_place(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 0x80; c++) {
+		for (size_t at = 0; at < 18; at++) {
+			char text[18];
+			struct buf b = BUF_INIT(200);
+			json_t *v = NULL;
+
+			memset(text, 'x', sizeof(text));
+			text[at] = (char)c;
+			json_add_text(&b, text, sizeof(text));
+			assert_int_equal(
+				b.len, sizeof(text) + (c >= 0x20 && c != '"' && c != '\\'                        ? 2
+						       : c == '"' || c == '\\' || (c >= 8 && c <= 13 && c != 11) ? 3
+														 : 7));
+			v = json_loadb(buf_str(&b), b.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+			assert_int_equal(json_string_length(v), sizeof(text));
+			assert_memory_equal(json_string_value(v), text, sizeof(text));
+			json_decref(v);
+			buf_release(&b);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json_add__is_canonical),
+		cmocka_unit_test(test_json_add_text__each_byte_in_each_place),
 		cmocka_unit_test(test_json_add__reals_as_python_writes_them),
 		cmocka_unit_test(test_json_add__reals_read_back_and_are_shortest),
 		cmocka_unit_test(test_json_add_pretty__keeps_the_order),

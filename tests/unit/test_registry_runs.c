@@ -226,6 +226,12 @@ static void test_registry_list__newest_first_and_flat(void **state)
 	assert_err(registry_list(f->registry, "unicorns", NULL, 0, &rows), ERR_BUG);
 }
 
+static int add_piece(const void *data, size_t len, void *text)
+{
+	buf_add(text, data, len);
+	return buf_full(text) ? err_set(ERR_IO, "full") : 0;
+}
+
 /* The text is what the values would have been written as. */
 static void test_registry_list_text__is_the_list_in_pretty(void **state)
 {
@@ -238,7 +244,8 @@ static void test_registry_list_text__is_the_list_in_pretty(void **state)
 			json_t *rows = NULL;
 
 			must(registry_list(f->registry, names[i], round == 2 ? "bot" : NULL, 4, &rows));
-			must(registry_list_text(f->registry, names[i], round == 2 ? "bot" : NULL, 4, &text));
+			must(registry_list_text(f->registry, names[i], round == 2 ? "bot" : NULL, 4, add_piece,
+						&text));
 			json_add_pretty(&pretty, rows);
 			assert_string_equal(buf_str(&text), buf_str(&pretty));
 			json_decref(rows);
@@ -250,6 +257,16 @@ static void test_registry_list_text__is_the_list_in_pretty(void **state)
 			fixture_history(f);
 		}
 	}
+}
+
+static void test_registry_list_text__what_takes_it_may_fail(void **state)
+{
+	struct fixture *f = *state;
+	struct buf small = BUF_INIT(10);
+
+	fixture_history(f);
+	assert_err(registry_list_text(f->registry, "runs", NULL, 0, add_piece, &small), ERR_IO);
+	buf_release(&small);
 }
 
 /* What was production then? Times are those of the records, by which the test sets the clock. */
@@ -373,6 +390,7 @@ int main(void)
 		TEST(test_registry_stages__all_of_trust_or_stronger),
 		TEST(test_registry_list__newest_first_and_flat),
 		TEST(test_registry_list_text__is_the_list_in_pretty),
+		TEST(test_registry_list_text__what_takes_it_may_fail),
 		TEST(test_registry_list_at__is_what_was_known_then),
 		TEST(test_registry_trend__newest_run_of_each_commit),
 		TEST(test_registry_list__curves_are_the_record_s_points),
