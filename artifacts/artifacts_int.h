@@ -255,8 +255,9 @@ int sql_error(struct registry *r, const char *doing);
 void sql_forget(struct registry *r); /* drops the kept statements */
 
 /* Rows of one record. ERR_INPUT: the record is at fault, rows of it may have been written (the caller has a savepoint).
+ * checked: record_check() had nothing against it.
  * *fault (yours): set if the rows are whole but for one thing that could not be taken over. */
-int ingest_record(struct registry *r, const char *id, const json_t *record, char **fault);
+int ingest_record(struct registry *r, const char *id, const json_t *record, bool checked, char **fault);
 /* As above within a savepoint; a record at fault gets its row in records and nothing else. rc: what record_read() said of it,
  * in the same thread's err_text(). */
 int ingest_any(struct registry *r, const char *id, int rc, const json_t *record);
@@ -264,6 +265,8 @@ int ingest_any(struct registry *r, const char *id, int rc, const json_t *record)
 /* The names of record files on shelves that may hold new ones, and of the rows there; both sorted. keep, within a write
  * transaction that takes in what is missing: remembers the shelves, so that they need not be listed again. */
 int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep);
+/* Can no later change leave this time on a shelf? shared: on a file system of several machines. */
+bool shelves_settle(int64_t mtime_ns, int64_t now_ns, bool shared);
 /* HOME/aside/HEX, where records are that gave way to others'; again: HEX.again, of one that waits to be made again. Yours. */
 char *shelves_aside(const struct store *s, const char *hex, bool again);
 bool shelves_moved(const struct registry *r, const char *id); /* has that record gone there? */
@@ -287,8 +290,9 @@ int registry_version_check(struct registry *r, int64_t *version); /* ERR_ENV: ne
 int registry_make(struct registry *r);                            /* schema and all records into an empty database */
 int registry_begin(struct registry *r);   /* BEGIN IMMEDIATE, then takes in records that are not in it */
 int registry_take_in(struct registry *r); /* the records that have no rows; between begin and end */
-/* Stamps seq and time, derives the rows, writes the file. Between begin and end. */
-int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX]);
+/* Stamps seq and time, derives the rows, writes the file. Between begin and end. checked: all but stamps and numbers was, by
+ * record_check(). */
+int registry_append(struct registry *r, json_t *record, bool checked, char id[DIGEST_HEX]);
 int registry_lock(struct registry *r, bool shared, double wait_s);
 char *registry_path(const struct store *s); /* yours */
 int registry_replay(struct registry *r); /* all tables again, from the records that there are; between begin and end */

@@ -401,7 +401,7 @@ static int record_then_sweep(struct gc *g)
 	int rc = 0;
 
 	if (json_array_size(json_object_get(record, "objects")))
-		rc = registry_append(g->r, record, id);
+		rc = registry_append(g->r, record, false, id);
 	rc = registry_end(g->r, rc, id);
 	json_decref(record);
 	return rc ? rc : sweep(g);

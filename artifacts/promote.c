@@ -176,7 +176,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	} else if (!rc) {
 		record = promotion_record(p, now, commit);
 		rc = add_decision(r, p, record);
-		rc = rc ? rc : registry_append(r, record, name);
+		rc = rc ? rc : registry_append(r, record, false, name);
 	}
 	rc = registry_end(r, rc, name);
 	if (!rc)
@@ -267,7 +267,7 @@ int registry_drop_proposal(struct registry *r, const char *run, const char *reas
 	if (!rc && is_open) {
 		record = json_pack("{s:s,s:s,s:o}", "format", "assay-proposal-drop/1", "run", run, "reason",
 				   json_new_text(reason ? reason : "", reason ? strlen(reason) : 0));
-		rc = registry_append(r, record, name);
+		rc = registry_append(r, record, false, name);
 	}
 	rc = registry_end(r, rc, name);
 	json_decref(record);

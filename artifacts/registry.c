@@ -417,7 +417,7 @@ static int record_prepare(struct store *s, struct fs_temp *t, const struct buf *
 	return rc;
 }
 
-int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX])
+int registry_append(struct registry *r, json_t *record, bool checked, char id[DIGEST_HEX])
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
 	struct fs_temp t = { -1, NULL };
@@ -435,7 +435,7 @@ int registry_append(struct registry *r, json_t *record, char id[DIGEST_HEX])
 		goto out;
 	}
 	rc = record_prepare(r->store, &t, &text);
-	rc = rc ? rc : ingest_record(r, name, record, &fault);
+	rc = rc ? rc : ingest_record(r, name, record, checked, &fault);
 	if (!rc && fault)
 		rc = err_set(ERR_BUG, "record: %s", fault);
 	if (!rc) {
@@ -647,7 +647,7 @@ int registry_add_run(struct registry *r, json_t *record, char id[DIGEST_HEX])
 	if (rc)
 		return rc;
 	rc = version_number(r, record);
-	rc = rc ? rc : registry_append(r, record, name);
+	rc = rc ? rc : registry_append(r, record, true, name);
 	rc = registry_end(r, rc, name);
 	if (!rc)
 		memcpy(id, name, DIGEST_HEX);

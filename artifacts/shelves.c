@@ -5,8 +5,10 @@
  * than most questions. A folder's time of change moves when a name comes or goes, so a shelf whose time is the one that was
  * seen when all of it had rows needs no listing: the table shelves keeps that time. 256 stats instead of 100,000 names.
  *
- * Two changes within one tick of the file system's clock leave one time. So a time is kept only if it lay more than
- * SETTLED_NS back when the shelf was listed; until then the shelf is listed again and again, which is right and slow. A
+ * Two changes within one tick of the file system's clock leave one time. So a time is kept only if it lay some ticks back
+ * when the shelf was listed; until then the shelf is listed again and again, which is right and slow. A time with a fraction
+ * below a millisecond is by a clock as fine as Linux's own; any other, and that of a file system of other machines, may be by
+ * one that counts seconds (FAT counts every second one). A
  * reader who finds several that it could keep (a pull, say, was the last to write) does so, unless somebody is writing. The
  * inode is kept beside it, for folders that were replaced.
  *
@@ -23,6 +25,8 @@
 #include "artifacts/artifacts_int.h"
 
 enum { SHELVES = 256 };
+/* By a clock whose ticks are 10 ms at most; and by one that counts seconds, or two. */
+#define SETTLED_FINE_NS INT64_C(20000000)
 #define SETTLED_NS INT64_C(2000000000)
 
 #define SQL_SHELVES "SELECT name, mtime_ns, inode FROM shelves"
@@ -128,11 +132,20 @@ bool shelves_moved(const struct registry *r, const char *id)
 	return moved;
 }
 
+bool shelves_settle(int64_t mtime_ns, int64_t now_ns, bool shared)
+{
+	bool fine = !shared && mtime_ns % 1000000;
+
+	return mtime_ns < now_ns - (fine ? SETTLED_FINE_NS : SETTLED_NS);
+}
+
 int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep)
 {
 	struct shelf now[SHELVES] = { 0 };
-	int64_t before = clock_unix_ns() - SETTLED_NS;
+	int64_t now_ns = clock_unix_ns();
+	bool shared = filesystem_shared(store_home(r->store)) != NULL;
 	char name[3];
+	bool settled;
 	int rc = look(r, now);
 
 	r->could_keep = 0;
@@ -142,8 +155,9 @@ int shelves_unsettled(struct registry *r, struct name_list *files, struct name_l
 			continue;
 		shelf_name(name, i);
 		rc = list_shelf(r, name, files, rows);
-		r->could_keep += now[i].mtime_ns < before;
-		if (!rc && keep && now[i].mtime_ns < before)
+		settled = shelves_settle(now[i].mtime_ns, now_ns, shared);
+		r->could_keep += settled;
+		if (!rc && keep && settled)
 			rc = sql_run(r, SQL_KEEP, "tii", name, now[i].mtime_ns, now[i].inode);
 	}
 	return rc;

@@ -222,6 +222,25 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(((const struct pair *)a)->key, ((const struct pair *)b)->key);
 }
 
+enum { FEW = 16 }; /* members that need no memory of their own */
+
+/* A handful, which mostly stands in its order: each goes back to its place. */
+static void sort_pairs(struct pair *pairs, size_t n)
+{
+	if (n > FEW) {
+		qsort(pairs, n, sizeof(*pairs), compare_keys);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		struct pair p = pairs[i];
+		size_t at = i;
+
+		for (; at > 0 && strcmp(pairs[at - 1].key, p.key) > 0; at--)
+			pairs[at] = pairs[at - 1];
+		pairs[at] = p;
+	}
+}
+
 /* indent < 0: canonical; else pretty at that depth. */
 static void add_value(struct buf *out, const json_t *v, int indent);
 
@@ -230,8 +249,6 @@ static void add_break(struct buf *out, int indent)
 	if (indent >= 0)
 		buf_addf(out, "\n%*s", 2 * indent, "");
 }
-
-enum { FEW = 16 }; /* members that need no memory of their own */
 
 static void add_object(struct buf *out, const json_t *v, int indent)
 {
@@ -248,7 +265,7 @@ static void add_object(struct buf *out, const json_t *v, int indent)
 	}
 	json_object_foreach(obj, key, member) pairs[i++] = (struct pair){ key, member };
 	if (indent < 0)
-		qsort(pairs, n, sizeof(*pairs), compare_keys);
+		sort_pairs(pairs, n);
 	for (i = 0; i < n; i++) {
 		buf_addc(out, i ? ',' : '{');
 		add_break(out, below);

@@ -429,14 +429,25 @@ static int64_t kept_shelves(struct fixture *f)
 	return n;
 }
 
-static int age(const char *name, void *arg)
+static int set_time(const char *name, const char *dir, time_t seconds)
 {
-	const struct timespec long_ago[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
-	char *path = path_join(arg, name);
-	int rc = utimensat(AT_FDCWD, path, long_ago, 0);
+	const struct timespec both[2] = { { seconds, 0 }, { seconds, 0 } };
+	char *path = path_join(dir, name);
+	int rc = utimensat(AT_FDCWD, path, both, 0);
 
 	free(path);
 	return rc;
+}
+
+static int age(const char *name, void *arg)
+{
+	return set_time(name, arg, 1000000000);
+}
+
+/* As a clock that counts seconds would say it. */
+static int just_now(const char *name, void *arg)
+{
+	return set_time(name, arg, time(NULL));
 }
 
 /* Whoever opens it keeps what it could, but for one that others are writing. */
@@ -466,6 +477,20 @@ static void test_registry_open__settles_several_shelves(void **state)
 	free(path);
 }
 
+static void test_shelves_settle__by_the_clock_of_the_file_system(void **state)
+{
+	const int64_t s = INT64_C(1000000000), now = 1000 * s, fine = 123456;
+
+	(void)state;
+	assert_false(shelves_settle(now - 10000000 + fine, now, false)); /* within a tick or two */
+	assert_true(shelves_settle(now - 30000000 + fine, now, false));
+	assert_false(shelves_settle(now - 30000000 + fine, now, true)); /* by another machine's clock */
+	assert_false(shelves_settle(now - s, now, false));              /* it may count seconds */
+	assert_false(shelves_settle(now - 2 * s, now, false));
+	assert_true(shelves_settle(now - 3 * s, now, true));
+	assert_false(shelves_settle(now + s + fine, now, false)); /* a clock that was set back */
+}
+
 /* Shelves that have not changed for a while are not listed again; one that a record comes onto is. */
 static void test_registry_open__sees_what_comes_onto_a_settled_shelf(void **state)
 {
@@ -476,8 +501,10 @@ static void test_registry_open__sees_what_comes_onto_a_settled_shelf(void **stat
 
 	fixture_history(f);
 	must(store_names(f->store, VAULT_RECORDS, &all, NULL, NULL));
+	must(sql_script(f->registry, "DELETE FROM shelves"));
+	must(fs_list(shelves, just_now, shelves));
 	must(shelves_unsettled(f->registry, &files, &rows, true));
-	assert_int_equal(files.len, all.len); /* all of them have just changed */
+	assert_int_equal(files.len, all.len);
 	must(sql_int(f->registry, &n, "SELECT count(*) FROM shelves", ""));
 	assert_int_equal(n, 0);
 	must(fs_list(shelves, age, shelves));
@@ -709,6 +736,7 @@ int main(void)
 		TEST(test_record_seq__is_said_by_canonical_bytes),
 		TEST(test_registry__a_record_in_another_form_is_in_order),
 		TEST(test_registry_open__settles_several_shelves),
+		TEST(test_shelves_settle__by_the_clock_of_the_file_system),
 		TEST(test_registry_open__sees_what_comes_onto_a_settled_shelf),
 		TEST(test_registry_add_run__two_processes_number_without_gap),
 		TEST(test_registry_add_run__killed_writers),
