@@ -237,6 +237,7 @@ struct registry {
 /* SQL. types: one letter an argument: t const char * (NULL is NULL), i int64_t, d double, j const json_t * (NULL and
  * null are NULL; an object or array its canonical text). sql is a literal: statements are kept by its address. */
 int sql_run(struct registry *r, const char *sql, const char *types, ...);
+int sql_run_values(struct registry *r, const char *sql, const json_t *const *values, size_t n); /* all of letter j */
 int sql_int(struct registry *r, int64_t *out, const char *sql, const char *types, ...); /* ERR_NOTFOUND: no row */
 int sql_text(struct registry *r, char **out, const char *sql, const char *types, ...);  /* yours; ERR_NOTFOUND */
 /* All rows as objects. A column named "x?" is a boolean x, "x*" is JSON text. */

@@ -131,6 +131,15 @@ static int bind_all(sqlite3_stmt *st, const char *types, va_list ap)
 	return rc;
 }
 
+static int bind_values(sqlite3_stmt *st, const json_t *const *values, size_t n)
+{
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = bind_json(st, (int)i + 1, values[i]);
+	return rc;
+}
+
 static int start(struct registry *r, sqlite3_stmt **st, const char *sql, const char *types, va_list ap)
 {
 	int rc = prepare(r, st, sql);
@@ -150,21 +159,37 @@ static void finish(sqlite3_stmt *st)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
+static int run_through(struct registry *r, sqlite3_stmt *st)
+{
+	int step;
+
+	while ((step = sqlite3_step(st)) == SQLITE_ROW)
+		;
+	return step == SQLITE_DONE ? 0 : sql_error(r, "writing");
+}
+
 int sql_run(struct registry *r, const char *sql, const char *types, ...)
 {
 	sqlite3_stmt *st = NULL;
 	va_list ap;
-	int rc, step;
+	int rc;
 
 	va_start(ap, types);
 	rc = start(r, &st, sql, types, ap);
 	va_end(ap);
-	if (!rc) {
-		while ((step = sqlite3_step(st)) == SQLITE_ROW)
-			;
-		if (step != SQLITE_DONE)
-			rc = sql_error(r, "writing");
-	}
+	rc = rc ? rc : run_through(r, st);
+	finish(st);
+	return rc;
+}
+
+int sql_run_values(struct registry *r, const char *sql, const json_t *const *values, size_t n)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = prepare(r, &st, sql);
+
+	if (!rc && bind_values(st, values, n))
+		rc = sql_error(r, "binding a value");
+	rc = rc ? rc : run_through(r, st);
 	finish(st);
 	return rc;
 }

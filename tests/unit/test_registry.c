@@ -421,6 +421,38 @@ static void test_registry__a_record_in_another_form_is_in_order(void **state)
 	json_decref(record);
 }
 
+/* Metrics go in by sixteens: all of them, whatever their number, and one at fault is named by its place. */
+static void test_registry_add_run__metrics_by_sixteens(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	int64_t n = 0;
+
+	for (size_t twice = 0; twice < 2; twice++) {
+		json_t *r = run_record(f->store, NULL, '1', "main", "protected"), *list = json_array();
+
+		for (int i = 0; i < 41; i++) {
+			char task[8];
+
+			snprintf(task, sizeof(task), "t%d", twice && i == 21 ? 19 : i);
+			json_array_append_new(list,
+					      json_pack("{s:s,s:s,s:s,s:f,s:i,s:b}", "suite", "s", "task", task,
+							"metric", "acc", "value", 0.5, "n", i, "higher_is_better", 1));
+		}
+		json_object_set_new(r, "metrics", list);
+		if (twice) {
+			assert_err(registry_add_run(f->registry, r, id), ERR_INPUT);
+			assert_non_null(strstr(err_text(), "metrics[21]"));
+		} else {
+			must(registry_add_run(f->registry, r, id));
+		}
+		json_decref(r);
+	}
+	must(sql_int(f->registry, &n, "SELECT count(*) FROM metrics WHERE task = 't' || n AND filter = ''", ""));
+	assert_int_equal(n, 41);
+	assert_clean(f->registry);
+}
+
 static int64_t kept_shelves(struct fixture *f)
 {
 	int64_t n = 0;
@@ -735,6 +767,7 @@ int main(void)
 		TEST(test_schema__history_is_appended_only),
 		TEST(test_record_seq__is_said_by_canonical_bytes),
 		TEST(test_registry__a_record_in_another_form_is_in_order),
+		TEST(test_registry_add_run__metrics_by_sixteens),
 		TEST(test_registry_open__settles_several_shelves),
 		TEST(test_shelves_settle__by_the_clock_of_the_file_system),
 		TEST(test_registry_open__sees_what_comes_onto_a_settled_shelf),

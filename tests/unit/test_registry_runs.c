@@ -244,8 +244,7 @@ static void test_registry_list_text__is_the_list_in_pretty(void **state)
 			json_t *rows = NULL;
 
 			must(registry_list(f->registry, names[i], round == 2 ? "bot" : NULL, 4, &rows));
-			must(registry_list_text(f->registry, names[i], round == 2 ? "bot" : NULL, 4, add_piece,
-						&text));
+			must(registry_list_text(f->registry, names[i], round == 2 ? "bot" : NULL, 4, add_piece, &text));
 			json_add_pretty(&pretty, rows);
 			assert_string_equal(buf_str(&text), buf_str(&pretty));
 			json_decref(rows);
