@@ -153,6 +153,9 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 int registry_before(struct registry *r, const char *model, const char *alias, int *version, char run[DIGEST_HEX]);
 /* The version an alias points at: ERR_NOTFOUND. */
 int registry_alias(struct registry *r, const char *model, const char *alias, int *version);
+/* Does every alias (of a model; NULL: of all) point where the record of its newest promotion says? ERR_IO names the first that
+ * does not. registry_alias() asks this of the one that it reads. */
+int registry_aliases_check(struct registry *r, const char *model);
 /* A version's row: {"model","number","object","run","commit","created","aliases":[…]}; yours. ERR_NOTFOUND. */
 int registry_version(struct registry *r, const char *model, int number, json_t **out);
 /* The run a name stands for: an id or its prefix (6 or more digits), a commit (prefix), "latest", "MODEL@v7",

@@ -264,8 +264,9 @@ static int versions_of(struct registry *r, json_t **out)
 {
 	json_t *rows = NULL, **items, *row;
 	size_t i, n;
-	int rc = registry_list(r, "versions", NULL, 0, &rows);
+	int rc = registry_aliases_check(r, NULL);
 
+	rc = rc ? rc : registry_list(r, "versions", NULL, 0, &rows);
 	*out = json_array();
 	n = json_array_size(rows);
 	items = mem_array(n + 1, sizeof(json_t *));

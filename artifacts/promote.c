@@ -24,7 +24,6 @@
 #define SQL_ALIAS_NOW                                                                                                  \
 	"SELECT a.version, a.promotion, p.actor, p.created FROM aliases a JOIN promotions p ON p.id = a.promotion"     \
 	" WHERE a.model = ?1 AND a.alias = ?2"
-#define SQL_ALIAS_VERSION "SELECT version FROM aliases WHERE model = ?1 AND alias = ?2"
 #define SQL_VERSION_COMMIT                                                                                             \
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
 #define SQL_VERSION_RUN "SELECT run FROM versions WHERE model = ?1 AND number = ?2"
@@ -36,18 +35,6 @@
 	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"              \
 	" WHERE settled IS NULL ORDER BY seq, run"
 #define SQL_IS_OPEN "SELECT settled IS NULL FROM proposals WHERE run = ?1"
-
-int registry_alias(struct registry *r, const char *model, const char *alias, int *version)
-{
-	int64_t n = 0;
-	int rc = sql_int(r, &n, SQL_ALIAS_VERSION, "tt", model, alias);
-
-	if (rc == ERR_NOTFOUND)
-		return err_set(ERR_NOTFOUND, "%.140s has no alias %.140s", model, alias);
-	if (!rc)
-		*version = (int)n;
-	return rc;
-}
 
 static int promotion_check(const struct promotion *p)
 {
@@ -161,12 +148,13 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	json_t *now = NULL, *commit = NULL, *record = NULL;
 	char name[DIGEST_HEX] = "";
 	bool stands;
-	int rc = promotion_check(p);
+	int at = 0, rc = promotion_check(p);
 
 	rc = rc ? rc : registry_begin(r);
 	if (rc)
 		return rc;
-	rc = sql_row(r, &now, SQL_ALIAS_NOW, "tt", p->model, p->alias);
+	rc = registry_alias(r, p->model, p->alias, &at); /* as its record says */
+	rc = rc ? rc : sql_row(r, &now, SQL_ALIAS_NOW, "tt", p->model, p->alias);
 	rc = rc == ERR_NOTFOUND ? 0 : rc;
 	rc = rc ? rc : promotion_commit(r, p, &commit);
 	rc = rc ? rc : promotion_allowed(p, now);

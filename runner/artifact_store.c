@@ -164,6 +164,31 @@ static int print_bad(const char *hex, const char *why, void *arg)
 	return 0;
 }
 
+static int print_break(const char *text, void *arg)
+{
+	int64_t *n = arg;
+
+	++*n;
+	log_safe(stdout, text, strlen(text));
+	putchar('\n');
+	return 0;
+}
+
+/* The promotions: each is whole by its name, but are they one chain, and do aliases point where it ends? */
+static int verify_history(struct home *h)
+{
+	int64_t breaks = 0;
+	int rc = registry_chain(h->registry, NULL, print_break, &breaks);
+
+	if (!rc && breaks) {
+		err_set(ERR_IO, "the history of promotions is no single chain: %lld place%s", (long long)breaks,
+			breaks == 1 ? "" : "s");
+		return err_hint(ERR_IO, "assay history shows who promoted what; assay promote says where the alias is "
+					"to point, assay pull brings records that are missing here");
+	}
+	return rc ? rc : registry_aliases_check(h->registry, NULL);
+}
+
 int artifact_verify(struct home *h)
 {
 	uint64_t checked = 0;
@@ -177,6 +202,9 @@ int artifact_verify(struct home *h)
 			(unsigned long long)checked);
 		return err_hint(ERR_IO, "assay artifact repair --from takes them from another home or a remote");
 	}
+	rc = verify_history(h);
+	if (rc)
+		return rc;
 	printf("%llu objects and records, each as its name says\n", (unsigned long long)checked);
 	return 0;
 }

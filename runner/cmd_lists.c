@@ -42,6 +42,8 @@ static int print_list(const struct list *l, int argc, char **argv)
 		return err_hint(err_set(ERR_USAGE, "--as-of %.100s: no such date", as_of),
 				"as in 2026-05-01 or 2026-05-01T12:30");
 	rc = place_open(&place);
+	if (rc == 0 && strcmp(l->what, "versions") == 0 && !as_of) /* beside each stands which aliases it has */
+		rc = registry_aliases_check(place.home.registry, argc ? argv[0] : NULL);
 	if (rc == 0 && as_of)
 		rc = registry_list_at(place.home.registry, l->what, argc ? argv[0] : NULL, limit, until, &rows);
 	else if (rc == 0 && json)

@@ -46,10 +46,33 @@ check "two that follow one are told beside the history" 0 env ASSAY_HOME="$TRASH
 # which of the two is named first is chance: their digests say
 is "both that follow one are named" "$(grep -h "of sums@production both follow" "$OUT" "$ERR" | grep -oE '\(to v[0-9]+, by [a-z]+\)' | sort | paste -sd' ')" "(to v2, by $(id -un)) (to v3, by bob)"
 has "of sums@fresh are both the first: the history forks"
+check "a verification tells it" 74 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" artifact verify
+has "the history forks"
+has "is no single chain: 2 places"
 check "and are a fault" 74 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" registry check
 has "the history forks"
 check "of the forked alias alone" 74 env ASSAY_HOME="$TRASH/forked" "$ASSAY_TEST_BIN" registry check
 is "one line each" "$(grep -c forks "$OUT")" 2
+
+# a row that somebody changed: what the record says is known all the same
+check "where production is" 0 assay models sums --json
+cp -a .git/assay "$TRASH/honest"
+sqlite3 .git/assay/registry.db "update aliases set version = 3 where alias = 'production'"
+check "a row that its record does not say is not served" 74 assay promote sums@production other --reason trust
+has "the row of sums@production (v3) is not what its promotion's record says"
+has "fix: assay registry rebuild"
+check "nor shown" 74 assay models
+check "nor verified" 74 assay artifact verify
+sqlite3 .git/assay/registry.db "update aliases set version = 1, promotion = (select id from promotions where alias = 'production' and version = 1 order by seq limit 1)"
+check "nor one of an older promotion" 74 assay models sums
+has "is not of its newest promotion"
+sqlite3 .git/assay/registry.db "delete from aliases where alias = 'production'"
+check "nor is one that is gone taken for one that never was" 74 assay promote sums@v3 production --force --reason again
+has "is gone, though it was promoted"
+check "a rebuild makes them as they were" 0 assay registry rebuild
+check "and they are served" 0 assay models sums
+is "as before" "$(prod)" "$(sqlite3 "$TRASH/honest/registry.db" "select version from aliases where alias = 'production'")"
+check "the store is whole" 0 assay artifact verify
 
 id=$(sql "select id from promotions order by seq limit 1 offset 1")
 rm .git/assay/records/"${id:0:2}/${id:2}"
