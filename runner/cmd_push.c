@@ -18,8 +18,8 @@ static void say(const char *did, const struct sync_counts *n, const struct depot
 	printf("%s%s %s %s\n", dry_run ? "would have " : "", did, text, depot_name(d));
 }
 
-static void tell(const char *did, const char *key, const struct sync_counts *n, const struct depot *d, bool dry_run,
-		 bool json)
+/* did: the word for it, and the member of the document. */
+static void tell(const char *did, const struct sync_counts *n, const struct depot *d, bool dry_run, bool json)
 {
 	json_t *v;
 
@@ -27,13 +27,13 @@ static void tell(const char *did, const char *key, const struct sync_counts *n, 
 		say(did, n, d, dry_run);
 		return;
 	}
-	v = json_pack("{s:s,s:b,s:o}", "remote", depot_name(d), "dry_run", dry_run, key, counts_json(n));
+	v = json_pack("{s:s,s:b,s:o}", "remote", depot_name(d), "dry_run", dry_run, did, counts_json(n));
 	print_json(v);
 	json_decref(v);
 }
 
 /* Behind a push: what others see is told what is new. That it cannot be told changes nothing of what was pushed. */
-static void mirror(const struct home *h, bool json)
+static void mirror_behind(const struct home *h, bool json)
 {
 	struct mirror_counts n;
 	char *where = NULL;
@@ -48,17 +48,87 @@ static void mirror(const struct home *h, bool json)
 	free(where);
 }
 
+/* What a command of a remote is called with; each takes its own options out of the table. */
+struct transfer {
+	struct sync_options o;
+	bool json;
+	const char *where; /* NULL: as configured */
+	struct place place;
+	struct depot *d;
+};
+
+static int push(struct transfer *t)
+{
+	struct sync_counts n, pulled;
+	int rc = team_open_at(&t->d, &t->place, t->where);
+
+	if (rc)
+		return rc;
+	rc = registry_push(t->place.home.registry, t->d, &t->o, &n, &pulled);
+	if (!t->json && (pulled.records || pulled.lost || pulled.renumbered))
+		say("pulled", &pulled, t->d, t->o.dry_run);
+	if (!rc || rc == ERR_CONFLICT)
+		tell("pushed", &n, t->d, t->o.dry_run, t->json);
+	if (!rc && !t->o.dry_run)
+		mirror_behind(&t->place.home, t->json);
+	return rc;
+}
+
+static int pull(struct transfer *t)
+{
+	struct sync_counts n;
+	int rc = team_open_at(&t->d, &t->place, t->where);
+
+	rc = rc ? rc : registry_pull(t->place.home.registry, t->d, &t->o, &n);
+	if (!rc)
+		tell("pulled", &n, t->d, t->o.dry_run, t->json);
+	return rc;
+}
+
+static int mirror(struct transfer *t)
+{
+	struct mirror_counts n;
+	char *where = NULL;
+	int rc = team_mirror(&where, &t->place.home, t->where, &n);
+
+	if (!rc && t->json) {
+		json_t *v = json_pack("{s:s,s:I,s:I,s:I}", "mirror", where, "models", (json_int_t)n.models, "versions",
+				      (json_int_t)n.versions, "aliases", (json_int_t)n.aliases);
+
+		print_json(v);
+		json_decref(v);
+	} else if (!rc) {
+		printf("mirrored %llu new versions and %llu moved aliases %s\n", (unsigned long long)n.versions,
+		       (unsigned long long)n.aliases, where);
+	}
+	free(where);
+	return rc;
+}
+
+/* One of the three, from its words to its exit; opts point into *t. */
+static int run(struct transfer *t, int argc, char **argv, const struct opt *opts, const struct opt_usage *usage,
+	       int (*command)(struct transfer *t))
+{
+	int rc = opt_parse(&argc, &argv, opts, usage);
+
+	if (rc)
+		return rc == OPT_HELPED ? 0 : rc;
+	t->where = argc ? argv[0] : NULL;
+	rc = place_open(&t->place);
+	rc = rc ? rc : command(t);
+	depot_close(t->d);
+	place_close(&t->place);
+	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+}
+
+#define OPT_JSON(to) OPT_FLAG(0, "json", to, "print one JSON document on standard output")
+
 int cmd_push(int argc, char **argv)
 {
-	struct sync_options o = { 0 };
-	struct sync_counts n, pulled;
-	struct depot *d = NULL;
-	struct place place;
-	bool json = false;
-	int rc;
+	struct transfer t = { .json = false };
 	const struct opt opts[] = {
-		OPT_FLAG('n', "dry-run", &o.dry_run, "count what would go, send nothing"),
-		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
+		OPT_FLAG('n', "dry-run", &t.o.dry_run, "count what would go, send nothing"),
+		OPT_JSON(&t.json),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -73,37 +143,16 @@ int cmd_push(int argc, char **argv)
 		1
 	};
 
-	rc = opt_parse(&argc, &argv, opts, &usage);
-	if (rc)
-		return rc == OPT_HELPED ? 0 : rc;
-	rc = place_open(&place);
-	rc = rc ? rc : team_open_at(&d, &place, argc ? argv[0] : NULL);
-	if (!rc) {
-		rc = registry_push(place.home.registry, d, &o, &n, &pulled);
-		if (!json && (pulled.records || pulled.lost || pulled.renumbered))
-			say("pulled", &pulled, d, o.dry_run);
-		if (!rc || rc == ERR_CONFLICT)
-			tell("pushed", "pushed", &n, d, o.dry_run, json);
-		if (!rc && !o.dry_run)
-			mirror(&place.home, json);
-	}
-	depot_close(d);
-	place_close(&place);
-	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+	return run(&t, argc, argv, opts, &usage, push);
 }
 
 int cmd_pull(int argc, char **argv)
 {
-	struct sync_options o = { 0 };
-	struct sync_counts n;
-	struct depot *d = NULL;
-	struct place place;
-	bool json = false;
-	int rc;
+	struct transfer t = { .json = false };
 	const struct opt opts[] = {
-		OPT_FLAG(0, "records", &o.records_only, "records alone; a run fetches the objects it needs"),
-		OPT_FLAG('n', "dry-run", &o.dry_run, "count what would come, keep nothing"),
-		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
+		OPT_FLAG(0, "records", &t.o.records_only, "records alone; a run fetches the objects it needs"),
+		OPT_FLAG('n', "dry-run", &t.o.dry_run, "count what would come, keep nothing"),
+		OPT_JSON(&t.json),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -118,33 +167,13 @@ int cmd_pull(int argc, char **argv)
 		1
 	};
 
-	rc = opt_parse(&argc, &argv, opts, &usage);
-	if (rc)
-		return rc == OPT_HELPED ? 0 : rc;
-	rc = place_open(&place);
-	rc = rc ? rc : team_open_at(&d, &place, argc ? argv[0] : NULL);
-	if (!rc) {
-		rc = registry_pull(place.home.registry, d, &o, &n);
-		if (!rc)
-			tell("pulled", "pulled", &n, d, o.dry_run, json);
-	}
-	depot_close(d);
-	place_close(&place);
-	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+	return run(&t, argc, argv, opts, &usage, pull);
 }
 
 int cmd_mirror(int argc, char **argv)
 {
-	struct mirror_counts n;
-	struct place place;
-	char *where = NULL;
-	bool json = false;
-	json_t *v;
-	int rc;
-	const struct opt opts[] = {
-		OPT_FLAG(0, "json", &json, "print one JSON document on standard output"),
-		OPT_END,
-	};
+	struct transfer t = { .json = false };
+	const struct opt opts[] = { OPT_JSON(&t.json), OPT_END };
 	const struct opt_usage usage = {
 		"mirror",
 		"[WHERE]",
@@ -158,21 +187,5 @@ int cmd_mirror(int argc, char **argv)
 		1
 	};
 
-	rc = opt_parse(&argc, &argv, opts, &usage);
-	if (rc)
-		return rc == OPT_HELPED ? 0 : rc;
-	rc = place_open(&place);
-	rc = rc ? rc : team_mirror(&where, &place.home, argc ? argv[0] : NULL, &n);
-	if (!rc && json) {
-		v = json_pack("{s:s,s:I,s:I,s:I}", "mirror", where, "models", (json_int_t)n.models, "versions",
-			      (json_int_t)n.versions, "aliases", (json_int_t)n.aliases);
-		print_json(v);
-		json_decref(v);
-	} else if (!rc) {
-		printf("mirrored %llu new versions and %llu moved aliases %s\n", (unsigned long long)n.versions,
-		       (unsigned long long)n.aliases, where);
-	}
-	free(where);
-	place_close(&place);
-	return rc == ERR_NOTFOUND ? ERR_USAGE : rc;
+	return run(&t, argc, argv, opts, &usage, mirror);
 }
