@@ -8,8 +8,8 @@
  * against a few times as much.
  *
  * Nothing is written anywhere, so a name cannot lead out of a folder. What no honest archive has is refused all the same, for
- * other programs would read something else there than we: a wanted name that is absolute or climbs, a wanted link, two
- * members of the wanted name. */
+ * other programs would read something else there than we: a wanted name that is absolute or climbs, a wanted link, device or
+ * pipe, two members of the wanted name. */
 #include "base/base.h"
 
 #include <archive.h>
@@ -137,6 +137,8 @@ static int is_wanted(bool *wanted, const struct archive_walk *w, struct archive_
 		return 0;
 	if (is_link(e))
 		return doubtful(w, name, "is a link, and links are not followed");
+	if (!is_file(e))
+		return doubtful(w, name, "is a device or a pipe, and no file");
 	if (leads_out(name))
 		return doubtful(w, name, "leads out of the archive");
 	return found ? doubtful(w, name, "is there twice") : 0;
@@ -155,7 +157,7 @@ static int walk_entry(struct archive_walk *w, struct archive_entry *e, struct bu
 		return member ? err_set(ERR_INPUT, "%s: no archive: it has no member \"%s\"", w->name, member)
 			      : member_read(w, out);
 	}
-	if (!name || is_litter(name) || !(is_file(e) || (member && is_link(e))))
+	if (!name || is_litter(name) || !(is_file(e) || (member && archive_entry_filetype(e) != AE_IFDIR)))
 		return 0;
 	if (is_file(e) && ++*n > MEMBERS_MAX)
 		return err_set(ERR_INPUT, "%s: more than %d files in an archive", w->name, MEMBERS_MAX);

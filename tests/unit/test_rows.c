@@ -241,7 +241,7 @@ static void test_unpack__a_bomb_is_refused(void **state)
 	buf_release(&d);
 }
 
-/* Adds an entry of a tar: type '0' a file, '1' a hard link, '2' a link. */
+/* Adds an entry of a tar: type '0' a file, '1' a hard link, '2' a link, '3' and '4' devices, '6' a pipe. */
 static void tar_add(struct buf *out, const char *name, char type, const char *link, const char *data)
 {
 	char head[512] = { 0 };
@@ -295,6 +295,21 @@ static void test_rows_each__hostile_archives(void **state)
 	tar_end(&tar);
 	assert_int_equal(rows_each(tar.data, tar.len, "x.tar", NULL, collect, &got), 0); /* one file, and links */
 	assert_string_equal(buf_str(&got), "{\"q\":1}\n");
+	buf_clear(&tar);
+	for (const char *type = "346"; *type; type++) { /* devices of characters and of blocks, a pipe */
+		tar_add(&tar, "b.jsonl", *type, "", "");
+		tar_end(&tar);
+		o.member = "b.jsonl";
+		refuses_bytes(tar.data, tar.len, "x.tar", &o,
+			      "x.tar: \"b.jsonl\" in it is a device or a pipe, and no file");
+		o.member = NULL;
+		refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: an archive without files");
+		buf_clear(&tar);
+	}
+	tar_add(&tar, "a.jsonl", '0', "", "{\"q\":1}\n");
+	tar_add(&tar, "b.jsonl", '2', "a.jsonl", "");
+	tar_add(&tar, "c.jsonl", '1', "a.jsonl", "");
+	tar_end(&tar);
 	o.member = "b.jsonl";
 	refuses_bytes(tar.data, tar.len, "x.tar", &o, "x.tar: \"b.jsonl\" in it is a link, and links are not followed");
 	o.member = "c.jsonl";
