@@ -85,6 +85,7 @@ struct fetch {
 	struct fs_temp part;
 	struct digest_ctx *digest;
 	uint64_t len;
+	int held; /* the same file again: a commit closes the first before it renames, and the lock is to last longer */
 };
 
 static int into_part(const void *data, size_t len, void *arg)
@@ -114,8 +115,10 @@ static int part_lock(struct fetch *f, const char *path)
 				return err_errno(ERR_IO, "%s", path);
 		if (fstat(f->part.fd, &mine))
 			return err_errno(ERR_IO, "%s", path);
-		if (!lstat(path, &there) && there.st_dev == mine.st_dev && there.st_ino == mine.st_ino)
-			return 0;
+		if (!lstat(path, &there) && there.st_dev == mine.st_dev && there.st_ino == mine.st_ino) {
+			f->held = fcntl(f->part.fd, F_DUPFD_CLOEXEC, 0);
+			return f->held < 0 ? err_errno(ERR_IO, "%s", path) : 0;
+		}
 		close(f->part.fd);
 	}
 }
@@ -193,7 +196,7 @@ static int fetch_file(struct depot *d, struct store *s, struct fetch *f, const c
 
 int depot_fetch_one(struct depot *d, struct store *s, const char *hex, uint64_t *bytes)
 {
-	struct fetch f = { .part = { .fd = -1 } };
+	struct fetch f = { .part = { .fd = -1 }, .held = -1 };
 	int rc;
 
 	if (!store_name_ok(hex))
@@ -207,6 +210,8 @@ int depot_fetch_one(struct depot *d, struct store *s, const char *hex, uint64_t 
 		(void)digest_end(f.digest);
 	if (f.part.fd >= 0)
 		close(f.part.fd);
+	if (f.held >= 0)
+		close(f.held);
 	free(f.part.path);
 	return rc;
 }

@@ -138,4 +138,33 @@ cd "$TRASH/ann" && export ASSAY_HOME=$TRASH/ann-home
 check "ann sees it" 0 assay pull
 is "production is bob's" "$(db 'SELECT version FROM aliases')" 3
 check "her registry is sound" 0 assay registry check
+
+# Two transfers of one store at once, from it and into it.
+# at_once NAME COMMAND…: both must end well; each COMMAND is words of assay behind HOME=
+at_once() {
+	local name=$1 pids=() pid bad=0 n=0
+	shift
+	for words in "$@"; do
+		n=$((n + 1))
+		# shellcheck disable=SC2086 # words
+		env ASSAY_HOME=${words%% *} "$ASSAY_TEST_BIN" ${words#* } >"$TRASH/said$n" 2>&1 &
+		pids+=("$!")
+	done
+	for pid in "${pids[@]}"; do wait "$pid" || bad=$?; done
+	cat "$TRASH"/said[1-9] >"$OUT"
+	[ "$bad" = 0 ] && ok "$name" || not_ok "$name: exit $bad"
+}
+for round in 1 2 3; do
+	rm -rf "$TRASH/both" "$TRASH/taker"
+	at_once "round $round: two pushes at once" "$TRASH/ann-home push file://$TRASH/both" "$TRASH/ann-home push file://$TRASH/both"
+	is "leave what is named right" "$(cd "$TRASH/both" && find objects records -type f -exec sha256sum {} + | awk '{ n = $2; sub(/^[a-z]*\//, "", n); sub("/", "", n); if (n != $1) print n }')" ""
+	at_once "two pulls at once" "$TRASH/taker pull file://$TRASH/both" "$TRASH/taker pull file://$TRASH/both"
+	check "leave a sound registry" 0 env ASSAY_HOME="$TRASH/taker" "$ASSAY_TEST_BIN" registry check
+	check "and a whole store" 0 env ASSAY_HOME="$TRASH/taker" "$ASSAY_TEST_BIN" artifact verify
+	is "with every record" "$(find "$TRASH/taker/records" -type f | wc -l)" "$(find "$TRASH/ann-home/records" -type f | wc -l)"
+	rm -rf "$TRASH/taker"
+	at_once "a push and two homes that pull meanwhile" "$TRASH/bob-home push file://$TRASH/both" "$TRASH/taker pull file://$TRASH/both" "$TRASH/ann-home pull file://$TRASH/both"
+	check "leave a sound registry" 0 env ASSAY_HOME="$TRASH/taker" "$ASSAY_TEST_BIN" registry check
+	is "and nothing half-written" "$(find "$TRASH/taker/tmp" "$TRASH/ann-home/tmp" -type f | wc -l)" 0
+done
 done_testing
