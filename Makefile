@@ -187,7 +187,7 @@ test-cuda: $(CUDA_TEST_BIN)
 
 # Faults planted into the CUDA files, which the tests must see
 check-cuda-faults: $(CUDA_TEST_BIN)
-	$(Q)LIBS="$(LIBS)" CXX="$(CXX)" bash $(CUDA_EMU)/check_faults $(BUILD) $(SANITIZE)
+	$(Q)LIBS="$(LIBS)" CXX="$(CXX)" bash $(CUDA_EMU)/check_faults $(BUILD) "$(SANITIZE)" $(FAULTS)
 
 test-unit: tests-build
 	$(Q)sh tests/run $(BUILD) $(UNIT_BIN)

@@ -1,14 +1,19 @@
 /* cuda_memory.cu: the memory of a device: one arena, and the ways in and out of it.
  *
- * One stream. Everything (copies, kernels, zeros) is done in the order in which it was asked for, so a block that is freed
- * can be given out again at once, and no operation waits for another but through the data. What overlaps is the host: it
- * goes on as soon as a copy is asked for, fills one piece of pinned memory while the device reads another, and reads what one
- * batch has given while the device computes the next (mark, wait). A second stream for the copies themselves would have little
- * to bring: a batch of 8192 tokens is some 200 KB up, 10 us of a step of milliseconds.
+ * One order. Everything (copies, kernels, zeros) takes effect on the device in the order in which it was asked for, on one
+ * stream, so a block that is freed can be given out again at once, and no operation waits for another but through the data.
+ * What overlaps is the host, which goes on as soon as a copy is asked for, and reads what one batch has given while the device
+ * computes the next (mark, wait); and the way over the bus, which is no part of that order: two streams of their own copy
+ * between pinned pieces and pieces of the device, while kernels run. What the order holds is the step from a piece of the device
+ * to its place, or back: some microseconds, whatever the bus takes.
  *
- *	upload		host memory -> pinned piece (the caller may go on) -> device
- *	download	device -> pinned piece; handed out when its piece is wanted again, at the latest by sync(), or by wait()
- *			for a mark behind it
+ *	upload		host memory -> pinned piece (the caller may go on) =up=> the device's piece -> its place
+ *	download	its place -> the device's piece =down=> pinned piece; handed out when its piece is wanted again, at the
+ *			latest by sync(), or by wait() for a mark behind it
+ *
+ * Each of these arrows waits for the one before it, by an event (done, passed), and two of them for what the piece held before:
+ * the host fills a pinned piece behind the copy that read it; a copy over the bus overwrites the device's piece behind the step
+ * that took from it. On the way down the host's wait for a piece covers both.
  *
  * The arena takes memory from CUDA in slabs and keeps it: cudaMalloc waits for the device and takes a millisecond. Blocks
  * are cut from slabs, the smallest gap that holds them first, and gaps that touch become one. When CUDA has no more, slabs
@@ -370,12 +375,40 @@ static struct cuda_chunk *next_room(struct backend *be, struct cuda_ring *r, siz
 	return c;
 }
 
-static bool mark_chunk(struct backend *be, struct cuda_chunk *c, size_t bytes)
+static void use_chunk(struct cuda_chunk *c, size_t bytes)
 {
 	size_t used = round_up(c->used + bytes, 64);
 	c->used = used < CUDA_CHUNK_BYTES ? used : (size_t)CUDA_CHUNK_BYTES;
 	c->busy = true;
-	return CUDA_CHECK(be, cudaEventRecord(c->done, cuda_state(be)->stream));
+}
+
+/* What is on `first` now, then what is put on `second` from here on */
+static bool order_streams(struct backend *be, cudaStream_t first, cudaEvent_t event, cudaStream_t second)
+{
+	return CUDA_CHECK(be, cudaEventRecord(event, first)) && CUDA_CHECK(be, cudaStreamWaitEvent(second, event, 0));
+}
+
+/* n bytes of the piece, from where it is used up to: over the bus, then to their place */
+static bool bring(struct backend *be, struct cuda_chunk *c, char *dst, size_t n)
+{
+	cudaStream_t up = cuda_state(be)->up.stream, kernels = cuda_state(be)->stream;
+	char *there = c->there + c->used;
+	if (c->used == 0 && !CUDA_CHECK(be, cudaStreamWaitEvent(up, c->passed, 0))) /* what it held last */
+		return false;
+	return CUDA_CHECK(be, cudaMemcpyAsync(there, c->p + c->used, n, cudaMemcpyHostToDevice, up)) &&
+	       order_streams(be, up, c->done, kernels) &&
+	       CUDA_CHECK(be, cudaMemcpyAsync(dst, there, n, cudaMemcpyDeviceToDevice, kernels)) &&
+	       CUDA_CHECK(be, cudaEventRecord(c->passed, kernels));
+}
+
+static bool fetch(struct backend *be, struct cuda_chunk *c, const char *src, size_t n)
+{
+	cudaStream_t down = cuda_state(be)->down.stream, kernels = cuda_state(be)->stream;
+	char *there = c->there + c->used;
+	return CUDA_CHECK(be, cudaMemcpyAsync(there, src, n, cudaMemcpyDeviceToDevice, kernels)) &&
+	       order_streams(be, kernels, c->passed, down) &&
+	       CUDA_CHECK(be, cudaMemcpyAsync(c->p + c->used, there, n, cudaMemcpyDeviceToHost, down)) &&
+	       CUDA_CHECK(be, cudaEventRecord(c->done, down));
 }
 
 /* Ahead of what the list holds */
@@ -389,10 +422,9 @@ static void upload_now(struct backend *be, void *dst, const void *host_src, size
 		if (!c)
 			return;
 		memcpy(c->p + c->used, (const char *)host_src + at, n);
-		if (!CUDA_CHECK(be, cudaMemcpyAsync((char *)dst + at, c->p + c->used, n, cudaMemcpyHostToDevice,
-						    s->stream)) ||
-		    !mark_chunk(be, c, n))
+		if (!bring(be, c, (char *)dst + at, n))
 			return;
+		use_chunk(c, n);
 	}
 }
 
@@ -411,16 +443,13 @@ void cuda_download(struct backend *be, void *host_dst, const void *src, size_t b
 		struct cuda_chunk *c = next_room(be, &s->down, &n);
 		if (!c)
 			return;
-		char *from = c->p + c->used;
-		if (!CUDA_CHECK(be,
-				cudaMemcpyAsync(from, (const char *)src + at, n, cudaMemcpyDeviceToHost, s->stream)))
+		if (!fetch(be, c, (const char *)src + at, n))
 			return;
 		c->items[c->n].to = (char *)host_dst + at;
-		c->items[c->n].from = from;
+		c->items[c->n].from = c->p + c->used;
 		c->items[c->n].bytes = n;
 		c->n++;
-		if (!mark_chunk(be, c, n))
-			return;
+		use_chunk(c, n);
 	}
 }
 
@@ -462,10 +491,15 @@ int cuda_wait(struct backend *be, uint64_t mark)
 
 static bool open_ring(struct backend *be, struct cuda_ring *r)
 {
+	if (!CUDA_CHECK(be, cudaStreamCreateWithFlags(&r->stream, cudaStreamNonBlocking)) ||
+	    !cuda_block_need(be, &r->there, (size_t)CUDA_CHUNKS * CUDA_CHUNK_BYTES))
+		return false;
 	for (int i = 0; i < CUDA_CHUNKS; i++) {
 		struct cuda_chunk *c = &r->chunks[i];
+		c->there = (char *)r->there.p + (size_t)i * CUDA_CHUNK_BYTES;
 		if (!CUDA_CHECK(be, cudaHostAlloc((void **)&c->p, CUDA_CHUNK_BYTES, cudaHostAllocDefault)) ||
-		    !CUDA_CHECK(be, cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming)))
+		    !CUDA_CHECK(be, cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming)) ||
+		    !CUDA_CHECK(be, cudaEventCreateWithFlags(&c->passed, cudaEventDisableTiming)))
 			return false;
 	}
 	return true;
@@ -484,9 +518,13 @@ static void close_ring(struct cuda_ring *r)
 	for (int i = 0; i < CUDA_CHUNKS; i++) {
 		if (r->chunks[i].done)
 			cudaEventDestroy(r->chunks[i].done);
+		if (r->chunks[i].passed)
+			cudaEventDestroy(r->chunks[i].passed);
 		if (r->chunks[i].p)
 			cudaFreeHost(r->chunks[i].p);
 	}
+	if (r->stream)
+		cudaStreamDestroy(r->stream);
 }
 
 /* What fails here has failed before: the device is lost, and the process' end gives everything back. */

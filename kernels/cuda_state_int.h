@@ -22,12 +22,20 @@ struct cuda_arena {
 	size_t used_bytes;
 };
 
-/* Pinned memory between the host's and the device's: a ring of chunks. What waits for its copy to the host is a list. */
-enum { CUDA_CHUNKS = 4, CUDA_CHUNK_BYTES = 4 << 20, CUDA_CHUNK_ITEMS = 64 };
+/* A block that grows to the largest size asked for and stays. */
+struct cuda_block {
+	void *p;
+	size_t bytes;
+};
+
+/* Between the host's memory and the device's: a ring of pieces, each of them pinned memory and as much of the device's, and the
+ * stream that copies from one to the other. What waits for its copy to the host is a list. */
+enum { CUDA_CHUNKS = 4, CUDA_CHUNK_BYTES = 1 << 20, CUDA_CHUNK_ITEMS = 64 };
 struct cuda_chunk {
-	char *p;
+	char *p, *there; /* pinned; on the device */
 	size_t used;
-	cudaEvent_t done; /* of the last copy that reads or writes it */
+	cudaEvent_t done;   /* on the ring's stream: the last copy between p and there */
+	cudaEvent_t passed; /* on the stream of the kernels: the last copy between `there` and its place */
 	bool busy;
 	int n; /* to be handed out when it is done */
 	struct {
@@ -38,13 +46,9 @@ struct cuda_chunk {
 };
 struct cuda_ring {
 	struct cuda_chunk chunks[CUDA_CHUNKS];
+	struct cuda_block there;
+	cudaStream_t stream;
 	uint64_t at; /* pieces that were filled so far; the current one is chunks[at % CUDA_CHUNKS] */
-};
-
-/* A block that grows to the largest size asked for and stays. */
-struct cuda_block {
-	void *p;
-	size_t bytes;
 };
 
 /* Copies of host arrays that operations have asked for, to be found again by their contents. */
@@ -73,7 +77,7 @@ struct cuda_state {
 	int device;
 	enum cuda_math math;
 	struct cudaDeviceProp properties;
-	cudaStream_t stream;
+	cudaStream_t stream; /* of all kernels; copies to and from the host have their own */
 	char numerics[120];
 
 	int (*fail)(int code, const char *text, const char *fix);

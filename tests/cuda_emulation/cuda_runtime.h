@@ -5,7 +5,9 @@
  * as NaN, and copies are checked against them.
  *
  * A stream is a queue. EMU_EAGER runs what is queued at once; EMU_LAZY nothing before somebody waits for it, and then no more
- * than that: a host that reads a result (which is NaN until then), or overwrites pinned memory, without having waited shows. Graphs are recorded queues, or nodes that were added;
+ * than that: a host that reads a result (which is NaN until then), or overwrites pinned memory, without having waited shows, and
+ * so does a stream that does not wait for an event of another. EMU_DRAWN lets streams run ahead as well, by a seeded draw after each call: one
+ * that overwrites what another has yet to read shows. Graphs are recorded queues, or nodes that were added;
  * one that is launched runs, of the nodes whose predecessors have run, the last first: an edge that is missing shows.
  *
  * emu_inject() makes a call fail; a sticky error stays, as on a device. Signatures are those of CUDA 12 and 13. */
@@ -217,8 +219,8 @@ static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blo
 
 /* ---- for tests ----------------------------------------------------------------------------------------------------------- */
 
-enum emu_streams { EMU_EAGER, EMU_LAZY };
-void emu_set_streams(enum emu_streams mode);
+enum emu_streams { EMU_EAGER, EMU_LAZY, EMU_DRAWN };
+void emu_set_streams(enum emu_streams mode, uint64_t seed = 1);
 /* What the machine has; a new program has one device of 1 GiB, sm_90. Takes effect at the next call. */
 struct emu_machine {
 	int devices, driver, major, minor, multiprocessors;

@@ -5,7 +5,7 @@
  *	EMU_INJECT	"CALL NTH ERROR [sticky]": the NTH call of CALL (from 0; "launch" for kernels) gives ERROR, a number
  *	EMU_DRIVER	the version of CUDA the driver is for, e.g. 12020; 0: there is none
  *	EMU_CC		compute capability, e.g. 75
- *	EMU_STREAMS	"lazy": nothing runs before the host waits for it
+ *	EMU_STREAMS	"lazy": nothing runs before the host waits for it; "drawn SEED": streams run ahead by a draw, too
  *	EMU_WAITS	a file that gets a line at the end: waits of the host, and those that left the device idle (EMU_LAZY) */
 #include "cuda_runtime.h"
 
@@ -31,6 +31,8 @@ __attribute__((constructor)) static void take_environment(void)
 	}
 	if (streams && strcmp(streams, "lazy") == 0)
 		emu_set_streams(EMU_LAZY);
+	if (streams && strncmp(streams, "drawn", 5) == 0)
+		emu_set_streams(EMU_DRAWN, strtoul(streams + 5, NULL, 10));
 	if (inject && sscanf(inject, "%63s %d %d %15s", call, &nth, &error, sticky) >= 3)
 		emu_inject(call, nth, (cudaError_t)error, sticky[0] != 0);
 }

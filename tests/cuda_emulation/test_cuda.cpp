@@ -208,6 +208,47 @@ TEST(copies_keep_their_order_however_late_they_run)
 	CHECK(emu_left() == 0);
 }
 
+/* Kernels that work on what one upload brought while the next is on its way, many times round the ring: a copy that does not
+ * wait for the kernels, or kernels that do not wait for it, meet the wrong numbers in some order of the streams. */
+TEST(copies_beside_kernels_keep_their_order_in_any_order_of_streams)
+{
+	const int turns = 24;
+	const size_t n = ((size_t)1 << 20) / 4 * 3 / 8; /* floats: two uploads in a piece, and then not a third */
+	std::vector<float> in(n), sum(n, 0);
+	for (uint64_t seed = 0; seed < 16; seed++) {
+		bool waits = seed < 8; /* for what the turn before gave; else kernels may be a whole ring behind */
+		emu_set_streams(seed ? EMU_DRAWN : EMU_LAZY, seed);
+		struct backend *be = cuda_or_stop(KERNELS_CLASS_F32);
+		{
+			array x(be, std::vector<float>(n)), y(be, std::vector<float>(n));
+			std::vector<std::vector<float>> got(turns, std::vector<float>(n / 64));
+			uint64_t mark = 0;
+			sum.assign(n, 0);
+			for (int i = 0; i < turns; i++) {
+				for (size_t k = 0; k < n; k++)
+					in[k] = (float)(i * 1000 + (int)(k % 997));
+				be->upload(be, x.p, in.data(), n * 4);
+				be->add(be, y.p, x.p, n);
+				be->download(be, got[(size_t)i].data(), y.p, n / 64 * 4);
+				if (i && waits)
+					CHECK(be->wait(be, mark) == 0);
+				for (size_t k = 0; i && waits && k < n / 64; k++)
+					if (got[(size_t)i - 1][k] != sum[k])
+						return FAIL("seed %d turn %d: %g, not %g", (int)seed, i - 1,
+							    got[(size_t)i - 1][k], sum[k]);
+				for (size_t k = 0; k < n; k++)
+					sum[k] += in[k];
+				if (waits)
+					mark = be->mark(be);
+			}
+			CHECK(same_bits(y.get(), sum));
+		}
+		be->close(be);
+	}
+	emu_set_streams(EMU_EAGER);
+	CHECK(emu_left() == 0);
+}
+
 /* A device that has done no more than was waited for: what a mark names is there, and what came behind it is not. */
 TEST(a_mark_is_waited_for_and_no_more)
 {

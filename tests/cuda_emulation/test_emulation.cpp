@@ -402,6 +402,57 @@ TEST(a_lazy_stream_runs_when_somebody_waits)
 	CHECK(emu_left() == 0);
 }
 
+/* One stream copies, another reads: with no event between them, in either direction, some order shows it; with both, none. */
+static bool orders_agree(bool reader_waits, bool copier_waits)
+{
+	bool agree = true;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		cudaStream_t copier, reader;
+		cudaEvent_t copied, taken;
+		float *pinned, *p, *out;
+		emu_set_streams(EMU_DRAWN, seed);
+		cudaStreamCreate(&copier);
+		cudaStreamCreate(&reader);
+		cudaEventCreate(&copied);
+		cudaEventCreate(&taken);
+		cudaMallocHost(&pinned, 16 * sizeof(float)); /* what goes there, and what comes back */
+		cudaMalloc(&p, sizeof(float));
+		cudaMalloc(&out, 8 * sizeof(float));
+		for (int i = 0; i < 8; i++) {
+			pinned[i] = (float)i;
+			if (copier_waits)
+				cudaStreamWaitEvent(copier, taken);
+			cudaMemcpyAsync(p, pinned + i, sizeof(float), cudaMemcpyHostToDevice, copier);
+			cudaEventRecord(copied, copier);
+			if (reader_waits)
+				cudaStreamWaitEvent(reader, copied);
+			cudaMemcpyAsync(out + i, p, sizeof(float), cudaMemcpyDeviceToDevice, reader);
+			cudaEventRecord(taken, reader);
+		}
+		cudaMemcpyAsync(pinned + 8, out, 8 * sizeof(float), cudaMemcpyDeviceToHost, reader);
+		cudaDeviceSynchronize();
+		for (int i = 0; i < 8; i++)
+			agree = agree && pinned[8 + i] == (float)i;
+		cudaFreeHost(pinned);
+		cudaFree(p);
+		cudaFree(out);
+		cudaEventDestroy(copied);
+		cudaEventDestroy(taken);
+		cudaStreamDestroy(copier);
+		cudaStreamDestroy(reader);
+	}
+	emu_set_streams(EMU_EAGER);
+	return agree;
+}
+
+TEST(streams_that_do_not_wait_for_one_another_are_seen)
+{
+	CHECK(orders_agree(true, true));
+	CHECK(!orders_agree(false, true));
+	CHECK(!orders_agree(true, false));
+	CHECK(emu_left() == 0);
+}
+
 TEST(a_graph_is_a_recorded_queue)
 {
 	cudaStream_t s;

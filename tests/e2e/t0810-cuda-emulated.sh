@@ -46,6 +46,11 @@ for n in 4096 12 3; do
 	lazy "by$n" score sums@v1 --device cuda --batch-tokens "$n" <reqs >other 2>"$ERR"
 	cmp -s other bf16.scores && ok "late: the same scores, $n tokens at a time" || not_ok "late: the same scores, $n tokens at a time"
 done
+# And one whose streams run ahead by a draw: what waits for nothing reads or overwrites too soon in one order or another.
+for seed in 1 2 5; do
+	EMU_STREAMS="drawn $seed" "$EMU" score sums@v1 --device cuda --batch-tokens 12 <reqs >other 2>"$ERR"
+	cmp -s other bf16.scores && ok "streams in order $seed: the same scores" || not_ok "streams in order $seed: the same scores"
+done
 above() { [ "$2" -gt "$3" ] && ok "$1 ($2)" || not_ok "$1 ($2, not above $3)"; }
 above "many batches are waited for one by one" "$(waits by3)" "$(($(waits by12) + 5))"
 is "and the device is busy with the next meanwhile, but for the last" "$(idle by3)" "$(idle by12)"
@@ -64,7 +69,7 @@ drawn lazy n >other
 cmp -s texts other && ok "late: the same texts, drawn" || not_ok "late: the same texts, drawn"
 
 # an operation finds no memory: fewer tokens at a time, the same bytes
-export EMU_INJECT="cudaMalloc 8 2"
+export EMU_INJECT="cudaMalloc 10 2"
 emu score sums@v1 --device cuda <reqs >other 2>"$ERR"
 unset EMU_INJECT
 has "tokens at a time, since: cuda:0: no memory"
@@ -83,6 +88,8 @@ check "a training that is waited for late" 0 short two 2
 check "and a longer one" 0 short six 6
 emu train sums@v1 --data few.jsonl --device cuda/f32 --set batch_tokens=64 --set micro_tokens=24 --set max_steps=6 --out six.now >"$OUT" 2>"$ERR"
 is "late: the same weights" "$(sha256sum <six.out/model.safetensors)" "$(sha256sum <six.now/model.safetensors)"
+EMU_STREAMS="drawn 5" "$EMU" train sums@v1 --data few.jsonl --device cuda/f32 --set batch_tokens=64 --set micro_tokens=24 --set max_steps=6 --out six.drawn >"$OUT" 2>"$ERR"
+is "streams in a drawn order: the same weights" "$(sha256sum <six.drawn/model.safetensors)" "$(sha256sum <six.now/model.safetensors)"
 is "a step leaves the device idle once: for the norm of its gradient" "$(($(idle six) - $(idle two)))" 4
 export EMU_INJECT="launch 150 700 sticky"
 check "a device that is lost ends it" 69 train again
