@@ -19,9 +19,15 @@
  * GFLOP: at 4 TB/s and 700 TFLOP/s 0.1 us beside 0.14 us. bf16 activations in the table would save two thirds of it. These
  * are sums, not measurements; they say what to do first once a card is at hand.
  *
+ * What follows a product is done where its elements are in registers: bias, what is added to it (the residual stream, which
+ * need not be copied first), and GELU, whose input is written beside it where the backward pass wants it. Element by element it
+ * is what the operations of their own compute, so their bits. A layer of GPT-2 is spared 8 C bytes a token for each residual,
+ * and 4 F for GELU in training, 8 F in scoring: of C 768 some 25 to 37 KB a token and layer.
+ *
  * The gradient of a weight sums over the rows of the batch: one chain over all rows, the same from run to run; it depends on
  * the batch by nature. */
 #include "kernels/cuda_state_int.h"
+#include "kernels/cuda_math.h"
 #include "kernels/cuda_tile_int.h"
 
 #include <cuda_fp16.h>
@@ -200,8 +206,10 @@ struct gemm_out { /* no gap: a graph compares the arguments of kernels as bytes 
 	float *c;
 	size_t stride;
 	int M, N, K;
-	int add;           /* 0 or 1 */
+	int gap;
 	const float *bias; /* [N] or NULL */
+	const float *from; /* what it is added to, of the same stride: often c; NULL: nothing */
+	float *act;        /* gelu of it goes there, of the same stride; c: it is not kept. Of kernels with ACT alone */
 };
 
 /* Tiles in groups of 8 rows of tiles: neighbours in time share what they read */
@@ -214,14 +222,22 @@ static __device__ __forceinline__ void tile_of_block(int *m, int *n, int m_tiles
 	*n = at / high;
 }
 
-static __device__ __forceinline__ void store(const gemm_out &o, int m, int n, float v)
+template <bool ACT> static __device__ __forceinline__ void put(const gemm_out &o, size_t at, float v)
+{
+	if (!ACT || o.act != o.c)
+		o.c[at] = v;
+	if (ACT)
+		o.act[at] = v * gelu_gate(v);
+}
+
+template <bool ACT> static __device__ __forceinline__ void store(const gemm_out &o, int m, int n, float v)
 {
 	if (m >= o.M || n >= o.N)
 		return;
-	float *c = o.c + (size_t)m * o.stride + n;
+	size_t at = (size_t)m * o.stride + (size_t)n;
 	if (o.bias)
 		v += o.bias[n];
-	*c = o.add ? *c + v : v;
+	put<ACT>(o, at, o.from ? o.from[at] + v : v);
 }
 
 template <int MI, int NI> static __device__ __forceinline__ void zero_accumulators(float (&acc)[MI][NI][4])
@@ -264,7 +280,7 @@ static __device__ __forceinline__ void stage_load(__nv_bfloat16 *stage, const ti
 }
 
 /* c[M,N] = sum over k of a[m][k] b[n][k] */
-template <class T, bool A_ACROSS, bool B_ACROSS>
+template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
 static __global__ void __launch_bounds__(T::THREADS) mma_kernel(gemm_out o, tile_operand a, tile_operand b)
 {
 	DYN_SHARED(__nv_bfloat16, stages);
@@ -316,41 +332,50 @@ static __global__ void __launch_bounds__(T::THREADS) mma_kernel(gemm_out o, tile
 	for (int j = 0; j < NI; j++)
 		UNROLL
 	for (int e = 0; e < 4; e++)
-		store(o, m0 + wm + i * 16 + lane / 4 + e / 2 * 8, n0 + wn + j * 8 + lane % 4 * 2 + e % 2, acc[i][j][e]);
+		store<ACT>(o, m0 + wm + i * 16 + lane / 4 + e / 2 * 8, n0 + wn + j * 8 + lane % 4 * 2 + e % 2,
+			   acc[i][j][e]);
 }
 
-template <class T, bool A_ACROSS, bool B_ACROSS>
+template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
 static void mma_launch(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
 {
 	int blocks = ceil_div(o.M, T::BM) * ceil_div(o.N, T::BN);
 	static int allowed_on = -1; /* more than 48 KB of shared memory are asked for once a device */
 	if (allowed_on != cuda_state(be)->device) {
-		CUDA_CHECK(be, cudaFuncSetAttribute(mma_kernel<T, A_ACROSS, B_ACROSS>,
+		CUDA_CHECK(be, cudaFuncSetAttribute(mma_kernel<T, A_ACROSS, B_ACROSS, ACT>,
 						    cudaFuncAttributeMaxDynamicSharedMemorySize, (int)T::SHARED_BYTES));
 		allowed_on = cuda_state(be)->device;
 	}
-	CUDA_LAUNCH(be, (mma_kernel<T, A_ACROSS, B_ACROSS>), blocks, T::THREADS, T::SHARED_BYTES, o, a, b);
+	CUDA_LAUNCH(be, (mma_kernel<T, A_ACROSS, B_ACROSS, ACT>), blocks, T::THREADS, T::SHARED_BYTES, o, a, b);
 }
 
 /* The tile by what there is to do; it changes no bit. */
-template <bool A_ACROSS, bool B_ACROSS>
+template <bool A_ACROSS, bool B_ACROSS, bool ACT = false>
 static void mma_product(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
 {
 	int large = ceil_div(o.M, tile_large::BM) * ceil_div(o.N, tile_large::BN);
 	if (!A_ACROSS && o.M <= tile_skinny::BM)
-		mma_launch<tile_skinny, A_ACROSS, B_ACROSS>(be, o, a, b);
+		mma_launch<tile_skinny, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 	else if (o.M <= tile_middle::BM || large < cuda_properties(be)->multiProcessorCount)
-		mma_launch<tile_middle, A_ACROSS, B_ACROSS>(be, o, a, b);
+		mma_launch<tile_middle, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 	else
-		mma_launch<tile_large, A_ACROSS, B_ACROSS>(be, o, a, b);
+		mma_launch<tile_large, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 }
 
-void cuda_gemm_own(struct backend *be, float *y, const struct cuda_lt_product *p)
+static void mma_linear(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
 {
-	gemm_out o = { y, (size_t)p->y_stride, p->m, p->n, p->k, p->add, p->bias };
+	if (o.act)
+		mma_product<false, false, true>(be, o, a, b);
+	else
+		mma_product<false, false>(be, o, a, b);
+}
+
+void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p)
+{
+	gemm_out o = { p->y, (size_t)p->y_stride, p->m, p->n, p->k, 0, p->bias, p->from, p->act };
 	tile_operand a = { static_cast<const __nv_bfloat16 *>(p->x), (size_t)p->x_stride, p->m };
 	tile_operand b = { static_cast<const __nv_bfloat16 *>(p->w), (size_t)p->w_stride, p->n };
-	mma_product<false, false>(be, o, a, b);
+	mma_linear(be, o, a, b);
 }
 
 /* ---- f32 and tf32 -------------------------------------------------------------------------------------------------------------------- */
@@ -422,7 +447,7 @@ static __device__ __forceinline__ void float_load(float (*tile)[N + 4], const fl
 }
 
 /* As cpu_gemm.c: the result begins as bias and old value, if any, and chains of 256 are added to it */
-template <class T, bool A_ACROSS, bool B_ACROSS>
+template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
 static __global__ void __launch_bounds__(T::THREADS) fma_kernel(gemm_out o, float_operand a, float_operand b)
 {
 	SHARED(float, ta, [FLOAT_BK][T::BM + 4]);
@@ -439,9 +464,9 @@ static __global__ void __launch_bounds__(T::THREADS) fma_kernel(gemm_out o, floa
 		int r = m0 + tm + i, c = n0 + tn + j;
 		bool in = r < o.M && c < o.N;
 		acc[i][j] = 0.0f;
-		sum[i][j] = in && o.add ? o.c[(size_t)r * o.stride + c] : 0.0f;
+		sum[i][j] = in && o.from ? o.from[(size_t)r * o.stride + c] : 0.0f;
 		if (in && o.bias)
-			sum[i][j] = o.add ? sum[i][j] + o.bias[c] : o.bias[c];
+			sum[i][j] = o.from ? sum[i][j] + o.bias[c] : o.bias[c];
 	}
 	for (int k0 = 0; k0 < o.K; k0 += FLOAT_BK) {
 		float_load<T::BM, T::THREADS, A_ACROSS, false>(ta, a, m0, k0, o.K);
@@ -455,7 +480,7 @@ static __global__ void __launch_bounds__(T::THREADS) fma_kernel(gemm_out o, floa
 		for (int j = 0; j < T::TN; j++)
 			acc[i][j] = fmaf(ta[k][tm + i], tb[k][tn + j], acc[i][j]);
 		bool ends = (k0 + FLOAT_BK) % FLOAT_CHAIN == 0 || k0 + FLOAT_BK >= o.K;
-		bool set = k0 < FLOAT_CHAIN && !o.add && !o.bias;
+		bool set = k0 < FLOAT_CHAIN && !o.from && !o.bias;
 		UNROLL
 		for (int i = 0; i < T::TM; i++)
 			UNROLL
@@ -471,10 +496,10 @@ static __global__ void __launch_bounds__(T::THREADS) fma_kernel(gemm_out o, floa
 		UNROLL
 	for (int j = 0; j < T::TN; j++)
 		if (m0 + tm + i < o.M && n0 + tn + j < o.N)
-			o.c[(size_t)(m0 + tm + i) * o.stride + n0 + tn + j] = sum[i][j];
+			put<ACT>(o, (size_t)(m0 + tm + i) * o.stride + (size_t)(n0 + tn + j), sum[i][j]);
 }
 
-template <class T, bool A_ACROSS, bool B_ACROSS>
+template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
 static __global__ void __launch_bounds__((T::BM / T::WM) * (T::BN / T::WN) * WARP)
 	tf32_kernel(gemm_out o, float_operand a, float_operand b)
 {
@@ -516,28 +541,28 @@ static __global__ void __launch_bounds__((T::BM / T::WM) * (T::BN / T::WN) * WAR
 	for (int j = 0; j < NI; j++)
 		UNROLL
 	for (int e = 0; e < 4; e++)
-		store(o, m0 + wm + i * 16 + g + e / 2 * 8, n0 + wn + j * 8 + t * 2 + e % 2, acc[i][j][e]);
+		store<ACT>(o, m0 + wm + i * 16 + g + e / 2 * 8, n0 + wn + j * 8 + t * 2 + e % 2, acc[i][j][e]);
 }
 
-template <class T, bool A_ACROSS, bool B_ACROSS>
+template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
 static void float_launch(struct backend *be, const gemm_out &o, const float_operand &a, const float_operand &b)
 {
 	int blocks = ceil_div(o.M, T::BM) * ceil_div(o.N, T::BN);
 	if (cuda_math(be) == CUDA_MATH_F32)
-		CUDA_LAUNCH(be, (fma_kernel<T, A_ACROSS, B_ACROSS>), blocks, T::THREADS, 0, o, a, b);
+		CUDA_LAUNCH(be, (fma_kernel<T, A_ACROSS, B_ACROSS, ACT>), blocks, T::THREADS, 0, o, a, b);
 	else
-		CUDA_LAUNCH(be, (tf32_kernel<T, A_ACROSS, B_ACROSS>), blocks, (T::BM / T::WM) * (T::BN / T::WN) * WARP,
-			    0, o, a, b);
+		CUDA_LAUNCH(be, (tf32_kernel<T, A_ACROSS, B_ACROSS, ACT>), blocks,
+			    (T::BM / T::WM) * (T::BN / T::WN) * WARP, 0, o, a, b);
 }
 
-template <bool A_ACROSS, bool B_ACROSS>
+template <bool A_ACROSS, bool B_ACROSS, bool ACT = false>
 static void float_product(struct backend *be, const gemm_out &o, const float_operand &a, const float_operand &b)
 {
 	int large = ceil_div(o.M, float_large::BM) * ceil_div(o.N, float_large::BN);
 	if (o.M <= float_skinny::BM || large < cuda_properties(be)->multiProcessorCount)
-		float_launch<float_skinny, A_ACROSS, B_ACROSS>(be, o, a, b);
+		float_launch<float_skinny, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 	else
-		float_launch<float_large, A_ACROSS, B_ACROSS>(be, o, a, b);
+		float_launch<float_large, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 }
 
 static float_operand float_weight(const struct kernels_weight *w, int n)
@@ -570,23 +595,33 @@ static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, i
 	if (!left)
 		return;
 	tile_operand a = operand_of(left, o.M);
-	struct cuda_lt_product p = { o.c, a.p,           b.p,           o.bias,        o.M,       o.N,
-				     o.K, (int)a.stride, (int)b.stride, (int)o.stride, o.add != 0 };
+	struct cuda_lt_product p = { o.c, o.act, o.from, a.p,           b.p,           o.bias,
+				     o.M, o.N,   o.K,    (int)a.stride, (int)b.stride, (int)o.stride };
 	if (!cuda_lt_linear(be, &p))
-		mma_product<false, false>(be, o, a, b);
+		mma_linear(be, o, a, b);
 	keep_operands(s, before, o.c, reach(o.M, (int)o.stride));
+	if (o.act)
+		keep_operands(s, before, o.act, reach(o.M, (int)o.stride));
+}
+
+void cuda_linear_into(struct backend *be, float *y, float *act, const float *from, const float *x,
+		      const struct kernels_weight *w, const struct kernels_linear *how)
+{
+	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, 0, how->bias, from, act };
+	if (o.M <= 0 || o.N <= 0)
+		return;
+	if (cuda_math(be) == CUDA_MATH_BF16)
+		bf16_linear(be, o, x, how->x_stride, w);
+	else if (act)
+		float_product<false, false, true>(be, o, float_rows(x, how->x_stride, o.M), float_weight(w, o.N));
+	else
+		float_product<false, false>(be, o, float_rows(x, how->x_stride, o.M), float_weight(w, o.N));
 }
 
 void cuda_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
 		 const struct kernels_linear *how)
 {
-	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, how->beta > 0, how->bias };
-	if (o.M <= 0 || o.N <= 0)
-		return;
-	if (cuda_math(be) == CUDA_MATH_BF16)
-		bf16_linear(be, o, x, how->x_stride, w);
-	else
-		float_product<false, false>(be, o, float_rows(x, how->x_stride, o.M), float_weight(w, o.N));
+	cuda_linear_into(be, y, NULL, how->beta > 0 ? y : NULL, x, w, how);
 }
 
 void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
@@ -594,7 +629,7 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 {
 	struct cuda_state *s = cuda_state(be);
 	uint64_t before = s->launches;
-	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, how->beta > 0, NULL };
+	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, 0, NULL, how->beta > 0 ? dx : NULL, NULL };
 	if (o.M <= 0 || o.N <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {
@@ -614,7 +649,7 @@ void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float 
 {
 	struct cuda_state *s = cuda_state(be);
 	uint64_t before = s->launches;
-	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, how->beta > 0, NULL };
+	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, 0, NULL, how->beta > 0 ? dw : NULL, NULL };
 	if (N <= 0 || K <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {

@@ -128,6 +128,8 @@ void cuda_pack(struct backend *be, const struct kernels_weight *w, const void *h
 void cuda_unpack(struct backend *be, void *host_rows, const struct kernels_weight *w, int row0, int rows);
 void cuda_linear(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
 		 const struct kernels_linear *how);
+void cuda_linear_into(struct backend *be, float *y, float *act, const float *from, const float *x,
+		      const struct kernels_weight *w, const struct kernels_linear *how);
 void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
 		    const struct kernels_linear *how);
 void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,

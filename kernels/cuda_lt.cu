@@ -1,7 +1,7 @@
 /* cuda_lt.cu: y = x W^T by cuBLASLt, where its bits can be relied on.
  *
  * Left to itself the library picks an algorithm by the number of rows, and another algorithm sums in another order: scores
- * would depend on the batch. So one configuration is pinned for each shape of weights, N x K with or without a bias, on one
+ * would depend on the batch. So one configuration is pinned for each shape of weights, N x K and epilogue, on one
  * kind of device and one version of the library, with all its nine fields set: no split of k, no reduction between blocks, no
  * workspace, nothing left to a heuristic. It is used for every number of rows, from one to thousands; rows are handed over in
  * multiples of 128 (the last ones with zeros behind them), so that no call has an edge where another has none.
@@ -14,19 +14,25 @@
  * Pins are made on a card, since the library lists no algorithm without one: assay_cuda_tune(), which the bundle of
  * docs/gpu.md calls, prints them as lines of the file libassay-cuda.pins, which stands beside the plugin:
  *
- *	pin CC SMS VERSION N K BIAS ID TILE SPLIT_K REDUCTION SWIZZLE CUSTOM STAGES INNER CLUSTER
+ *	pin CC SMS VERSION N K EPILOGUE ID TILE SPLIT_K REDUCTION SWIZZLE CUSTOM STAGES INNER CLUSTER
  *
  * Without pins for the device the library (half a gigabyte) is not even loaded. The weights stand on the side of the library's
- * columns (m), the tokens on n; operands are bf16, sums, C and D fp32. Only the bias is fused: GELU and SwiGLU read and write
- * what the backward pass keeps in fp32. dx and dW stay with cuda_gemm.cu: their sums are over N and over the batch. */
+ * columns (m), the tokens on n; operands are bf16, sums, C and D fp32. What is fused: what the product is added to (C, which need not
+ * be D), the bias, and behind a bias GELU, with its input written beside it or without. The library's GELU is the tanh form, but by
+ * what tanh it does not say; a pin of it is in force only where it gives, of a bias alone, what ours does to 2^-13, a sixteenth of
+ * what rounding to bf16 for the next product does. Where no such pin is, the product with the bias and our own kernel stand in. dx and
+ * dW stay with cuda_gemm.cu: their sums are over N and over the batch. */
 #include "kernels/cuda_lt_int.h"
-#include "kernels/cuda_device.h"
+#include "kernels/cuda_math.h"
 #include "kernels/cuda_state_int.h"
 
 enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192 };
 
+/* What is fused behind a product, as pins say it */
+enum { PLAIN, BIAS, GELU /* behind a bias, y is not kept */, GELU_AUX /* y is */, EPILOGUES };
+
 struct pin {
-	int n, k, bias;
+	int n, k, epilogue;
 	int field[FIELDS]; /* by enum lt_config */
 	lt_algo algo;
 	bool good;
@@ -39,7 +45,7 @@ struct cuda_lt {
 	int n, n_good;
 	uint64_t hash;
 	int refused;       /* the library's first status that was not 0, since a trial began */
-	cuda_block tail;   /* of the last rows of a product: [128, n] */
+	cuda_block tail;   /* of the last rows of a product: [128, n], once or twice */
 	bool pinned_any;   /* the file has pins for this device */
 	char missing[160]; /* why the library is not used; "" : it is */
 };
@@ -125,11 +131,19 @@ static void drop_call(const cuda_lt *lt, lt_call *c)
 	memset(c, 0, sizeof(*c));
 }
 
+static int epilogue_of(const cuda_lt_product *p)
+{
+	return p->act ? (p->act == p->y ? GELU : GELU_AUX) : p->bias ? BIAS : PLAIN;
+}
+
 /* Status of the library, or of the first call that it refuses */
 static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p, int m)
 {
 	const lt_library *l = &lt->lib;
-	const int t = LT_OP_T, n = LT_OP_N, epilogue = p->bias ? LT_EPILOGUE_BIAS : LT_EPILOGUE_NONE, type = LT_R_32F;
+	static const int epilogues[EPILOGUES] = { LT_EPILOGUE_NONE, LT_EPILOGUE_BIAS, LT_EPILOGUE_GELU_BIAS,
+						  LT_EPILOGUE_GELU_AUX_BIAS };
+	const int t = LT_OP_T, n = LT_OP_N, kind = epilogue_of(p), epilogue = epilogues[kind], type = LT_R_32F;
+	const int64_t aux_ld = p->y_stride;
 	int rc;
 	memset(c, 0, sizeof(*c));
 	if ((rc = l->desc_create(&c->desc, LT_COMPUTE_32F, LT_R_32F)) ||
@@ -143,18 +157,22 @@ static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p, in
 	if (p->bias && ((rc = l->desc_set(c->desc, LT_DESC_BIAS_POINTER, &p->bias, sizeof(p->bias))) ||
 			(rc = l->desc_set(c->desc, LT_DESC_BIAS_TYPE, &type, sizeof(type)))))
 		return rc;
+	if (kind == GELU_AUX && ((rc = l->desc_set(c->desc, LT_DESC_AUX_POINTER, &p->y, sizeof(p->y))) ||
+				 (rc = l->desc_set(c->desc, LT_DESC_AUX_LD, &aux_ld, sizeof(aux_ld)))))
+		return rc;
 	return 0;
 }
 
 static int run_call(const cuda_lt *lt, const lt_call *c, const cuda_lt_product *p, const lt_algo *algo,
 		    cudaStream_t stream)
 {
-	const float one = 1, beta = p->add ? 1.0f : 0.0f;
-	return lt->lib.matmul(lt->handle, c->desc, &one, p->w, c->w, p->x, c->x, &beta, p->y, c->y, p->y, c->y, algo,
-			      NULL, 0, stream);
+	const float one = 1, beta = p->from ? 1.0f : 0.0f;
+	float *d = p->act ? p->act : p->y;
+	return lt->lib.matmul(lt->handle, c->desc, &one, p->w, c->w, p->x, c->x, &beta, p->from ? p->from : d, c->y, d,
+			      c->y, algo, NULL, 0, stream);
 }
 
-/* m rows, a multiple of 128, with this algorithm; y and x are those of the product, or others of the same strides */
+/* m rows, a multiple of 128, with this algorithm; p's pointers are to the first of them */
 struct lt_rows {
 	cuda_lt_product p;
 	lt_algo algo;
@@ -183,14 +201,25 @@ static int call_rows(struct backend *be, const void *args)
 	return rc;
 }
 
-static void put_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, float *y, const void *x, int m,
-		     bool trial)
+static float *row_of(const cuda_lt_product *p, const float *first, int row)
+{
+	return first ? (float *)(uintptr_t)first + (size_t)row * (size_t)p->y_stride : NULL;
+}
+
+static const void *x_row(const cuda_lt_product *p, int row)
+{
+	return (const char *)p->x + (size_t)row * (size_t)p->x_stride * 2;
+}
+
+/* Rows first .. first + m of the product */
+static void put_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, int first, int m, bool trial)
 {
 	lt_rows r;
 	memset(&r, 0, sizeof(r)); /* it is compared as bytes */
-	r.p.y = y, r.p.x = x, r.p.w = p->w, r.p.bias = p->bias;
+	r.p.y = row_of(p, p->y, first), r.p.act = row_of(p, p->act, first), r.p.from = row_of(p, p->from, first);
+	r.p.x = x_row(p, first), r.p.w = p->w, r.p.bias = p->bias;
 	r.p.m = m, r.p.n = p->n, r.p.k = p->k;
-	r.p.x_stride = p->x_stride, r.p.w_stride = p->w_stride, r.p.y_stride = p->y_stride, r.p.add = p->add;
+	r.p.x_stride = p->x_stride, r.p.w_stride = p->w_stride, r.p.y_stride = p->y_stride;
 	r.algo = *algo;
 	r.m = m;
 	r.trial = trial;
@@ -208,23 +237,29 @@ static __global__ void copy_rows_kernel(float *to, size_t to_stride, const float
 static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
 {
 	struct cuda_state *s = cuda_state(be);
-	int whole = p->m / ROWS * ROWS, rest = p->m - whole;
-	const char *x = (const char *)p->x;
-	size_t row = (size_t)p->n * sizeof(float), n = (size_t)p->n, y_stride = (size_t)p->y_stride;
+	int whole = p->m / ROWS * ROWS, rest = p->m - whole, arrays = epilogue_of(p) == GELU_AUX ? 2 : 1;
+	size_t n = (size_t)p->n, y_stride = (size_t)p->y_stride;
 	for (int at = 0; at < whole; at += ROWS_AT_ONCE)
-		put_rows(be, p, algo, p->y + (size_t)at * (size_t)p->y_stride, x + (size_t)at * (size_t)p->x_stride * 2,
-			 whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE, trial);
-	if (!rest || !cuda_block_need(be, &s->lt->tail, ROWS * row))
+		put_rows(be, p, algo, at, whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE, trial);
+	if (!rest || !cuda_block_need(be, &s->lt->tail, ROWS * n * sizeof(float) * (size_t)arrays))
 		return;
 	cuda_lt_product tail = *p;
-	float *t = (float *)s->lt->tail.p, *y = p->y + (size_t)whole * (size_t)p->y_stride;
+	tail.y = (float *)s->lt->tail.p;
+	tail.act = p->act ? tail.y + (size_t)(arrays - 1) * ROWS * n : NULL;
+	tail.x = x_row(p, whole);
 	tail.y_stride = p->n;
-	if (p->add) {
-		cuda_zero(be, t, ROWS * row);
-		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, t, n, (const float *)y, y_stride, p->n);
+	if (p->from) {
+		tail.from = tail.y;
+		cuda_zero(be, tail.y, ROWS * n * sizeof(float));
+		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, tail.y, n, (const float *)row_of(p, p->from, whole),
+			    y_stride, p->n);
 	}
-	put_rows(be, &tail, algo, t, x + (size_t)whole * (size_t)p->x_stride * 2, ROWS, trial);
-	CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, y, y_stride, (const float *)t, n, p->n);
+	put_rows(be, &tail, algo, 0, ROWS, trial);
+	CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, row_of(p, p->y, whole), y_stride, (const float *)tail.y, n,
+		    p->n);
+	if (arrays == 2)
+		CUDA_LAUNCH(be, copy_rows_kernel, rest, 256, 0, row_of(p, p->act, whole), y_stride,
+			    (const float *)tail.act, n, p->n);
 }
 
 /* The product of a trial, now; the library's status */
@@ -237,11 +272,11 @@ static int try_product(struct backend *be, const cuda_lt_product *p, const lt_al
 	return s->lt->refused;
 }
 
-static pin *find_pin(const struct cuda_state *s, int n, int k, bool bias)
+static const pin *find_pin(const struct cuda_state *s, int n, int k, int epilogue)
 {
 	for (int i = 0; s->lt && i < s->lt->n; i++) {
-		pin *p = &s->lt->pins[i];
-		if (p->good && p->n == n && p->k == k && p->bias == (int)bias)
+		const pin *p = &s->lt->pins[i];
+		if (p->good && p->n == n && p->k == k && p->epilogue == epilogue)
 			return p;
 	}
 	return NULL;
@@ -255,10 +290,21 @@ int cuda_lt_rows(const struct backend *be, int m)
 
 bool cuda_lt_linear(struct backend *be, const cuda_lt_product *p)
 {
-	const pin *found = find_pin(cuda_state(be), p->n, p->k, p->bias != NULL);
-	if (found)
+	const struct cuda_state *s = cuda_state(be);
+	bool fits = !p->act || (p->bias && !p->from && p->y_stride == p->n); /* what pins of GELU are for */
+	const pin *found = fits ? find_pin(s, p->n, p->k, epilogue_of(p)) : NULL;
+	if (found) {
 		put_product(be, p, &found->algo, false);
-	return found != NULL;
+		return true;
+	}
+	found = p->act ? find_pin(s, p->n, p->k, p->bias ? BIAS : PLAIN) : NULL;
+	if (!found)
+		return false;
+	cuda_lt_product first = *p;
+	first.act = NULL;
+	put_product(be, &first, &found->algo, false);
+	cuda_gelu(be, p->act, p->y, (size_t)p->m * (size_t)p->n);
+	return true;
 }
 
 /* ---- the test of a pin ------------------------------------------------------------------------------------------------------------- */
@@ -297,65 +343,119 @@ static __global__ void judge_kernel(int *wrong, const float *y, const float *wan
 		atomicAdd(wrong, 1);
 }
 
+/* wrong += rows of y that are not the bias, or act that are not its gelu to 2^-13; y NULL: it is not kept. x was zeros. */
+static __global__ void judge_bias_kernel(int *wrong, const float *y, const float *act, const float *bias, int n)
+{
+	bool bad = false;
+	for (int c = threadIdx.x; c < n; c += TEST_THREADS) {
+		size_t at = (size_t)blockIdx.x * (size_t)n + (size_t)c;
+		bad = bad || (y && !(y[at] == bias[c])) ||
+		      (act && !(fabsf(act[at] - bias[c] * gelu_gate(bias[c])) <= fabsf(bias[c]) * 0x1p-13f));
+	}
+	if (bad)
+		atomicAdd(wrong, 1);
+}
+
+/* -6 .. 6, where gelu is neither 0 nor its argument in between */
+static __global__ void fill_bias_kernel(float *out, int n)
+{
+	for (int c = threadIdx.x; c < n; c += TEST_THREADS)
+		out[c] = (float)((c * 37 + 11) % 101 - 50) * 0.12f;
+}
+
+/* y: what is to be judged, of all rows and of some; our own; y's that are kept beside their gelu */
 struct trial {
-	cuda_block x, w, bias, y[3], wrong;
+	cuda_block x, w, bias, y[5], wrong;
 };
 
-static bool open_trial(struct backend *be, trial *t, int n, int k, int stride)
+static bool open_trial(struct backend *be, trial *t, const pin *q)
 {
-	size_t y = (size_t)TEST_ROWS * (size_t)n * sizeof(float);
-	return cuda_block_need(be, &t->x, (size_t)TEST_ROWS * (size_t)stride * 2) &&
-	       cuda_block_need(be, &t->w, (size_t)n * (size_t)stride * 2) &&
-	       cuda_block_need(be, &t->bias, (size_t)n * sizeof(float)) && cuda_block_need(be, &t->y[0], y) &&
-	       cuda_block_need(be, &t->y[1], y) && cuda_block_need(be, &t->y[2], y) &&
-	       cuda_block_need(be, &t->wrong, 256) && k > 0;
+	size_t y = (size_t)TEST_ROWS * (size_t)q->n * sizeof(float), stride = (size_t)(q->k + 7) / 8 * 8;
+	bool ok = cuda_block_need(be, &t->x, (size_t)TEST_ROWS * stride * 2) &&
+		  cuda_block_need(be, &t->w, (size_t)q->n * stride * 2) &&
+		  cuda_block_need(be, &t->bias, (size_t)q->n * sizeof(float)) && cuda_block_need(be, &t->wrong, 256);
+	for (int i = 0; i < (q->epilogue == GELU_AUX ? 5 : 3); i++)
+		ok = ok && cuda_block_need(be, &t->y[i], y);
+	return ok;
 }
 
 static void close_trial(struct backend *be, trial *t)
 {
-	cuda_block *all[] = { &t->x, &t->w, &t->bias, &t->y[0], &t->y[1], &t->y[2], &t->wrong };
+	cuda_block *all[] = { &t->x, &t->w, &t->bias, &t->y[0], &t->y[1], &t->y[2], &t->y[3], &t->y[4], &t->wrong };
 	for (cuda_block *b : all) {
 		cuda_free(be, b->p);
 		b->p = NULL;
 	}
 }
 
+/* The product of a trial with its m rows, into y[to] what is judged and into y[kept] what GELU_AUX keeps */
+static cuda_lt_product trial_product(const trial *t, const pin *q, int m, int to, int kept)
+{
+	cuda_lt_product p;
+	memset(&p, 0, sizeof(p));
+	p.y = (float *)t->y[q->epilogue == GELU_AUX ? kept : to].p;
+	p.act = q->epilogue >= GELU ? (float *)t->y[to].p : NULL;
+	p.x = t->x.p, p.w = t->w.p;
+	p.bias = q->epilogue >= BIAS ? (const float *)t->bias.p : NULL;
+	p.m = m, p.n = p.y_stride = q->n, p.k = q->k;
+	p.x_stride = p.w_stride = (q->k + 7) / 8 * 8;
+	return p;
+}
+
+/* Of x and W of a wide range: every row, among any number of others, and about our own numbers. False: refused. */
+static bool try_rows(struct backend *be, const pin *q, const trial *t)
+{
+	static const int some[] = { TEST_ROWS, ROWS, 2 * ROWS, 1024 };
+	int *wrong = (int *)t->wrong.p;
+	cuda_zero(be, t->bias.p, (size_t)q->n * sizeof(float));
+	cuda_lt_product own = trial_product(t, q, TEST_ROWS, 2, 3);
+	cuda_gemm_own(be, &own);
+	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+		cuda_lt_product p = trial_product(t, q, some[i] - (i == 3 ? 57 : 0) /* one with rows left over */,
+						  i > 0, 3 + (i > 0));
+		if (try_product(be, &p, &q->algo))
+			return false;
+		/* fp32 sums of both kinds are within k roundings of the sum of the products' sizes, each up to 16; the slope
+		 * of gelu is below 1.13 */
+		float limit = 16.0f * (float)q->k * (float)q->k * 6e-8f * 1.13f;
+		int rows = i == 0 ? (int)TEST_ROWS : p.m + 1;
+		CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, wrong, (const float *)t->y[i > 0].p,
+			    (const float *)t->y[0].p, i == 0 ? (const float *)t->y[2].p : (const float *)NULL, q->n,
+			    rows, limit);
+		if (q->epilogue == GELU_AUX)
+			CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, wrong, (const float *)p.y,
+				    (const float *)t->y[3].p, (const float *)NULL, q->n, rows, limit);
+	}
+	return true;
+}
+
+/* Of x that is zeros: what is fused, and nothing else */
+static bool try_epilogue(struct backend *be, const pin *q, const trial *t)
+{
+	cuda_lt_product p = trial_product(t, q, ROWS, 0, 3);
+	cuda_zero(be, t->x.p, (size_t)ROWS * (size_t)p.x_stride * 2);
+	CUDA_LAUNCH(be, fill_bias_kernel, 1, TEST_THREADS, 0, (float *)t->bias.p, q->n);
+	if (try_product(be, &p, &q->algo))
+		return false;
+	CUDA_LAUNCH(be, judge_bias_kernel, ROWS, TEST_THREADS, 0, (int *)t->wrong.p,
+		    q->epilogue == GELU ? (const float *)NULL : (const float *)p.y, (const float *)p.act,
+		    (const float *)t->bias.p, q->n);
+	return true;
+}
+
 /* Gives the rows that are wrong, or -1: the library refuses, or an error is on record. */
 static int try_pin(struct backend *be, const pin *q, trial *t)
 {
-	static const int some[] = { TEST_ROWS, ROWS, 2 * ROWS, 1024 };
 	int stride = (q->k + 7) / 8 * 8, wrong = -1;
-	if (!open_trial(be, t, q->n, q->k, stride))
+	if (!open_trial(be, t, q))
 		return -1;
 	CUDA_LAUNCH(be, fill_kernel, TEST_ROWS, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, stride, q->k, (int)TEST_ROWS,
 		    (uint64_t)1, true);
 	CUDA_LAUNCH(be, fill_kernel, q->n, TEST_THREADS, 0, (__nv_bfloat16 *)t->w.p, stride, q->k, q->n, (uint64_t)2,
 		    false);
-	cuda_zero(be, t->bias.p, (size_t)q->n * sizeof(float));
 	cuda_zero(be, t->wrong.p, 256);
-	cuda_lt_product p = { (float *)t->y[0].p,
-			      t->x.p,
-			      t->w.p,
-			      q->bias ? (const float *)t->bias.p : NULL,
-			      TEST_ROWS,
-			      q->n,
-			      q->k,
-			      stride,
-			      stride,
-			      q->n,
-			      false };
-	cuda_gemm_own(be, (float *)t->y[2].p, &p);
-	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
-		p.y = (float *)t->y[i > 0].p;
-		p.m = some[i] - (i == 3 ? 57 : 0); /* one with rows left over */
-		if (try_product(be, &p, &q->algo))
-			return -1;
-		/* fp32 sums of both kinds are within k roundings of the sum of the products' sizes, each up to 16 */
-		float limit = 16.0f * (float)q->k * (float)q->k * 6e-8f;
-		CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, (int *)t->wrong.p, (const float *)p.y,
-			    (const float *)t->y[0].p, i == 0 ? (const float *)t->y[2].p : (const float *)NULL, q->n,
-			    i == 0 ? (int)TEST_ROWS : p.m + 1, limit);
-	}
+	if (!try_rows(be, q, t) || (q->epilogue != PLAIN && !try_epilogue(be, q, t)))
+		return -1;
 	cuda_download(be, &wrong, t->wrong.p, sizeof(wrong));
 	CUDA_CHECK(be, cudaStreamSynchronize(cuda_stream(be)));
 	cuda_deliver(be);
@@ -411,9 +511,9 @@ static bool read_pins(struct backend *be, cuda_lt *lt, FILE *f, long *version)
 		if (line[0] == '#' || line[0] == '\n')
 			continue;
 		int got = sscanf(line, "pin %d %d %ld %d %d %d %d %d %d %d %d %d %d %d %d %n", &cc, &sms, &v, &q.n,
-				 &q.k, &q.bias, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
+				 &q.k, &q.epilogue, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
 				 &q.field[5], &q.field[6], &q.field[7], &q.field[8], &used);
-		if (got != 15 || line[used] || q.n < 1 || q.k < 1) {
+		if (got != 15 || line[used] || q.n < 1 || q.k < 1 || q.epilogue < 0 || q.epilogue >= EPILOGUES) {
 			snprintf(text, sizeof(text), "libassay-cuda.pins:%d is no pin", at);
 			cuda_fail(be, ERR_ENV, text, __FILE__, __LINE__);
 			return false;
@@ -550,9 +650,9 @@ static int candidates(struct backend *be, const cuda_lt_product *p, int m, lt_re
 	return found;
 }
 
-/* Prints the best pin for W[n,k] to f: the one whose times at 128 and at 2048 rows, each by the best of all, have the least
+/* Prints the best pin for W[n,k] and an epilogue (0 none, 1 a bias, 2 GELU behind it, 3 that with its input kept) to f: the one whose times at 128 and at 2048 rows, each by the best of all, have the least
  * sum. False: none passes its test, and the own kernel it is. The device must be open in the class bf16. */
-extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct backend *be, int n, int k, bool bias,
+extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct backend *be, int n, int k, int epilogue,
 								       FILE *f)
 {
 	enum { ROOM = 64 };
@@ -563,32 +663,24 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 	pin pins[2 * ROOM];
 	trial t;
 	cudaEvent_t from = NULL, to = NULL;
-	int count = 0, best = -1, stride = (k + 7) / 8 * 8;
+	int count = 0, best = -1;
 	memset(&t, 0, sizeof(t));
+	memset(pins, 0, sizeof(pins));
+	pins[0].n = n, pins[0].k = k, pins[0].epilogue = epilogue;
 	if (!s->lt)
 		s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
-	if (!s->lt || (!s->lt->handle && !load_library(s->lt)) || !open_trial(be, &t, n, k, stride) ||
+	if (!s->lt || (!s->lt->handle && !load_library(s->lt)) || !open_trial(be, &t, &pins[0]) ||
 	    !CUDA_CHECK(be, cudaEventCreate(&from)) || !CUDA_CHECK(be, cudaEventCreate(&to)))
 		goto out;
 	{
-		cuda_lt_product p = { (float *)t.y[0].p,
-				      t.x.p,
-				      t.w.p,
-				      bias ? (const float *)t.bias.p : NULL,
-				      TEST_ROWS,
-				      n,
-				      k,
-				      stride,
-				      stride,
-				      n,
-				      false };
+		cuda_lt_product p = trial_product(&t, &pins[0], TEST_ROWS, 0, 3);
 		int found = candidates(be, &p, ROWS, results, ROOM);
 		found += candidates(be, &p, TEST_ROWS, results + found, ROOM);
 		for (int i = 0; i < found && !s->error; i++) {
 			pin q;
 			bool whole = true;
 			memset(&q, 0, sizeof(q));
-			q.n = n, q.k = k, q.bias = bias, q.algo = results[i].algo;
+			q.n = n, q.k = k, q.epilogue = epilogue, q.algo = results[i].algo;
 			for (int j = 0; j < FIELDS; j++)
 				whole = field_of(s->lt, &q, j) && whole;
 			if (results[i].state || results[i].workspace || !whole || !make_algo(s->lt, &q) ||
@@ -611,7 +703,7 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 			best = i;
 	if (best >= 0) {
 		fprintf(f, "pin %d %d %zu %d %d %d", d->major * 10 + d->minor, d->multiProcessorCount, s->lt->version,
-			n, k, (int)bias);
+			n, k, epilogue);
 		for (int j = 0; j < FIELDS; j++)
 			fprintf(f, " %d", pins[best].field[j]);
 		fprintf(f, "\n");

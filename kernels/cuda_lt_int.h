@@ -10,8 +10,16 @@
 #include <stdint.h>
 
 enum { LT_R_32F = 0, LT_R_16BF = 14, LT_COMPUTE_32F = 68, LT_OP_N = 0, LT_OP_T = 1 };
-enum { LT_DESC_TRANSA = 3, LT_DESC_TRANSB = 4, LT_DESC_EPILOGUE = 7, LT_DESC_BIAS_POINTER = 8, LT_DESC_BIAS_TYPE = 26 };
-enum { LT_EPILOGUE_NONE = 1, LT_EPILOGUE_BIAS = 4 };
+enum {
+	LT_DESC_TRANSA = 3,
+	LT_DESC_TRANSB = 4,
+	LT_DESC_EPILOGUE = 7,
+	LT_DESC_BIAS_POINTER = 8,
+	LT_DESC_AUX_POINTER = 11,
+	LT_DESC_AUX_LD = 12,
+	LT_DESC_BIAS_TYPE = 26
+};
+enum { LT_EPILOGUE_NONE = 1, LT_EPILOGUE_BIAS = 4, LT_EPILOGUE_GELU_BIAS = 36, LT_EPILOGUE_GELU_AUX_BIAS = 164 };
 enum { LT_PREF_WORKSPACE = 1, LT_PREF_REDUCTION = 3 };
 enum lt_config { /* of an algorithm, in the order of the numbers in a pin */
 		 LT_ID = 0,

@@ -1,4 +1,4 @@
-/* cuda_math.h: exp and log on the device, a lane at a time: twins of vmath_int.h and vmath.c.
+/* cuda_math.h: exp and log on the device, a lane at a time: twins of vmath_int.h and vmath.c; and what activations are made of.
  *
  * The same coefficients and the same order of IEEE operations, so the same bits as the CPU's (tests/cuda_emulation/
  * test_cuda_math.cpp compares them). That header's vectors are a compiler's that nvcc's device side has not, hence twins. What
@@ -26,6 +26,17 @@ static __device__ __forceinline__ float dm_expf(float x)
 	float a = __uint_as_float(__float_as_uint(half + (round + 127.0f)) << 23);
 	float b = __uint_as_float(__float_as_uint((n - half) + (round + 127.0f)) << 23);
 	return e * a * b;
+}
+
+static __device__ __forceinline__ float sigmoid(float x)
+{
+	return 1.0f / (1.0f + dm_expf(-x));
+}
+
+/* x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3): x/2 (1 + tanh u) without a tanh */
+static __device__ __forceinline__ float gelu_gate(float x)
+{
+	return sigmoid(1.5957691216057308f * fmaf(0.044715f * x * x, x, x));
 }
 
 static __device__ __forceinline__ double dm_bits(unsigned long long u)

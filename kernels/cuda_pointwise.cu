@@ -45,11 +45,6 @@ static __device__ __forceinline__ size_t thread_number(void)
 
 /* ---- activations ---------------------------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ float sigmoid(float x)
-{
-	return 1.0f / (1.0f + dm_expf(-x));
-}
-
 template <int W> static __global__ void swiglu_kernel(float *out, const float *gate, const float *up, size_t n)
 {
 	size_t i = thread_number() * W;
@@ -93,12 +88,6 @@ void cuda_swiglu_back(struct backend *be, float *dgate, float *dup, const float 
 {
 	bool aligned = aligned16(dgate) && aligned16(dup) && aligned16(dout) && aligned16(gate) && aligned16(up);
 	OVER_ELEMENTS(be, swiglu_back_kernel, n, aligned, dgate, dup, dout, gate, up, n);
-}
-
-/* x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3): x/2 (1 + tanh u) without a tanh */
-static __device__ __forceinline__ float gelu_gate(float x)
-{
-	return sigmoid(1.5957691216057308f * fmaf(0.044715f * x * x, x, x));
 }
 
 template <int W> static __global__ void gelu_kernel(float *out, const float *x, size_t n)

@@ -139,19 +139,19 @@ int cuda_graphs_open(struct backend *be);
 void cuda_graphs_close(struct backend *be);
 void cuda_graphs_probe(struct backend *be, kernels_tell *tell, void *arg);
 
-/* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ y) by cuBLASLt, where a pin for this shape of weights has passed its test; false:
+/* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ from), and act = gelu(y), by cuBLASLt, where a pin for this shape of weights has passed its test; false:
  * not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; x has room for
- * cuda_lt_rows(m) rows, of which those beyond m are zeros. y is fp32. */
+ * cuda_lt_rows(m) rows, of which those beyond m are zeros. y, act and from are fp32, of one stride; as in kernels.h, linear_into. */
 struct cuda_lt_product {
-	float *y;
+	float *y, *act;
+	const float *from;
 	const void *x, *w;
 	const float *bias;
 	int m, n, k;
 	int x_stride, w_stride, y_stride;
-	bool add;
 };
-/* cuda_gemm.cu: the same product by our own kernel, into y */
-void cuda_gemm_own(struct backend *be, float *y, const struct cuda_lt_product *p);
+/* cuda_gemm.cu: the same product by our own kernel */
+void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p);
 int cuda_lt_open(struct backend *be);
 void cuda_lt_close(struct backend *be);
 int cuda_lt_rows(const struct backend *be, int m);

@@ -120,6 +120,12 @@ struct backend {
 
 	void (*linear)(struct backend *be, float *y, const float *x, const struct kernels_weight *w,
 		       const struct kernels_linear *how);
+	/* linear, and what stands beside it, in one pass over memory: y = from + x W^T + bias, and with act also act = gelu(y), dense
+	 * [M,N] as y then. from has the strides of y and may be y; NULL: nothing is added (beta is not looked at). act may be
+	 * y: then y is not kept. The bits of copy, linear and gelu, unless a library computes the gelu, which the numerics say.
+	 * NULL: the caller asks for the parts. */
+	void (*linear_into)(struct backend *be, float *y, float *act, const float *from, const float *x,
+			    const struct kernels_weight *w, const struct kernels_linear *how);
 	/* dx[M,K] = dy[M,N] W (how: y is dy, x is dx; beta is dx's; no bias) */
 	void (*linear_dx)(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
 			  const struct kernels_linear *how);
@@ -255,7 +261,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
-#define KERNELS_ABI 6
+#define KERNELS_ABI 7
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

@@ -564,9 +564,24 @@ static void copy_rows(struct pass *p, float *to, const float *from)
 		p->be->copy(p->be, to, from, (size_t)p->T * (size_t)p->m->config.hidden_size * sizeof(float));
 }
 
+/* y = from + x W^T + bias, and act = gelu(y) where it is wanted; false: the device has no such operation */
+static bool linear_into(struct pass *p, float *y, float *act, const float *from, const float *x, const struct matrix *w)
+{
+	struct kernels_linear how = { p->T, w->w.K, w->w.N, model_vector(p->m, w->bias), 0 };
+
+	if (p->be->linear_into)
+		p->be->linear_into(p->be, y, act, from, x, &w->w, &how);
+	return p->be->linear_into != NULL;
+}
+
 /* to = from + W h + b */
 static void add_linear(struct pass *p, float *to, const float *from, const float *h, const struct matrix *w)
 {
+	if (linear_into(p, to, NULL, from, h, w)) {
+		if (w->n_lora)
+			lora_forward(p, to, h, w);
+		return;
+	}
 	copy_rows(p, to, from);
 	linear(p, to, h, w, true);
 }
@@ -579,6 +594,15 @@ void transformer_act(struct pass *p, const struct layer_acts *a)
 		p->be->swiglu(p->be, p->act, a->gate, a->up, n);
 	else
 		p->be->gelu(p->be, p->act, a->up, n);
+}
+
+/* a->up, and p->act of it. What LoRA adds comes before the activation, so then nothing is fused. */
+static void up_and_act(struct pass *p, const struct layer_acts *a, const struct matrix *up)
+{
+	if (!p->m->arch->gated && !up->n_lora && linear_into(p, a->up, p->act, NULL, p->h, up))
+		return;
+	linear(p, a->up, p->h, up, false);
+	transformer_act(p, a);
 }
 
 void transformer_layer(struct pass *p, int l, float *next)
@@ -596,8 +620,7 @@ void transformer_layer(struct pass *p, int l, float *next)
 	transformer_norm(p, p->h, a->mean2, a->rstd2, a->mid, layer->norm2, layer->norm2_bias, T);
 	if (p->m->arch->gated)
 		linear(p, a->gate, p->h, &layer->gate, false);
-	linear(p, a->up, p->h, &layer->up, false);
-	transformer_act(p, a);
+	up_and_act(p, a, &layer->up);
 	add_linear(p, next, a->mid, p->act, &layer->down);
 }
 

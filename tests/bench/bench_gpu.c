@@ -3,7 +3,7 @@
  *	bench_gpu check DEVICE		kernels against cpu_ref, f32 products against cpu to the bit, rows among any number
  *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
  *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, all that memory bounds; one line of "name value unit"
- *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights, with and without a bias
+ *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights and what may be fused behind them
  *
  * Times are of the host's clock round work that is waited for, the best of some; inputs are random, since a device computes
  * zeros faster. Flops are 2 M N K; of attention 4 T^2 D H / 2 forward (causal), and 2.5 times that backward. */
@@ -432,16 +432,17 @@ static int make_pins(const char *file, char **shapes, int n)
 	dir = path_dir(exe);
 	char *path = path_join(dir, "libassay-cuda.so");
 	void *lib = dlopen(path, RTLD_NOW);
-	bool (*tune)(struct backend *, int, int, bool, FILE *) = NULL;
+	static const char *const behind[] = { "", " with a bias", " with GELU", " with GELU and its input" };
+	bool (*tune)(struct backend *, int, int, int, FILE *) = NULL;
 	*(void **)&tune = lib ? dlsym(lib, "assay_cuda_tune") : NULL;
 	FILE *f = fopen(file, "w");
 	for (int i = 0; tune && f && i < n; i++) {
 		int N, K;
 		if (sscanf(shapes[i], "%d:%d", &N, &K) != 2)
 			continue;
-		for (int bias = 0; bias < 2; bias++)
-			if (!tune(be, N, K, bias, f))
-				printf("no pin for %d x %d%s\n", N, K, bias ? " with a bias" : "");
+		for (int e = 0; e < (N > K ? 4 : 2); e++) /* GELU stands behind the wide ones */
+			if (!tune(be, N, K, e, f))
+				printf("no pin for %d x %d%s\n", N, K, behind[e]);
 	}
 	free(dir), free(path);
 	return tune && f && fclose(f) == 0 ? 0 : 74;

@@ -159,6 +159,91 @@ TEST(f32_gives_the_bits_of_the_cpu)
 	backend_close(cpu);
 }
 
+/* ---- what is fused --------------------------------------------------------------------------------------------------------- */
+
+/* A device with so many processors; a card has its own */
+static struct backend *cuda_of(int processors, int cls)
+{
+#ifdef ON_CARD
+	(void)processors;
+	return cuda_or_stop(cls);
+#else
+	int own = emu_machine.multiprocessors;
+	emu_machine.multiprocessors = processors;
+	struct backend *be = cuda_or_stop(cls);
+	emu_machine.multiprocessors = own;
+	return be;
+#endif
+}
+
+/* y, and act (0: none is wanted; 1: it takes y's place; 2: beside it), in one operation or in three */
+static std::vector<float> into(struct backend *be, const shape &s, int act, int from, bool bias, bool at_once)
+{
+	int stride = s.N + (act ? 0 : 3);
+	size_t n = (size_t)s.M * stride;
+	array x(be, wide_floats(1, (size_t)s.M * s.K)), w(be, wide_floats(2, (size_t)s.N * s.K)),
+		b(be, wide_floats(3, s.N));
+	array y(be, wide_floats(4, n)), a(be, std::vector<float>(n)), old(be, wide_floats(5, n));
+	struct kernels_weight weight = { w.p, s.N, s.K, KERNELS_F32, 0 };
+	struct kernels_linear how = { s.M, s.K, stride, bias ? b.p : NULL, 0 };
+	float *to = act == 1 ? y.p : act == 2 ? a.p : NULL, *begin = from == 1 ? y.p : from == 2 ? old.p : NULL;
+	if (at_once) {
+		be->linear_into(be, y.p, to, begin, x.p, &weight, &how);
+	} else {
+		for (int row = 0; from == 2 && row < s.M; row++) /* what lies between rows stays */
+			be->copy(be, y.p + (size_t)row * stride, old.p + (size_t)row * stride, (size_t)s.N * 4);
+		how.beta = from ? 1.0f : 0.0f;
+		be->linear(be, y.p, x.p, &weight, &how);
+		if (act)
+			be->gelu(be, to, y.p, n);
+	}
+	std::vector<float> got = y.get(), more = a.get();
+	got.insert(got.end(), more.begin(), more.end());
+	return got;
+}
+
+/* Of every class and tile: bit for bit what the operations by themselves give, which are compared with the reference elsewhere. */
+TEST(what_is_fused_gives_the_bits_of_the_operations_by_themselves)
+{
+	static const shape shapes[] = {
+		{ 1, 40, 48 }, { 5, 16, 7 }, { 17, 17, 33 }, { 70, 65, 100 }, { 200, 131, 72 }
+	};
+	for (int cls = 0; cls < 3; cls++)
+		for (int processors : { 1, 1000 }) {
+			struct backend *be = cuda_of(processors, cls);
+			for (const shape &s : shapes)
+				for (int i = 0; i < 18; i++)
+					if (!same_bits(into(be, s, i % 3, i / 3 % 3, i >= 9, true),
+						       into(be, s, i % 3, i / 3 % 3, i >= 9, false)))
+						FAIL("%s M=%d N=%d K=%d: act %d from %d bias %d", class_names[cls], s.M,
+						     s.N, s.K, i % 3, i / 3 % 3, i >= 9);
+			backend_close(be);
+		}
+}
+
+/* A result that is an operand's source: the next product reads what is there now. */
+TEST(what_gelu_has_overwritten_is_converted_again)
+{
+	std::vector<float> got[2];
+	for (int turn = 0; turn < 2; turn++) {
+		struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16);
+		{
+			array x(be, wide_floats(1, 20 * 24)), w(be, wide_floats(2, 24 * 24)),
+				h(be, wide_floats(3, 20 * 24)), y(be, std::vector<float>(20 * 24)),
+				z(be, std::vector<float>(20 * 24));
+			struct kernels_weight weight = { w.p, 24, 24, KERNELS_F32, 0 };
+			struct kernels_linear how = { 20, 24, 24, NULL, 0 };
+			if (!turn) /* h is an operand, and then it is written over */
+				be->linear(be, z.p, h.p, &weight, &how);
+			be->linear_into(be, y.p, h.p, NULL, x.p, &weight, &how);
+			be->linear(be, z.p, h.p, &weight, &how);
+			got[turn] = z.get();
+		}
+		backend_close(be);
+	}
+	CHECK(same_bits(got[0], got[1]));
+}
+
 /* ---- the same bits ----------------------------------------------------------------------------------------------------------- */
 
 /* Rows first .. first + M of a product with all rows */
@@ -176,21 +261,6 @@ static std::vector<float> some_rows(struct backend *be, enum form form, int N, i
 	else
 		be->linear_dx(be, out.p, in.p, &weight, &how);
 	return out.get();
-}
-
-/* A device with so many processors; a card has its own */
-static struct backend *cuda_of(int processors, int cls)
-{
-#ifdef ON_CARD
-	(void)processors;
-	return cuda_or_stop(cls);
-#else
-	int own = emu_machine.multiprocessors;
-	emu_machine.multiprocessors = processors;
-	struct backend *be = cuda_or_stop(cls);
-	emu_machine.multiprocessors = own;
-	return be;
-#endif
 }
 
 /* With few processors large tiles are taken early, with many never: every tile meets every other. */

@@ -6,7 +6,18 @@
 
 /* ---- the library --------------------------------------------------------------------------------------------------------- */
 
-enum fake_kind { HONEST, ROWS_DECIDE, PLACE_DECIDES, WRONG_NUMBERS, REFUSES, REFUSES_LATER, SPLITS };
+enum fake_kind {
+	HONEST,
+	ROWS_DECIDE,
+	PLACE_DECIDES,
+	WRONG_NUMBERS,
+	NO_BIAS,
+	ERF,
+	ROUGH_TANH,
+	WRONG_AUX,
+	REFUSES,
+	REFUSES_LATER
+};
 static struct {
 	enum fake_kind kind;
 	int calls, objects;
@@ -20,6 +31,8 @@ struct fake_layout {
 struct fake_desc {
 	int transa, epilogue, bias_type;
 	const float *bias;
+	float *aux;
+	int64_t aux_ld;
 };
 
 extern "C" {
@@ -57,6 +70,12 @@ int cublasLtMatmulDescSetAttribute(void *desc, int what, const void *value, size
 		memcpy(&d->bias, value, sizeof(d->bias));
 		return bytes != sizeof(void *);
 	}
+	if (what == 11)
+		memcpy(&d->aux, value, sizeof(d->aux));
+	if (what == 12)
+		memcpy(&d->aux_ld, value, sizeof(d->aux_ld));
+	if (what == 11 || what == 12)
+		return bytes != 8;
 	int v;
 	memcpy(&v, value, sizeof(v));
 	(what == 3 ? d->transa : what == 7 ? d->epilogue : d->bias_type) = v;
@@ -128,9 +147,18 @@ int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void 
 }
 }
 
-static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const __nv_bfloat16 *w, int64_t ldw,
-				   const __nv_bfloat16 *x, int64_t ldx, const float *bias, float beta, int n, int m,
-				   int k)
+/* In double, by the C library, as nobody here computes it */
+static float gelu_of(fake_kind kind, float v)
+{
+	double u = 0.7978845608028654 * (v + 0.044715 * v * v * v), t = tanh(u);
+	if (kind == ERF)
+		return (float)(0.5 * v * (1 + erf(v * 0.7071067811865476)));
+	return (float)(0.5 * v * (1 + (kind == ROUGH_TANH ? t * (1 - 1.0 / 1024) : t)));
+}
+
+static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const float *c, const __nv_bfloat16 *w,
+				   int64_t ldw, const __nv_bfloat16 *x, int64_t ldx, const float *bias, float *aux,
+				   int64_t ld_aux, bool gelu, float beta, int n, int m, int k)
 {
 	int row = blockIdx.x;
 	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == PLACE_DECIDES && row % 16 == 5);
@@ -141,7 +169,10 @@ static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const 
 			sum = fmaf(__bfloat162float(w[col * ldw + at]), __bfloat162float(x[row * ldx + at]), sum);
 		}
 		sum = kind == WRONG_NUMBERS ? sum * 1.5f + 1 : sum;
-		y[row * ldy + col] = sum + beta * (beta > 0 ? y[row * ldy + col] : 0) + (bias ? bias[col] : 0);
+		sum += beta * (beta > 0 ? c[row * ldy + col] : 0) + (bias && kind != NO_BIAS ? bias[col] : 0);
+		if (aux)
+			aux[row * ld_aux + col] = kind == WRONG_AUX && row == 77 ? sum + 1 : sum;
+		y[row * ldy + col] = gelu ? gelu_of(kind, sum) : sum;
 	}
 }
 
@@ -156,12 +187,15 @@ extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void 
 	memcpy(&one, alpha, 4), memcpy(&old, beta, 4);
 	fake.calls++;
 	fake.odd_rows = fake.odd_rows || lb->cols % 128;
-	if (how->transa != 1 || one < 1 || c != d || c_layout != d_layout || workspace_bytes || la->type != 14 ||
-	    ld->type != 0 || la->rows != lb->rows || la->cols != ld->rows || lb->cols != ld->cols ||
-	    (how->epilogue == 4) != (how->bias != NULL) || algo->data[0] != 66 || fake.kind == REFUSES_LATER)
+	if (how->transa != 1 || one < 1 || (old == 0 && c != d) || c_layout != d_layout || workspace_bytes ||
+	    la->type != 14 || ld->type != 0 || la->rows != lb->rows || la->cols != ld->rows || lb->cols != ld->cols ||
+	    (how->epilogue != 1) != (how->bias != NULL) || (how->epilogue == 164) != (how->aux != NULL) ||
+	    (how->aux && how->aux_ld % 8) || (how->epilogue >= 32 && how->epilogue != 36 && how->epilogue != 164) ||
+	    algo->data[0] != 66 || fake.kind == REFUSES_LATER)
 		return 7;
-	LAUNCH(fake_kernel, lb->cols, 64, 0, stream, fake.kind, (float *)d, ld->ld, (const __nv_bfloat16 *)a, la->ld,
-	       (const __nv_bfloat16 *)b, lb->ld, how->bias, old, la->cols, lb->cols, la->rows);
+	LAUNCH(fake_kernel, lb->cols, 64, 0, stream, fake.kind, (float *)d, ld->ld, (const float *)c,
+	       (const __nv_bfloat16 *)a, la->ld, (const __nv_bfloat16 *)b, lb->ld, how->bias, how->aux, how->aux_ld,
+	       how->epilogue >= 32, old, la->cols, lb->cols, la->rows);
 	return 0;
 }
 
@@ -245,6 +279,71 @@ TEST(rows_have_the_same_bits_among_any_number_by_the_library_too)
 	be->close(be);
 }
 
+/* act = gelu(x W^T + bias), with its input beside it or without; or from + x W^T + bias */
+struct fused {
+	std::vector<float> y, act;
+};
+static fused fused_product(struct backend *be, int M, bool kept, bool from, int y_stride = N)
+{
+	array x(be, wide_floats(1, (size_t)M * K)), w(be, wide_floats(2, (size_t)N * K)), bias(be, wide_floats(3, N));
+	array y(be, wide_floats(4, (size_t)M * y_stride)), act(be, std::vector<float>((size_t)M * N)),
+		old(be, wide_floats(5, (size_t)M * y_stride));
+	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+	struct kernels_linear how = { M, K, y_stride, bias.p, 0 };
+	be->linear_into(be, y.p, from ? NULL : kept ? act.p : y.p, from ? old.p : NULL, x.p, &weight, &how);
+	return { y.get(), act.get() };
+}
+
+static const char *const fused_names[] = { "gelu", "gelu and its input", "from" };
+
+TEST(what_the_library_fuses_is_what_the_own_kernel_does)
+{
+	struct backend *own = open_with(HONEST, ""),
+		       *be = open_with(HONEST, pin_line(N, K, 1) + pin_line(N, K, 2) + pin_line(N, K, 3));
+	for (int M : { 1, 127, 128, 129, 300 })
+		for (int i = 0; i < 3; i++) {
+			int calls = fake.calls;
+			fused got = fused_product(be, M, i == 1, i == 2), want = fused_product(own, M, i == 1, i == 2);
+			if (!(error_of(got.y, want.y) < 1e-11) || !(error_of(got.act, want.act) < 1e-11))
+				FAIL("M=%d %s: NMSE %.3g %.3g", M, fused_names[i], error_of(got.y, want.y),
+				     error_of(got.act, want.act));
+			CHECK(fake.calls - calls == (M % 128 != 0) + (M >= 128));
+			fused all = fused_product(be, 300, i == 1, i == 2);
+			CHECK(memcmp(all.y.data(), got.y.data(), got.y.size() * 4) == 0);
+			CHECK(memcmp(all.act.data(), got.act.data(), got.act.size() * 4) == 0);
+		}
+	fused got = fused_product(be, 200, false, true, N + 5), want = fused_product(own, 200, false, true, N + 5);
+	CHECK(error_of(got.y, want.y) < 1e-11);
+	CHECK(!fake.odd_rows);
+	be->close(be);
+	own->close(own);
+	CHECK(fake.objects == 0 && emu_left() == 0);
+}
+
+/* Then the pin of the bias, and our own GELU behind it: the same bits as the two operations. */
+TEST(gelu_that_is_not_the_models_is_not_fused)
+{
+	for (fake_kind kind : { ERF, ROUGH_TANH, WRONG_AUX, NO_BIAS })
+		for (int e = 1; e <= 3; e++) {
+			struct backend *be = open_with(kind, pin_line(N, K, e));
+			bool good = (e == 1 && kind != NO_BIAS) || (e == 2 && kind == WRONG_AUX);
+			if (uses_the_library(be) != good)
+				FAIL("kind %d, epilogue %d", kind, e);
+			be->close(be);
+		}
+	struct backend *be = open_with(ERF, pin_line(N, K, 1) + pin_line(N, K, 2) + pin_line(N, K, 3));
+	std::vector<float> want = product(be, 130, true, false, N);
+	int calls = fake.calls;
+	fused got = fused_product(be, 130, true, false);
+	CHECK(fake.calls == calls + 2 && same_bits(got.y, want));
+	array act(be, want);
+	be->gelu(be, act.p, act.p, want.size());
+	CHECK(same_bits(got.act, act.get()) && same_bits(fused_product(be, 130, false, false).y, act.get()));
+	act.be->free(be, act.p);
+	act.be = NULL;
+	be->close(be);
+}
+
 TEST(other_shapes_stay_with_the_own_kernel)
 {
 	struct backend *be = open_with(HONEST, pin_line(N, K + 8, 0) + pin_line(N, K, 1));
@@ -291,7 +390,8 @@ TEST(the_name_of_the_class_changes_with_the_pins)
 
 TEST(a_damaged_file_of_pins_is_an_error_with_its_line)
 {
-	for (const char *bad : { "pin 90 4\n", "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 2 9\n", "nonsense\n" }) {
+	for (const char *bad : { "pin 90 4\n", "pin 90 4 130100 24 40 4 66 20 1 0 0 0 35 0 2\n",
+				 "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 2 9\n", "nonsense\n" }) {
 		struct backend *be = NULL;
 		write_pins("# first\n" + std::string(bad));
 		CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_ENV && !be);
@@ -310,7 +410,7 @@ TEST(only_the_class_bf16_asks_the_library)
 	}
 }
 
-extern "C" bool assay_cuda_tune(struct backend *be, int n, int k, bool bias, FILE *f);
+extern "C" bool assay_cuda_tune(struct backend *be, int n, int k, int epilogue, FILE *f);
 
 TEST(tuning_prints_a_pin_that_is_taken_afterwards)
 {
@@ -318,16 +418,17 @@ TEST(tuning_prints_a_pin_that_is_taken_afterwards)
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	CHECK(assay_cuda_tune(be, N, K, true, f));
+	CHECK(assay_cuda_tune(be, N, K, 1, f) && assay_cuda_tune(be, N, K, 3, f));
 	fclose(f);
 	be->close(be);
 	CHECK(std::string(text).find(" 24 40 1 66 20 1 0 ") != std::string::npos);
+	CHECK(std::string(text).find(" 24 40 3 66 20 1 0 ") != std::string::npos);
 	be = open_with(HONEST, text);
 	CHECK(uses_the_library(be));
 	be->close(be);
 	free(text);
 	be = open_with(ROWS_DECIDE, "");
-	CHECK(!assay_cuda_tune(be, N, K, false, stdout));
+	CHECK(!assay_cuda_tune(be, N, K, 0, stdout));
 	be->close(be);
 	unlink(pins_path().c_str());
 	CHECK(fake.objects == 0 && emu_left() == 0);
