@@ -325,8 +325,9 @@ struct kernels_seqs pass_seqs(const struct pass *p, int layer);
 
 /* give[i] of device memory to rank i, take[i] from it; what is given must be wanted, and nothing is given to oneself. */
 int ranks_trade(struct ranks *r, struct backend *be, const struct kernels_part *give, const struct kernels_part *take);
-/* Before the first trade: the devices' own way, where they have one; else it is the host's, and a warning says so. */
-int ranks_join(struct ranks *r, struct backend *be);
+/* Before the first trade: the devices' own way, where they have one; else it is the host's, and a warning says so. stopped is asked
+ * while they meet: ERR_INTERRUPTED. */
+int ranks_join(struct ranks *r, struct backend *be, bool (*stopped)(void));
 bool ranks_broken(void *ranks); /* has somebody ended? The thread's error then says who, and why */
 
 /* One allocation for many arrays: every *where gets its part, 64-byte aligned. */

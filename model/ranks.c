@@ -37,6 +37,7 @@ struct ranks {
 	int *links;   /* by rank; of others than 0 only links[0]; -1: none */
 	char **names; /* of rank 0 */
 	bool broken;  /* somebody has ended: nothing is said any more */
+	int code;     /* why, where it has said so */
 };
 
 struct ranks *ranks_new(int rank, int n, const int *links, const char *const *names)
@@ -101,6 +102,7 @@ static int take_failure(struct ranks *r, int from, const struct frame *f)
 		return ERR_UNAVAILABLE;
 	why[n] = why[n + 1] = 0;
 	const char *fix = why + strlen(why) + 1;
+	r->code = code;
 	err_set(code, "%s: %s", r->names[from], why);
 	return fix < why + n && *fix ? err_hint(code, "%s", fix) : code;
 }
@@ -406,14 +408,41 @@ static int trade_by_host(struct ranks *r, struct backend *be, const struct kerne
 	return rc;
 }
 
-static int join(struct ranks *r, struct backend *be, const struct buf *id)
+/* What the sockets say is the reason; a device's own way only notices that something is wrong. */
+static int because(struct ranks *r, int rc)
 {
-	int rc = be->ranks_join(be, (const uint8_t *)id->data, r->rank, r->n, ranks_broken, r);
-
-	return rc && !r->broken && ranks_broken(r) ? ERR_UNAVAILABLE : rc;
+	if (!rc || !(r->broken || ranks_broken(r)))
+		return rc;
+	return r->code ? r->code : ERR_UNAVAILABLE;
 }
 
-int ranks_join(struct ranks *r, struct backend *be)
+/* Cards can take long to find one another, and until then no step asks whether we are to stop. */
+struct joining {
+	struct ranks *r;
+	bool (*stopped)(void);
+	bool stops;
+};
+
+static bool join_ends(void *arg)
+{
+	struct joining *j = arg;
+
+	j->stops = j->stops || j->stopped();
+	return j->stops || ranks_broken(j->r);
+}
+
+static int join(struct ranks *r, struct backend *be, const struct buf *id, bool (*stopped)(void))
+{
+	struct joining j = { r, stopped, false };
+	int rc = be->ranks_join(be, (const uint8_t *)id->data, r->rank, r->n, join_ends, &j);
+
+	if (rc && j.stops)
+		return err_hint(err_set(ERR_INTERRUPTED, "training was stopped while the devices met"),
+				"start it again: it goes on from its last checkpoint, if it has one");
+	return because(r, rc);
+}
+
+int ranks_join(struct ranks *r, struct backend *be, bool (*stopped)(void))
 {
 	uint8_t made[KERNELS_RANKS_ID];
 	struct buf id = BUF_INIT(KERNELS_RANKS_ID);
@@ -430,7 +459,8 @@ int ranks_join(struct ranks *r, struct backend *be)
 	}
 	rc = ranks_tell(r, &id); /* nothing: by the host */
 	if (!rc && id.len)
-		rc = id.len == KERNELS_RANKS_ID ? join(r, be, &id) : err_set(ERR_BUG, "an id of %zu bytes", id.len);
+		rc = id.len == KERNELS_RANKS_ID ? join(r, be, &id, stopped)
+						: err_set(ERR_BUG, "an id of %zu bytes", id.len);
 	buf_release(&id);
 	return rc;
 }
@@ -439,7 +469,5 @@ int ranks_trade(struct ranks *r, struct backend *be, const struct kernels_part *
 {
 	if (!be->trade)
 		return trade_by_host(r, be, give, take);
-	int rc = be->trade(be, give, take, ranks_broken, r);
-	/* what the sockets say is the reason; the device's way only notices that something is wrong */
-	return rc && !r->broken && ranks_broken(r) ? ERR_UNAVAILABLE : rc;
+	return because(r, be->trade(be, give, take, ranks_broken, r));
 }

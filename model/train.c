@@ -30,6 +30,11 @@ void train_stop(void)
 	stop_asked = 1;
 }
 
+static bool is_stopped(void)
+{
+	return stop_asked != 0;
+}
+
 void train_options_init(struct train_options *o)
 {
 	*o = (struct train_options){
@@ -307,7 +312,7 @@ static int open_memory(struct training *t)
 	if (!rc)
 		rc = back_open(&t->back, &t->pass);
 	if (!rc)
-		rc = train_ranks_open(t);
+		rc = train_ranks_open(t, is_stopped);
 	if (!rc)
 		rc = pass_carve(t->m->be, &t->states, states, ARRAY_LEN(states), "memory for the optimizer");
 	if (!rc) { /* whatever memory they lie in */

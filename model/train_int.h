@@ -100,8 +100,8 @@ void train_order_pack(struct training *t);
 
 /* ---- train_ranks.c ------------------------------------------------------------------------------------------------- */
 
-/* Lets the devices meet; those whose bits differ are refused before. */
-int train_ranks_open(struct training *t);
+/* Lets the devices meet; those whose bits differ are refused before. As ranks_join. */
+int train_ranks_open(struct training *t, bool (*stopped)(void));
 void train_ranks_close(struct training *t);
 uint64_t train_ranks_bytes(size_t n_trained, int shares, int ranks, bool by_device); /* memory that it takes */
 /* Ranks that do not begin with the same weights, data and options, and at the same step, are refused. */

@@ -73,14 +73,14 @@ static int check_kinds(struct training *t)
 	return rc;
 }
 
-int train_ranks_open(struct training *t)
+int train_ranks_open(struct training *t, bool (*stopped)(void))
 {
 	struct train_ranks *r = &t->ranks;
 	size_t sum, inbox;
 	int rc = r->link ? check_kinds(t) : 0;
 
 	if (!rc && r->link)
-		rc = ranks_join(r->link, t->m->be);
+		rc = ranks_join(r->link, t->m->be, stopped);
 	if (rc)
 		return rc;
 	r->losses = mem_array((size_t)t->shares, sizeof(*r->losses));

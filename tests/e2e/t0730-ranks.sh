@@ -169,6 +169,22 @@ has "rank 1 (cuda:1/f32) was ended by signal 9"
 unset EMU_NCCL
 check "and they go on from there" 0 few emudie --device cuda:0,1/f32 --checkpoint-every 0.001
 is "to the same weights too" "$(sum emudie)" "$(sum emu1)"
+export EMU_NCCL=alone # the cards look for one another, and whoever is told to stop does not wait for it
+for told in 0 1; do
+	setsid "$EMU" train sums@v1 --data few.jsonl --set batch_tokens=64 --set max_steps=3 --out alone --device cuda:0,1/f32 >alone.out 2>alone.err &
+	pid=$!
+	hand=
+	for _ in $(seq 1 500); do
+		hand=$(ps -o pid= --ppid "$pid" | tr -d ' ')
+		[ -n "$hand" ] && break
+		sleep 0.01
+	done
+	sleep 2
+	kill -TERM "$([ $told = 0 ] && echo "$pid" || echo "$hand")"
+	ended 75 "rank $told is told to stop while the cards meet"
+	grep -q "while the devices met" alone.err && ok "and says so" || { not_ok "and says so"; sed 's/^/# /' alone.err; }
+done
+unset EMU_NCCL
 check "doctor tells of NCCL where there are two cards" 0 "$EMU" doctor
 has "NCCL 2.28.9"
 # a card and the host, which only a Slurm step can still bring together: each task has a device of its own
