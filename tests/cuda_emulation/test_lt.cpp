@@ -171,7 +171,7 @@ static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const 
 		sum = kind == WRONG_NUMBERS ? sum * 1.5f + 1 : sum;
 		sum += beta * (beta > 0 ? c[row * ldy + col] : 0) + (bias && kind != NO_BIAS ? bias[col] : 0);
 		if (aux)
-			aux[row * ld_aux + col] = kind == WRONG_AUX && row == 77 ? sum + 1 : sum;
+			aux[row * ld_aux + col] = kind == WRONG_AUX && row == 889 ? sum + 1 : sum;
 		y[row * ldy + col] = gelu ? gelu_of(kind, sum) : sum;
 	}
 }
