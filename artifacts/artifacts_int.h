@@ -9,6 +9,7 @@
  *	record    -> store            what a record file must look like
  *	sql       -> nothing          SQLite with our errors, rows as JSON
  *	ingest    -> sql, record      one record becomes rows
+ *	newcomers -> sql, record      which of them may not come in
  *	shelves   -> sql, store       which records may have no rows yet
  *	registry  -> all above        open, migrate, replay, append
  *	promote, registry_query, registry_list, lineage, registry_check -> registry
@@ -204,6 +205,11 @@ int store_names(const struct store *s, const char *vault, struct name_list *out,
 /* ---- record ---------------------------------------------------------------------------------- */
 
 #define RECORD_MAX ((size_t)64 << 20)
+#define RECORD_SEQ_MAX ((INT64_C(1) << 53) - 1) /* what a real holds, as other readers of JSON have it */
+#define RECORD_VERSION_MAX INT64_C(1000000000)
+/* Further ahead of those before it than this is no record and no version that anybody made. */
+#define RECORD_SEQ_STEP (INT64_C(1) << 32)
+#define RECORD_VERSION_STEP INT64_C(1000000)
 
 enum record_kind { RECORD_RUN, RECORD_PROMOTION, RECORD_DROP, RECORD_COLLECTION, RECORD_UNKNOWN };
 enum record_kind record_kind(const json_t *record);
@@ -222,7 +228,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 6 /* user_version of schema.sql */
+#define REGISTRY_VERSION 7 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;
@@ -263,6 +269,16 @@ int ingest_record(struct registry *r, const char *id, const json_t *record, bool
  * in the same thread's err_text(). */
 int ingest_any(struct registry *r, const char *id, int rc, const json_t *record);
 
+/* A record file that has no rows yet. */
+struct pending {
+	char id[DIGEST_HEX];
+	int64_t seq; /* 0: malformed, no place in the order */
+	size_t len;
+};
+/* Of those (in their order), which would take from what has rows: they go to HOME/aside/, named by log_warn. Within a write
+ * transaction. */
+int newcomers_aside(struct registry *r, struct pending *p, size_t *n);
+
 /* The names of record files on shelves that may hold new ones, and of the rows there; both sorted. keep, within a write
  * transaction that takes in what is missing: remembers the shelves, so that they need not be listed again. */
 int shelves_unsettled(struct registry *r, struct name_list *files, struct name_list *rows, bool keep);
@@ -279,7 +295,7 @@ bool shelves_moved(const struct registry *r, const char *id); /* has that record
 	" AND a.version = v.number ORDER BY alias)) AS \"aliases*\" FROM versions v JOIN runs r ON r.id = v.run"
 #define HISTORY_COLUMNS                                                                                                \
 	"id, model, alias, version, from_version, actor, reason, run, commit_oid AS \"commit\", created,"              \
-	" forced AS \"forced?\", rollback AS \"rollback?\", verdict, policy, previous FROM promotions"
+	" forced AS \"forced?\", rollback AS \"rollback?\", verdict, policy, previous, object FROM promotions"
 
 #define REGISTRY_INIT(s)                                                                                               \
 	{                                                                                                              \

@@ -226,6 +226,8 @@ static int mark_records(struct gc *g)
 		if (rc)
 			rc = err_context(ERR_IO, "nothing is removed, since a record may name anything");
 		mark_named(g, record, reason, 0);
+		if (record_kind(record) == RECORD_PROMOTION) /* its model, even if it has no rows */
+			keep(find(g, json_get_text(record, "object", "")), reason);
 		json_decref(record);
 	}
 	name_list_release(&files);

@@ -57,6 +57,8 @@
 	" size = excluded.size, record = excluded.record"
 #define SQL_MODEL "INSERT INTO models (name, created, created_ns) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING"
 #define SQL_VERSION_OF "SELECT number FROM versions WHERE model = ?1 AND object = ?2"
+#define SQL_VERSION_OBJECT "SELECT object FROM versions WHERE model = ?1 AND number = ?2"
+#define SQL_LAST_VERSION "SELECT coalesce(max(number), 0) FROM versions WHERE model = ?1"
 #define SQL_VERSION_THERE "SELECT 1 FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_VERSION                                                                                                    \
 	"INSERT INTO versions (model, number, object, key, product, run, seq, created, created_ns) VALUES (?1, "       \
@@ -65,12 +67,14 @@
 	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)"   \
 	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"         \
 	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
-#define SQL_RUN_THERE "SELECT 1 FROM runs WHERE id = ?1"
+#define SQL_RUN_SAYS "SELECT model, version, verdict FROM runs WHERE id = ?1"
+#define SQL_CHAINED "SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND chained LIMIT 1"
+#define SQL_MOVE_BEFORE "SELECT version FROM promotions WHERE id = ?1 AND model = ?2 AND alias = ?3"
 #define SQL_PROMOTION                                                                                                  \
 	"INSERT INTO promotions (id, seq, model, alias, version, from_version, actor, reason, run, commit_oid, "       \
 	"forced,"                                                                                                      \
-	" rollback, created, created_ns, verdict, policy, previous)"                                                   \
-	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+	" rollback, created, created_ns, verdict, policy, previous, object, chained)"                                  \
+	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 #define SQL_ALIAS                                                                                                      \
 	"INSERT INTO aliases (model, alias, version, promotion) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (model, alias)"    \
 	" DO UPDATE SET version = excluded.version, promotion = excluded.promotion"
@@ -264,7 +268,12 @@ static int ingest_version(struct registry *r, const char *id, const json_t *reco
 		*fault = mem_printf("says %s@v%lld, but that is another object already", model, (long long)said);
 		return 0;
 	}
-	rc = sql_run(r, SQL_MODEL, "tjj", model, get(record, "created"), get(record, "created_ns"));
+	rc = sql_int(r, &there, SQL_LAST_VERSION, "t", model);
+	if (!rc && said - there > RECORD_VERSION_STEP) {
+		*fault = mem_printf("says %s@v%lld, but the last is v%lld", model, (long long)said, (long long)there);
+		return 0;
+	}
+	rc = rc ? rc : sql_run(r, SQL_MODEL, "tjj", model, get(record, "created"), get(record, "created_ns"));
 	if (!rc)
 		rc = sql_run(r, SQL_VERSION, "titjjtjjj", model, said, object, get(v, "key"), get(v, "product"), id,
 			     get(record, "seq"), get(record, "created"), get(record, "created_ns"));
@@ -309,22 +318,71 @@ static int need_row(int rc, const char *what)
 	return rc == ERR_NOTFOUND ? err_set(ERR_INPUT, "record: it speaks of a %s that is not there", what) : rc;
 }
 
+/* A promotion says of the run that it names what that run says of itself; what promote.c refuses cannot come in as a record. */
+static int promotion_run_check(struct registry *r, const json_t *record)
+{
+	const char *run = json_get_text(record, "run", NULL), *model = json_get_text(record, "model", "");
+	const char *verdict = json_get_text(record, "verdict", NULL), *of, *its;
+	json_t *row = NULL;
+	int rc = run ? need_row(sql_row(r, &row, SQL_RUN_SAYS, "t", run), "run") : 0;
+
+	if (rc || !run)
+		return rc;
+	of = json_get_text(row, "model", NULL);
+	its = json_get_text(row, "verdict", "");
+	if (of && !strcmp(of, model) && json_get_int(row, "version", 0) != count(record, "version"))
+		rc = err_set(ERR_INPUT, "record: run %.12s stands for %.140s@v%lld, not for v%lld", run, of,
+			     (long long)json_get_int(row, "version", 0), (long long)count(record, "version"));
+	else if (verdict && strcmp(verdict, its))
+		rc = err_set(ERR_INPUT, "record: it says %s of run %.12s, whose verdict is %s", verdict, run, its);
+	json_decref(row);
+	return rc;
+}
+
+/* Where the chain has begun, each move names the one before it, and where that one led to. */
+static int promotion_chain_check(struct registry *r, const json_t *record)
+{
+	const json_t *model = get(record, "model"), *alias = get(record, "alias"), *previous = get(record, "previous");
+	int64_t there = 0;
+	int rc;
+
+	if (!previous) {
+		rc = sql_int(r, &there, SQL_CHAINED, "jj", model, alias);
+		if (rc)
+			return rc == ERR_NOTFOUND ? 0 : rc;
+		return err_set(ERR_INPUT, "record: it names no move of the alias before it, and those before it do");
+	}
+	rc = sql_int(r, &there, SQL_MOVE_BEFORE, "jjj", previous, model, alias);
+	if (rc)
+		return rc == ERR_NOTFOUND ? 0 : rc; /* registry_chain() tells */
+	if (there != count(record, "from"))
+		return err_set(ERR_INPUT,
+			       "record: it says that it came from v%lld, and the move before it led to v%lld",
+			       (long long)count(record, "from"), (long long)there);
+	return 0;
+}
+
 static int ingest_promotion(struct registry *r, const char *id, const json_t *record)
 {
 	const json_t *model = get(record, "model"), *alias = get(record, "alias"), *version = get(record, "version");
 	const json_t *run = get(record, "run"), *rollback = get(record, "rollback");
-	int64_t there;
-	int rc = need_row(sql_int(r, &there, SQL_VERSION_THERE, "jj", model, version), "version");
+	const char *said = json_get_text(record, "object", NULL);
+	char *object = NULL;
+	int rc = need_row(sql_text(r, &object, SQL_VERSION_OBJECT, "jj", model, version), "version");
 
-	if (!rc && json_is_string(run))
-		rc = need_row(sql_int(r, &there, SQL_RUN_THERE, "j", run), "run");
+	if (!rc && said && strcmp(said, object))
+		rc = err_set(ERR_INPUT, "record: it promotes the model %.12s as %.140s@v%lld, which is %.12s here",
+			     said, json_get_text(record, "model", ""), (long long)count(record, "version"), object);
+	rc = rc ? rc : promotion_run_check(r, record);
+	rc = rc ? rc : promotion_chain_check(r, record);
 	if (!rc)
-		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjjjjj", id, get(record, "seq"), model, alias, version,
+		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjjjjjti", id, get(record, "seq"), model, alias, version,
 			     get(record, "from"), get(record, "actor"), get(record, "reason"), run,
 			     get(record, "commit"), get(record, "forced"), rollback, get(record, "created"),
 			     get(record, "created_ns"), get(record, "verdict"), get(record, "policy"),
-			     get(record, "previous"));
+			     get(record, "previous"), object, (int64_t)(get(record, "previous") != NULL));
 	rc = rc ? rc : sql_run(r, SQL_ALIAS, "jjjt", model, alias, version, id);
+	free(object);
 	return rc ? rc : sql_run(r, SQL_SETTLE, "tjjjjj", id, run, model, alias, version, rollback);
 }
 

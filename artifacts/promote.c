@@ -8,7 +8,8 @@
  * that of the run which was promoted.
  *
  * Promotions are a chain: each names the one before it of its alias, and is named by its own digest, so none can be changed or
- * taken out of the middle without the check seeing it. Each says what the gate said and by which policy.
+ * taken out of the middle without the check seeing it. Each names the model by its object as well as by the version's number, so no
+ * number that is given anew (records that were copied together, or forged) hands an alias over to other weights. Each says what the gate said and by which policy.
  *
  * Going back is going down a pile: a promotion lays a state on it, a rollback takes the uppermost off. So a second rollback
  * goes further back, and not forward again to what the first one left. A state is a version and a run, since a
@@ -26,6 +27,7 @@
 	" WHERE a.model = ?1 AND a.alias = ?2"
 #define SQL_VERSION_COMMIT                                                                                             \
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
+#define SQL_VERSION_OBJECT "SELECT object FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_VERSION_RUN "SELECT run FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_STATES                                                                                                     \
 	"SELECT version, run, rollback AS \"rollback?\" FROM promotions WHERE model = ?1 AND alias = ?2 ORDER BY "     \
@@ -104,7 +106,7 @@ static int promotion_allowed(const struct promotion *p, const json_t *now)
 	return 0;
 }
 
-static json_t *promotion_record(const struct promotion *p, const json_t *now, json_t *commit)
+static json_t *promotion_record(const struct promotion *p, const json_t *now, json_t *commit, const char *object)
 {
 	json_t *record = json_object();
 
@@ -112,6 +114,7 @@ static json_t *promotion_record(const struct promotion *p, const json_t *now, js
 	json_object_set_new(record, "model", json_string(p->model));
 	json_object_set_new(record, "alias", json_string(p->alias));
 	json_object_set_new(record, "version", json_integer(p->version));
+	json_object_set_new(record, "object", json_string(object));
 	json_object_set_new(record, "from", now ? json_incref(json_object_get(now, "version")) : json_null());
 	json_object_set_new(record, "actor", json_new_text(p->actor, strlen(p->actor)));
 	json_object_set_new(record, "reason",
@@ -146,6 +149,7 @@ static int add_decision(struct registry *r, const struct promotion *p, json_t *r
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX])
 {
 	json_t *now = NULL, *commit = NULL, *record = NULL;
+	char *object = NULL;
 	char name[DIGEST_HEX] = "";
 	bool stands;
 	int at = 0, rc = promotion_check(p);
@@ -157,12 +161,13 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	rc = rc ? rc : sql_row(r, &now, SQL_ALIAS_NOW, "tt", p->model, p->alias);
 	rc = rc == ERR_NOTFOUND ? 0 : rc;
 	rc = rc ? rc : promotion_commit(r, p, &commit);
+	rc = rc ? rc : sql_text(r, &object, SQL_VERSION_OBJECT, "ti", p->model, (int64_t)p->version);
 	rc = rc ? rc : promotion_allowed(p, now);
 	stands = rc == ERR_EXISTS;
 	if (stands) {
 		rc = 0;
 	} else if (!rc) {
-		record = promotion_record(p, now, commit);
+		record = promotion_record(p, now, commit, object);
 		rc = add_decision(r, p, record);
 		rc = rc ? rc : registry_append(r, record, false, name);
 	}
@@ -172,6 +177,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	json_decref(now);
 	json_decref(commit);
 	json_decref(record);
+	free(object);
 	return rc;
 }
 

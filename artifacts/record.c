@@ -23,9 +23,11 @@ enum kind {
 	K_TEXT,
 	K_NAME, /* of a model */
 	K_ALIAS,
-	K_OBJECT, /* 64 digits */
-	K_COMMIT, /* 40 or 64 digits */
-	K_COUNT,  /* integer, not negative */
+	K_OBJECT,  /* 64 digits */
+	K_COMMIT,  /* 40 or 64 digits */
+	K_COUNT,   /* integer, not negative */
+	K_PLACE,   /* in the order of records: from 1 to RECORD_SEQ_MAX */
+	K_VERSION, /* from 1 to RECORD_VERSION_MAX */
 	K_NUMBER,
 	K_FLAG,
 	K_TRUST,
@@ -112,7 +114,7 @@ static const struct member edge_members[] = {
 static const struct member version_members[] = {
 	{ "model", K_NAME, REQUIRED, NULL },
 	{ "object", K_OBJECT, REQUIRED, NULL },
-	{ "number", K_COUNT, REQUIRED, NULL }, /* given by registry_add_run() */
+	{ "number", K_VERSION, REQUIRED, NULL }, /* given by registry_add_run() */
 	{ "key", K_TEXT, 0, NULL },
 	{ "product", K_TEXT, 0, NULL },
 	{ 0 },
@@ -127,7 +129,7 @@ static const struct member proposal_members[] = {
 };
 
 #define STAMPS                                                                                                         \
-	{ "format", K_TEXT, REQUIRED, NULL }, { "seq", K_COUNT, REQUIRED, NULL },                                      \
+	{ "format", K_TEXT, REQUIRED, NULL }, { "seq", K_PLACE, REQUIRED, NULL },                                      \
 		{ "created", K_TEXT, REQUIRED, NULL },                                                                 \
 	{                                                                                                              \
 		"created_ns", K_COUNT, REQUIRED, NULL                                                                  \
@@ -166,8 +168,9 @@ static const struct member promotion_members[] = {
 	STAMPS,
 	{ "model", K_NAME, REQUIRED, NULL },
 	{ "alias", K_ALIAS, REQUIRED, NULL },
-	{ "version", K_COUNT, REQUIRED, NULL },
-	{ "from", K_COUNT, 0, NULL },
+	{ "version", K_VERSION, REQUIRED, NULL },
+	{ "object", K_OBJECT, 0, NULL }, /* the version's; records of before have none */
+	{ "from", K_VERSION, 0, NULL },
 	{ "actor", K_TEXT, REQUIRED, NULL },
 	{ "reason", K_TEXT, REQUIRED, NULL },
 	{ "run", K_OBJECT, 0, NULL },
@@ -273,6 +276,8 @@ static const char *const kind_words[] = {
 	[K_OBJECT] = "an object name (64 hexadecimal digits)",
 	[K_COMMIT] = "a commit (40 or 64 hexadecimal digits)",
 	[K_COUNT] = "a whole number, not negative",
+	[K_PLACE] = "a whole number from 1 to 2^53 - 1",
+	[K_VERSION] = "a whole number from 1 to 1000000000",
 	[K_NUMBER] = "a number",
 	[K_FLAG] = "true or false",
 	[K_TRUST] = "fork, branch or protected",
@@ -314,6 +319,10 @@ static bool kind_fits(enum kind kind, const json_t *v)
 		return is_commit(text);
 	case K_COUNT:
 		return json_is_integer(v) && json_integer_value(v) >= 0;
+	case K_PLACE:
+		return json_is_integer(v) && json_integer_value(v) >= 1 && json_integer_value(v) <= RECORD_SEQ_MAX;
+	case K_VERSION:
+		return json_is_integer(v) && json_integer_value(v) >= 1 && json_integer_value(v) <= RECORD_VERSION_MAX;
 	case K_NUMBER:
 		return json_is_number(v) && isfinite(json_number_value(v));
 	case K_FLAG:

@@ -114,12 +114,6 @@ int registry_version_check(struct registry *r, int64_t *version)
 
 /* ---- records in order ------------------------------------------------------------------------ */
 
-struct pending {
-	char id[DIGEST_HEX];
-	int64_t seq; /* 0: malformed, no place in the order */
-	size_t len;
-};
-
 static int pending_order(const void *a, const void *b)
 {
 	const struct pending *x = a, *y = b;
@@ -374,6 +368,7 @@ int registry_take_in(struct registry *r)
 	size_t n = 0;
 	int rc = find_missing(r, &p, &n, &late, true);
 
+	rc = rc ? rc : newcomers_aside(r, p, &n);
 	/* they are in order: if the first is not late, none is */
 	for (size_t i = 0; !rc && i < n && !late && (!i || !p[i - 1].seq); i++)
 		rc = is_late(r, &p[i], &late);
@@ -441,6 +436,20 @@ static int record_prepare(struct store *s, struct fs_temp *t, const struct buf *
 	return rc;
 }
 
+/* Only a record that was forged stands there. */
+static int numbers_end(struct registry *r)
+{
+	char *last = NULL;
+	int rc = sql_text(r, &last, "SELECT id FROM records ORDER BY seq DESC, id DESC LIMIT 1", "");
+
+	if (!rc) {
+		rc = err_set(ERR_INPUT, "record %.12s stands at the end of all numbers: none can follow it", last);
+		err_hint(rc, "move its file from records/ to aside/ in the home, under the 64 digits of its name");
+	}
+	free(last);
+	return rc;
+}
+
 int registry_append(struct registry *r, json_t *record, bool checked, char id[DIGEST_HEX])
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
@@ -450,6 +459,8 @@ int registry_append(struct registry *r, json_t *record, bool checked, char id[DI
 	int rc = sql_int(r, &seq, SQL_NEXT_SEQ, "");
 
 	id[0] = '\0';
+	if (!rc && seq > RECORD_SEQ_MAX)
+		rc = numbers_end(r);
 	if (rc)
 		goto out;
 	stamp(record, seq);
@@ -646,6 +657,11 @@ static int version_number(struct registry *r, json_t *record)
 	rc = sql_int(r, &number, SQL_NUMBER_OF, "tt", model, object);
 	if (rc == ERR_NOTFOUND)
 		rc = sql_int(r, &number, SQL_NEXT_NUMBER, "t", model);
+	if (!rc && number > RECORD_VERSION_MAX) {
+		rc = err_set(ERR_INPUT, "%.140s has a v%lld: no version can follow it", model, (long long)number - 1);
+		err_hint(rc, "assay show %.140s@v%lld names its record: move that from records/ to aside/ in the home",
+			 model, (long long)number - 1);
+	}
 	if (rc)
 		return rc;
 	json_object_set_new(version, "number", json_integer(number));
@@ -660,9 +676,9 @@ int registry_add_run(struct registry *r, json_t *record, char id[DIGEST_HEX])
 	int rc;
 
 	/* stamps that will be replaced, so that all else is checked before anything is locked */
-	stamp(record, 0);
+	stamp(record, 1);
 	if (json_is_object(version))
-		json_object_set_new(version, "number", json_integer(0));
+		json_object_set_new(version, "number", json_integer(1));
 	rc = record_check(record);
 	if (!rc && record_kind(record) != RECORD_RUN)
 		rc = err_set(ERR_INPUT, "record: format: must be assay-run/1");

@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 6.
+-- The registry: what the record files say, as rows. user_version 7.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -242,6 +242,8 @@ CREATE TABLE promotions (
 	rollback     INTEGER NOT NULL CHECK (rollback IN (0, 1)),
 	verdict      TEXT,               -- of run, else of the run that made the version; NULL: from before version 5
 	policy       TEXT,               -- digest of the gate's policy there; NULL: not known
+	object       TEXT NOT NULL,      -- the version's model: as the record says, or (before version 7) as the version does
+	chained      INTEGER NOT NULL CHECK (chained IN (0, 1)), -- says what it follows, if it be nothing
 	previous     TEXT,               -- the promotion before it of this alias: the chain; NULL: the first, or from before
 	created      TEXT NOT NULL,
 	created_ns   INTEGER NOT NULL,

@@ -26,6 +26,14 @@ bool sync_has(const struct name_list *l, const char *hex)
 	return l->len && bsearch(hex, l->names, l->len, sizeof(*l->names), by_name);
 }
 
+bool names_have(const struct name_list *l, const char *hex)
+{
+	for (size_t i = 0; i < l->len; i++)
+		if (!strcmp(l->names[i], hex))
+			return true;
+	return false;
+}
+
 /* A share that is not mounted must not look like a memory that is empty. */
 static int names_there(struct sync *y, const char *vault, struct name_list *out)
 {
@@ -201,6 +209,7 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 struct taking {
 	struct sync *y;
 	const char *spool;
+	const struct name_list *refused;
 	bool shelves[256]; /* that got some */
 };
 
@@ -209,22 +218,28 @@ static int take_one(const char *name, void *arg)
 {
 	struct taking *t = arg;
 	const char *hex = name + SPOOL_SEQ + 1;
-	char *from = path_join(t->spool, name), *to = store_file(t->y->s, VAULT_RECORDS, hex), *dir = path_dir(to);
+	bool aside = names_have(t->refused, hex);
+	char *from = path_join(t->spool, name), *dir;
+	char *to = aside ? shelves_aside(t->y->s, hex, false) : store_file(t->y->s, VAULT_RECORDS, hex);
 	const char shelf[3] = { hex[0], hex[1], 0 };
-	int rc = fs_mkdirs(dir);
+	int rc;
 
+	dir = path_dir(to);
+	rc = fs_mkdirs(dir);
 	if (!rc && (chmod(from, 0444) || rename(from, to)))
 		rc = err_errno(ERR_IO, "cannot rename %s to %s", from, to);
-	t->shelves[strtoul(shelf, NULL, 16) % ARRAY_LEN(t->shelves)] = true;
+	if (!aside)
+		t->shelves[strtoul(shelf, NULL, 16) % ARRAY_LEN(t->shelves)] = true;
+	t->y->n->records -= aside;
 	free(from);
 	free(to);
 	free(dir);
 	return rc;
 }
 
-static int take_spool(struct sync *y, const char *spool)
+static int take_spool(struct sync *y, const char *spool, const struct merge *m)
 {
-	struct taking t = { .y = y, .spool = spool };
+	struct taking t = { .y = y, .spool = spool, .refused = &m->refused };
 	int rc = fs_list(spool, take_one, &t);
 
 	for (unsigned i = 0; !rc && i < ARRAY_LEN(t.shelves); i++) {
@@ -240,13 +255,14 @@ static int take_spool(struct sync *y, const char *spool)
  * is here to the rows of what came: a move or a run that another process makes meanwhile is either seen, or made on top of it. */
 static int take_all(struct sync *y, const char *spool, struct merge *m)
 {
-	int rc = registry_begin(y->r);
+	int rc = rivals_refuse(m, y);
 
+	rc = rc ? rc : registry_begin(y->r);
 	if (rc)
 		return rc;
 	rc = merge_look(m, y);
 	rc = rc ? rc : merge_aside(m, y);
-	rc = rc ? rc : take_spool(y, spool);
+	rc = rc ? rc : take_spool(y, spool, m);
 	rc = rc ? rc : registry_take_in(y->r);
 	rc = registry_end(y->r, rc, "");
 	return rc ? rc : merge_again(y);

@@ -13,6 +13,7 @@ struct sync {
 	struct name_list mine, theirs; /* records, sorted */
 	struct name_list objects;      /* there; of a pull that wants them */
 };
+bool names_have(const struct name_list *l, const char *hex); /* a short one, in no order */
 bool sync_has(const struct name_list *l, const char *hex);
 /* The bytes of a record, compared with its name, and parsed; where: for messages. ERR_INPUT. */
 int sync_record(json_t **out, const struct buf *text, const char *hex, const char *where);
@@ -20,16 +21,22 @@ int sync_record(json_t **out, const struct buf *text, const char *hex, const cha
  * then. own: the record's bytes. */
 int sync_claim(struct sync *y, const json_t *record, const struct buf *own, const char *id);
 
+/* The record that a version ({"model","number"}) was claimed by: ERR_NOTFOUND; ERR_INPUT: it is damaged. Yours. */
+int sync_claimed(struct sync *y, const json_t *version, json_t **record);
+
 /* Records made here that contradict those to come. */
 struct merge {
-	json_t *said;           /* what those say of versions and aliases */
-	struct name_list aside; /* of those made here, what gives way: all of it */
-	struct name_list again; /* and what of it can be made again: runs that get a number, promotions of these */
-	struct name_list holds; /* moves of aliases that do not give way */
+	json_t *said;             /* what those say of versions and aliases */
+	struct name_list aside;   /* of those made here, what gives way: all of it */
+	struct name_list again;   /* and what of it can be made again: runs that get a number, promotions of these */
+	struct name_list holds;   /* moves of aliases that do not give way */
+	struct name_list refused; /* of those that come, what the claims there contradict (sync_rivals.c) */
 };
 void merge_release(struct merge *m);
 /* A record that comes from there. */
 void merge_note(struct merge *m, const json_t *theirs, const char *id);
+/* Of records that come and contradict each other on a version, those that did not get it. */
+int rivals_refuse(struct merge *m, struct sync *y);
 /* What of this home's own gives way. While it may write, another process may make more: so within registry_begin() and _end(). */
 int merge_look(struct merge *m, const struct sync *y);
 /* Takes that out of records/, into HOME/aside/, and derives the rest again; in the same transaction. */

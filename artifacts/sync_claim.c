@@ -154,6 +154,22 @@ static int claim_rests_on(struct sync *y, const json_t *record, const char *id, 
 	return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
+int sync_claimed(struct sync *y, const json_t *version, json_t **record)
+{
+	char *what = mem_printf("version:%s@v%lld", json_get_text(version, "model", ""),
+				(long long)json_get_int(version, "number", 0));
+	char key[DIGEST_HEX], path[DEPOT_PATH], id[DIGEST_HEX];
+	struct buf text = BUF_INIT(CLAIM_MAX);
+	int rc;
+
+	claim_key(key, what);
+	depot_claim_path(path, key, 1);
+	rc = claim_read(y, path, &text, id, record);
+	buf_release(&text);
+	free(what);
+	return rc;
+}
+
 static int claim_alias(struct sync *y, const json_t *record, const struct buf *own, const char *id)
 {
 	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));

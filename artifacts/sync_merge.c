@@ -37,19 +37,12 @@ static void add_name(struct name_list *l, const char *hex)
 	snprintf(l->names[l->len++], DIGEST_HEX, "%s", hex);
 }
 
-static bool listed(const struct name_list *l, const char *hex)
-{
-	for (size_t i = 0; i < l->len; i++)
-		if (!strcmp(l->names[i], hex))
-			return true;
-	return false;
-}
-
 void merge_release(struct merge *m)
 {
 	name_list_release(&m->aside);
 	name_list_release(&m->again);
 	name_list_release(&m->holds);
+	name_list_release(&m->refused);
 	json_decref(m->said);
 }
 
@@ -92,7 +85,7 @@ static void drop_name(struct name_list *l, const char *hex)
 
 static void goes_again(struct merge *m, const char *id)
 {
-	if (listed(&m->aside, id))
+	if (names_have(&m->aside, id))
 		return;
 	add_name(&m->aside, id);
 	add_name(&m->again, id);
@@ -207,7 +200,7 @@ static void lose(struct merge *m, const struct sync *y, const json_t *row, const
 {
 	const char *id = json_get_text(row, "id", "");
 
-	if (!listed(&m->aside, id))
+	if (!names_have(&m->aside, id))
 		add_name(&m->aside, id);
 	drop_name(&m->again, id);
 	log_warn("%s@%s was moved to v%lld meanwhile, by %s (%s): what this home made of it did not come true; "
@@ -233,12 +226,12 @@ static int look_move(struct merge *m, const struct sync *y, const json_t *last, 
 		return rc;
 	if (!known)
 		snprintf(previous, DIGEST_HEX, "%s", before);
-	if (listed(&m->again, previous)) {
+	if (names_have(&m->again, previous)) {
 		goes_again(m, json_get_text(row, "id", ""));
 		return 0;
 	}
-	if (listed(&m->aside, previous) ||
-	    (theirs && strcmp(previous, json_get_text(theirs, "id", "")) && !listed(&m->holds, previous)))
+	if (names_have(&m->aside, previous) ||
+	    (theirs && strcmp(previous, json_get_text(theirs, "id", "")) && !names_have(&m->holds, previous)))
 		lose(m, y, row, theirs);
 	else
 		add_name(&m->holds, json_get_text(row, "id", ""));
@@ -285,7 +278,7 @@ int merge_look(struct merge *m, const struct sync *y)
 
 	json_array_foreach(m->said, i, said)
 	{
-		if (!rc && record_kind(said) == RECORD_RUN)
+		if (!rc && record_kind(said) == RECORD_RUN && !names_have(&m->refused, json_get_text(said, "id", "")))
 			rc = look_run(m, y, said);
 	}
 	return rc ? rc : look_moves(m, y);
@@ -300,7 +293,7 @@ int merge_aside(const struct merge *m, struct sync *y)
 
 	for (size_t i = 0; !rc && i < m->aside.len; i++) {
 		char *from = store_file(y->s, VAULT_RECORDS, m->aside.names[i]);
-		char *to = shelves_aside(y->s, m->aside.names[i], listed(&m->again, m->aside.names[i]));
+		char *to = shelves_aside(y->s, m->aside.names[i], names_have(&m->again, m->aside.names[i]));
 
 		rc = fs_rename(from, to);
 		free(from);

@@ -322,7 +322,8 @@ static void test_schema__history_is_appended_only(void **state)
 		"DELETE FROM promotions",
 		"INSERT OR REPLACE INTO promotions SELECT id, seq, model, alias, version, from_version, 'eve', reason, "
 		"run, "
-		"commit_oid, forced, rollback, created, created_ns, verdict, policy, previous FROM promotions",
+		"commit_oid, forced, rollback, verdict, policy, object, chained, previous, created, created_ns FROM "
+		"promotions",
 		"UPDATE versions SET object = 'x'",
 		"DELETE FROM versions",
 		"INSERT OR REPLACE INTO versions SELECT model, number, 'x', key, product, run, seq, created, "

@@ -743,6 +743,46 @@ static void test_sync__a_claim_that_lies(void **state)
 	free(dir);
 }
 
+/* Somebody wrote a run into the remote and asked nobody: its number is another model's, and it sorts first. */
+static void test_sync__a_record_that_takes_a_claimed_number_stays_out(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], evil[DIGEST_HEX], object[DIGEST_HEX], *path;
+	struct buf text = BUF_INIT(1 << 20);
+	json_t *r, *row = NULL;
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	r = run_record(t->a->store, "evil", '2', "main", "fork");
+	json_object_set_new(json_object_get(r, "version"), "number", json_integer(1));
+	json_object_set_new(r, "seq", json_integer(1));
+	json_object_set_new(r, "created", json_string("2026-11-24T03:38:00Z"));
+	for (int i = 0; !text.len || strcmp(evil, id) > 0; i++) {
+		buf_clear(&text);
+		json_object_set_new(r, "created_ns", json_integer(i));
+		record_bytes(&text, evil, r);
+	}
+	put_foreign(t, buf_str(&text));
+	for (int i = 0; i < 2; i++) { /* one who knows nothing yet; and one who knows the version */
+		struct fixture *f = i ? t->a : t->b;
+
+		pull(t, f, 0);
+		put_text(f->store, "w1", object);
+		must(registry_version(f->registry, "bot", 1, &row));
+		assert_string_equal(json_get_text(row, "object", ""), object);
+		json_decref(row);
+		assert_int_equal(alias_of(f), 1);
+		assert_clean(f->registry);
+		path = shelves_aside(f->store, evil, false);
+		assert_true(fs_exists(path));
+		free(path);
+	}
+	assert_same(t);
+	json_decref(r);
+	buf_release(&text);
+}
+
 static double flip_at; /* of a file's length */
 
 static int flip_there(const char *path)
@@ -950,6 +990,7 @@ int main(void)
 		TEAM_TEST(test_sync__moves_are_made_again_in_their_order),
 		TEAM_TEST(test_sync__what_waits_aside_is_compared_with_its_name),
 		TEAM_TEST(test_sync__a_run_that_waits_is_renumbered_once),
+		TEAM_TEST(test_sync__a_record_that_takes_a_claimed_number_stays_out),
 		TEAM_TEST(test_sync__killed_at_any_time_both_sides_are_whole),
 		TEAM_TEST(test_sync__records_with_a_flipped_bit),
 		TEAM_TEST(test_sync__records_that_are_empty),
