@@ -231,6 +231,10 @@ int registry_rebuild(struct store *store, uint64_t *records);
 /* Where the history of an alias is no single chain: one line a promotion that follows none that is there, or follows what another
  * follows. model NULL: of all. A non-zero result of each() ends it. */
 int registry_chain(struct registry *r, const char *model, int (*each)(const char *text, void *arg), void *arg);
+/* The records that were found damaged, lie in bad/ of the home, and have not come back: each(id, arg), once; a non-zero result ends it. */
+int registry_damaged(const struct store *store, int (*each)(const char *id, void *arg), void *arg);
+/* The same by log_warn, a line each with the way out: what they said is not in the registry. Cannot fail. */
+void registry_damaged_warn(const struct store *store);
 /* Compares database and records, and checks that what they name is there: one line a fault. 0 if it ran to its end,
  * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);

@@ -157,6 +157,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	rc = rc ? rc : registry_begin(r);
 	if (rc)
 		return rc;
+	registry_damaged_warn(r->store);                 /* the last move may be among them */
 	rc = registry_alias(r, p->model, p->alias, &at); /* as its record says */
 	rc = rc ? rc : sql_row(r, &now, SQL_ALIAS_NOW, "tt", p->model, p->alias);
 	rc = rc == ERR_NOTFOUND ? 0 : rc;

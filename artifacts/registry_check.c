@@ -117,6 +117,61 @@ static int check_records(struct check *c)
 	return rc;
 }
 
+/* ---- records in bad/ -------------------------------------------------------------------------- */
+
+struct damaged {
+	const struct store *store;
+	int (*each)(const char *id, void *arg);
+	void *arg;
+	char last[DIGEST_HEX]; /* "records.HEX", then "records.HEX.1": sorted, told once */
+};
+
+static int damaged_one(const char *name, void *arg)
+{
+	static const char head[] = VAULT_RECORDS ".";
+	struct damaged *d = arg;
+	char id[DIGEST_HEX];
+
+	if (strncmp(name, head, sizeof(head) - 1))
+		return 0;
+	snprintf(id, sizeof(id), "%.64s", name + sizeof(head) - 1);
+	if (!store_name_ok(id) || !strcmp(id, d->last) || store_there(d->store, VAULT_RECORDS, id))
+		return 0;
+	memcpy(d->last, id, sizeof(id));
+	return d->each(id, d->arg);
+}
+
+int registry_damaged(const struct store *store, int (*each)(const char *id, void *arg), void *arg)
+{
+	struct damaged d = { store, each, arg, "" };
+
+	return fs_is_dir(store->bad) ? fs_list(store->bad, damaged_one, &d) : 0;
+}
+
+static int warn_damaged(const char *id, void *arg)
+{
+	(void)arg;
+	log_warn("record %.12s is damaged and lies in bad/: what it said is not known here. assay artifact repair "
+		 "--from takes it "
+		 "from another home or a remote; where there is no copy, removing it from bad/ gives it up",
+		 id);
+	return 0;
+}
+
+void registry_damaged_warn(const struct store *store)
+{
+	struct err_saved saved = err_save();
+
+	if (registry_damaged(store, warn_damaged, NULL))
+		log_warn("%s", err_text());
+	err_restore(&saved);
+}
+
+static int say_damaged(const char *id, void *arg)
+{
+	return say(arg, "record %s is damaged and lies in bad/", id);
+}
+
 static int check_objects(struct check *c)
 {
 	json_t *rows = NULL, *row;
@@ -249,6 +304,7 @@ int registry_check(struct registry *r, int (*fault)(const char *text, void *arg)
 		return rc;
 	rc = check_sqlite(&c);
 	rc = rc ? rc : check_records(&c);
+	rc = rc ? rc : registry_damaged(r->store, say_damaged, &c);
 	rc = rc ? rc : registry_chain(r, NULL, fault, arg);
 	rc = rc ? rc : check_objects(&c);
 	rc = rc ? rc : check_rows(&c);

@@ -2,16 +2,44 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 
+/* What mends a fault, by the words of its line (registry_check.c, chain.c); the last is of all others. */
+static const struct {
+	const char *words, *fix;
+} cures[] = {
+	{ "is damaged",
+	  "assay artifact repair --from takes damaged records from another home or a remote (where there is no copy, "
+	  "removing them from bad/ gives up what they said)" },
+	{ "its file is gone", "assay pull brings records that are gone, from where they were pushed to" },
+	{ "the history forks", "nothing unsays a promotion: assay history shows who made both" },
+	{ "the chain is broken",
+	  "a chain is whole again when the promotion that is missing comes back: assay artifact repair --from, or "
+	  "assay pull" },
+	{ " is not in the store",
+	  "assay pull, or assay artifact repair --from HOME, where a copy is; assay reproduce makes a "
+	  "run's weights again" },
+	{ ": no record has such a name", "remove from records/ what is no record" },
+	{ "record: ",
+	  "a record that cannot be taken over: a newer assay reads what it wrote; else move its file from records/ to "
+	  "aside/ in the home, under the 64 digits of its name" },
+	{ " says ", "a version that contradicts another: assay push from the home that made it, to a remote that knows "
+		    "the other, gives it a number" },
+	{ "", "assay registry rebuild makes the database again from the records" },
+};
+
 struct faults {
-	int64_t all, absent; /* absent: objects that are named and not there */
+	int64_t all;
+	bool cured_by[ARRAY_LEN(cures)];
 };
 
 static int print_fault(const char *text, void *arg)
 {
 	struct faults *f = arg;
+	size_t i = 0;
 
+	while (!strstr(text, cures[i].words))
+		i++;
 	f->all++;
-	f->absent += strncmp(text, "object ", 7) == 0;
+	f->cured_by[i] = true;
 	log_safe(stdout, text, strlen(text));
 	putchar('\n');
 	return 0;
@@ -19,7 +47,8 @@ static int print_fault(const char *text, void *arg)
 
 static int check(struct place *place)
 {
-	struct faults faults = { 0, 0 };
+	struct faults faults = { 0, { false } };
+	struct buf fix = BUF_INIT(1 << 12);
 	int rc = registry_check(place->home.registry, print_fault, &faults);
 
 	if (rc)
@@ -28,11 +57,13 @@ static int check(struct place *place)
 		puts("the registry agrees with its records, and what they name is there");
 		return 0;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(cures); i++)
+		if (faults.cured_by[i])
+			buf_addf(&fix, "%s%s", fix.len ? "; " : "", cures[i].fix);
 	err_set(ERR_IO, "%lld fault%s", (long long)faults.all, faults.all == 1 ? "" : "s");
-	if (faults.all == faults.absent)
-		return err_hint(ERR_IO, "assay pull, or assay artifact repair --from HOME, where a copy is; assay "
-					"reproduce makes a run's weights again");
-	return err_hint(ERR_IO, "assay registry rebuild makes the database again from the records");
+	rc = err_hint(ERR_IO, "%s", buf_str(&fix));
+	buf_release(&fix);
+	return rc;
 }
 
 static int rebuild(struct place *place)
@@ -45,6 +76,7 @@ static int rebuild(struct place *place)
 	rc = registry_rebuild(place->home.store, &records);
 	if (rc == 0)
 		printf("rebuilt registry.db from %llu records\n", (unsigned long long)records);
+	registry_damaged_warn(place->home.store);
 	return rc;
 }
 

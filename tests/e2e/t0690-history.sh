@@ -74,6 +74,27 @@ check "and they are served" 0 assay models sums
 is "as before" "$(prod)" "$(sqlite3 "$TRASH/honest/registry.db" "select version from aliases where alias = 'production'")"
 check "the store is whole" 0 assay artifact verify
 
+# the last promotion is damaged: it is named until it comes back, and not forgotten
+cp -a .git/assay "$TRASH/copy"
+assay promote sums@v3 production --force --reason "the last" >/dev/null
+cp -a .git/assay "$TRASH/whole"
+id=$(sql "select id from promotions order by seq desc limit 1")
+chmod u+w .git/assay/records/"${id:0:2}/${id:2}"
+printf x | dd of=.git/assay/records/"${id:0:2}/${id:2}" bs=1 seek=20 conv=notrunc 2>/dev/null
+check "a check finds it" 74 assay registry check
+has "fix: assay artifact repair --from takes damaged records"
+check "a rebuild names it" 0 assay registry rebuild
+has "record ${id:0:12} is damaged and lies in bad/"
+check "a check does, for as long as it is not back" 74 assay registry check
+has "record $id is damaged and lies in bad/"
+hasnt "registry rebuild"
+check "a promotion does" 0 assay promote sums@v2 another --force --reason "meanwhile"
+has "record ${id:0:12} is damaged and lies in bad/"
+check "the fix that was printed" 0 assay artifact repair --from "$TRASH/whole"
+check "mends it" 0 assay registry check
+is "production is what it was" "$(prod)" 3
+rm -rf .git/assay && mv "$TRASH/copy" .git/assay
+
 id=$(sql "select id from promotions order by seq limit 1 offset 1")
 rm .git/assay/records/"${id:0:2}/${id:2}"
 check "a promotion that is gone is missed, rebuilt or not" 0 assay registry rebuild
