@@ -10,11 +10,15 @@
  * were decided against the same state one is refused. A claim holds the record itself: whoever loses to it can put it under its
  * name, should the winner have been killed before it did. The loser's side of it is sync_merge.c.
  *
+ * A claim that is gone is made again by whoever moves the alias next: the moves name each other, so which of the records there have
+ * none is known, and in which order they stood.
+ *
  * Behind the record stands a line with its digest, since a claim is never named by its content: a bit that was flipped makes another
  * record, which must win nothing. Then the record itself is looked for, among the remote's, under either digest: one of the two is
  * the true one. */
 #include "artifacts/sync.h"
 
+#define CLAIM_LAST INT64_C(99999999) /* eight digits */
 #define CLAIM_MAX (RECORD_MAX + DIGEST_HEX + 1)
 
 #define SQL_BEFORE                                                                                                     \
@@ -79,7 +83,8 @@ static int claim_record_of(struct sync *y, const char *path, const char *const n
 		return 0;
 	}
 	err_set(ERR_INPUT, "%s: the claim %s is damaged, and the record that it names is not there", y->d->name, path);
-	return err_hint(ERR_INPUT, "remove that file, and push from the home that made it");
+	return err_hint(ERR_INPUT,
+			"remove that file: the next push of a move makes it again, from the records that are there");
 }
 
 /* The record that a claim holds, proved. */
@@ -170,34 +175,104 @@ int sync_claimed(struct sync *y, const json_t *version, json_t **record)
 	return rc;
 }
 
+/* From a move back to the one that was claimed last ("": to the first), by what each rests on; all of them in the remote. The
+ * names of those behind it, the newest first. ERR_NOTFOUND: it does not lead there. */
+static int moves_since(struct sync *y, const char *from, const char *last, struct name_list *out)
+{
+	char at[DIGEST_HEX];
+	int rc = 0;
+
+	snprintf(at, sizeof(at), "%s", from);
+	while (!rc && strcmp(at, last)) {
+		json_t *record = NULL;
+		char *before = NULL;
+
+		if (!sync_has(&y->theirs, at) || out->len > y->theirs.len)
+			return ERR_NOTFOUND;
+		MEM_GROW(out->names, out->len, out->cap);
+		memcpy(out->names[out->len++], at, sizeof(at));
+		rc = record_read(y->s, at, &record);
+		rc = rc ? rc : claim_rests_on(y, record, at, &before);
+		snprintf(at, sizeof(at), "%s", before ? before : "");
+		json_decref(record);
+		free(before);
+	}
+	return rc;
+}
+
+/* Claims of moves that are in the remote, and have none: somebody removed them, or wrote a record there by hand. They are made in
+ * the order of the moves, each only if nobody has made it meanwhile (ERR_EXISTS). *n: the last claim. */
+static int claims_again(struct sync *y, const char *what, const char *key, const struct name_list *moves, int64_t *n)
+{
+	int rc = 0;
+
+	for (size_t i = moves->len; !rc && i-- > 0;) {
+		struct buf text = BUF_INIT(RECORD_MAX);
+		char path[DEPOT_PATH];
+
+		rc = store_read(y->s, VAULT_RECORDS, moves->names[i], &text, RECORD_MAX);
+		depot_claim_path(path, key, ++*n);
+		rc = rc ? rc : claim_make(y, path, &text, moves->names[i]);
+		buf_release(&text);
+	}
+	if (!rc && moves->len)
+		log_warn("%s: %zu of the claims of %s were gone; they are made again, from the records", y->d->name,
+			 moves->len, what);
+	return rc;
+}
+
+/* The alias is elsewhere than where this move left from. last: what was claimed last, text: its bytes; "": nothing was. */
+static int claim_behind(struct sync *y, const char *what, const char *key, const char *last, const struct buf *text,
+			const char *before, int64_t *n)
+{
+	struct name_list moves = { NULL, 0, 0 };
+	int rc = moves_since(y, before, last, &moves);
+
+	if (!rc) {
+		rc = claims_again(y, what, key, &moves, n);
+	} else if (rc == ERR_NOTFOUND && *last) {
+		rc = claim_heal(y, last, text);
+		rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what);
+	} else if (rc == ERR_NOTFOUND) {
+		rc = err_set(ERR_INPUT, "%s: the move %.12s of %s, on which one here rests, is not there", y->d->name,
+			     before, what);
+		err_hint(rc, "push it from a home that has it, or bring it here by assay artifact repair --from");
+	}
+	name_list_release(&moves);
+	return rc;
+}
+
 static int claim_alias(struct sync *y, const json_t *record, const struct buf *own, const char *id)
 {
-	char *what = mem_printf("alias:%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
+	char *what = mem_printf("%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
+	char *name = mem_printf("alias:%s", what), *before = NULL;
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
-	char *before = NULL;
 	json_t *theirs = NULL;
 	int64_t n = 0;
 	int rc;
 
-	claim_key(key, what);
+	claim_key(key, name);
 	rc = y->d->ops->last(y->d, key, &n);
 	if (!rc && n) {
 		depot_claim_path(path, key, n);
 		rc = claim_read(y, path, &text, last, &theirs);
 	}
+	if (!rc && n >= CLAIM_LAST) {
+		rc = err_set(ERR_INPUT, "%s: the claim %s is the last that there can be", y->d->name, path);
+		err_hint(rc, "nobody has moved an alias so often: remove that file, which was made by hand");
+	}
 	if (!rc && strcmp(last, id)) {
 		rc = claim_rests_on(y, record, id, &before);
-		if (!rc && strcmp(last, before ? before : "")) {
-			rc = claim_heal(y, last, &text);
-			rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what + strlen("alias:"));
-		}
+		if (!rc && strcmp(last, before ? before : ""))
+			rc = claim_behind(y, what, key, last, &text, before ? before : "", &n);
 		depot_claim_path(path, key, n + 1);
 		rc = rc ? rc : claim_make(y, path, own, id);
 	}
 	free(before);
 	json_decref(theirs);
 	buf_release(&text);
+	free(name);
 	free(what);
 	return rc;
 }

@@ -783,6 +783,154 @@ static void test_sync__a_record_that_takes_a_claimed_number_stays_out(void **sta
 	buf_release(&text);
 }
 
+/* ---- claims that are gone ---- */
+
+/* What was claimed of the alias, and how often. */
+static char *alias_claims(struct team *t, int *n)
+{
+	const char what[] = "alias:bot@production";
+	struct digest d = digest_bytes(what, strlen(what));
+	char hex[DIGEST_HEX], *dir;
+
+	digest_hex(hex, &d);
+	dir = mem_printf("%s/claims/%s", t->folder, hex);
+	*n = each_file(dir, NULL);
+	return dir;
+}
+
+/* Three versions, of which two were production, on both sides. */
+static void two_moves(struct team *t)
+{
+	char id[DIGEST_HEX];
+
+	for (int i = 0; i < 3; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+}
+
+static void assert_claims_go_on(struct team *t)
+{
+	struct promotion back = { .model = "bot",
+				  .alias = "production",
+				  .version = 1,
+				  .expect = 3,
+				  .actor = "ann",
+				  .reason = "back",
+				  .rollback = true };
+	char id[DIGEST_HEX];
+	int n;
+
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 3);
+	pull(t, t->a, 0);
+	must(registry_promote(t->a->registry, &back, id));
+	push(t, t->a, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 4);
+	assert_same(t);
+}
+
+static void test_sync__claims_that_are_gone_are_made_again(void **state)
+{
+	struct team *t = *state;
+	char *dir;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	assert_int_equal(n, 2);
+	must(fs_remove_tree(dir));
+	assert_claims_go_on(t);
+	free(dir);
+}
+
+static void test_sync__the_last_claim_is_damaged_and_removed_as_told(void **state)
+{
+	struct team *t = *state;
+	char *dir, *file;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	file = path_join(dir, "00000002");
+	empty(file);
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "is damaged");
+	assert_text_has(err_fix(), "remove that file");
+	must(fs_remove(file));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(file);
+	free(dir);
+}
+
+/* A move that somebody copied there: it is believed, as whoever may write there is, and does not stop the next. */
+static void test_sync__a_move_without_a_claim_gets_one(void **state)
+{
+	struct team *t = *state;
+	char *from, *to;
+	json_t *rows = NULL;
+	const char *id;
+	int n;
+
+	two_moves(t);
+	must(promote_to(t->a, 3, 2));
+	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	id = json_get_text(json_array_get(rows, 0), "id", "");
+	from = store_file(t->a->store, VAULT_RECORDS, id);
+	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
+	must(fs_copy(from, to));
+	pull(t, t->b, 0);
+	assert_int_equal(alias_of(t->b), 3);
+	{
+		struct promotion back = { .model = "bot",
+					  .alias = "production",
+					  .version = 1,
+					  .expect = 3,
+					  .actor = "bob",
+					  .reason = "back",
+					  .rollback = true };
+		char made[DIGEST_HEX];
+
+		must(registry_promote(t->b->registry, &back, made));
+	}
+	push(t, t->b, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 4);
+	assert_same(t);
+	json_decref(rows);
+	free(from);
+	free(to);
+}
+
+static void test_sync__no_claim_stands_behind_the_last_number(void **state)
+{
+	struct team *t = *state;
+	char *dir, *from, *to;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	from = path_join(dir, "00000002");
+	to = path_join(dir, "99999999");
+	must(fs_copy(from, to));
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_fix(), "remove that file");
+	must(fs_remove(to));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(from);
+	free(to);
+	free(dir);
+}
+
 static double flip_at; /* of a file's length */
 
 static int flip_there(const char *path)
@@ -991,6 +1139,10 @@ int main(void)
 		TEAM_TEST(test_sync__what_waits_aside_is_compared_with_its_name),
 		TEAM_TEST(test_sync__a_run_that_waits_is_renumbered_once),
 		TEAM_TEST(test_sync__a_record_that_takes_a_claimed_number_stays_out),
+		TEAM_TEST(test_sync__claims_that_are_gone_are_made_again),
+		TEAM_TEST(test_sync__the_last_claim_is_damaged_and_removed_as_told),
+		TEAM_TEST(test_sync__a_move_without_a_claim_gets_one),
+		TEAM_TEST(test_sync__no_claim_stands_behind_the_last_number),
 		TEAM_TEST(test_sync__killed_at_any_time_both_sides_are_whole),
 		TEAM_TEST(test_sync__records_with_a_flipped_bit),
 		TEAM_TEST(test_sync__records_that_are_empty),
