@@ -125,6 +125,8 @@ static void test_newcomers__a_promotion_names_the_model(void **state)
 {
 	struct fixture *f = *state;
 	char first[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX], *path = home_path(f, "registry.db"), *text;
+	const struct gc_options none = { .keep_runs = 0, .actor = "ann" };
+	struct gc_totals totals;
 	json_t *record;
 	int version;
 
@@ -152,6 +154,13 @@ static void test_newcomers__a_promotion_names_the_model(void **state)
 	assert_text_has(text, "it promotes the model");
 	assert_null(strstr(text, "table "));
 	free(text);
+	/* and gc leaves what was promoted, though no row names it */
+	put_text(f->store, "w1", object);
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(registry_gc(f->store, &none, &totals));
+	assert_true(store_has(f->store, object));
+	must(registry_open(&f->registry, f->store));
 	free(path);
 }
 
