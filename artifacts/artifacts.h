@@ -81,6 +81,8 @@ struct store_source {
 struct store_source store_source_of(struct store *other, const char *name); /* borrows both */
 struct depot;
 struct store_source store_source_remote(struct depot *d); /* borrows it */
+/* One object that is not here, from the source, compared with its name. */
+int store_bring(struct store *s, const struct store_source *from, const char *hex);
 /* Verifies as store_verify() does, and puts back what is bad from the source (NULL: only what can be made again from what is
  * here). each() is told of every object that was bad and whether it is whole again; why: the damage, or why it stays. */
 int store_repair(struct store *s, const struct store_source *from,
@@ -235,6 +237,9 @@ int registry_chain(struct registry *r, const char *model, int (*each)(const char
 int registry_damaged(const struct store *store, int (*each)(const char *id, void *arg), void *arg);
 /* The same by log_warn, a line each with the way out: what they said is not in the registry. Cannot fail. */
 void registry_damaged_warn(const struct store *store);
+/* Every object that records need, once, a folder's files (where it is here) before it: samples, what runs made, all versions; not what
+ * was collected. what: for messages. A non-zero result of each() ends it. */
+int registry_needs(struct registry *r, int (*each)(const char *object, const char *what, void *arg), void *arg);
 /* Compares database and records, and checks that what they name is there: one line a fault. 0 if it ran to its end,
  * faults or not; a non-zero result of fault() ends it. */
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg);
@@ -312,7 +317,7 @@ struct sync_options {
 struct sync_counts {
 	uint64_t records, objects, bytes; /* that moved, or would */
 	uint64_t known;                   /* records that both sides had */
-	uint64_t absent;                  /* objects that records name and that are on neither side */
+	uint64_t absent;                  /* objects that records name and that are on neither side; said by log_warn */
 	uint64_t renumbered, lost; /* versions that have another number now; moves of aliases that did not come true */
 };
 /* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only
@@ -320,7 +325,7 @@ struct sync_counts {
  * said by log_warn and counted. ERR_INPUT: something there is not what it says; then no record was taken over. */
 int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n);
 /* The other way round, after a pull of the records (counted in *pulled). ERR_CONFLICT: an alias was moved there meanwhile, and not
- * by this home; all else was pushed. */
+ * by this home; all else was pushed. What the remote has lost of what it had is sent again; ERR_IO: neither side has some object. */
 int registry_push(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
 		  struct sync_counts *pulled);
 /* An object and, if it is a folder, the files of it, if they are not in the store yet; bytes (may be NULL) grows by what came.
@@ -336,6 +341,8 @@ struct store_elsewhere {
 void store_on_absent(struct store *s, const struct store_elsewhere *e);
 /* Is it here or there? */
 bool store_known(struct store *s, const char *hex);
+/* Are it and all its files, if it is a folder, here or there? Only a list that is not here is asked for. */
+bool store_known_tree(struct store *s, const char *hex);
 /* Is it here, with all its files if it is a folder; after asking for it, if need be? */
 bool store_need(struct store *s, const char *hex);
 

@@ -60,6 +60,42 @@ const char *depot_name(const struct depot *d)
 	return d->name;
 }
 
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, ((const struct depot_entry *)b)->name);
+}
+
+void depot_list_add(struct depot_list *l, const char *hex, uint64_t size)
+{
+	if (!store_name_ok(hex))
+		return;
+	MEM_GROW(l->items, l->len, l->cap);
+	l->items[l->len].size = size;
+	memcpy(l->items[l->len++].name, hex, DIGEST_HEX);
+}
+
+const struct depot_entry *depot_list_find(const struct depot_list *l, const char *hex)
+{
+	return l->len ? bsearch(hex, l->items, l->len, sizeof(*l->items), by_name) : NULL;
+}
+
+void depot_list_release(struct depot_list *l)
+{
+	free(l->items);
+	*l = (struct depot_list){ NULL, 0, 0 };
+}
+
+int depot_list(struct depot *d, const char *vault, struct depot_list *out)
+{
+	int rc = d->ops->list(d, vault, out);
+
+	if (out->len) /* a name is the first member */
+		qsort(out->items, out->len, sizeof(*out->items), by_name);
+	return rc;
+}
+
 /* ---- small files ----------------------------------------------------------------------------- */
 
 static int into_buf(const void *data, size_t len, void *arg)
@@ -294,6 +330,21 @@ static bool all_here(struct store *s, const char *hex)
 	all = !store_files(s, hex, &files);
 	for (size_t i = 0; all && i < files.len; i++)
 		all = store_has(s, files.items[i].object);
+	tree_files_release(&files);
+	err_clear();
+	return all;
+}
+
+bool store_known_tree(struct store *s, const char *hex)
+{
+	struct tree_files files;
+	bool all;
+
+	if (!store_name_ok(hex) || !store_has(s, hex))
+		return store_need(s, hex); /* only its list says what it needs */
+	all = !store_files(s, hex, &files);
+	for (size_t i = 0; all && i < files.len; i++)
+		all = store_known(s, files.items[i].object);
 	tree_files_release(&files);
 	err_clear();
 	return all;

@@ -14,11 +14,21 @@
 #define VAULT_CLAIMS "claims"
 enum { DEPOT_PATH = 128 }; /* "claims/" + 64 digits + "/00000001" and room */
 
+/* What a place lists. */
+struct depot_list {
+	struct depot_entry {
+		char name[DIGEST_HEX];
+		uint64_t size; /* DEPOT_NO_SIZE: its listing does not say */
+	} * items;
+	size_t len, cap;
+};
+#define DEPOT_NO_SIZE UINT64_MAX
+
 typedef int depot_put(const void *data, size_t len, void *arg); /* takes bytes; a non-zero result ends it */
 
 struct depot_ops {
-	int (*names)(struct depot *d, const char *vault,
-		     struct name_list *out); /* sorted; of records or objects; ERR_NOTFOUND: no such place */
+	/* Records or objects, in any order, by depot_list_add(); ERR_NOTFOUND: no such place. */
+	int (*list)(struct depot *d, const char *vault, struct depot_list *out);
 	int (*size)(struct depot *d, const char *path, uint64_t *size); /* ERR_NOTFOUND */
 	/* From a byte on, as far as it goes; ERR_NOTFOUND. */
 	int (*get)(struct depot *d, const char *path, uint64_t from, depot_put *put, void *arg);
@@ -38,6 +48,10 @@ int depot_dir_open(struct depot **out, const struct depot_place *p);
 int depot_s3_open(struct depot **out, const struct depot_place *p);
 int depot_gitlab_open(struct depot **out, const struct depot_place *p);
 
+void depot_list_add(struct depot_list *l, const char *hex, uint64_t size); /* what is no name of ours is left out */
+const struct depot_entry *depot_list_find(const struct depot_list *l, const char *hex); /* of a sorted one; NULL */
+void depot_list_release(struct depot_list *l);
+int depot_list(struct depot *d, const char *vault, struct depot_list *out); /* sorted */
 void depot_file(char out[DEPOT_PATH], const char *vault, const char *hex);
 void depot_claim_path(char out[DEPOT_PATH], const char *key, int64_t n);
 int64_t depot_claim_number(const char *name); /* of "00000001"; 0: it is none */

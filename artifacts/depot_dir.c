@@ -83,21 +83,23 @@ static int dir_get(struct depot *d, const char *path, uint64_t from, depot_put *
 
 struct walk {
 	const char *root, *shelf;
-	struct name_list *out;
+	struct depot_list *out;
 };
 
 static int walk_file(const char *name, void *arg)
 {
 	struct walk *w = arg;
-	char hex[DIGEST_HEX];
+	char hex[DIGEST_HEX], *path;
+	uint64_t size = DEPOT_NO_SIZE;
 
 	if (strlen(name) != DIGEST_HEX - 3)
 		return 0;
 	snprintf(hex, sizeof(hex), "%.2s%.62s", w->shelf, name);
-	if (!store_name_ok(hex))
-		return 0;
-	MEM_GROW(w->out->names, w->out->len, w->out->cap);
-	memcpy(w->out->names[w->out->len++], hex, sizeof(hex));
+	path = mem_printf("%s/%s/%s", w->root, w->shelf, name);
+	if (fs_size(&size, path))
+		err_clear();
+	depot_list_add(w->out, hex, size);
+	free(path);
 	return 0;
 }
 
@@ -114,7 +116,7 @@ static int walk_shelf(const char *name, void *arg)
 	return rc;
 }
 
-static int dir_names(struct depot *d, const char *vault, struct name_list *out)
+static int dir_list(struct depot *d, const char *vault, struct depot_list *out)
 {
 	const char *folder = dir_of(d)->root;
 	char *root = path_join(folder, vault);
@@ -259,7 +261,7 @@ static int tmp_sweep(const char *name, void *arg)
 }
 
 static const struct depot_ops dir_ops = {
-	.names = dir_names,
+	.list = dir_list,
 	.size = dir_size,
 	.get = dir_get,
 	.put = dir_put,

@@ -130,12 +130,7 @@ static int list(struct depot_gitlab *g, size_t vault, bool again)
 	return rc;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static int gitlab_names(struct depot *d, const char *vault, struct name_list *out)
+static int gitlab_list(struct depot *d, const char *vault, struct depot_list *out)
 {
 	struct depot_gitlab *g = gitlab_of(d);
 	size_t v = vault_of(vault);
@@ -143,15 +138,7 @@ static int gitlab_names(struct depot *d, const char *vault, struct name_list *ou
 	json_t *number;
 	int rc = list(g, v, true);
 
-	json_object_foreach(g->there[v], name, number)
-	{
-		if (!store_name_ok(name))
-			continue;
-		MEM_GROW(out->names, out->len, out->cap);
-		memcpy(out->names[out->len++], name, DIGEST_HEX);
-	}
-	if (out->len)
-		qsort(out->names, out->len, sizeof(*out->names), by_name);
+	json_object_foreach(g->there[v], name, number) depot_list_add(out, name, DEPOT_NO_SIZE);
 	return rc;
 }
 
@@ -328,7 +315,7 @@ static void gitlab_close(struct depot *d)
 }
 
 static const struct depot_ops gitlab_ops = {
-	.names = gitlab_names,
+	.list = gitlab_list,
 	.size = gitlab_size,
 	.get = gitlab_get,
 	.put = gitlab_put,

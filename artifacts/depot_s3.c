@@ -17,7 +17,7 @@
 #include "artifacts/depot_web.h"
 
 #define PART_BYTES ((uint64_t)64 << 20)
-enum { PARTS_MAX = 9000 };
+enum { PARTS_MAX = 9000, IDLE_PAGES = 100 /* of a listing: without a key behind those before */ };
 #define EMPTY_SHA "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define MARK "assay-remote/1\n"
 
@@ -158,15 +158,30 @@ static int list_page(struct depot_s3 *s, const char *under, const char *token, s
 	return rc == ERR_NOTFOUND ? ERR_INPUT : rc;
 }
 
-/* Calls each(rest of the key, arg) for all keys beneath. */
-static int list(struct depot_s3 *s, const char *under, void (*each)(const char *rest, void *arg), void *arg)
+/* The size of the key that was read last, which stands before the next one. */
+static uint64_t size_of(const char *at)
+{
+	const char *next = strstr(at, "<Key>"), *from = at;
+	char digits[24], *end;
+	unsigned long long n;
+
+	if (!xml_next(&from, "Size", digits, sizeof(digits)) || (next && from > next) || !*digits)
+		return DEPOT_NO_SIZE;
+	n = strtoull(digits, &end, 10);
+	return *end ? DEPOT_NO_SIZE : n;
+}
+
+/* Calls each(rest of the key, size, arg) for all keys beneath. Keys come in their order, so one that gives
+ * tokens and no new keys for ever is left. */
+static int list(struct depot_s3 *s, const char *under, void (*each)(const char *rest, uint64_t size, void *arg),
+		void *arg)
 {
 	size_t skip = strlen(s->prefix) + strlen(under);
-	char key[1100], token[2048] = "", last[2048] = "";
+	char key[1100], far[1100] = "", token[2048] = "", last[2048] = "";
 	bool more = true;
 	int rc = 0;
 
-	while (!rc && more) {
+	for (int idle = 0; !rc && more; idle++) {
 		struct http_response out;
 		const char *at;
 
@@ -175,11 +190,16 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 			break;
 		at = buf_str(&out.body);
 		while (xml_next(&at, "Key", key, sizeof(key)))
-			if (strlen(key) > skip && !strncmp(key, s->prefix, strlen(s->prefix)))
-				each(key + skip, arg);
+			if (strlen(key) > skip && !strncmp(key, s->prefix, strlen(s->prefix))) {
+				each(key + skip, size_of(at), arg);
+				if (strcmp(key, far) > 0) {
+					snprintf(far, sizeof(far), "%s", key);
+					idle = -1;
+				}
+			}
 		at = buf_str(&out.body);
 		more = xml_next(&at, "NextContinuationToken", token, sizeof(token)) && *token;
-		if (more && !strcmp(token, last))
+		if (more && (!strcmp(token, last) || idle >= IDLE_PAGES))
 			rc = err_set(ERR_INPUT, "%s: its listing goes round in a circle", s->depot.name);
 		snprintf(last, sizeof(last), "%s", token);
 		buf_release(&out.body);
@@ -187,41 +207,29 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 	return rc;
 }
 
-static void add_name(const char *rest, void *arg)
+static void add_name(const char *rest, uint64_t size, void *arg)
 {
-	struct name_list *l = arg;
 	char hex[DIGEST_HEX];
 
 	if (strlen(rest) != DIGEST_HEX || rest[2] != '/')
 		return;
 	snprintf(hex, sizeof(hex), "%.2s%.62s", rest, rest + 3);
-	if (!store_name_ok(hex))
-		return;
-	MEM_GROW(l->names, l->len, l->cap);
-	memcpy(l->names[l->len++], hex, sizeof(hex));
+	depot_list_add(arg, hex, size);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static int s3_names(struct depot *d, const char *vault, struct name_list *out)
+static int s3_list(struct depot *d, const char *vault, struct depot_list *out)
 {
 	char under[32];
-	int rc;
 
 	snprintf(under, sizeof(under), "%.20s/", vault);
-	rc = list(s3_of(d), under, add_name, out);
-	if (out->len)
-		qsort(out->names, out->len, sizeof(*out->names), by_name);
-	return rc;
+	return list(s3_of(d), under, add_name, out);
 }
 
-static void last_claim(const char *rest, void *arg)
+static void last_claim(const char *rest, uint64_t size, void *arg)
 {
 	int64_t n = depot_claim_number(rest), *last = arg;
 
+	(void)size;
 	*last = n > *last ? n : *last;
 }
 
@@ -553,7 +561,7 @@ static void s3_close(struct depot *d)
 }
 
 static const struct depot_ops s3_ops = {
-	.names = s3_names,
+	.list = s3_list,
 	.size = s3_size,
 	.get = s3_get,
 	.put = s3_put,

@@ -13,7 +13,7 @@
 
 #include <stdarg.h>
 
-#include "artifacts/artifacts_int.h"
+#include "artifacts/depot.h"
 
 enum { REBUILD_WAIT_S = 1 };
 
@@ -172,21 +172,73 @@ static int say_damaged(const char *id, void *arg)
 	return say(arg, "record %s is damaged and lies in bad/", id);
 }
 
-static int check_objects(struct check *c)
+struct needs {
+	struct registry *r;
+	int (*each)(const char *object, const char *what, void *arg);
+	void *arg;
+	struct map seen;
+};
+
+/* Once each, however many name it. */
+static int need_one(struct needs *n, const char *object, const char *what)
 {
+	return map_put(&n->seen, object, strlen(object), 0) ? n->each(object, what, n->arg) : 0;
+}
+
+/* A folder's files before the folder. One that cannot be read is told by whoever reads it. */
+static int need_files(struct needs *n, const char *object, const char *what)
+{
+	struct tree_files files = { NULL, 0, 0 };
+	int rc = 0;
+
+	if (store_has(n->r->store, object) && store_files(n->r->store, object, &files))
+		err_clear();
+	for (size_t i = 0; !rc && i < files.len; i++) {
+		char *file = mem_printf("%s of %s", files.items[i].path, what);
+
+		rc = need_one(n, files.items[i].object, file);
+		free(file);
+	}
+	tree_files_release(&files);
+	return rc;
+}
+
+int registry_needs(struct registry *r, int (*each)(const char *object, const char *what, void *arg), void *arg)
+{
+	struct needs n = { .r = r, .each = each, .arg = arg };
 	json_t *rows = NULL, *row;
 	size_t i;
-	int rc = sql_rows(c->r, &rows, SQL_NEEDED, "");
+	int rc = sql_rows(r, &rows, SQL_NEEDED, "");
 
+	map_init(&n.seen);
 	json_array_foreach(rows, i, row)
 	{
-		const char *object = json_get_text(row, "object", "");
+		const char *object = json_get_text(row, "object", ""), *what = json_get_text(row, "what", "?");
+		char *whole = mem_printf("%s of run %.12s", what, json_get_text(row, "run", "?"));
 
-		if (!rc && !store_known(c->r->store, object))
-			rc = say(c, "object %s (%s of run %.12s) is not in the store", object,
-				 json_get_text(row, "what", "?"), json_get_text(row, "run", "?"));
+		if (!rc && strcmp(what, "samples"))
+			rc = need_files(&n, object, whole);
+		rc = rc ? rc : need_one(&n, object, whole);
+		free(whole);
 	}
+	map_release(&n.seen);
 	json_decref(rows);
+	return rc;
+}
+
+static int check_object(const char *object, const char *what, void *arg)
+{
+	struct check *c = arg;
+	struct tree_files files = { NULL, 0, 0 };
+	int rc = 0;
+
+	if (!store_known(c->r->store, object))
+		return say(c, "object %s (%s) is not in the store", object, what);
+	if (store_has(c->r->store, object) && store_files(c->r->store, object, &files)) {
+		rc = say(c, "folder %s (%s) cannot be read: %s", object, what, err_text());
+		err_clear();
+	}
+	tree_files_release(&files);
 	return rc;
 }
 
@@ -306,7 +358,7 @@ int registry_check(struct registry *r, int (*fault)(const char *text, void *arg)
 	rc = rc ? rc : check_records(&c);
 	rc = rc ? rc : registry_damaged(r->store, say_damaged, &c);
 	rc = rc ? rc : registry_chain(r, NULL, fault, arg);
-	rc = rc ? rc : check_objects(&c);
+	rc = rc ? rc : registry_needs(r, check_object, &c);
 	rc = rc ? rc : check_rows(&c);
 	if (!sqlite3_get_autocommit(r->db)) {
 		struct err_saved why = err_save();

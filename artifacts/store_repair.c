@@ -251,6 +251,15 @@ static int heal(struct store *s, const struct store_source *from, const char *he
 	return rc;
 }
 
+int store_bring(struct store *s, const struct store_source *from, const char *hex)
+{
+	int rc = store_name_check(hex);
+
+	rc = rc ? rc : heal(s, from, hex);
+	store_index_drop(s);
+	return rc;
+}
+
 /* ---- repair ---------------------------------------------------------------------------------- */
 
 struct repair {

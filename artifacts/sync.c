@@ -35,9 +35,9 @@ bool names_have(const struct name_list *l, const char *hex)
 }
 
 /* A share that is not mounted must not look like a memory that is empty. */
-static int names_there(struct sync *y, const char *vault, struct name_list *out)
+static int list_there(struct sync *y, const char *vault, struct depot_list *out)
 {
-	int rc = y->d->ops->names(y->d, vault, out);
+	int rc = depot_list(y->d, vault, out);
 
 	if (rc == ERR_NOTFOUND && y->o->begins) {
 		err_clear();
@@ -49,12 +49,19 @@ static int names_there(struct sync *y, const char *vault, struct name_list *out)
 static int sync_open(struct sync *y, struct registry *r, struct depot *d, const struct sync_options *o,
 		     struct sync_counts *n)
 {
+	struct depot_list there = { NULL, 0, 0 };
 	int rc;
 
 	*y = (struct sync){ .r = r, .s = r->store, .d = d, .o = o, .n = n };
+	map_init(&y->sent);
 	*n = (struct sync_counts){ 0 };
 	rc = store_names(y->s, VAULT_RECORDS, &y->mine, NULL, NULL);
-	rc = rc ? rc : names_there(y, VAULT_RECORDS, &y->theirs);
+	rc = rc ? rc : list_there(y, VAULT_RECORDS, &there);
+	for (size_t i = 0; !rc && i < there.len; i++) {
+		MEM_GROW(y->theirs.names, y->theirs.len, y->theirs.cap);
+		memcpy(y->theirs.names[y->theirs.len++], there.items[i].name, DIGEST_HEX);
+	}
+	depot_list_release(&there);
 	for (size_t i = 0; !rc && i < y->theirs.len; i++)
 		n->known += sync_has(&y->mine, y->theirs.names[i]);
 	return rc;
@@ -64,7 +71,8 @@ static void sync_close(struct sync *y)
 {
 	name_list_release(&y->mine);
 	name_list_release(&y->theirs);
-	name_list_release(&y->objects);
+	depot_list_release(&y->objects);
+	map_release(&y->sent);
 }
 
 /* ---- what a record names --------------------------------------------------------------------- */
@@ -153,14 +161,14 @@ static int fetch_named(struct sync *y, const char *hex)
 	struct tree_files files;
 	int rc;
 
-	if (!store_has(y->s, hex) && !sync_has(&y->objects, hex))
+	if (!store_has(y->s, hex) && !depot_list_find(&y->objects, hex))
 		return 0;
 	rc = fetch_object(y, hex);
 	if (rc || !store_has(y->s, hex))
 		return rc;
 	rc = store_files(y->s, hex, &files);
 	for (size_t i = 0; !rc && i < files.len; i++) {
-		if (store_has(y->s, files.items[i].object) || sync_has(&y->objects, files.items[i].object))
+		if (store_has(y->s, files.items[i].object) || depot_list_find(&y->objects, files.items[i].object))
 			rc = fetch_object(y, files.items[i].object);
 		else
 			y->n->absent++;
@@ -293,7 +301,7 @@ static int pull(struct sync *y)
 	int rc = fs_temp_dir(&spool, y->s->tmp, "pull-");
 
 	if (!rc && !y->o->records_only)
-		rc = names_there(y, VAULT_OBJECTS, &y->objects);
+		rc = list_there(y, VAULT_OBJECTS, &y->objects);
 	progress_begin("pulling", y->theirs.len - y->n->known, "records");
 	for (size_t i = 0; !rc && i < y->theirs.len; i++) {
 		if (sync_has(&y->mine, y->theirs.names[i]))
@@ -316,16 +324,6 @@ static int pull(struct sync *y)
 	}
 	free(spool);
 	merge_release(&m);
-	return rc;
-}
-
-int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
-{
-	struct sync y;
-	int rc = sync_open(&y, r, d, o, n);
-
-	rc = rc ? rc : pull(&y);
-	sync_close(&y);
 	return rc;
 }
 
@@ -360,16 +358,34 @@ static int object_map(struct store *s, const char *hex, struct fs_map *map, stru
 	return rc;
 }
 
+/* Nothing is overwritten there, so a file that was cut off must be taken away by who may. */
+static int there_whole(const struct sync *y, const char *hex, uint64_t size)
+{
+	uint64_t ours = 0;
+	int rc = store_size(y->s, hex, &ours);
+
+	if (rc || size == DEPOT_NO_SIZE || size == ours)
+		return rc;
+	rc = err_set(ERR_INPUT, "%s: objects/%.2s/%s has %llu bytes there, and is of %llu", y->d->name, hex, hex + 2,
+		     (unsigned long long)size, (unsigned long long)ours);
+	return err_hint(rc, "a write was lost or cut off: remove that file there, then assay push sends it again");
+}
+
 static int push_file(struct sync *y, const char *hex)
 {
+	const struct depot_entry *listed = depot_list_find(&y->objects, hex);
 	char path[DEPOT_PATH];
 	struct fs_temp spool;
 	struct fs_map map;
 	uint64_t size;
 	int rc;
 
+	if (!map_put(&y->sent, hex, DIGEST_HEX - 1, 0))
+		return 0;
+	if (listed)
+		return there_whole(y, hex, listed->size);
 	depot_file(path, VAULT_OBJECTS, hex);
-	rc = y->d->ops->size(y->d, path, &size);
+	rc = y->d->ops->size(y->d, path, &size); /* has it come meanwhile? */
 	if (rc != ERR_NOTFOUND)
 		return rc;
 	err_clear();
@@ -397,11 +413,47 @@ static int push_named(struct sync *y, const char *hex)
 	for (size_t i = 0; !rc && i < files.len; i++) {
 		if (store_has(y->s, files.items[i].object))
 			rc = push_file(y, files.items[i].object);
-		else
-			y->n->absent++;
 	}
 	tree_files_release(&files);
 	return rc ? rc : push_file(y, hex);
+}
+
+/* ---- what was lost --------------------------------------------------------------------------- */
+
+/* Is it there, or does it go there now? What neither side has is named. */
+static int mend_one(const char *object, const char *what, void *arg)
+{
+	struct sync *y = arg;
+
+	if (store_has(y->s, object))
+		return y->pushes ? push_file(y, object) : 0;
+	if (depot_list_find(&y->objects, object))
+		return 0;
+	if (y->pushes)
+		y->n->absent++;
+	log_warn("object %s (%s) is neither here nor in %s", object, what, y->d->name);
+	return 0;
+}
+
+/* Records that both sides have say nothing of whether what they name has stayed: a remote may have lost a write. */
+static int mend(struct sync *y, bool pushes)
+{
+	y->pushes = pushes;
+	return registry_needs(y->r, mend_one, y);
+}
+
+/* ---- pull, and what it leaves open ----------------------------------------------------------- */
+
+int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
+{
+	struct sync y;
+	int rc = sync_open(&y, r, d, o, n);
+
+	rc = rc ? rc : pull(&y);
+	if (!rc && !o->records_only && !o->dry_run)
+		rc = mend(&y, false);
+	sync_close(&y);
+	return rc;
 }
 
 /* ---- push ------------------------------------------------------------------------------------ */
@@ -479,7 +531,9 @@ static int push_once(struct registry *r, struct depot *d, const struct sync_opti
 	if (rc)
 		return rc;
 	rc = sync_open(&y, r, d, &all, &now);
+	rc = rc ? rc : list_there(&y, VAULT_OBJECTS, &y.objects);
 	rc = rc ? rc : push_all(&y);
+	rc = rc ? rc : mend(&y, true);
 	add_counts(n, &now);
 	sync_close(&y);
 	return rc;
@@ -499,6 +553,14 @@ int registry_push(struct registry *r, struct depot *d, const struct sync_options
 		rc = err_set(ERR_CONFLICT, "%llu move%s of an alias did not come true: it was moved meanwhile",
 			     (unsigned long long)pulled->lost, pulled->lost == 1 ? "" : "s");
 		err_hint(rc, "run the gate again: it now compares with what the alias points at");
+	}
+	if (!rc && n->absent) {
+		rc = err_set(ERR_IO, "%llu object%s that records name %s neither here nor in %s",
+			     (unsigned long long)n->absent, n->absent == 1 ? "" : "s", n->absent == 1 ? "is" : "are",
+			     d->name);
+		err_hint(rc,
+			 "all else was pushed; push from a home that has them, or bring them here by assay artifact "
+			 "repair --from HOME");
 	}
 	return rc;
 }

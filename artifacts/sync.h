@@ -11,7 +11,9 @@ struct sync {
 	const struct sync_options *o;
 	struct sync_counts *n;
 	struct name_list mine, theirs; /* records, sorted */
-	struct name_list objects;      /* there; of a pull that wants them */
+	struct depot_list objects;     /* there; of a push, and of a pull that wants them */
+	struct map sent;               /* objects that this push has seen to */
+	bool pushes;
 };
 bool names_have(const struct name_list *l, const char *hex); /* a short one, in no order */
 bool sync_has(const struct name_list *l, const char *hex);

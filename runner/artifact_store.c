@@ -240,6 +240,42 @@ static int source_open(struct home *h, const char *from, struct store **other, s
 	return rc;
 }
 
+/* What records name and nothing has: not damaged, but gone. A folder that comes back says which files it has, so there is another round. */
+struct bringing {
+	struct home *h;
+	const struct store_source *from;
+	struct repairs *r;
+	bool some, last; /* one came in this round; what is missing still is told */
+};
+
+static int bring_one(const char *object, const char *what, void *arg)
+{
+	struct bringing *b = arg;
+	int rc;
+
+	if (store_known(b->h->store, object))
+		return 0;
+	rc = store_bring(b->h->store, b->from, object);
+	b->some = b->some || !rc;
+	if (!rc || b->last)
+		(void)print_repair(object, rc ? err_text() : what, rc == 0, b->r);
+	err_clear();
+	return 0;
+}
+
+static int bring_missing(struct home *h, const struct store_source *from, struct repairs *r)
+{
+	struct bringing b = { .h = h, .from = from, .r = r };
+	int rc;
+
+	do {
+		b.some = false;
+		rc = registry_needs(h->registry, bring_one, &b);
+	} while (!rc && b.some);
+	b.last = true;
+	return rc ? rc : registry_needs(h->registry, bring_one, &b);
+}
+
 int artifact_repair(struct home *h, const char *from)
 {
 	struct store *other = NULL;
@@ -252,6 +288,8 @@ int artifact_repair(struct home *h, const char *from)
 	if (!rc && from)
 		source = remote ? store_source_remote(remote) : store_source_of(other, from);
 	rc = rc ? rc : store_repair(h->store, from ? &source : NULL, print_repair, &r, &checked);
+	if (!rc && from)
+		rc = bring_missing(h, &source, &r);
 	depot_close(remote);
 	store_close(other);
 	if (rc)

@@ -24,6 +24,26 @@ static int check_passed(struct home *h, const json_t *row, const char *name, boo
 	return rc;
 }
 
+/* An alias is what others load: it does not go to weights that nobody has. */
+static int check_weights(struct home *h, const char *model, int version)
+{
+	json_t *row = NULL;
+	int rc = registry_version(h->registry, model, version, &row);
+	const char *object = json_get_text(row, "object", "");
+
+	if (rc == ERR_NOTFOUND) /* told by the promotion itself */
+		rc = 0;
+	else if (rc == 0 && !store_known_tree(h->store, object)) {
+		rc = err_set(ERR_INPUT, "the weights of %s@v%d (%.12s) are neither here nor in a remote", model,
+			     version, object);
+		err_hint(rc,
+			 "assay pull, or assay artifact repair --from HOME, where a copy is; assay reproduce makes a "
+			 "run's weights again");
+	}
+	json_decref(row);
+	return rc;
+}
+
 static int move(struct home *h, struct promotion p)
 {
 	const char *model = p.model, *alias = p.alias;
@@ -39,7 +59,8 @@ static int move(struct home *h, struct promotion p)
 		printf("%s@%s is v%d already\n", model, alias, version);
 		return 0;
 	}
-	rc = registry_promote(h->registry, &p, id);
+	rc = check_weights(h, model, version);
+	rc = rc ? rc : registry_promote(h->registry, &p, id);
 	if (rc)
 		return rc;
 	if (from == version)

@@ -201,6 +201,76 @@ static void test_sync__folders_come_whole(void **state)
 	free(dir);
 }
 
+/* ---- a remote that lost what it had ---- */
+
+static char *file_there(struct team *t, const char *text)
+{
+	struct digest d = digest_bytes(text, strlen(text));
+	char hex[DIGEST_HEX], path[DEPOT_PATH];
+
+	digest_hex(hex, &d);
+	depot_file(path, VAULT_OBJECTS, hex);
+	return path_join(t->folder, path);
+}
+
+static void test_sync__what_the_remote_lost_is_sent_again(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *path = file_there(t, "w1");
+	struct sync_counts n;
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	must(fs_remove(path));
+	n = push(t, t->a, 0);
+	assert_int_equal(n.objects, 1);
+	assert_true(fs_exists(path));
+	n = push(t, t->a, 0);
+	assert_int_equal(n.objects, 0);
+	pull(t, t->b, 0);
+	assert_same(t);
+	free(path);
+}
+
+static void test_sync__what_was_cut_off_there_is_named(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *path = file_there(t, "w1");
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	must(fs_remove(path));
+	must(fs_write(path, "w", 1));
+	push(t, t->a, ERR_INPUT);
+	assert_text_has(err_text(), "has 1 bytes there");
+	assert_text_has(err_fix(), "remove that file");
+	must(fs_remove(path));
+	push(t, t->a, 0); /* as the fix says */
+	pull(t, t->b, 0);
+	assert_same(t);
+	free(path);
+}
+
+static void test_sync__what_neither_side_has_is_told(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *path = file_there(t, "w1");
+	struct sync_counts n;
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	must(fs_remove(path));
+	pull(t, t->b, 0);
+	n = push(t, t->b, ERR_IO);
+	assert_int_equal(n.absent, 1);
+	assert_text_has(err_text(), "1 object that records name is neither here nor in");
+	push(t, t->a, 0); /* it has it */
+	pull(t, t->b, 0);
+	push(t, t->b, 0);
+	assert_same(t);
+	free(path);
+}
+
 static void test_sync__dry_run_changes_nothing(void **state)
 {
 	struct team *t = *state;
@@ -1154,6 +1224,9 @@ int main(void)
 		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
 		TEAM_TEST(test_sync__a_move_aside_that_was_killed_is_finished),
+		TEAM_TEST(test_sync__what_the_remote_lost_is_sent_again),
+		TEAM_TEST(test_sync__what_was_cut_off_there_is_named),
+		TEAM_TEST(test_sync__what_neither_side_has_is_told),
 		TEAM_TEST(test_sync__what_went_is_said_first),
 		TEAM_TEST(test_sync__records_come_in_their_order),
 		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
