@@ -261,7 +261,7 @@ static int mark_files(struct gc *g)
 			continue;
 		rc = store_tree_read(g->r->store, g->names.names[i], &files);
 		if (rc)
-			return err_context(rc, "nothing is removed");
+			return err_context(rc, "nothing is removed, since what is %s", g->items[i].reason);
 		reason = mem_printf("file of %.12s, %s", g->names.names[i], g->items[i].reason);
 		for (size_t k = 0; k < files.len; k++)
 			keep(find(g, files.items[k].object), reason);

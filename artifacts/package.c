@@ -131,6 +131,8 @@ static int write_beside(struct package *p, enum package_format format, const cha
 	int rc = fs_mkdirs(parent);
 
 	rc = rc ? rc : fs_temp_dir(&tmp, parent, ".assay-");
+	if (rc == ERR_NOTFOUND) /* else it would read as if the model were not there */
+		rc = ERR_IO;
 	if (!rc) {
 		made = path_join(tmp, "package");
 		rc = format == PACKAGE_TAR ? package_write_tar(p, made) : write_folder(p, format, made, out);

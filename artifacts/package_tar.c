@@ -47,9 +47,19 @@ static int put_data(const void *data, size_t len, void *arg)
 static int add_member(struct tar *t, struct package *p, const struct package_member *m)
 {
 	struct archive_entry *e = archive_entry_new();
-	char *name = mem_printf("%s-v%d/%s", p->o->model, p->o->version, m->file.path);
-	int rc = 0;
+	char *name = mem_printf("%s-v%d/%s", p->o->model, p->o->version, m->file.path), *clean = NULL;
+	uint64_t size = m->file.size;
+	int rc = path_check(&clean, name); /* a record of somebody else's may name a model ../x */
 
+	if (!rc && strcmp(clean, name) != 0)
+		rc = err_set(ERR_INPUT, "%s is no plain path for an archive", name);
+	if (!rc && !m->text)
+		rc = store_size(p->store, m->file.object, &size);
+	if (!rc && size != m->file.size)
+		rc = err_set(ERR_INPUT, "%s: the manifest says %llu bytes, the object has %llu", m->file.path,
+			     (unsigned long long)m->file.size, (unsigned long long)size);
+	if (rc)
+		goto out;
 	archive_entry_set_pathname(e, name);
 	archive_entry_set_filetype(e, AE_IFREG);
 	archive_entry_set_perm(e, 0644);
@@ -64,7 +74,9 @@ static int add_member(struct tar *t, struct package *p, const struct package_mem
 			     : store_stream(p->store, m->file.object, put_data, t);
 	if (!rc && archive_write_finish_entry(t->a) != ARCHIVE_OK) /* shorter than its header says */
 		rc = tar_error(t, m->file.path);
+out:
 	archive_entry_free(e);
+	free(clean);
 	free(name);
 	return rc;
 }

@@ -9,13 +9,24 @@
 #include "base/base.h"
 
 #include <stdarg.h>
+#include <sys/statvfs.h>
 
 #include "artifacts/artifacts_int.h"
+
+enum { DISK_LEAST = 256 << 10 };
 
 struct sql_cached {
 	const char *sql;
 	sqlite3_stmt *st;
 };
+
+/* SQLite calls it an input or output error where a write-ahead log cannot begin. */
+static bool disk_full(const struct registry *r)
+{
+	struct statvfs fs;
+
+	return !statvfs(store_home(r->store), &fs) && (uint64_t)fs.f_bavail * fs.f_frsize < DISK_LEAST;
+}
 
 int sql_error(struct registry *r, const char *doing)
 {
@@ -46,7 +57,13 @@ int sql_error(struct registry *r, const char *doing)
 	case SQLITE_INTERNAL:
 		return err_set(ERR_BUG, "registry: %s: %s", doing, text);
 	default:
-		return err_set(ERR_IO, "registry: %s: %s", doing, text);
+		rc = err_set(ERR_IO, "registry: %s: %s", doing, text);
+		if (disk_full(r)) {
+			rc = err_set(ERR_IO, "registry: %s: the disk of %s is full", doing, store_home(r->store));
+			err_hint(rc,
+				 "make room on it by something else first, a megabyte will do; then assay artifact gc");
+		}
+		return rc;
 	}
 }
 

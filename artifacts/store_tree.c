@@ -185,6 +185,14 @@ int store_tree_read(struct store *s, const char *hex, struct tree_files *out)
 		rc = add_file(out, json_array_get(files, i));
 	json_decref(manifest);
 	buf_release(&text);
+	if (rc == ERR_INPUT) {
+		rc = err_context(rc, "folder %s", hex);
+		err_hint(rc,
+			 "no assay wrote such a folder. Move the record that names it (grep -l %.12s in records/) to "
+			 "aside/, under the 64 digits of its name, and say assay registry rebuild; in a remote, "
+			 "remove that record",
+			 hex);
+	}
 	if (rc)
 		tree_files_release(out);
 	return rc;

@@ -200,6 +200,8 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 		merge_note(m, record, hex);
 	if (!rc && !y->o->records_only)
 		rc = each_named(y, record, fetch_named);
+	if (rc)
+		rc = err_context(rc, "record %.12s", hex);
 	if (!rc) {
 		file = spool_file(spool, record, hex);
 		rc = fs_write(file, buf_str(&text), text.len);

@@ -173,6 +173,9 @@ static void fill_table(struct buf *cells, struct column *cols, size_t n, const j
 		size_t width;
 
 		cell(&b, json_object_get(row, cols[c].key));
+		for (size_t k = 0; k < b.len; k++) /* a text with a line feed must not look like another row */
+			if (strchr("\n\r\t\v\f", b.data[k]))
+				b.data[k] = ' ';
 		width = utf8_count(buf_str(&b), b.len);
 		cols[c].width = width > cols[c].width ? width : cols[c].width;
 		buf_add(cells, buf_str(&b), strlen(buf_str(&b)) + 1);

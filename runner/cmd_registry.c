@@ -17,6 +17,9 @@ static const struct {
 	{ " is not in the store",
 	  "assay pull, or assay artifact repair --from HOME, where a copy is; assay reproduce makes a "
 	  "run's weights again" },
+	{ " cannot be read: folder ", "no assay wrote such a folder: move the record that names it from records/ to "
+				      "aside/ in the home, under the 64 "
+				      "digits of its name; then assay registry rebuild" },
 	{ ": no record has such a name", "remove from records/ what is no record" },
 	{ "record: ",
 	  "a record that cannot be taken over: a newer assay reads what it wrote; else move its file from records/ to "

@@ -19,6 +19,11 @@ static const struct form {
 
 static const struct form *form_of(const char *format, const char *out)
 {
+	static const char *const others[] = { ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".zst" };
+
+	for (size_t i = 0; !format && !path_has_suffix(out, ".tar.zst") && i < ARRAY_LEN(others); i++)
+		if (path_has_suffix(out, others[i]))
+			return NULL; /* a folder of that name is not what was meant */
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		if (format ? !strcmp(forms[i].name, format) : forms[i].suffix && path_has_suffix(out, forms[i].suffix))
 			return &forms[i];
@@ -212,7 +217,9 @@ int export_model(struct home *h, const char *name, const char *out, const struct
 	int rc;
 
 	if (!form)
-		return err_set(ERR_USAGE, "--format %s: dir, tar.zst, oci, gguf or triton", o->format);
+		return o->format ? err_set(ERR_USAGE, "--format %s: dir, tar.zst, oci, gguf or triton", o->format)
+				 : err_hint(err_set(ERR_USAGE, "%s: an archive is written as .tar.zst", out),
+					    "name it so, or say --format dir for a folder of that name");
 	if (!strcmp(form->name, "gguf") && o->sign)
 		return err_set(ERR_USAGE,
 			       "--sign: a GGUF file has no room for statements; sign an export of another form");

@@ -30,6 +30,13 @@ check "Triton" 0 assay artifact export sums@v1 "$X/models" --format triton --mou
 is "what vLLM is told" "$(jq -r .model "$X/models/sums/1/model.json")" /models/sums/1/weights
 diff -r "$X/models/sums/1/weights" "$X/links" >"$OUT" 2>"$ERR" && ok "the weights are the folder" || not_ok "the weights are the folder"
 check "a form that there is not" 64 assay artifact export sums@v1 "$X/y" --format zip
+check "a name that promises another archive" 64 assay artifact export sums@v1 "$X/y.tar.gz"
+has "written as .tar.zst"
+check "a place that cannot be written" 74 assay artifact export sums@v1 /proc/x
+grep -q "are not here" "$ERR" && not_ok "it is not the weights" || ok "it is not the weights"
+assay promote sums@v1 staging --reason "$(printf 'one\nforged row')" >/dev/null
+check "a reason of two lines" 0 assay history
+is "is one row" "$(grep -c '^forged' "$OUT")" 0
 check "a version that there is not" 65 assay artifact export sums@v9 "$X/y" --format oci
 [ -e "$X/y" ] && not_ok "nothing was made" || ok "nothing was made"
 

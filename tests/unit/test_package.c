@@ -304,6 +304,31 @@ static void test_package_export__damage_leaves_nothing(void **state)
 	free(place);
 }
 
+/* Of records and manifests that others wrote. */
+static void test_package_export__an_archive_of_hostile_names_and_sizes(void **state)
+{
+	static const char *const models[] = { "../evil", "/tmp/evil", "a/../../evil", "a//b" };
+	struct fixture *f = *state;
+	char hex[DIGEST_HEX], leaf[DIGEST_HEX], *out = home_path(f, "work/x/out"), *text;
+	struct package_options o;
+
+	make_folder(f, hex);
+	o = options_of(hex);
+	for (size_t i = 0; i < ARRAY_LEN(models); i++) {
+		o.model = models[i];
+		assert_err(package_export(f->store, PACKAGE_TAR, &o, out), ERR_INPUT);
+		assert_false(fs_exists(out));
+	}
+	put_text(f->store, "hello", leaf);
+	text = mem_printf("{\"files\":[{\"object\":\"%s\",\"path\":\"config.json\",\"size\":500}]}", leaf);
+	put_text(f->store, text, hex);
+	o = options_of(hex);
+	assert_err(package_export(f->store, PACKAGE_TAR, &o, out), ERR_INPUT);
+	assert_text_has(err_text(), "the manifest says 500 bytes, the object has 5");
+	free(text);
+	free(out);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_store, fixture_end)
 
 int main(void)
@@ -316,6 +341,7 @@ int main(void)
 		TEST(test_package_export__oci_layout),
 		TEST(test_package_export__triton_repository),
 		TEST(test_package_export__damage_leaves_nothing),
+		TEST(test_package_export__an_archive_of_hostile_names_and_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
