@@ -18,6 +18,7 @@
 
 #define SQL_KNOWN_NUMBER "SELECT object, run, seq, number FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_KNOWN_OBJECT "SELECT object, run, seq, number FROM versions WHERE model = ?1 AND object = ?2"
+#define SQL_VERSIONS "SELECT EXISTS (SELECT 1 FROM versions)"
 #define SQL_LAST_SEQ "SELECT coalesce(max(seq), 0) FROM records"
 
 static int known(struct registry *r, json_t **row, const char *sql, const json_t *model, const json_t *what)
@@ -67,7 +68,8 @@ static int promotion_against(struct registry *r, const json_t *record, char **wh
 	return rc;
 }
 
-static int against(struct registry *r, const struct pending *p, int64_t last, char **why)
+/* versions: there are some; else nothing can be taken, and a home's first records need not be read twice. */
+static int against(struct registry *r, const struct pending *p, int64_t last, bool versions, char **why)
 {
 	json_t *record = NULL;
 	int rc = 0;
@@ -79,6 +81,8 @@ static int against(struct registry *r, const struct pending *p, int64_t last, ch
 		*why = mem_printf("its seq is %lld, and the last one here is %lld", (long long)p->seq, (long long)last);
 		return 0;
 	}
+	if (!versions)
+		return 0;
 	if (record_read(r->store, p->id, &record) || record_check(record)) {
 		json_decref(record);
 		err_clear(); /* ingest.c tells */
@@ -92,7 +96,8 @@ static int against(struct registry *r, const struct pending *p, int64_t last, ch
 	return rc;
 }
 
-static int send_aside(struct registry *r, const char *id, const char *why)
+/* numbers: another home may have given the number in good faith, and can have another. */
+static int send_aside(struct registry *r, const char *id, const char *why, bool numbers)
 {
 	char *from = store_file(r->store, VAULT_RECORDS, id), *to = shelves_aside(r->store, id, false);
 	char *dir = path_dir(to);
@@ -100,12 +105,11 @@ static int send_aside(struct registry *r, const char *id, const char *why)
 
 	rc = rc ? rc : fs_rename(from, to);
 	if (!rc)
-		log_warn("record %.12s was not taken over: %s; it is in %s now. If it is another home's, push it from "
-			 "there to "
-			 "a remote that knows this home's records, and pull: it gets a number of its own. If nobody "
-			 "knows it, "
-			 "remove it where it came from",
-			 id, why, to);
+		log_warn("record %.12s was not taken over: %s; it is in %s now. %s it where it came from", id, why, to,
+			 numbers ? "If it is another home's, push it from there to a remote that knows this home's "
+				   "records, and "
+				   "pull: it gets a number of its own. If nobody knows it, remove"
+				 : "No home has made so many records: remove");
 	free(dir);
 	free(from);
 	free(to);
@@ -114,16 +118,17 @@ static int send_aside(struct registry *r, const char *id, const char *why)
 
 int newcomers_aside(struct registry *r, struct pending *p, size_t *n)
 {
-	int64_t last = 0;
+	int64_t last = 0, versions = 0;
 	size_t kept = 0;
 	int rc = *n ? sql_int(r, &last, SQL_LAST_SEQ, "") : 0;
 
+	rc = rc || !*n ? rc : sql_int(r, &versions, SQL_VERSIONS, "");
 	for (size_t i = 0; !rc && i < *n; i++) {
 		char *why = NULL;
 
-		rc = against(r, &p[i], last, &why);
+		rc = against(r, &p[i], last, versions, &why);
 		if (!rc && why) {
-			rc = send_aside(r, p[i].id, why);
+			rc = send_aside(r, p[i].id, why, p[i].seq - last <= RECORD_SEQ_STEP);
 		} else {
 			last = p[i].seq > last ? p[i].seq : last;
 			p[kept++] = p[i];
