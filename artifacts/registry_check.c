@@ -426,7 +426,10 @@ static int swap(const char *path, const char *fresh)
 	rc = rc ? rc : fs_remove(wal);
 	rc = rc ? rc : fs_remove(shm);
 	rc = rc ? rc : fs_rename(fresh, path);
-	rc = rc ? rc : remove_database(old);
+	if (!rc && fs_is_dir(old))
+		log_warn("%s was a folder: it is %s now, and nothing of assay's", path, old);
+	else
+		rc = rc ? rc : remove_database(old);
 	free(old);
 	free(wal);
 	free(shm);

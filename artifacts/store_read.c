@@ -4,11 +4,21 @@
 #include "base/base.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "artifacts/artifacts_int.h"
 
 enum { PIECE = 1 << 20 };
+
+/* A folder or a pipe under the name is damage like any other. */
+static int not_there(struct store *s, const char *vault, const char *hex, const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) ? err_set(ERR_NOTFOUND, "%s is not in the store", hex)
+				: store_quarantine(s, vault, hex, "it is no file");
+}
 
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size)
 {
@@ -18,7 +28,7 @@ int store_verify_one(struct store *s, const char *vault, const char *hex, uint64
 	int rc = store_name_check(hex);
 
 	if (!rc && !store_there(s, vault, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
+		rc = not_there(s, vault, hex, path);
 	if (!rc && size)
 		rc = fs_size(size, path);
 	if (!rc)
@@ -43,7 +53,7 @@ int store_read(struct store *s, const char *vault, const char *hex, struct buf *
 	int rc = store_name_check(hex);
 
 	if (!rc && !store_there(s, vault, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
+		rc = not_there(s, vault, hex, path);
 	if (!rc)
 		rc = fs_read(&b, path, max);
 	if (!rc) {

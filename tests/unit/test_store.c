@@ -87,6 +87,22 @@ static void test_store_put__empty(void **state)
 	buf_release(&b);
 }
 
+static void test_store_get__what_is_no_file_goes_aside(void **state)
+{
+	struct fixture *f = *state;
+	char hex[DIGEST_HEX];
+	struct buf b = BUF_INIT(100);
+
+	must(store_put(f->store, "text", 4, hex));
+	must(fs_remove(store_path(f->store, hex)));
+	must(fs_mkdirs(store_path(f->store, hex)));
+	assert_err(store_get(f->store, hex, &b, 100), ERR_IO);
+	assert_text_has(err_text(), "it is no file");
+	must(store_put(f->store, "text", 4, hex)); /* the name is free again */
+	must(store_get(f->store, hex, &b, 100));
+	buf_release(&b);
+}
+
 static void test_store_get__absent_and_no_name(void **state)
 {
 	struct fixture *f = *state;
@@ -515,6 +531,7 @@ int main(void)
 		TEST(test_store_put__is_named_by_its_digest),
 		TEST(test_store_put__twice_is_one_blob),
 		TEST(test_store_put__empty),
+		TEST(test_store_get__what_is_no_file_goes_aside),
 		TEST(test_store_get__absent_and_no_name),
 		TEST(test_store_get__longer_than_allowed),
 		TEST(test_store_get__flipped_byte_goes_to_bad),
