@@ -36,9 +36,10 @@ static int find_data(struct place *place, const char *name, json_t **rows)
 		if (rc || json_array_size(*rows))
 			return rc;
 	}
-	err_set(ERR_INPUT, "no run that is known here read %s", name);
-	return err_hint(ERR_INPUT,
-			"assay data ls lists what was read: a path, PATH@v2, a digest, or a file of the same bytes");
+	err_set(ERR_INPUT, "no run that is known here read %s as data", name);
+	return err_hint(ERR_INPUT, "assay data ls lists what was read to train or to validate (questions of a suite "
+				   "are none): a path, PATH@v2, "
+				   "a digest, or a file of the same bytes");
 }
 
 /* ---- ls, show ------------------------------------------------------------------------------------------------------------ */
