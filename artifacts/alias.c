@@ -9,7 +9,8 @@
 
 /* Each alias that has a row or a promotion: what the row says, and which promotion is the newest. */
 #define SQL_ALIASES                                                                                                    \
-	"SELECT n.model, n.alias, a.version, a.promotion, (SELECT p.id FROM promotions p WHERE p.model = n.model"      \
+	"SELECT n.model, n.alias, a.version, a.promotion, (SELECT v.object FROM versions v WHERE v.model = n.model"    \
+	" AND v.number = a.version) AS object, (SELECT p.id FROM promotions p WHERE p.model = n.model"                 \
 	" AND p.alias = n.alias ORDER BY p.seq DESC, p.id DESC LIMIT 1) AS newest FROM"
 #define SQL_ONE                                                                                                        \
 	SQL_ALIASES " (SELECT ?1 AS model, ?2 AS alias) n LEFT JOIN aliases a ON a.model = n.model AND a.alias = "     \
@@ -33,6 +34,7 @@ static int differs(const json_t *row, const char *what)
 static int against_record(struct registry *r, const json_t *row, const char *id)
 {
 	const char *model = json_get_text(row, "model", ""), *alias = json_get_text(row, "alias", "");
+	const char *object;
 	json_t *record = NULL;
 	int rc = record_read(r->store, id, &record);
 
@@ -42,6 +44,9 @@ static int against_record(struct registry *r, const json_t *row, const char *id)
 	    strcmp(json_get_text(record, "alias", ""), alias) ||
 	    json_get_int(record, "version", 0) != json_get_int(row, "version", 0))
 		rc = differs(row, "is not what its promotion's record says");
+	object = json_get_text(record, "object", NULL);
+	if (!rc && object && strcmp(object, json_get_text(row, "object", "")))
+		rc = differs(row, "is of another model than its promotion's record names");
 	json_decref(record);
 	return rc;
 }

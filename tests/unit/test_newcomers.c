@@ -164,6 +164,26 @@ static void test_newcomers__a_promotion_names_the_model(void **state)
 	free(path);
 }
 
+static void test_registry_alias__a_version_whose_row_was_changed_is_not_served(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	int version = 0;
+
+	add_run(f, "w1", '1', id);
+	must(promote_to(f, 1, 0));
+	assert_int_equal(alias_now(f), 1);
+	assert_int_equal(meddle(f, "DROP TRIGGER versions_no_update; UPDATE versions SET object = hex(zeroblob(32))"),
+			 SQLITE_OK);
+	assert_err(registry_alias(f->registry, "bot", "production", &version), ERR_IO);
+	assert_text_has(err_text(), "is of another model");
+	registry_close(f->registry);
+	f->registry = NULL;
+	must(registry_rebuild(f->store, NULL));
+	must(registry_open(&f->registry, f->store));
+	assert_int_equal(alias_now(f), 1);
+}
+
 static void test_newcomers__numbers_have_bounds(void **state)
 {
 	static const int64_t seqs[] = { 0, INT64_MAX, RECORD_SEQ_MAX + 1, RECORD_SEQ_MAX, 6000000000 };
@@ -260,6 +280,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_newcomers__a_number_is_not_taken_by_what_sorts_first),
 		TEST(test_newcomers__a_promotion_names_the_model),
+		TEST(test_registry_alias__a_version_whose_row_was_changed_is_not_served),
 		TEST(test_newcomers__numbers_have_bounds),
 		TEST(test_ingest__a_promotion_that_does_not_fit_moves_nothing),
 	};
