@@ -16,11 +16,16 @@ enum { PAGE = 100, PAGES_MAX = 1000 };
 
 /* ---- the marker ------------------------------------------------------------------------------------------------------ */
 
+/* Two keys never have one marker, and none ends the comment that it stands in: what is neither letter, digit, dot nor underscore is
+ * escaped as in an address. */
 void forge_marker(struct buf *out, const char *key)
 {
 	buf_adds(out, "<!-- assay:comment v1 key=");
 	for (const char *s = key; *s; s++)
-		buf_addc(out, isalnum((unsigned char)*s) || *s == '.' || *s == '_' ? *s : '_');
+		if (isalnum((unsigned char)*s) || *s == '.' || *s == '_')
+			buf_addc(out, *s);
+		else
+			buf_addf(out, "%%%02X", (unsigned char)*s);
 }
 
 /* The marker is the last line, and its job is read from it. */

@@ -14,7 +14,10 @@ check "what would be posted" 0 assay post github --report-dir report --dry-run
 has "<!-- assay:report v1 model=sums"
 is "the marker is the last line" "$(tail -n 1 "$OUT")" "<!-- assay:comment v1 key=default head=${sha:0:12} run=12.1 -->"
 check "another key" 0 assay post github --report-dir report --dry-run --key 'a b-->'
-is "cannot end the marker" "$(tail -n 1 "$OUT")" "<!-- assay:comment v1 key=a_b___ head=${sha:0:12} run=12.1 -->"
+is "cannot end the marker" "$(tail -n 1 "$OUT")" "<!-- assay:comment v1 key=a%20b%2D%2D%3E head=${sha:0:12} run=12.1 -->"
+
+keys=$(for key in a-b a_b a/b 模型 数据; do assay post github --report-dir report --dry-run --key "$key" | tail -n 1; done)
+is "each key has a marker of its own" "$(sort -u <<<"$keys" | wc -l)" 5
 
 check "without a token: told, and no failure" 0 assay post github --report-dir report
 has "there is no token to post with"
