@@ -257,10 +257,13 @@ static void add_escaped(struct buf *out, const char *s)
 }
 
 /* A job behind a stranger's run is not told the request's number; the forge knows it by the branch, and it is the one whose head is
- * the commit that was run. */
-static int find_request(const struct forge *f, struct forge_place *p)
+ * the commit that was run. A branch may have a request for each of several bases: then it is the one whose merge commit, the
+ * forge's own, is what was tested (the report's word, which chooses among requests of one head and nothing else), or none. */
+static int find_request(const struct forge *f, struct forge_place *p, const char *tested)
 {
 	struct buf path = BUF_INIT(1 << 16);
+	int64_t by_head = 0, by_merge = 0;
+	size_t n = 0, n_merge = 0;
 	struct forge_answer a;
 	int rc;
 
@@ -271,8 +274,23 @@ static int find_request(const struct forge *f, struct forge_place *p)
 		rc = forge_refusal(f, &a, "look for the pull request");
 	for (size_t i = 0; rc == 0 && i < json_array_size(a.json); i++) {
 		const json_t *r = json_array_get(a.json, i);
-		if (strcmp(json_get_text(json_object_get(r, "head"), "sha", ""), p->head) == 0)
-			p->number = json_get_int(r, "number", 0);
+		if (strcmp(json_get_text(json_object_get(r, "head"), "sha", ""), p->head) != 0)
+			continue;
+		by_head = json_get_int(r, "number", 0);
+		n++;
+		if (*tested && strcmp(json_get_text(r, "merge_commit_sha", ""), tested) == 0) {
+			by_merge = by_head;
+			n_merge++;
+		}
+	}
+	if (rc == 0 && n > 1 && n_merge != 1) {
+		rc = err_set(ERR_UNAVAILABLE,
+			     "%zu open requests have the head %.12s, and which of them was tested is not known", n,
+			     p->head);
+		err_hint(rc, "run the job of the request again: its merge commit is then the one that was tested; or "
+			     "close the others");
+	} else if (rc == 0) {
+		p->number = n > 1 ? by_merge : by_head;
 	}
 	json_decref(a.json);
 	buf_release(&path);
@@ -314,7 +332,7 @@ int forge_comment(enum forge_done *done, const struct forge_place *place, const 
 		return rc;
 	rc = forge_open(&f, &p, how);
 	if (rc == 0 && !p.number && p.from)
-		rc = find_request(&f, &p);
+		rc = find_request(&f, &p, json_get_text(report, "commit", ""));
 	if (rc == 0 && p.number) {
 		rc = check_request(&f, &moved);
 		if (rc == 0 && moved)

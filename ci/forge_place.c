@@ -2,7 +2,7 @@
  *
  * The event's file and the variables are written by the forge; names of branches and titles in them are free text of
  * whoever pushed, and only travel as data. Nothing here is read from the report: a report that came out of a fork's job may
- * say anything, but it cannot choose where it is posted.
+ * say anything, but it cannot choose where it is posted (among several requests of one head it can: forge.c).
  *
  * The pattern for forks has two workflows: the first runs the code of the pull request with no secret and keeps its report as
  * an artifact, the second (workflow_run) posts it and runs nothing. The second is told the head of the first, and of a fork not
@@ -68,7 +68,8 @@ static void of_workflow_run(struct forge_place *p, const json_t *run)
 	const json_t *repo = json_object_get(run, "head_repository");
 	const char *owner = json_get_text(json_object_get(repo, "owner"), "login", NULL);
 	const char *branch = json_get_text(run, "head_branch", NULL);
-	const json_t *request = json_array_get(json_object_get(run, "pull_requests"), 0);
+	const json_t *requests = json_object_get(run, "pull_requests"), *request;
+	size_t i, n = 0;
 
 	p->stranger = true;
 	free(p->tested); /* the commit of this second job says nothing of the first's */
@@ -78,8 +79,14 @@ static void of_workflow_run(struct forge_place *p, const json_t *run)
 	p->attempt = json_get_int(run, "run_attempt", 1);
 	if (json_get_text(run, "html_url", NULL))
 		set_text(&p->url, json_get_text(run, "html_url", ""));
-	if (strcmp(json_get_text(json_object_get(request, "head"), "sha", ""), p->head) == 0)
+	json_array_foreach(requests, i, request) if (strcmp(json_get_text(json_object_get(request, "head"), "sha", ""),
+							    p->head) == 0)
+	{
 		p->number = json_get_int(request, "number", 0);
+		n++;
+	}
+	if (n > 1) /* of several bases: forge.c tells them apart */
+		p->number = 0;
 	if (!p->number && owner && branch)
 		p->from = mem_printf("%s:%s", owner, branch);
 }

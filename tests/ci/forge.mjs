@@ -50,7 +50,7 @@ function find(path) {
 const read = {
 	"issues/list-comments": ["id", "user"],
 	"issues/create-comment": ["id", "user"],
-	"pulls/list": ["number", "head"],
+	"pulls/list": ["number", "head", "merge_commit_sha"],
 	"pulls/get": ["number", "head"],
 	"users/get-authenticated": ["login", "id"],
 };

@@ -47,6 +47,8 @@ struct world {
 	size_t posts, patches, deletes;
 	json_t *status;
 	const char *head; /* of the open request, where it is looked for */
+	const char
+		*merge[2]; /* of that request and of a second one, 9, of the same head; [1] NULL: there is no second */
 };
 
 static void add_comment(struct world *w, const char *by, const char *body)
@@ -207,8 +209,11 @@ static void answer_as(struct loopback *s, json_t *body, struct loopback_reply *o
 						       : "{\"message\":\"Bad credentials\"}");
 	} else if (strstr(s->path, "/pulls?")) {
 		out->body = mem_printf(
-			"[{\"number\":3,\"head\":{\"sha\":\"other\"}},{\"number\":7,\"head\":{\"sha\":\"%s\"}}]",
-			w->head ? w->head : "");
+			"[{\"number\":3,\"head\":{\"sha\":\"other\"}},{\"number\":7,\"head\":{\"sha\":\"%s\"},"
+			"\"merge_commit_sha\":\"%s\"},{\"number\":9,\"head\":{\"sha\":\"%s\"},\"merge_commit_sha\":\"%"
+			"s\"}]",
+			w->head ? w->head : "", w->merge[0] ? w->merge[0] : "", w->merge[1] ? w->head : "closed",
+			w->merge[1] ? w->merge[1] : "");
 	} else if (strstr(s->path, "/statuses/")) {
 		json_decref(w->status);
 		w->status = json_incref(body);
@@ -828,6 +833,33 @@ static void test_forge_comment__of_a_fork_is_looked_for_by_its_head(void **state
 	job_close(&j);
 }
 
+/* One head, two bases: each run is of one of the two requests. */
+static void test_forge_comment__of_several_requests_of_one_head(void **state)
+{
+	static const char tested[] = "3333333333333333333333333333333333333333", *other = "4444";
+	struct job j;
+
+	(void)state;
+	job_open(&j, false);
+	j.place.number = 0;
+	j.place.from = mem_str("mallory:main");
+	j.place.stranger = true;
+	json_object_set_new(j.report, "commits", json_pack("{s:s}", "head", HEAD));
+	json_object_set_new(j.report, "commit", json_string(tested));
+	j.w.head = HEAD;
+	j.w.merge[0] = j.w.merge[1] = other;
+	assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_text(), "2 open requests have the head"));
+	assert_non_null(err_fix());
+	j.w.merge[0] = j.w.merge[1] = tested;
+	assert_int_equal(forge_comment(&j.done, &j.place, &j.how, j.report), ERR_UNAVAILABLE);
+	assert_int_equal(j.w.n, 0);
+	j.w.merge[1] = other;
+	post(&j, FORGE_CREATED);
+	check_one(&j, "nobody has checked it");
+	job_close(&j);
+}
+
 static void test_forge_status__marks_the_head(void **state)
 {
 	struct job j;
@@ -966,6 +998,15 @@ static void test_forge_place_read__github(void **state)
 	assert_int_equal(forge_place_read(&p, "github"), 0);
 	assert_int_equal(p.number, 0);
 	forge_place_release(&p);
+	/* two of the one head, for two bases: neither is taken because it comes first */
+	set_event("{\"workflow_run\":{\"id\":77,\"head_sha\":\"" HEAD
+		  "\",\"head_branch\":\"b\",\"head_repository\":{\"owner\":"
+		  "{\"login\":\"team\"}},\"pull_requests\":[{\"number\":1,\"head\":{\"sha\":\"" HEAD "\"}},"
+		  "{\"number\":2,\"head\":{\"sha\":\"" HEAD "\"}}]}}");
+	assert_int_equal(forge_place_read(&p, "github"), 0);
+	assert_int_equal(p.number, 0);
+	assert_string_equal(p.from, "team:b");
+	forge_place_release(&p);
 	set_event("{\"pull_request\":{\"number\":12,\"head\":{\"sha\":\"../../x\"}}}");
 	refuse_place("github", ERR_ENV, "no commit");
 	set_event("{");
@@ -1032,6 +1073,7 @@ int main(void)
 		cmocka_unit_test(test_forge_comment__gitlab),
 		cmocka_unit_test(test_forge_comment__gitea),
 		cmocka_unit_test(test_forge_comment__of_a_fork_is_looked_for_by_its_head),
+		cmocka_unit_test(test_forge_comment__of_several_requests_of_one_head),
 		cmocka_unit_test(test_forge_status__marks_the_head),
 		cmocka_unit_test(test_forge_probe__asks_and_changes_nothing),
 		cmocka_unit_test(test_forge_place_read__github),
