@@ -177,6 +177,11 @@ static bool has_branches(struct repo *r, const char *under)
 	return any;
 }
 
+bool default_seen_any(struct repo *r)
+{
+	return has_branches(r, "refs/remotes/");
+}
+
 /* What refs/remotes/REMOTE/HEAD says, or some other CI, or else the one branch that is there of the usual names. */
 static int look(struct repo *r, const char *remote, char **name, char tip[OID_HEX])
 {

@@ -16,6 +16,9 @@ int default_at_remote(struct repo *r, const char *of, char **name, char tip[OID_
  * ERR_NOTFOUND, with what to do: nothing for certain. *seen (if not NULL): has it any branch of that remote? */
 int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen);
 
+/* Has any branch of any remote ever come to this clone? Else all that is in it is its owner's. */
+bool default_seen_any(struct repo *r);
+
 /* In a repository that is pushed to: the branch of HEAD. tip "": it has no branch at all yet.
  * ERR_ENV: HEAD names none that is there, with what to do. */
 int default_of_server(struct repo *r, char **name, char tip[OID_HEX]);

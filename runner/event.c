@@ -30,14 +30,43 @@ static bool is(const char *variable, const char *value)
 	return v && strcmp(v, value) == 0;
 }
 
+/* What each other CI sets in all its jobs, by its own documentation: some of them do not set CI. */
+static bool is_other_ci(void)
+{
+	static const char *const marks[] = { "CI",
+					     "TF_BUILD",
+					     "TEAMCITY_VERSION",
+					     "CODEBUILD_BUILD_ID",
+					     "JENKINS_URL",
+					     "BUILDKITE",
+					     "CIRCLECI",
+					     "TRAVIS",
+					     "DRONE",
+					     "BITBUCKET_BUILD_NUMBER",
+					     "APPVEYOR",
+					     "CIRRUS_CI",
+					     "SEMAPHORE",
+					     "GITEA_ACTIONS",
+					     "FORGEJO_ACTIONS",
+					     "bamboo_buildKey",
+					     "GO_PIPELINE_NAME",
+					     "HARNESS_BUILD_ID" };
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		const char *v = getenv(marks[i]);
+
+		if (v && *v && strcmp(v, "false") != 0 && strcmp(v, "0") != 0)
+			return true;
+	}
+	return false;
+}
+
 const char *event_ci(void)
 {
-	const char *ci = getenv("CI");
-
-	return is("GITHUB_ACTIONS", "true")                          ? "GitHub Actions"
-	       : is("GITLAB_CI", "true")                             ? "GitLab CI"
-	       : ci && *ci && strcmp(ci, "false") && strcmp(ci, "0") ? "a CI"
-								     : NULL;
+	return is("GITHUB_ACTIONS", "true") ? "GitHub Actions"
+	       : is("GITLAB_CI", "true")    ? "GitLab CI"
+	       : is_other_ci()              ? "a CI"
+					    : NULL;
 }
 
 /* A whole name: an abbreviation could stand for what somebody else made since. */

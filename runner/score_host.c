@@ -4,23 +4,35 @@
  * cannot depend on; without the environment of this process but PATH and LANG; in the sandbox (sandbox.c). The folder goes
  * with the block. */
 #include "base/base.h"
+#include "runner/default_branch.h"
 #include "runner/score_host.h"
 
 #include <sys/stat.h>
 
-/* Is the commit's author the user of this machine? A run by hand, and a push's own hook; no CI, no server. */
-static bool is_own_machine(const struct event *e)
+/* Is the commit surely of the user of this machine? By hand, or before a push; in no CI and on no server; on a branch, in a
+ * repository where no branch of a remote has ever come. */
+static bool is_own(const struct run *run)
 {
-	if (e->kind == EVENT_HOOK)
-		return e->remote && *e->remote;
-	return e->kind == EVENT_MANUAL && !event_ci();
+	const struct event *e = &run->event;
+	char *branch = NULL;
+	bool own = !event_ci() && (e->kind == EVENT_MANUAL || (e->kind == EVENT_HOOK && *e->remote)) &&
+		   repo_work_dir(run->repo) && repo_head_branch(run->repo, &branch) == 0 &&
+		   !default_seen_any(run->repo);
+
+	err_clear();
+	free(branch);
+	return own;
 }
 
-/* `external` takes the only wall away, so a commit cannot say it of a machine that is not its author's: without a policy of
- * the target it counts as `auto`. */
+bool run_is_vouched(const struct run *run)
+{
+	return run->have_target_config ? run_policy(run) != NULL : is_own(run);
+}
+
+/* `external` takes the only wall away, so no commit says it that nobody vouches for: there it counts as `auto`. */
 static enum sandbox_kind sandbox_kind(const struct run *run)
 {
-	if (run->questions->sandbox == SANDBOX_EXTERNAL && !run->have_target_config && !is_own_machine(&run->event))
+	if (run->questions->sandbox == SANDBOX_EXTERNAL && !run_is_vouched(run))
 		return SANDBOX_AUTO;
 	return run->questions->sandbox;
 }

@@ -10,6 +10,9 @@ struct score_host {
 	struct command_host calls;
 	struct sandbox sandbox;
 };
+/* Does anybody vouch for the policy that this run follows? The default branch; who typed --target; or, where there is no policy of
+ * a target, the user of this machine, in a repository where nothing of a remote ever came. */
+bool run_is_vouched(const struct run *run);
 /* What the policy of this run, which is the target's, allows its commands. */
 struct sandbox run_sandbox(const struct run *run);
 /* Fills *h, which must stay where it is; s is borrowed. */

@@ -25,6 +25,8 @@ static bool may_see(const struct run *run, const char *name)
 {
 	const struct texts *allowed = &run->questions->finetune.env;
 
+	if (!run_is_vouched(run))
+		return false;
 	for (size_t i = 0; i < allowed->n; i++)
 		if (strcmp(allowed->items[i], name) == 0)
 			return true;

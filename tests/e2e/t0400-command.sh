@@ -38,6 +38,29 @@ git reset -q --hard HEAD~1
 sed -i "1a touch '$TRASH/slipped' 2>/dev/null" train.sh && commit_all "it writes elsewhere"
 env GITLAB_CI=true CI_PIPELINE_SOURCE=web CI_COMMIT_BRANCH=main "$ASSAY_TEST_BIN" run >/dev/null 2>"$OUT"
 [ -e "$TRASH/slipped" ] && not_ok "on a CI's machine no commit says of itself that it is in a sandbox" || ok "on a CI's machine no commit says of itself that it is in a sandbox"
+git clone -q --bare . "$TRASH/origin.git" && git -C "$TRASH/origin.git" branch -q topic
+slips() { # NAME VARIABLE…: in a clone as NAME, no commit of a branch that anybody may push leaves the sandbox
+	name=$1 && shift
+	rm -f "$TRASH/slipped"
+	env "$@" "$ASSAY_TEST_BIN" run >"$OUT" 2>"$ERR"
+	[ -e "$TRASH/slipped" ] && not_ok "$name: not without a sandbox" || ok "$name: not without a sandbox"
+}
+git clone -q --single-branch -b topic "$TRASH/origin.git" "$TRASH/single" && cd "$TRASH/single" || exit 1
+for ci in CI=true TF_BUILD=True TEAMCITY_VERSION=2024 CODEBUILD_BUILD_ID=x:1 JENKINS_URL=http://x; do
+	rm -rf .git/assay
+	slips "what a branch follows (${ci%=*})" "$ci"
+done
+rm -rf .git/assay
+slips "a stranger's branch on a person's machine" HOME="$HOME"
+git init -q "$TRASH/detached" && cd "$TRASH/detached" && git fetch -q "$TRASH/origin.git" topic && git checkout -q FETCH_HEAD
+slips "a commit alone" TF_BUILD=True
+git checkout -q -b here && rm -rf .git/assay
+slips "and on a branch" TF_BUILD=True
+rm -rf .git/assay
+sed -i 's/^  output: out./&\n  env: [SECRET_TOKEN]/' assay.yaml && commit_all "and a secret"
+slips "with a secret" TF_BUILD=True
+has "SECRET_TOKEN is not handed to the command" "it gets none"
+cd "$TRASH/repo" || exit 1
 sed -i "1a true" train.sh && commit_all "once more"
 check "on its author's own it does" 0 assay run
 [ -e "$TRASH/slipped" ] && ok "and writes there" || not_ok "and writes there"
