@@ -43,8 +43,8 @@ int fetch_commit(struct repo *r, const char *commit)
 {
 	struct commit c;
 
-	if (!is_here(r, commit))
-		ask(r, "--depth=1", commit, NULL);
+	if (!is_here(r, commit)) /* a depth makes a whole clone a shallow one */
+		ask(r, repo_is_shallow(r) ? "--depth=1" : "--no-progress", commit, NULL);
 	if (repo_commit(r, commit, &c) != 0)
 		return ERR_INPUT;
 	commit_release(&c);

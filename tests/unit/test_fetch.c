@@ -96,6 +96,24 @@ static void test_fetch__origin_behind_the_branch_s_own(void **state)
 	buf_release(&names);
 }
 
+/* What a whole clone lacks comes with its history: a depth would cut that of all it has. */
+static void test_fetch_commit__a_whole_clone_stays_whole(void **state)
+{
+	struct fixture *f = *state;
+	char *main_oid, oid[OID_HEX], *topic;
+
+	world(f);
+	sh(f, "git clone -q --single-branch -b topic \"file://$(cd ../there && pwd)\" ../here");
+	open_at(f, "here");
+	main_oid = oid_of(f, "main");
+	topic = oid_of(f, "topic");
+	must(fetch_commit(f->repo, main_oid));
+	assert_false(repo_is_shallow(f->repo));
+	must(repo_merge_base(f->repo, main_oid, topic, oid));
+	free(main_oid);
+	free(topic);
+}
+
 static void test_repo_remotes__none_one_or_a_choice_that_is_not_ours(void **state)
 {
 	struct fixture *f = *state;
@@ -184,6 +202,7 @@ int main(void)
 		TEST(test_fetch_merge_base__deepens_until_it_is_there),
 		TEST(test_fetch__the_remote_has_another_name),
 		TEST(test_fetch__origin_behind_the_branch_s_own),
+		TEST(test_fetch_commit__a_whole_clone_stays_whole),
 		TEST(test_repo_remotes__none_one_or_a_choice_that_is_not_ours),
 		TEST(test_fetch__without_a_way_to_it),
 		TEST(test_event__the_default_branch_of_the_only_remote),
