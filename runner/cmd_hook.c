@@ -18,6 +18,8 @@
 
 #include <unistd.h>
 
+enum { SYMBOLIC_MAX = 5 }; /* as many names behind each other as git follows */
+
 static int hooks_dir(struct repo *repo, char **out)
 {
 	struct buf text = BUF_INIT(1 << 16);
@@ -171,21 +173,39 @@ static int judge_or_skip(struct place *place, const char *remote, const struct u
 	return rc;
 }
 
+/* The reference that one stands for in the end, yours: git deletes what a symbolic one names. */
+static char *resolved(struct repo *r, const char *ref)
+{
+	char *at = mem_str(ref), *next = NULL;
+
+	for (int i = 0; i < SYMBOLIC_MAX && repo_symbolic(r, at, &next) == 0; i++) {
+		free(at);
+		at = next;
+		next = NULL;
+	}
+	return at;
+}
+
 /* Whoever could take the default branch away could write its first policy anew. git itself refuses it, unless it is told
- * not to (receive.denyDeleteCurrent). */
+ * not to (receive.denyDeleteCurrent), or the branch goes by another name. */
 static int check_deletion(struct place *place, const char *remote, const struct update *u)
 {
-	char *head = NULL;
+	char *head = *remote ? NULL : resolved(place->repo, "HEAD");
+	char *ref = *remote ? NULL : resolved(place->repo, u->remote_ref);
+	char *name = NULL;
 	int rc = 0;
 
-	if (!*remote && !strncmp(u->remote_ref, "refs/heads/", 11) && repo_head_branch(place->repo, &head) == 0 &&
-	    !strcmp(u->remote_ref + 11, head)) {
+	if (!*remote && (!strcmp(ref, head) || (repo_head_branch(place->repo, &name) == 0 &&
+						!strncmp(u->remote_ref, "refs/heads/", 11) &&
+						!strcmp(u->remote_ref + 11, name)))) {
 		rc = err_set(ERR_INPUT, "%s is the default branch, whose policy judges: it is not deleted by a push",
 			     u->remote_ref);
 		err_hint(rc, "on the server, name another first: git symbolic-ref HEAD refs/heads/OTHER");
 	}
 	if (rc == 0)
 		err_clear();
+	free(name);
+	free(ref);
 	free(head);
 	return rc;
 }

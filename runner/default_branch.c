@@ -37,6 +37,13 @@ static void read_answer(const char *text, const char *ref, char **head, char oid
 	}
 }
 
+static int other_said(const char *name, const char *remote, const char *head)
+{
+	err_set(ERR_ENV, "the CI's variables call %.80s the default branch, and HEAD of %s is %.80s", name, remote,
+		head);
+	return err_hint(ERR_ENV, "no pipeline may override CI_DEFAULT_BRANCH; of a mirror, set its HEAD");
+}
+
 /* One question to a remote; false: no answer. */
 static bool ask(struct repo *r, const char *remote, const char *ref, char **head, char oid[OID_HEX])
 {
@@ -47,6 +54,26 @@ static bool ask(struct repo *r, const char *remote, const char *ref, char **head
 		read_answer(buf_str(&text), ref, head, oid);
 	buf_release(&text);
 	return answered;
+}
+
+int default_check(struct repo *r, const char *name)
+{
+	struct buf remotes = BUF_INIT(1 << 20);
+	char *save = NULL, tip[OID_HEX];
+	int rc = repo_remotes(r, &remotes);
+	bool any = remotes.len != 0;
+
+	rc = rc || any ? ERR_NOTFOUND : 0; /* a clone without a remote is where it came from */
+	for (char *remote = any ? strtok_r(remotes.data, "\n", &save) : NULL; remote && rc == ERR_NOTFOUND;
+	     remote = strtok_r(NULL, "\n", &save)) {
+		char *head = NULL;
+
+		if (ask(r, remote, NULL, &head, tip) && head)
+			rc = strcmp(head, name) ? other_said(name, remote, head) : 0;
+		free(head);
+	}
+	buf_release(&remotes);
+	return rc;
 }
 
 /* Is the remote's address that of owner/name? */
@@ -77,9 +104,7 @@ static int tip_at(struct repo *r, const char *remote, char **name, char tip[OID_
 	int rc = 0;
 
 	if (answered && head && *name && strcmp(head, *name) != 0) {
-		rc = err_set(ERR_ENV, "the CI's variables call %.80s the default branch, and HEAD of %s is %.80s",
-			     *name, remote, head);
-		err_hint(rc, "no pipeline may override CI_DEFAULT_BRANCH; of a mirror, set its HEAD");
+		rc = other_said(*name, remote, head);
 	} else if (answered && head && !*name) { /* the name first, then its tip */
 		*name = head;
 		free(ref);

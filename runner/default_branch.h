@@ -12,6 +12,10 @@
  * ERR_INPUT: not to be had, with what to do. ERR_ENV: nobody says which it is, or forge and remote say different ones. */
 int default_at_remote(struct repo *r, const char *of, char **name, char tip[OID_HEX]);
 
+/* Is what a variable calls the default branch HEAD of the remote? 0: it is, or this clone has no remote; ERR_NOTFOUND: no remote
+ * answers; ERR_ENV: HEAD is another. */
+int default_check(struct repo *r, const char *name);
+
 /* On a person's machine, nobody asked: what this clone knows of a remote (a name, or an address that it may not know).
  * ERR_NOTFOUND, with what to do: nothing for certain. *seen (if not NULL): has it any branch of that remote? */
 int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen);

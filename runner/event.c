@@ -281,8 +281,9 @@ static int github(struct event *e, struct repo *r)
 	return rc;
 }
 
-/* Into the default branch: a merged result by the tip that it was merged with, a detached pipeline by the tip as it stands,
- * since which merge base it has is the candidate's choice. A fork's own pipeline runs in a clone of the fork, where nobody
+/* Into the default branch: a merged result by the tip that it was merged with; a detached pipeline by the tip as it stands,
+ * since which merge base it has is the candidate's choice, and so a merge train, whose commit was merged with the entry
+ * before it. A fork's own pipeline runs in a clone of the fork, where nobody
  * can be asked; there GitLab's word has to do. */
 static int gitlab_merge_request(struct event *e, struct repo *r)
 {
@@ -301,18 +302,15 @@ static int gitlab_merge_request(struct event *e, struct repo *r)
 				      "know in a merge request to another branch");
 		return err_hint(rc, "run the pipeline in the project that the merge request is for");
 	}
-	if (!lands || (!elsewhere && !(tip && *tip)))
+	if (!lands || (!elsewhere && (!(tip && *tip) || is("CI_MERGE_REQUEST_EVENT_TYPE", "merge_train"))))
 		return target_default(e, r, NULL);
 	rc = target_named(e, r, tip && *tip ? tip : getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"));
 	return rc ? rc : must_have_target(e);
 }
 
-static int gitlab(struct event *e, struct repo *r)
+/* The event, by a default branch that is known. */
+static int gitlab_event(struct event *e, struct repo *r)
 {
-	int rc = know_default(e, r, getenv("CI_DEFAULT_BRANCH"));
-
-	if (rc)
-		return rc;
 	/* a child pipeline of a merge request has another source, and the request's variables */
 	if (is("CI_PIPELINE_SOURCE", "merge_request_event") || getenv("CI_MERGE_REQUEST_PROJECT_ID"))
 		return gitlab_merge_request(e, r);
@@ -321,6 +319,28 @@ static int gitlab(struct event *e, struct repo *r)
 				getenv("CI_COMMIT_SHA"), getenv("CI_COMMIT_BEFORE_SHA"));
 	e->trust = TRUST_BRANCH;
 	return set_manual(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_SHA"), NULL);
+}
+
+/* Who starts a pipeline may override its variables; so the remote is asked, also where the branch that was pushed to is called
+ * the default one, and its tip would not be wanted. */
+static int gitlab(struct event *e, struct repo *r)
+{
+	const char *said = getenv("CI_DEFAULT_BRANCH");
+	int rc = know_default(e, r, said), sure = 0;
+
+	if (rc)
+		return rc;
+	if (said && *said && (sure = default_check(r, said)) != 0 && sure != ERR_NOTFOUND)
+		return sure;
+	rc = gitlab_event(e, r);
+	if (rc || !sure || e->trust != TRUST_PROTECTED)
+		return rc;
+	e->trust = TRUST_BRANCH;
+	*e->commit = 0;
+	e->note = mem_printf("no remote could be asked whether %.80s is the default branch, as CI_DEFAULT_BRANCH says: no "
+			     "alias moves in this run",
+			     said);
+	return 0;
 }
 
 /* The likeliest remote of this clone, yours. */

@@ -49,9 +49,10 @@ is "no promotion" "$(jq -r .promotion "$OUT")" null
 # ---- a second protected branch, pushed to twice ----------------------------------------------------------------------------------
 
 main=$(git rev-parse main) zero=0000000000000000000000000000000000000000
-holds() { db "select group_concat(name || '=' || commit_oid, ' ') from (select a.name, (select commit_oid from promotions p where p.alias = a.name order by seq desc limit 1) commit_oid from aliases a order by 1)"; }
+holds() { db "select group_concat(alias || '=' || commit_oid, ' ') from (select a.alias, (select commit_oid from promotions p where p.alias = a.alias order by seq desc limit 1) commit_oid from aliases a order by 1)"; }
 source_of() { assay show "$(jq -r .run "$OUT")" --json | jq -r .policy.source; } # of the last run
 held=$(holds)
+is "an alias is held" "$held" "production=$three"
 git checkout -q -b release && branch=release
 sed -i 's/{min: 0.5, max_drop: 0.1}/{min: 0, max_drop: 1}/; s/^promote: .*/promote: {release: production, main: production}/' assay.yaml
 commit_all "rules of its own" && first=$(git rev-parse HEAD)
@@ -78,6 +79,18 @@ git clone -q . "$TRASH/clone" && cd "$TRASH/clone" && git -C "$TRASH/repo" check
 check "a pipeline's own variable names no other default branch" 78 env GITLAB_CI=true CI_PIPELINE_SOURCE=push CI_DEFAULT_BRANCH=release \
 	CI_COMMIT_BRANCH=side CI_COMMIT_REF_PROTECTED=true CI_COMMIT_SHA="$worse" CI_COMMIT_BEFORE_SHA="$first" "$ASSAY_TEST_BIN" run "$worse"
 has "the CI's variables call release the default branch, and HEAD of origin is main"
+override() { # VARIABLE…: release, of which a variable says that it is the default branch
+	env GITLAB_CI=true CI_DEFAULT_BRANCH=release CI_COMMIT_BRANCH=release CI_COMMIT_REF_PROTECTED=true CI_COMMIT_SHA="$worse" \
+		CI_COMMIT_BEFORE_SHA="$first" "$@" "$ASSAY_TEST_BIN" run "$worse" --json
+}
+check "nor the very branch that is pushed to" 78 override CI_PIPELINE_SOURCE=push
+has "the CI's variables call release the default branch, and HEAD of origin is main"
+check "nor by a schedule" 78 override CI_PIPELINE_SOURCE=schedule
+check "nor in a merged result of a request to it" 78 override CI_PIPELINE_SOURCE=merge_request_event CI_MERGE_REQUEST_SOURCE_PROJECT_ID=8 \
+	CI_MERGE_REQUEST_PROJECT_ID=8 CI_MERGE_REQUEST_TARGET_BRANCH_NAME=release CI_MERGE_REQUEST_TARGET_BRANCH_SHA="$first"
+check "where no remote can be asked" 0 override CI_PIPELINE_SOURCE=push ASSAY_OFFLINE=1
+is "no alias moves" "$(jq -r '.verdict, .trust, (.promotion | tostring)' "$OUT" | tr '\n' ' ')$(holds)" "PASS branch null $held"
+is "and the report says why" "$(assay show "$(jq -r .run "$OUT")" --json | jq -r '.notes[]' | grep -c "no remote could be asked whether release is the default branch")" 1
 mr() { # TARGET  a merge request from the weak rules' branch
 	GITLAB_CI=true CI_PIPELINE_SOURCE=merge_request_event CI_DEFAULT_BRANCH=main CI_MERGE_REQUEST_SOURCE_PROJECT_ID=8 \
 		CI_MERGE_REQUEST_PROJECT_ID=8 CI_MERGE_REQUEST_TARGET_BRANCH_NAME="$1" CI_MERGE_REQUEST_TARGET_BRANCH_SHA="$2" \

@@ -113,6 +113,14 @@ git -C ../two.git config receive.denyDeleteCurrent ignore
 check "the default branch is not taken away" 1 git push -q origin :main
 has "is the default branch, whose policy judges"
 check "nor in a push with others" 1 git push -q origin :main side:main2
+git -C ../two.git symbolic-ref refs/heads/master refs/heads/main && git -C ../two.git symbolic-ref refs/heads/old refs/heads/master
+check "nor by another name that the server has for it" 1 git push -q origin :master
+has "is the default branch, whose policy judges"
+check "nor by a name of that name" 1 git push -q origin :old
+git -C ../two.git symbolic-ref HEAD refs/heads/master
+check "nor what HEAD stands for in the end" 1 git push -q origin :main
+check "nor the name that it has" 1 git push -q origin :master
+git -C ../two.git symbolic-ref HEAD refs/heads/main
 
 # ---- a HEAD that names nothing --------------------------------------------------------------------------------------------------
 

@@ -527,6 +527,18 @@ static void test_event_detect__gitlab_push(void **state)
 	detect(f, &e);
 	assert_string_equal(e.target, "");
 	event_release(&e);
+	setenv("CI_DEFAULT_BRANCH", "topic", 1); /* the name of the branch that is pushed to, or of any other */
+	setenv("CI_COMMIT_BRANCH", "topic", 1);
+	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
+	assert_text_has(err_text(), "call topic the default branch, and HEAD of origin is main");
+	setenv("ASSAY_OFFLINE", "1", 1);
+	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_BRANCH);
+	assert_string_equal(e.commit, "");
+	assert_text_has(e.note, "no alias moves in this run");
+	event_release(&e);
+	unsetenv("ASSAY_OFFLINE");
+	gitlab_push(ZERO, c.three);
 	unsetenv("CI_COMMIT_BEFORE_SHA");
 	assert_err(event_detect(&e, f->repo, NULL), ERR_ENV);
 	commits_release(&c);
@@ -590,6 +602,16 @@ static void test_event_detect__gitlab_merge_request(void **state)
 	detect(f, &e);
 	assert_string_equal(e.target, c.three);
 	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", c.topic, 1); /* a train: the entry before it does not judge */
+	setenv("CI_MERGE_REQUEST_EVENT_TYPE", "merge_train", 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_EVENT_TYPE", "merged_result", 1);
+	detect(f, &e);
+	assert_string_equal(e.target, c.topic);
+	event_release(&e);
+	setenv("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "", 1);
 	gitlab_merge_request("7", "8", c.one);
 	detect(f, &e);
 	assert_int_equal(e.trust, TRUST_FORK);
