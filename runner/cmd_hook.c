@@ -133,6 +133,25 @@ static int read_stdin(struct buf *b)
 	return ferror(stdin) || buf_full(b) ? err_set(ERR_IO, "cannot read standard input") : 0;
 }
 
+/* A branch beside the default one may be of something else, such as pages: there is nothing to judge, and no alias moves. From the
+ * default branch nobody takes the policy away so. */
+static bool has_nothing_to_judge(struct repo *r, const struct event *event, const char *oid)
+{
+	struct commit c;
+	struct tree *t = NULL;
+	struct buf text = BUF_INIT((size_t)1 << 20);
+	bool nothing = false;
+
+	if (event->default_branch && !event->to_default && repo_commit(r, oid, &c) == 0) {
+		nothing = tree_open(&t, r, &c) == 0 && tree_read(t, CONFIG_FILE, &text) == ERR_NOTFOUND;
+		tree_close(t);
+		commit_release(&c);
+	}
+	buf_release(&text);
+	err_clear();
+	return nothing;
+}
+
 /* remote "": this repository. */
 static int judge(struct place *place, const char *remote, const struct update *u, const struct run_options *defaults)
 {
@@ -145,8 +164,13 @@ static int judge(struct place *place, const char *remote, const struct update *u
 	rc = event_hook(&event, place->repo, remote, u->remote_ref, u->remote_oid);
 	if (rc)
 		return rc;
-	log_info("assay: judging %.12s for %s%s%s", u->local_oid, remote, *remote ? " " : "", u->remote_ref);
-	rc = run_and_print(&o, place->repo, &place->home, &event);
+	if (has_nothing_to_judge(place->repo, &event, u->local_oid)) {
+		log_info("assay: %.12s for %s%s%s has no %s: there is nothing to judge, and no alias moves",
+			 u->local_oid, remote, *remote ? " " : "", u->remote_ref, CONFIG_FILE);
+	} else {
+		log_info("assay: judging %.12s for %s%s%s", u->local_oid, remote, *remote ? " " : "", u->remote_ref);
+		rc = run_and_print(&o, place->repo, &place->home, &event);
+	}
 	event_release(&event);
 	return rc;
 }

@@ -59,6 +59,12 @@ hasnt "origin/main is at $(git rev-parse --short=12 main), which nobody" "and no
 git branch -q -D side && git push -q --no-verify origin :side
 git tag v1
 check "a tag is not judged" 0 git push -q origin v1
+git checkout -q --orphan pages && git rm -rqf . && echo hello >index.html && commit_all "pages"
+check "a branch without assay.yaml has nothing to judge" 0 git push -q origin pages
+has "has no assay.yaml: there is nothing to judge"
+check "but not as the default branch" 1 git push -q --force origin pages:main
+has "assay init writes one"
+git checkout -q -f main
 check "nothing to push: nothing to judge" 0 git push -q origin main
 check "uninstall" 0 assay hook uninstall
 [ -e .git/hooks/pre-push ] && not_ok "the hook is gone" || ok "the hook is gone"

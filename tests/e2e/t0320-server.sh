@@ -122,6 +122,16 @@ check "nor what HEAD stands for in the end" 1 git push -q origin :main
 check "nor the name that it has" 1 git push -q origin :master
 git -C ../two.git symbolic-ref HEAD refs/heads/main
 
+# a branch of something else; the policy of the default branch is not taken away so
+git checkout -q --orphan pages && git rm -rqf . && echo hello >index.html && commit_all "pages"
+check "a branch without assay.yaml has nothing to judge" 0 git push -q origin pages
+has "has no assay.yaml: there is nothing to judge"
+git checkout -q -f main && git rm -q assay.yaml && commit_all "no policy"
+check "the default branch keeps its policy" 1 git push -q origin main
+has "commit $(git rev-parse --short=12 HEAD) has no assay.yaml"
+is "that moved no alias" "$(aliases two | tr ' ' '\n' | grep -c "$(git rev-parse --short=7 pages)")" 0
+git reset -q --hard HEAD~1
+
 # ---- a HEAD that names nothing --------------------------------------------------------------------------------------------------
 
 team three master
