@@ -96,6 +96,7 @@ struct run {
 	struct config config, target_config;
 	bool have_config, have_target_config;
 	const struct config *product, *questions; /* which of the two is used for what */
+	bool repair; /* a push to the default branch that mends its broken policy: nothing runs, nothing is judged */
 
 	/* plan */
 	const struct config_profile *profile; /* may be NULL */

@@ -70,6 +70,10 @@ int step_eval(struct run *run)
 	struct sandbox sandbox;
 	int rc = 0;
 
+	if (run->repair) {
+		run->steps[RUN_EVAL].status = STEP_SKIPPED;
+		return 0;
+	}
 	if (run->left_to_ci) {
 		run->steps[RUN_EVAL].status = STEP_SKIPPED;
 		return 0;

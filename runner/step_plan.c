@@ -483,6 +483,10 @@ int step_plan(struct run *run)
 {
 	int rc;
 
+	if (run->repair && !run->options->until) { /* a plan is made by the candidate's own */
+		run->steps[RUN_PLAN].status = STEP_SKIPPED;
+		return 0;
+	}
 	if ((rc = plan_profile(run)) || (rc = check_shard(run)) || (rc = served_find(run)) ||
 	    (rc = run->location ? 0 : run_backend(run)))
 		return rc;

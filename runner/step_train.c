@@ -68,6 +68,10 @@ int step_train(struct run *run)
 	char *name, *work = NULL;
 	int rc;
 
+	if (run->repair) {
+		run->steps[RUN_TRAIN].status = STEP_SKIPPED;
+		return 0;
+	}
 	if (*run->object) {
 		run->steps[RUN_TRAIN].status = STEP_REUSED;
 		return 0;

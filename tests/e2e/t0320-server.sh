@@ -132,6 +132,23 @@ has "commit $(git rev-parse --short=12 HEAD) has no assay.yaml"
 is "that moved no alias" "$(aliases two | tr ' ' '\n' | grep -c "$(git rev-parse --short=7 pages)")" 0
 git reset -q --hard HEAD~1
 
+# a policy that got there broken, past the hook: the way out
+held=$(aliases two)
+echo "gate: [" >>assay.yaml && commit_all "broken" && mv ../two.git/hooks ../two.git/off && git push -q origin main && mv ../two.git/off ../two.git/hooks
+git checkout -q -B topic && git checkout -q HEAD~1 -- assay.yaml && commit_all "mended"
+check "a side branch cannot be judged by a broken policy" 1 git push -q origin topic
+has "assay.yaml of target"
+has "a push to main whose assay.yaml is sound is let through as a repair" "and the fix is named"
+git fetch -q origin && git remote set-head origin main && git checkout -q -B main topic
+check "a person's run of it" 0 assay run --json
+is "judges nothing" "$(jq -r '.verdict, .version, .promotion' "$OUT" | tr '\n' ' ')" "INCONCLUSIVE null null "
+check "nor does a plan" 0 assay plan
+check "the repair" 0 git push -q origin topic:main
+has "repair: the default branch's policy was broken"
+is "moves no alias" "$(aliases two)" "$held"
+check "and judges the next push" 0 git push -q origin topic:again
+hasnt "broken"
+
 # ---- a HEAD that names nothing --------------------------------------------------------------------------------------------------
 
 team three master
