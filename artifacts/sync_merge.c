@@ -286,14 +286,16 @@ int merge_look(struct merge *m, const struct sync *y)
 
 /* ---- aside ----------------------------------------------------------------------------------- */
 
+/* The last first: a kill in between leaves no move whose version, or whose predecessor, has gone before it. */
 int merge_aside(const struct merge *m, struct sync *y)
 {
 	char *dir = path_join(store_home(y->s), "aside");
 	int rc = m->aside.len ? fs_mkdirs(dir) : 0;
 
-	for (size_t i = 0; !rc && i < m->aside.len; i++) {
-		char *from = store_file(y->s, VAULT_RECORDS, m->aside.names[i]);
-		char *to = shelves_aside(y->s, m->aside.names[i], names_have(&m->again, m->aside.names[i]));
+	for (size_t i = m->aside.len; !rc && i > 0; i--) {
+		const char *id = m->aside.names[i - 1];
+		char *from = store_file(y->s, VAULT_RECORDS, id);
+		char *to = shelves_aside(y->s, id, names_have(&m->again, id));
 
 		rc = fs_rename(from, to);
 		free(from);

@@ -219,9 +219,9 @@ static int check_deletion(struct place *place, const char *remote, const struct 
 	char *name = NULL;
 	int rc = 0;
 
-	if (!*remote && (!strcmp(ref, head) || (repo_head_branch(place->repo, &name) == 0 &&
-						!strncmp(u->remote_ref, "refs/heads/", 11) &&
-						!strcmp(u->remote_ref + 11, name)))) {
+	if (!*remote &&
+	    (!strcmp(ref, head) || (repo_head_branch(place->repo, &name) == 0 &&
+				    !strncmp(u->remote_ref, "refs/heads/", 11) && !strcmp(u->remote_ref + 11, name)))) {
 		rc = err_set(ERR_INPUT, "%s is the default branch, whose policy judges: it is not deleted by a push",
 			     u->remote_ref);
 		err_hint(rc, "on the server, name another first: git symbolic-ref HEAD refs/heads/OTHER");

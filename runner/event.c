@@ -337,9 +337,10 @@ static int gitlab(struct event *e, struct repo *r)
 		return rc;
 	e->trust = TRUST_BRANCH;
 	*e->commit = 0;
-	e->note = mem_printf("no remote could be asked whether %.80s is the default branch, as CI_DEFAULT_BRANCH says: no "
-			     "alias moves in this run",
-			     said);
+	e->note = mem_printf(
+		"no remote could be asked whether %.80s is the default branch, as CI_DEFAULT_BRANCH says: no "
+		"alias moves in this run",
+		said);
 	return 0;
 }
 

@@ -624,6 +624,45 @@ static void test_sync__a_run_that_waits_is_renumbered_once(void **state)
 	free(aside);
 }
 
+static int print_fault(const char *text, void *arg)
+{
+	(void)arg;
+	fail_msg("%s", text);
+	return 0;
+}
+
+/* A run and its promotion give way. Wherever that ends, at the one or at the other, what is left agrees with itself: no promotion
+ * stands without its version. */
+static void test_sync__what_gives_way_halfway_is_whole(void **state)
+{
+	struct team *t = *state;
+	char ids[2][DIGEST_HEX], *dir = home_path(t->b, "aside");
+	struct sync_counts n;
+	const struct promotion p = {
+		.model = "bot", .alias = "production", .version = 1, .actor = "bob", .reason = "x", .forced = true
+	};
+
+	add_run(t->a, "ann's", '1', ids[0]);
+	push(t, t->a, 0);
+	add_run(t->b, "bob's", '2', ids[0]);
+	must(registry_promote(t->b->registry, &p, ids[1]));
+	for (size_t i = ARRAY_LEN(ids); i > 0; i--) {
+		char *in_its_way = mem_printf("%s/%s.again", dir, ids[i - 1]);
+
+		must(fs_mkdirs(in_its_way));
+		assert_err(registry_pull(t->b->registry, t->d, &all, &n), ERR_IO);
+		fixture_reopen(t->b);
+		must(registry_check(t->b->registry, print_fault, NULL));
+		must(fs_remove_tree(in_its_way));
+		free(in_its_way);
+	}
+	assert_int_equal(pull(t, t->b, 0).renumbered, 1);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(alias_of(t->b), 2);
+	free(dir);
+}
+
 /* ---- kills ---- */
 
 static void kill_while(struct team *t, struct fixture *f, bool is_push, unsigned us)
@@ -1206,6 +1245,7 @@ int main(void)
 		TEAM_TEST(test_sync__a_move_that_rests_on_one_that_went_does_not_come_true),
 		TEAM_TEST(test_sync__a_run_that_is_made_during_a_pull_gets_the_next_number),
 		TEAM_TEST(test_sync__moves_are_made_again_in_their_order),
+		TEAM_TEST(test_sync__what_gives_way_halfway_is_whole),
 		TEAM_TEST(test_sync__what_waits_aside_is_compared_with_its_name),
 		TEAM_TEST(test_sync__a_run_that_waits_is_renumbered_once),
 		TEAM_TEST(test_sync__a_record_that_takes_a_claimed_number_stays_out),
