@@ -149,7 +149,7 @@ int cmd_eval(int argc, char **argv)
 	const struct opt opts[] = {
 		OPT_TEXT(0, "samples", &c.samples, "FILE", "write every sample there, as JSONL"),
 		OPT_TEXT(0, "harness", &c.harness, "DIR", "write the results there as lm-evaluation-harness does"),
-		OPT_INT('n', "limit", &o->how.limit, "N", "at most N samples a task"),
+		OPT_INT('n', "limit", &o->how.limit, "N", "at most N samples a task (0: all)"),
 		OPT_INT(0, "batch-tokens", &o->batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "device", &o->device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &o->threads, "N", "threads of the CPU back end (default: all)"),

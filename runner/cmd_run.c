@@ -138,7 +138,7 @@ int cmd_run(int argc, char **argv)
 		OPT_TEXT(0, "device", &o.device, "DEV",
 			 "auto, cpu or cuda[:N][/CLASS]; to train on several: cuda:0,1 or cuda:all"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
-		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task; makes no version"),
+		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task (0: all); makes no version"),
 		OPT_TEXT(0, "shard", &shard, "I/N",
 			 "evaluate every N-th document from the I-th on; the run behind judges"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),
