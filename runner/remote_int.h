@@ -52,14 +52,19 @@ int logprob_no_first(const struct location *l);
 
 /* ---- remote_spell.c: which tokens are the continuation's ----------------------------------------------------------- */
 
-enum spelt { SPELT, SPELT_NOT, SPELT_OVER, SPELT_SHORT };
+enum spelt { SPELT, SPELT_NOT, SPELT_OVER, SPELT_SHORT, SPELT_FIRST };
 struct seam {
 	size_t first; /* SPELT: the first token of what is scored */
 	size_t at;    /* else: the token that does not fit */
 };
-/* texts: of the n tokens of a prompt, as the server writes them; NULL: it does not say. text: the prompt; what is scored begins at the byte from.
- * lead: the first has no log-probability. SPELT_NOT: the texts are other ones; SPELT_OVER: a token reaches over the seam;
- * SPELT_SHORT: they end before the prompt begins. */
-enum spelt spell(struct seam *out, const char *const *texts, size_t n, const char *text, size_t from, bool lead);
+struct scored {
+	const char *text; /* the prompt */
+	size_t from;      /* the byte of it at which what is scored begins */
+	bool bare;        /* without a context: before that byte is nothing, or the BOS of the location */
+};
+/* texts: of the n tokens (at least 1) of a prompt, as the server writes them; NULL: it does not say. lead: the first has no
+ * log-probability. SPELT_NOT: the texts are other ones, or tell several seams; SPELT_OVER: a token reaches over the seam; SPELT_SHORT:
+ * they end before the prompt begins; SPELT_FIRST: nobody knows whether the first one is the text's. */
+enum spelt spell(struct seam *out, const char *const *texts, size_t n, const struct scored *s, bool lead);
 
 #endif

@@ -45,7 +45,8 @@ static int not_given(const struct location *l, const char *what)
 int logprob_no_first(const struct location *l)
 {
 	err_set(ERR_UNAVAILABLE, "location %s gives no log-probability of the first token of a text", l->name);
-	return err_hint(ERR_UNAVAILABLE, "write bos: \"<s>\", or whatever this model begins with, into the location");
+	return err_hint(ERR_UNAVAILABLE, "write bos: \"<s>\", or whatever this model begins with, into the location; "
+					 "where the server adds that itself, tokenizer: FOLDER");
 }
 
 static int not_told(const struct location *l)
@@ -179,6 +180,9 @@ static int first_of_ids(size_t *out, const struct location *l, const struct ask 
 
 static int first_of_text(size_t *out, const struct location *l, const struct ask *ask, const struct places *p)
 {
+	const size_t bos = l->bos ? strlen(l->bos) : 0;
+	const struct scored scored = { ask->text, ask->from,
+				       !ask->from || (ask->from == bos && !strncmp(ask->text, l->bos, bos)) };
 	const char **texts = mem_array(p->n, sizeof(*texts));
 	char seen[TEXT_SHOWN + 1];
 	enum spelt how = SPELT;
@@ -190,16 +194,15 @@ static int first_of_text(size_t *out, const struct location *l, const struct ask
 		unknown += i && !p->items[i].text;
 	}
 	if (!unknown)
-		how = spell(&seam, texts, p->n, ask->text, ask->from, isnan(p->items[0].logprob));
-	bool no_first = how == SPELT_NOT && !texts[seam.at];
-	snprintf(seen, sizeof(seen), "%s", how == SPELT || no_first ? "" : texts[seam.at]);
+		how = spell(&seam, texts, p->n, &scored, isnan(p->items[0].logprob));
+	snprintf(seen, sizeof(seen), "%s", how == SPELT || !texts[seam.at] ? "" : texts[seam.at]);
 	free(texts);
 	*out = seam.first;
 	if (unknown)
 		return not_given(l, "its tokens have no texts");
 	if (how == SPELT)
 		return 0;
-	if (no_first) /* what is scored begins in the one that nothing is said of */
+	if (how == SPELT_FIRST)
 		return logprob_no_first(l);
 	if (how == SPELT_SHORT)
 		return not_given(l, "its echo does not reach over the whole prompt, as if that had been cut");

@@ -22,6 +22,7 @@ enum form {
 	VLLM,   /* prompt_logprobs by id, of the prompt alone; the first says nothing of its text */
 	OPENAI, /* echo, with one generated token behind the prompt */
 	LLAMA,  /* llama-cpp-python: echo without the BOS, and no token generated */
+	BEHIND, /* the same, with a number for the first token behind it */
 };
 struct row {
 	const char *what;
@@ -44,8 +45,8 @@ static json_t *answer(const struct row *r)
 
 		snprintf(id, sizeof(id), "%d", 100 + n);
 		json_array_append_new(tokens, json_string(r->texts[n]));
-		json_array_append_new(own, n ? json_real(logprob) : json_null());
-		json_array_append_new(top, n ? json_pack("{s:f}", "x", logprob) : json_null());
+		json_array_append_new(own, n || r->form == BEHIND ? json_real(logprob) : json_null());
+		json_array_append_new(top, n || r->form == BEHIND ? json_pack("{s:f}", "x", logprob) : json_null());
 		json_array_append_new(prompt, n ? json_pack("{s:{s:f,s:i,s:s}}", id, "logprob", logprob, "rank", 1,
 							    "decoded_token", r->texts[n])
 						: json_null());
@@ -61,7 +62,7 @@ static json_t *answer(const struct row *r)
 	else
 		root = json_pack("{s:[{s:s,s:{s:O,s:O,s:O}}],s:{s:i,s:i}}", "choices", "text", "!", "logprobs",
 				 "tokens", tokens, "token_logprobs", own, "top_logprobs", top, "usage", "prompt_tokens",
-				 read + (r->form == LLAMA), "completion_tokens", r->form == OPENAI);
+				 read + (r->form >= LLAMA), "completion_tokens", r->form == OPENAI);
 	json_decref(tokens);
 	json_decref(own);
 	json_decref(top);
@@ -200,13 +201,58 @@ static void test_logprob_answer__tokens_that_spell_the_continuation_count(void *
 		  3,
 		  NULL },
 		{ "rolling behind the server's own BOS", OPENAI, "one two", NULL, { "<s>", "one", " two" }, 1, NULL },
-		{ "rolling behind a BOS without text", OPENAI, "one two", NULL, { "", "one", " two" }, 1, NULL },
+		{ "rolling behind the BOS of another kind",
+		  OPENAI,
+		  "one two",
+		  NULL,
+		  { "[CLS]", "one", " two" },
+		  1,
+		  NULL },
+		{ "a BOS of the context's own", OPENAI, "<s>a", " b", { "<s>", "a", " b" }, 2, NULL },
+		{ "rolling behind a BOS that is left out", BEHIND, "one two", NULL, { "one", " two" }, 0, NULL },
 		{ "rolling, beginning with a part of a character",
 		  OPENAI,
 		  "\u00f6l",
 		  NULL,
 		  { "<s>", "", "\u00f6", "l" },
 		  1,
+		  NULL },
+		{ "rolling, the space that SentencePiece puts in front",
+		  OPENAI,
+		  "x y",
+		  NULL,
+		  { "<s>", "\u2581", "x", "\u2581y" },
+		  1,
+		  NULL },
+		{ "the same, in one piece with the first word",
+		  OPENAI,
+		  "",
+		  "Der Hund",
+		  { "<s>", "\u2581Der", "\u2581Hund" },
+		  1,
+		  NULL },
+		{ "the same of vLLM: then what is in front is the BOS",
+		  VLLM,
+		  "Der Hund",
+		  NULL,
+		  { "<s>", " Der", " Hund" },
+		  1,
+		  NULL },
+		{ "the same behind one without text", OPENAI, "x y", NULL, { "", " x", " y" }, 1, NULL },
+		{ "the same decoded alone", OPENAI, "\u00f6 y", NULL, { "<s>", "", "\u00f6", "y" }, 1, NULL },
+		{ "the same in front of white space",
+		  OPENAI,
+		  " \n",
+		  "x",
+		  { "<s>", "\u2581", "\u2581", "<0x0A>", "x" },
+		  1,
+		  NULL },
+		{ "the same in front of a context that must be whole",
+		  OPENAI,
+		  "Der K\u00e4se:",
+		  "\u00f6l",
+		  { "<s>", " Der", " K", "", "\u00e4", "se", ":", "", "\u00f6", "l" },
+		  7,
 		  NULL },
 	};
 
@@ -216,6 +262,12 @@ static void test_logprob_answer__tokens_that_spell_the_continuation_count(void *
 	check_row(&(struct row){ "a BOS of the location", OPENAI, "", " b", { "<s>", " b" }, 1, NULL }, "<s>");
 	check_row(&(struct row){ "white space alone is no context", OPENAI, " ", "b", { "<s>", " b" }, 1, NULL },
 		  "<s>");
+	check_row(&(struct row){ "a space put behind it", VLLM, "", "b", { "<s>", "\u2581", "b" }, 1, NULL }, "<s>");
+	check_row(
+		&(struct row){
+			"a part of a character behind it", VLLM, "", "\u00f6", { "<s>", "", "\u00f6" }, 1, NULL },
+		"<s>");
+	check_row(&(struct row){ "it is several tokens", OPENAI, "", " b", { "<", "s", ">", " b" }, 3, NULL }, "<s>");
 }
 
 static void test_logprob_answer__what_does_not_add_up_is_refused(void **state)
@@ -292,11 +344,92 @@ static void test_logprob_answer__what_does_not_add_up_is_refused(void **state)
 		  { "one", " two" },
 		  0,
 		  "no log-probability of the first token" },
+		{ "the first token may be one without text",
+		  OPENAI,
+		  "one two",
+		  NULL,
+		  { "", "one", " two" },
+		  0,
+		  "no log-probability of the first token" },
+		{ "the first token may be half a character",
+		  VLLM,
+		  "\u00f6l",
+		  NULL,
+		  { "", "\u00f6", "l" },
+		  0,
+		  "no log-probability of the first token" },
+		{ "what is in front is not a BOS", OPENAI, "one two", NULL, { "x", "one", " two" }, 0, spells },
+		{ "nor is a byte", OPENAI, "\u00f6l", NULL, { "<0xC3>", "\u00f6", "l" }, 0, spells },
+		{ "two tokens in front", OPENAI, "one two", NULL, { "<s>", "x", "one", " two" }, 0, spells },
+		{ "two special tokens in front", OPENAI, "one two", NULL, { "[A]", "[B]", "one", " two" }, 0, spells },
+		{ "two spaces in front", OPENAI, "x", NULL, { "<s>", " ", " ", "x" }, 0, spells },
+		{ "a BOS of the text's own", OPENAI, "<s> a", NULL, { "<s>", "<s>", " a" }, 0, spells },
+		{ "a token with a number in front", BEHIND, "one two", NULL, { "<s>", "one", " two" }, 0, spells },
+		{ "the server's BOS before the context's own",
+		  VLLM,
+		  "<s>a",
+		  " b",
+		  { "<s>", "<s>", "a", " b" },
+		  0,
+		  spells },
+		{ "the same, both without text", OPENAI, "<s>a", " b", { "", "", "a", " b" }, 0, spells },
+		{ "the same, left out", BEHIND, "<s>a", " b", { "<s>", "a", " b" }, 0, spells },
+		{ "no space is lost in an unknown token", VLLM, "Der", " gut", { "Der", "gut" }, 0, spells },
+		{ "half a character in an unknown token", VLLM, "Der", "\u00f6l", { "Der", "\u00f6", "l" }, 0, spells },
+		{ "over the seam in one way of writing, at it in another",
+		  OPENAI,
+		  "a\u00c2",
+		  "\u00a1",
+		  { "a", "\u00c3\u0124", "\u00c2\u00a1" },
+		  0,
+		  "reaches over the seam" },
+		{ "two ways of writing, two seams",
+		  OPENAI,
+		  "a\u00c3\u0124",
+		  "\u00c2\u00a1",
+		  { "a", "\u00c4\u00a4", "\u00c3\u0124", "\u00c2\u00a1" },
+		  0,
+		  spells },
+		{ "U+FFFD that may have been meant", VLLM, "gut", " \ufffd", { "<s>", "gut", " \ufffd" }, 0, spells },
+		{ "U+FFFD before the seam", VLLM, "gut \ufffd", " a", { "<s>", "gut", " \ufffd", " a" }, 0, spells },
+		{ "half of the context's last character in what is scored",
+		  LLAMA,
+		  "a \u00f6",
+		  "x",
+		  { "a", " ", "x" },
+		  0,
+		  spells },
+		{ "the same behind an equal character",
+		  LLAMA,
+		  "a \u00f6\u00f6",
+		  "x",
+		  { "a", " ", "\u00f6", "x" },
+		  0,
+		  spells },
+		{ "half of what is scored, and more, without text",
+		  OPENAI,
+		  "abab",
+		  "\u00f6",
+		  { "x", "ab", "", "\u00f6" },
+		  0,
+		  spells },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i], NULL);
+	check_row(&(struct row){ "a BOS of the location, and the server's",
+				 OPENAI,
+				 "",
+				 " b",
+				 { "<s>", "<s>", " b" },
+				 0,
+				 spells },
+		  "<s>");
+	check_row(&(struct row){ "the same of vLLM", VLLM, "", " b", { "<s>", "<s>", " b" }, 0, spells }, "<s>");
+	check_row(
+		&(struct row){ "a BOS of the location that is not there", OPENAI, "", " b", { "x", " b" }, 0, spells },
+		"<s>");
 }
 
 /* Right answers, of which one thing is changed. */
