@@ -7,6 +7,12 @@
 
 enum { BRANCHES_MAX = 200, OTHERS_MAX = 10 };
 
+/* A branch's name is a stranger's text. */
+static void put_text(const char *text)
+{
+	log_safe(stdout, text, strlen(text));
+}
+
 static void print_branch(struct place *p, const char *branch)
 {
 	struct commit head;
@@ -18,8 +24,9 @@ static void print_branch(struct place *p, const char *branch)
 		err_clear();
 		return;
 	}
-	printf("%s at %.12s  ", branch, head.oid);
-	log_safe(stdout, head.subject, strlen(head.subject));
+	put_text(branch);
+	printf(" at %.12s  ", head.oid);
+	put_text(head.subject);
 	putchar('\n');
 	if (registry_find_run(p->home.registry, head.oid, id) == 0 &&
 	    registry_run(p->home.registry, id, &record) == 0) {
@@ -34,7 +41,8 @@ static void print_branch(struct place *p, const char *branch)
 	commit_release(&head);
 }
 
-static void print_skip(const json_t *skip)
+/* said: the commits whose note has been shown. */
+static void print_skip(const json_t *skip, json_t *said)
 {
 	const char *actor = json_get_text(skip, "actor", "?"), *reason = json_get_text(skip, "reason", "");
 
@@ -43,21 +51,24 @@ static void print_skip(const json_t *skip)
 	printf(", %s: ", json_get_text(skip, "time", "?"));
 	log_safe(stdout, reason, strlen(reason));
 	putchar('\n');
+	json_object_set_new(said, json_get_text(skip, "commit", ""), json_true());
 }
 
 /* The remote branch's tip, if it got there without a run (ASSAY_SKIP, git push --no-verify, or another clone). */
-static void print_upstream(struct place *p, const char *branch)
+static void print_upstream(struct place *p, const char *branch, json_t *said)
 {
 	char *upstream = NULL, oid[OID_HEX], id[DIGEST_HEX];
 	json_t *skip = NULL;
 
 	if (repo_upstream(p->repo, branch, &upstream) == 0 && repo_ref(p->repo, upstream, oid) == 0) {
+		fputs("  ", stdout);
+		put_text(upstream);
 		if (registry_find_run(p->home.registry, oid, id) != 0)
-			printf("  %s is at %.12s, which nobody judged here: assay run %.12s\n", upstream, oid, oid);
+			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
 		else
-			printf("  %s is at %.12s, judged\n", upstream, oid);
+			printf(" is at %.12s, judged\n", oid);
 		if (skip_find(&skip, &p->home, oid) == 0)
-			print_skip(skip);
+			print_skip(skip, said);
 	}
 	json_decref(skip);
 	free(upstream);
@@ -65,7 +76,7 @@ static void print_upstream(struct place *p, const char *branch)
 }
 
 /* What got to the remote unjudged on the other branches of this clone: of the latest, and a line for some of them. */
-static void print_other_upstreams(struct place *p, const char *branch)
+static void print_other_upstreams(struct place *p, const char *branch, json_t *said)
 {
 	struct buf list = BUF_INIT(1 << 20), seen = BUF_INIT(1 << 20);
 	char *own = NULL, *save = NULL, oid[OID_HEX], id[DIGEST_HEX];
@@ -85,9 +96,10 @@ static void print_other_upstreams(struct place *p, const char *branch)
 		name = mem_printf("\n%s\n", upstream); /* two branches may follow one */
 		if (!strstr(buf_str(&seen), name) && repo_ref(p->repo, upstream, oid) == 0 &&
 		    registry_find_run(p->home.registry, oid, id) != 0 && ++shown <= OTHERS_MAX) {
-			printf("%s is at %.12s, which nobody judged here: assay run %.12s\n", upstream, oid, oid);
+			put_text(upstream);
+			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
 			if (skip_find(&skip, &p->home, oid) == 0)
-				print_skip(skip);
+				print_skip(skip, said);
 		}
 		buf_adds(&seen, name);
 		json_decref(skip);
@@ -99,6 +111,31 @@ static void print_other_upstreams(struct place *p, const char *branch)
 	buf_release(&list);
 	buf_release(&seen);
 	free(own);
+	err_clear();
+}
+
+/* What went past the gate and no branch above stands for: a branch that follows none, or one that has moved on since. */
+static void print_skips(struct place *p, json_t *said)
+{
+	json_t *skips = NULL, *skip;
+	char id[DIGEST_HEX];
+	size_t i;
+
+	if (skip_list(&skips, &p->home, OTHERS_MAX) == 0)
+		json_array_foreach(skips, i, skip)
+		{
+			const char *commit = json_get_text(skip, "commit", "");
+
+			if (json_object_get(said, commit) || registry_find_run(p->home.registry, commit, id) == 0)
+				continue;
+			printf("%.12s went to ", commit);
+			put_text(json_get_text(skip, "remote", "?"));
+			putchar(' ');
+			put_text(json_get_text(skip, "ref", "?"));
+			puts(", which nobody judged here");
+			print_skip(skip, said);
+		}
+	json_decref(skips);
 	err_clear();
 }
 
@@ -119,6 +156,24 @@ static int print_aliases(struct place *p)
 	return 0;
 }
 
+/* A push that was tried several times proposed several times. */
+static bool is_said_before(const json_t *rows, size_t i)
+{
+	static const char *const names[] = { "model", "alias", "version", "commit", "remote", "ref" };
+	const json_t *row = json_array_get(rows, i);
+
+	for (size_t k = 0; k < i; k++) {
+		size_t same = 0;
+
+		while (same < ARRAY_LEN(names) && json_equal(json_object_get(json_array_get(rows, k), names[same]),
+							     json_object_get(row, names[same])))
+			same++;
+		if (same == ARRAY_LEN(names))
+			return true;
+	}
+	return false;
+}
+
 static int print_proposals(struct place *p)
 {
 	json_t *rows = NULL, *row;
@@ -127,10 +182,16 @@ static int print_proposals(struct place *p)
 
 	if (rc)
 		return rc;
-	json_array_foreach(rows, i, row) printf(
-		"proposed: %s@%s to v%lld, when %.12s has reached %s %s\n", json_get_text(row, "model", "?"),
-		json_get_text(row, "alias", "?"), (long long)json_get_int(row, "version", 0),
-		json_get_text(row, "commit", ""), json_get_text(row, "remote", "?"), json_get_text(row, "ref", "?"));
+	json_array_foreach(rows, i, row) if (!is_said_before(rows, i))
+	{
+		printf("proposed: %s@%s to v%lld, when %.12s has reached ", json_get_text(row, "model", "?"),
+		       json_get_text(row, "alias", "?"), (long long)json_get_int(row, "version", 0),
+		       json_get_text(row, "commit", ""));
+		put_text(json_get_text(row, "remote", "?"));
+		putchar(' ');
+		put_text(json_get_text(row, "ref", "?"));
+		putchar('\n');
+	}
 	json_decref(rows);
 	return 0;
 }
@@ -140,25 +201,30 @@ int cmd_status(int argc, char **argv)
 	const struct opt opts[] = { OPT_END };
 	const struct opt_usage usage = { "status", "", "where this branch stands", NULL, 0, 0 };
 	struct place place;
+	json_t *said = json_object();
 	char *branch = NULL;
 	int rc = opt_parse(&argc, &argv, opts, &usage);
 
-	if (rc)
+	if (rc) {
+		json_decref(said);
 		return rc == OPT_HELPED ? 0 : rc;
+	}
 	rc = place_open(&place);
 	if (rc == 0 && place.repo) {
 		if (repo_head_branch(place.repo, &branch) != 0)
 			branch = mem_str("HEAD");
 		err_clear();
 		print_branch(&place, branch);
-		print_upstream(&place, branch);
-		print_other_upstreams(&place, branch);
+		print_upstream(&place, branch, said);
+		print_other_upstreams(&place, branch, said);
+		print_skips(&place, said);
 	}
 	if (rc == 0)
 		rc = print_aliases(&place);
 	if (rc == 0)
 		rc = print_proposals(&place);
 	free(branch);
+	json_decref(said);
 	place_close(&place);
 	return rc;
 }

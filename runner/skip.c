@@ -41,25 +41,46 @@ int skip_note(struct home *h, const char *commit, const char *remote, const char
 	return rc;
 }
 
-int skip_find(json_t **out, struct home *h, const char *commit)
+/* Each commit's last note, in the order of those. */
+int skip_list(json_t **out, struct home *h, size_t n)
 {
 	struct buf text = BUF_INIT(FILE_MAX);
 	char *path = skip_path(h), *save = NULL;
+	json_t *by_commit = json_object(), *note;
+	const char *commit;
 	int rc = fs_read(&text, path, FILE_MAX);
 
-	*out = NULL;
+	*out = json_array();
 	for (char *line = rc ? NULL : strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		json_t *note = NULL;
-
-		if (json_parse(&note, line, strlen(line), path) == 0 &&
-		    strcmp(json_get_text(note, "commit", ""), commit) == 0) {
-			json_decref(*out);
-			*out = json_incref(note);
+		if (json_parse(&note, line, strlen(line), path) == 0) {
+			commit = json_get_text(note, "commit", "");
+			json_object_del(by_commit, commit);
+			json_object_set(by_commit, commit, note);
+			json_decref(note);
 		}
-		json_decref(note);
 	}
 	err_clear(); /* a line that a full disk cut short says nothing */
+	json_object_foreach(by_commit, commit, note) json_array_append(*out, note);
+	while (json_array_size(*out) > n)
+		json_array_remove(*out, 0);
+	json_decref(by_commit);
 	buf_release(&text);
 	free(path);
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+int skip_find(json_t **out, struct home *h, const char *commit)
+{
+	json_t *all = NULL, *note;
+	size_t i;
+	int rc = skip_list(&all, h, SIZE_MAX);
+
+	*out = NULL;
+	json_array_foreach(all, i, note) if (strcmp(json_get_text(note, "commit", ""), commit) == 0)
+	{
+		json_decref(*out);
+		*out = json_incref(note);
+	}
+	json_decref(all);
 	return *out ? 0 : rc ? rc : ERR_NOTFOUND;
 }

@@ -57,6 +57,20 @@ check "status on main" 0 assay status
 has "refs/remotes/origin/side is at $(git rev-parse --short=12 side), which nobody judged here" "tells of a push round the hook on another branch"
 hasnt "origin/main is at $(git rev-parse --short=12 main), which nobody" "and not of those that were judged"
 git branch -q -D side && git push -q --no-verify origin :side
+git checkout -q -b aside && git commit -q --allow-empty -m "follows nothing"
+check "past the gate, on a branch that follows nothing" 0 env ASSAY_SKIP=later git push -q origin aside
+git checkout -q main && git branch -q -D aside
+check "status tells of it" 0 assay status
+has "went to origin refs/heads/aside, which nobody judged here"
+has "sent past the gate by"
+git checkout -q -b "$(printf 'a\302\233b\342\200\256c')"
+check "a branch's name is a stranger's text" 0 assay status
+grep -q "$(printf '\302\233\|\342\200\256')" "$OUT" && not_ok "and shows no control bytes" || ok "and shows no control bytes"
+sed -i 's/seed: 2/seed: 4/' assay.yaml && commit_all "seed: yet another"
+for _ in 1 2 3; do assay hook run pre-push origin x <<<"refs/heads/main $(git rev-parse HEAD) refs/heads/main $(git rev-parse origin/main)" >/dev/null 2>&1; done
+check "a push that was tried thrice" 0 assay status
+is "is proposed once" "$(grep -c '^proposed: .* when '"$(git rev-parse --short=12 HEAD)" "$OUT")" 1
+git checkout -q main
 git tag v1
 check "a tag is not judged" 0 git push -q origin v1
 git checkout -q --orphan pages && git rm -rqf . && echo hello >index.html && commit_all "pages"
