@@ -41,7 +41,9 @@ static int other_said(const char *name, const char *remote, const char *head)
 {
 	err_set(ERR_ENV, "the CI's variables call %.80s the default branch, and HEAD of %s is %.80s", name, remote,
 		head);
-	return err_hint(ERR_ENV, "no pipeline may override CI_DEFAULT_BRANCH; of a mirror, set its HEAD");
+	return err_hint(ERR_ENV,
+			"after a rename, start a job by a new push or request (one that is run again has the old "
+			"event); no pipeline may override CI_DEFAULT_BRANCH; of a mirror, set its HEAD");
 }
 
 /* One question to a remote; false: no answer. */
@@ -148,13 +150,15 @@ static int not_had(const char *of, const char *name)
 
 	if (!name) {
 		rc = err_set(ERR_ENV, "nobody says which branch is the default one, whose policy judges");
-		return err_hint(rc, "git remote set-head origin --auto, or CI_DEFAULT_BRANCH (GitLab), "
-				    "repository.default_branch of the event (GitHub)");
+		return err_hint(rc, "let the job ask the remote, or pass CI_DEFAULT_BRANCH (GitLab), the event's "
+				    "repository.default_branch (GitHub) through");
 	}
 	rc = err_set(ERR_INPUT,
 		     "the policy is that of the default branch %.80s, which is not in this clone, and no remote%s%s "
 		     "could be asked for it",
 		     name, of ? " of " : "", of ? of : "");
+	if (of) /* what this clone has of a branch of that name may be the fork's */
+		return err_hint(rc, "git remote set-url origin URL, an address of %.200s that ends in that name", of);
 	return err_hint(rc,
 			"fetch it: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab, or git fetch "
 			"origin %.80s:refs/remotes/origin/%.80s",
@@ -256,7 +260,10 @@ int default_of_clone(struct repo *r, const char *remote, char **name, char tip[O
 		return 0;
 	*tip = 0;
 	err_set(ERR_NOTFOUND, "this clone does not know which branch of %.120s is the default one", remote);
-	return err_hint(ERR_NOTFOUND, "git remote set-head %.120s --auto", remote);
+	/* set-head alone fails where only one branch is fetched */
+	return err_hint(ERR_NOTFOUND,
+			"git fetch %.120s '+refs/heads/*:refs/remotes/%.120s/*' && git remote set-head %.120s --auto",
+			remote, remote, remote);
 }
 
 /* ---- on a server ---------------------------------------------------------------------------------------------------- */

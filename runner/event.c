@@ -95,6 +95,15 @@ static void set_head(struct event *e, const char *oid)
 		memcpy(e->head, oid, strlen(oid) + 1);
 }
 
+/* What a forge always says is missing or garbled: somebody else wrote it. */
+static int not_the_forges(int rc)
+{
+	return err_hint(
+		rc,
+		"pass the forge's own event and variables through unchanged: the file of GITHUB_EVENT_PATH; of GitLab "
+		"CI_COMMIT_BEFORE_SHA and CI_MERGE_REQUEST_…");
+}
+
 static int set_target(struct event *e, struct repo *r, const char *oid)
 {
 	int rc;
@@ -102,7 +111,7 @@ static int set_target(struct event *e, struct repo *r, const char *oid)
 	if (!oid || !*oid || oid_is_zero(oid))
 		return 0;
 	if (!is_oid(oid))
-		return err_set(ERR_INPUT, "the event names a target that is no commit: %.80s", oid);
+		return not_the_forges(err_set(ERR_INPUT, "the event names a target that is no commit: %.80s", oid));
 	rc = have_commit(r, oid);
 	if (rc == 0)
 		memcpy(e->target, oid, strlen(oid) + 1);
@@ -148,7 +157,7 @@ static int set_push(struct event *e, struct repo *r, const char *branch, const c
 	e->branch = mem_str(branch);
 	e->trust = is_protected && strcmp(is_protected, "true") == 0 ? TRUST_PROTECTED : TRUST_BRANCH;
 	if (!before)
-		return err_set(ERR_ENV, "the push's event does not say what the branch held before");
+		return not_the_forges(err_set(ERR_ENV, "the push's event does not say what the branch held before"));
 	if (e->trust == TRUST_PROTECTED && commit && is_oid(commit))
 		memcpy(e->commit, commit, strlen(commit) + 1);
 	if (e->trust != TRUST_PROTECTED)
@@ -169,7 +178,7 @@ static int set_manual(struct event *e, struct repo *r, const char *branch, const
 
 static int must_have_target(const struct event *e)
 {
-	return *e->target ? 0 : err_set(ERR_INPUT, "the event names no target commit");
+	return *e->target ? 0 : not_the_forges(err_set(ERR_INPUT, "the event names no target commit"));
 }
 
 /* What a merge request is compared with: of a merged result (GITHUB_SHA merges the head into the target) the very tip that

@@ -151,6 +151,9 @@ git clone -q --bare "$TRASH/author" "$TRASH/mallory.git" && git -C "$TRASH/mallo
 depth1 "$worse" "file://$TRASH/mallory.git" && request release mallory/r
 check "a fork's, in a clone of the fork" 65 assay run
 has "no remote of o/r could be asked"
+has "git remote set-url origin URL" "and the fix is one that helps"
+mkdir -p "$TRASH/away/o" && ln -s "$TRASH/o/r.git" "$TRASH/away/o/r.git" && git remote set-url origin "file://$TRASH/away/o/r.git"
+check "with it" 1 assay run
 depth1 "$worse" && request release mallory/r
 check "in a clone of ours" 1 assay run --json
 is "by our default branch" "$(jq -r .trust "$OUT") $(source_of)" "fork target $good"
@@ -175,7 +178,11 @@ check "nor the new branch itself" 1 git push -q origin topic:another
 check "nor at an address of which nothing is known" 1 git push -q "file://$TRASH/team.git" topic:another
 git update-ref refs/remotes/origin/master "$weak"
 check "two of the usual names: no guess" 0 assay run --json
-is "and the report says what to do" "$(assay show "$(jq -r .run "$OUT")" --json | jq -r '.notes[]' | grep -c "does not know which branch of origin is the default one, .*: git remote set-head origin --auto")" 1
+is "and the report says what to do" "$(assay show "$(jq -r .run "$OUT")" --json | jq -r '.notes[]' | grep -c "does not know which branch of origin is the default one, .*: git fetch origin '+refs/heads/\*:refs/remotes/origin/\*' && git remote set-head origin --auto")" 1
+git clone -q --single-branch -b topic "file://$TRASH/team.git" "$TRASH/single" && cd "$TRASH/single" && git symbolic-ref -d refs/remotes/origin/HEAD
+check "the line works in a clone of one branch" 0 bash -c "git fetch -q origin '+refs/heads/*:refs/remotes/origin/*' && git remote set-head origin --auto"
+is "and says the default branch" "$(git symbolic-ref refs/remotes/origin/HEAD)" refs/remotes/origin/main
+cd "$TRASH/person" || exit 1
 git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
 check "origin/HEAD decides" 1 assay run
 git symbolic-ref -d refs/remotes/origin/HEAD && git config --global init.defaultBranch trunk && git update-ref -d refs/remotes/origin/master
