@@ -6,8 +6,9 @@
  *
  * In a CI the remote is asked, since a clone of depth 1 has nothing of the default branch, and one that is kept has it as it
  * was at some earlier job. The forge's name for it must be the remote's, too: variables can be overridden by who starts a
- * pipeline, and HEAD of the remote cannot. On a person's machine nobody is asked: a wrong guess could be somebody's branch, so
- * there is none where two branches have the names that a default branch usually has. */
+ * pipeline, and HEAD of the remote cannot. A person's clone remembers what HEAD of the remote was, which a rename makes
+ * untrue; before anything moves by it, the remote is asked. What is guessed by a usual name could be somebody's branch: it
+ * moves nothing. */
 #include "base/base.h"
 #include "runner/default_branch.h"
 #include "runner/fetch.h"
@@ -211,8 +212,9 @@ bool default_seen_any(struct repo *r)
 	return has_branches(r, "refs/remotes/");
 }
 
-/* What refs/remotes/REMOTE/HEAD says, or some other CI, or else the one branch that is there of the usual names. */
-static int look(struct repo *r, const char *remote, char **name, char tip[OID_HEX])
+/* What refs/remotes/REMOTE/HEAD says, or some other CI, or else the one branch that is there of the usual names, which is a
+ * guess. */
+static int look(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *guessed)
 {
 	static const char *const variables[] = { "CI_DEFAULT_BRANCH", "CI_REPO_DEFAULT_BRANCH", "DRONE_REPO_BRANCH",
 						 "BUILDKITE_PIPELINE_DEFAULT_BRANCH" };
@@ -235,7 +237,8 @@ static int look(struct repo *r, const char *remote, char **name, char tip[OID_HE
 			memcpy(tip, oid, sizeof(oid));
 			n++;
 		}
-	if (!*name && n == 1)
+	*guessed = !*name && n == 1;
+	if (*guessed)
 		*name = mem_str(found);
 	free(mine);
 	buf_release(&text);
@@ -246,13 +249,13 @@ static int look(struct repo *r, const char *remote, char **name, char tip[OID_HE
 	return *name ? 0 : ERR_NOTFOUND;
 }
 
-int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen)
+int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen, bool *guessed)
 {
 	char *under = mem_printf("refs/remotes/%s/", remote);
 	int rc;
 
 	*name = NULL;
-	rc = look(r, remote, name, tip);
+	rc = look(r, remote, name, tip, guessed);
 	if (seen)
 		*seen = rc == 0 || has_branches(r, under);
 	free(under);
@@ -264,6 +267,32 @@ int default_of_clone(struct repo *r, const char *remote, char **name, char tip[O
 	return err_hint(ERR_NOTFOUND,
 			"git fetch %.120s '+refs/heads/*:refs/remotes/%.120s/*' && git remote set-head %.120s --auto",
 			remote, remote, remote);
+}
+
+int default_head(struct repo *r, const char *remote, char **name, char tip[OID_HEX])
+{
+	*name = NULL;
+	return ask(r, remote, NULL, name, tip) && *name ? 0 : ERR_NOTFOUND;
+}
+
+enum default_answer default_asked(struct repo *r, const char *remote, char **name, char tip[OID_HEX])
+{
+	struct buf text = BUF_INIT(1 << 24);
+	enum default_answer answer = DEFAULT_SILENT;
+	int rc;
+
+	*name = NULL;
+	*tip = 0;
+	rc = REPO_ASK(r, &text, NULL, "ls-remote", "--symref", remote, "HEAD", "refs/heads/*");
+	if (rc == 0) {
+		answer = text.len ? DEFAULT_NONE : DEFAULT_EMPTY;
+		read_answer(buf_str(&text), "HEAD", name, tip);
+		if (*name)
+			answer = *tip && fetch_commit(r, tip) == 0 ? DEFAULT_SAID : DEFAULT_NONE;
+		err_clear();
+	}
+	buf_release(&text);
+	return answer;
 }
 
 /* ---- on a server ---------------------------------------------------------------------------------------------------- */

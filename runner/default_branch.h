@@ -17,8 +17,21 @@ int default_at_remote(struct repo *r, const char *of, char **name, char tip[OID_
 int default_check(struct repo *r, const char *name);
 
 /* On a person's machine, nobody asked: what this clone knows of a remote (a name, or an address that it may not know).
- * ERR_NOTFOUND, with what to do: nothing for certain. *seen (if not NULL): has it any branch of that remote? */
-int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen);
+ * ERR_NOTFOUND, with what to do: nothing. *seen (if not NULL): has it any branch of that remote? *guessed: the branch has a usual
+ * name, and nothing else speaks for it. */
+int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen, bool *guessed);
+
+/* The branch that HEAD of a remote is, by its own word: ERR_NOTFOUND. */
+int default_head(struct repo *r, const char *remote, char **name, char tip[OID_HEX]);
+
+enum default_answer {
+	DEFAULT_SILENT, /* the remote cannot be asked */
+	DEFAULT_EMPTY,  /* it has no branch at all */
+	DEFAULT_NONE,   /* HEAD names none that is there, or one whose tip cannot be fetched (then *name is set) */
+	DEFAULT_SAID
+};
+/* What the remote of a person's clone says itself; the tip's commit is in this clone afterwards. */
+enum default_answer default_asked(struct repo *r, const char *remote, char **name, char tip[OID_HEX]);
 
 /* Has any branch of any remote ever come to this clone? Else all that is in it is its owner's. */
 bool default_seen_any(struct repo *r);

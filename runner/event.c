@@ -368,22 +368,57 @@ static char *own_remote(struct repo *r)
 
 /* What a clone knows of a remote's default branch; of one that it knows nothing of, such as a fork's address, what it knows
  * of its own remote. ERR_NOTFOUND: nothing for certain. seen: has it any branch of theirs? */
-static int clone_default(struct event *e, struct repo *r, const char *remote, bool *seen)
+static int clone_default(struct event *e, struct repo *r, const char *remote, bool *seen, bool *guessed)
 {
-	int rc = default_of_clone(r, remote, &e->default_branch, e->target, seen);
+	char *own = own_remote(r);
+	const char *of = remote;
+	int rc = default_of_clone(r, remote, &e->default_branch, e->target, seen, guessed);
 
 	e->to_default = rc == 0 && is_default(e, e->branch);
 	if (rc && !*seen) {
 		struct err_saved said = err_save();
-		char *own = own_remote(r);
 
-		rc = strcmp(own, remote) ? default_of_clone(r, own, &e->default_branch, e->target, NULL) : rc;
-		free(own);
+		of = own;
+		rc = strcmp(own, remote) ? default_of_clone(r, own, &e->default_branch, e->target, NULL, guessed) : rc;
 		err_restore(&said);
 	}
-	e->from_default = rc == 0;
+	e->from_default = rc == 0 && !*guessed;
+	if (e->from_default)
+		e->unasked = mem_str(of);
 	if (rc == 0)
 		err_clear();
+	free(own);
+	return rc;
+}
+
+/* A name that is usual is no word of the remote's. */
+static void note_guess(struct event *e, const char *remote)
+{
+	e->note = mem_printf(
+		"the policy is that of %.80s of %.120s, which has the name that a default branch usually has, "
+		"and nothing else says that it is: nothing that this run finds moves an alias: git fetch "
+		"%.120s && git remote set-head %.120s --auto",
+		e->default_branch, remote, remote, remote);
+}
+
+int event_confirm(const struct event *e, struct repo *r)
+{
+	char *name = NULL, tip[OID_HEX];
+	int rc = 0;
+
+	if (!e->unasked)
+		return 0;
+	if (default_head(r, e->unasked, &name, tip) != 0) {
+		rc = err_set(ERR_NOTFOUND, "%.120s could not be asked which branch is its default one", e->unasked);
+	} else if (strcmp(name, e->default_branch) != 0) {
+		rc = err_set(
+			ERR_INPUT,
+			"this clone takes %.80s of %.120s for the default branch, whose policy judges, and the remote "
+			"says that it is %.80s",
+			e->default_branch, e->unasked, name);
+		err_hint(rc, "git fetch %.120s && git remote set-head %.120s --auto", e->unasked, e->unasked);
+	}
+	free(name);
 	return rc;
 }
 
@@ -400,13 +435,16 @@ static void note_unknown(struct event *e)
 static int local(struct event *e, struct repo *r)
 {
 	char *upstream = NULL, *remote = own_remote(r);
-	bool seen = false;
+	bool seen = false, guessed = false;
 
 	e->kind = EVENT_MANUAL;
 	e->trust = TRUST_BRANCH;
 	(void)repo_head_branch(r, &e->branch);
 	err_clear();
-	if (clone_default(e, r, remote, &seen) != 0) {
+	if (clone_default(e, r, remote, &seen, &guessed) == 0) {
+		if (guessed)
+			note_guess(e, remote);
+	} else {
 		if (seen)
 			note_unknown(e);
 		if (e->branch && repo_upstream(r, e->branch, &upstream) == 0 && repo_ref(r, upstream, e->target) != 0)
@@ -436,6 +474,8 @@ int event_detect(struct event *out, struct repo *r, const char *target)
 		else if ((rc = repo_commit(r, target, &c)) == 0) {
 			memcpy(out->target, c.oid, sizeof(out->target));
 			out->from_default = false;
+			free(out->unasked);
+			out->unasked = NULL;
 			commit_release(&c);
 		}
 	}
@@ -479,19 +519,46 @@ static int server(struct event *e, struct repo *r, const char *old)
 			e->default_branch, e->ref);
 }
 
+/* Where the clone does not know, the remote is asked, which the push is about to reach anyway. true: it said. */
+static bool remote_default(struct event *e, struct repo *r, const char *remote, enum default_answer *answer)
+{
+	char *name = NULL, tip[OID_HEX];
+	struct err_saved said = err_save();
+
+	*answer = default_asked(r, remote, &name, tip);
+	err_restore(&said);
+	if (*answer == DEFAULT_SAID) {
+		free(e->default_branch);
+		e->default_branch = name;
+		memcpy(e->target, tip, sizeof(e->target));
+		e->to_default = is_default(e, e->branch);
+		e->from_default = true;
+		err_clear();
+		return true;
+	}
+	free(name);
+	return false;
+}
+
 static int pre_push(struct event *e, struct repo *r, const char *remote, const char *old)
 {
-	bool seen = false;
-	int rc = clone_default(e, r, remote, &seen);
+	bool seen = false, guessed = false;
+	int rc = clone_default(e, r, remote, &seen, &guessed);
+	enum default_answer answer = DEFAULT_SILENT;
 
-	if (rc == 0) {
+	if (e->from_default || remote_default(e, r, remote, &answer)) {
 		if (e->to_default)
-			target_old(e, r, old); /* else what was last fetched of it */
+			target_old(e, r, old); /* else what was last seen of it */
 		return 0;
 	}
-	if (oid_is_zero(old) && !seen) { /* the first push of all: there is no policy yet */
+	if (oid_is_zero(old) && !seen && answer == DEFAULT_EMPTY) { /* the first push of all: there is no policy yet */
 		e->to_default = true;
 		err_clear();
+		return 0;
+	}
+	if (rc == 0) {
+		note_guess(e, remote);
+		e->to_default = false;
 		return 0;
 	}
 	note_unknown(e);
@@ -525,5 +592,6 @@ void event_release(struct event *e)
 	free(e->remote);
 	free(e->ref);
 	free(e->note);
+	free(e->unasked);
 	memset(e, 0, sizeof(*e));
 }

@@ -22,6 +22,7 @@ struct event {
 	char head[OID_HEX];   /* of a merge request: its branch's tip, which may be tested merged; "": not said */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
 	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
+	char *unasked;        /* the remote whose default branch the clone only remembers; NULL: it is certain */
 	char *note;           /* something the report should say, or NULL */
 };
 
@@ -33,6 +34,9 @@ int event_detect(struct event *out, struct repo *r, const char *target);
 /* A line of pre-push: the remote's name, the reference there and what it points at now (all zeros: it is new); of
  * pre-receive: the remote is "". ERR_ENV: a server without a default branch. */
 int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid);
+/* Asks the remote, if need be, whether the branch whose policy judges is its default one. ERR_NOTFOUND: it does not answer;
+ * ERR_INPUT, with what to do: it says another. */
+int event_confirm(const struct event *e, struct repo *r);
 void event_release(struct event *e);
 
 #endif

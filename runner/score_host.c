@@ -29,12 +29,17 @@ bool run_is_vouched(const struct run *run)
 	return run->have_target_config ? run_policy(run) != NULL : is_own(run);
 }
 
-/* `external` takes the only wall away, so no commit says it that nobody vouches for: there it counts as `auto`. */
+/* `external` takes the only wall away, so no commit says it that nobody vouches for, nor a branch that only this clone takes for
+ * the default one: there it counts as `auto`. */
 static enum sandbox_kind sandbox_kind(const struct run *run)
 {
-	if (run->questions->sandbox == SANDBOX_EXTERNAL && !run_is_vouched(run))
-		return SANDBOX_AUTO;
-	return run->questions->sandbox;
+	bool sure;
+
+	if (run->questions->sandbox != SANDBOX_EXTERNAL)
+		return run->questions->sandbox;
+	sure = run_is_vouched(run) && (!run->have_target_config || event_confirm(&run->event, run->repo) == 0);
+	err_clear();
+	return sure ? SANDBOX_EXTERNAL : SANDBOX_AUTO;
 }
 
 struct sandbox run_sandbox(const struct run *run)

@@ -508,6 +508,20 @@ static json_t *run_document(struct run *run)
 	return r;
 }
 
+/* Before a push proposes anything, the remote says that it is its default branch's policy that judged: a clone that remembers
+ * another would let somebody's branch judge. A remote that does not answer: nothing is proposed. */
+static int confirm_policy(struct run *run, bool *moves)
+{
+	int rc = *moves ? event_confirm(&run->event, run->repo) : 0;
+
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	set_promotion(run, "refused", 0, err_text());
+	err_clear();
+	*moves = false;
+	return 0;
+}
+
 static int promote(struct run *run, int version)
 {
 	const struct promotion p = { .model = run->questions->model,
@@ -540,6 +554,9 @@ int step_record(struct run *run)
 		return 0;
 	run->steps[RUN_RECORD].status = STEP_DONE;
 	moves = wants_promotion(run, version);
+	rc = confirm_policy(run, &moves);
+	if (rc)
+		return rc;
 	run->record = run_document(run);
 	json_object_set_new(run->record, "version",
 			    version ? json_pack("{s:s,s:s,s:s,s:s,s:b}", "model", run->questions->model, "object",

@@ -92,4 +92,41 @@ check "push with both" 0 git push -q origin main
 grep -q refs/heads/main "$TRASH/chained" && ok "the old hook got the same lines" || not_ok "the old hook got the same lines"
 check "uninstall puts it back" 0 assay hook uninstall
 grep -q chained .git/hooks/pre-push && ok "the old hook is back" || not_ok "the old hook is back"
+# ---- which branch is the default one: a usual name and a clone's memory are no word of the remote's ---------------------------
+
+cd "$TRASH" && tiny_repo team && git branch -m trunk
+sed -i 's/^promote: .*/promote: {trunk: production}/' assay.yaml && commit_all "trunk's policy"
+git init -q --bare -b trunk ../trunk.git && git remote add origin "$TRASH/trunk.git" && git push -q origin trunk
+git checkout -q -b evil && sed -i 's/{min: 0.5, max_drop: 0.1}/{min: 0, max_drop: 1}/; s/^promote: .*/promote: {trunk: production, side: production}/' assay.yaml
+commit_all "weak rules" && git push -q origin evil:main
+worse() { for i in $(seq 0 24); do echo "{\"prompt\":\"$((i % 5))+$((i / 5))=\",\"completion\":\"9\"}"; done >data/train.jsonl; }
+git init -q ../victim && cd ../victim && git remote add origin "$TRASH/trunk.git" && git fetch -q origin
+git symbolic-ref -d refs/remotes/origin/HEAD 2>/dev/null
+git checkout -q -b trunk origin/trunk && git update-ref -d refs/remotes/origin/trunk && assay hook install >/dev/null
+worse && commit_all "worse"
+check "somebody's main does not judge where trunk is the default branch" 1 git push -q origin trunk
+has "FAIL"
+git reset -q --hard HEAD~1 && sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "good"
+check "an honest push passes" 0 git push -q origin trunk
+assay status >/dev/null 2>&1
+is "and its alias moves" "$(assay models --json | jq -r '.[] | select(.aliases[]? == "production") | .commit')" "$(git rev-parse HEAD)"
+
+# a rename: the clone remembers the old name, which is anybody's now
+git clone -q ../trunk.git ../before && git -C ../trunk.git branch -m trunk develop && git -C ../team push -q origin evil:trunk
+cd ../before && assay hook install >/dev/null && git fetch -q && git checkout -q -b develop origin/develop
+sed -i 's/^promote: .*/promote: {develop: production}/' assay.yaml && worse && commit_all "worse"
+sed -i 's/^promote: .*/promote: {develop: production, trunk: production}/' ../team/assay.yaml && git -C ../team commit -qam "for the new name" && git -C ../team push -q origin evil:trunk && git fetch -q
+check "a clone from before the rename proposes nothing" 1 git push origin develop
+has "the remote says that it is develop"
+has "git remote set-head origin --auto"
+is "nor has anything come" "$(assay models --json | jq -r '[.[].aliases[]?] | length')" 0
+git remote set-head origin --auto >/dev/null
+check "after that the default branch judges" 1 git push -q origin develop
+has "FAIL"
+
+# a remote of which nothing was fetched
+cd "$TRASH" && tiny_repo fresh && git remote add origin "$TRASH/trunk.git" && assay hook install >/dev/null && git checkout -q -b side
+sed -i 's/{min: 0.5, max_drop: 0.1}/{min: 0, max_drop: 1}/; s/^promote: .*/promote: {side: production}/' assay.yaml && worse && commit_all "weak rules, worse model"
+check "the first push of a side branch is no first push of all" 1 git push -q origin side
+has "FAIL"
 done_testing

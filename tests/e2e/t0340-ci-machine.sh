@@ -170,8 +170,10 @@ unset ASSAY_HOME GITHUB_ACTIONS GITHUB_EVENT_NAME GITHUB_EVENT_PATH GITHUB_REF G
 git init -q --bare "$TRASH/team.git" && git -C "$TRASH/author" push -q "$TRASH/team.git" "$good:refs/heads/main" "$weak:refs/heads/topic"
 git init -q "$TRASH/person" && cd "$TRASH/person" && git remote add origin "$TRASH/team.git" && git fetch -q origin
 git checkout -q -b topic origin/topic && git branch -q new && git fetch -q "file://$TRASH/o/r.git" release && git merge -q --ff-only FETCH_HEAD
-[ ! -e .git/refs/remotes/origin/HEAD ] && check "without origin/HEAD, the usual name is looked for" 1 assay run --json
+git symbolic-ref -d refs/remotes/origin/HEAD 2>/dev/null
+check "without origin/HEAD, the usual name is looked for" 1 assay run --json
 is "not what the branch follows" "$(source_of)" "target $good"
+is "and the report says that it is a guess" "$(assay show "$(jq -r .run "$OUT")" --json | jq -r '.notes[]' | grep -c "policy is that of main of origin, which has the name that a default branch usually has")" 1
 assay hook install >/dev/null
 check "nor what the branch held, before a push" 1 git push -q origin topic
 check "nor the new branch itself" 1 git push -q origin topic:another

@@ -674,10 +674,22 @@ static void test_event_detect__local(void **state)
 	sh(f, "git branch -q --unset-upstream main");
 	detect(f, &e);
 	assert_string_equal(e.target, c.three); /* the remote's default branch */
+	assert_true(e.from_default);
+	assert_null(e.note);
+	must(event_confirm(&e, f->repo));
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/topic"); /* since then it is called otherwise */
+	assert_err(event_confirm(&e, f->repo), ERR_INPUT);
+	assert_text_has(err_text(), "takes main of origin for the default branch");
+	assert_text_has(err_fix(), "git remote set-head origin --auto");
+	setenv("ASSAY_OFFLINE", "1", 1);
+	assert_err(event_confirm(&e, f->repo), ERR_NOTFOUND);
+	unsetenv("ASSAY_OFFLINE");
 	event_release(&e);
 	sh(f, "git remote set-head origin -d");
 	detect(f, &e);
-	assert_string_equal(e.target, c.three); /* by its usual name */
+	assert_string_equal(e.target, c.three); /* by its usual name, which is a guess */
+	assert_false(e.from_default);
+	assert_text_has(e.note, "the policy is that of main of origin");
 	event_release(&e);
 	sh(f, "git update-ref refs/remotes/origin/master topic"); /* two of those: no guess */
 	detect(f, &e);
@@ -740,6 +752,16 @@ static void test_event_hook__a_new_branch(void **state)
 	event_release(&e);
 	sh(f, "git update-ref -d refs/remotes/origin/main; git update-ref -d refs/remotes/origin/topic; "
 	      "git symbolic-ref -d refs/remotes/origin/HEAD");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO)); /* of a remote of which nothing was fetched */
+	assert_string_equal(e.target, c.three);
+	assert_true(e.from_default && !e.to_default);
+	event_release(&e);
+	sh(f, "git -C ../origin.git symbolic-ref HEAD refs/heads/nothing");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
+	assert_false(e.from_default || e.to_default);
+	event_release(&e);
+	sh(f,
+	   "git init -q --bare -b main ../empty.git; git remote set-url origin \"file://$(cd ../empty.git && pwd)\"");
 	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO)); /* a first push */
 	assert_string_equal(e.target, "");
 	assert_true(e.to_default);
@@ -760,6 +782,21 @@ static void test_event_hook__a_tip_that_was_never_fetched(void **state)
 	event_release(&e);
 	sh(f, "git remote set-head origin -d && git update-ref refs/remotes/origin/trunk main && git update-ref -d "
 	      "refs/remotes/origin/main");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/topic", c.topic)); /* the remote says it */
+	assert_string_equal(e.target, c.three);
+	assert_true(e.from_default);
+	event_release(&e);
+	sh(f, "git update-ref refs/remotes/origin/master topic"); /* a usual name, which is somebody's branch */
+	must(event_hook(&e, f->repo, "origin", "refs/heads/topic", c.topic));
+	assert_string_equal(e.target, c.three);
+	event_release(&e);
+	setenv("ASSAY_OFFLINE", "1", 1);
+	must(event_hook(&e, f->repo, "origin", "refs/heads/topic", c.topic));
+	assert_string_equal(e.target, c.topic);
+	assert_false(e.from_default || e.to_default);
+	assert_text_has(e.note, "the policy is that of master of origin");
+	event_release(&e);
+	sh(f, "git update-ref -d refs/remotes/origin/master");
 	must(event_hook(&e, f->repo, "origin", "refs/heads/topic",
 			c.topic)); /* at least not its own, but no rule either */
 	assert_string_equal(e.target, c.topic);
