@@ -50,6 +50,38 @@ static const char *const *hook_names(struct repo *repo)
 	return repo_work_dir(repo) ? here : server;
 }
 
+/* A folder of hooks that the user's own git configuration names serves each of his repositories: a gate there would stop the pushes
+ * of all that know nothing of assay. */
+static int check_folder(struct repo *repo, const char *dir)
+{
+	struct buf text = BUF_INIT(1 << 16);
+	const char *work = repo_work_dir(repo), *common = repo_common_dir(repo);
+	struct proc p = {
+		.argv = (const char *[]){ "git", "-C", work ? work : common, "config", "--show-scope", "--get",
+					  "core.hooksPath", NULL },
+		.out = &text,
+	};
+	char *own = path_join(common, "hooks");
+	int rc = 0;
+
+	if (proc_check(&p) == 0 &&
+	    (!strncmp(buf_str(&text), "global\t", 7) || !strncmp(buf_str(&text), "system\t", 7))) {
+		rc = err_set(ERR_INPUT,
+			     "core.hooksPath of your own or this machine's git configuration makes %s the hooks of "
+			     "every repository: nothing is installed",
+			     dir);
+		err_hint(rc,
+			 "give this one a folder of its own, then install again: git config --local core.hooksPath "
+			 "%s",
+			 own);
+	}
+	if (rc == 0)
+		err_clear();
+	free(own);
+	buf_release(&text);
+	return rc;
+}
+
 static int install(struct repo *repo)
 {
 	char self[4096], *dir = NULL;
@@ -61,6 +93,7 @@ static int install(struct repo *repo)
 		return err_errno(ERR_ENV, "/proc/self/exe");
 	self[n] = 0;
 	rc = hooks_dir(repo, &dir);
+	rc = rc ? rc : check_folder(repo, dir);
 	for (; rc == 0 && *name; name++) {
 		bool chained = false;
 

@@ -4,6 +4,13 @@
 git init -q --bare origin.git
 tiny_repo work
 git remote add origin ../origin.git
+git config --global core.hooksPath "$TRASH/everywhere"
+check "in a folder of hooks that serves every repository" 65 assay hook install
+has "the hooks of every repository"
+[ -e "$TRASH/everywhere" ] && not_ok "nothing is installed" || ok "nothing is installed"
+fix=$(sed -n 's/.*install again: //p' "$ERR")
+check "the fix that is named" 0 bash -c "$fix && $ASSAY_TEST_BIN hook install && [ -x .git/hooks/pre-push ] && $ASSAY_TEST_BIN hook uninstall"
+git config --global --unset core.hooksPath && git config --local --unset core.hooksPath
 check "install" 0 assay hook install
 check "install again changes nothing" 0 assay hook install
 alias_of() { assay models --json 2>/dev/null | jq -r '.[] | select(.aliases[]? == "production") | .number'; }
