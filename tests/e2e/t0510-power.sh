@@ -49,14 +49,14 @@ check "a metric that nobody measures is refused before it is paid for" 65 assay 
 has "exakt_match"
 cp good.yaml assay.yaml
 git checkout -q -B feature
-git update-ref refs/remotes/origin/HEAD main
+git update-ref refs/remotes/origin/main main && git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/main
 sed -i 's/  require:/  require:\n    nope.acc: {min: 0.5}/' assay.yaml
 commit_all "a gate that cannot work"
 check "also in the policy that a candidate brings" 65 assay run
 has "the gate that the candidate brings"
 
 git checkout -q main
-git symbolic-ref -d refs/remotes/origin/HEAD 2>/dev/null || git update-ref -d refs/remotes/origin/HEAD
+git symbolic-ref -d refs/remotes/origin/HEAD && git update-ref -d refs/remotes/origin/main
 sed -i 's/  require:/  limits: {size: 1K, time: 1000, cost: 0.5, price: 1}\n  require:/; s/baseline: main/baseline: production/' assay.yaml
 commit_all "a model must fit in a kilobyte"
 check "what a model takes is limited" 1 assay run
