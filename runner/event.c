@@ -206,6 +206,7 @@ static int github_pull_request(struct event *e, struct repo *r, const json_t *pr
 	e->branch = mem_str(json_get_text(head, "ref", NULL));
 	e->trust = strcmp(from, to) == 0 ? TRUST_BRANCH : TRUST_FORK;
 	set_head(e, json_get_text(head, "sha", NULL));
+	e->of_head = *e->head != 0;
 	if (!is_default(e, json_get_text(base, "ref", NULL)))
 		return target_default(e, r, e->trust == TRUST_FORK ? to : NULL);
 	e->from_default = true;

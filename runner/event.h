@@ -20,6 +20,7 @@ struct event {
 	bool from_default;    /* the target is the default branch's: its policy may move aliases */
 	bool to_default;      /* what is judged stands on the default branch, or is about to */
 	char head[OID_HEX];   /* of a merge request: its branch's tip, which may be tested merged; "": not said */
+	bool of_head;         /* only that tip, or a merge with it as a parent, is the request */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
 	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
 	char *unasked;        /* the remote whose default branch the clone only remembers; NULL: it is certain */

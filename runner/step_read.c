@@ -99,12 +99,30 @@ static void check_pushed(struct run *run)
 		 run->options->dirty ? "the work tree" : run->commit.oid);
 }
 
+/* Under pull_request_target, actions/checkout takes the target's commit: its verdict would be posted as the request's. */
+static int check_head(const struct run *run)
+{
+	const char *head = run->event.head, *oid = run->commit.oid;
+	char first[OID_HEX] = "", second[OID_HEX] = "";
+	int rc;
+
+	if (!run->event.of_head || strcmp(oid, head) == 0)
+		return 0;
+	rc = repo_parents(run->repo, oid, first, second);
+	if (rc || !strcmp(first, head) || !strcmp(second, head))
+		return rc;
+	rc = err_set(ERR_INPUT, "commit %.12s is neither the pull request's %.12s nor a merge of it", oid, head);
+	return err_hint(rc, "run on: pull_request; or at actions/checkout: with: { ref: "
+			    "'${{ github.event.pull_request.head.sha }}' }");
+}
+
 int step_read(struct run *run)
 {
 	int rc = read_candidate(run);
 
 	if (rc == 0)
 		check_pushed(run);
+	rc = rc ? rc : check_head(run);
 	if (rc == 0 && *run->event.target)
 		rc = read_target(run);
 	if (rc)

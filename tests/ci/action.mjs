@@ -24,8 +24,8 @@ fs.rmSync(temp, { recursive: true, force: true });
 fs.mkdirSync(temp, { recursive: true });
 const runner = { os: "Linux", arch: "X64", temp };
 
-const ISFORK = "github.event_name == 'pull_request' && github.event.pull_request.head.repo.full_name != github.repository";
-const fork = () => github.event_name === "pull_request" && github["event.pull_request.head.repo.full_name"] !== github.repository;
+const ISFORK = "startsWith(github.event_name, 'pull_request') && github.event.pull_request.head.repo.full_name != github.repository";
+const fork = () => (github.event_name ?? "").startsWith("pull_request") && github["event.pull_request.head.repo.full_name"] !== github.repository;
 
 function value(expression) {
 	const e = expression.trim();
@@ -55,7 +55,7 @@ function wanted(step, failed) {
 		return (steps.run?.["report-dir"] ?? "") !== "" &&
 			(inputs.status === "true" || (inputs.comment === "true" && github.event_name === "pull_request"));
 	if (c === "inputs.remote != ''") return !failed && inputs.remote !== "";
-	if (c === "always() && inputs.remote != '' && steps.run.outputs.exit != '' && (github.event_name != 'pull_request' || " +
+	if (c === "always() && inputs.remote != '' && steps.run.outputs.exit != '' && (!startsWith(github.event_name, 'pull_request') || " +
 		"github.event.pull_request.head.repo.full_name == github.repository)")
 		return inputs.remote !== "" && (steps.run?.exit ?? "") !== "" && !fork();
 	if (c === "always() && steps.run.outputs.exit != ''") return (steps.run?.exit ?? "") !== "";

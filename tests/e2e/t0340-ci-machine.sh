@@ -43,6 +43,14 @@ has "pull-requests: write" "and names the permission"
 has "no later job finds a baseline"
 check "run in it" 0 assay run
 has "which a fresh runner does not keep" "and warns of the memory"
+GITHUB_EVENT_NAME=pull_request_target
+jq '.pull_request.head.sha = "'$(printf '%040d' 7)'"' "$TRASH/event.json" >"$TRASH/other.json"
+check "under pull_request_target the target's commit, which is checked out, is not judged as the request" 65 \
+	env GITHUB_EVENT_PATH="$TRASH/other.json" "$ASSAY_TEST_BIN" run
+has "is neither the pull request's 000000000000 nor a merge of it"
+has "github.event.pull_request.head.sha" "and the line that checks it out is told"
+check "the request's own commit is" 0 assay run
+GITHUB_EVENT_NAME=pull_request
 event stranger/r
 check "doctor for a fork" 0 env GITHUB_TOKEN=x "$ASSAY_TEST_BIN" doctor
 has "trusted as fork: its token may only read"
