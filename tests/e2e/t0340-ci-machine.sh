@@ -44,7 +44,7 @@ has "no later job finds a baseline"
 check "run in it" 0 assay run
 has "which a fresh runner does not keep" "and warns of the memory"
 GITHUB_EVENT_NAME=pull_request_target
-jq '.pull_request.head.sha = "'$(printf '%040d' 7)'"' "$TRASH/event.json" >"$TRASH/other.json"
+jq --arg h "$(printf '%040d' 7)" '.pull_request.head.sha = $h' "$TRASH/event.json" >"$TRASH/other.json"
 check "under pull_request_target the target's commit, which is checked out, is not judged as the request" 65 \
 	env GITHUB_EVENT_PATH="$TRASH/other.json" "$ASSAY_TEST_BIN" run
 has "is neither the pull request's 000000000000 nor a merge of it"
