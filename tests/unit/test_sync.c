@@ -663,6 +663,48 @@ static void test_sync__what_gives_way_halfway_is_whole(void **state)
 	free(dir);
 }
 
+/* A pull that was killed when the loser was aside and the winner's record here, but not its row: the winner stays. */
+static void test_sync__what_a_killed_pull_brought_is_no_newcomer(void **state)
+{
+	struct team *t = *state;
+	char theirs[DIGEST_HEX], ours[DIGEST_HEX], object[DIGEST_HEX];
+	char *aside = home_path(t->b, "aside"), *from, *to, *shelf;
+	struct buf text = BUF_INIT(1 << 20);
+	json_t *row = NULL;
+
+	add_run(t->a, "ann's", '1', theirs);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	add_run(t->b, "bob's", '2', ours);
+	from = store_file(t->b->store, VAULT_RECORDS, ours);
+	to = mem_printf("%s/%s.again", aside, ours);
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	free(from);
+	free(to);
+	from = store_file(t->a->store, VAULT_RECORDS, theirs);
+	to = store_file(t->b->store, VAULT_RECORDS, theirs);
+	shelf = mem_strn(to, (size_t)(strrchr(to, '/') - to));
+	must(fs_read(&text, from, 1 << 20));
+	must(fs_mkdirs(shelf));
+	must(fs_write(to, text.data, text.len));
+	put_text(t->b->store, "ann's", object);
+	fixture_reopen(t->b);
+	must(registry_check(t->b->registry, print_fault, NULL));
+	must(registry_version(t->b->registry, "bot", 1, &row));
+	assert_string_equal(json_get_text(row, "run", ""), theirs);
+	assert_int_equal(pull(t, t->b, 0).renumbered, 1);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(alias_of(t->b), 1);
+	json_decref(row);
+	buf_release(&text);
+	free(from);
+	free(to);
+	free(shelf);
+	free(aside);
+}
+
 /* ---- kills ---- */
 
 static void kill_while(struct team *t, struct fixture *f, bool is_push, unsigned us)
@@ -1246,6 +1288,7 @@ int main(void)
 		TEAM_TEST(test_sync__a_run_that_is_made_during_a_pull_gets_the_next_number),
 		TEAM_TEST(test_sync__moves_are_made_again_in_their_order),
 		TEAM_TEST(test_sync__what_gives_way_halfway_is_whole),
+		TEAM_TEST(test_sync__what_a_killed_pull_brought_is_no_newcomer),
 		TEAM_TEST(test_sync__what_waits_aside_is_compared_with_its_name),
 		TEAM_TEST(test_sync__a_run_that_waits_is_renumbered_once),
 		TEAM_TEST(test_sync__a_record_that_takes_a_claimed_number_stays_out),
