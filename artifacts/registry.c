@@ -59,6 +59,18 @@ int registry_lock(struct registry *r, bool shared, double wait_s)
 			    : rc;
 }
 
+/* Who finds another giving a new database this mode does not wait for it by SQLite's busy handler, but is told BUSY at once. */
+static int set_wal(struct registry *r, char **mode)
+{
+	int rc = sql_text(r, mode, "PRAGMA journal_mode = WAL", "");
+
+	for (int ms = 0; rc == ERR_BUSY && ms < BUSY_MS; ms += sqlite3_sleep(10)) {
+		err_clear();
+		rc = sql_text(r, mode, "PRAGMA journal_mode = WAL", "");
+	}
+	return rc;
+}
+
 int registry_open_db(struct registry *r, const char *path)
 {
 	static const char pragmas[] = "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = "
@@ -83,7 +95,7 @@ int registry_open_db(struct registry *r, const char *path)
 				     "%s is on a network file drive (%s) and in use in the mode of a local disk", path,
 				     shared);
 	} else if (!rc && file) {
-		rc = sql_text(r, &mode, "PRAGMA journal_mode = WAL", "");
+		rc = set_wal(r, &mode);
 		if (!rc && strcmp(mode, "wal"))
 			rc = err_set(ERR_ENV, "%s: the file system has no shared memory for a write-ahead log", path);
 		if (rc == ERR_ENV)
