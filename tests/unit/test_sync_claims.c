@@ -1,0 +1,267 @@
+/* test_sync_claims.c: claims at a remote that are gone, damaged, or without what they stand for. */
+#include "base/base.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <sys/stat.h>
+
+#include "team.h"
+
+/* ---- claims that are gone ---- */
+
+/* What was claimed of the alias, and how often. */
+static char *alias_claims(struct team *t, int *n)
+{
+	const char what[] = "alias:bot@production";
+	struct digest d = digest_bytes(what, strlen(what));
+	char hex[DIGEST_HEX], *dir;
+
+	digest_hex(hex, &d);
+	dir = mem_printf("%s/claims/%s", t->folder, hex);
+	*n = each_file(dir, NULL);
+	return dir;
+}
+
+/* Three versions, of which two were production, on both sides. */
+static void two_moves(struct team *t)
+{
+	char id[DIGEST_HEX];
+
+	for (int i = 0; i < 3; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+}
+
+static void assert_claims_go_on(struct team *t)
+{
+	struct promotion back = { .model = "bot",
+				  .alias = "production",
+				  .version = 1,
+				  .expect = 3,
+				  .actor = "ann",
+				  .reason = "back",
+				  .rollback = true };
+	char id[DIGEST_HEX];
+	int n;
+
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 3);
+	pull(t, t->a, 0);
+	must(registry_promote(t->a->registry, &back, id));
+	push(t, t->a, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 4);
+	assert_same(t);
+}
+
+static void test_sync__claims_that_are_gone_are_made_again(void **state)
+{
+	struct team *t = *state;
+	char *dir;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	assert_int_equal(n, 2);
+	must(fs_remove_tree(dir));
+	assert_claims_go_on(t);
+	free(dir);
+}
+
+static void test_sync__the_last_claim_is_damaged_and_removed_as_told(void **state)
+{
+	struct team *t = *state;
+	char *dir, *file;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	file = path_join(dir, "00000002");
+	empty(file);
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "is damaged");
+	assert_text_has(err_fix(), "remove that file");
+	must(fs_remove(file));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(file);
+	free(dir);
+}
+
+/* A move that somebody copied there: it is believed, as whoever may write there is, and does not stop the next. */
+static void test_sync__a_move_without_a_claim_gets_one(void **state)
+{
+	struct team *t = *state;
+	char *from, *to;
+	json_t *rows = NULL;
+	const char *id;
+	int n;
+
+	two_moves(t);
+	must(promote_to(t->a, 3, 2));
+	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	id = json_get_text(json_array_get(rows, 0), "id", "");
+	from = store_file(t->a->store, VAULT_RECORDS, id);
+	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
+	must(fs_copy(from, to));
+	pull(t, t->b, 0);
+	assert_int_equal(alias_of(t->b), 3);
+	{
+		struct promotion back = { .model = "bot",
+					  .alias = "production",
+					  .version = 1,
+					  .expect = 3,
+					  .actor = "bob",
+					  .reason = "back",
+					  .rollback = true };
+		char made[DIGEST_HEX];
+
+		must(registry_promote(t->b->registry, &back, made));
+	}
+	push(t, t->b, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 4);
+	assert_same(t);
+	json_decref(rows);
+	free(from);
+	free(to);
+}
+
+static void test_sync__no_claim_stands_behind_the_last_number(void **state)
+{
+	struct team *t = *state;
+	char *dir, *from, *to;
+	int n;
+
+	two_moves(t);
+	dir = alias_claims(t, &n);
+	from = path_join(dir, "00000002");
+	to = path_join(dir, "99999999");
+	must(fs_copy(from, to));
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_fix(), "remove that file");
+	must(fs_remove(to));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(from);
+	free(to);
+	free(dir);
+}
+
+static double flip_at; /* of a file's length */
+
+static int flip_there(const char *path)
+{
+	struct buf b = BUF_INIT(BUF_NOLIMIT);
+
+	must(fs_read(&b, path, BUF_NOLIMIT));
+	b.data[(size_t)(flip_at * (double)(b.len - 1))] ^= 2;
+	must(fs_remove(path));
+	must(fs_write(path, b.data, b.len));
+	buf_release(&b);
+	return 1;
+}
+
+/* A bit that is flipped in a claim wins nothing: the record that it stands for decides, and no other comes to be. */
+static void test_sync__a_claim_with_a_flipped_bit(void **state)
+{
+	static const double places[] = { 0, 0.3, 0.6, 0.9, 0.95, 0.99, 1 };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		struct team *t = *state;
+		char *dir = path_join(t->folder, "claims"), *records = path_join(t->folder, "records"), id[DIGEST_HEX];
+
+		add_run(t->a, "w1", '1', id);
+		must(promote_to(t->a, 1, 0));
+		push(t, t->a, 0);
+		pull(t, t->b, 0);
+		must(promote_to(t->a, 1, 1));
+		add_run(t->b, "w2", '2', id);
+		must(promote_to(t->b, 2, 1));
+		flip_at = places[i];
+		assert_int_equal(each_file(dir, flip_there), 2);
+		push(t, t->b, 0);
+		assert_int_equal(each_file(records, NULL), 4);
+		pull(t, t->a, 0);
+		assert_same(t);
+		free(dir);
+		free(records);
+		team_end(state);
+		team_start(state);
+	}
+}
+
+/* The winner was killed between its claim and its record. */
+static void test_sync__a_claim_without_its_record_is_healed(void **state)
+{
+	struct team *t = *state;
+	char *dir = path_join(t->folder, "records"), id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	add_run(t->b, "w2", '2', id);
+	push(t, t->a, 0);
+	must(fs_remove_tree(dir));
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_same(t);
+	assert_int_equal(list_length(t->a->registry, "versions"), 2);
+	free(dir);
+}
+
+/* Killed between the move of a record to aside/ and the COMMIT that takes its rows: whoever opens next takes them. */
+static void test_sync__a_move_aside_that_was_killed_is_finished(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *from, *aside = home_path(t->a, "aside"), *to, *faults;
+	json_t *rows = NULL;
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	must(registry_list(t->a->registry, "history", NULL, 0, &rows));
+	snprintf(id, sizeof(id), "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	from = store_file(t->a->store, VAULT_RECORDS, id);
+	to = path_join(aside, id);
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	fixture_reopen(t->a);
+	assert_int_equal(list_length(t->a->registry, "history"), 0);
+	assert_clean(t->a->registry);
+	/* one that is nowhere is damage, and no reason to forget what it said */
+	must(fs_rename(to, from));
+	fixture_reopen(t->a);
+	must(fs_remove(from));
+	fixture_reopen(t->a);
+	assert_int_equal(list_length(t->a->registry, "history"), 1);
+	faults = check_text(t->a->registry);
+	assert_text_has(faults, "but its file is gone");
+	free(faults);
+	free(from);
+	free(to);
+	free(aside);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEAM_TEST(test_sync__claims_that_are_gone_are_made_again),
+		TEAM_TEST(test_sync__the_last_claim_is_damaged_and_removed_as_told),
+		TEAM_TEST(test_sync__a_move_without_a_claim_gets_one),
+		TEAM_TEST(test_sync__no_claim_stands_behind_the_last_number),
+		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
+		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
+		TEAM_TEST(test_sync__a_move_aside_that_was_killed_is_finished),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
