@@ -177,11 +177,16 @@ static int fetch_named(struct sync *y, const char *hex)
 	return rc;
 }
 
-/* Where a record waits: names in the order of the records, so that none comes in before what it speaks of. */
+/* Where a record waits: names in the order in which they come in. As in a push, what went is said first: a kill in between must
+ * leave no run here whose model is nowhere and nobody says why. Then the order of the records, so that none comes in before what
+ * it speaks of. */
 enum { SPOOL_SEQ = 20 };
 static char *spool_file(const char *spool, const json_t *record, const char *hex)
 {
-	return mem_printf("%s/%0*lld-%s", spool, SPOOL_SEQ, (long long)json_get_int(record, "seq", 0), hex);
+	bool first = record_kind(record) == RECORD_COLLECTION;
+
+	return mem_printf("%s/%0*lld-%s", spool, SPOOL_SEQ, first ? 0LL : (long long)json_get_int(record, "seq", 0),
+			  hex);
 }
 
 /* A new record, into the spool; its objects into the store. */

@@ -421,12 +421,34 @@ static void test_sync__what_went_is_said_first(void **state)
 	free(records);
 }
 
+/* The shelf of a record in b's home is on another file system: it cannot be renamed to its place. */
+static char *shelf_elsewhere(struct team *t, const char *id, char **elsewhere)
+{
+	char *records = home_path(t->b, VAULT_RECORDS), *shelf = mem_printf("%s/%.2s", records, id);
+
+	must(fs_temp_dir(elsewhere, strncmp(t->b->home, "/dev/shm", 8) ? "/dev/shm" : "/tmp", "assay-test-"));
+	must(fs_mkdirs(records));
+	assert_int_equal(symlink(*elsewhere, shelf), 0);
+	free(records);
+	return shelf;
+}
+
+static size_t count_records(const struct fixture *f)
+{
+	struct name_list names = { NULL, 0, 0 };
+	size_t n;
+
+	must(store_names(f->store, VAULT_RECORDS, &names, NULL, NULL));
+	n = names.len;
+	name_list_release(&names);
+	return n;
+}
+
 /* A pull that breaks off while it takes records over has none that speaks of what is not there. */
 static void test_sync__records_come_in_their_order(void **state)
 {
 	struct team *t = *state;
-	struct name_list names = { NULL, 0, 0 };
-	char id[DIGEST_HEX], *shelf, *elsewhere, *records = home_path(t->b, VAULT_RECORDS);
+	char id[DIGEST_HEX], *shelf, *elsewhere;
 
 	add_run(t->a, "w1", '1', id);
 	for (int i = 0; i < 4; i++) {
@@ -441,20 +463,45 @@ static void test_sync__records_come_in_their_order(void **state)
 		must(registry_promote(t->a->registry, &p, promotion));
 	}
 	push(t, t->a, 0);
-	shelf = mem_printf("%s/%s/%.2s", t->b->home, VAULT_RECORDS, id);
-	must(fs_temp_dir(&elsewhere, strncmp(t->b->home, "/dev/shm", 8) ? "/dev/shm" : "/tmp", "assay-test-"));
-	must(fs_mkdirs(records));
-	assert_int_equal(symlink(elsewhere, shelf), 0); /* the run's record cannot be renamed to another file system */
+	shelf = shelf_elsewhere(t, id, &elsewhere); /* the run's */
 	pull(t, t->b, ERR_IO);
 	must(fs_remove(shelf));
-	must(store_names(t->b->store, VAULT_RECORDS, &names, NULL, NULL));
-	assert_int_equal(names.len, 0);
+	assert_int_equal(count_records(t->b), 0);
+	assert_same(t);
+	must(fs_remove_tree(elsewhere));
+	free(shelf);
+	free(elsewhere);
+}
+
+/* And none whose weights went, before the record that says so: it would be a run whose model is nowhere. */
+static void test_sync__what_went_comes_first(void **state)
+{
+	struct team *t = *state;
+	const struct gc_options none = { .keep_runs = 0, .actor = "ann" };
+	struct name_list names = { NULL, 0, 0 };
+	struct sync_counts n;
+	struct gc_totals totals;
+	char id[DIGEST_HEX], *shelf, *elsewhere;
+
+	add_run(t->a, "w1", '1', id);
+	registry_close(t->a->registry);
+	t->a->registry = NULL;
+	must(registry_gc(t->a->store, &none, &totals));
+	must(registry_open(&t->a->registry, t->a->store));
+	push(t, t->a, 0);
+	must(store_names(t->a->store, VAULT_RECORDS, &names, NULL, NULL));
+	assert_int_equal(names.len, 2);
+	shelf = shelf_elsewhere(t, names.names[!strcmp(names.names[0], id)], &elsewhere); /* the collection's */
+	assert_err(registry_pull(t->b->registry, t->d, &(struct sync_options){ .records_only = true }, &n), ERR_IO);
+	must(fs_remove(shelf));
+	assert_int_equal(count_records(t->b), 0);
+	fixture_reopen(t->b);
+	assert_clean(t->b->registry);
 	assert_same(t);
 	name_list_release(&names);
 	must(fs_remove_tree(elsewhere));
 	free(shelf);
 	free(elsewhere);
-	free(records);
 }
 
 static void test_sync__a_broken_transfer_goes_on(void **state)
@@ -511,6 +558,7 @@ int main(void)
 		TEAM_TEST(test_sync__what_neither_side_has_is_told),
 		TEAM_TEST(test_sync__what_went_is_said_first),
 		TEAM_TEST(test_sync__records_come_in_their_order),
+		TEAM_TEST(test_sync__what_went_comes_first),
 		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
 		cmocka_unit_test(test_depot_open__what_is_no_remote),
 	};
