@@ -1,8 +1,9 @@
 /* depot_web.c: asking a storage server that may be busy, ill, or killed in the middle of an answer.
  *
  * Everything that is asked here may be asked twice: files are named by their content, and a claim that was made although its answer
- * got lost is recognised by what it holds. So a request is sent again after 429, 5xx, a lost connection or an answer that stands
- * still, with pauses that double, as long as the server asks for, six times in all. A download goes on behind the last byte that came.
+ * got lost is recognised by what it holds. So a request is sent again after 429, 5xx or a lost connection, with pauses that double, as
+ * long as the server asks for, six times in all. A server that takes a request and says nothing is asked twice: two minutes. One
+ * that asks for more patience than a minute is not waited for. A download goes on behind the last byte that came.
  *
  * A redirection of a download (storage behind a forge) is followed once, without any header of ours: the secret stays with its own
  * host. */
@@ -10,14 +11,15 @@
 
 #include <unistd.h>
 
-enum { TRIES = 6, HEADERS_MAX = 10, ANSWER_TIMEOUT_S = 24 * 3600, STALL_S = 60 };
+enum { TRIES = 6, SILENT_TRIES = 2, HEADERS_MAX = 10, ANSWER_TIMEOUT_S = 24 * 3600, STALL_S = 60 };
 #define PAUSE_S 0.25
-#define PAUSE_MAX_S 30.0
+#define PAUSE_TOLD_S 5.0
+#define PAUSE_MAX_S 60.0
 #define ERROR_MAX ((size_t)32 << 20)
 
 int web_open(struct web *w, const char *name)
 {
-	*w = (struct web){ .name = name };
+	*w = (struct web){ .name = name, .stall_s = STALL_S };
 	if (getenv("ASSAY_OFFLINE")) {
 		err_set(ERR_UNAVAILABLE, "ASSAY_OFFLINE is set, and %s is to be asked", name);
 		return err_hint(ERR_UNAVAILABLE, "unset it, or take a remote that is a folder");
@@ -45,38 +47,60 @@ static bool is_ill(const struct http_response *r)
 	return !r->refused && (r->status == 0 || r->status == 429 || r->status >= 500) && r->status != 501;
 }
 
-static void pause_before(int try, double asked_s)
-{
-	double s = PAUSE_S * (double)(1 << try);
+/* ---- patience -------------------------------------------------------------------------------- */
 
-	s = asked_s > s ? asked_s : s;
-	usleep((useconds_t)((s < PAUSE_MAX_S ? s : PAUSE_MAX_S) * 1e6));
+struct patience {
+	int tries, silent;
+};
+
+/* Is it worth asking again? Then it is time to when this returns. */
+static bool ask_again(struct patience *p, const struct web *w, const struct http_response *r)
+{
+	double s = PAUSE_S * (double)(1 << p->tries);
+
+	s = r->retry_after_s > s ? r->retry_after_s : s;
+	p->tries++;
+	p->silent += r->timed_out;
+	if (p->tries >= TRIES || p->silent >= SILENT_TRIES || s > PAUSE_MAX_S)
+		return false;
+	if (r->timed_out)
+		log_warn("%s has not answered for %.0f s: asking once more", w->name, w->stall_s);
+	else if (s >= PAUSE_TOLD_S)
+		log_warn("%s answers %ld: asking again in %.0f s", w->name, r->status, s);
+	usleep((useconds_t)(s * 1e6));
+	return true;
 }
 
 static int gave_up(const struct web *w, const struct http_response *r)
 {
-	int rc = r->status ? err_set(ERR_UNAVAILABLE, "%s answers %ld, again and again", w->name, r->status)
-			   : err_set(ERR_UNAVAILABLE, "%s does not answer: %s", w->name, r->why ? r->why : "no reason");
+	int rc;
 
+	if (r->retry_after_s > PAUSE_MAX_S) {
+		rc = err_set(ERR_UNAVAILABLE, "%s answers %ld and asks for %.0f s of patience", w->name, r->status,
+			     r->retry_after_s);
+		return err_hint(rc, "try again then: what was done is done, and the next call goes on");
+	}
+	rc = r->status ? err_set(ERR_UNAVAILABLE, "%s answers %ld, again and again", w->name, r->status)
+		       : err_set(ERR_UNAVAILABLE, "%s does not answer: %s", w->name, r->why ? r->why : "no reason");
 	return err_hint(rc, "try again: what was done is done, and the next call goes on");
 }
 
 int web_ask(struct web *w, const struct http_request *r, struct http_response *out)
 {
 	struct http_request whole = *r;
+	struct patience p = { 0, 0 };
 	int rc = 0;
 
 	whole.timeout_s = ANSWER_TIMEOUT_S;
-	whole.stall_s = STALL_S;
+	whole.stall_s = w->stall_s;
 	whole.max = r->max ? r->max : ERROR_MAX;
-	for (int try = 0; try < TRIES; try++) {
+	for (;;) {
 		rc = once(w, &whole, out);
 		if (rc || !is_ill(out))
 			return rc;
-		if (try + 1 < TRIES) {
-			pause_before(try, out->retry_after_s);
-			buf_release(&out->body);
-		}
+		if (!ask_again(&p, w, out))
+			break;
+		buf_release(&out->body);
 	}
 	rc = gave_up(w, out);
 	buf_release(&out->body);
@@ -105,9 +129,9 @@ static int take(const void *data, size_t len, void *arg)
 	return rc;
 }
 
-/* As much as one answer brings. *more: it broke off, or is elsewhere (to). */
-static int get_once(struct web *w, const struct http_request *r, struct download *d, uint64_t from, bool *more,
-		    char to[2048])
+/* As much as one answer brings. *more: it broke off, or is elsewhere (to). ERR_UNAVAILABLE: it is not worth asking again. */
+static int get_once(struct web *w, const struct http_request *r, struct download *d, struct patience *p, uint64_t from,
+		    bool *more, char to[2048])
 {
 	struct http_response out;
 	uint64_t had = d->got;
@@ -128,7 +152,9 @@ static int get_once(struct web *w, const struct http_request *r, struct download
 		rc = 0;
 	else if (out.status != 200 && out.status != 206)
 		rc = web_refusal(w, &out, "a file is to be had");
-	if (*more && d->got == had)
+	if (d->got > had) /* it moves */
+		*p = (struct patience){ 0, 0 };
+	if (*more && !ask_again(p, w, &out))
 		rc = gave_up(w, &out);
 	buf_release(&out.body);
 	return rc;
@@ -138,6 +164,7 @@ int web_get(struct web *w, struct http_request *r, const char *const *headers, u
 {
 	const char *all[HEADERS_MAX] = { 0 };
 	struct download d = { .put = put, .arg = arg };
+	struct patience p = { 0, 0 };
 	char range[64], to[2048] = "";
 	bool more = true;
 	int rc = 0;
@@ -147,30 +174,23 @@ int web_get(struct web *w, struct http_request *r, const char *const *headers, u
 		all[n] = headers[n];
 	r->headers = all;
 	r->timeout_s = ANSWER_TIMEOUT_S;
-	r->stall_s = STALL_S;
+	r->stall_s = w->stall_s;
 	r->max = ERROR_MAX;
 	r->take = take;
 	r->take_arg = &d;
-	for (int try = 0; !rc && more && try < TRIES; try++) {
-		uint64_t at = from + d.got, had = d.got;
+	while (!rc && more) {
+		uint64_t at = from + d.got;
 		bool here = !*to;
 
 		snprintf(range, sizeof(range), "Range: bytes=%llu-", (unsigned long long)at);
 		all[n] = at ? range : NULL;
-		rc = get_once(w, r, &d, at, &more, to);
+		rc = get_once(w, r, &d, &p, at, &more, to);
 		if (!rc && here && *to) { /* once more, there, with nothing of ours but the range */
 			r->url = to;
 			r->sign = NULL;
 			n = 0;
 			more = true;
-			continue;
 		}
-		if (rc == ERR_UNAVAILABLE && more && try + 1 < TRIES)
-			rc = 0;
-		if (!rc && more)
-			pause_before(try, 0);
-		if (d.got > had)
-			try = 0; /* it moves */
 	}
 	return rc;
 }

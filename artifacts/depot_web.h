@@ -8,6 +8,7 @@
 struct web {
 	struct http_pool *pool;
 	const char *name; /* of the remote */
+	double stall_s;   /* an answer of which so long nothing comes is given up */
 };
 int web_open(struct web *w, const char *name);
 void web_close(struct web *w);

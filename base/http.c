@@ -285,6 +285,7 @@ static bool landed(struct http_pool *p, struct http_response *out, void **tag)
 		out->retry_after_s = (double)retry_after;
 	} else {
 		out->why = buf_full(&f->body) ? "the answer is too long" : lib.strerror(m->data.result);
+		out->timed_out = m->data.result == CURLE_OPERATION_TIMEDOUT;
 	}
 	*tag = f->tag;
 	buf_init(&f->body, 0);

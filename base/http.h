@@ -30,6 +30,7 @@ struct http_request {
 struct http_response {
 	long status;          /* 0: no whole answer came */
 	const char *why;      /* of status 0; static */
+	bool timed_out;       /* of status 0: for as long as it may, nothing came */
 	double retry_after_s; /* what the server asks for; 0: nothing */
 	int refused;          /* what take() said when it ended it; status is 0 */
 	char etag[80];        /* without its quotes; "": none */
