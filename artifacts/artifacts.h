@@ -318,14 +318,16 @@ struct sync_counts {
 	uint64_t records, objects, bytes; /* that moved, or would */
 	uint64_t known;                   /* records that both sides had */
 	uint64_t absent;                  /* objects that records name and that are on neither side; said by log_warn */
+	uint64_t refused;                 /* records and objects there that are not what they say, and stayed there; too */
 	uint64_t renumbered, lost; /* versions that have another number now; moves of aliases that did not come true */
 };
 /* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only
  * this home says, the remote was first: a version made here gets the next number, a promotion made here is set aside; both are
- * said by log_warn and counted. ERR_INPUT: something there is not what it says; then no record was taken over. */
+ * said by log_warn and counted. ERR_INPUT: something there is not what it says; each was left out, and all else was taken over. */
 int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n);
 /* The other way round, after a pull of the records (counted in *pulled). ERR_CONFLICT: an alias was moved there meanwhile, and not
- * by this home; all else was pushed. What the remote has lost of what it had is sent again; ERR_IO: neither side has some object. */
+ * by this home; all else was pushed. What the remote has lost of what it had is sent again; ERR_IO: neither side has some object.
+ * ERR_INPUT: as for a pull, and all was pushed. */
 int registry_push(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
 		  struct sync_counts *pulled);
 /* An object and, if it is a folder, the files of it, if they are not in the store yet; bytes (may be NULL) grows by what came.

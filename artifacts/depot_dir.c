@@ -37,6 +37,8 @@ static int open_file(struct depot *d, const char *path, int *fd, uint64_t *size)
 	*fd = open(full, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* style: allow */
 	if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		rc = err_set(ERR_NOTFOUND, "%s is not there", full);
+	else if (*fd < 0 && errno == ELOOP)
+		rc = err_set(ERR_INPUT, "%s is a link, and no regular file", full);
 	else if (*fd < 0 || fstat(*fd, &st))
 		rc = err_errno(ERR_IO, "%s", full);
 	else if (!S_ISREG(st.st_mode))

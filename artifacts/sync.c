@@ -4,13 +4,16 @@
  * any number of homes, killed at any moment: what has its name is whole. The order of a home holds here too: objects before the
  * record that names them.
  *
+ * One file there that is not what it says (damaged, forged, of a newer assay) is left out and named, and keeps nothing else away: what
+ * rests on it waits for it as a record at fault, and finds its place when it has come.
+ *
  * Where that is not so, the number of a version and the place of an alias, claims decide: sync_claim.c.
  */
 #include "artifacts/sync.h"
 
 #include <sys/stat.h>
 
-enum { NAMED_DEPTH = 64, RACES = 5 };
+enum { NAMED_DEPTH = 64, RACES = 5, TOLD = 20 };
 
 #define SQL_TO_PUSH "SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
 
@@ -122,8 +125,7 @@ int sync_record(json_t **out, const struct buf *text, const char *hex, const cha
 	*out = NULL;
 	digest_hex(found, &d);
 	if (strcmp(found, hex)) {
-		rc = err_set(ERR_INPUT, "%s: record %.12s is not what its name says; no record was taken over", where,
-			     hex);
+		rc = err_set(ERR_INPUT, "%s: record %.12s is not what its name says", where, hex);
 		return err_hint(rc, "somebody or something has changed that file: put it right there, or remove it and "
 				    "push it again from a home that has it");
 	}
@@ -133,9 +135,34 @@ int sync_record(json_t **out, const struct buf *text, const char *hex, const cha
 		json_decref(*out);
 		*out = NULL;
 		rc = err_context(ERR_INPUT, "%s: record %.12s", where, hex);
-		return err_hint(rc, "a newer assay may have written it; no record was taken over");
+		return err_hint(rc, "a newer assay may have written it");
 	}
 	return 0;
+}
+
+/* What is wrong there is named and stays there. Anything else ends the pull. */
+static int leave_out(struct sync *y, int rc)
+{
+	if (rc != ERR_INPUT)
+		return rc;
+	if (y->n->refused++ < TOLD)
+		log_warn("left out: %s%s%s", err_text(), err_fix() ? "; " : "", err_fix() ? err_fix() : "");
+	err_clear();
+	return 0;
+}
+
+static int left_out(const struct depot *d, const struct sync_counts *n)
+{
+	bool one = n->refused == 1;
+	int rc;
+
+	if (!n->refused)
+		return 0;
+	rc = err_set(ERR_INPUT, "%llu file%s in %s %s not what %s and stayed there; all else was taken over",
+		     (unsigned long long)n->refused, one ? "" : "s", d->name, one ? "is" : "are",
+		     one ? "it says" : "they say");
+	return err_hint(rc, "each is named above: put it right there, or remove it and push it again from a home that has "
+			    "it; what a newer assay wrote, a newer assay reads");
 }
 
 static int fetch_object(struct sync *y, const char *hex)
@@ -201,13 +228,12 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 	depot_file(path, VAULT_RECORDS, hex);
 	rc = depot_read(y->d, path, &text);
 	rc = rc ? rc : sync_record(&record, &text, hex, y->d->name);
-	if (!rc)
-		merge_note(m, record, hex);
-	if (!rc && !y->o->records_only)
+	if (!rc && !y->o->records_only) {
 		rc = each_named(y, record, fetch_named);
-	if (rc)
-		rc = err_context(rc, "record %.12s", hex);
+		rc = rc ? err_context(rc, "record %.12s", hex) : 0;
+	}
 	if (!rc) {
+		merge_note(m, record, hex);
 		file = spool_file(spool, record, hex);
 		rc = fs_write(file, buf_str(&text), text.len);
 	}
@@ -294,7 +320,9 @@ static int pull_objects(struct sync *y)
 		if (!sync_has(&y->theirs, y->mine.names[i]))
 			continue;
 		rc = record_read(y->s, y->mine.names[i], &record);
-		rc = rc ? rc : each_named(y, record, fetch_named);
+		if (rc == ERR_INPUT) /* registry_check() tells */
+			err_clear();
+		rc = rc == ERR_INPUT ? 0 : rc ? rc : leave_out(y, each_named(y, record, fetch_named));
 		json_decref(record);
 	}
 	return rc;
@@ -313,7 +341,7 @@ static int pull(struct sync *y)
 	for (size_t i = 0; !rc && i < y->theirs.len; i++) {
 		if (sync_has(&y->mine, y->theirs.names[i]))
 			continue;
-		rc = pull_one(y, y->theirs.names[i], spool, &m);
+		rc = leave_out(y, pull_one(y, y->theirs.names[i], spool, &m));
 		progress_at(++done, NULL);
 	}
 	if (!rc && !y->o->records_only)
@@ -451,7 +479,8 @@ static int mend(struct sync *y, bool pushes)
 
 /* ---- pull, and what it leaves open ----------------------------------------------------------- */
 
-int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
+/* All that can be had; what was left out is counted. */
+static int pull_from(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
 {
 	struct sync y;
 	int rc = sync_open(&y, r, d, o, n);
@@ -461,6 +490,13 @@ int registry_pull(struct registry *r, struct depot *d, const struct sync_options
 		rc = mend(&y, false);
 	sync_close(&y);
 	return rc;
+}
+
+int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n)
+{
+	int rc = pull_from(r, d, o, n);
+
+	return rc ? rc : left_out(d, n);
 }
 
 /* ---- push ------------------------------------------------------------------------------------ */
@@ -521,6 +557,7 @@ static void add_counts(struct sync_counts *sum, const struct sync_counts *n)
 	sum->bytes += n->bytes;
 	sum->known = n->known;
 	sum->absent += n->absent;
+	sum->refused = n->refused;
 	sum->renumbered += n->renumbered;
 	sum->lost += n->lost;
 }
@@ -532,7 +569,7 @@ static int push_once(struct registry *r, struct depot *d, const struct sync_opti
 	const struct sync_options all = { .dry_run = o->dry_run, .begins = true };
 	struct sync_counts now;
 	struct sync y;
-	int rc = registry_pull(r, d, &records, &now);
+	int rc = pull_from(r, d, &records, &now);
 
 	add_counts(pulled, &now);
 	if (rc)
@@ -554,8 +591,8 @@ int registry_push(struct registry *r, struct depot *d, const struct sync_options
 	*n = *pulled = (struct sync_counts){ 0 };
 	for (int i = 0; rc == ERR_EXISTS && i < RACES; i++) /* another was first: pull what it did, and try again */
 		rc = push_once(r, d, o, n, pulled);
-	if (rc == ERR_EXISTS)
-		rc = err_context(ERR_CONFLICT, "%s", d->name);
+	if (rc == ERR_EXISTS) /* whose record cannot be read there will be first for ever */
+		rc = pulled->refused ? left_out(d, pulled) : err_context(ERR_CONFLICT, "%s", d->name);
 	if (!rc && pulled->lost && !o->dry_run) {
 		rc = err_set(ERR_CONFLICT, "%llu move%s of an alias did not come true: it was moved meanwhile",
 			     (unsigned long long)pulled->lost, pulled->lost == 1 ? "" : "s");
@@ -569,5 +606,5 @@ int registry_push(struct registry *r, struct depot *d, const struct sync_options
 			 "all else was pushed; push from a home that has them, or bring them here by assay artifact "
 			 "repair --from HOME");
 	}
-	return rc;
+	return rc ? rc : left_out(d, pulled);
 }

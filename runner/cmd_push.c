@@ -5,9 +5,9 @@
 
 static json_t *counts_json(const struct sync_counts *n)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
 			 (json_int_t)n->objects, "bytes", (json_int_t)n->bytes, "known", (json_int_t)n->known, "absent",
-			 (json_int_t)n->absent, "renumbered", (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
+			 (json_int_t)n->absent, "refused", (json_int_t)n->refused, "renumbered", (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
 }
 
 static void say(const char *did, const struct sync_counts *n, const struct depot *d, bool dry_run)
@@ -67,7 +67,7 @@ static int push(struct transfer *t)
 	rc = registry_push(t->place.home.registry, t->d, &t->o, &n, &pulled);
 	if (!t->json && (pulled.records || pulled.lost || pulled.renumbered))
 		say("pulled", &pulled, t->d, t->o.dry_run);
-	if (!rc || rc == ERR_CONFLICT || n.absent)
+	if (!rc || rc == ERR_CONFLICT || n.absent || pulled.refused)
 		tell("pushed", &n, t->d, t->o.dry_run, t->json);
 	if (!rc && !t->o.dry_run)
 		mirror_behind(&t->place.home, t->json);
@@ -79,8 +79,10 @@ static int pull(struct transfer *t)
 	struct sync_counts n;
 	int rc = team_open_at(&t->d, &t->place, t->where);
 
-	rc = rc ? rc : registry_pull(t->place.home.registry, t->d, &t->o, &n);
-	if (!rc)
+	if (rc)
+		return rc;
+	rc = registry_pull(t->place.home.registry, t->d, &t->o, &n);
+	if (!rc || n.refused)
 		tell("pulled", &n, t->d, t->o.dry_run, t->json);
 	return rc;
 }

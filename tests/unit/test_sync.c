@@ -254,8 +254,8 @@ static void lies(struct team *t, const char *vault, int (*how)(const char *path)
 	add_run(t->a, "w1", '1', id);
 	push(t, t->a, 0);
 	assert_true(each_file(dir, how) > 0);
-	pull(t, t->b, ERR_INPUT);
-	assert_text_has(err_text(), "is not what its name says");
+	assert_int_equal(pull(t, t->b, ERR_INPUT).refused, 1);
+	assert_text_has(err_text(), "not what it says and stayed there");
 	assert_non_null(err_fix());
 	assert_int_equal(list_length(t->b->registry, "runs"), 0);
 	text = home_path(t->b, "records");
@@ -310,7 +310,7 @@ static void test_sync__a_record_that_is_none(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		put_foreign(t, texts[i]);
 		pull(t, t->b, ERR_INPUT);
-		assert_text_has(err_text(), "record");
+		assert_text_has(err_text(), "1 file in file:///");
 		assert_non_null(err_fix());
 		assert_int_equal(list_length(t->b->registry, "runs"), 0);
 		must(fs_remove_tree(t->folder));
@@ -325,17 +325,83 @@ static void test_sync__a_pipe_or_a_link_is_no_record(void **state)
 	must(fs_mkdirs(shelf));
 	path = mem_printf("%s/%062d", shelf, 0);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	pull(t, t->b, ERR_INPUT);
-	assert_text_has(err_text(), "no regular file");
+	assert_int_equal(pull(t, t->b, ERR_INPUT).refused, 1);
 	must(fs_remove(path));
 	assert_int_equal(symlink("/etc/passwd", path), 0);
-	pull(t, t->b, ERR_IO);
+	assert_int_equal(pull(t, t->b, ERR_INPUT).refused, 1);
 	must(fs_remove(path));
 	must(fs_write(file, "x", 1)); /* a name that is none */
 	pull(t, t->b, 0);
 	free(path);
 	free(file);
 	free(shelf);
+}
+
+static char *record_there(struct team *t, const char *id)
+{
+	char path[DEPOT_PATH];
+
+	depot_file(path, VAULT_RECORDS, id);
+	return path_join(t->folder, path);
+}
+
+/* What is wrong in a remote keeps nothing else away, and the other direction neither. */
+static void test_sync__what_is_wrong_there_keeps_nothing_else_away(void **state)
+{
+	struct team *t = *state;
+	char ids[3][DIGEST_HEX], id[DIGEST_HEX], *record, *object = file_there(t, "w3");
+	struct sync_counts n, pulled;
+
+	for (int i = 0; i < 3; i++) {
+		const char w[] = { 'w', (char)('1' + i), '\0' };
+
+		add_run(t->a, w, (char)('1' + i), ids[i]);
+	}
+	must(promote_to(t->a, 1, 0));
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	record = record_there(t, ids[1]); /* of the second run, and the third run's weights */
+	flip(record);
+	flip(object);
+	n = pull(t, t->b, ERR_INPUT);
+	assert_int_equal(n.refused, 2);
+	assert_int_equal(n.records, 3);
+	assert_int_equal(list_length(t->b->registry, "runs"), 1);
+	assert_int_equal(alias_of(t->b), 1); /* the move to v2 waits for its run */
+	assert_err(registry_pull(t->b->registry, t->d, &(struct sync_options){ .records_only = true }, &n), ERR_INPUT);
+	assert_int_equal(n.refused, 1);
+	add_run(t->b, "w4", '4', id);
+	assert_err(registry_push(t->b->registry, t->d, &all, &n, &pulled), ERR_INPUT);
+	assert_int_equal(n.records, 1);
+	must(fs_remove(record));
+	must(fs_remove(object));
+	push(t, t->a, 0); /* as the fix says */
+	assert_same(t);
+	assert_int_equal(alias_of(t->b), 2);
+	assert_int_equal(list_length(t->a->registry, "runs"), 4);
+	free(record);
+	free(object);
+}
+
+/* A number that is another's there, whose record cannot be read: the error is the damage, not a race. */
+static void test_sync__who_was_first_is_damaged(void **state)
+{
+	struct team *t = *state;
+	char id[DIGEST_HEX], *record;
+
+	add_run(t->a, "w1", '1', id);
+	push(t, t->a, 0);
+	record = record_there(t, id);
+	flip(record);
+	add_run(t->b, "w2", '2', id);
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "stayed there");
+	must(fs_remove(record));
+	push(t, t->a, 0);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(list_length(t->a->registry, "versions"), 2);
+	free(record);
 }
 
 static void test_sync__a_claim_that_lies(void **state)
@@ -400,6 +466,7 @@ static void test_sync__what_went_is_said_first(void **state)
 	struct team *t = *state;
 	const struct gc_options none = { .keep_runs = 0, .actor = "ann" };
 	struct gc_totals totals;
+	struct name_list names = { NULL, 0, 0 };
 	char id[DIGEST_HEX], *records = path_join(t->folder, VAULT_RECORDS), *shelf;
 	struct sync_counts n;
 
@@ -412,11 +479,14 @@ static void test_sync__what_went_is_said_first(void **state)
 	must(fs_mkdirs(records));
 	shelf = mem_printf("%s/%.2s", records, id);
 	must(fs_write(shelf, "x", 1)); /* the run's record cannot be put there */
+	must(store_names(t->a->store, VAULT_RECORDS, &names, NULL, NULL));
+	assert_int_equal(names.len, 2);
 	n = push(t, t->a, ERR_IO);
-	assert_int_equal(n.records, 1);
+	assert_int_equal(n.records, memcmp(names.names[0], names.names[1], 2) != 0); /* one in 256 lie on one shelf */
 	must(fs_remove(shelf));
 	push(t, t->a, 0);
 	assert_same(t);
+	name_list_release(&names);
 	free(shelf);
 	free(records);
 }
@@ -552,6 +622,8 @@ int main(void)
 		TEAM_TEST(test_sync__objects_that_are_empty),
 		TEAM_TEST(test_sync__a_record_that_is_none),
 		TEAM_TEST(test_sync__a_pipe_or_a_link_is_no_record),
+		TEAM_TEST(test_sync__what_is_wrong_there_keeps_nothing_else_away),
+		TEAM_TEST(test_sync__who_was_first_is_damaged),
 		TEAM_TEST(test_sync__a_claim_that_lies),
 		TEAM_TEST(test_sync__what_the_remote_lost_is_sent_again),
 		TEAM_TEST(test_sync__what_was_cut_off_there_is_named),
