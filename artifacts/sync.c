@@ -161,8 +161,9 @@ static int left_out(const struct depot *d, const struct sync_counts *n)
 	rc = err_set(ERR_INPUT, "%llu file%s in %s %s not what %s and stayed there; all else was taken over",
 		     (unsigned long long)n->refused, one ? "" : "s", d->name, one ? "is" : "are",
 		     one ? "it says" : "they say");
-	return err_hint(rc, "each is named above: put it right there, or remove it and push it again from a home that has "
-			    "it; what a newer assay wrote, a newer assay reads");
+	return err_hint(rc,
+			"each is named above: put it right there, or remove it and push it again from a home that has "
+			"it; what a newer assay wrote, a newer assay reads");
 }
 
 static int fetch_object(struct sync *y, const char *hex)

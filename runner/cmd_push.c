@@ -7,7 +7,8 @@ static json_t *counts_json(const struct sync_counts *n)
 {
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
 			 (json_int_t)n->objects, "bytes", (json_int_t)n->bytes, "known", (json_int_t)n->known, "absent",
-			 (json_int_t)n->absent, "refused", (json_int_t)n->refused, "renumbered", (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
+			 (json_int_t)n->absent, "refused", (json_int_t)n->refused, "renumbered",
+			 (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
 }
 
 static void say(const char *did, const struct sync_counts *n, const struct depot *d, bool dry_run)
