@@ -249,6 +249,47 @@ static int look(struct repo *r, const char *remote, char **name, char tip[OID_HE
 	return *name ? 0 : ERR_NOTFOUND;
 }
 
+/* Of several remotes, one called origin: a contributor's origin is his fork, and his main follows the team's. */
+static char *of_origin(struct repo *r, const char *list)
+{
+	char *name = NULL, *remote = NULL, tip[OID_HEX];
+	bool guessed;
+
+	if (look(r, "origin", &name, tip, &guessed) == 0)
+		remote = repo_followed(r, name);
+	if (remote && !repo_has_line(list, remote)) {
+		free(remote);
+		remote = NULL;
+	}
+	free(name);
+	return remote ? remote : mem_str("origin");
+}
+
+int default_remote(struct repo *r, char **out)
+{
+	struct buf list = BUF_INIT(1 << 20);
+	int rc = REPO_ASK(r, &list, NULL, "remote");
+	const char *text = buf_str(&list);
+	size_t n = strcspn(text, "\n");
+
+	*out = NULL;
+	if (rc < 0)
+		;
+	else if (!n)
+		*out = mem_str("origin");
+	else if (!text[n] || !text[n + 1])
+		*out = mem_strn(text, n);
+	else if (repo_has_line(text, "origin"))
+		*out = of_origin(r, text);
+	buf_release(&list);
+	if (*out)
+		return 0;
+	if (rc >= 0)
+		err_set(ERR_NOTFOUND,
+			"of the remotes of this clone, none is called origin, and nobody knows whose policy judges");
+	return rc < 0 ? rc : err_hint(ERR_NOTFOUND, "git remote rename NAME origin, the one that your team pushes to");
+}
+
 int default_of_clone(struct repo *r, const char *remote, char **name, char tip[OID_HEX], bool *seen, bool *guessed)
 {
 	char *under = mem_printf("refs/remotes/%s/", remote);

@@ -16,6 +16,12 @@ int default_at_remote(struct repo *r, const char *of, char **name, char tip[OID_
  * answers; ERR_ENV: HEAD is another. */
 int default_check(struct repo *r, const char *name);
 
+/* The remote of a person's clone whose default branch has the say: the one that the local branch of origin's default name follows,
+ * else origin, else the only one there is ("origin" where there is none, since its references may outlive it). Not the one that the
+ * branch of HEAD follows, nor the one that is pushed to: that may be a stranger's. *out is yours. ERR_NOTFOUND, with what to do:
+ * there are several, and nothing tells. */
+int default_remote(struct repo *r, char **out);
+
 /* On a person's machine, nobody asked: what this clone knows of a remote (a name, or an address that it may not know).
  * ERR_NOTFOUND, with what to do: nothing. *seen (if not NULL): has it any branch of that remote? *guessed: the branch has a usual
  * name, and nothing else speaks for it. */

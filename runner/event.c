@@ -167,6 +167,16 @@ static int set_push(struct event *e, struct repo *r, const char *branch, const c
 	return e->to_default ? target_named(e, r, before) : target_default(e, r, NULL);
 }
 
+/* A tag names any commit whatever, and whoever may make a protected tag need not be let to push to a protected branch. So it is no
+ * branch's push, and vouches for nothing. */
+static int set_tag(struct event *e, struct repo *r, const char *tag)
+{
+	e->kind = EVENT_PUSH;
+	e->trust = TRUST_BRANCH;
+	e->note = mem_printf("%.80s is a tag: no alias moves in this run", tag);
+	return target_default(e, r, NULL);
+}
+
 /* Schedules, buttons and whatever else is no change of a branch. The default branch is judged by itself as it stands. */
 static int set_manual(struct event *e, struct repo *r, const char *branch, const char *commit, const char *of)
 {
@@ -241,14 +251,18 @@ static int github_other(struct event *e, struct repo *r, const char *branch, con
 }
 
 /* The event is of the very reference and commit that this job runs on. Where a branch is deleted they part: the job is then
- * one of the default branch, and the event's "before" the tip of the branch that went. */
+ * one of the default branch, and the event's "before" the tip of the branch that went. Of an annotated tag the event's "after" is
+ * the tag's own object, and the job runs on the commit. */
 static int github_push(struct event *e, struct repo *r, const char *branch, const json_t *payload)
 {
 	const char *ref = getenv("GITHUB_REF"), *commit = getenv("GITHUB_SHA");
 	const char *pushed = json_get_text(payload, "ref", ""), *after = json_get_text(payload, "after", "");
 
-	if (!json_get_flag(payload, "deleted", false) && ref && commit && !strcmp(pushed, ref) &&
-	    !strcmp(after, commit))
+	bool same = !json_get_flag(payload, "deleted", false) && ref && commit && !strcmp(pushed, ref);
+
+	if (same && !strncmp(ref, "refs/tags/", 10))
+		return set_tag(e, r, ref + 10);
+	if (same && !strcmp(after, commit))
 		return set_push(e, r, branch, getenv("GITHUB_REF_PROTECTED"), commit,
 				json_get_text(payload, "before", NULL));
 	e->note = mem_printf("the event is a push of %.80s, and this job runs on %.80s at another commit or after a "
@@ -324,6 +338,8 @@ static int gitlab_event(struct event *e, struct repo *r)
 	/* a child pipeline of a merge request has another source, and the request's variables */
 	if (is("CI_PIPELINE_SOURCE", "merge_request_event") || getenv("CI_MERGE_REQUEST_PROJECT_ID"))
 		return gitlab_merge_request(e, r);
+	if (is("CI_PIPELINE_SOURCE", "push") && !getenv("CI_COMMIT_BRANCH"))
+		return set_tag(e, r, getenv("CI_COMMIT_TAG") ? getenv("CI_COMMIT_TAG") : "this reference");
 	if (is("CI_PIPELINE_SOURCE", "push"))
 		return set_push(e, r, getenv("CI_COMMIT_BRANCH"), getenv("CI_COMMIT_REF_PROTECTED"),
 				getenv("CI_COMMIT_SHA"), getenv("CI_COMMIT_BEFORE_SHA"));
@@ -343,52 +359,29 @@ static int gitlab(struct event *e, struct repo *r)
 	if (said && *said && (sure = default_check(r, said)) != 0 && sure != ERR_NOTFOUND)
 		return sure;
 	rc = gitlab_event(e, r);
-	if (rc || !sure || e->trust != TRUST_PROTECTED)
+	if (rc || !sure || !e->from_default)
 		return rc;
-	e->trust = TRUST_BRANCH;
+	if (e->trust == TRUST_PROTECTED)
+		e->trust = TRUST_BRANCH;
 	*e->commit = 0;
+	e->from_default = false;
+	free(e->note);
 	e->note = mem_printf(
-		"no remote could be asked whether %.80s is the default branch, as CI_DEFAULT_BRANCH says: no "
-		"alias moves in this run",
+		"no remote could be asked whether %.80s is the default branch, as CI_DEFAULT_BRANCH says: this run "
+		"moves no alias, and that branch's locations and sandbox: external do not count",
 		said);
 	return 0;
 }
 
-/* The likeliest remote of this clone, yours. */
-static char *own_remote(struct repo *r)
-{
-	struct buf remotes = BUF_INIT(1 << 20);
-	char *name;
-
-	if (repo_remotes(r, &remotes) != 0 || !remotes.len)
-		buf_adds(&remotes, "origin"); /* its references may outlive a remote */
-	name = mem_strn(buf_str(&remotes), strcspn(buf_str(&remotes), "\n"));
-	buf_release(&remotes);
-	return name;
-}
-
-/* What a clone knows of a remote's default branch; of one that it knows nothing of, such as a fork's address, what it knows
- * of its own remote. ERR_NOTFOUND: nothing for certain. seen: has it any branch of theirs? */
+/* What the clone remembers of the default branch of the remote that has the say. ERR_NOTFOUND: nothing for certain. seen: has it
+ * any branch of theirs? */
 static int clone_default(struct event *e, struct repo *r, const char *remote, bool *seen, bool *guessed)
 {
-	char *own = own_remote(r);
-	const char *of = remote;
 	int rc = default_of_clone(r, remote, &e->default_branch, e->target, seen, guessed);
 
-	e->to_default = rc == 0 && is_default(e, e->branch);
-	if (rc && !*seen) {
-		struct err_saved said = err_save();
-
-		of = own;
-		rc = strcmp(own, remote) ? default_of_clone(r, own, &e->default_branch, e->target, NULL, guessed) : rc;
-		err_restore(&said);
-	}
 	e->from_default = rc == 0 && !*guessed;
 	if (e->from_default)
-		e->unasked = mem_str(of);
-	if (rc == 0)
-		err_clear();
-	free(own);
+		e->unasked = mem_str(remote);
 	return rc;
 }
 
@@ -435,14 +428,15 @@ static void note_unknown(struct event *e)
  * own questions. */
 static int local(struct event *e, struct repo *r)
 {
-	char *upstream = NULL, *remote = own_remote(r);
-	bool seen = false, guessed = false;
+	char *upstream = NULL, *remote = NULL;
+	bool seen = true, guessed = false;
 
 	e->kind = EVENT_MANUAL;
 	e->trust = TRUST_BRANCH;
 	(void)repo_head_branch(r, &e->branch);
 	err_clear();
-	if (clone_default(e, r, remote, &seen, &guessed) == 0) {
+	if (default_remote(r, &remote) == 0 && clone_default(e, r, remote, &seen, &guessed) == 0) {
+		e->to_default = is_default(e, e->branch);
 		if (guessed)
 			note_guess(e, remote);
 	} else {
@@ -532,7 +526,6 @@ static bool remote_default(struct event *e, struct repo *r, const char *remote, 
 		free(e->default_branch);
 		e->default_branch = name;
 		memcpy(e->target, tip, sizeof(e->target));
-		e->to_default = is_default(e, e->branch);
 		e->from_default = true;
 		err_clear();
 		return true;
@@ -541,27 +534,11 @@ static bool remote_default(struct event *e, struct repo *r, const char *remote, 
 	return false;
 }
 
-static int pre_push(struct event *e, struct repo *r, const char *remote, const char *old)
+/* Where nothing is known of the default branch, not even by the remote: the questions of what the branch held there, and no rule. */
+static int judge_by_old(struct event *e, struct repo *r, const char *remote, const char *old)
 {
-	bool seen = false, guessed = false;
-	int rc = clone_default(e, r, remote, &seen, &guessed);
-	enum default_answer answer = DEFAULT_SILENT;
+	int rc;
 
-	if (e->from_default || remote_default(e, r, remote, &answer)) {
-		if (e->to_default)
-			target_old(e, r, old); /* else what was last seen of it */
-		return 0;
-	}
-	if (oid_is_zero(old) && !seen && answer == DEFAULT_EMPTY) { /* the first push of all: there is no policy yet */
-		e->to_default = true;
-		err_clear();
-		return 0;
-	}
-	if (rc == 0) {
-		note_guess(e, remote);
-		e->to_default = false;
-		return 0;
-	}
 	note_unknown(e);
 	if (oid_is_zero(old) || target_old(e, r, old))
 		return 0;
@@ -569,8 +546,41 @@ static int pre_push(struct event *e, struct repo *r, const char *remote, const c
 	return err_hint(rc, "git fetch %s", remote);
 }
 
+/* own: the remote that has the say. A push to another, a fork's say, which somebody else may write what they like to, is judged by
+ * it all the same, and moves nothing. */
+static int pre_push(struct event *e, struct repo *r, const char *own, const char *old)
+{
+	bool seen = false, guessed = false, here = strcmp(own, e->remote) == 0;
+	int rc = clone_default(e, r, own, &seen, &guessed);
+	enum default_answer answer = DEFAULT_SILENT;
+
+	e->elsewhere = !here;
+	if (e->from_default || remote_default(e, r, own, &answer)) {
+		e->to_default = here && is_default(e, e->branch);
+		if (e->to_default)
+			target_old(e, r, old); /* else what was last seen of it */
+		if (!here)
+			e->note = mem_printf(
+				"the push goes to %.120s, and the policy is that of %.80s of %.120s, this clone's own "
+				"remote: nothing that this run finds moves an alias",
+				e->remote, e->default_branch, own);
+		return 0;
+	}
+	if (here && oid_is_zero(old) && !seen && answer == DEFAULT_EMPTY) {
+		e->to_default = true; /* the first push of all: there is no policy yet */
+		err_clear();
+		return 0;
+	}
+	if (rc == 0) {
+		note_guess(e, own);
+		return 0;
+	}
+	return judge_by_old(e, r, e->remote, old);
+}
+
 int event_hook(struct event *out, struct repo *r, const char *remote, const char *ref, const char *remote_oid)
 {
+	char *own = NULL;
 	int rc;
 
 	memset(out, 0, sizeof(*out));
@@ -580,7 +590,13 @@ int event_hook(struct event *out, struct repo *r, const char *remote, const char
 	out->ref = mem_str(ref);
 	if (strncmp(ref, "refs/heads/", 11) == 0)
 		out->branch = mem_str(ref + 11);
-	rc = *remote ? pre_push(out, r, remote, remote_oid) : server(out, r, remote_oid);
+	if (!*remote)
+		rc = server(out, r, remote_oid);
+	else if (default_remote(r, &own) == 0)
+		rc = pre_push(out, r, own, remote_oid);
+	else
+		rc = judge_by_old(out, r, remote, remote_oid);
+	free(own);
 	if (rc)
 		event_release(out);
 	return rc;

@@ -22,6 +22,7 @@ struct event {
 	char head[OID_HEX];   /* of a merge request: its branch's tip, which may be tested merged; "": not said */
 	bool of_head;         /* only that tip, or a merge with it as a parent, is the request */
 	char commit[OID_HEX]; /* of a push: what was pushed; the run of another commit is not protected */
+	bool elsewhere;       /* hook: the push goes to another remote than the one whose default branch judges */
 	char *remote, *ref;   /* hook: where the push goes: "origin" ("": this repository), "refs/heads/main" */
 	char *unasked;        /* the remote whose default branch the clone only remembers; NULL: it is certain */
 	char *note;           /* something the report should say, or NULL */

@@ -443,8 +443,7 @@ int repo_upstreams(struct repo *r, int max, struct buf *out)
 	return rc < 0 ? rc : 0;
 }
 
-/* Is one of the lines this name? */
-static bool has_line(const char *list, const char *name)
+bool repo_has_line(const char *list, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -454,37 +453,41 @@ static bool has_line(const char *list, const char *name)
 	return false;
 }
 
+char *repo_followed(struct repo *r, const char *branch)
+{
+	char *ref = mem_printf("refs/heads/%s", branch), *name = NULL;
+	struct buf text = BUF_INIT(1 << 16);
+
+	if (REPO_ASK(r, &text, NULL, "for-each-ref", "--format=%(upstream:remotename)", ref) == 0 && text.len > 1)
+		name = mem_strn(buf_str(&text), strcspn(buf_str(&text), "\n"));
+	buf_release(&text);
+	free(ref);
+	return name;
+}
+
 int repo_remotes(struct repo *r, struct buf *out)
 {
-	struct buf all = BUF_INIT(1 << 20), follows = BUF_INIT(1 << 16);
-	char *branch = NULL, *ref;
-	const char *list, *first;
+	struct buf all = BUF_INIT(1 << 20);
+	char *branch = NULL, *follows = NULL;
+	const char *list;
 	int rc = REPO_ASK(r, &all, NULL, "remote");
 	size_t n;
 
 	buf_clear(out);
 	list = buf_str(&all);
-	if (rc >= 0 && repo_head_branch(r, &branch) == 0) {
-		ref = mem_printf("refs/heads/%s", branch);
-		if (REPO_ASK(r, &follows, NULL, "for-each-ref", "--format=%(upstream:remotename)", ref) == 0) {
-			char *name = mem_strn(buf_str(&follows), strcspn(buf_str(&follows), "\n"));
-
-			if (has_line(list, name))
-				buf_addf(out, "%s\n", name);
-			free(name);
-		}
-		free(ref);
-	}
+	if (rc >= 0 && repo_head_branch(r, &branch) == 0)
+		follows = repo_followed(r, branch);
 	err_clear();
-	if (has_line(list, "origin") && !has_line(buf_str(out), "origin"))
+	if (follows && repo_has_line(list, follows))
+		buf_addf(out, "%s\n", follows);
+	if (repo_has_line(list, "origin") && !repo_has_line(buf_str(out), "origin"))
 		buf_adds(out, "origin\n");
-	first = list;
-	n = strcspn(first, "\n");
-	if (n && !out->len && !first[n + (first[n] == '\n')])
-		buf_addf(out, "%.*s\n", (int)n, first);
+	n = strcspn(list, "\n");
+	if (n && !out->len && !list[n + (list[n] == '\n')])
+		buf_addf(out, "%.*s\n", (int)n, list);
 	free(branch);
+	free(follows);
 	buf_release(&all);
-	buf_release(&follows);
 	return rc < 0 ? rc : 0;
 }
 

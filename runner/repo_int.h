@@ -37,6 +37,11 @@ int repo_ask(struct repo *r, struct buf *out, struct buf *err, const char *const
 #define REPO_ASK(r, out, err, ...)                                                                                     \
 	repo_ask((r), (out), (err), (const char *[]){ "git", "--git-dir", (r)->dir, __VA_ARGS__, NULL })
 
+/* Is one of the lines this name? */
+bool repo_has_line(const char *list, const char *name);
+/* The remote that a local branch follows by its configuration ("." is this repository); NULL: none. Yours. */
+char *repo_followed(struct repo *r, const char *branch);
+
 /* The bytes of an object, added to out. type: "commit", "tree" or "blob"; what: how a message calls it.
  * ERR_INPUT: not in this clone (and not to be had from the remote of a partial one), damaged, of another type, too large. */
 int repo_object(struct repo *r, const char *oid, const char *type, const char *what, struct buf *out);

@@ -253,6 +253,8 @@ static void set_promotion(struct run *run, const char *state, int to, const char
  * that comes to the default branch, and then it may fill an alias that is not there, not move one. */
 static const char *unruled(const struct run *run)
 {
+	if (run->event.elsewhere)
+		return "the push goes to another remote than the one whose default branch judges";
 	if (run->have_target_config)
 		return run->event.from_default ? NULL : "the policy of this run is not the default branch's";
 	if (!run->event.to_default)

@@ -60,6 +60,7 @@ FIXTURE_UNUSED static void clean_environment(const char *home)
 		"CI_PROJECT_ID",
 		"CI_PIPELINE_SOURCE",
 		"CI_COMMIT_BRANCH",
+		"CI_COMMIT_TAG",
 		"CI_COMMIT_REF_PROTECTED",
 		"CI_COMMIT_SHA",
 		"CI_COMMIT_BEFORE_SHA",

@@ -111,8 +111,14 @@ git init -q ../victim && cd ../victim && git remote add origin "$TRASH/trunk.git
 git symbolic-ref -d refs/remotes/origin/HEAD 2>/dev/null
 git checkout -q -b trunk origin/trunk && git update-ref -d refs/remotes/origin/trunk && assay hook install >/dev/null
 worse && commit_all "worse"
-check "somebody's main does not judge where trunk is the default branch" 1 git push -q origin trunk
+# git ends with 1 whatever the hook says, so the hook itself is asked: 1 is a failed gate, 0 and 65 would be somebody's main
+gate() { assay hook run pre-push "$1" x <<<"HEAD $(git rev-parse HEAD) $2 $3"; }
+policy() { assay show "$(sql 'select id from runs order by seq desc limit 1')" --json | jq -r .policy.source; }
+trunk=$(git rev-parse HEAD~1)
+check "somebody's main does not judge where trunk is the default branch" 1 gate origin refs/heads/trunk "$trunk"
 has "FAIL"
+is "trunk does" "$(policy)" "target $trunk"
+check "and git stops the push" 1 git push -q origin trunk
 git reset -q --hard HEAD~1 && sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "good"
 check "an honest push passes" 0 git push -q origin trunk
 assay status >/dev/null 2>&1
@@ -130,6 +136,24 @@ is "nor has anything come" "$(assay models --json | jq -r '[.[].aliases[]?] | le
 git remote set-head origin --auto >/dev/null
 check "after that the default branch judges" 1 git push -q origin develop
 has "FAIL"
+
+# another remote of the clone, a stranger's: what is pushed there, or checked out from there, is judged by one's own all the same
+cd "$TRASH" && git clone -q trunk.git ours && git init -q --bare stranger.git && git -C team push -q ../stranger.git evil:main && cd ours || exit 1
+git remote add -f stranger "$TRASH/stranger.git" 2>/dev/null && git remote set-head stranger main && git checkout -q -b theirs stranger/main
+worse && commit_all "worse" && tip=$(git rev-parse origin/develop)
+check "a push to a stranger's fork" 1 gate stranger refs/heads/main "$(git rev-parse stranger/main)"
+has "the push goes to stranger, and the policy is that of develop of origin"
+is "is not judged by the stranger" "$(policy)" "target $tip"
+check "nor is a branch that follows one, by hand" 1 assay run
+is "but by one's own" "$(policy)" "target $tip"
+git checkout -q develop && sed -i 's/seed: [0-9]*/seed: 3/' assay.yaml && commit_all "good"
+sed -i 's/^promote: .*/promote: {develop: production, main: production}/' assay.yaml && commit_all "good, and main is given the alias"
+git push -q origin develop && sed -i 's/seed: 3/seed: 4/' assay.yaml && commit_all "good, too"
+check "what passes on its way there" 0 gate stranger refs/heads/main "$(git rev-parse stranger/main)"
+has "production was not moved: the push goes to another remote than"
+is "is proposed for no alias" "$(sql 'select count(*) from proposals')" 0
+check "and for one on its way to one's own" 0 gate origin refs/heads/develop "$(git rev-parse origin/develop)"
+is "that is" "$(sql 'select count(*) from proposals')" 1
 
 # a remote of which nothing was fetched
 cd "$TRASH" && tiny_repo fresh && git remote add origin "$TRASH/trunk.git" && assay hook install >/dev/null && git checkout -q -b side

@@ -126,7 +126,7 @@ static void push_to(struct fixture *f, const char *ref, const char *before, cons
 	free(payload);
 }
 
-static void test_event_detect__github_new_branch_and_tag(void **state)
+static void test_event_detect__github_new_branch(void **state)
 {
 	struct fixture *f = *state;
 	struct commits c = make_commits(f);
@@ -138,12 +138,30 @@ static void test_event_detect__github_new_branch_and_tag(void **state)
 	assert_true(e.to_default);
 	assert_int_equal(e.trust, TRUST_PROTECTED);
 	event_release(&e);
-	push_to(f, "refs/tags/main", c.two, c.three);
-	detect(f, &e);
-	assert_null(e.branch); /* a tag of that name is not the branch, and has no alias */
-	assert_string_equal(e.target, c.three);
-	assert_false(e.to_default);
-	event_release(&e);
+	commits_release(&c);
+}
+
+/* A protected tag (the forge says so) is no push to a protected branch. An annotated one has an object of its own. */
+static void test_event_detect__github_tags(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	const char *const after[] = { c.three, ABSENT };
+	struct event e;
+
+	for (size_t i = 0; i < ARRAY_LEN(after); i++) {
+		push_to(f, "refs/tags/main", i ? ZERO : c.two, after[i]);
+		setenv("GITHUB_SHA", c.three, 1);
+		detect(f, &e);
+		assert_int_equal(e.kind, EVENT_PUSH);
+		assert_int_equal(e.trust, TRUST_BRANCH);
+		assert_null(e.branch); /* a tag of that name is not the branch, and has no alias */
+		assert_string_equal(e.commit, "");
+		assert_string_equal(e.target, c.three);
+		assert_false(e.to_default);
+		assert_string_equal(e.note, "main is a tag: no alias moves in this run");
+		event_release(&e);
+	}
 	commits_release(&c);
 }
 
@@ -504,18 +522,22 @@ static void test_event_detect__gitlab_push(void **state)
 	detect(f, &e);
 	assert_string_equal(e.commit, ""); /* step_read.c: no commit equals that */
 	event_release(&e);
-	setenv("CI_COMMIT_REF_PROTECTED", "false", 1);
+	unsetenv("CI_COMMIT_BRANCH"); /* a tag, a protected one at that */
+	setenv("CI_COMMIT_TAG", "main", 1);
+	setenv("CI_COMMIT_SHA", c.three, 1);
 	detect(f, &e);
 	assert_int_equal(e.trust, TRUST_BRANCH);
-	event_release(&e);
-	unsetenv("CI_COMMIT_BRANCH"); /* a tag */
-	detect(f, &e);
+	assert_string_equal(e.commit, "");
+	assert_string_equal(e.note, "main is a tag: no alias moves in this run");
 	assert_null(e.branch);
 	assert_string_equal(e.target, c.three);
 	assert_false(e.to_default);
 	event_release(&e);
+	unsetenv("CI_COMMIT_TAG");
 	setenv("CI_COMMIT_BRANCH", "topic", 1);
+	setenv("CI_COMMIT_REF_PROTECTED", "false", 1);
 	detect(f, &e);
+	assert_int_equal(e.trust, TRUST_BRANCH);
 	assert_string_equal(e.target, c.three);
 	event_release(&e);
 	unsetenv("CI_DEFAULT_BRANCH"); /* the remote says it */
@@ -535,7 +557,14 @@ static void test_event_detect__gitlab_push(void **state)
 	detect(f, &e);
 	assert_int_equal(e.trust, TRUST_BRANCH);
 	assert_string_equal(e.commit, "");
-	assert_text_has(e.note, "no alias moves in this run");
+	assert_false(
+		e.from_default); /* nobody vouches for it: neither locations nor sandbox: external of that branch */
+	assert_text_has(e.note, "this run moves no alias");
+	event_release(&e);
+	setenv("CI_PIPELINE_SOURCE", "schedule", 1);
+	detect(f, &e);
+	assert_false(e.from_default);
+	assert_text_has(e.note, "no remote could be asked whether topic is the default branch");
 	event_release(&e);
 	unsetenv("ASSAY_OFFLINE");
 	gitlab_push(ZERO, c.three);
@@ -769,6 +798,60 @@ static void test_event_hook__a_new_branch(void **state)
 	commits_release(&c);
 }
 
+/* Whoever writes what they like to another remote of this clone, a stranger's fork say, does not judge what is pushed there. */
+static void test_event_hook__a_push_to_a_fork(void **state)
+{
+	struct fixture *f = *state;
+	struct commits c = make_commits(f);
+	struct event e;
+
+	sh(f, "git init -q --bare -b main ../fork.git; git push -q ../fork.git topic:main; "
+	      "git remote add -f fork \"file://$(cd ../fork.git && pwd)\" 2>/dev/null; git remote set-head fork main");
+	must(event_hook(&e, f->repo, "fork", "refs/heads/main", c.topic));
+	assert_string_equal(e.target, c.three);
+	assert_string_equal(e.unasked, "origin");
+	assert_true(e.elsewhere && e.from_default && !e.to_default);
+	assert_text_has(e.note, "the push goes to fork, and the policy is that of main of origin");
+	event_release(&e);
+	must(event_hook(&e, f->repo, "origin", "refs/heads/main", c.two));
+	assert_true(!e.elsewhere && e.to_default);
+	assert_null(e.note);
+	event_release(&e);
+	sh(f, "git branch -q -u fork/main topic; git checkout -q topic"); /* a stranger's branch, to look at */
+	detect(f, &e);
+	assert_string_equal(e.target, c.three);
+	assert_string_equal(e.unasked, "origin");
+	event_release(&e);
+	/* a contributor: origin is the fork, main follows the team's */
+	sh(f, "git remote rename origin team 2>/dev/null; git remote rename fork origin 2>/dev/null; "
+	      "git branch -q -u team/main main; git remote set-head team main");
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
+	assert_string_equal(e.target, c.three);
+	assert_string_equal(e.unasked, "team");
+	assert_true(e.elsewhere);
+	event_release(&e);
+	must(event_hook(&e, f->repo, "team", "refs/heads/main", c.two));
+	assert_string_equal(e.target, c.two);
+	assert_true(!e.elsewhere && e.to_default);
+	event_release(&e);
+	sh(f, "git branch -q --unset-upstream main"); /* nothing says that it is not his own */
+	must(event_hook(&e, f->repo, "origin", "refs/heads/new", ZERO));
+	assert_string_equal(e.target, c.topic);
+	event_release(&e);
+	sh(f, "git remote rename origin mine 2>/dev/null; git branch -q -u team/main main");
+	must(event_hook(&e, f->repo, "team", "refs/heads/main", c.two)); /* none is called origin: nobody knows */
+	assert_string_equal(e.target, c.two);
+	assert_false(e.from_default || e.to_default);
+	assert_text_has(e.note, "none is called origin");
+	assert_text_has(e.note, "git remote rename NAME origin");
+	event_release(&e);
+	detect(f, &e);
+	assert_false(e.from_default);
+	assert_text_has(e.note, "none is called origin");
+	event_release(&e);
+	commits_release(&c);
+}
+
 static void test_event_hook__a_tip_that_was_never_fetched(void **state)
 {
 	struct fixture *f = *state;
@@ -858,7 +941,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(test_event_detect__github_protected_push),
 		test(test_event_detect__github_push_that_is_not_protected),
-		test(test_event_detect__github_new_branch_and_tag),
+		test(test_event_detect__github_new_branch),
+		test(test_event_detect__github_tags),
 		test(test_event_detect__another_branch_is_judged_by_the_default_one),
 		test(test_event_detect__a_default_branch_that_nobody_can_be_asked_for),
 		test(test_event_detect__github_push_of_something_else),
@@ -877,6 +961,7 @@ int main(void)
 		test(test_event_detect__local),
 		test(test_event_hook__a_branch_that_is_there),
 		test(test_event_hook__a_new_branch),
+		test(test_event_hook__a_push_to_a_fork),
 		test(test_event_hook__a_tip_that_was_never_fetched),
 		test(test_event_hook__a_server),
 	};
