@@ -13,11 +13,48 @@ static void put_text(const char *text)
 	log_safe(stdout, text, strlen(text));
 }
 
+/* What became of a commit, by its newest run: nobody judged it (no run, an error, a push that mends a broken policy), it was checked
+ * and the verdict left to a CI or to who joins the shards, or it was judged. */
+enum standing { UNJUDGED, CHECKED, JUDGED };
+
+static bool step_is(const json_t *record, const char *name, const char *status)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "steps"), i,
+			   step) if (!strcmp(json_get_text(step, "name", ""),
+					     name)) return !strcmp(json_get_text(step, "status", ""), status);
+	return false;
+}
+
+/* *run (if not NULL): the record, yours; NULL: there is none. */
+static enum standing standing_of(struct place *p, const char *commit, char id[DIGEST_HEX], json_t **run)
+{
+	json_t *record = NULL;
+	enum standing now = UNJUDGED;
+
+	if (registry_find_run(p->home.registry, commit, id) == 0 && registry_run(p->home.registry, id, &record) == 0) {
+		if (!strcmp(json_get_text(record, "verdict", ""), "FAIL") || step_is(record, "gate", "done"))
+			now = JUDGED;
+		else if (step_is(record, "gate", "skipped") && step_is(record, "plan", "done") &&
+			 !json_is_object(json_object_get(record, "error")))
+			now = CHECKED;
+	}
+	if (run)
+		*run = record;
+	else
+		json_decref(record);
+	err_clear();
+	return now;
+}
+
 static void print_branch(struct place *p, const char *branch)
 {
 	struct commit head;
 	char id[DIGEST_HEX];
 	json_t *record = NULL;
+	enum standing now;
 
 	if (repo_commit(p->repo, "HEAD", &head) != 0) {
 		puts("no commit yet");
@@ -28,9 +65,9 @@ static void print_branch(struct place *p, const char *branch)
 	printf(" at %.12s  ", head.oid);
 	put_text(head.subject);
 	putchar('\n');
-	if (registry_find_run(p->home.registry, head.oid, id) == 0 &&
-	    registry_run(p->home.registry, id, &record) == 0) {
-		printf("  judged: %s  ", json_get_text(record, "verdict", "?"));
+	now = standing_of(p, head.oid, id, &record);
+	if (record) {
+		printf("  %s: %s  ", now == JUDGED ? "judged" : "not judged", json_get_text(record, "verdict", "?"));
 		log_safe(stdout, json_get_text(record, "sentence", ""), strlen(json_get_text(record, "sentence", "")));
 		printf("\n  run %.12s, %s\n", id, json_get_text(record, "created", ""));
 	} else {
@@ -63,10 +100,17 @@ static void print_upstream(struct place *p, const char *branch, json_t *said)
 	if (repo_upstream(p->repo, branch, &upstream) == 0 && repo_ref(p->repo, upstream, oid) == 0) {
 		fputs("  ", stdout);
 		put_text(upstream);
-		if (registry_find_run(p->home.registry, oid, id) != 0)
+		switch (standing_of(p, oid, id, NULL)) {
+		case UNJUDGED:
 			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
-		else
+			break;
+		case CHECKED:
+			printf(" is at %.12s, checked here; its verdict is left to CI\n", oid);
+			break;
+		case JUDGED:
 			printf(" is at %.12s, judged\n", oid);
+			break;
+		}
 		if (skip_find(&skip, &p->home, oid) == 0)
 			print_skip(skip, said);
 	}
@@ -95,7 +139,7 @@ static void print_other_upstreams(struct place *p, const char *branch, json_t *s
 			continue;
 		name = mem_printf("\n%s\n", upstream); /* two branches may follow one */
 		if (!strstr(buf_str(&seen), name) && repo_ref(p->repo, upstream, oid) == 0 &&
-		    registry_find_run(p->home.registry, oid, id) != 0 && ++shown <= OTHERS_MAX) {
+		    standing_of(p, oid, id, NULL) == UNJUDGED && ++shown <= OTHERS_MAX) {
 			put_text(upstream);
 			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
 			if (skip_find(&skip, &p->home, oid) == 0)
@@ -126,7 +170,7 @@ static void print_skips(struct place *p, json_t *said)
 		{
 			const char *commit = json_get_text(skip, "commit", "");
 
-			if (json_object_get(said, commit) || registry_find_run(p->home.registry, commit, id) == 0)
+			if (json_object_get(said, commit) || standing_of(p, commit, id, NULL) != UNJUDGED)
 				continue;
 			printf("%.12s went to ", commit);
 			put_text(json_get_text(skip, "remote", "?"));

@@ -168,14 +168,21 @@ static void suite_release(struct run_suite *s)
 	free(s->path);
 }
 
+void run_suites_drop(struct run *run)
+{
+	for (size_t i = 0; i < run->n_suites; i++)
+		suite_release(&run->suites[i]);
+	free(run->suites);
+	run->suites = NULL;
+	run->n_suites = 0;
+}
+
 void run_release(struct run *run)
 {
 	early_close(run);
 	json_decref(run->stopped);
 	evaluate_close(run);
-	for (size_t i = 0; i < run->n_suites; i++)
-		suite_release(&run->suites[i]);
-	free(run->suites);
+	run_suites_drop(run);
 	for (size_t i = 0; i < run->n_proposed; i++)
 		suite_release(&run->proposed[i]);
 	free(run->proposed);

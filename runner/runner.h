@@ -169,6 +169,10 @@ struct run {
 int run_push(struct run *run, const struct run_options *o, struct repo *repo, struct home *home,
 	     const struct event *event);
 void run_release(struct run *run);
+void run_suites_drop(struct run *run); /* those that decide */
+/* The target's questions cannot be read (rc): 0, and the candidate's own are in force, if this push is what mends them; else rc, with
+ * what to do. */
+int run_repair(struct run *run, int rc);
 void run_note(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Of the gate: what the policy says, or (gate.attempts) its share for one attempt. */
 double run_confidence(const struct run *run);

@@ -135,8 +135,8 @@ static void let_repair(struct run *run)
 		(struct gate_result){ .verdict = VERDICT_INCONCLUSIVE,
 				      .confidence = run->questions->gate.confidence,
 				      .sentence = mem_str("repair: the default branch's policy was broken, and this "
-							  "one is sound; it judges from the next push on, and "
-							  "this one moves no alias") };
+							  "one is sound; the model pushed with it is not judged and "
+							  "moves no alias: the next push is judged, or assay run") };
 	run->have_gate = true;
 }
 

@@ -106,6 +106,27 @@ static int plan_suites(struct run *run)
 	return rc;
 }
 
+/* Where the target's are broken and this push mends them, its own; else rc as it was. */
+static int plan_questions(struct run *run)
+{
+	int rc = plan_suites(run);
+
+	if (rc != ERR_INPUT || !run->have_target_config || (rc = run_repair(run, rc)) != 0)
+		return rc;
+	run_suites_drop(run);
+	return plan_suites(run);
+}
+
+/* What mends a policy is held to be sound, and not run: its suites can be read. A plan is made by the candidate's own. */
+static bool is_repair(struct run *run)
+{
+	if (!run->repair || run->options->until)
+		return false;
+	run_suites_drop(run);
+	run->steps[RUN_PLAN].status = STEP_SKIPPED;
+	return true;
+}
+
 static bool is_asked(const struct run *run, const struct run_suite *s)
 {
 	for (size_t i = 0; i < run->n_suites; i++)
@@ -483,9 +504,10 @@ int step_plan(struct run *run)
 {
 	int rc;
 
-	if (run->repair && !run->options->until) { /* a plan is made by the candidate's own */
-		run->steps[RUN_PLAN].status = STEP_SKIPPED;
-		return 0;
+	if (run->repair && !run->options->until) {
+		rc = plan_suites(run);
+		is_repair(run);
+		return rc;
 	}
 	if ((rc = plan_profile(run)) || (rc = check_shard(run)) || (rc = served_find(run)) ||
 	    (rc = run->location ? 0 : run_backend(run)))
@@ -494,7 +516,9 @@ int step_plan(struct run *run)
 		snprintf(run->numerics, sizeof(run->numerics), "served:%.100s", run->location->model);
 	else
 		snprintf(run->numerics, sizeof(run->numerics), "%s", run->backend->numerics);
-	if ((rc = plan_prompt(run)) || (rc = plan_suites(run)) || (rc = plan_proposed(run)) || (rc = plan_data(run)))
+	if ((rc = plan_prompt(run)) || (rc = plan_questions(run)) || is_repair(run))
+		return rc;
+	if ((rc = plan_proposed(run)) || (rc = plan_data(run)))
 		return rc;
 	if (!run->options->fresh && ((rc = baseline_find(run)) || (rc = baseline_alias(run))))
 		return rc;

@@ -40,23 +40,29 @@ static int read_candidate(struct run *run)
 	return rc;
 }
 
-/* The default branch's own policy does not parse, so it judges nothing. A push to that branch of one that does is the way out: it is
- * let through, nothing runs, and no alias moves (step_gate.c). Anything else waits for it. */
-static int target_is_broken(struct run *run, int rc)
+/* The default branch's policy, or a suite that it names, cannot be read, so nothing can be judged by it. A push to that branch of
+ * one that can is the way out: it is let through, nothing runs, and no alias moves (step_gate.c). Anything else waits for it. */
+int run_repair(struct run *run, int rc)
 {
 	if (!run->event.from_default || run->options->target)
 		return rc;
-	if (run->event.to_default && run->event.kind != EVENT_PULL_REQUEST) {
-		run_note(run, "the policy of the default branch was broken before this push: %s", err_text());
-		err_clear();
-		tree_close(run->questions_tree);
-		run->questions_tree = NULL;
-		run->repair = true;
-		return 0;
-	}
-	return err_hint(
-		rc, "mend it on the default branch first: a push to %.80s whose %s is sound is let through as a repair",
-		run->event.default_branch ? run->event.default_branch : "it", CONFIG_FILE);
+	if (!run->event.to_default || run->event.kind == EVENT_PULL_REQUEST)
+		return err_fix() ? rc
+				 : err_hint(rc,
+					    "mend it on the default branch first: a push to %.80s whose %s and suites "
+					    "are sound "
+					    "is let through as a repair",
+					    run->event.default_branch ? run->event.default_branch : "it", CONFIG_FILE);
+	run_note(run, "the policy of the default branch was broken before this push: %s", err_text());
+	err_clear();
+	if (run->have_target_config)
+		config_release(&run->target_config);
+	run->have_target_config = false;
+	tree_close(run->questions_tree);
+	run->questions_tree = run->tree;
+	run->questions = &run->config;
+	run->repair = true;
+	return 0;
 }
 
 static int read_target(struct run *run)
@@ -76,7 +82,7 @@ static int read_target(struct run *run)
 	free(name);
 	run->have_target_config = rc == 0;
 	if (rc == ERR_INPUT)
-		return target_is_broken(run, rc);
+		return run_repair(run, rc);
 	if (rc != ERR_NOTFOUND)
 		return rc;
 	err_clear();

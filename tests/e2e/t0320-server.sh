@@ -138,7 +138,7 @@ echo "gate: [" >>assay.yaml && commit_all "broken" && mv ../two.git/hooks ../two
 git checkout -q -B topic && git checkout -q HEAD~1 -- assay.yaml && commit_all "mended"
 check "a side branch cannot be judged by a broken policy" 1 git push -q origin topic
 has "assay.yaml of target"
-has "a push to main whose assay.yaml is sound is let through as a repair" "and the fix is named"
+has "a push to main whose assay.yaml and suites are sound is let through as a repair" "and the fix is named"
 git fetch -q origin && git remote set-head origin main && git checkout -q -B main topic
 check "a person's run of it" 0 assay run --json
 is "judges nothing" "$(jq -r '.verdict, .version, .promotion' "$OUT" | tr '\n' ' ')" "INCONCLUSIVE null null "
@@ -148,6 +148,42 @@ has "repair: the default branch's policy was broken"
 is "moves no alias" "$(aliases two)" "$held"
 check "and judges the next push" 0 git push -q origin topic:again
 hasnt "broken"
+git branch -q -u origin/main main && git fetch -q origin
+check "status" 0 assay status
+has "not judged: INCONCLUSIVE  repair: " "says that nobody judged it"
+has "refs/remotes/origin/main is at $(git rev-parse --short=12 HEAD), which nobody judged here"
+check "a run of it does" 0 assay run --json
+check "which status says" 0 assay status
+has "  judged: PASS"
+has "refs/remotes/origin/main is at $(git rev-parse --short=12 HEAD), judged"
+
+# a suite that got there broken: the same way out, and what comes with it does not go by unjudged for good
+team six main
+git push -q origin main 2>/dev/null && held=$(aliases six)
+past() { mv ../six.git/hooks ../six.git/off && git push -q origin HEAD:main && mv ../six.git/off ../six.git/hooks && git fetch -q origin; }
+sed -i 's/^tasks:/tasks: [/' evals/sums.yaml && commit_all "a broken suite" && past
+git commit -q --allow-empty -m "on"
+check "a push that mends nothing" 1 git push -q origin main
+has "evals/sums.yaml"
+git checkout -q HEAD~2 -- evals && worse && commit_all "a suite that can be read, and a worse model"
+check "a side branch waits for it" 1 git push -q origin main:side
+has "a push to main whose assay.yaml and suites are sound is let through as a repair"
+check "the repair of a suite" 0 git push -q origin main
+has "repair: the default branch's policy was broken"
+has "the model pushed with it" "and says what of the model"
+is "moves no alias" "$(aliases six)" "$held"
+git commit -q --allow-empty -m "next"
+check "the next push judges what came with it" 1 git push -q origin main
+has "FAIL"
+git checkout -q HEAD~4 -- data && commit_all "the data as they were"
+check "and lets it be taken back" 0 git push -q origin main
+git rm -q evals/sums.jsonl && git commit -q -m "without its questions" && past
+sed -i 's/test: sums.jsonl/test: none.jsonl/' evals/sums.yaml && commit_all "with others that are not there"
+check "what is as broken mends nothing" 1 git push -q origin main
+has "none.jsonl"
+git checkout -q HEAD~2 -- evals && commit_all "with them"
+check "but one that has its questions does" 0 git push -q origin main
+has "repair: "
 
 # ---- a HEAD that names nothing --------------------------------------------------------------------------------------------------
 
