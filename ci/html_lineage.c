@@ -105,15 +105,39 @@ static int node_y(const struct node *n)
 	return n->row * (NODE_H + GAP_Y) / 2 + 1;
 }
 
-/* What a data set is called, for the digest that the edge names. */
-static const char *dataset_path(const json_t *report, const char *digest)
+/* One file may be used twice. */
+static bool is_named_before(const json_t *list, size_t i)
+{
+	const json_t *d = json_array_get(list, i);
+
+	for (size_t k = 0; k < i; k++)
+		if (json_equal(json_object_get(json_array_get(list, k), "digest"), json_object_get(d, "digest")) &&
+		    json_equal(json_object_get(json_array_get(list, k), "path"), json_object_get(d, "path")))
+			return true;
+	return false;
+}
+
+/* What a data set is called, for the digest that the edge names: its path, or both, or how many more there are: files of one content
+ * are one node. Yours; "": not known. */
+static char *dataset_name(const json_t *report, const char *digest)
 {
 	const json_t *list = json_object_get(report, "datasets"), *d;
-	size_t i;
+	const char *paths[2] = { "", "" };
+	size_t i, n = 0;
 
-	json_array_foreach(list, i,
-			   d) if (!strcmp(json_get_text(d, "digest", ""), digest)) return json_get_text(d, "path", "");
-	return "";
+	json_array_foreach(list, i, d)
+	{
+		const char *path = json_get_text(d, "path", "");
+
+		if (strcmp(json_get_text(d, "digest", ""), digest) || is_named_before(list, i))
+			continue;
+		if (n < ARRAY_LEN(paths))
+			paths[n] = path;
+		n++;
+	}
+	return n > 2    ? mem_printf("%s, and %zu more", paths[0], n - 1)
+	       : n == 2 ? mem_printf("%s = %s", paths[0], paths[1])
+			: mem_str(paths[0]);
 }
 
 static void add_kind(struct buf *out, const struct node *n)
@@ -130,11 +154,12 @@ static void add_name(struct buf *out, const json_t *report, const struct node *n
 {
 	const char *colon = strchr(n->name, ':'), *rest = colon ? colon + 1 : n->name;
 	bool digest = strlen(rest) >= 40 && strspn(rest, "0123456789abcdef") == strlen(rest);
-	const char *path = !strncmp(n->name, "data:", 5) ? dataset_path(report, rest) : "";
-	char *shown = digest && !*path ? mem_printf("%.12s", rest) : mem_str(*path ? path : rest);
+	char *data = !strncmp(n->name, "data:", 5) ? dataset_name(report, rest) : mem_str("");
+	char *shown = digest && !*data ? mem_printf("%.12s", rest) : mem_str(*data ? data : rest);
 
 	html_text(out, shown, points);
 	free(shown);
+	free(data);
 }
 
 static void add_node(struct buf *out, const json_t *report, const struct node *n)

@@ -219,7 +219,7 @@ json_t *rules_json(const struct gate_result *g);
  * page has them (ci/html_samples.c). Both yours. */
 int report_of_record(json_t **report, json_t **pairs, struct home *h, const char *id, const json_t *record);
 /* Removes the report of an earlier run from the folder (NULL: no folder), so that a run that ends early leaves none that
- * would pass for its own. Files of the same names beside a report.json that is not assay's stay. */
+ * would pass for its own. ERR_INPUT: the folder is a symbolic link. Files of the same names beside a report.json that is not assay's stay. */
 int report_dir_clear(const char *dir);
 
 #endif

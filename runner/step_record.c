@@ -344,25 +344,30 @@ static json_t *options_json(const struct run *run)
 	return options;
 }
 
-/* Where the commit and the target part, as far as this clone knows: ""; of a merged result the target's tip, by which the
- * change is told from what others did. */
-static void find_base(const struct run *run, char oid[OID_HEX])
+/* Where the commit and the target part: ""; of a merged result the target's tip, by which the change is told from what others did.
+ * In a forge's CI, whose clone has one commit by default, it is fetched for; elsewhere it is what this clone knows. */
+static void find_base(struct run *run, char oid[OID_HEX])
 {
 	char first[OID_HEX], second[OID_HEX];
+	bool asked = run->event.kind == EVENT_PULL_REQUEST || run->event.kind == EVENT_PUSH;
+	const char *target = run->target.oid, *commit = run->commit.oid;
 
 	*oid = 0;
-	if (!*run->target.oid)
+	if (!*target)
 		return;
-	if (repo_parents(run->repo, run->commit.oid, first, second) == 0 &&
-	    (!strcmp(first, run->target.oid) || !strcmp(second, run->target.oid)))
-		memcpy(oid, run->target.oid, OID_HEX);
-	else if (repo_merge_base(run->repo, run->target.oid, run->commit.oid, oid) != 0)
+	if (repo_parents(run->repo, commit, first, second) == 0 && (!strcmp(first, target) || !strcmp(second, target)))
+		memcpy(oid, target, OID_HEX);
+	else if ((asked ? fetch_merge_base : repo_merge_base)(run->repo, target, commit, oid) != 0)
 		*oid = 0;
+	if (!*oid && asked && repo_is_shallow(run->repo))
+		run_note(run,
+			 "where this change began is not in this clone, and could not be fetched: fetch-depth: 0 at "
+			 "actions/checkout, GIT_DEPTH: \"0\" on GitLab");
 	err_clear();
 }
 
 /* A merge request may be tested merged; and what a change is told from is neither the commit nor the target. */
-static json_t *commits_json(const struct run *run)
+static json_t *commits_json(struct run *run)
 {
 	const char *head = *run->event.head ? run->event.head : run->commit.oid;
 	char base[OID_HEX];
@@ -391,7 +396,7 @@ static json_t *error_json(const struct run *run)
 			 run->fail_hint ? json_new_text(run->fail_hint, strlen(run->fail_hint)) : json_null());
 }
 
-static void set_texts(json_t *r, const struct run *run)
+static void set_texts(json_t *r, struct run *run)
 {
 	const char *sentence = run->failed ? run->fail_text : run->have_gate ? run->gate.sentence : "";
 

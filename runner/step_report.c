@@ -6,6 +6,7 @@
 #include "runner/samples_store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- samples ----------------------------------------------------------------------------------------------------------------- */
@@ -191,10 +192,29 @@ int report_of_record(json_t **report, json_t **pairs, struct home *h, const char
 	return rc;
 }
 
+/* A folder that is a link leads where somebody else chose: a commit may have one of that name. */
+static int check_folder(const char *dir)
+{
+	size_t n = strlen(dir);
+	struct stat st;
+	char *path;
+	int rc = 0;
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	path = mem_strn(dir, n);
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+		rc = err_set(ERR_INPUT, "--report-dir %s is a symbolic link: nothing is written through it", path);
+		err_hint(rc, "name the folder itself");
+	}
+	free(path);
+	return rc;
+}
+
 static int write_files(const struct run *run, const json_t *pairs)
 {
 	struct buf text = BUF_INIT(REPORT_BYTES_MAX);
-	int rc = 0;
+	int rc = check_folder(run->options->report_dir);
 
 	for (const struct report_format *f = report_formats; f->name && rc == 0; f++) {
 		char *path = path_join(run->options->report_dir, f->file);
@@ -224,9 +244,9 @@ static bool is_report(const char *path)
 int report_dir_clear(const char *dir)
 {
 	char *report = dir ? path_join(dir, "report.json") : NULL;
-	int rc = 0;
+	int rc = dir ? check_folder(dir) : 0;
 
-	if (report && is_report(report)) {
+	if (rc == 0 && report && is_report(report)) {
 		for (const struct report_format *f = report_formats; f->name && rc == 0; f++) {
 			char *path = path_join(dir, f->file);
 

@@ -101,6 +101,21 @@ has "fetch-depth: 0"
 cd "$TRASH/author" && git checkout -q main && sed -i 's/baseline: merge-base/baseline: production/' assay.yaml && commit_all "by alias"
 git push -q origin main
 older=$(git rev-parse HEAD)
+
+# an ordinary request: nothing is compared with the merge base, and it is recorded all the same
+shallow "$TRASH/ordinary" topic
+main=$older pull_request "$head"
+git fetch -q --depth=1 origin "$older" && cp -r . "$TRASH/noway"
+check "depth 1, compared by alias" 0 assay run --report-dir report
+is "where the change began is recorded" "$(commits)" "$head $head $base $older"
+n=$(git rev-list --count HEAD)
+if [ "$n" -gt 3 ] && [ "$n" -lt 200 ]; then ok "deepened as far as that"; else is "deepened as far as that" "$n" "4 to 199"; fi
+cd "$TRASH/noway" || exit 1
+check "without a way to the remote" 0 env ASSAY_OFFLINE=1 "$ASSAY_TEST_BIN" run --report-dir report
+is "it is not known" "$(commits)" "$head $head null $older"
+is "and the report says what helps" "$(jq -r '.notes[]' report/report.json | grep -c 'where this change began is not in this clone.*fetch-depth: 0')" 1
+unset GITHUB_ACTIONS GITHUB_EVENT_NAME GITHUB_REF GITHUB_SHA GITHUB_EVENT_PATH
+cd "$TRASH/author" || exit 1
 sed -i 's/seed: 1/seed: 2/' assay.yaml && commit_all "another seed" && git push -q origin main
 newer=$(git rev-parse HEAD)
 push_event() { # BEFORE AFTER

@@ -8,6 +8,17 @@ sed -i 's/max_steps: 250/max_steps: 40/' assay.yaml
 commit_all 'train <script>alert(1)</script> less'
 check "a worse one fails" 1 assay run --report-dir "$TRASH/second"
 
+# ---- a folder that leads elsewhere, such as one that a commit has under that name: nothing is read, removed or written there ----
+mkdir "$TRASH/elsewhere" && cp -p "$TRASH/first/"* "$TRASH/elsewhere/" && ln -s "$TRASH/elsewhere" "$TRASH/link" && ln -s nowhere "$TRASH/dangling"
+runs=$(sql 'select count(*) from runs')
+for dir in link link/ dangling; do
+	check "a report's folder that is a link: $dir" 65 assay run --report-dir "$TRASH/$dir"
+	has "is a symbolic link"
+done
+check "of a hook, too" 65 bash -c 'echo | "$ASSAY_TEST_BIN" hook run pre-push origin x --report-dir "$0"' "$TRASH/link"
+is "nothing ran" "$(sql 'select count(*) from runs')" "$runs"
+diff -r "$TRASH/first" "$TRASH/elsewhere" >/dev/null && ok "what it leads to is as it was" || not_ok "what it leads to is as it was"
+
 # ---- the folder -------------------------------------------------------------------------------------------------------------
 is "the folder holds every form" "$(cd "$TRASH/second" && echo *)" \
 	"annotations.txt codequality.json junit.xml metrics.txt report.csv report.env report.html report.json report.md"

@@ -241,6 +241,37 @@ static void test_report_html__a_diff_has_two_names_and_no_verdict(void **state)
 	json_decref(r);
 }
 
+/* Files of one content are one node, which is called by all of them, not by the first. */
+static void test_report_html__files_of_one_content(void **state)
+{
+	static const char *const names[] = { "<bdi>a.jsonl</bdi>", "<bdi>a.jsonl = b.jsonl</bdi>",
+					     "<bdi>a.jsonl, and 2 more</bdi>" };
+	static const char paths[] = "abbc"; /* one twice: to train on and to validate by */
+
+	(void)state;
+	for (size_t n = 1; n <= 3; n++) {
+		json_t *r = rich(), *list = json_array();
+		char *html;
+
+		for (size_t i = 0; i < (n == 1 ? 1 : n == 2 ? 3 : 4); i++) {
+			char *path = mem_printf("%c.jsonl", paths[i]);
+
+			json_array_append_new(list,
+					      json_pack("{s:s,s:s,s:n,s:i,s:s}", "path", path, "digest", "d1g", "rows",
+							"bytes", 1, "role", i == 2 ? "validation" : "train"));
+			free(path);
+		}
+		json_object_set_new(r, "datasets", list);
+		json_object_set_new(
+			r, "edges",
+			json_pack("[{s:s,s:s,s:s}]", "from", "data:d1g", "to", "model:m", "relation", "trained"));
+		html = page(r, NULL);
+		assert_has(html, names[n - 1]);
+		free(html);
+		json_decref(r);
+	}
+}
+
 /* A forged report: lists that are none, numbers beyond all bounds, lineage in a circle. */
 static void test_report_html__nonsense_is_drawn_without_harm(void **state)
 {
@@ -279,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_report_html__has_its_parts_in_order),
 		cmocka_unit_test(test_report_html__same_report_same_bytes),
+		cmocka_unit_test(test_report_html__files_of_one_content),
 		cmocka_unit_test(test_report_html__the_policy_names_exactly_what_is_in_the_page),
 		cmocka_unit_test(test_report_html__hostile_texts_stay_texts),
 		cmocka_unit_test(test_html_json__reads_back_and_closes_nothing),
