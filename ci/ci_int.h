@@ -68,6 +68,7 @@ void report_rows_release(struct report_rows *rows);
 bool report_is_diff(const json_t *report); /* two sides beside each other; no verdict */
 bool report_known_verdict(const char *s);
 const char *report_verdict(const json_t *report); /* one of the known names, else "ERROR" */
+bool report_is_own(const json_t *report);         /* judged by the candidate's own rules? */
 /* "2 of 4 rules failed", "4 rules hold", … in a few words; the sentence says why. */
 void report_add_count(const json_t *report, const struct report_rows *rows, struct buf *out);
 /* The version made and what became of the alias, as plain sentences (hostile names in them are not escaped).

@@ -42,6 +42,9 @@ static void edge_add(struct graph *g, const char *from, const char *to, const ch
 
 	if (g->n_edges == ARRAY_LEN(g->edges))
 		g->full = true;
+	for (size_t i = 0; i < g->n_edges; i++) /* two files of one content */
+		if (g->edges[i].from == a && g->edges[i].to == b && !strcmp(g->edges[i].relation, relation))
+			return;
 	if (g->full || a == b)
 		return;
 	g->edges[g->n_edges].from = a;

@@ -354,6 +354,24 @@ size_t report_add_overlap(const json_t *report, struct buf *out)
 
 /* ---- phrases ------------------------------------------------------------------------------------------------------- */
 
+bool report_is_own(const json_t *report)
+{
+	return !strcmp(report_text(report, "policy", "source"), "candidate") &&
+	       json_array_size(json_object_get(report, "rules")) > 0;
+}
+
+/* Left to a CI, to who joins the shards, or to the next push. */
+static bool skips_gate(const json_t *report)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "steps"), i,
+			   step) if (!strcmp(json_get_text(step, "name", ""),
+					     "gate")) return !strcmp(json_get_text(step, "status", ""), "skipped");
+	return false;
+}
+
 void report_add_count(const json_t *report, const struct report_rows *rows, struct buf *out)
 {
 	size_t gated = rows->gated, held = gated - rows->failed - rows->undecided;
@@ -374,7 +392,7 @@ void report_add_count(const json_t *report, const struct report_rows *rows, stru
 	if (!strcmp(verdict, "ERROR"))
 		buf_adds(out, "no verdict");
 	else if (!gated)
-		buf_adds(out, "no rule to judge by");
+		buf_adds(out, skips_gate(report) ? "not judged" : "no rule to judge by");
 	else if (held == gated)
 		buf_addf(out, gated == 1 ? "the rule holds" : "all %zu rules hold", gated);
 	else if (rows->failed)

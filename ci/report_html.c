@@ -169,20 +169,20 @@ static void add_notes(struct buf *out, const json_t *report)
 
 static void add_head(struct buf *out, const json_t *report, const struct report_rows *rows)
 {
-	struct buf line = BUF_INIT((size_t)1 << 16);
+	struct buf line = BUF_INIT((size_t)1 << 16), count = BUF_INIT((size_t)1 << 16);
 
 	buf_adds(out, "<header class=\"head\">\n");
 	add_title(out, report);
-	buf_adds(out, "<p class=\"count\">");
-	report_add_count(report, rows, out);
-	if (!strcmp(report_text(report, "policy", "source"), "candidate"))
-		buf_adds(out, " (by the candidate's own rules: the target branch has none yet)");
-	buf_adds(out, "</p>\n");
-	if (*report_text(report, NULL, "sentence")) {
+	report_add_count(report, rows, &count);
+	buf_addf(out, "<p class=\"count\">%s%s</p>\n", buf_str(&count),
+		 report_is_own(report) ? " (by the candidate's own rules: the target branch has none yet)" : "");
+	if (*report_text(report, NULL, "sentence") &&
+	    strcmp(report_text(report, NULL, "sentence"), buf_str(&count)) != 0) {
 		buf_adds(out, "<p class=\"sentence\">");
 		html_text(out, report_text(report, NULL, "sentence"), 2000);
 		buf_adds(out, "</p>\n");
 	}
+	buf_release(&count);
 	report_add_promotion(report, &line);
 	if (line.len) {
 		buf_adds(out, "<p class=\"promotion\">");

@@ -196,7 +196,7 @@ static void part_head(struct buf *out, const json_t *report, const struct report
 	}
 	buf_adds(out, ": ");
 	report_add_count(report, rows, out);
-	if (!strcmp(report_text(report, "policy", "source"), "candidate"))
+	if (report_is_own(report))
 		buf_adds(out, " (by the candidate's own rules: the target branch has none yet)");
 	buf_adds(out, "\n\n");
 	if (*report_text(report, NULL, "sentence"))

@@ -241,6 +241,29 @@ static void test_report_html__a_diff_has_two_names_and_no_verdict(void **state)
 	json_decref(r);
 }
 
+static void test_report_html__the_head_says_each_thing_once(void **state)
+{
+	json_t *r = rich(), *steps = json_pack("[{s:s,s:s,s:f}]", "name", "gate", "status", "skipped", "seconds", 0.0);
+	char *html;
+
+	(void)state;
+	json_object_set_new(r, "policy", json_pack("{s:s}", "source", "candidate"));
+	json_object_set_new(r, "rules", json_array());
+	json_object_set_new(r, "verdict", json_string("INCONCLUSIVE"));
+	json_object_set_new(r, "exit", json_integer(0));
+	json_object_set_new(r, "steps", steps); /* a repair: nothing was judged, and not by its own rules either */
+	json_object_set_new(r, "sentence", json_string("not judged; does not block"));
+	html = page(r, NULL);
+	assert_has(html, "<p class=\"count\">not judged");
+	assert_null(strstr(html, "the target branch has none yet"));
+	free(html);
+	json_array_clear(steps);
+	html = page(r, NULL);
+	assert_has(html, "<p class=\"count\">no rule to judge by");
+	free(html);
+	json_decref(r);
+}
+
 /* Files of one content are one node, which is called by all of them, not by the first. */
 static void test_report_html__files_of_one_content(void **state)
 {
@@ -262,11 +285,13 @@ static void test_report_html__files_of_one_content(void **state)
 			free(path);
 		}
 		json_object_set_new(r, "datasets", list);
-		json_object_set_new(
-			r, "edges",
-			json_pack("[{s:s,s:s,s:s}]", "from", "data:d1g", "to", "model:m", "relation", "trained"));
+		json_object_set_new(r, "edges",
+				    json_pack("[{s:s,s:s,s:s},{s:s,s:s,s:s}]", "from", "data:d1g", "to", "model:m",
+					      "relation", "trained", "from", "data:d1g", "to", "model:m", "relation",
+					      "trained"));
 		html = page(r, NULL);
 		assert_has(html, names[n - 1]);
+		assert_int_equal(count(html, "<i>trained \xe2\x86\x92</i>"), 1);
 		free(html);
 		json_decref(r);
 	}
@@ -311,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_report_html__has_its_parts_in_order),
 		cmocka_unit_test(test_report_html__same_report_same_bytes),
 		cmocka_unit_test(test_report_html__files_of_one_content),
+		cmocka_unit_test(test_report_html__the_head_says_each_thing_once),
 		cmocka_unit_test(test_report_html__the_policy_names_exactly_what_is_in_the_page),
 		cmocka_unit_test(test_report_html__hostile_texts_stay_texts),
 		cmocka_unit_test(test_html_json__reads_back_and_closes_nothing),
