@@ -6,7 +6,7 @@
  * There is no split of k, and no tile shape enters the chain. So the tile may be chosen by what there is to do (one row of a
  * text that is being generated, or thousands), and still no bit of a row depends on it: tests/cuda_emulation/test_gemm.cpp
  * compares them, and so does the bundle on a card (docs/gpu.md), since what an mma does inside is the device's own affair.
- * Where cuda_lt.cu has a pin for a shape of weights it takes the product instead: for every number of rows, or for none.
+ * Where cuda_lt.cu has a pin for a shape of weights and a form it takes the product instead: for every number of rows, or for none.
  *
  * Weights: rows of fp32 (trained), or packed, which here is plain rows of the stored type. A weight that is not bf16 is
  * converted into a block of its own before each product; one that is, and whose rows begin at 16 bytes, is read in place.
@@ -362,20 +362,19 @@ static void mma_product(struct backend *be, const gemm_out &o, const tile_operan
 		mma_launch<tile_large, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 }
 
-static void mma_linear(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b)
-{
-	if (o.act)
-		mma_product<false, false, true>(be, o, a, b);
-	else
-		mma_product<false, false>(be, o, a, b);
-}
-
 void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p)
 {
 	gemm_out o = { p->y, (size_t)p->y_stride, p->m, p->n, p->k, 0, p->bias, p->from, p->act };
 	tile_operand a = { static_cast<const __nv_bfloat16 *>(p->x), (size_t)p->x_stride, p->m };
 	tile_operand b = { static_cast<const __nv_bfloat16 *>(p->w), (size_t)p->w_stride, p->n };
-	mma_linear(be, o, a, b);
+	if (p->x_across)
+		mma_product<true, true>(be, o, a, b);
+	else if (p->w_across)
+		mma_product<false, true>(be, o, a, b);
+	else if (o.act)
+		mma_product<false, false, true>(be, o, a, b);
+	else
+		mma_product<false, false>(be, o, a, b);
 }
 
 /* ---- f32 and tf32 -------------------------------------------------------------------------------------------------------------------- */
@@ -585,6 +584,16 @@ static size_t reach(int rows, int stride)
 	return (size_t)rows * (size_t)stride;
 }
 
+/* By the library, where there is a pin, or by ourselves */
+static void bf16_product(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b,
+			 int a_across, int b_across)
+{
+	struct cuda_lt_product p = { o.c, o.act, o.from,        a.p,           b.p,           o.bias,   o.M,
+				     o.N, o.K,   (int)a.stride, (int)b.stride, (int)o.stride, a_across, b_across };
+	if (!cuda_lt_take(be, &p))
+		cuda_gemm_own(be, &p);
+}
+
 static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, int x_stride,
 			const struct kernels_weight *w)
 {
@@ -595,10 +604,7 @@ static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, i
 	if (!left)
 		return;
 	tile_operand a = operand_of(left, o.M);
-	struct cuda_lt_product p = { o.c, o.act, o.from, a.p,           b.p,           o.bias,
-				     o.M, o.N,   o.K,    (int)a.stride, (int)b.stride, (int)o.stride };
-	if (!cuda_lt_linear(be, &p))
-		mma_linear(be, o, a, b);
+	bf16_product(be, o, a, b, 0, 0);
 	keep_operands(s, before, o.c, reach(o.M, (int)o.stride));
 	if (o.act)
 		keep_operands(s, before, o.act, reach(o.M, (int)o.stride));
@@ -640,7 +646,7 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 	struct cuda_operand *left = b.p ? activation(be, dy, o.M, o.K, how->y_stride, before, NULL) : NULL;
 	if (!left)
 		return;
-	mma_product<false, true>(be, o, operand_of(left, o.M), b);
+	bf16_product(be, o, operand_of(left, o.M), b, 0, 1);
 	keep_operands(s, before, dx, reach(o.M, how->x_stride));
 }
 
@@ -660,6 +666,6 @@ void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float 
 	struct cuda_operand *right = left ? activation(be, x, o.K, K, how->x_stride, before, left) : NULL;
 	if (!right)
 		return;
-	mma_product<true, true>(be, o, operand_of(left, N), operand_of(right, K));
+	bf16_product(be, o, operand_of(left, N), operand_of(right, K), 1, 1);
 	keep_operands(s, before, dw, reach(N, K));
 }

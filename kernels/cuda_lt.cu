@@ -1,38 +1,39 @@
-/* cuda_lt.cu: y = x W^T by cuBLASLt, where its bits can be relied on.
+/* cuda_lt.cu: y = x W^T, dx = dy W and dW = dy^T x by cuBLASLt, where its bits can be relied on.
  *
  * Left to itself the library picks an algorithm by the number of rows, and another algorithm sums in another order: scores
- * would depend on the batch. So one configuration is pinned for each shape of weights, N x K and epilogue, on one
+ * would depend on the batch. So one configuration is pinned for each shape of weights, N x K, and form of product, on one
  * kind of device and one version of the library, with all its nine fields set: no split of k, no reduction between blocks, no
- * workspace, nothing left to a heuristic. It is used for every number of rows, from one to thousands; rows are handed over in
+ * workspace, nothing left to a heuristic. It is used for every number of tokens, from one to thousands; they are handed over in
  * multiples of 128 (the last ones with zeros behind them), so that no call has an edge where another has none.
  *
  * That still is the library's promise and not ours; so a pin is tested when the device is opened: the same row at many places
- * and among 128, 256, 1024 and 2048 others must give the same bits, and about the numbers of our own kernel. A pin that
+ * and among 128, 256, 1024 and 2048 others must give the same bits, and about the numbers of our own kernel. A gradient of weights
+ * sums over tokens, so it depends on the batch by nature; it must have the same bits again, and with hundreds of zeros
+ * behind the tokens, which no sum in parts would leave alone. A pin that
  * fails is not used, and the product of cuda_gemm.cu, invariant by construction, takes its place. Which pins are in
  * force is a part of the numerics class: version of the library, and a hash over them.
  *
  * Pins are made on a card, since the library lists no algorithm without one: assay_cuda_tune(), which the bundle of
  * docs/gpu.md calls, prints them as lines of the file libassay-cuda.pins, which stands beside the plugin:
  *
- *	pin CC SMS VERSION N K EPILOGUE ID TILE SPLIT_K REDUCTION SWIZZLE CUSTOM STAGES INNER CLUSTER
+ *	pin CC SMS VERSION N K FORM ID TILE SPLIT_K REDUCTION SWIZZLE CUSTOM STAGES INNER CLUSTER
  *
  * Without pins for the device the library (half a gigabyte) is not even loaded. The weights stand on the side of the library's
- * columns (m), the tokens on n; operands are bf16, sums, C and D fp32. What is fused: what the product is added to (C, which need not
- * be D), the bias, and behind a bias GELU, with its input written beside it or without. The library's GELU is the tanh form, but by
+ * columns (m), the tokens on n, or for dW on k; operands are bf16, sums, C and D fp32. What is fused: what the product is added to (C, which
+ * need not be D), the bias, and behind a bias GELU, with its input written beside it or without. The library's GELU is the tanh form, but by
  * what tanh it does not say; a pin of it is in force only where it gives, of a bias alone, what ours does to 2^-13, a sixteenth of
- * what rounding to bf16 for the next product does. Where no such pin is, the product with the bias and our own kernel stand in. dx and
- * dW stay with cuda_gemm.cu: their sums are over N and over the batch. */
+ * what rounding to bf16 for the next product does. Where no such pin is, the product with the bias and our own kernel stand in. */
 #include "kernels/cuda_lt_int.h"
 #include "kernels/cuda_math.h"
 #include "kernels/cuda_state_int.h"
 
-enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192 };
+enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192, ALIGNMENT = 16 /* of what D points to */ };
 
-/* What is fused behind a product, as pins say it */
-enum { PLAIN, BIAS, GELU /* behind a bias, y is not kept */, GELU_AUX /* y is */, EPILOGUES };
+/* The forms of a product, as pins say them: y = x W^T and what is fused behind it, and the two gradients */
+enum { PLAIN, BIAS, GELU /* behind a bias, y is not kept */, GELU_AUX /* y is */, DX, DW, FORMS };
 
 struct pin {
-	int n, k, epilogue;
+	int n, k, form;    /* of the weight, W[n,k] */
 	int field[FIELDS]; /* by enum lt_config */
 	lt_algo algo;
 	bool good;
@@ -131,33 +132,39 @@ static void drop_call(const cuda_lt *lt, lt_call *c)
 	memset(c, 0, sizeof(*c));
 }
 
-static int epilogue_of(const cuda_lt_product *p)
+static int form_of(const cuda_lt_product *p)
 {
+	if (p->x_across)
+		return DW;
+	if (p->w_across)
+		return DX;
 	return p->act ? (p->act == p->y ? GELU : GELU_AUX) : p->bias ? BIAS : PLAIN;
 }
 
 /* Status of the library, or of the first call that it refuses */
-static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p, int m)
+static int make_call(const cuda_lt *lt, lt_call *c, const cuda_lt_product *p)
 {
 	const lt_library *l = &lt->lib;
-	static const int epilogues[EPILOGUES] = { LT_EPILOGUE_NONE, LT_EPILOGUE_BIAS, LT_EPILOGUE_GELU_BIAS,
-						  LT_EPILOGUE_GELU_AUX_BIAS };
-	const int t = LT_OP_T, n = LT_OP_N, kind = epilogue_of(p), epilogue = epilogues[kind], type = LT_R_32F;
+	static const int epilogues[FORMS] = { LT_EPILOGUE_NONE,          LT_EPILOGUE_BIAS, LT_EPILOGUE_GELU_BIAS,
+					      LT_EPILOGUE_GELU_AUX_BIAS, LT_EPILOGUE_NONE, LT_EPILOGUE_NONE };
+	const int form = form_of(p), epilogue = epilogues[form], type = LT_R_32F;
+	const int op_w = p->w_across ? LT_OP_N : LT_OP_T, op_x = p->x_across ? LT_OP_T : LT_OP_N;
+	const uint64_t m = (uint64_t)p->m, n = (uint64_t)p->n, k = (uint64_t)p->k;
 	const int64_t aux_ld = p->y_stride;
 	int rc;
 	memset(c, 0, sizeof(*c));
 	if ((rc = l->desc_create(&c->desc, LT_COMPUTE_32F, LT_R_32F)) ||
-	    (rc = l->desc_set(c->desc, LT_DESC_TRANSA, &t, sizeof(t))) ||
-	    (rc = l->desc_set(c->desc, LT_DESC_TRANSB, &n, sizeof(n))) ||
+	    (rc = l->desc_set(c->desc, LT_DESC_TRANSA, &op_w, sizeof(op_w))) ||
+	    (rc = l->desc_set(c->desc, LT_DESC_TRANSB, &op_x, sizeof(op_x))) ||
 	    (rc = l->desc_set(c->desc, LT_DESC_EPILOGUE, &epilogue, sizeof(epilogue))) ||
-	    (rc = l->layout_create(&c->w, LT_R_16BF, (uint64_t)p->k, (uint64_t)p->n, p->w_stride)) ||
-	    (rc = l->layout_create(&c->x, LT_R_16BF, (uint64_t)p->k, (uint64_t)m, p->x_stride)) ||
-	    (rc = l->layout_create(&c->y, LT_R_32F, (uint64_t)p->n, (uint64_t)m, p->y_stride)))
+	    (rc = l->layout_create(&c->w, LT_R_16BF, p->w_across ? n : k, p->w_across ? k : n, p->w_stride)) ||
+	    (rc = l->layout_create(&c->x, LT_R_16BF, p->x_across ? m : k, p->x_across ? k : m, p->x_stride)) ||
+	    (rc = l->layout_create(&c->y, LT_R_32F, n, m, p->y_stride)))
 		return rc;
 	if (p->bias && ((rc = l->desc_set(c->desc, LT_DESC_BIAS_POINTER, &p->bias, sizeof(p->bias))) ||
 			(rc = l->desc_set(c->desc, LT_DESC_BIAS_TYPE, &type, sizeof(type)))))
 		return rc;
-	if (kind == GELU_AUX && ((rc = l->desc_set(c->desc, LT_DESC_AUX_POINTER, &p->y, sizeof(p->y))) ||
+	if (form == GELU_AUX && ((rc = l->desc_set(c->desc, LT_DESC_AUX_POINTER, &p->y, sizeof(p->y))) ||
 				 (rc = l->desc_set(c->desc, LT_DESC_AUX_LD, &aux_ld, sizeof(aux_ld)))))
 		return rc;
 	return 0;
@@ -172,11 +179,10 @@ static int run_call(const cuda_lt *lt, const lt_call *c, const cuda_lt_product *
 			      c->y, algo, NULL, 0, stream);
 }
 
-/* m rows, a multiple of 128, with this algorithm; p's pointers are to the first of them */
+/* A call of the library with this algorithm */
 struct lt_rows {
 	cuda_lt_product p;
 	lt_algo algo;
-	int m;
 	bool trial; /* a refusal is an answer, and no error */
 };
 
@@ -187,15 +193,15 @@ static int call_rows(struct backend *be, const void *args)
 	lt_rows r;
 	lt_call c;
 	memcpy(&r, args, sizeof(r));
-	int rc = make_call(s->lt, &c, &r.p, r.m);
+	int rc = make_call(s->lt, &c, &r.p);
 	if (!rc)
 		rc = run_call(s->lt, &c, &r.p, &r.algo, s->stream);
 	drop_call(s->lt, &c);
 	if (rc && !s->lt->refused)
 		s->lt->refused = rc;
 	if (rc && !r.trial) { /* never the other kernel now: that would be other bits in the middle of a run */
-		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for %d x %d weights and %d rows",
-			 be->name, rc, r.p.n, r.p.k, r.m);
+		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for a product of %d x %d x %d",
+			 be->name, rc, r.p.m, r.p.n, r.p.k);
 		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
 	}
 	return rc;
@@ -220,8 +226,8 @@ static void put_rows(struct backend *be, const cuda_lt_product *p, const lt_algo
 	r.p.x = x_row(p, first), r.p.w = p->w, r.p.bias = p->bias;
 	r.p.m = m, r.p.n = p->n, r.p.k = p->k;
 	r.p.x_stride = p->x_stride, r.p.w_stride = p->w_stride, r.p.y_stride = p->y_stride;
+	r.p.x_across = p->x_across, r.p.w_across = p->w_across;
 	r.algo = *algo;
-	r.m = m;
 	r.trial = trial;
 	cuda_put_call(be, call_rows, &r, sizeof(r));
 }
@@ -233,11 +239,16 @@ static __global__ void copy_rows_kernel(float *to, size_t to_stride, const float
 		to[blockIdx.x * to_stride + (size_t)c] = from[blockIdx.x * from_stride + (size_t)c];
 }
 
+static int whole_rows(int n)
+{
+	return (n + ROWS - 1) / ROWS * ROWS;
+}
+
 /* All rows: the whole 128s where they are, the rest in a block of its own, with the same arithmetic */
-static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
+static void put_by_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
 {
 	struct cuda_state *s = cuda_state(be);
-	int whole = p->m / ROWS * ROWS, rest = p->m - whole, arrays = epilogue_of(p) == GELU_AUX ? 2 : 1;
+	int whole = p->m / ROWS * ROWS, rest = p->m - whole, arrays = form_of(p) == GELU_AUX ? 2 : 1;
 	size_t n = (size_t)p->n, y_stride = (size_t)p->y_stride;
 	for (int at = 0; at < whole; at += ROWS_AT_ONCE)
 		put_rows(be, p, algo, at, whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE, trial);
@@ -262,6 +273,17 @@ static void put_product(struct backend *be, const cuda_lt_product *p, const lt_a
 			    (const float *)tail.act, n, p->n);
 }
 
+static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
+{
+	cuda_lt_product all = *p;
+	if (!p->x_across) {
+		put_by_rows(be, p, algo, trial);
+		return;
+	}
+	all.k = whole_rows(p->k); /* tokens, and the zeros behind them */
+	put_rows(be, &all, algo, 0, p->m, trial);
+}
+
 /* The product of a trial, now; the library's status */
 static int try_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo)
 {
@@ -272,12 +294,13 @@ static int try_product(struct backend *be, const cuda_lt_product *p, const lt_al
 	return s->lt->refused;
 }
 
-static const pin *find_pin(const struct cuda_state *s, int n, int k, int epilogue)
+static const pin *find_pin(const struct cuda_state *s, const cuda_lt_product *p, int form)
 {
+	int n = form == DW ? p->m : form == DX ? p->k : p->n, k = form == DW || form == DX ? p->n : p->k;
 	for (int i = 0; s->lt && i < s->lt->n; i++) {
-		const pin *p = &s->lt->pins[i];
-		if (p->good && p->n == n && p->k == k && p->epilogue == epilogue)
-			return p;
+		const pin *q = &s->lt->pins[i];
+		if (q->good && q->n == n && q->k == k && q->form == form)
+			return q;
 	}
 	return NULL;
 }
@@ -285,19 +308,26 @@ static const pin *find_pin(const struct cuda_state *s, int n, int k, int epilogu
 int cuda_lt_rows(const struct backend *be, int m)
 {
 	const struct cuda_state *s = cuda_state(be);
-	return s->lt && s->lt->n_good ? (m + ROWS - 1) / ROWS * ROWS : m;
+	return s->lt && s->lt->n_good ? whole_rows(m) : m;
 }
 
-bool cuda_lt_linear(struct backend *be, const cuda_lt_product *p)
+/* Is it what pins of its form were tested for? That says nothing of the batch but for gradients. */
+static bool fits(const cuda_lt_product *p)
+{
+	if (p->x_across || p->w_across)
+		return p->k > 0 && p->y_stride == p->n && (uintptr_t)p->y % ALIGNMENT == 0;
+	return !p->act || (p->bias && !p->from && p->y_stride == p->n);
+}
+
+bool cuda_lt_take(struct backend *be, const cuda_lt_product *p)
 {
 	const struct cuda_state *s = cuda_state(be);
-	bool fits = !p->act || (p->bias && !p->from && p->y_stride == p->n); /* what pins of GELU are for */
-	const pin *found = fits ? find_pin(s, p->n, p->k, epilogue_of(p)) : NULL;
+	const pin *found = fits(p) ? find_pin(s, p, form_of(p)) : NULL;
 	if (found) {
 		put_product(be, p, &found->algo, false);
 		return true;
 	}
-	found = p->act ? find_pin(s, p->n, p->k, p->bias ? BIAS : PLAIN) : NULL;
+	found = p->act ? find_pin(s, p, p->bias ? BIAS : PLAIN) : NULL;
 	if (!found)
 		return false;
 	cuda_lt_product first = *p;
@@ -310,6 +340,7 @@ bool cuda_lt_linear(struct backend *be, const cuda_lt_product *p)
 /* ---- the test of a pin ------------------------------------------------------------------------------------------------------------- */
 
 enum { TEST_ROWS = 2048, TEST_THREADS = 256 };
+#define GELU_LIMIT 0x1p-13f /* of its argument */
 
 /* Numbers of a wide range of exponents, from a counter; rows of `same` are all as row 0 */
 static __global__ void fill_kernel(__nv_bfloat16 *out, int stride, int cols, int rows, uint64_t key, bool repeats)
@@ -325,12 +356,13 @@ static __global__ void fill_kernel(__nv_bfloat16 *out, int stride, int cols, int
 	}
 }
 
-/* wrong += rows of y that differ from their twins in `want`, or from row 0 where they repeat it; far: beyond the limit of `own` */
+/* wrong += rows of y that differ from their twins in `want`, or from row 0 where they repeat it (rows 0: none does), or are
+ * farther than the limit from `own` */
 static __global__ void judge_kernel(int *wrong, const float *y, const float *want, const float *own, int n, int rows,
 				    float limit)
 {
 	int row = blockIdx.x;
-	bool repeats = row % 127 == 0 || row == rows - 1, bad = false;
+	bool repeats = rows > 0 && (row % 127 == 0 || row == rows - 1), bad = false;
 	for (int c = threadIdx.x; c < n; c += TEST_THREADS) {
 		size_t at = (size_t)row * (size_t)n + (size_t)c;
 		uint32_t a, b, first;
@@ -350,7 +382,7 @@ static __global__ void judge_bias_kernel(int *wrong, const float *y, const float
 	for (int c = threadIdx.x; c < n; c += TEST_THREADS) {
 		size_t at = (size_t)blockIdx.x * (size_t)n + (size_t)c;
 		bad = bad || (y && !(y[at] == bias[c])) ||
-		      (act && !(fabsf(act[at] - bias[c] * gelu_gate(bias[c])) <= fabsf(bias[c]) * 0x1p-13f));
+		      (act && !(fabsf(act[at] - bias[c] * gelu_gate(bias[c])) <= fabsf(bias[c]) * GELU_LIMIT));
 	}
 	if (bad)
 		atomicAdd(wrong, 1);
@@ -368,14 +400,29 @@ struct trial {
 	cuda_block x, w, bias, y[5], wrong;
 };
 
+/* Operands and result of a pin's product with so many tokens, without places */
+static cuda_lt_product shape_of(const pin *q, int tokens)
+{
+	cuda_lt_product p;
+	memset(&p, 0, sizeof(p));
+	p.m = q->form == DW ? q->n : tokens;
+	p.n = p.y_stride = q->form >= DX ? q->k : q->n;
+	p.k = q->form == DW ? tokens : q->form == DX ? q->n : q->k;
+	p.x_stride = ((q->form >= DX ? q->n : q->k) + 7) / 8 * 8;
+	p.w_stride = (q->k + 7) / 8 * 8;
+	p.x_across = q->form == DW, p.w_across = q->form >= DX;
+	return p;
+}
+
 static bool open_trial(struct backend *be, trial *t, const pin *q)
 {
-	size_t y = (size_t)TEST_ROWS * (size_t)q->n * sizeof(float), stride = (size_t)(q->k + 7) / 8 * 8;
-	bool ok = cuda_block_need(be, &t->x, (size_t)TEST_ROWS * stride * 2) &&
-		  cuda_block_need(be, &t->w, (size_t)q->n * stride * 2) &&
+	cuda_lt_product p = shape_of(q, TEST_ROWS);
+	size_t w_rows = q->form == DW ? (size_t)TEST_ROWS : (size_t)q->n;
+	bool ok = cuda_block_need(be, &t->x, (size_t)TEST_ROWS * (size_t)p.x_stride * 2) &&
+		  cuda_block_need(be, &t->w, w_rows * (size_t)p.w_stride * 2) &&
 		  cuda_block_need(be, &t->bias, (size_t)q->n * sizeof(float)) && cuda_block_need(be, &t->wrong, 256);
-	for (int i = 0; i < (q->epilogue == GELU_AUX ? 5 : 3); i++)
-		ok = ok && cuda_block_need(be, &t->y[i], y);
+	for (int i = 0; i < (q->form == GELU_AUX ? 5 : 3); i++)
+		ok = ok && cuda_block_need(be, &t->y[i], (size_t)p.m * (size_t)p.n * sizeof(float));
 	return ok;
 }
 
@@ -388,43 +435,84 @@ static void close_trial(struct backend *be, trial *t)
 	}
 }
 
-/* The product of a trial with its m rows, into y[to] what is judged and into y[kept] what GELU_AUX keeps */
-static cuda_lt_product trial_product(const trial *t, const pin *q, int m, int to, int kept)
+/* The product of a trial with so many tokens, into y[to] what is judged and into y[kept] what GELU_AUX keeps */
+static cuda_lt_product trial_product(const trial *t, const pin *q, int tokens, int to, int kept)
 {
-	cuda_lt_product p;
-	memset(&p, 0, sizeof(p));
-	p.y = (float *)t->y[q->epilogue == GELU_AUX ? kept : to].p;
-	p.act = q->epilogue >= GELU ? (float *)t->y[to].p : NULL;
+	cuda_lt_product p = shape_of(q, tokens);
+	p.y = (float *)t->y[q->form == GELU_AUX ? kept : to].p;
+	p.act = q->form == GELU || q->form == GELU_AUX ? (float *)t->y[to].p : NULL;
 	p.x = t->x.p, p.w = t->w.p;
-	p.bias = q->epilogue >= BIAS ? (const float *)t->bias.p : NULL;
-	p.m = m, p.n = p.y_stride = q->n, p.k = q->k;
-	p.x_stride = p.w_stride = (q->k + 7) / 8 * 8;
+	p.bias = q->form >= BIAS && q->form < DX ? (const float *)t->bias.p : NULL;
 	return p;
 }
 
-/* Of x and W of a wide range: every row, among any number of others, and about our own numbers. False: refused. */
+/* How far two fp32 sums of k products may be apart: products are below 16 and their sums mostly below 10 sqrt(k), each of k steps
+ * rounds or cuts off some 2^-23 of that; the slope of gelu is below 1.13. At k of 50,000 it is 3 % of a sum. */
+static float limit_of(int k)
+{
+	return 16.0f * (float)k * sqrtf((float)k) * 6e-8f * 1.13f;
+}
+
+static void judge(struct backend *be, const pin *q, const trial *t, const cuda_lt_product *p, const float *y,
+		  const float *want, bool by_own, int rows, float limit)
+{
+	CUDA_LAUNCH(be, judge_kernel, p->m, TEST_THREADS, 0, (int *)t->wrong.p, y, want,
+		    by_own ? (const float *)t->y[2].p : (const float *)NULL, p->n, q->form == DW ? 0 : rows, limit);
+}
+
+/* Of x and W of a wide range: every row, among any number of others, about our own numbers, and added to what was there. False:
+ * refused. */
 static bool try_rows(struct backend *be, const pin *q, const trial *t)
 {
 	static const int some[] = { TEST_ROWS, ROWS, 2 * ROWS, 1024 };
-	int *wrong = (int *)t->wrong.p;
 	cuda_zero(be, t->bias.p, (size_t)q->n * sizeof(float));
-	cuda_lt_product own = trial_product(t, q, TEST_ROWS, 2, 3);
+	cuda_lt_product own = trial_product(t, q, TEST_ROWS, 2, 3), p = own;
+	/* of 8 and more gelu is nothing but its argument */
+	float limit = limit_of(own.k) + (own.act ? 8 * GELU_LIMIT : 0);
 	cuda_gemm_own(be, &own);
 	for (size_t i = 0; i < ARRAY_LEN(some); i++) {
-		cuda_lt_product p = trial_product(t, q, some[i] - (i == 3 ? 57 : 0) /* one with rows left over */,
-						  i > 0, 3 + (i > 0));
+		p = trial_product(t, q, some[i] - (i == 3 ? 57 : 0) /* one with rows left over */, i > 0, 3 + (i > 0));
 		if (try_product(be, &p, &q->algo))
 			return false;
-		/* fp32 sums of both kinds are within k roundings of the sum of the products' sizes, each up to 16; the slope
-		 * of gelu is below 1.13 */
-		float limit = 16.0f * (float)q->k * (float)q->k * 6e-8f * 1.13f;
 		int rows = i == 0 ? (int)TEST_ROWS : p.m + 1;
-		CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, wrong, (const float *)t->y[i > 0].p,
-			    (const float *)t->y[0].p, i == 0 ? (const float *)t->y[2].p : (const float *)NULL, q->n,
-			    rows, limit);
-		if (q->epilogue == GELU_AUX)
-			CUDA_LAUNCH(be, judge_kernel, p.m, TEST_THREADS, 0, wrong, (const float *)p.y,
-				    (const float *)t->y[3].p, (const float *)NULL, q->n, rows, limit);
+		judge(be, q, t, &p, (const float *)t->y[i > 0].p, (const float *)t->y[0].p, i == 0, rows, limit);
+		if (q->form == GELU_AUX)
+			judge(be, q, t, &p, p.y, (const float *)t->y[3].p, false, rows, limit);
+	}
+	if (p.act)
+		return true;
+	own.from = own.y, p.from = p.y;
+	cuda_gemm_own(be, &own);
+	if (try_product(be, &p, &q->algo))
+		return false;
+	judge(be, q, t, &p, p.y, p.y, true, p.m + 1, 2 * limit);
+	return true;
+}
+
+static void zero_tokens(struct backend *be, const trial *t, const cuda_lt_product *p, int from, int to)
+{
+	size_t x = (size_t)p->x_stride * 2, w = (size_t)p->w_stride * 2, n = (size_t)(to - from);
+	cuda_zero(be, (char *)t->x.p + (size_t)from * x, n * x);
+	cuda_zero(be, (char *)t->w.p + (size_t)from * w, n * w);
+}
+
+/* A sum over tokens, added to the one before: about our own numbers, and the same bits again, whether 128s of zeros are summed
+ * behind them or something else lies there. False: refused. */
+static bool try_sums(struct backend *be, const pin *q, const trial *t)
+{
+	static const int some[] = { TEST_ROWS, 1447, 100 };
+	for (int i = 0; i < (int)ARRAY_LEN(some); i++) {
+		cuda_lt_product own = trial_product(t, q, some[i], 2, 3), p = trial_product(t, q, some[i], 1, 3),
+				all = trial_product(t, q, TEST_ROWS, 0, 3);
+		zero_tokens(be, t, &p, some[i], whole_rows(some[i]));
+		own.from = i ? own.y : NULL, p.from = i ? p.y : NULL, all.from = i ? all.y : NULL;
+		cuda_gemm_own(be, &own);
+		if (try_product(be, &p, &q->algo))
+			return false;
+		zero_tokens(be, t, &p, whole_rows(some[i]), TEST_ROWS);
+		if (try_product(be, &all, &q->algo))
+			return false;
+		judge(be, q, t, &p, p.y, all.y, true, 0, (float)(i + 1) * limit_of(TEST_ROWS));
 	}
 	return true;
 }
@@ -438,7 +526,7 @@ static bool try_epilogue(struct backend *be, const pin *q, const trial *t)
 	if (try_product(be, &p, &q->algo))
 		return false;
 	CUDA_LAUNCH(be, judge_bias_kernel, ROWS, TEST_THREADS, 0, (int *)t->wrong.p,
-		    q->epilogue == GELU ? (const float *)NULL : (const float *)p.y, (const float *)p.act,
+		    q->form == GELU ? (const float *)NULL : (const float *)p.y, (const float *)p.act,
 		    (const float *)t->bias.p, q->n);
 	return true;
 }
@@ -446,15 +534,17 @@ static bool try_epilogue(struct backend *be, const pin *q, const trial *t)
 /* Gives the rows that are wrong, or -1: the library refuses, or an error is on record. */
 static int try_pin(struct backend *be, const pin *q, trial *t)
 {
-	int stride = (q->k + 7) / 8 * 8, wrong = -1;
+	cuda_lt_product p = shape_of(q, TEST_ROWS);
+	int wrong = -1;
 	if (!open_trial(be, t, q))
 		return -1;
-	CUDA_LAUNCH(be, fill_kernel, TEST_ROWS, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, stride, q->k, (int)TEST_ROWS,
-		    (uint64_t)1, true);
-	CUDA_LAUNCH(be, fill_kernel, q->n, TEST_THREADS, 0, (__nv_bfloat16 *)t->w.p, stride, q->k, q->n, (uint64_t)2,
-		    false);
+	CUDA_LAUNCH(be, fill_kernel, TEST_ROWS, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, p.x_stride,
+		    q->form >= DX ? q->n : q->k, (int)TEST_ROWS, (uint64_t)1, q->form != DW);
+	CUDA_LAUNCH(be, fill_kernel, q->form == DW ? (int)TEST_ROWS : q->n, TEST_THREADS, 0, (__nv_bfloat16 *)t->w.p,
+		    p.w_stride, q->k, q->n, (uint64_t)2, false);
 	cuda_zero(be, t->wrong.p, 256);
-	if (!try_rows(be, q, t) || (q->epilogue != PLAIN && !try_epilogue(be, q, t)))
+	if (!(q->form == DW ? try_sums(be, q, t) : try_rows(be, q, t)) ||
+	    (q->form >= BIAS && q->form < DX && !try_epilogue(be, q, t)))
 		return -1;
 	cuda_download(be, &wrong, t->wrong.p, sizeof(wrong));
 	CUDA_CHECK(be, cudaStreamSynchronize(cuda_stream(be)));
@@ -511,9 +601,9 @@ static bool read_pins(struct backend *be, cuda_lt *lt, FILE *f, long *version)
 		if (line[0] == '#' || line[0] == '\n')
 			continue;
 		int got = sscanf(line, "pin %d %d %ld %d %d %d %d %d %d %d %d %d %d %d %d %n", &cc, &sms, &v, &q.n,
-				 &q.k, &q.epilogue, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
+				 &q.k, &q.form, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
 				 &q.field[5], &q.field[6], &q.field[7], &q.field[8], &used);
-		if (got != 15 || line[used] || q.n < 1 || q.k < 1 || q.epilogue < 0 || q.epilogue >= EPILOGUES) {
+		if (got != 15 || line[used] || q.n < 1 || q.k < 1 || q.form < 0 || q.form >= FORMS) {
 			snprintf(text, sizeof(text), "libassay-cuda.pins:%d is no pin", at);
 			cuda_fail(be, ERR_ENV, text, __FILE__, __LINE__);
 			return false;
@@ -615,7 +705,7 @@ static bool field_of(const cuda_lt *lt, pin *q, int f)
 	return rc == 0;
 }
 
-/* Milliseconds of the product at so many rows, the best of some; negative: an error */
+/* Milliseconds of the product, the best of some; negative: an error */
 static float time_of(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, cudaEvent_t from,
 		     cudaEvent_t to)
 {
@@ -630,19 +720,21 @@ static float time_of(struct backend *be, const cuda_lt_product *p, const lt_algo
 	return best;
 }
 
-/* What the library would take at so many rows, without a split of k, a reduction or a workspace */
-static int candidates(struct backend *be, const cuda_lt_product *p, int m, lt_result *out, int room)
+/* What the library would take for it, without a split of k, a reduction or a workspace, and at places that blocks begin at */
+static int candidates(struct backend *be, const cuda_lt_product *p, lt_result *out, int room)
 {
 	const cuda_lt *lt = cuda_state(be)->lt;
 	const uint64_t no_workspace = 0;
-	const uint32_t no_reduction = 0;
+	const uint32_t no_reduction = 0, alignment = ALIGNMENT;
 	void *pref = NULL;
 	lt_call c;
 	int found = 0;
-	if (make_call(lt, &c, p, m) == 0 && lt->lib.pref_create(&pref) == 0 &&
-	    lt->lib.pref_set(pref, LT_PREF_WORKSPACE, &no_workspace, sizeof(no_workspace)) == 0 &&
-	    lt->lib.pref_set(pref, LT_PREF_REDUCTION, &no_reduction, sizeof(no_reduction)) == 0 &&
-	    lt->lib.heuristic(lt->handle, c.desc, c.w, c.x, c.y, c.y, pref, room, out, &found))
+	bool asked = make_call(lt, &c, p) == 0 && lt->lib.pref_create(&pref) == 0 &&
+		     lt->lib.pref_set(pref, LT_PREF_WORKSPACE, &no_workspace, sizeof(no_workspace)) == 0 &&
+		     lt->lib.pref_set(pref, LT_PREF_REDUCTION, &no_reduction, sizeof(no_reduction)) == 0;
+	for (int which = LT_PREF_ALIGNMENT_A; which <= LT_PREF_ALIGNMENT_D; which++)
+		asked = asked && lt->lib.pref_set(pref, which, &alignment, sizeof(alignment)) == 0;
+	if (asked && lt->lib.heuristic(lt->handle, c.desc, c.w, c.x, c.y, c.y, pref, room, out, &found))
 		found = 0;
 	if (pref)
 		lt->lib.pref_destroy(pref);
@@ -650,9 +742,10 @@ static int candidates(struct backend *be, const cuda_lt_product *p, int m, lt_re
 	return found;
 }
 
-/* Prints the best pin for W[n,k] and an epilogue (0 none, 1 a bias, 2 GELU behind it, 3 that with its input kept) to f: the one whose times at 128 and at 2048 rows, each by the best of all, have the least
- * sum. False: none passes its test, and the own kernel it is. The device must be open in the class bf16. */
-extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct backend *be, int n, int k, int epilogue,
+/* Prints the best pin for W[n,k] and a form (0 y = x W^T, 1 with a bias, 2 GELU behind it, 3 that with its input kept, 4 dx, 5 dW) to
+ * f: the one whose times at 128 and at 2048 tokens, each by the best of all, have the least sum. False: none passes its test, and the
+ * own kernel it is. The device must be open in the class bf16. */
+extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct backend *be, int n, int k, int form,
 								       FILE *f)
 {
 	enum { ROOM = 64 };
@@ -666,30 +759,29 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 	int count = 0, best = -1;
 	memset(&t, 0, sizeof(t));
 	memset(pins, 0, sizeof(pins));
-	pins[0].n = n, pins[0].k = k, pins[0].epilogue = epilogue;
+	pins[0].n = n, pins[0].k = k, pins[0].form = form;
 	if (!s->lt)
 		s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
 	if (!s->lt || (!s->lt->handle && !load_library(s->lt)) || !open_trial(be, &t, &pins[0]) ||
 	    !CUDA_CHECK(be, cudaEventCreate(&from)) || !CUDA_CHECK(be, cudaEventCreate(&to)))
 		goto out;
 	{
-		cuda_lt_product p = trial_product(&t, &pins[0], TEST_ROWS, 0, 3);
-		int found = candidates(be, &p, ROWS, results, ROOM);
-		found += candidates(be, &p, TEST_ROWS, results + found, ROOM);
+		cuda_lt_product few = trial_product(&t, &pins[0], ROWS, 0, 3),
+				many = trial_product(&t, &pins[0], TEST_ROWS, 0, 3);
+		int found = candidates(be, &few, results, ROOM);
+		found += candidates(be, &many, results + found, ROOM);
 		for (int i = 0; i < found && !s->error; i++) {
 			pin q;
 			bool whole = true;
 			memset(&q, 0, sizeof(q));
-			q.n = n, q.k = k, q.epilogue = epilogue, q.algo = results[i].algo;
+			q.n = n, q.k = k, q.form = form, q.algo = results[i].algo;
 			for (int j = 0; j < FIELDS; j++)
 				whole = field_of(s->lt, &q, j) && whole;
 			if (results[i].state || results[i].workspace || !whole || !make_algo(s->lt, &q) ||
 			    try_pin(be, &q, &t))
 				continue;
-			p.m = ROWS;
-			small[count] = time_of(be, &p, &q.algo, from, to);
-			p.m = TEST_ROWS;
-			large[count] = time_of(be, &p, &q.algo, from, to);
+			small[count] = time_of(be, &few, &q.algo, from, to);
+			large[count] = time_of(be, &many, &q.algo, from, to);
 			if (small[count] <= 0 || large[count] <= 0)
 				continue;
 			best_small = best_small < 0 || small[count] < best_small ? small[count] : best_small;
@@ -703,7 +795,7 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 			best = i;
 	if (best >= 0) {
 		fprintf(f, "pin %d %d %zu %d %d %d", d->major * 10 + d->minor, d->multiProcessorCount, s->lt->version,
-			n, k, epilogue);
+			n, k, form);
 		for (int j = 0; j < FIELDS; j++)
 			fprintf(f, " %d", pins[best].field[j]);
 		fprintf(f, "\n");

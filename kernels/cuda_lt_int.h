@@ -20,7 +20,7 @@ enum {
 	LT_DESC_BIAS_TYPE = 26
 };
 enum { LT_EPILOGUE_NONE = 1, LT_EPILOGUE_BIAS = 4, LT_EPILOGUE_GELU_BIAS = 36, LT_EPILOGUE_GELU_AUX_BIAS = 164 };
-enum { LT_PREF_WORKSPACE = 1, LT_PREF_REDUCTION = 3 };
+enum { LT_PREF_WORKSPACE = 1, LT_PREF_REDUCTION = 3, LT_PREF_ALIGNMENT_A = 5, LT_PREF_ALIGNMENT_D = 8 };
 enum lt_config { /* of an algorithm, in the order of the numbers in a pin */
 		 LT_ID = 0,
 		 LT_TILE = 1,

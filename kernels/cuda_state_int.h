@@ -139,9 +139,11 @@ int cuda_graphs_open(struct backend *be);
 void cuda_graphs_close(struct backend *be);
 void cuda_graphs_probe(struct backend *be, kernels_tell *tell, void *arg);
 
-/* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ from), and act = gelu(y), by cuBLASLt, where a pin for this shape of weights has passed its test; false:
- * not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; x has room for
- * cuda_lt_rows(m) rows, of which those beyond m are zeros. y, act and from are fp32, of one stride; as in kernels.h, linear_into. */
+/* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ from), and act = gelu(y), by cuBLASLt, where a pin for this form and shape of weights has passed
+ * its test; false: not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; one that lies across
+ * is k rows of as many elements as it has rows otherwise: w of dx = dy W, both of dW = dy^T x (x is dy there, and w is x). Rows of tokens
+ * have room for cuda_lt_rows() of them, of which those beyond the tokens are zeros. y, act and from are fp32, of one stride; as in
+ * kernels.h, linear_into. */
 struct cuda_lt_product {
 	float *y, *act;
 	const float *from;
@@ -149,13 +151,14 @@ struct cuda_lt_product {
 	const float *bias;
 	int m, n, k;
 	int x_stride, w_stride, y_stride;
+	int x_across, w_across; /* 0 or 1 */
 };
 /* cuda_gemm.cu: the same product by our own kernel */
 void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p);
 int cuda_lt_open(struct backend *be);
 void cuda_lt_close(struct backend *be);
 int cuda_lt_rows(const struct backend *be, int m);
-bool cuda_lt_linear(struct backend *be, const struct cuda_lt_product *p);
+bool cuda_lt_take(struct backend *be, const struct cuda_lt_product *p);
 /* "own", or the version of the library and a hash of the pins in force: a part of the numerics class */
 void cuda_lt_name(const struct cuda_lt *lt, char *out, size_t room);
 void cuda_lt_probe(const struct cuda_lt *lt, kernels_tell *tell, void *arg);

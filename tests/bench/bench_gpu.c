@@ -1,6 +1,7 @@
 /* bench_gpu.c: a CUDA device against the reference, and against itself: what gpu-bundle runs on a card.
  *
- *	bench_gpu check DEVICE		kernels against cpu_ref, f32 products against cpu to the bit, rows among any number
+ *	bench_gpu check DEVICE [N:K…]	kernels against cpu_ref, f32 products against cpu to the bit, rows among any number; products
+ *					of these shapes of weights, too: those of the pins
  *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
  *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, all that memory bounds; one line of "name value unit"
  *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights and what may be fused behind them
@@ -65,57 +66,104 @@ static double nmse(const float *got, const float *want, size_t n)
 	return e < INFINITY ? e / w : INFINITY;
 }
 
-/* y[M,N] of the back end; the caller frees it */
-static float *product(struct backend *b, int M, int N, int K)
+enum form { LINEAR, LINEAR_DX, LINEAR_DW };
+static const char *const form_names[] = { "linear", "linear_dx", "linear_dw" };
+struct shape {
+	int M, N, K;
+};
+
+static size_t result_size(enum form form, struct shape s)
 {
-	float *x = floats(1, (size_t)M * (size_t)K), *w = floats(2, (size_t)N * (size_t)K),
-	      *y = floats(0, (size_t)M * (size_t)N);
-	float *dx = on(b, x, (size_t)M * (size_t)K), *dw = on(b, w, (size_t)N * (size_t)K),
-	      *dy = on(b, NULL, (size_t)M * (size_t)N);
-	struct kernels_weight weight = { dw, N, K, KERNELS_F32, 0 };
-	b->linear(b, dy, dx, &weight, &(struct kernels_linear){ M, K, N, NULL, 0 });
-	back(b, y, dy, (size_t)M * (size_t)N);
-	b->free(b, dx), b->free(b, dw), b->free(b, dy);
-	free(x), free(w);
-	return y;
+	return form == LINEAR      ? (size_t)s.M * (size_t)s.N
+	       : form == LINEAR_DX ? (size_t)s.M * (size_t)s.K
+				   : (size_t)s.N * (size_t)s.K;
+}
+
+static void multiply(struct backend *b, enum form form, struct shape s, float *out, const float *x, const float *dy,
+		     const struct kernels_weight *w)
+{
+	struct kernels_linear how = { s.M, s.K, s.N, NULL, form == LINEAR_DW ? 1.0f : 0.0f };
+	if (form == LINEAR)
+		b->linear(b, out, x, w, &how);
+	else if (form == LINEAR_DX)
+		b->linear_dx(b, out, dy, w, &how);
+	else
+		b->linear_dw(b, out, dy, x, s.N, s.K, &how);
+}
+
+/* The back end's result, of dW added to numbers; the caller frees it */
+static float *product(struct backend *b, enum form form, struct shape s)
+{
+	size_t n_x = (size_t)s.M * (size_t)s.K, n_w = (size_t)s.N * (size_t)s.K, n_y = (size_t)s.M * (size_t)s.N,
+	       n = result_size(form, s);
+	float *x = floats(1, n_x), *w = floats(2, n_w), *dy = floats(3, n_y), *out = floats(4, n);
+	float *on_x = on(b, x, n_x), *on_w = on(b, w, n_w), *on_dy = on(b, dy, n_y), *on_out = on(b, out, n);
+	struct kernels_weight weight = { on_w, s.N, s.K, KERNELS_F32, 0 };
+	multiply(b, form, s, on_out, on_x, on_dy, &weight);
+	back(b, out, on_out, n);
+	b->free(b, on_x), b->free(b, on_w), b->free(b, on_dy), b->free(b, on_out);
+	free(x), free(w), free(dy);
+	return out;
+}
+
+static void check_product(enum form form, struct shape s)
+{
+	bool f32 = strstr(be->numerics, "/f32/") != NULL;
+	size_t n = result_size(form, s);
+	float *got = product(be, form, s), *want = product(f32 ? cpu : ref, form, s);
+	double e = nmse(got, want, n);
+	char what[128];
+	snprintf(what, sizeof(what), "%s, M %d N %d K %d, %s (NMSE)", form_names[form], s.M, s.N, s.K,
+		 f32 ? "f32, the bits of the CPU" : "against the reference in double");
+	if (f32)
+		say(memcmp(got, want, n * sizeof(float)) == 0, what, e, 0);
+	else /* operands of 8 bits of fraction: 2^-9 each, so some 2^-17 of the square */
+		say(e < 2e-5, what, e, 2e-5);
+	free(got), free(want);
 }
 
 static void check_products(void)
 {
-	static const int shapes[][3] = { { 1, 96, 200 }, { 17, 130, 513 }, { 300, 257, 72 }, { 130, 64, 1000 } };
-	bool f32 = strstr(be->numerics, "/f32/") != NULL;
-	for (size_t s = 0; s < ARRAY_LEN(shapes); s++) {
-		int M = shapes[s][0], N = shapes[s][1], K = shapes[s][2];
-		size_t n = (size_t)M * (size_t)N;
-		float *got = product(be, M, N, K), *want = product(f32 ? cpu : ref, M, N, K);
-		if (f32)
-			say(memcmp(got, want, n * sizeof(float)) == 0, "linear, f32, the bits of the CPU (NMSE)",
-			    nmse(got, want, n), 0);
-		else /* operands of 8 bits of fraction: 2^-9 each, so some 2^-17 of the square */
-			say(nmse(got, want, n) < 2e-5, "linear against the reference in double (NMSE)",
-			    nmse(got, want, n), 2e-5);
-		free(got), free(want);
-	}
+	static const struct shape shapes[] = { { 1, 96, 200 }, { 17, 130, 513 }, { 300, 257, 72 }, { 130, 64, 1000 } };
+	for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
+		for (int form = LINEAR; form <= LINEAR_DW; form++)
+			check_product(form, shapes[s]);
 }
 
 /* M rows are the first M of a call with more rows. The emulated device, where there is no card, is given less to do. */
-static void check_rows(void)
+static int rows_that_differ(int N, int K, bool emulated)
 {
 	static const int Ms[] = { 1, 16, 17, 65, 129, 15, 64, 127, 128, 500, 2048 };
+	float *all = product(be, LINEAR, (struct shape){ emulated ? 140 : 2100, N, K });
+	int differ = 0;
+	for (size_t i = 0; i < (emulated ? 5 : ARRAY_LEN(Ms)); i++) {
+		float *some = product(be, LINEAR, (struct shape){ Ms[i], N, K });
+		differ += memcmp(some, all, (size_t)Ms[i] * (size_t)N * sizeof(float)) != 0;
+		free(some);
+	}
+	free(all);
+	return differ;
+}
+
+/* shapes: of weights for which there may be pins */
+static void check_rows(char **shapes, int n)
+{
+	static const char *const what =
+		"rows among others have the bits of those among more (numbers of rows that differ)";
 	bool emulated = strstr(be->numerics, "/emulation.") != NULL;
-	int all_rows = emulated ? 140 : 2100, N = emulated ? 64 : 1024;
-	size_t n = emulated ? 5 : ARRAY_LEN(Ms);
+	int differ;
 	for (int K = 512; K <= (emulated ? 512 : 4096); K *= 2) {
-		float *all = product(be, all_rows, N, K);
-		int differ = 0;
-		for (size_t i = 0; i < n; i++) {
-			float *some = product(be, Ms[i], N, K);
-			differ += memcmp(some, all, (size_t)Ms[i] * (size_t)N * sizeof(float)) != 0;
-			free(some);
-		}
-		say(differ == 0, "rows among others have the bits of those among more (numbers of rows that differ)",
-		    differ, 0);
-		free(all);
+		differ = rows_that_differ(emulated ? 64 : 1024, K, emulated);
+		say(differ == 0, what, differ, 0);
+	}
+	for (int i = 0; i < n; i++) {
+		struct shape s = { .M = 130 };
+		if (sscanf(shapes[i], "%d:%d", &s.N, &s.K) != 2)
+			continue;
+		for (int form = LINEAR; form <= LINEAR_DW; form++)
+			check_product(form, s);
+		differ = rows_that_differ(s.N, s.K, emulated);
+		say(differ == 0, what, differ, 0);
 	}
 }
 
@@ -191,7 +239,19 @@ static void run_copy(void *arg)
 static void run_linear(void *arg)
 {
 	struct work *x = arg;
-	be->linear(be, x->c, x->a, &x->w, &(struct kernels_linear){ x->M, x->K, x->N, NULL, 0 });
+	multiply(be, LINEAR, (struct shape){ x->M, x->N, x->K }, x->c, x->a, NULL, &x->w);
+}
+
+static void run_linear_dx(void *arg)
+{
+	struct work *x = arg;
+	multiply(be, LINEAR_DX, (struct shape){ x->M, x->N, x->K }, x->c, NULL, x->b, &x->w);
+}
+
+static void run_linear_dw(void *arg)
+{
+	struct work *x = arg;
+	multiply(be, LINEAR_DW, (struct shape){ x->M, x->N, x->K }, x->c, x->a, x->b, NULL);
 }
 
 static void run_norm(void *arg)
@@ -213,7 +273,7 @@ static void measure_products(void)
 					 { 4096, 768, 768 },   { 1, 8192, 8192 },    { 16, 8192, 8192 } };
 	size_t n = (size_t)sized(8192) * (size_t)sized(8192);
 	float *host = floats(4, n);
-	struct work x = { .a = on(be, host, n), .c = on(be, NULL, n) };
+	struct work x = { .a = on(be, host, n), .b = on(be, host, n), .c = on(be, NULL, n) };
 	uint16_t *half = mem_try_aligned(n * 2);
 	for (size_t i = 0; half && i < n; i++) {
 		uint32_t u;
@@ -231,9 +291,16 @@ static void measure_products(void)
 		double t = best_seconds(run_linear, &x), flops = 2.0 * x.M * x.N * x.K;
 		printf("linear-%dx%dx%d %.1f TFLOP/s, %.0f GB/s of weights\n", x.M, x.N, x.K, flops / t / 1e12,
 		       2.0 * x.N * x.K / t / 1e9);
+		if (shapes[s][0] > 16) {
+			printf("linear-dx-%dx%dx%d %.1f TFLOP/s\n", x.M, x.N, x.K,
+			       flops / best_seconds(run_linear_dx, &x) / 1e12);
+			be->zero(be, x.c, n * sizeof(float));
+			printf("linear-dw-%dx%dx%d %.1f TFLOP/s\n", x.M, x.N, x.K,
+			       flops / best_seconds(run_linear_dw, &x) / 1e12);
+		}
 		be->free(be, p);
 	}
-	be->free(be, x.a), be->free(be, x.c);
+	be->free(be, x.a), be->free(be, x.b), be->free(be, x.c);
 	free(host), free(half);
 }
 
@@ -432,7 +499,8 @@ static int make_pins(const char *file, char **shapes, int n)
 	dir = path_dir(exe);
 	char *path = path_join(dir, "libassay-cuda.so");
 	void *lib = dlopen(path, RTLD_NOW);
-	static const char *const behind[] = { "", " with a bias", " with GELU", " with GELU and its input" };
+	static const char *const forms[] = { "",     " with a bias", " with GELU", " with GELU and its input",
+					     ", dx", ", dW" };
 	bool (*tune)(struct backend *, int, int, int, FILE *) = NULL;
 	*(void **)&tune = lib ? dlsym(lib, "assay_cuda_tune") : NULL;
 	FILE *f = fopen(file, "w");
@@ -440,9 +508,11 @@ static int make_pins(const char *file, char **shapes, int n)
 		int N, K;
 		if (sscanf(shapes[i], "%d:%d", &N, &K) != 2)
 			continue;
-		for (int e = 0; e < (N > K ? 4 : 2); e++) /* GELU stands behind the wide ones */
-			if (!tune(be, N, K, e, f))
-				printf("no pin for %d x %d%s\n", N, K, behind[e]);
+		for (int form = 0; form < (int)ARRAY_LEN(forms); form++) {
+			bool gelu = form == 2 || form == 3; /* it stands behind the wide ones */
+			if (!(gelu && N <= K) && !tune(be, N, K, form, f))
+				printf("no pin for %d x %d%s\n", N, K, forms[form]);
+		}
 	}
 	free(dir), free(path);
 	return tune && f && fclose(f) == 0 ? 0 : 74;
@@ -451,7 +521,8 @@ static int make_pins(const char *file, char **shapes, int n)
 int main(int argc, char **argv)
 {
 	if (argc < 3 || (strcmp(argv[1], "pins") == 0 && argc < 5)) {
-		fprintf(stderr, "usage: bench_gpu check|sanitize|measure DEVICE | pins DEVICE FILE N:K…\n");
+		fprintf(stderr,
+			"usage: bench_gpu sanitize|measure DEVICE | check DEVICE [N:K…] | pins DEVICE FILE N:K…\n");
 		return 64;
 	}
 	int rc = backend_open(&be, argv[2], 0);
@@ -466,11 +537,13 @@ int main(int argc, char **argv)
 	printf("# %s\n", be->numerics);
 	if (strcmp(argv[1], "check") == 0) {
 		check_products();
-		check_rows();
+		check_rows(argv + 3, argc - 3);
 		check_attention();
 	} else if (strcmp(argv[1], "sanitize") == 0) {
-		free(product(be, 130, 96, 72));
-		free(product(be, 3, 40, 24));
+		for (int form = LINEAR; form <= LINEAR_DW; form++) {
+			free(product(be, form, (struct shape){ 130, 96, 72 }));
+			free(product(be, form, (struct shape){ 3, 40, 24 }));
+		}
 		free(attention(be, 0, T));
 	} else if (strcmp(argv[1], "measure") == 0) {
 		cut = argc > 3 ? 64 : 1;

@@ -33,7 +33,8 @@ gpt2='family=gpt2 vocab=50257 hidden=768 layers=12 heads=12 length=1024'
 llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=32 length=1024'
 batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50'
 torch='device=cuda bf16=1 fused=1 compile=1'
-pins='768:768 2304:768 3072:768 768:3072 2048:2048 3072:2048 8192:2048 2048:8192 8192:8192'
+pins='768:768 2304:768 3072:768 768:3072 50257:768 2048:2048 6144:2048 8192:2048 2048:8192 49152:2048 8192:8192' # weights of these two
+pinned='768:768 2304:768 768:3072 2048:2048'
 smol='family=llama vocab=49152 hidden=576 ff=1536 layers=30 heads=9 kv_heads=3 length=8192' # that of SmolLM2-135M
 push='200 8192 200' # steps, tokens of a step, documents of a file at most
 shots=200 limits='' gemm=''
@@ -42,7 +43,7 @@ if [ -n "$dry" ]; then
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
 	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=128'
 	torch='device=cpu bf16=0 fused=0 compile=0'
-	pins='24:40'
+	pins='24:40' pinned=24:40
 	smol='family=llama vocab=300 hidden=32 ff=64 layers=1 heads=2 kv_heads=2 length=4096'
 	push='2 128 1' shots=1 limits='n=64 mib=1' gemm='products f32 packed' # what asks for hundreds of products is the emulation's own
 fi
@@ -111,7 +112,8 @@ if ! step device 60 bin/bench_gpu check "$device/f32"; then
 fi
 
 # ---- checks: the kernels against the reference in double, and against themselves; the same on graphs and without
-step kernels-bf16 60 bin/bench_gpu check "$device/bf16"
+# shellcheck disable=SC2086 # a list of words
+step kernels-bf16 60 bin/bench_gpu check "$device/bf16" $pinned
 step kernels-tf32 60 bin/bench_gpu check "$device/tf32"
 kernels='test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_draw test_cuda_attn test_cuda_attn_back'
 for name in $kernels; do
@@ -176,17 +178,18 @@ step batch-invariance 5 cmp results/scores-4096 results/scores-64
 step same-again 5 cmp results/scores-4096 results/scores-again
 step same-without-graphs 5 cmp results/scores-4096 results/scores-single
 step f32-near-the-cpu 5 bash -c 'near f32 cpu 1e-3'
-# A training is the same bytes again: on one card, in the class that trains
+# train_again MODEL OPTIONS DEVICE: a training is the same bytes again, on one card, in the class that trains
 train_again() {
 	local turn
+	rm -rf results/again-[12]
 	for turn in 1 2; do
-		bin/assay train results/model --data demo/data/train/de.jsonl $1 --device "$2" --out "results/again-$turn" || return
+		bin/assay train "results/$1" --data demo/data/train/de.jsonl $2 --device "$3" --out "results/again-$turn" || return
 	done
 	sha256sum results/again-[12]/model.safetensors
-	cmp results/again-1/model.safetensors results/again-2/model.safetensors && ! cmp -s results/again-1/model.safetensors results/model/model.safetensors
+	cmp results/again-1/model.safetensors results/again-2/model.safetensors && ! cmp -s results/again-1/model.safetensors "results/$1/model.safetensors"
 }
 export -f train_again
-step train-same-again 60 bash -c "train_again '$again' $device"
+step train-same-again 60 bash -c "train_again model '$again' $device"
 
 # A training on two cards against the same one on one: the same bytes, and by NCCL
 two_cards() {
@@ -240,7 +243,7 @@ export -f shots
 # shellcheck disable=SC2086 # lists of words
 measures() {
 	local b="backend=$device" bl
-	step pins 45 bash -c "pins $device '$pins'"
+	step pins 90 bash -c "pins $device '$pins'"
 	step measure 60 bin/bench_gpu measure "$device" $dry
 	measure limits-torch 30 "$python" peers/bench_torch_limits.py $torch $limits
 	step shapes 60 "$python" peers/make_shape.py results/gpt2 $gpt2 || return
@@ -279,10 +282,21 @@ else
 	skip measures "$python has no torch and transformers, which make the random models (PYTHON=…)"
 	step measure 60 bin/bench_gpu measure "$device" $dry
 fi
+# The same with the pins: products in all forms against the reference, a training that takes its gradients by them, and the rates
+# shellcheck disable=SC2086 # lists of words
+with_pins() {
+	local name=gpt2 # whose weights they are for; without torch there is only the demo's
+	step kernels-pinned 60 bin/bench_gpu check "$device/bf16" $pinned
+	[ -d results/gpt2 ] || name=model
+	step train-same-again-pinned 60 bash -c "train_again $name '--set max_steps=5' $device"
+	step measure-pinned 60 bin/bench_gpu measure "$device" $dry
+	[ -d results/gpt2 ] || return
+	measure train-gpt2-pinned 40 bin/bench_train results/gpt2 "backend=$device" batch=$batch "length=${gpt2##*length=}" steps=$steps
+	measure train-llama-pinned 60 bin/bench_train results/llama "backend=$device" batch=$batch_llama "length=${llama##*length=}" steps=$steps
+}
 if [ -s results/libassay-cuda.pins ]; then
 	cp results/libassay-cuda.pins bin/
-	step kernels-pinned 60 bin/bench_gpu check "$device/bf16"
-	step measure-pinned 60 bin/bench_gpu measure "$device" $dry
+	with_pins
 	rm -f bin/libassay-cuda.pins
 fi
 rm -rf results/gpt2 results/llama results/smol results/push # some gigabytes

@@ -15,13 +15,17 @@ enum fake_kind {
 	ERF,
 	ROUGH_TANH,
 	WRONG_AUX,
+	NEVER_TWICE,
+	SUMS_IN_PARTS,
+	READS_BEYOND,
+	FORGETS_C,
 	REFUSES,
 	REFUSES_LATER
 };
 static struct {
 	enum fake_kind kind;
-	int calls, objects;
-	bool odd_rows; /* a number of rows that is no multiple of 128 was seen */
+	int calls, objects, aligned;
+	bool odd_rows; /* a number of tokens that is no multiple of 128 was seen */
 } fake;
 
 struct fake_layout {
@@ -29,7 +33,7 @@ struct fake_layout {
 	int64_t ld;
 };
 struct fake_desc {
-	int transa, epilogue, bias_type;
+	int transa, transb, epilogue, bias_type;
 	const float *bias;
 	float *aux;
 	int64_t aux_ld;
@@ -78,8 +82,8 @@ int cublasLtMatmulDescSetAttribute(void *desc, int what, const void *value, size
 		return bytes != 8;
 	int v;
 	memcpy(&v, value, sizeof(v));
-	(what == 3 ? d->transa : what == 7 ? d->epilogue : d->bias_type) = v;
-	return bytes != 4 || (what == 4 && v != 0);
+	(what == 3 ? d->transa : what == 4 ? d->transb : what == 7 ? d->epilogue : d->bias_type) = v;
+	return bytes != 4;
 }
 int cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t cols, int64_t ld)
 {
@@ -120,6 +124,7 @@ int cublasLtMatmulAlgoCheck(void *, void *, void *, void *, void *, void *, cons
 int cublasLtMatmulPreferenceCreate(void **pref)
 {
 	fake.objects++;
+	fake.aligned = 0;
 	*pref = &fake;
 	return 0;
 }
@@ -128,15 +133,18 @@ int cublasLtMatmulPreferenceDestroy(void *)
 	fake.objects--;
 	return 0;
 }
-int cublasLtMatmulPreferenceSetAttribute(void *, int, const void *, size_t)
+int cublasLtMatmulPreferenceSetAttribute(void *, int what, const void *value, size_t bytes)
 {
+	uint32_t v;
+	memcpy(&v, value, sizeof(v));
+	fake.aligned += what >= 5 && what <= 8 && bytes == 4 && v == 16;
 	return 0;
 }
 /* One that splits k, and one that does not */
 int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void *, void *, int wanted,
 				   lt_result *results, int *found)
 {
-	*found = wanted < 2 ? wanted : 2;
+	*found = wanted < 2 || fake.aligned != 4 ? 0 : 2; /* of those that want more, none would serve */
 	for (int i = 0; i < *found; i++) {
 		memset(&results[i], 0, sizeof(results[i]));
 		results[i].algo.data[0] = 66;
@@ -156,24 +164,46 @@ static float gelu_of(fake_kind kind, float v)
 	return (float)(0.5 * v * (1 + (kind == ROUGH_TANH ? t * (1 - 1.0 / 1024) : t)));
 }
 
-static __global__ void fake_kernel(fake_kind kind, float *y, int64_t ldy, const float *c, const __nv_bfloat16 *w,
-				   int64_t ldw, const __nv_bfloat16 *x, int64_t ldx, const float *bias, float *aux,
-				   int64_t ld_aux, bool gelu, float beta, int n, int m, int k)
+/* Element (i, k) of an operand, which lies along k or across */
+struct fake_operand {
+	const __nv_bfloat16 *p;
+	int64_t ld;
+	bool across;
+	__device__ float at(int i, int k) const
+	{
+		return __bfloat162float(p[across ? k * ld + i : i * ld + k]);
+	}
+};
+
+static __global__ void fake_kernel(fake_kind kind, bool odd, float *y, int64_t ldy, const float *c, fake_operand w,
+				   fake_operand x, const float *bias, float *aux, int64_t ld_aux, bool gelu, float beta,
+				   int n, int m, int k)
 {
-	int row = blockIdx.x;
-	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == PLACE_DECIDES && row % 16 == 5);
+	int row = blockIdx.x, half = kind == SUMS_IN_PARTS && k > 1024 ? k / 2 : k;
+	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == PLACE_DECIDES && row % 16 == 5) ||
+			 (kind == NEVER_TWICE && odd);
+	int beyond = kind == READS_BEYOND && x.across && k < 2048;
 	for (int col = (int)threadIdx.x; col < n; col += 64) {
-		float sum = 0;
-		for (int i = 0; i < k; i++) {
+		float sum = 0, second = 0;
+		for (int i = 0; i < k + beyond; i++) {
 			int at = backwards ? k - 1 - i : i;
-			sum = fmaf(__bfloat162float(w[col * ldw + at]), __bfloat162float(x[row * ldx + at]), sum);
+			float *to = i < half ? &sum : &second;
+			*to = fmaf(w.at(col, at), x.at(row, at), *to);
 		}
+		sum += second;
 		sum = kind == WRONG_NUMBERS ? sum * 1.5f + 1 : sum;
-		sum += beta * (beta > 0 ? c[row * ldy + col] : 0) + (bias && kind != NO_BIAS ? bias[col] : 0);
+		sum += beta * (beta > 0 && kind != FORGETS_C ? c[row * ldy + col] : 0) +
+		       (bias && kind != NO_BIAS ? bias[col] : 0);
 		if (aux)
 			aux[row * ld_aux + col] = kind == WRONG_AUX && row == 889 ? sum + 1 : sum;
 		y[row * ldy + col] = gelu ? gelu_of(kind, sum) : sum;
 	}
+}
+
+/* What a library takes of a gradient: its result where a line of 16 bytes begins, and dense */
+static bool gradient_fits(const fake_desc *how, const void *d, const fake_layout *ld)
+{
+	return how->epilogue == 1 && (uintptr_t)d % 16 == 0 && ld->ld == ld->rows;
 }
 
 extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void *a, void *a_layout, const void *b,
@@ -185,17 +215,21 @@ extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void 
 			  *ld = (const fake_layout *)d_layout;
 	float one, old;
 	memcpy(&one, alpha, 4), memcpy(&old, beta, 4);
+	int n = how->transa ? la->cols : la->rows, k = how->transa ? la->rows : la->cols;
+	int m = how->transb ? lb->rows : lb->cols, k_of_b = how->transb ? lb->cols : lb->rows;
 	fake.calls++;
-	fake.odd_rows = fake.odd_rows || lb->cols % 128;
-	if (how->transa != 1 || one < 1 || (old == 0 && c != d) || c_layout != d_layout || workspace_bytes ||
-	    la->type != 14 || ld->type != 0 || la->rows != lb->rows || la->cols != ld->rows || lb->cols != ld->cols ||
+	fake.odd_rows = fake.odd_rows || lb->cols % 128; /* tokens, in all forms */
+	if ((how->transa && how->transb) || (!how->transa && !gradient_fits(how, d, ld)) || one < 1 ||
+	    (old == 0 && c != d) || c_layout != d_layout || workspace_bytes || la->type != 14 || lb->type != 14 ||
+	    ld->type != 0 || k != k_of_b || n != ld->rows || m != ld->cols ||
 	    (how->epilogue != 1) != (how->bias != NULL) || (how->epilogue == 164) != (how->aux != NULL) ||
 	    (how->aux && how->aux_ld % 8) || (how->epilogue >= 32 && how->epilogue != 36 && how->epilogue != 164) ||
 	    algo->data[0] != 66 || fake.kind == REFUSES_LATER)
 		return 7;
-	LAUNCH(fake_kernel, lb->cols, 64, 0, stream, fake.kind, (float *)d, ld->ld, (const float *)c,
-	       (const __nv_bfloat16 *)a, la->ld, (const __nv_bfloat16 *)b, lb->ld, how->bias, how->aux, how->aux_ld,
-	       how->epilogue >= 32, old, la->cols, lb->cols, la->rows);
+	fake_operand w = { (const __nv_bfloat16 *)a, la->ld, !how->transa };
+	fake_operand x = { (const __nv_bfloat16 *)b, lb->ld, how->transb != 0 };
+	LAUNCH(fake_kernel, m, 64, 0, stream, fake.kind, fake.calls % 2 != 0, (float *)d, ld->ld, (const float *)c, w,
+	       x, how->bias, how->aux, how->aux_ld, how->epilogue >= 32, old, n, m, k);
 	return 0;
 }
 
@@ -216,10 +250,10 @@ static void write_pins(const std::string &text)
 	setenv("EMU_PINS", pins_path().c_str(), 1);
 }
 
-static std::string pin_line(int n, int k, int bias, int split = 1, long version = 130100, int sms = 4)
+static std::string pin_line(int n, int k, int form, int split = 1, long version = 130100, int sms = 4)
 {
 	char text[128];
-	snprintf(text, sizeof(text), "pin 90 %d %ld %d %d %d 66 20 %d 0 0 0 35 0 2\n", sms, version, n, k, bias, split);
+	snprintf(text, sizeof(text), "pin 90 %d %ld %d %d %d 66 20 %d 0 0 0 35 0 2\n", sms, version, n, k, form, split);
 	return text;
 }
 
@@ -356,9 +390,135 @@ TEST(other_shapes_stay_with_the_own_kernel)
 	be->close(be);
 }
 
+/* ---- gradients --------------------------------------------------------------------------------------------------------------- */
+
+enum { DX = 4, DW = 5 };
+
+struct gradient_places { /* extra: floats between rows of dx, or before dW */
+	int M, form, extra;
+	bool add;
+};
+static std::vector<float> gradient(struct backend *be, const gradient_places &g)
+{
+	size_t n = g.form == DX ? (size_t)g.M * (K + g.extra) : (size_t)N * K + g.extra;
+	array x(be, wide_floats(1, (size_t)g.M * K)), w(be, wide_floats(2, (size_t)N * K)),
+		dy(be, wide_floats(3, (size_t)g.M * N)), out(be, wide_floats(4, n));
+	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+	struct kernels_linear how = { g.M, g.form == DX ? K + g.extra : K, N, NULL, g.add ? 1.0f : 0.0f };
+	if (g.form == DX)
+		be->linear_dx(be, out.p, dy.p, &weight, &how);
+	else
+		be->linear_dw(be, out.p + g.extra, dy.p, x.p, N, K, &how);
+	return out.get();
+}
+
+/* More tokens come before fewer: what they have left in the operands' blocks is not summed. */
+TEST(pins_of_gradients_take_them_for_any_number_of_tokens)
+{
+	struct backend *own = open_with(HONEST, ""), *be = open_with(HONEST, pin_line(N, K, DX) + pin_line(N, K, DW));
+	for (int M : { 300, 1, 5, 127, 128, 129 })
+		for (int form = DX; form <= DW; form++)
+			for (int add = 0; add < 2; add++) {
+				gradient_places g = { M, form, 0, add != 0 };
+				int calls = fake.calls;
+				std::vector<float> got = gradient(be, g), want = gradient(own, g);
+				CHECK(fake.calls - calls == (form == DW ? 1 : (M % 128 != 0) + (M >= 128)));
+				if (!(error_of(got, want) < 1e-11))
+					FAIL("M=%d form %d add %d: NMSE %.3g", M, form, add, error_of(got, want));
+				for (int turn = 0; turn < 2; turn++) /* as a graph, too */
+					CHECK(same_bits(got, gradient(be, g)));
+			}
+	int calls = fake.calls;
+	product(be, 130, false, false, N);
+	CHECK(fake.calls == calls && !fake.odd_rows);
+	be->close(be);
+	own->close(own);
+	CHECK(fake.objects == 0 && emu_left() == 0);
+}
+
+TEST(a_pin_of_one_gradient_is_none_of_the_other_nor_of_other_weights)
+{
+	struct backend *be = open_with(HONEST, pin_line(N, K, DX) + pin_line(K, N, DW));
+	int calls = fake.calls;
+	gradient(be, { 140, DW, 0, true });
+	product(be, 140, true, false, N);
+	CHECK(fake.calls == calls);
+	gradient(be, { 140, DX, 0, true });
+	CHECK(fake.calls == calls + 2);
+	be->close(be);
+}
+
+/* Where the library would refuse: then it is not asked. */
+TEST(gradients_of_other_strides_or_places_stay_with_the_own_kernel)
+{
+	struct backend *own = open_with(HONEST, ""), *be = open_with(HONEST, pin_line(N, K, DX) + pin_line(N, K, DW));
+	int calls = fake.calls;
+	for (int form = DX; form <= DW; form++)
+		for (int extra : { 1, 3 })
+			CHECK(same_bits(gradient(be, { 50, form, extra, true }),
+					gradient(own, { 50, form, extra, true })));
+	gradient(be, { 0, DW, 0, false });
+	CHECK(fake.calls == calls);
+	be->close(be);
+	own->close(own);
+}
+
+TEST(a_pin_of_a_gradient_that_fails_its_test_is_not_used)
+{
+	static const struct {
+		fake_kind kind;
+		bool dx, dw;
+	} bad[] = {
+		{ WRONG_NUMBERS, true, true },  { NEVER_TWICE, true, true },    { FORGETS_C, true, true },
+		{ REFUSES, true, true },        { REFUSES_LATER, true, true },  { ROWS_DECIDE, true, false },
+		{ PLACE_DECIDES, true, false }, { SUMS_IN_PARTS, false, true }, { READS_BEYOND, false, true },
+	};
+	for (const auto &b : bad)
+		for (int form = b.dx ? DX : DW; form <= (b.dw ? DW : DX); form++) {
+			struct backend *own = open_with(b.kind, ""), *be = open_with(b.kind, pin_line(N, K, form));
+			if (uses_the_library(be))
+				FAIL("kind %d was not seen, form %d", b.kind, form);
+			CHECK(same_bits(gradient(be, { 140, form, 0, true }), gradient(own, { 140, form, 0, true })));
+			be->close(be);
+			own->close(own);
+			CHECK(fake.objects == 0 && emu_left() == 0);
+		}
+}
+
+/* A product that the own kernel would finish with other bits */
+TEST(a_refusal_in_the_middle_of_a_run_is_an_error_that_says_which_product)
+{
+	for (int form : { 0, (int)DX, (int)DW }) {
+		struct backend *be = open_with(HONEST, pin_line(N, K, form));
+		CHECK(uses_the_library(be));
+		fake.kind = REFUSES_LATER;
+		{
+			array x(be, wide_floats(1, 30 * K)), w(be, wide_floats(2, N * K)),
+				dy(be, wide_floats(3, 30 * N)), dw(be, wide_floats(4, N * K));
+			struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+			struct kernels_linear how = { 30, K, N, NULL, 0 };
+			if (form == 0)
+				be->linear(be, dy.p, x.p, &weight, &how);
+			else if (form == DX)
+				be->linear_dx(be, x.p, dy.p, &weight, &how);
+			else
+				be->linear_dw(be, dw.p, dy.p, x.p, N, K, &how);
+			CHECK(be->sync(be) == ERR_UNAVAILABLE);
+			const char *which = form == 0    ? "status 7 for a product of 128 x 24 x 40"
+					    : form == DX ? "status 7 for a product of 128 x 40 x 24"
+							 : "status 7 for a product of 24 x 40 x 128";
+			if (said.find(which) == std::string::npos)
+				FAIL("form %d: %s", form, said.c_str());
+		}
+		be->close(be);
+		CHECK(fake.objects == 0 && emu_left() == 0);
+	}
+}
+
 TEST(a_pin_that_fails_its_test_is_not_used)
 {
-	for (fake_kind kind : { ROWS_DECIDE, PLACE_DECIDES, WRONG_NUMBERS, REFUSES, REFUSES_LATER }) {
+	for (fake_kind kind :
+	     { ROWS_DECIDE, PLACE_DECIDES, WRONG_NUMBERS, NEVER_TWICE, FORGETS_C, REFUSES, REFUSES_LATER }) {
 		struct backend *own = open_with(kind, ""), *be = open_with(kind, pin_line(N, K, 0));
 		if (uses_the_library(be))
 			FAIL("kind %d was not seen", kind);
@@ -381,16 +541,18 @@ TEST(the_name_of_the_class_changes_with_the_pins)
 {
 	struct backend *a = open_with(HONEST, pin_line(N, K, 0)),
 		       *b = open_with(HONEST, pin_line(N, K, 0) + pin_line(N, K, 1));
-	struct backend *c = open_with(HONEST, pin_line(N, K, 0));
+	struct backend *c = open_with(HONEST, pin_line(N, K, 0)),
+		       *d = open_with(HONEST, pin_line(N, K, 0) + pin_line(N, K, DW));
 	CHECK(strcmp(a->numerics, b->numerics) != 0);
+	CHECK(strcmp(a->numerics, d->numerics) != 0 && strcmp(b->numerics, d->numerics) != 0);
 	CHECK(strcmp(a->numerics, c->numerics) == 0);
 	CHECK(strlen(b->numerics) < 120);
-	a->close(a), b->close(b), c->close(c);
+	a->close(a), b->close(b), c->close(c), d->close(d);
 }
 
 TEST(a_damaged_file_of_pins_is_an_error_with_its_line)
 {
-	for (const char *bad : { "pin 90 4\n", "pin 90 4 130100 24 40 4 66 20 1 0 0 0 35 0 2\n",
+	for (const char *bad : { "pin 90 4\n", "pin 90 4 130100 24 40 6 66 20 1 0 0 0 35 0 2\n",
 				 "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 2 9\n", "nonsense\n" }) {
 		struct backend *be = NULL;
 		write_pins("# first\n" + std::string(bad));
@@ -418,17 +580,24 @@ TEST(tuning_prints_a_pin_that_is_taken_afterwards)
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
-	CHECK(assay_cuda_tune(be, N, K, 1, f) && assay_cuda_tune(be, N, K, 3, f));
+	for (int form : { 3, (int)DX, (int)DW })
+		CHECK(assay_cuda_tune(be, N, K, form, f));
 	fclose(f);
 	be->close(be);
-	CHECK(std::string(text).find(" 24 40 1 66 20 1 0 ") != std::string::npos);
-	CHECK(std::string(text).find(" 24 40 3 66 20 1 0 ") != std::string::npos);
+	for (const char *line : { " 24 40 3 66 20 1 0 ", " 24 40 4 66 20 1 0 ", " 24 40 5 66 20 1 0 " })
+		CHECK(std::string(text).find(line) != std::string::npos);
 	be = open_with(HONEST, text);
 	CHECK(uses_the_library(be));
+	int calls = fake.calls;
+	gradient(be, { 128, DX, 0, true }), gradient(be, { 128, DW, 0, true });
+	CHECK(fake.calls == calls + 2);
 	be->close(be);
 	free(text);
 	be = open_with(ROWS_DECIDE, "");
 	CHECK(!assay_cuda_tune(be, N, K, 0, stdout));
+	be->close(be);
+	be = open_with(SUMS_IN_PARTS, "");
+	CHECK(!assay_cuda_tune(be, N, K, DW, stdout));
 	be->close(be);
 	unlink(pins_path().c_str());
 	CHECK(fake.objects == 0 && emu_left() == 0);
