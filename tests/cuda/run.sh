@@ -37,7 +37,7 @@ pins='768:768 2304:768 3072:768 768:3072 50257:768 2048:2048 6144:2048 8192:2048
 pinned='768:768 2304:768 768:3072 2048:2048'
 smol='family=llama vocab=49152 hidden=576 ff=1536 layers=30 heads=9 kv_heads=3 length=8192' # that of SmolLM2-135M
 push='200 8192 200' # steps, tokens of a step, documents of a file at most
-shots=200 limits='' gemm=''
+shots=200 limits='' gemm='' patience=1
 if [ -n "$dry" ]; then
 	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
@@ -45,7 +45,8 @@ if [ -n "$dry" ]; then
 	torch='device=cpu bf16=0 fused=0 compile=0'
 	pins='24:40' pinned=24:40
 	smol='family=llama vocab=300 hidden=32 ff=64 layers=1 heads=2 kv_heads=2 length=4096'
-	push='2 128 1' shots=1 limits='n=64 mib=1' gemm='products f32 packed' # what asks for hundreds of products is the emulation's own
+	push='2 128 1' shots=1 limits='n=64 mib=1' patience=20 # a trial is not of the time
+	gemm='products f32 packed' # what asks for hundreds of products is the emulation's own
 fi
 
 # ---- a step, a line of the table
@@ -64,6 +65,7 @@ step() {
 		skip "$name" "$minutes minutes are over"
 		return 77
 	fi
+	limit=$((limit * patience))
 	[ "$limit" -lt $left ] || limit=$left
 	timeout -k 5 "$limit" "$@" >"results/$name.txt" 2>&1
 	rc=$?

@@ -31,7 +31,7 @@ cat >llm.c/train_gpt2cu <<'STUB'
 for r in 5 30 10 20; do echo "step 1/4 | loss 10.9 | 100.0 ms | 40.0% bf16 MFU | $r tok/s"; done
 STUB
 chmod +x python llm.c/train_gpt2cu
-check "all of it runs" 0 env PYTHON="$PWD/python" bash run.sh --dry --device cuda:0 --llm-c llm.c
+check "all of it runs" 0 env PYTHON="$PWD/python" bash run.sh --dry --minutes 200 --device cuda:0 --llm-c llm.c
 has "0 failed"
 has '{"measure":"train-gpt2-llmc","engine":"llm.c","batch":2,"length":16,"train_tokens_per_s":20}'
 is "who is not there is skipped, and why" "$(grep -h '"why"' results/steps.jsonl | grep -v 'sanitizer\|two-cards' | jq -r '[.step, .why] | join(": ")' | sort)" \
@@ -54,7 +54,7 @@ fi
 is "graphs change no loss" "$(jq -c .losses results/train-gpt2.txt)" "$(jq -c .losses results/train-gpt2-without-graphs.txt)"
 [ -e results/gpt2 ] && not_ok "the large models are gone" || ok "the large models are gone"
 
-check "a card that is not there ends it" 69 env PYTHON="$PWD/python" bash run.sh --dry --device cuda:7
+check "a card that is not there ends it" 69 env PYTHON="$PWD/python" bash run.sh --dry --minutes 200 --device cuda:7
 has "there is no such device"
 has "what needs none has been run"
 check "no time ends it, too" 69 bash run.sh --dry --minutes 0
