@@ -24,6 +24,8 @@ struct store;
 int store_open(struct store **out, const char *home); /* makes the folders */
 void store_close(struct store *s);
 const char *store_home(const struct store *s);
+/* On a full disk: gives up the room that the home has for a collection; false: the disk is not full, or there is none. */
+bool store_spend_reserve(struct store *s);
 int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX]);
 int store_put_file(struct store *s, const char *path, char hex[DIGEST_HEX], uint64_t *size);
 /* The object into a file of its own, verified: whole or not at all, over what was there. */

@@ -111,6 +111,8 @@ int store_copy(int fd, struct fs_temp *t, struct digest *d, uint64_t *size);
 /* A whole object (a file of its own in objects/) into an empty t, compared with its name. */
 int store_copy_out(struct store *s, const char *hex, struct fs_temp *t, uint64_t *size);
 
+void reserve_make(const struct store *s); /* reserve.c */
+
 /* ---- sealed files (store_sealed.c): a kind, a body, the SHA-256 of both ---- */
 
 #define SEALED_MAX ((size_t)1 << 30)

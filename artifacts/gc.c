@@ -440,6 +440,8 @@ int registry_gc(struct store *store, const struct gc_options *o, struct gc_total
 	map_init(&g.index);
 	if (rc == ERR_BUSY)
 		err_hint(rc, "wait until no other assay uses this home; --dry-run does not need to");
+	if (!rc && !o->dry_run)
+		(void)store_spend_reserve(store);
 	rc = rc ? rc : registry_open_db(&r, path);
 	rc = rc ? rc : registry_version_check(&r, &version);
 	if (!rc && version != REGISTRY_VERSION)

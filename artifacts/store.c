@@ -6,6 +6,7 @@
  *	HOME/pieces/ stat/      what can be made again: where pieces lie, what was read last
  *	HOME/tmp/               files being written; leftovers of a crash go after two days
  *	HOME/bad/               what was found damaged, under its name; never deleted by us
+ *	HOME/reserve            room for a collection on a full disk (reserve.c)
  *
  * The one idea: a name is a promise about content, so a file is written once and checked on every read. Writing: to
  * tmp/ with the digest taken on the way (a file is copied by the kernel, and the digest is of the copy, which nobody else
@@ -89,6 +90,7 @@ int store_open(struct store **out, const char *home)
 	s->tmp = path_join(s->home, "tmp");
 	s->bad = path_join(s->home, "bad");
 	(void)fs_list(s->tmp, tmp_sweep, s);
+	reserve_make(s);
 	*out = s;
 	return 0;
 }

@@ -62,6 +62,22 @@ static int gc(struct place *place, struct gc_words *w)
 	return 0;
 }
 
+/* On a full disk nobody can open the registry: then the home's reserve goes first. rc: why it was not opened. */
+static int gc_make_room(struct place *place, int rc)
+{
+	struct err_saved why = err_save();
+	bool spent = (repo_open(&place->repo, ".") == 0 || getenv("ASSAY_HOME")) &&
+		     home_open_store(&place->home, place->repo) == 0 && store_spend_reserve(place->home.store);
+
+	place_close(place);
+	err_restore(&why);
+	if (!spent)
+		return rc;
+	log_warn("the disk is full: the home's reserve of a megabyte is given up, to collect");
+	err_clear();
+	return place_open(place);
+}
+
 static bool is_statement(const char *word)
 {
 	return strcmp(word, "bom") == 0 || strcmp(word, "provenance") == 0 || strcmp(word, "result") == 0;
@@ -121,6 +137,8 @@ int cmd_artifact(int argc, char **argv)
 		return argc == 2 && key ? export_verify(argv[1], key)
 					: err_set(ERR_USAGE, "assay artifact verify DIR --key KEY: both are needed");
 	rc = place_open(&place);
+	if (rc == ERR_IO && strcmp(argv[0], "gc") == 0 && !w.dry_run)
+		rc = gc_make_room(&place, rc);
 	if (rc == 0 && strcmp(argv[0], "export") == 0 && argc == 3)
 		rc = export_model(&place.home, argv[1], argv[2], &o);
 	else if (rc == 0 && is_statement(argv[0]) && argc == 2)

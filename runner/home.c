@@ -18,7 +18,7 @@ static int home_path(char **out, const char *env)
 	return 0;
 }
 
-int home_open(struct home *h, const struct repo *r)
+int home_open_store(struct home *h, const struct repo *r)
 {
 	const char *env = getenv("ASSAY_HOME");
 	char *path = NULL;
@@ -36,11 +36,18 @@ int home_open(struct home *h, const struct repo *r)
 	}
 	if (rc == 0)
 		rc = store_open(&h->store, path);
+	free(path);
+	return rc;
+}
+
+int home_open(struct home *h, const struct repo *r)
+{
+	int rc = home_open_store(h, r);
+
 	if (rc == 0)
 		rc = registry_open(&h->registry, h->store);
 	if (rc)
 		home_close(h);
-	free(path);
 	return rc;
 }
 

@@ -15,6 +15,7 @@ struct home {
 };
 /* $ASSAY_HOME, else <git common dir>/assay; r may be NULL where $ASSAY_HOME is set. */
 int home_open(struct home *h, const struct repo *r);
+int home_open_store(struct home *h, const struct repo *r); /* and no registry */
 void home_close(struct home *h);
 
 /* Promotions that hook runs proposed take effect here: when the commit has reached the remote's branch, the alias

@@ -38,4 +38,38 @@ check "they are made again" 0 assay reproduce sums@v2
 has "the same bits"
 check "and are there" 0 assay artifact export sums@v2 "$TRASH/v2"
 check "a size that is none" 64 assay artifact gc --keep-bytes lots
+
+# A disk with nothing left: a collection must write before it can free.
+is "there is a reserve for it" "$(stat -c %s .git/assay/reserve)" 1048576
+mkdir "$TRASH/small"
+if mount -t tmpfs -o size=100m tmpfs "$TRASH/small" 2>/dev/null; then
+	trap 'umount "$TRASH/small"; chmod -R u+w "$TRASH"; rm -rf "$TRASH"' EXIT
+	export ASSAY_HOME=$TRASH/small/home
+	cp -a .git/assay "$ASSAY_HOME"
+	for reserve in 1 0; do
+		rm -f "$ASSAY_HOME/"registry.db-*
+		[ $reserve = 1 ] || rm -f "$ASSAY_HOME/reserve"
+		cat /dev/zero >"$TRASH/small/filler" 2>/dev/null
+		is "the disk is full" "$(df --output=avail "$TRASH/small" | tail -n 1 | tr -d ' ')" 0
+		if [ $reserve = 1 ]; then
+			check "nothing can be opened" 74 assay runs
+			has "the disk of"
+			check "gc gives the reserve up" 0 assay artifact gc --keep-runs 1 --keep-bytes 0
+			has "reserve of a megabyte is given up"
+			has " went"
+			is "and it has freed more" "$([ "$(df --output=avail "$TRASH/small" | tail -n 1)" -gt 1024 ] && echo more)" more
+			is "it is not made again yet" "$([ -e "$ASSAY_HOME/reserve" ] && echo there)" ""
+			check "all agrees" 0 assay registry check
+			rm "$TRASH/small/filler"
+			check "with room" 0 assay models
+			is "it is made again" "$(stat -c %s "$ASSAY_HOME/reserve")" 1048576
+		else
+			check "without one" 74 assay artifact gc --keep-runs 1 --keep-bytes 0
+			has "make room on it by something else first"
+		fi
+	done
+	unset ASSAY_HOME
+else
+	skip "gc on a full disk" "needs a mount"
+fi
 done_testing
