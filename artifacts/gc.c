@@ -273,33 +273,44 @@ static int mark_files(struct gc *g)
 
 /* ---- parts of what stays ---- */
 
-/* What a piece needs: its own file and, for a difference, its base; or the whole object that holds it. */
-static int mark_piece(struct gc *g, const char *hex, const char *of, const char *reason)
+/* Where a piece lies: its own file, or the whole object that holds it. */
+static int mark_place(struct gc *g, const char *hex, const char *of, const char *reason)
 {
-	struct store *s = g->r->store;
 	struct item *item = find(g, hex);
-	struct buf body = BUF_INIT(SEALED_MAX);
-	char base[DIGEST_HEX], *text = NULL;
+	char *text = NULL;
 	struct digest d;
-	uint64_t len;
 	int64_t at;
 	int rc = digest_parse(&d, hex);
 
-	at = rc ? -1 : store_index_find(s, &d);
-	if (item)
+	at = rc ? -1 : store_index_find(g->r->store, &d);
+	if (item) {
 		text = mem_printf("part of %.12s, %s", of, reason);
-	else if (at >= 0)
-		text = mem_printf("holds parts of %.12s, %s", of, reason);
-	if (item)
 		keep(item, text);
-	else if (at >= 0)
-		keep(find(g, s->index->wholes.names[s->index->items[at].whole]), text);
-	if (!rc && item && !store_there(s, VAULT_OBJECTS, hex) && store_there(s, VAULT_DELTAS, hex)) {
+	} else if (at >= 0) {
+		struct store_index *x = g->r->store->index;
+
+		text = mem_printf("holds parts of %.12s, %s", of, reason);
+		keep(find(g, x->wholes.names[x->items[at].whole]), text);
+	}
+	free(text);
+	return rc;
+}
+
+/* What a piece needs: its place and, if it is a difference, that of its base, which is none: a difference from a difference was
+ * made by no assay, and may be one from itself. */
+static int mark_piece(struct gc *g, const char *hex, const char *of, const char *reason)
+{
+	struct store *s = g->r->store;
+	struct buf body = BUF_INIT(SEALED_MAX);
+	char base[DIGEST_HEX];
+	uint64_t len;
+	int rc = mark_place(g, hex, of, reason);
+
+	if (!rc && find(g, hex) && !store_there(s, VAULT_OBJECTS, hex) && store_there(s, VAULT_DELTAS, hex)) {
 		rc = parts_delta(s, hex, &body, base, &len);
-		rc = rc ? rc : mark_piece(g, base, of, reason);
+		rc = rc ? rc : mark_place(g, base, of, reason);
 	}
 	buf_release(&body);
-	free(text);
 	return rc;
 }
 
