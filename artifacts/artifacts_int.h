@@ -100,6 +100,8 @@ int store_read(struct store *s, const char *vault, const char *hex, struct buf *
 /* Hashes the file of a name that is there; a wrong one is moved to bad/ and is ERR_IO. */
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size);
 int store_name_check(const char *hex); /* ERR_INPUT */
+/* ERR_NOTFOUND: what is not there, and whether it lies in bad/. as: "", or what it is, with a space behind it. */
+int store_absent(const struct store *s, const char *hex, const char *as);
 /* Is there as a file of its own in that vault. */
 bool store_there(const struct store *s, const char *vault, const char *hex);
 /* Moves a damaged file out of the way, and says so as ERR_IO. */

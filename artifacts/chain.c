@@ -3,7 +3,8 @@
  * Each promotion names the one before it of its alias, by its digest. So two things show: one that is named and not there (something
  * was taken out), and two that follow the same one (a fork: two homes promoted without a remote between them and were copied together,
  * or somebody wrote the history a second time). Records of before the chain name none; of those that could have named one, only one
- * is an alias's first. */
+ * is an alias's first. And since that one names the last of before, or none, a move without a chain between the two was not there
+ * when it was made. */
 #include "base/base.h"
 
 #include "artifacts/artifacts_int.h"
@@ -19,6 +20,16 @@
 	" GROUP BY model, alias, previous HAVING count(*) > 1) f"                                                      \
 	" ON p.model = f.model AND p.alias = f.alias AND p.previous IS f.previous"                                     \
 	" ORDER BY p.model, p.alias, p.previous, p.seq, p.id"
+
+/* c: the first of the chain of an alias. */
+#define SQL_SLIPPED_IN                                                                                                 \
+	"SELECT u.id, u.model || '@' || u.alias AS name, u.version, u.actor, c.id AS first FROM promotions c"          \
+	" LEFT JOIN promotions p ON p.id = c.previous JOIN promotions u ON u.model = c.model AND u.alias = c.alias"    \
+	" WHERE c.chained AND (?1 IS NULL OR c.model = ?1) AND (c.previous IS NULL OR p.id IS NOT NULL)"               \
+	" AND NOT EXISTS (SELECT 1 FROM promotions b WHERE b.model = c.model AND b.alias = c.alias AND b.chained"      \
+	" AND (b.seq, b.id) < (c.seq, c.id))"                                                                          \
+	" AND NOT u.chained AND (u.seq, u.id) < (c.seq, c.id)"                                                         \
+	" AND (p.id IS NULL OR (u.seq, u.id) > (p.seq, p.id)) ORDER BY u.seq, u.id"
 
 /* Could it have named one before it? */
 static bool is_chained(struct registry *r, const json_t *row)
@@ -87,9 +98,32 @@ static int forks(struct registry *r, const char *model, int (*each)(const char *
 	return rc;
 }
 
+static int slipped_in(struct registry *r, const char *model, int (*each)(const char *text, void *arg), void *arg)
+{
+	json_t *rows = NULL, *row;
+	size_t i;
+	int rc = sql_rows(r, &rows, SQL_SLIPPED_IN, "t", model);
+
+	json_array_foreach(rows, i, row)
+	{
+		char *text =
+			mem_printf("promotion %.12s (to v%lld, by %.80s) of %.140s names nothing before it, and %.12s "
+				   "behind it did not know of it: it came into the history later",
+				   json_get_text(row, "id", ""), (long long)json_get_int(row, "version", 0),
+				   json_get_text(row, "actor", "?"), json_get_text(row, "name", "?"),
+				   json_get_text(row, "first", ""));
+
+		rc = rc ? rc : each(text, arg);
+		free(text);
+	}
+	json_decref(rows);
+	return rc;
+}
+
 int registry_chain(struct registry *r, const char *model, int (*each)(const char *text, void *arg), void *arg)
 {
 	int rc = broken(r, model, each, arg);
 
-	return rc ? rc : forks(r, model, each, arg);
+	rc = rc ? rc : forks(r, model, each, arg);
+	return rc ? rc : slipped_in(r, model, each, arg);
 }

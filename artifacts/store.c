@@ -158,6 +158,26 @@ int store_quarantine(struct store *s, const char *vault, const char *hex, const 
 	return rc;
 }
 
+int store_absent(const struct store *s, const char *hex, const char *as)
+{
+	static const char *const vaults[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS };
+	int rc = err_set(ERR_NOTFOUND, "%s%s is not in the store", as, hex);
+
+	for (size_t i = 0; i < ARRAY_LEN(vaults); i++) {
+		char *path = mem_printf("%s/%s.%s", s->bad, vaults[i], hex);
+
+		if (fs_exists(path)) {
+			rc = err_set(ERR_NOTFOUND, "%s%s is not in the store: it was found damaged, and lies in %s", as,
+				     hex, path);
+			err_hint(rc,
+				 "assay artifact repair --from brings it back, from another home or a remote; or assay "
+				 "reproduce makes a run's weights again");
+		}
+		free(path);
+	}
+	return rc;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* A file that another process has just renamed may not have its name on disk yet: ours must, before we say so. */

@@ -71,7 +71,7 @@ static int fetch_whole(struct store *s, const struct digest *d, uint8_t *out, si
 	path = store_file(s, VAULT_OBJECTS, hex);
 	rc = fs_read(&file, path, len);
 	if (rc == ERR_NOTFOUND)
-		rc = err_set(rc, "its part %.12s is not in the store", hex);
+		rc = store_absent(s, hex, "its part ");
 	else if (rc == ERR_INPUT || (!rc && file.len != len))
 		rc = err_set(ERR_IO, "its part %s has another length", path);
 	if (!rc)

@@ -16,8 +16,7 @@ static int not_there(struct store *s, const char *vault, const char *hex, const 
 {
 	struct stat st;
 
-	return lstat(path, &st) ? err_set(ERR_NOTFOUND, "%s is not in the store", hex)
-				: store_quarantine(s, vault, hex, "it is no file");
+	return lstat(path, &st) ? store_absent(s, hex, "") : store_quarantine(s, vault, hex, "it is no file");
 }
 
 int store_verify_one(struct store *s, const char *vault, const char *hex, uint64_t *size)
@@ -170,7 +169,7 @@ static int stream_piece(struct store *s, const char *hex, int (*put)(const void 
 	if (at >= 0)
 		len = s->index->items[at].piece.len;
 	else if (!rc && !store_there(s, VAULT_DELTAS, hex))
-		rc = err_set(ERR_NOTFOUND, "%s is not in the store", hex);
+		rc = store_absent(s, hex, "");
 	if (!rc && len > PIECE_BOUND)
 		rc = store_quarantine(s, VAULT_DELTAS, hex, "it says an impossible length");
 	if (!rc) {
@@ -218,7 +217,7 @@ int store_size(struct store *s, const char *hex, uint64_t *size)
 		pieces_release(&p);
 	} else if (!rc) {
 		rc = parts_delta(s, hex, &body, base, size);
-		rc = rc == ERR_NOTFOUND ? err_set(rc, "%s is not in the store", hex) : rc;
+		rc = rc == ERR_NOTFOUND ? store_absent(s, hex, "") : rc;
 	}
 	buf_release(&body);
 	free(path);

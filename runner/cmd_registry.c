@@ -14,6 +14,9 @@ static const struct {
 	{ "the chain is broken",
 	  "a chain is whole again when the promotion that is missing comes back: assay artifact repair --from, or "
 	  "assay pull" },
+	{ "came into the history later", "somebody wrote it by hand: move its file from records/ to aside/ in the "
+					 "home, under the 64 digits of its name, and "
+					 "remove it from the remote" },
 	{ " is not in the store",
 	  "assay pull, or assay artifact repair --from HOME, where a copy is; assay reproduce makes a "
 	  "run's weights again" },

@@ -421,6 +421,54 @@ static void test_registry_proposals__overtaken(void **state)
 	assert_clean(f->registry);
 }
 
+/* A promotion of before the chain, or one that somebody made by hand to look like it: its file, and a registry that takes it in. */
+static void add_unchained(struct fixture *f, int64_t seq, int version, const char *alias, char id[DIGEST_HEX])
+{
+	json_t *r = json_pack("{s:s,s:I,s:s,s:I,s:s,s:s,s:i,s:n,s:s,s:s,s:b,s:b}", "format", "assay-promotion/1", "seq",
+			      (json_int_t)seq, "created", "2026-01-01T00:00:00Z", "created_ns", (json_int_t)1, "model",
+			      "bot", "alias", alias, "version", version, "from", "actor", "eve", "reason", "x",
+			      "forced", 0, "rollback", 0);
+	struct buf text = BUF_INIT(RECORD_MAX);
+
+	record_bytes(&text, id, r);
+	must(store_write(f->store, VAULT_RECORDS, id, buf_str(&text), text.len));
+	fixture_reopen(f);
+	buf_release(&text);
+	json_decref(r);
+}
+
+/* Moves of before the chain are no fault; one that the first of the chain did not know of is. */
+static void test_registry_chain__what_slipped_in_before_it(void **state)
+{
+	struct fixture *f = *state;
+	const struct promotion p = {
+		.model = "bot", .alias = "other", .version = 1, .expect = 0, .actor = "ann", .reason = "x"
+	};
+	char id[DIGEST_HEX], *text;
+
+	add_run(f, "w1", '1', id);
+	add_run(f, "w2", '2', id);
+	add_unchained(f, 3, 1, "production", id);
+	add_run(f, "w3", '3', id);
+	must(promote_to(f, 2, 1));
+	must(promote_to(f, 3, 2));
+	must(registry_promote(f->registry, &p, id));
+	assert_clean(f->registry);
+	add_unchained(f, 2, 1, "production", id); /* behind the one that is known, nobody can tell */
+	assert_clean(f->registry);
+	add_unchained(f, 4, 1, "production", id);
+	text = check_text(f->registry);
+	assert_text_has(text, "came into the history later");
+	free(text);
+	text = mem_printf("%s/%s/%.2s/%s", f->home, VAULT_RECORDS, id, id + 2);
+	must(fs_remove(text));
+	free(text);
+	add_unchained(f, 5, 1, "other", id);
+	text = check_text(f->registry);
+	assert_text_has(text, "bot@other names nothing before it");
+	free(text);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_registry, fixture_end)
 
 int main(void)
@@ -432,6 +480,7 @@ int main(void)
 		TEST(test_registry_before__a_second_rollback_goes_further),
 		TEST(test_registry_before__a_prompt_is_gone_back_on),
 		TEST(test_registry_promote__is_a_chain),
+		TEST(test_registry_chain__what_slipped_in_before_it),
 		TEST(test_registry_promote__where_it_is_already_adds_nothing),
 		TEST(test_registry_promote__what_is_not_there),
 		TEST(test_registry_promote__of_two_processes_one_wins),

@@ -142,6 +142,8 @@ static void test_store_get__flipped_byte_goes_to_bad(void **state)
 	assert_false(store_has(f->store, hex));
 	assert_int_equal(entries(f, "bad"), 1);
 	assert_err(store_get(f->store, hex, &b, 100), ERR_NOTFOUND);
+	assert_text_has(err_text(), "it was found damaged, and lies in ");
+	assert_text_has(err_fix(), "artifact repair --from");
 	/* the next writer heals it, and a second damage does not overwrite the first finding */
 	must(store_put(f->store, "abc", 3, hex));
 	must(store_get(f->store, hex, &b, 100));

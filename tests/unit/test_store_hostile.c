@@ -151,7 +151,7 @@ static void test_store_get__parts_that_are_missing(void **state)
 	world(&w, f);
 	must(digest_parse(&w.items[1].digest, NOBODY));
 	write_recipe(f, w.both, w.items, 2, A + B);
-	assert_refused(f, w.both, "000000000000 is not in the store");
+	assert_refused(f, w.both, "0000aa is not in the store");
 	assert_false(store_holds(f->store, w.both, A + B));
 	write_recipe(f, w.both, w.items, 0, 0);
 	assert_refused(f, w.both, "");
@@ -272,15 +272,10 @@ static void refuse_manifest(struct fixture *f, const char *text)
 
 static void test_store_get_tree__manifests_that_lie(void **state)
 {
-	static const char *const sizes[] = { "999",
-					     "1001",
-					     "-1",
-					     "9223372036854775807",
-					     "9223372036854775808",
-					     "18446744073709551616",
-					     "1e3",
-					     "\"1000\"",
-					     "null" };
+	static const char *const sizes[] = {
+		"999", "1001",     "-1",  "9223372036854775807", "9223372036854775808", "18446744073709551616",
+		"1e3", "\"1000\"", "null"
+	};
 	static const char *const paths[] = { "../x", "/x", "a/../../x", "a//b", ".", "", "a/./b", "x/" };
 	struct fixture *f = *state;
 	struct world w;
@@ -293,7 +288,8 @@ static void test_store_get_tree__manifests_that_lie(void **state)
 		free(text);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-		char *text = mem_printf("{\"files\":[{\"object\":\"%s\",\"path\":\"%s\",\"size\":%d}]}", w.a, paths[i], A);
+		char *text =
+			mem_printf("{\"files\":[{\"object\":\"%s\",\"path\":\"%s\",\"size\":%d}]}", w.a, paths[i], A);
 
 		refuse_manifest(f, text);
 		free(text);
@@ -308,14 +304,10 @@ static void test_store_get_tree__manifests_that_lie(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_store_get__an_honest_recipe),
-		TEST(test_store_get__sizes_that_lie),
-		TEST(test_store_get__sizes_without_end),
-		TEST(test_store_get__parts_that_are_missing),
-		TEST(test_store_get__parts_in_another_order),
-		TEST(test_store_get__recipes_in_a_circle),
-		TEST(test_store_get__differences_in_a_circle),
-		TEST_REGISTRY(test_registry_gc__over_hostile_recipes),
+		TEST(test_store_get__an_honest_recipe),        TEST(test_store_get__sizes_that_lie),
+		TEST(test_store_get__sizes_without_end),       TEST(test_store_get__parts_that_are_missing),
+		TEST(test_store_get__parts_in_another_order),  TEST(test_store_get__recipes_in_a_circle),
+		TEST(test_store_get__differences_in_a_circle), TEST_REGISTRY(test_registry_gc__over_hostile_recipes),
 		TEST(test_store_get_tree__manifests_that_lie),
 	};
 
