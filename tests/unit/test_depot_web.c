@@ -62,6 +62,16 @@ static int ask(struct server *s)
 	return rc;
 }
 
+static size_t requests(struct server *s)
+{
+	size_t n;
+
+	pthread_mutex_lock(&s->loopback.lock);
+	n = s->loopback.requests;
+	pthread_mutex_unlock(&s->loopback.lock);
+	return n;
+}
+
 static int into(const void *data, size_t len, void *arg)
 {
 	buf_add(arg, data, len);
@@ -82,7 +92,7 @@ static void test_web_ask__an_ill_server_is_asked_again(void **state)
 	s->ill = 3;
 	s->reply = (struct loopback_reply){ .status = 503 };
 	must(ask(s));
-	assert_int_equal(s->loopback.requests, 4);
+	assert_int_equal(requests(s), 4);
 }
 
 static void test_web_ask__a_silent_server_is_asked_twice(void **state)
@@ -91,7 +101,7 @@ static void test_web_ask__a_silent_server_is_asked_twice(void **state)
 
 	s->reply = (struct loopback_reply){ .status = 200, .delay_ms = 2500 };
 	assert_int_equal(ask(s), ERR_UNAVAILABLE);
-	assert_int_equal(s->loopback.requests, 2);
+	assert_int_equal(requests(s), 2);
 	assert_non_null(strstr(err_text(), "s3://bucket does not answer"));
 	assert_non_null(err_fix());
 }
@@ -103,7 +113,7 @@ static void test_web_get__a_silent_server_is_asked_twice(void **state)
 
 	s->reply = (struct loopback_reply){ .status = 200, .delay_ms = 2500 };
 	assert_int_equal(get(s, &out), ERR_UNAVAILABLE);
-	assert_int_equal(s->loopback.requests, 2);
+	assert_int_equal(requests(s), 2);
 	assert_non_null(strstr(err_text(), "s3://bucket does not answer"));
 	buf_release(&out);
 }
@@ -114,7 +124,7 @@ static void test_web_ask__who_asks_for_days_is_not_waited_for(void **state)
 
 	s->reply = (struct loopback_reply){ .status = 429, .headers = "Retry-After: 100000\r\n" };
 	assert_int_equal(ask(s), ERR_UNAVAILABLE);
-	assert_int_equal(s->loopback.requests, 1);
+	assert_int_equal(requests(s), 1);
 	assert_non_null(strstr(err_text(), "s3://bucket answers 429 and asks for 100000 s of patience"));
 }
 
@@ -127,7 +137,7 @@ static void test_web_get__what_the_server_asks_for_is_waited(void **state)
 	s->reply = (struct loopback_reply){ .status = 429, .headers = "Retry-After: 1\r\n" };
 	must(get(s, &out));
 	assert_string_equal(buf_str(&out), "whole");
-	assert_int_equal(s->loopback.requests, 2);
+	assert_int_equal(requests(s), 2);
 	buf_release(&out);
 }
 
