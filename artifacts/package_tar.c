@@ -51,6 +51,8 @@ static int add_member(struct tar *t, struct package *p, const struct package_mem
 	uint64_t size = m->file.size;
 	int rc = path_check(&clean, name); /* a record of somebody else's may name a model ../x */
 
+	if (!rc && !e)
+		rc = err_set(ERR_UNAVAILABLE, "%s: out of memory", t->path);
 	if (!rc && strcmp(clean, name) != 0)
 		rc = err_set(ERR_INPUT, "%s is no plain path for an archive", name);
 	if (!rc && !m->text)
@@ -84,6 +86,8 @@ out:
 /* A filter that libarchive would start a program for is none: ARCHIVE_WARN. */
 static int open_tar(struct tar *t)
 {
+	if (!t->a)
+		return err_set(ERR_UNAVAILABLE, "%s: out of memory", t->path);
 	if (archive_write_set_format_gnutar(t->a) != ARCHIVE_OK || archive_write_add_filter_zstd(t->a) != ARCHIVE_OK)
 		return err_set(ERR_UNAVAILABLE, "this libarchive cannot write tar.zst");
 	archive_write_set_filter_option(t->a, "zstd", "compression-level", "3");

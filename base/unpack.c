@@ -197,6 +197,8 @@ int unpack(struct buf *out, char **inner, const void *data, size_t len, const ch
 
 	*inner = NULL;
 	buf_init(out, max);
+	if (!w.a)
+		return err_set(ERR_UNAVAILABLE, "%s: out of memory", name);
 	archive_read_support_filter_gzip(w.a);
 	archive_read_support_filter_bzip2(w.a);
 	archive_read_support_filter_xz(w.a);
