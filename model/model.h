@@ -332,5 +332,8 @@ struct text_ids;
 struct text_ids *text_ids_new(const struct tokenizer *tok, int32_t prefix);
 void text_ids_free(struct text_ids *t); /* NULL is allowed */
 int text_ids_add(struct text_ids *t, const struct text_request *r, struct tokens *out, size_t *n_scored);
+/* A rolling text of n tokens, of which the first is the prefix and the others are predicted, `most` at a time, the last ones with
+ * all context that fits: the window that predicts from `at` on, its beginning and its end. at: 1, then each end. */
+size_t text_window(size_t n, size_t most, size_t at, size_t *begin);
 
 #endif

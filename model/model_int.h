@@ -52,12 +52,6 @@ uint64_t safetensors_out_bytes(const struct safetensors_out *t);
 int safetensors_write(const char *path, const struct safetensors_out *list, size_t n, const char *key,
 		      const char *value, const void *(*data)(size_t i, void *arg), void *arg);
 
-/* ---- score_text.c: texts ------------------------------------------------------------------------------------------ */
-
-/* A rolling text of n tokens, of which the first is the prefix and the others are predicted, `most` at a time, the last ones with
- * all context that fits: the window that predicts from `at` on, its beginning and its end. at: 1, then each end. */
-size_t text_window(size_t n, size_t most, size_t at, size_t *begin);
-
 /* ---- arch.c: the families ---------------------------------------------------------------------------------------- */
 
 enum role { /* what a tensor is for */

@@ -68,6 +68,12 @@ static void tell_cost(const struct judges *judges)
 	free(cost);
 }
 
+static void tell_cut(size_t n)
+{
+	if (n)
+		log_warn("%zu prompts are longer than the model's context and were cut on the left", n);
+}
+
 static struct sandbox eval_sandbox(const struct place *place, const char *name)
 {
 	return (struct sandbox){
@@ -141,9 +147,7 @@ static int eval_local(struct suite_result **out, const struct suite *suite, stru
 
 		engine.memory_bytes = left;
 		rc = eval_suite(out, suite, &scorer, place, o, dir.path, be->numerics);
-		if (engine.n_cut)
-			log_warn("%zu prompts are longer than the model's context and were cut on the left",
-				 engine.n_cut);
+		tell_cut(engine.n_cut);
 	}
 	engine_close(&engine);
 	backend_close(be);
@@ -166,6 +170,7 @@ static int eval_remote(struct suite_result **out, const struct suite *suite, str
 		n = remote_count(remote);
 		log_info("location %s: %zu answers, %zu that were kept from before, %zu failures tried again", l->name,
 			 n.asked, n.kept, n.retried);
+		tell_cut(remote_cut(remote));
 	}
 	if (rc == 0)
 		remote_forget(remote);

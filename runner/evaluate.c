@@ -373,10 +373,11 @@ void evaluate_answered(struct run *run)
 
 size_t evaluate_cut(struct run *run)
 {
-	size_t n = run->loaded ? (size_t)run->loaded->engine.n_cut : 0;
+	struct loaded *l = run->loaded;
+	size_t n = !l ? 0 : l->remote ? remote_cut(l->remote) : (size_t)l->engine.n_cut;
 
-	if (n)
-		run->loaded->engine.n_cut = 0;
+	if (l)
+		l->engine.n_cut = 0;
 	return n;
 }
 

@@ -8,6 +8,7 @@
  *	    key: VLLM_API_KEY                   # the variable that holds the secret
  *	    logprobs: echo                      # echo | prompt_logprobs | none
  *	    tokenizer: /models/name             # a folder with its tokenizer.json; prompts that are scored go as ids
+ *	    context: 4096                       # tokens that the model takes; what is longer goes in windows, or is cut
  *	    bos: "<s>"                          # text in front of what has no context
  *	    in_flight: 16
  *	    timeout: 300
@@ -23,7 +24,7 @@
 
 enum { CONFIG_MAX = 1 << 20 };
 
-static const char *const keys[] = { "url", "model",     "api",     "key",      "logprobs", "tokenizer",
+static const char *const keys[] = { "url", "model",     "api",     "key",      "logprobs", "tokenizer",    "context",
 				    "bos", "in_flight", "timeout", "attempts", "retries",  "budget_tokens" };
 
 /* https://host/v1, without the slash at its end. */
@@ -99,6 +100,18 @@ static int read_tokenizer(char **out, const struct yaml *y, const json_t *map, c
 	return 0;
 }
 
+/* Tokens are counted by a tokenizer: without one nobody here could tell what is too long. */
+static int read_context(int *out, const struct yaml *y, const json_t *map)
+{
+	int64_t context = 0;
+	int rc = yaml_get_int(y, map, "context", 8, 1 << 24, &context);
+
+	*out = (int)context;
+	return rc || !context || json_object_get(map, "tokenizer")
+		       ? rc
+		       : yaml_error(y, map, "context", "context counts tokens: it needs tokenizer: FOLDER beside it");
+}
+
 static int read_location(struct location *l, const struct yaml *y, const json_t *map, const char *dir)
 {
 	static const char *const apis[] = { "completions", "chat" };
@@ -118,6 +131,7 @@ static int read_location(struct location *l, const struct yaml *y, const json_t 
 	rc = rc ? rc : read_word(&word, y, map, "logprobs", logprobs, ARRAY_LEN(logprobs));
 	l->logprobs = rc ? 0 : (enum location_logprobs)word;
 	rc = rc ? rc : read_tokenizer(&l->tokenizer, y, map, dir);
+	rc = rc ? rc : read_context(&l->context, y, map);
 	rc = rc ? rc : yaml_get_text(y, map, "bos", &bos);
 	rc = rc ? rc : yaml_get_int(y, map, "in_flight", 1, 1024, &in_flight);
 	rc = rc ? rc : yaml_get_int(y, map, "attempts", 1, 100, &attempts);

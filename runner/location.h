@@ -11,6 +11,7 @@ struct location { /* an OpenAI-compatible server */
 	char *name, *url, *model;
 	char *key;       /* the variable that holds the secret; NULL: none */
 	char *tokenizer; /* a folder with the model's tokenizer.json: prompts that are scored go as ids; NULL: as text */
+	int context;     /* tokens of a request and its answer; 0: what the server says, if it does */
 	char *bos;       /* the text of the token in front of everything; NULL: the server adds it, or has none */
 	enum location_api api;
 	enum location_logprobs logprobs;

@@ -25,6 +25,7 @@
 #include "runner/remote_int.h"
 #include "runner/runner.h"
 
+enum { CONTEXT_LEAST = 8, CONTEXT_MOST = 1 << 24, CONTEXT_WAIT_S = 10 };
 enum { ANSWER_MAX = 32 << 20, KEPT_MAX = 1 << 30, KEPT_SECONDS = 86400, MESSAGE_MAX = 300 };
 #define PAUSE_FIRST_S 0.5
 #define PAUSE_MAX_S 30.0
@@ -42,6 +43,9 @@ struct remote {
 	char *kept_path;
 	json_t *kept; /* digest of a request -> its answer */
 	double window, budget, pause_until, cut_at;
+	int context;        /* tokens that the server takes; 0: not known */
+	bool asked_context; /* whatever came of it */
+	size_t n_cut;       /* since remote_cut() */
 	struct rng rng;
 	struct remote_count count;
 };
@@ -60,7 +64,8 @@ struct job {
 };
 struct jobs {
 	struct job *items;
-	size_t n, done, fresh; /* fresh: the first that was never sent */
+	size_t n, cap, done, fresh; /* fresh: the first that was never sent */
+	size_t asked;               /* what they are for: n_done of so many is told */
 	const struct scorer_watch *watch;
 };
 
@@ -165,6 +170,7 @@ static int open_remote(struct remote **out, const struct location *l, const char
 			      .for_good = for_good,
 			      .kept_fd = -1,
 			      .kept = json_object(),
+			      .context = l->context,
 			      .window = l->in_flight,
 			      .budget = l->retries };
 	r->url = mem_printf("%s%s", l->url, api_path(l));
@@ -221,6 +227,61 @@ struct remote_count remote_count(const struct remote *r)
 	return r->count;
 }
 
+size_t remote_cut(struct remote *r)
+{
+	size_t n = r->n_cut;
+
+	r->n_cut = 0;
+	return n;
+}
+
+/* ---- the server's context ---------------------------------------------------------------------------------------- */
+
+/* vLLM's list of models says how many tokens each takes: max_model_len. */
+static int context_said(const struct remote *r, const struct http_response *got)
+{
+	json_t *root = NULL, *model;
+	int64_t said = 0;
+	size_t i;
+
+	if (got->status == 200 && json_parse(&root, buf_str(&got->body), got->body.len, "the list of models") == 0)
+		json_array_foreach(json_object_get(root, "data"), i,
+				   model) if (strcmp(json_get_text(model, "id", ""), r->l->model) == 0) said =
+			json_get_int(model, "max_model_len", 0);
+	json_decref(root);
+	err_clear();
+	return said >= CONTEXT_LEAST && said <= CONTEXT_MOST ? (int)said : 0;
+}
+
+/* Asks once, where it matters and the location does not say. A server that does not know is no failure: what is too long it refuses
+ * itself. */
+static int find_context(struct remote *r)
+{
+	const struct http_request q = {
+		.method = "GET", .bearer = r->secret, .timeout_s = CONTEXT_WAIT_S, .max = ANSWER_MAX
+	};
+	struct http_request own = q;
+	struct http_response got;
+	void *tag = NULL;
+	char *url;
+	int rc;
+
+	if (!r->tokenizer || r->context || r->asked_context)
+		return 0;
+	r->asked_context = true;
+	url = mem_printf("%s/models", r->l->url);
+	own.url = url;
+	rc = http_pool_send(r->pool, &own, r);
+	while (rc == 0 && !tag && !*run_stop_flag())
+		rc = http_pool_wait(r->pool, 1, &got, &tag);
+	if (rc == 0 && tag) {
+		r->context = context_said(r, &got);
+		buf_release(&got.body);
+	}
+	free(url);
+	return rc ? rc : tag ? 0 : err_set(ERR_INTERRUPTED, "stopped");
+}
+
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
 
 /* What the server says of itself, for an error: one short line without the secret. Yours. */
@@ -249,7 +310,7 @@ static char *server_message(const struct remote *r, const struct http_response *
 }
 
 /* A failure that trying again does not mend. */
-static int refused(const struct remote *r, const struct http_response *got)
+static int refused(const struct remote *r, const struct job *job, const struct http_response *got)
 {
 	char *said = server_message(r, got);
 	int rc;
@@ -262,6 +323,10 @@ static int refused(const struct remote *r, const struct http_response *got)
 	} else {
 		rc = err_set(got->status >= 400 && got->status != 404 ? ERR_INPUT : ERR_UNAVAILABLE,
 			     "location %s answers %ld to a request: %s", r->l->name, got->status, said);
+		if (job->ask.scores && !r->context)
+			err_hint(rc,
+				 "a text that is longer than the model's context goes in windows where the location "
+				 "has tokenizer: FOLDER and context: TOKENS");
 	}
 	free(said);
 	return rc;
@@ -368,7 +433,7 @@ static int landed(struct remote *r, struct jobs *jobs, struct job *job, const st
 	if (got->status == 429 || got->status == 503)
 		slow_down(r, job, got);
 	else if (got->status && got->status != 408 && got->status < 500)
-		return refused(r, got);
+		return refused(r, job, got);
 	snprintf(why, sizeof(why), got->status ? "status %ld" : "%.0ld%s", got->status, got->status ? "" : got->why);
 	return try_again(r, job, why);
 }
@@ -451,7 +516,7 @@ static int exchange(struct remote *r, struct jobs *jobs)
 			continue;
 		rc = landed(r, jobs, tag, &got);
 		buf_release(&got.body);
-		jobs->watch->call(jobs->done, jobs->watch->arg);
+		jobs->watch->call(jobs->done * jobs->asked / jobs->n, jobs->watch->arg);
 	}
 	return rc;
 }
@@ -545,34 +610,109 @@ static char *behind_prompt(const struct remote *r, const char *context, bool cha
 	return *r->prompt && !chat ? mem_printf("%s%s", r->prompt, context) : NULL;
 }
 
+/* body is emptied. */
+static void jobs_add(struct jobs *jobs, struct buf *body, const struct ask *ask)
+{
+	MEM_GROW(jobs->items, jobs->n, jobs->cap);
+	jobs->items[jobs->n] = (struct job){ .ask = *ask, .len = body->len };
+	jobs->items[jobs->n++].body = buf_take(body);
+}
+
+/* The jobs of one request: a rolling text has one a window. */
+static int add_loglik(struct remote *r, struct jobs *jobs, const struct loglik_request *q)
+{
+	struct tokens ids = { NULL, 0, 0 };
+	size_t n_scored = 0;
+	int rc;
+
+	if (!r->tokenizer) {
+		struct buf body = BUF_INIT(BUF_NOLIMIT);
+		struct ask ask = { 0 };
+
+		api_loglik(&body, &ask, r->l, q);
+		jobs_add(jobs, &body, &ask);
+		return 0;
+	}
+	rc = remote_tokenizer_ids(&ids, &n_scored, r->l, r->tokenizer, q);
+	for (size_t at = ids.n - n_scored; !rc && at < ids.n;) {
+		struct buf body = BUF_INIT(BUF_NOLIMIT);
+		struct ask ask = { 0 };
+		struct window w;
+
+		rc = window_next(&w, ids.n, at, !q->continuation, r->l, r->context);
+		at = w.end;
+		r->n_cut += q->continuation && w.begin;
+		if (rc)
+			break;
+		api_loglik_ids(&body, &ask, r->l, r->tokenizer, ids.ids + w.begin, w.end - w.begin, w.n_scored);
+		jobs_add(jobs, &body, &ask);
+	}
+	tokens_release(&ids);
+	return rc;
+}
+
+static struct loglik_result add_up(const struct jobs *jobs, size_t from, size_t to)
+{
+	struct loglik_result out = { 0, 0, true, 0 };
+
+	for (size_t i = from; i < to; i++) {
+		const json_t *a = job_answer(jobs, i);
+
+		out.logprob += json_get_real(a, "logprob", 0);
+		out.tokens += (int)json_get_int(a, "tokens", 0);
+		out.greedy &= json_get_flag(a, "greedy", false);
+		out.seconds += json_get_real(a, "seconds", 0);
+	}
+	return out;
+}
+
 static int remote_loglik(void *self, const struct loglik_request *reqs, size_t n, struct loglik_result *out,
 			 const struct scorer_watch *watch)
 {
 	struct remote *r = self;
-	struct jobs jobs = { .items = mem_array(n, sizeof(*jobs.items)), .n = n, .watch = watch };
-	int rc = 0;
+	struct jobs jobs = { .asked = n, .watch = watch };
+	size_t *first = mem_array(n + 1, sizeof(*first)); /* job of each request; one more at the end */
+	int rc = find_context(r);
 
 	for (size_t i = 0; i < n && !rc; i++) {
-		struct buf body = BUF_INIT(BUF_NOLIMIT);
-
 		struct loglik_request q = reqs[i];
 		char *made = q.continuation ? behind_prompt(r, q.context, q.chat) : NULL;
 
 		q.context = made ? made : q.context;
-		rc = api_loglik(&body, &jobs.items[i].ask, r->l, r->tokenizer, &q);
+		rc = add_loglik(r, &jobs, &q);
 		rc = rc ? err_context(rc, "request %zu", i) : 0;
 		free(made);
-		jobs.items[i].len = body.len;
-		jobs.items[i].body = buf_take(&body);
+		first[i + 1] = jobs.n;
 	}
 	rc = rc ? rc : jobs_run(r, &jobs);
-	for (size_t i = 0; i < n && !rc; i++) {
-		const json_t *a = job_answer(&jobs, i);
-
-		out[i] = (struct loglik_result){ json_get_real(a, "logprob", 0), (int)json_get_int(a, "tokens", 0),
-						 json_get_flag(a, "greedy", false), json_get_real(a, "seconds", 0) };
-	}
+	for (size_t i = 0; i < n && !rc; i++)
+		out[i] = add_up(&jobs, first[i], first[i + 1]);
 	jobs_release(&jobs);
+	free(first);
+	return rc;
+}
+
+/* As text, for the server to encode; but what would be too long for it, in ids without its beginning. */
+static int add_generate(struct remote *r, struct jobs *jobs, const struct generate_until *g)
+{
+	struct buf body = BUF_INIT(BUF_NOLIMIT);
+	struct tokens ids = { NULL, 0, 0 };
+	struct ask ask = { 0 };
+	size_t skip = 0;
+	int rc = 0;
+
+	if (r->tokenizer && r->context && r->l->api == API_COMPLETIONS) {
+		rc = remote_tokenizer_prompt(&ids, r->tokenizer, g->prompt);
+		skip = window_prompt(ids.n, g->max_tokens, r->context);
+		r->n_cut += skip > 0;
+	}
+	if (!rc) {
+		const struct tokens rest = { ids.ids + skip, ids.n - skip, 0 };
+
+		api_generate(&body, r->l, g, skip ? &rest : NULL);
+		jobs_add(jobs, &body, &ask);
+	}
+	tokens_release(&ids);
 	return rc;
 }
 
@@ -580,22 +720,19 @@ static int remote_generate(void *self, const struct generate_until *reqs, size_t
 			   const struct scorer_watch *watch)
 {
 	struct remote *r = self;
-	struct jobs jobs = { .items = mem_array(n, sizeof(*jobs.items)), .n = n, .watch = watch };
-	int rc;
+	struct jobs jobs = { .asked = n, .watch = watch };
+	int rc = find_context(r);
 
-	for (size_t i = 0; i < n; i++) {
-		struct buf body = BUF_INIT(BUF_NOLIMIT);
-
+	for (size_t i = 0; i < n && !rc; i++) {
 		struct generate_until g = reqs[i];
 		char *made = behind_prompt(r, g.prompt, g.chat);
 
 		g.prompt = made ? made : g.prompt;
-		api_generate(&body, r->l, &g);
+		rc = add_generate(r, &jobs, &g);
+		rc = rc ? err_context(rc, "request %zu", i) : 0;
 		free(made);
-		jobs.items[i].len = body.len;
-		jobs.items[i].body = buf_take(&body);
 	}
-	rc = jobs_run(r, &jobs);
+	rc = rc ? rc : jobs_run(r, &jobs);
 	for (size_t i = 0; i < n && !rc; i++) {
 		const json_t *a = job_answer(&jobs, i), *text = json_object_get(a, "text");
 

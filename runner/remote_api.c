@@ -40,7 +40,16 @@ static void add_messages(json_t *body, const struct generate_until *g)
 	json_decref(chat);
 }
 
-void api_generate(struct buf *out, const struct location *l, const struct generate_until *g)
+static json_t *ids_json(const struct tokens *ids)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ids->n; i++)
+		json_array_append_new(list, json_integer(ids->ids[i]));
+	return list;
+}
+
+void api_generate(struct buf *out, const struct location *l, const struct generate_until *g, const struct tokens *ids)
 {
 	json_t *body = json_pack("{s:o,s:i,s:f}", "model", text_json(l->model), "max_tokens", g->max_tokens,
 				 "temperature", g->temperature);
@@ -60,21 +69,9 @@ void api_generate(struct buf *out, const struct location *l, const struct genera
 	if (l->api == API_CHAT)
 		add_messages(body, g);
 	else
-		json_object_set_new(body, "prompt", text_json(g->prompt));
+		json_object_set_new(body, "prompt", ids ? ids_json(ids) : text_json(g->prompt));
 	json_add(out, body);
 	json_decref(body);
-}
-
-static int ask_ids(struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
-		   const struct loglik_request *q)
-{
-	const struct text_request r = { q->context, q->continuation };
-	bool bare = !q->continuation || !utf8_stripped(q->context, strlen(q->context));
-
-	ask->tokenizer = t;
-	if (bare && !t->has_prefix)
-		return logprob_no_first(l);
-	return text_ids_add(t->ids, &r, &ask->ids, &ask->n_scored);
 }
 
 /* White space at the end of the context belongs to the continuation, as in the harness. */
@@ -97,30 +94,12 @@ static void ask_text(struct ask *ask, const struct location *l, const struct log
 	ask->text = buf_take(&text);
 }
 
-static json_t *ids_json(const struct tokens *ids)
+/* One token is generated, since servers want to. */
+static void loglik_body(struct buf *out, const struct location *l, json_t *prompt)
 {
-	json_t *list = json_array();
+	json_t *body = json_pack("{s:o,s:o,s:i,s:i}", "model", text_json(l->model), "prompt", prompt, "max_tokens", 1,
+				 "temperature", 0);
 
-	for (size_t i = 0; i < ids->n; i++)
-		json_array_append_new(list, json_integer(ids->ids[i]));
-	return list;
-}
-
-int api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
-	       const struct loglik_request *q)
-{
-	json_t *body;
-	int rc = 0;
-
-	ask->scores = true;
-	if (t)
-		rc = ask_ids(ask, l, t, q);
-	else
-		ask_text(ask, l, q);
-	if (rc)
-		return rc;
-	body = json_pack("{s:o,s:o,s:i,s:i}", "model", text_json(l->model), "prompt",
-			 t ? ids_json(&ask->ids) : text_json(ask->text), "max_tokens", 1, "temperature", 0);
 	if (l->logprobs == LOGPROBS_PROMPT) {
 		json_object_set_new(body, "prompt_logprobs", json_integer(0));
 	} else {
@@ -129,7 +108,24 @@ int api_loglik(struct buf *out, struct ask *ask, const struct location *l, const
 	}
 	json_add(out, body);
 	json_decref(body);
-	return 0;
+}
+
+void api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct loglik_request *q)
+{
+	ask->scores = true;
+	ask_text(ask, l, q);
+	loglik_body(out, l, text_json(ask->text));
+}
+
+void api_loglik_ids(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
+		    const int32_t *ids, size_t n, size_t n_scored)
+{
+	ask->scores = true;
+	ask->tokenizer = t;
+	ask->n_scored = n_scored;
+	for (size_t i = 0; i < n; i++)
+		tokens_add(&ask->ids, ids[i]);
+	loglik_body(out, l, ids_json(&ask->ids));
 }
 
 void ask_release(struct ask *ask)

@@ -20,6 +20,23 @@ void remote_tokenizer_close(struct remote_tokenizer *t); /* NULL is allowed */
 /* Is this text of a server's token that id's? True where that cannot be told: other than letters and digits, servers write
  * tokens in many ways. */
 bool remote_tokenizer_agrees(const struct remote_tokenizer *t, int32_t id, const char *text);
+/* ids of what is scored, of which the last n_scored are asked for. ERR_INPUT: the rules have none for the continuation;
+ * ERR_UNAVAILABLE: a text without context, and nothing is known that it could begin with. */
+int remote_tokenizer_ids(struct tokens *out, size_t *n_scored, const struct location *l,
+			 const struct remote_tokenizer *t, const struct loglik_request *q);
+/* ids of a prompt that is to be continued, as the server's own tokenizer would have them. */
+int remote_tokenizer_prompt(struct tokens *out, const struct remote_tokenizer *t, const char *prompt);
+
+/* ---- remote_window.c: what of a list of ids goes in one request ----------------------------------------------------- */
+
+struct window {
+	size_t begin, end, n_scored; /* the ids from begin to end, of which the last n_scored are scored */
+};
+/* The next request of n ids, of which `at` and more behind it are not scored yet; at: n - n_scored, then each end; none is left
+ * at n. context: the server's, 0: not known. ERR_INPUT: a continuation that it cannot hold. */
+int window_next(struct window *out, size_t n, size_t at, bool rolling, const struct location *l, int context);
+/* Where a prompt of n ids begins that max_tokens more are to be written behind. */
+size_t window_prompt(size_t n, int max_tokens, int context);
 
 /* ---- remote_api.c: bodies ------------------------------------------------------------------------------------------ */
 
@@ -35,11 +52,11 @@ struct ask {
 void ask_release(struct ask *ask);
 
 /* The body of a request. out: canonical JSON, so that equal requests are equal bytes. */
-void api_generate(struct buf *out, const struct location *l, const struct generate_until *g);
-/* t may be NULL. ERR_INPUT: the rules of ids have none for the continuation; ERR_UNAVAILABLE: a text without context, and
- * nothing is known that it could begin with. */
-int api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
-	       const struct loglik_request *q);
+void api_generate(struct buf *out, const struct location *l, const struct generate_until *g,
+		  const struct tokens *ids); /* instead of the prompt's text; NULL: that */
+void api_loglik(struct buf *out, struct ask *ask, const struct location *l, const struct loglik_request *q);
+void api_loglik_ids(struct buf *out, struct ask *ask, const struct location *l, const struct remote_tokenizer *t,
+		    const int32_t *ids, size_t n, size_t n_scored);
 const char *api_path(const struct location *l); /* behind the url */
 /* {"text","tokens"} or {"logprob","tokens","greedy"} from an answer, yours. ERR_NOTFOUND: it is no answer, as one that was
  * cut short; ERR_UNAVAILABLE: this server does not give what is needed. */

@@ -1,5 +1,6 @@
 /* remote_tokenizer.c: the tokenizer of a served model, where its location names a folder that has it: then what is scored goes
- * to the server as ids, by the same rules as for the local engine, and nothing is told by texts. */
+ * to the server as ids, by the same rules as for the local engine, and nothing is told by texts; and so does a prompt that would be
+ * too long for the server. */
 #include "base/base.h"
 
 #include <ctype.h>
@@ -40,6 +41,22 @@ void remote_tokenizer_close(struct remote_tokenizer *t)
 	text_ids_free(t->ids);
 	tokenizer_free(t->tok);
 	free(t);
+}
+
+int remote_tokenizer_ids(struct tokens *out, size_t *n_scored, const struct location *l,
+			 const struct remote_tokenizer *t, const struct loglik_request *q)
+{
+	const struct text_request r = { q->context, q->continuation };
+	bool bare = !q->continuation || !utf8_stripped(q->context, strlen(q->context));
+
+	if (bare && !t->has_prefix)
+		return logprob_no_first(l);
+	return text_ids_add(t->ids, &r, out, n_scored);
+}
+
+int remote_tokenizer_prompt(struct tokens *out, const struct remote_tokenizer *t, const char *prompt)
+{
+	return tokenizer_encode(t->tok, out, prompt, strlen(prompt), true);
 }
 
 /* What the text of a word is whoever writes it: without the mark of a space in front of it, or of a word's end behind it. *len: of

@@ -82,7 +82,7 @@ static int ask_it(json_t **out, const struct row *r, const char *bos, const json
 	int rc;
 
 	*out = NULL;
-	assert_int_equal(api_loglik(&body, &ask, &l, NULL, &q), 0);
+	api_loglik(&body, &ask, &l, &q);
 	rc = api_answer(out, &l, &ask, root);
 	ask_release(&ask);
 	buf_release(&body);
@@ -604,12 +604,16 @@ static int by_ids(const struct local *s, const struct text_request *r, void (*sp
 {
 	const struct loglik_request q = { r->context, r->continuation, false };
 	struct buf body = BUF_INIT(1 << 16);
+	struct tokens ids = { NULL, 0, 0 };
 	struct ask ask = { .text = NULL };
+	size_t n_scored;
 	json_t *root;
 	int rc;
 
-	if (api_loglik(&body, &ask, &s->l, s->remote, &q))
+	if (remote_tokenizer_ids(&ids, &n_scored, &s->l, s->remote, &q))
 		fail_msg("%s", err_text());
+	api_loglik_ids(&body, &ask, &s->l, s->remote, ids.ids, ids.n, n_scored);
+	tokens_release(&ids);
 	root = serve(s, &body);
 	if (spoil)
 		spoil(root);
