@@ -198,6 +198,7 @@ struct command_host {
 };
 struct suite_options {
 	int64_t limit; /* > 0: the first so many documents of each task */
+	double share;  /* > 0, below 1: this share of each task's documents, rounded up, as the harness's limit */
 	uint64_t seed;
 	int shard, shards;                   /* 1 to shards; 0: all */
 	const char *by;                      /* of a shard: a digest of all that can change a score but the questions */

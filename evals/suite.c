@@ -15,6 +15,8 @@
  * scorer works in. */
 #include "base/base.h"
 
+#include <math.h>
+
 #include "evals/evals_int.h"
 
 enum { TASKS_MAX = 1000, SUITE_FILE_MAX = 16 << 20 };
@@ -335,6 +337,8 @@ int suite_each_text(const struct suite *s, int (*each)(const struct suite_text *
 
 static size_t docs_asked(const struct task *t, const struct suite_options *o)
 {
+	if (o->share > 0)
+		return (size_t)ceil((double)t->eval.n * o->share);
 	return o->limit > 0 && (uint64_t)o->limit < t->eval.n ? (size_t)o->limit : t->eval.n;
 }
 

@@ -1,5 +1,8 @@
 /* cmd_eval.c: assay eval: a suite on a model, outside a run (eval_model.c), or put together of shards. */
 #include "base/base.h"
+
+#include <math.h>
+
 #include "runner/cmd.h"
 #include "runner/eval_model.h"
 #include "runner/harness_folder.h"
@@ -73,8 +76,19 @@ static json_t *tell_notes(const struct suite *suite)
 struct eval_call {
 	struct eval_options o;
 	const char *samples, *harness, *datasets, *shard;
+	double limit; /* so many, or below 1 a share */
 	bool merges;
 };
+
+/* As the harness has it: 1 is one document, and what is less is a share of them. */
+static int read_limit(struct suite_options *how, double limit)
+{
+	if (!(limit >= 0) || limit > 1e15 || (limit >= 1 && limit != floor(limit)))
+		return err_set(ERR_USAGE, "--limit: a whole number (0: all), or a share below 1");
+	how->share = limit < 1 ? limit : 0;
+	how->limit = limit < 1 ? 0 : (int64_t)limit;
+	return 0;
+}
 
 static int check_call(struct eval_call *c, int argc, char **argv)
 {
@@ -82,15 +96,15 @@ static int check_call(struct eval_call *c, int argc, char **argv)
 
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 24)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
-	if (o->how.limit < 0)
-		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
+	if (read_limit(&o->how, c->limit))
+		return ERR_USAGE;
 	if (o->sandbox && sandbox_kind_parse(o->sandbox) == SANDBOX_KINDS)
 		return err_set(ERR_USAGE,
 			       "--sandbox %s: auto, bubblewrap, landlock, or external (this job already runs in one)",
 			       o->sandbox);
 	if (!c->merges && argc > 2)
 		return err_set(ERR_USAGE, "too many arguments: %s", argv[2]);
-	if (c->merges && (c->shard || o->keep || o->how.limit))
+	if (c->merges && (c->shard || o->keep || c->limit > 0))
 		return err_set(ERR_USAGE, "--merge asks no model: it goes without --shard, --keep and --limit");
 	if (c->shard && c->harness)
 		return err_set(ERR_USAGE, "--harness: a shard is no result; it goes with --merge");
@@ -149,7 +163,7 @@ int cmd_eval(int argc, char **argv)
 	const struct opt opts[] = {
 		OPT_TEXT(0, "samples", &c.samples, "FILE", "write every sample there, as JSONL"),
 		OPT_TEXT(0, "harness", &c.harness, "DIR", "write the results there as lm-evaluation-harness does"),
-		OPT_INT('n', "limit", &o->how.limit, "N", "at most N samples a task (0: all)"),
+		OPT_REAL('n', "limit", &c.limit, "N", "at most N samples a task (0: all); below 1: a share of them"),
 		OPT_INT(0, "batch-tokens", &o->batch_tokens, "N", "tokens scored at a time; changes no result"),
 		OPT_TEXT(0, "device", &o->device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
 		OPT_INT(0, "threads", &o->threads, "N", "threads of the CPU back end (default: all)"),

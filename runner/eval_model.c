@@ -34,10 +34,13 @@ static int identify(char by[DIGEST_HEX], const struct eval_options *o, const cha
 	struct digest_ctx *c = digest_new();
 	void *args[] = { c, (char *)(uintptr_t)folder };
 	struct digest d;
-	char number[64];
+	char number[96], share[32] = "";
 	int rc = folder ? fs_list(folder, add_file, args) : 0;
 
-	snprintf(number, sizeof(number), "%lld %llu", (long long)o->how.limit, (unsigned long long)o->how.seed);
+	if (o->how.share > 0)
+		snprintf(share, sizeof(share), " %.17g", o->how.share);
+	snprintf(number, sizeof(number), "%lld %llu%s", (long long)o->how.limit, (unsigned long long)o->how.seed,
+		 share);
 	digest_text(c, who);
 	digest_text(c, number);
 	d = digest_end(c);

@@ -38,6 +38,15 @@ assay eval $M evals/all.yaml --limit 7 --samples few.jsonl >/dev/null 2>&1
 check "with a limit too" 0 assay eval --merge evals/all.yaml l1.jsonl l2.jsonl l3.jsonl --samples merged.jsonl
 cmp merged.jsonl few.jsonl && ok "the first seven" || not_ok "the first seven"
 assay eval $M evals/all.yaml --shard 50/50 --samples empty.jsonl --limit 7 >"$OUT" 2>"$ERR" && ok "a shard without samples" || not_ok "a shard without samples"
+# a share, as the harness's: of each task's documents, rounded up
+check "a share of the samples" 0 assay eval $M evals/all.yaml --limit 0.16 --samples share.jsonl
+cmp share.jsonl few.jsonl && ok "0.16 of 40 are the first seven" || not_ok "0.16 of 40 are the first seven"
+for i in 1 2 3; do assay eval $M evals/all.yaml --shard $i/3 --samples p$i.jsonl --limit 0.16 >/dev/null 2>&1; done
+check "shards of a share" 0 assay eval --merge evals/all.yaml p2.jsonl p1.jsonl p3.jsonl --samples merged.jsonl
+cmp merged.jsonl few.jsonl && ok "merged they are the same" || not_ok "merged they are the same"
+check "a share that rounds up to all" 0 assay eval $M evals/all.yaml --limit 0.999 --samples share.jsonl
+cmp share.jsonl whole.jsonl && ok "all of them" || not_ok "all of them"
+for bad in -1 1.5 nan x; do check "--limit=$bad" 64 assay eval $M evals/all.yaml --limit=$bad; done
 refuse() { # NAME TEXT FILE…
 	local name=$1 text=$2
 	shift 2
