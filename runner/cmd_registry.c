@@ -105,13 +105,8 @@ int cmd_registry(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	rc = place_open(&place);
 	/* a database too broken to open can still be rebuilt */
-	if (rc && strcmp(argv[0], "rebuild") == 0 && repo_open(&place.repo, ".") == 0) {
-		const char *env = getenv("ASSAY_HOME");
-		char *path = env && *env ? mem_str(env) : path_join(repo_common_dir(place.repo), "assay");
-
-		rc = store_open(&place.home.store, path);
-		free(path);
-	}
+	if (rc && strcmp(argv[0], "rebuild") == 0 && repo_open(&place.repo, ".") == 0)
+		rc = home_open_store(&place.home, place.repo);
 	if (rc == 0 && strcmp(argv[0], "rebuild") == 0)
 		rc = rebuild(&place);
 	else if (rc == 0 && strcmp(argv[0], "check") == 0)

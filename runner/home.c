@@ -18,7 +18,7 @@ static int home_path(char **out, const char *env)
 	return 0;
 }
 
-int home_open_store(struct home *h, const struct repo *r)
+int home_open_store(struct home *h, struct repo *r)
 {
 	const char *env = getenv("ASSAY_HOME");
 	char *path = NULL;
@@ -27,6 +27,7 @@ int home_open_store(struct home *h, const struct repo *r)
 	memset(h, 0, sizeof(*h));
 	if (env && *env) {
 		rc = home_path(&path, env);
+		rc = rc ? rc : home_check(path, r, "HEAD");
 	} else if (r) {
 		path = path_join(repo_common_dir(r), "assay");
 	} else {
@@ -40,7 +41,7 @@ int home_open_store(struct home *h, const struct repo *r)
 	return rc;
 }
 
-int home_open(struct home *h, const struct repo *r)
+int home_open(struct home *h, struct repo *r)
 {
 	int rc = home_open_store(h, r);
 
@@ -49,6 +50,13 @@ int home_open(struct home *h, const struct repo *r)
 	if (rc)
 		home_close(h);
 	return rc;
+}
+
+int home_check_commit(const struct home *h, struct repo *r, const char *commit)
+{
+	const char *env = getenv("ASSAY_HOME");
+
+	return env && *env ? home_check(store_home(h->store), r, commit) : 0;
 }
 
 void home_close(struct home *h)

@@ -13,9 +13,14 @@ struct home {
 	const char *remote;
 	bool depot_failed;
 };
-/* $ASSAY_HOME, else <git common dir>/assay; r may be NULL where $ASSAY_HOME is set. */
-int home_open(struct home *h, const struct repo *r);
-int home_open_store(struct home *h, const struct repo *r); /* and no registry */
+/* $ASSAY_HOME, else <git common dir>/assay; r may be NULL where $ASSAY_HOME is set. ERR_INPUT, too, before anything is read: it is
+ * in a work tree whose HEAD tracks it or something beneath it, or leads through a link there. */
+int home_open(struct home *h, struct repo *r);
+int home_open_store(struct home *h, struct repo *r); /* and no registry */
+/* The same of another commit than HEAD, for one that is open. */
+int home_check_commit(const struct home *h, struct repo *r, const char *commit);
+/* That rule alone, of an absolute path; rev is a commit of r, the working directory's repository, or NULL (home_check.c). */
+int home_check(const char *path, struct repo *r, const char *rev);
 void home_close(struct home *h);
 
 /* Promotions that hook runs proposed take effect here: when the commit has reached the remote's branch, the alias

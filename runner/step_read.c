@@ -24,6 +24,8 @@ static int read_candidate(struct run *run)
 	const char *rev = run->options->rev ? run->options->rev : "HEAD";
 	int rc = repo_commit(run->repo, rev, &run->commit);
 
+	if (rc == 0)
+		rc = home_check_commit(run->home, run->repo, run->commit.oid);
 	if (rc)
 		return rc;
 	rc = run->options->dirty ? tree_open_dirty(&run->tree, run->repo)

@@ -117,6 +117,38 @@ static void test_home_open__by_the_environment(void **state)
 	free(dir);
 }
 
+/* What a commit tracks there, or a link, is nobody's memory; nothing is opened, and nothing made. */
+static void test_home_open__not_what_a_commit_brings(void **state)
+{
+	struct fixture *f = *state;
+	char *dir = in_root(f, "work/state/home"), *commit;
+	struct home h;
+
+	sh(f, "git commit -q --allow-empty -m one");
+	open_at(f, "work");
+	setenv("ASSAY_HOME", dir, 1);
+	must(home_open(&h, f->repo));
+	home_close(&h);
+	sh(f, "echo locations: {} >state/home/config.yaml && git add -f state/home/config.yaml && git commit -q -m two "
+	      "&& rm -rf state");
+	commit = sh_out(f, "git rev-parse HEAD");
+	assert_err(home_open(&h, f->repo), ERR_INPUT);
+	assert_text_has(err_text(), "HEAD tracks state/home");
+	assert_text_has(err_fix(), "git rm -r --cached");
+	assert_err(home_open(&h, NULL), ERR_INPUT); /* from another folder */
+	assert_false(is_there(f, "work/state"));
+	sh(f, "git rm -q -r --cached state && git commit -q -m three");
+	must(home_open(&h, f->repo));
+	assert_err(home_check_commit(&h, f->repo, commit), ERR_INPUT);
+	must(home_check_commit(&h, f->repo, "HEAD"));
+	home_close(&h);
+	sh(f, "mv state ../moved && ln -s ../moved state");
+	assert_err(home_open(&h, f->repo), ERR_INPUT);
+	assert_text_has(err_text(), "leads through state, a symbolic link");
+	free(commit);
+	free(dir);
+}
+
 /* ---- names of versions ---- */
 
 static void test_home_version__names(void **state)
@@ -395,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(test_home_open__beside_the_shared_git_folder),
 		test(test_home_open__by_the_environment),
+		test(test_home_open__not_what_a_commit_brings),
 		test(test_home_version__names),
 		test(test_model_dir_open__folders_and_versions),
 		test(test_home_settle__waits_until_the_remote_has_the_commit),
