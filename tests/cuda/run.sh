@@ -31,7 +31,7 @@ table=results/table.txt
 # Shapes: those of the targets, or the least that run through the same lines. GPT-2 124M and a Llama of 1.7B parameters.
 gpt2='family=gpt2 vocab=50257 hidden=768 layers=12 heads=12 length=1024'
 llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=32 length=1024'
-batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50'
+batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50' again_large='--set max_steps=10'
 torch='device=cuda bf16=1 fused=1 compile=1'
 pins='768:768 2304:768 3072:768 768:3072 50257:768 2048:2048 6144:2048 8192:2048 2048:8192 49152:2048 8192:8192' # weights of these two
 pinned='768:768 2304:768 768:3072 2048:2048'
@@ -42,6 +42,7 @@ if [ -n "$dry" ]; then
 	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
 	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=128'
+	again_large='--set max_steps=2 --set batch_tokens=64'
 	torch='device=cpu bf16=0 fused=0 compile=0'
 	pins='24:40' pinned=24:40
 	smol='family=llama vocab=300 hidden=32 ff=64 layers=1 heads=2 kv_heads=2 length=4096'
@@ -290,7 +291,7 @@ with_pins() {
 	local name=gpt2 # whose weights they are for; without torch there is only the demo's
 	step kernels-pinned 60 bin/bench_gpu check "$device/bf16" $pinned
 	[ -d results/gpt2 ] || name=model
-	step train-same-again-pinned 60 bash -c "train_again $name '--set max_steps=5' $device"
+	step train-same-again-pinned 60 bash -c "train_again $name '$again_large' $device"
 	step measure-pinned 60 bin/bench_gpu measure "$device" $dry
 	[ -d results/gpt2 ] || return
 	measure train-gpt2-pinned 40 bin/bench_train results/gpt2 "backend=$device" batch=$batch "length=${gpt2##*length=}" steps=$steps
