@@ -14,7 +14,8 @@
  * What goes is recorded first (assay-collection/1), so that a version without files is no fault; then the manifests are
  * removed, then recipes, differences and the files: who finds a manifest finds its files, and who finds a recipe its parts. Writers are kept out by the registry's exclusive lock, as
  * in a rebuild: everyone who puts an object has the registry open. So no grace period is needed, and no object that a
- * run is about to name can go. A record or a manifest that cannot be read ends it before anything is removed. */
+ * run is about to name can go. A record or a manifest that cannot be read ends it before anything is removed, and so does what
+ * was found damaged earlier and lies in bad/: it, too, could name anything, and may be repaired. */
 #include "base/base.h"
 
 #include <sys/stat.h>
@@ -111,6 +112,21 @@ static void keep(struct item *item, const char *reason)
 {
 	if (item && !item->reason)
 		item->reason = mem_str(reason);
+}
+
+/* ---- what is not there ------------------------------------------------------------------------ */
+
+static int refuse_damaged(const char *vault, const char *hex, void *arg)
+{
+	int rc =
+		err_set(ERR_IO, "nothing is removed: %s/%s was found damaged and lies in bad/, and could name anything",
+			vault, hex);
+
+	(void)arg;
+	err_hint(rc,
+		 "assay artifact repair --from brings it back, from another home or a remote; where there is no copy, "
+		 "removing it from bad/ gives it up");
+	return rc;
 }
 
 /* ---- marking --------------------------------------------------------------------------------- */
@@ -234,18 +250,27 @@ static int mark_records(struct gc *g)
 	return rc;
 }
 
-/* Is it a folder's manifest? By its first bytes: no other object of ours begins so. */
-static bool is_manifest(const struct gc *g, size_t i)
+/* Is it a folder's manifest? By its first bytes: no other object of ours begins so. What is kept and does not, but is no
+ * larger than a manifest, is compared with its name: its first bytes may be what is damaged. */
+static int find_manifest(struct gc *g, size_t i)
 {
 	static const char head[] = "{\"files\":[";
 	char *path = store_file(g->r->store, VAULT_OBJECTS, g->names.names[i]), first[sizeof(head)] = "";
 	FILE *f = fopen(path, "rb"); /* style: allow: reading */
 	size_t n = f ? fread(first, 1, sizeof(head) - 1, f) : 0;
+	uint64_t size = 0;
+	int rc = 0;
 
+	g->items[i].manifest = n == sizeof(head) - 1 && !memcmp(first, head, n);
+	if (f && g->items[i].reason && !g->items[i].manifest) {
+		rc = fs_size(&size, path);
+		if (!rc && size <= MANIFEST_MAX)
+			rc = store_verify_one(g->r->store, VAULT_OBJECTS, g->names.names[i], &size);
+	}
 	if (f)
 		fclose(f);
 	free(path);
-	return n == sizeof(head) - 1 && !memcmp(first, head, n);
+	return rc ? err_context(rc, "nothing is removed, since what is %s", g->items[i].reason) : 0;
 }
 
 static int mark_files(struct gc *g)
@@ -256,7 +281,9 @@ static int mark_files(struct gc *g)
 		struct tree_files files;
 		char *reason;
 
-		g->items[i].manifest = is_manifest(g, i);
+		rc = find_manifest(g, i);
+		if (rc)
+			return rc;
 		if (!g->items[i].reason || !g->items[i].manifest)
 			continue;
 		rc = store_tree_read(g->r->store, g->names.names[i], &files);
@@ -422,8 +449,9 @@ static int record_then_sweep(struct gc *g)
 
 static int mark_all(struct gc *g)
 {
-	int rc = list_objects(g);
+	int rc = store_damaged(g->r->store, refuse_damaged, NULL);
 
+	rc = rc ? rc : list_objects(g);
 	rc = rc ? rc : mark_weights(g);
 	rc = rc ? rc : mark_records(g);
 	rc = rc ? rc : mark_files(g);

@@ -120,32 +120,22 @@ static int check_records(struct check *c)
 /* ---- records in bad/ -------------------------------------------------------------------------- */
 
 struct damaged {
-	const struct store *store;
 	int (*each)(const char *id, void *arg);
 	void *arg;
-	char last[DIGEST_HEX]; /* "records.HEX", then "records.HEX.1": sorted, told once */
 };
 
-static int damaged_one(const char *name, void *arg)
+static int damaged_record(const char *vault, const char *hex, void *arg)
 {
-	static const char head[] = VAULT_RECORDS ".";
-	struct damaged *d = arg;
-	char id[DIGEST_HEX];
+	const struct damaged *d = arg;
 
-	if (strncmp(name, head, sizeof(head) - 1))
-		return 0;
-	snprintf(id, sizeof(id), "%.64s", name + sizeof(head) - 1);
-	if (!store_name_ok(id) || !strcmp(id, d->last) || store_there(d->store, VAULT_RECORDS, id))
-		return 0;
-	memcpy(d->last, id, sizeof(id));
-	return d->each(id, d->arg);
+	return strcmp(vault, VAULT_RECORDS) ? 0 : d->each(hex, d->arg);
 }
 
 int registry_damaged(const struct store *store, int (*each)(const char *id, void *arg), void *arg)
 {
-	struct damaged d = { store, each, arg, "" };
+	struct damaged d = { each, arg };
 
-	return fs_is_dir(store->bad) ? fs_list(store->bad, damaged_one, &d) : 0;
+	return store_damaged(store, damaged_record, &d);
 }
 
 static int warn_damaged(const char *id, void *arg)

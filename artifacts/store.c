@@ -178,6 +178,42 @@ int store_absent(const struct store *s, const char *hex, const char *as)
 	return rc;
 }
 
+struct damaged {
+	const struct store *s;
+	int (*each)(const char *vault, const char *hex, void *arg);
+	void *arg;
+	char last[sizeof(VAULT_OBJECTS) + DIGEST_HEX]; /* "objects.HEX", then "objects.HEX.1": sorted, told once */
+};
+
+static int damaged_one(const char *name, void *arg)
+{
+	static const char *const vaults[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS, VAULT_RECORDS };
+	struct damaged *d = arg;
+	char hex[DIGEST_HEX];
+
+	for (size_t i = 0; i < ARRAY_LEN(vaults); i++) {
+		size_t n = strlen(vaults[i]);
+
+		if (strncmp(name, vaults[i], n) || name[n] != '.')
+			continue;
+		snprintf(hex, sizeof(hex), "%.64s", name + n + 1);
+		if (!store_name_ok(hex) || !strncmp(name, d->last, n + DIGEST_HEX))
+			return 0;
+		snprintf(d->last, sizeof(d->last), "%.*s", (int)(n + DIGEST_HEX), name);
+		if (strcmp(vaults[i], VAULT_RECORDS) ? store_has(d->s, hex) : store_there(d->s, VAULT_RECORDS, hex))
+			return 0;
+		return d->each(vaults[i], hex, d->arg);
+	}
+	return 0;
+}
+
+int store_damaged(const struct store *s, int (*each)(const char *vault, const char *hex, void *arg), void *arg)
+{
+	struct damaged d = { s, each, arg, "" };
+
+	return fs_is_dir(s->bad) ? fs_list(s->bad, damaged_one, &d) : 0;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* A file that another process has just renamed may not have its name on disk yet: ours must, before we say so. */

@@ -302,32 +302,19 @@ static int repair_one(const char *name, const char *why, void *arg)
 	return rc;
 }
 
-/* "objects.abcdef…" or "objects.abcdef….1" of bad/: what went aside before and has not come back. */
-static int repair_aside(const char *name, void *arg)
+static int repair_aside(const char *vault, const char *hex, void *arg)
 {
-	static const char *const vaults[] = { VAULT_OBJECTS, VAULT_RECIPES, VAULT_DELTAS, VAULT_RECORDS };
-	static const char why[] = "it was moved to bad/ before";
-	struct repair *r = arg;
-	char path[sizeof(VAULT_RECORDS) + DIGEST_HEX], *hex = path + sizeof(VAULT_RECORDS);
+	char path[sizeof(VAULT_RECORDS) + DIGEST_HEX];
 
-	for (size_t i = 0; i < ARRAY_LEN(vaults); i++) {
-		bool record = !strcmp(vaults[i], VAULT_RECORDS);
-		size_t n = strlen(vaults[i]);
-
-		if (strncmp(name, vaults[i], n) || name[n] != '.')
-			continue;
-		snprintf(path, sizeof(path), VAULT_RECORDS "/%.64s", name + n + 1);
-		if (store_name_ok(hex) && !(record ? store_there(r->s, vaults[i], hex) : store_has(r->s, hex)))
-			return repair_one(record ? path : hex, why, r);
-	}
-	return 0;
+	snprintf(path, sizeof(path), VAULT_RECORDS "/%s", hex);
+	return repair_one(strcmp(vault, VAULT_RECORDS) ? hex : path, "it was moved to bad/ before", arg);
 }
 
 int store_repair(struct store *s, const struct store_source *from,
 		 int (*each)(const char *hex, const char *why, bool repaired, void *arg), void *arg, uint64_t *checked)
 {
 	struct repair r = { s, from, each, arg };
-	int rc = from ? fs_list(s->bad, repair_aside, &r) : 0;
+	int rc = from ? store_damaged(s, repair_aside, &r) : 0;
 
 	return rc ? rc : store_verify(s, repair_one, &r, checked);
 }

@@ -17,7 +17,6 @@
 #include "artifacts/artifacts_int.h"
 
 enum { TREE_DEPTH_MAX = 32, TREE_FILES_MAX = 100000, FLUSH_STEP = 8 << 20 };
-#define MANIFEST_MAX ((size_t)64 << 20)
 
 /* ---- putting --------------------------------------------------------------------------------- */
 

@@ -195,12 +195,51 @@ static void test_registry_gc__doubt_ends_it(void **state)
 	must(fs_write(store_path(f->store, hex), "{\"files\":[1]}", 13));
 	assert_err(collect(f, &t, false, 0, 0, &totals), ERR_IO); /* a manifest that stays is damaged */
 	assert_true(store_has(f->store, orphan));
+	folder(f, "one", hex); /* and is there again */
 	path = mem_printf("%s/records/%.2s/%s", f->home, id, id + 2);
 	must(fs_remove(path));
 	must(fs_write(path, "{}", 2));
 	assert_err(collect(f, &t, false, 0, 0, &totals), ERR_IO); /* a record is damaged */
 	assert_true(store_has(f->store, orphan));
 	free(path);
+	json_decref(t.rows);
+}
+
+/* The one byte of a manifest by which it is known; and what is moved to bad/ is asked for until it is back, or given up. */
+static void test_registry_gc__what_lies_in_bad_could_name_anything(void **state)
+{
+	struct fixture *f = *state;
+	char hex[DIGEST_HEX], weights[DIGEST_HEX], *bad, *file;
+	struct told t = { NULL, 0 };
+	struct gc_totals totals;
+	struct buf whole = BUF_INIT(1 << 20);
+
+	made(f, "one", NULL, hex);
+	put_text(f->store, "one", weights);
+	must(promote_to(f, 1, 0));
+	must(fs_read(&whole, store_path(f->store, hex), 1 << 20));
+	whole.data[3] ^= 1;
+	must(fs_remove(store_path(f->store, hex)));
+	must(fs_write(store_path(f->store, hex), whole.data, whole.len));
+	for (int k = 0; k < 3; k++) { /* it is found damaged; then it lies in bad/ */
+		assert_err(collect(f, &t, false, 0, 0, &totals), ERR_IO);
+		assert_non_null(strstr(err_text(), hex));
+		assert_true(store_has(f->store, weights));
+	}
+	bad = mem_printf("%s/bad/objects.%s", f->home, hex);
+	assert_true(fs_exists(bad));
+	folder(f, "one", hex); /* made again: nothing is in doubt */
+	must(collect(f, &t, false, 0, 0, &totals));
+	assert_true(store_has(f->store, weights));
+	file = mem_printf("%s/bad/recipes.%s", f->home,
+			  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+	must(fs_write(file, "x", 1));
+	assert_err(collect(f, &t, false, 0, 0, &totals), ERR_IO);
+	must(fs_remove(file)); /* given up */
+	must(collect(f, &t, false, 0, 0, &totals));
+	buf_release(&whole);
+	free(bad);
+	free(file);
 	json_decref(t.rows);
 }
 
@@ -213,6 +252,7 @@ int main(void)
 		TEST(test_registry_gc__survives_a_rebuild),
 		TEST(test_registry_gc__waits_for_nobody),
 		TEST(test_registry_gc__doubt_ends_it),
+		TEST(test_registry_gc__what_lies_in_bad_could_name_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
