@@ -171,6 +171,28 @@ static uint64_t size_of(const char *at)
 	return *end ? DEPOT_NO_SIZE : n;
 }
 
+/* A page that is not whole, or something else that was answered with 200 (a login page, an <Error>, nothing), would pass for an
+ * empty memory. Whole: from <ListBucketResult to its end, and with a token where it says that there is more (ListObjectsV2). */
+static int list_whole(const struct depot_s3 *s, const char *text)
+{
+	static const char end[] = "</ListBucketResult>";
+	const char *from = strstr(text, "<ListBucketResult"), *to = from ? strstr(from, end) : NULL, *at = text;
+	char more[8] = "", token[2048];
+	int rc = 0;
+
+	if (!to || to[sizeof(end) - 1 + strspn(to + sizeof(end) - 1, " \t\r\n")]) {
+		rc = err_set(ERR_INPUT, "%s: what it answered is no listing, or not the whole of one", s->depot.name);
+		err_hint(rc, "see that the address is that of an S3 service, and that nothing stands between (a login "
+			     "page, a proxy)");
+	} else if (xml_next(&at, "IsTruncated", more, sizeof(more)) && !strcmp(more, "true")) {
+		at = text;
+		if (!xml_next(&at, "NextContinuationToken", token, sizeof(token)) || !*token)
+			rc = err_set(ERR_INPUT, "%s: its listing is cut, and nothing says where it goes on",
+				     s->depot.name);
+	}
+	return rc;
+}
+
 /* Calls each(rest of the key, size, arg) for all keys beneath. Keys come in their order, so one that gives
  * tokens and no new keys for ever is left. */
 static int list(struct depot_s3 *s, const char *under, void (*each)(const char *rest, uint64_t size, void *arg),
@@ -188,7 +210,8 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 		rc = list_page(s, under, token, &out);
 		if (rc)
 			break;
-		at = buf_str(&out.body);
+		rc = list_whole(s, buf_str(&out.body));
+		at = rc ? "" : buf_str(&out.body);
 		while (xml_next(&at, "Key", key, sizeof(key)))
 			if (strlen(key) > skip && !strncmp(key, s->prefix, strlen(s->prefix))) {
 				each(key + skip, size_of(at), arg);
@@ -197,7 +220,7 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 					idle = -1;
 				}
 			}
-		at = buf_str(&out.body);
+		at = rc ? "" : buf_str(&out.body);
 		more = xml_next(&at, "NextContinuationToken", token, sizeof(token)) && *token;
 		if (more && (!strcmp(token, last) || idle >= IDLE_PAGES))
 			rc = err_set(ERR_INPUT, "%s: its listing goes round in a circle", s->depot.name);

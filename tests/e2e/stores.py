@@ -121,9 +121,15 @@ class Handler(BaseHTTPRequestHandler):
         names = sorted(k for k in keys if k.startswith(query["prefix"]))
         start = int(query.get("continuation-token", "at/0")[3:])
         rows = "".join(f"<Contents><Key>{k}</Key><Size>{len(keys[k])}</Size></Contents>" for k in names[start:start + 7])
-        if start + 7 < len(names):
+        more = start + 7 < len(names)
+        if more and mode != "hollow":
             rows += f"<NextContinuationToken>at/{start + 7}</NextContinuationToken>"
-        return self.answer(200, f"<R>{rows}</R>")
+        whole = f'<?xml version="1.0"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>{str(more).lower()}</IsTruncated>{rows}</ListBucketResult>'
+        if mode == "hollow":  # what is no listing, by the first name of the prefix
+            hollow = {"html": "<html>log in</html>", "empty": "", "json": "{}", "error": "<Error><Code>SlowDown</Code></Error>",
+                      "half": whole[:len(whole) // 2]}
+            return self.answer(200, hollow.get(query["prefix"].split("/")[0], whole))
+        return self.answer(200, whole)
 
     def s3_part(self, key, query, body):
         if query["uploadId"] not in uploads:

@@ -92,6 +92,18 @@ serve stores.py ill
 export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT AWS_ACCESS_KEY_ID=AK AWS_SECRET_ACCESS_KEY=SK
 round_trip "an ill S3" s3://bucket/ill
 
+# ---- one that answers with something else ----
+serve stores.py hollow
+export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT
+for answer in html empty json error half; do
+	check "S3: 200 with $answer is no empty memory" 65 env ASSAY_HOME="$TRASH/home4" "$ASSAY_TEST_BIN" pull "s3://bucket/$answer"
+	has "is no listing, or not the whole of one"
+done
+check "S3: an empty memory is one" 0 env ASSAY_HOME="$TRASH/home4" "$ASSAY_TEST_BIN" pull s3://bucket/new
+assay push s3://bucket/long >/dev/null 2>&1
+check "S3: more to come, and no way to it" 65 env ASSAY_HOME="$TRASH/home4" "$ASSAY_TEST_BIN" pull s3://bucket/long
+has "its listing is cut"
+
 # ---- one without conditional writes ----
 serve stores.py noconditions
 export AWS_ENDPOINT_URL=http://127.0.0.1:$PORT
