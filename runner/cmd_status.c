@@ -5,7 +5,7 @@
 #include "runner/cmd.h"
 #include "runner/skip.h"
 
-enum { BRANCHES_MAX = 200, OTHERS_MAX = 10 };
+enum { BRANCHES_MAX = 200, OTHERS_MAX = 10, RUNS_MAX = 50 };
 
 /* A branch's name is a stranger's text. */
 static void put_text(const char *text)
@@ -13,7 +13,7 @@ static void put_text(const char *text)
 	log_safe(stdout, text, strlen(text));
 }
 
-/* What became of a commit, by its newest run: nobody judged it (no run, an error, a push that mends a broken policy), it was checked
+/* What became of a commit, by its runs: nobody judged it (no run, an error, a push that mends a broken policy), it was checked
  * and the verdict left to a CI or to who joins the shards, or it was judged. */
 enum standing { UNJUDGED, CHECKED, JUDGED };
 
@@ -28,23 +28,58 @@ static bool step_is(const json_t *record, const char *name, const char *status)
 	return false;
 }
 
-/* *run (if not NULL): the record, yours; NULL: there is none. */
-static enum standing standing_of(struct place *p, const char *commit, char id[DIGEST_HEX], json_t **run)
+static enum standing standing_of_run(const json_t *record)
 {
-	json_t *record = NULL;
+	if (!strcmp(json_get_text(record, "verdict", ""), "FAIL") || step_is(record, "gate", "done"))
+		return JUDGED;
+	return step_is(record, "gate", "skipped") && step_is(record, "plan", "done") &&
+			       !json_is_object(json_object_get(record, "error"))
+		       ? CHECKED
+		       : UNJUDGED;
+}
+
+struct ids {
+	char id[RUNS_MAX][DIGEST_HEX];
+	size_t n;
+};
+
+static int add_id(json_t *row, void *arg)
+{
+	struct ids *list = arg;
+
+	if (!json_get_flag(row, "dirty", false) && strcmp(json_get_text(row, "profile", ""), "calibrate") != 0)
+		snprintf(list->id[list->n++], DIGEST_HEX, "%s", json_get_text(row, "id", ""));
+	return list->n == RUNS_MAX;
+}
+
+/* A verdict stands whatever erred later: the newest of the latest runs that judged, else that checked, else the newest of all.
+ * *run (if not NULL): its record, yours; NULL: there is none. *later: what erred since, as *run. */
+static enum standing standing_of(struct place *p, const char *commit, char id[DIGEST_HEX], json_t **run, json_t **later)
+{
+	struct ids list = { .n = 0 };
+	json_t *best = NULL, *newest = NULL, *record = NULL;
 	enum standing now = UNJUDGED;
 
-	if (registry_find_run(p->home.registry, commit, id) == 0 && registry_run(p->home.registry, id, &record) == 0) {
-		if (!strcmp(json_get_text(record, "verdict", ""), "FAIL") || step_is(record, "gate", "done"))
-			now = JUDGED;
-		else if (step_is(record, "gate", "skipped") && step_is(record, "plan", "done") &&
-			 !json_is_object(json_object_get(record, "error")))
-			now = CHECKED;
+	if (registry_find_run(p->home.registry, commit, id) == 0 && registry_run(p->home.registry, id, &newest) == 0) {
+		best = json_incref(newest);
+		now = standing_of_run(newest);
+		if (now != JUDGED)
+			(void)registry_runs(p->home.registry, RUNS_BY_COMMIT, commit, add_id, &list);
 	}
+	for (size_t i = 0; i < list.n && now != JUDGED; i++, json_decref(record), record = NULL) {
+		if (registry_run(p->home.registry, list.id[i], &record) != 0 || standing_of_run(record) <= now)
+			continue;
+		now = standing_of_run(record);
+		memcpy(id, list.id[i], DIGEST_HEX);
+		json_decref(best);
+		best = json_incref(record);
+	}
+	if (later && best != newest && json_is_object(json_object_get(newest, "error")))
+		*later = json_incref(newest);
 	if (run)
-		*run = record;
-	else
-		json_decref(record);
+		*run = json_incref(best);
+	json_decref(best);
+	json_decref(newest);
 	err_clear();
 	return now;
 }
@@ -53,7 +88,7 @@ static void print_branch(struct place *p, const char *branch)
 {
 	struct commit head;
 	char id[DIGEST_HEX];
-	json_t *record = NULL;
+	json_t *record = NULL, *later = NULL;
 	enum standing now;
 
 	if (repo_commit(p->repo, "HEAD", &head) != 0) {
@@ -65,15 +100,21 @@ static void print_branch(struct place *p, const char *branch)
 	printf(" at %.12s  ", head.oid);
 	put_text(head.subject);
 	putchar('\n');
-	now = standing_of(p, head.oid, id, &record);
+	now = standing_of(p, head.oid, id, &record, &later);
 	if (record) {
 		printf("  %s: %s  ", now == JUDGED ? "judged" : "not judged", json_get_text(record, "verdict", "?"));
 		log_safe(stdout, json_get_text(record, "sentence", ""), strlen(json_get_text(record, "sentence", "")));
 		printf("\n  run %.12s, %s\n", id, json_get_text(record, "created", ""));
+		if (later) {
+			fputs("  a later run erred: ", stdout);
+			put_text(json_get_text(later, "sentence", ""));
+			putchar('\n');
+		}
 	} else {
 		puts("  not judged yet: assay run");
 	}
 	json_decref(record);
+	json_decref(later);
 	err_clear();
 	commit_release(&head);
 }
@@ -100,7 +141,7 @@ static void print_upstream(struct place *p, const char *branch, json_t *said)
 	if (repo_upstream(p->repo, branch, &upstream) == 0 && repo_ref(p->repo, upstream, oid) == 0) {
 		fputs("  ", stdout);
 		put_text(upstream);
-		switch (standing_of(p, oid, id, NULL)) {
+		switch (standing_of(p, oid, id, NULL, NULL)) {
 		case UNJUDGED:
 			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
 			break;
@@ -119,7 +160,8 @@ static void print_upstream(struct place *p, const char *branch, json_t *said)
 	err_clear();
 }
 
-/* What got to the remote unjudged on the other branches of this clone: of the latest, and a line for some of them. */
+/* What got to the remote unjudged on the other branches of this clone, and on what this one was pushed to without following it: of
+ * the latest, and a line for some of them. */
 static void print_other_upstreams(struct place *p, const char *branch, json_t *said)
 {
 	struct buf list = BUF_INIT(1 << 20), seen = BUF_INIT(1 << 20);
@@ -139,7 +181,7 @@ static void print_other_upstreams(struct place *p, const char *branch, json_t *s
 			continue;
 		name = mem_printf("\n%s\n", upstream); /* two branches may follow one */
 		if (!strstr(buf_str(&seen), name) && repo_ref(p->repo, upstream, oid) == 0 &&
-		    standing_of(p, oid, id, NULL) == UNJUDGED && ++shown <= OTHERS_MAX) {
+		    standing_of(p, oid, id, NULL, NULL) == UNJUDGED && ++shown <= OTHERS_MAX) {
 			put_text(upstream);
 			printf(" is at %.12s, which nobody judged here: assay run %.12s\n", oid, oid);
 			if (skip_find(&skip, &p->home, oid) == 0)
@@ -170,7 +212,7 @@ static void print_skips(struct place *p, json_t *said)
 		{
 			const char *commit = json_get_text(skip, "commit", "");
 
-			if (json_object_get(said, commit) || standing_of(p, commit, id, NULL) != UNJUDGED)
+			if (json_object_get(said, commit) || standing_of(p, commit, id, NULL, NULL) != UNJUDGED)
 				continue;
 			printf("%.12s went to ", commit);
 			put_text(json_get_text(skip, "remote", "?"));

@@ -33,11 +33,15 @@ static int refuse_tracked(const struct way *w, const char *rev, const char *path
 {
 	char *shown = mem_strn(path, strcspn(path, "\n"));
 
-	err_set(ERR_INPUT, "the home %s is in a work tree, and %s%.12s tracks %s: a commit does not bring the memory that judges it",
+	err_set(ERR_INPUT,
+		"the home %s is in a work tree, and %s%.12s tracks %s: a commit does not bring the memory that judges "
+		"it",
 		w->home, strcmp(rev, "HEAD") ? "commit " : "", rev, *shown ? shown : "files beside it");
 	free(shown);
-	return err_hint(ERR_INPUT, "git rm -r --cached that path, commit, and name it in .gitignore; or set ASSAY_HOME to a folder "
-				   "outside the work tree");
+	return err_hint(
+		ERR_INPUT,
+		"git rm -r --cached that path, commit, and name it in .gitignore; or set ASSAY_HOME to a folder "
+		"outside the work tree");
 }
 
 /* Does the work tree at root track the path, or anything beneath it? mine: root is that of the way's own repository. */
@@ -57,7 +61,7 @@ static int check_tracked(const struct way *w, const char *root, const char *path
 	} else if (rc == 0) {
 		rc = *path ? REPO_ASK(r, &text, NULL, "ls-tree", "--full-tree", "--name-only", c.oid, "--", path)
 			   : REPO_ASK(r, &text, NULL, "ls-tree", "--full-tree", "--name-only", c.oid);
-		rc = rc > 0      ? err_set(ERR_INPUT, "git cannot tell whether %.12s tracks %s", c.oid, w->home)
+		rc = rc > 0 ? err_set(ERR_INPUT, "git cannot tell whether %.12s tracks %s", c.oid, w->home)
 		     : rc == 0 && text.len ? refuse_tracked(w, rev, path)
 					   : rc;
 	}
@@ -83,7 +87,8 @@ static int check_place(const struct way *w, bool link)
 		rest = w->at + strlen(root);
 		rest += *rest == '/';
 		if (link && mine && *rest) {
-			err_set(ERR_INPUT, "the home %s leads through %s, a symbolic link in the work tree", w->home, rest);
+			err_set(ERR_INPUT, "the home %s leads through %s, a symbolic link in the work tree", w->home,
+				rest);
 			rc = err_hint(ERR_INPUT, "set ASSAY_HOME to the folder itself");
 		} else if (mine || lstat(git, &st) == 0) {
 			rc = check_tracked(w, *root ? root : "/", rest, mine);

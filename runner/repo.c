@@ -433,12 +433,49 @@ int repo_upstream(struct repo *r, const char *branch, char **out)
 	return rc;
 }
 
+/* The next field of a line, ended by a tab or the line's end. */
+static char *field(char **at)
+{
+	char *start = *at, *end = start + strcspn(start, "\t\n");
+
+	*at = end + (*end != 0);
+	*end = 0;
+	return start;
+}
+
+/* Where a branch that follows none was pushed to, by name or by commit. remotes: "name TAB commit TAB reference" a line. */
+static void add_pushed(struct buf *out, const char *branch, const char *oid, const char *remotes)
+{
+	for (const char *at = remotes; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+		const char *commit = at + strcspn(at, "\t") + 1, *ref = commit + strcspn(commit, "\t") + 1;
+		bool named = (size_t)(commit - at) == strlen(branch) + 1 && !strncmp(at, branch, strlen(branch));
+
+		if (strncmp(at, "HEAD\t", 5) != 0 && (named || !strncmp(commit, oid, strlen(oid))))
+			buf_addf(out, "%s\t%.*s\n", branch, (int)strcspn(ref, "\n"), ref);
+	}
+}
+
 int repo_upstreams(struct repo *r, int max, struct buf *out)
 {
 	char *count = mem_printf("--count=%d", max);
-	int rc = REPO_ASK(r, out, NULL, "for-each-ref", "--sort=-committerdate", count,
-			  "--format=%(refname:lstrip=2)%09%(upstream)", "refs/heads");
+	struct buf branches = BUF_INIT(1 << 20), remotes = BUF_INIT((size_t)16 << 20);
+	int rc = REPO_ASK(r, &branches, NULL, "for-each-ref", "--sort=-committerdate", count,
+			  "--format=%(refname:lstrip=2)%09%(objectname)%09%(upstream)", "refs/heads");
 
+	if (rc == 0)
+		rc = REPO_ASK(r, &remotes, NULL, "for-each-ref",
+			      "--format=%(refname:lstrip=3)%09%(objectname)%09%(refname)", "refs/remotes");
+	buf_str(&branches); /* ends it */
+	for (char *at = rc == 0 && branches.len ? branches.data : NULL; at && *at;) {
+		const char *branch = field(&at), *oid = field(&at), *upstream = field(&at);
+
+		if (*upstream)
+			buf_addf(out, "%s\t%s\n", branch, upstream);
+		else
+			add_pushed(out, branch, oid, buf_str(&remotes));
+	}
+	buf_release(&remotes);
+	buf_release(&branches);
 	free(count);
 	return rc < 0 ? rc : 0;
 }

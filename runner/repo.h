@@ -32,7 +32,8 @@ int repo_symbolic(struct repo *r, const char *ref, char **out);
 int repo_head_branch(struct repo *r, char **out);
 /* The remote-tracking reference that a local branch follows ("refs/remotes/origin/main"): ERR_NOTFOUND. */
 int repo_upstream(struct repo *r, const char *branch, char **out);
-/* The branches that follow a remote's, of the latest `max` branches by their commits' dates: "branch TAB upstream" a line. */
+/* Where the latest `max` branches, by their commits' dates, are on remotes: "branch TAB remote-tracking reference" a line. Of one that
+ * follows none, the references of its name or its commit, since `git push origin BRANCH` makes none follow. */
 int repo_upstreams(struct repo *r, int max, struct buf *out);
 /* The remotes of this clone, likeliest first: the one that the branch of HEAD follows, then origin, then the others, if there is
  * but one of them. One name a line; none: empty. */

@@ -64,6 +64,19 @@ check "status on main" 0 assay status
 has "refs/remotes/origin/side is at $(git rev-parse --short=12 side), which nobody judged here" "tells of a push round the hook on another branch"
 hasnt "origin/main is at $(git rev-parse --short=12 main), which nobody" "and not of those that were judged"
 git branch -q -D side && git push -q --no-verify origin :side
+git checkout -q -b plain && git commit -q --allow-empty -m "round the hook, and follows nothing"
+git push -q --no-verify origin plain 2>/dev/null
+check "status on a branch that was pushed without -u" 0 assay status
+has "refs/remotes/origin/plain is at $(git rev-parse --short=12 plain), which nobody judged here"
+git commit -q --allow-empty -m "further, not pushed" && git checkout -q main
+check "status on main" 0 assay status
+has "refs/remotes/origin/plain is at $(git rev-parse --short=12 plain~), which nobody judged here" "tells of what was pushed of that branch"
+git push -q --no-verify origin plain:named 2>/dev/null && git push -q --no-verify origin :plain 2>/dev/null
+check "by another name" 0 assay status
+has "refs/remotes/origin/named is at $(git rev-parse --short=12 plain), which nobody judged here"
+git branch -q -D plain && git push -q --no-verify origin :named 2>/dev/null
+check "what no branch here made is no matter of this clone's" 0 assay status
+hasnt "nobody judged"
 git checkout -q -b aside && git commit -q --allow-empty -m "follows nothing"
 check "past the gate, on a branch that follows nothing" 0 env ASSAY_SKIP=later git push -q origin aside
 git checkout -q main && git branch -q -D aside

@@ -156,6 +156,14 @@ check "a run of it does" 0 assay run --json
 check "which status says" 0 assay status
 has "  judged: PASS"
 has "refs/remotes/origin/main is at $(git rev-parse --short=12 HEAD), judged"
+hasnt "a later run erred"
+git checkout -q -b broken-target && echo "model: two" >>assay.yaml && commit_all "a key twice" && git checkout -q main
+check "a later run of it errs" 65 assay run --target broken-target
+check "which takes the verdict from nobody" 0 assay status
+has "  judged: PASS"
+has "  a later run erred: "
+has "refs/remotes/origin/main is at $(git rev-parse --short=12 HEAD), judged"
+git branch -q -D broken-target
 
 # a suite that got there broken: the same way out, and what comes with it does not go by unjudged for good
 team six main
