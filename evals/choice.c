@@ -8,8 +8,8 @@
  *	likelihood       log P of the right choice, of the likeliest of several
  *	f1, mcc          the pair (right choice, likeliest choice), for corpus.c
  *
- * The right answer may be no choice at all (a label out of range): every choice is then wrong; likelihood has none, which
- * is an error. Of several right answers f1 and mcc take the likeliest choice, if it is one of them, else the first. */
+ * The right answer may be no choice at all (a label out of range): every choice is then wrong; likelihood and
+ * brier_score have none, which is an error. Of several right answers f1 and mcc take the likeliest choice, if it is one of them, else the first. */
 #include "base/base.h"
 
 #include <math.h>
@@ -87,7 +87,8 @@ int score_brier(const struct task_metric *m, const struct outcome *o, struct sco
 {
 	double most = o->ll[0].logprob, sum = 0, brier = 0;
 
-	(void)m;
+	if (check_right(m, o->in))
+		return ERR_INPUT;
 	for (size_t i = 1; i < o->in->n_choices; i++)
 		most = o->ll[i].logprob > most ? o->ll[i].logprob : most;
 	for (size_t i = 0; i < o->in->n_choices; i++)
@@ -128,13 +129,14 @@ int score_likelihood(const struct task_metric *m, const struct outcome *o, struc
 	return found ? 0 : err_set(ERR_INPUT, "likelihood: the right answer is none of the choices");
 }
 
-int check_likelihood(const struct task_metric *m, const struct instance *in)
+/* What asks how likely the right choice is has no value where it is none: the harness ends there, too (brier_score, a label above), or
+ * takes what numpy has at a negative index. */
+int check_right(const struct task_metric *m, const struct instance *in)
 {
-	(void)m;
 	for (size_t i = 0; i < in->n_gold; i++)
 		if (in->gold[i] >= 0)
 			return 0;
-	return err_set(ERR_INPUT, "likelihood: the right answer is none of the choices");
+	return err_set(ERR_INPUT, "%s: the right answer is none of the choices", m->kind->name);
 }
 
 /* Any choice may turn out to be the likeliest. */
