@@ -84,7 +84,11 @@ static int have_commit(struct repo *r, const char *oid)
 
 	if (rc) {
 		rc = err_set(ERR_INPUT, "the target commit %.12s is not in this clone", oid);
-		err_hint(rc, "fetch more history: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab");
+		err_hint(
+			rc,
+			"fetch more history: fetch-depth: 0 at actions/checkout, GIT_DEPTH: \"0\" on GitLab; where the "
+			"remote has it no more, as after a forced push, push another commit: its event names what is "
+			"there");
 	}
 	return rc;
 }

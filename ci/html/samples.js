@@ -25,7 +25,7 @@
 		}
 	}
 	const compared = samples.some((s) => s.before !== null);
-	const signs = { worse: '▼ worse', better: '▲ better', other: '≠ text', same: '＝ same', alone: '○ one side' };
+	const signs = { worse: '▼ worse', better: '▲ better', other: '≠ text', same: '= same', alone: '○ one side' };
 	const signOf = (s) => (compared ? signs[s.state] : s.task.binary ? (s.wrong ? '✕ wrong' : '✓ right') : '');
 	const haystack = (s) => {
 		if (s.low === null)
@@ -218,7 +218,7 @@
 	const block = (name, value) => make('div', { class: 'wide' }, make('h4', {}, name),
 		make('pre', {}, value === '' ? make('em', {}, 'empty') : value));
 	/* Numbers that come as such: anything else is not shown. */
-	const costText = ([tokens, seconds]) => [tokens > 0 ? `${Number(tokens)} tokens` : '',
+	const costText = ([tokens, seconds]) => [tokens > 0 ? `${Number(tokens)} ${Number(tokens) === 1 ? 'token' : 'tokens'}` : '',
 		seconds > 0 ? `${Number(seconds).toPrecision(2)} s` : ''].filter(Boolean).join(', ');
 	const present = (s) => {
 		const parts = s.before !== null && s.after !== null ? words(s.before, s.after) : null;

@@ -20,6 +20,9 @@ is "nothing ran" "$(sql 'select count(*) from runs')" "$runs"
 diff -r "$TRASH/first" "$TRASH/elsewhere" >/dev/null && ok "what it leads to is as it was" || not_ok "what it leads to is as it was"
 
 # ---- the folder -------------------------------------------------------------------------------------------------------------
+for no in '＝' '} tokens`'; do
+	grep -qF "$no" "$TRASH/second/report.html" && not_ok "the page has no $no" || ok "the page has no $no"
+done
 is "the folder holds every form" "$(cd "$TRASH/second" && echo *)" \
 	"annotations.txt codequality.json junit.xml metrics.txt report.csv report.env report.html report.json report.md"
 is "the page shows all samples" "$(grep -o '"total":8,"shown":8' "$TRASH/second/report.html")" '"total":8,"shown":8'

@@ -290,6 +290,7 @@ static void test_event_detect__targets_that_are_no_commits(void **state)
 	assert_err(event_detect(&e, f->repo, NULL), ERR_INPUT);
 	assert_text_has(err_text(), "is not in this clone");
 	assert_text_has(err_fix(), "fetch-depth: 0");
+	assert_text_has(err_fix(), "as after a forced push, push another commit"); /* no clone has it then */
 	commits_release(&c);
 }
 
