@@ -205,18 +205,9 @@ enum runs_by {
 	RUNS_BY_BASELINE_MODEL,
 };
 int registry_runs(struct registry *r, enum runs_by by, const char *key, int (*each)(json_t *row, void *arg), void *arg);
-/* A metric's history on a branch, newest first: the newest run of each commit that measured it, the newest `limit` of them (0: all).
- * filter NULL: the first by name. A non-zero result of each() ends it, and is no failure. */
-struct registry_point {
-	const char *run, *commit, *created, *verdict, *model; /* until each() returns; commit and model may be NULL */
-	double value, error;                                  /* NAN: not known */
-	int64_t n, version;                                   /* 0: of no version */
-	bool higher_is_better;
-};
-int registry_points(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
-		    int64_t limit, int (*each)(const struct registry_point *p, void *arg), void *arg);
-/* The same, oldest first, as rows: [{"run","commit","created","verdict","value","stderr","n","higher_is_better","model","version"}];
- * yours. */
+/* A metric's history on a branch, oldest first: the newest run of each commit that measured it, the newest `limit` of them:
+ * [{"run","commit","created","verdict","value","stderr","n","higher_is_better","model","version"}]; yours. filter NULL: the
+ * first by name. */
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows);
 
@@ -329,7 +320,7 @@ struct sync_counts {
 	uint64_t records, objects, bytes; /* that moved, or would */
 	uint64_t known;                   /* records that both sides had */
 	uint64_t absent;                  /* objects that records name and that are on neither side; said by log_warn */
-	uint64_t refused;          /* records and objects there that are not what they say, and stayed there; too */
+	uint64_t refused;                 /* records and objects there that are not what they say, and stayed there; too */
 	uint64_t renumbered, lost; /* versions that have another number now; moves of aliases that did not come true */
 };
 /* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only

@@ -262,9 +262,6 @@ int sql_rows_text(struct registry *r, int (*put)(const void *data, size_t len, v
 /* As above, row by row (borrowed); each() ends it by a result that is not 0. */
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...);
-/* As above with the statement itself, where rows are many and no values are wanted; each() ends it by false. */
-int sql_visit(struct registry *r, bool (*each)(sqlite3_stmt *st, void *arg), void *arg, const char *sql,
-	      const char *types, ...);
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...); /* the first; ERR_NOTFOUND */
 int sql_names(struct registry *r, struct name_list *out, const char *sql);
 int sql_names_of(struct registry *r, struct name_list *out, const char *sql, const char *types, ...); /* appended */

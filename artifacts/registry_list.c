@@ -6,8 +6,6 @@
  * in the order that is wanted. test_registry_plans.c holds all plans to this. */
 #include "base/base.h"
 
-#include <math.h>
-
 #include "artifacts/artifacts_int.h"
 
 #define RUN_COLUMNS                                                                                                    \
@@ -85,8 +83,8 @@ static const char *const runs_by[] = {
 
 /* Newest first, one probe of metrics a run: its first filter and suite, where several fit. */
 #define TREND(filter)                                                                                                  \
-	"SELECT r.id, r.commit_oid, r.created, r.verdict, r.model, m.value, m.stderr, m.n, r.version,"                 \
-	" m.higher_is_better"                                                                                          \
+	"SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"                \
+	" m.higher_is_better AS \"higher_is_better?\", r.model, r.version"                                             \
 	" FROM runs r INDEXED BY runs_by_branch CROSS JOIN metrics m ON m.run = r.n AND m.task = ?2 AND m.metric = "   \
 	"?3" filter " WHERE r.branch = ?1 ORDER BY r.n DESC, m.filter, m.suite"
 #define SQL_TREND TREND("")
@@ -144,96 +142,38 @@ int registry_runs(struct registry *r, enum runs_by by, const char *key, int (*ea
 
 /* ---- a metric's history ---------------------------------------------------------------------- */
 
-/* Thousands of runs are compared by it: so the rows are no JSON. */
-struct points {
+struct trend {
+	json_t *rows;
 	struct map seen; /* commits, or runs that have none */
-	int64_t left;    /* < 0: all */
-	int (*each)(const struct registry_point *p, void *arg);
-	void *arg;
+	int64_t limit;
 };
 
-static const char *text_of(sqlite3_stmt *st, int i)
-{
-	return (const char *)sqlite3_column_text(st, i);
-}
-
-static double real_of(sqlite3_stmt *st, int i)
-{
-	return sqlite3_column_type(st, i) == SQLITE_NULL ? NAN : sqlite3_column_double(st, i);
-}
-
 /* The newest run of a commit comes first, and stands for it. */
-static bool give_point(sqlite3_stmt *st, void *arg)
+static int add_point(json_t *row, void *arg)
 {
-	struct points *t = arg;
-	struct registry_point p = { .run = text_of(st, 0), .commit = text_of(st, 1) };
-	const char *of = p.commit ? p.commit : p.run;
+	struct trend *t = arg;
+	const char *of = json_get_text(row, "commit", json_get_text(row, "run", ""));
 
-	if (!map_put(&t->seen, of, strlen(of), 0))
-		return true;
-	p.created = text_of(st, 2);
-	p.verdict = text_of(st, 3);
-	p.model = text_of(st, 4);
-	p.value = real_of(st, 5);
-	p.error = real_of(st, 6);
-	p.n = sqlite3_column_int64(st, 7);
-	p.version = sqlite3_column_int64(st, 8);
-	p.higher_is_better = sqlite3_column_int(st, 9);
-	return !t->each(&p, t->arg) && --t->left;
-}
-
-int registry_points(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
-		    int64_t limit, int (*each)(const struct registry_point *p, void *arg), void *arg)
-{
-	struct points t = { .left = limit > 0 ? limit : -1, .each = each, .arg = arg };
-	int rc;
-
-	map_init(&t.seen);
-	rc = filter ? sql_visit(r, give_point, &t, SQL_TREND_OF, "tttt", branch, task, metric, filter)
-		    : sql_visit(r, give_point, &t, SQL_TREND, "ttt", branch, task, metric);
-	map_release(&t.seen);
-	return rc;
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return text ? json_new_text(text, strlen(text)) : json_null();
-}
-
-static json_t *real_or_null(double x)
-{
-	return isfinite(x) ? json_real(x) : json_null();
-}
-
-static int add_point(const struct registry_point *p, void *rows)
-{
-	json_t *row = json_object();
-
-	json_object_set_new(row, "run", text_or_null(p->run));
-	json_object_set_new(row, "commit", text_or_null(p->commit));
-	json_object_set_new(row, "created", text_or_null(p->created));
-	json_object_set_new(row, "verdict", text_or_null(p->verdict));
-	json_object_set_new(row, "value", real_or_null(p->value));
-	json_object_set_new(row, "stderr", real_or_null(p->error));
-	json_object_set_new(row, "n", json_integer(p->n));
-	json_object_set_new(row, "higher_is_better", json_boolean(p->higher_is_better));
-	json_object_set_new(row, "model", text_or_null(p->model));
-	json_object_set_new(row, "version", p->version ? json_integer(p->version) : json_null());
-	json_array_append_new(rows, row);
-	return 0;
+	if (map_put(&t->seen, of, strlen(of), 0))
+		json_array_append(t->rows, row);
+	return t->limit > 0 && json_array_size(t->rows) >= (size_t)t->limit;
 }
 
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows)
 {
-	json_t *newest = json_array();
-	int rc = registry_points(r, branch, task, metric, filter, limit, add_point, newest);
+	struct trend t = { .rows = json_array(), .limit = limit };
+	int rc;
 
+	map_init(&t.seen);
+	rc = filter ? sql_each(r, add_point, &t, SQL_TREND_OF, "tttt", branch, task, metric, filter)
+		    : sql_each(r, add_point, &t, SQL_TREND, "ttt", branch, task, metric);
+	map_release(&t.seen);
 	if (!rc) {
 		*rows = json_array();
-		for (size_t i = json_array_size(newest); i > 0; i--)
-			json_array_append(*rows, json_array_get(newest, i - 1));
+		for (size_t i = json_array_size(t.rows); i > 0; i--)
+			json_array_append(*rows, json_array_get(t.rows, i - 1));
 	}
-	json_decref(newest);
+	json_decref(t.rows);
 	return rc;
 }

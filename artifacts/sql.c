@@ -471,32 +471,6 @@ int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg,
 	return rc;
 }
 
-struct plain {
-	bool (*each)(sqlite3_stmt *st, void *arg);
-	void *arg;
-};
-
-static bool row_plain(sqlite3_stmt *st, const struct columns *c, void *arg)
-{
-	const struct plain *p = arg;
-
-	(void)c;
-	return p->each(st, p->arg);
-}
-
-int sql_visit(struct registry *r, bool (*each)(sqlite3_stmt *st, void *arg), void *arg, const char *sql,
-	      const char *types, ...)
-{
-	struct plain p = { each, arg };
-	va_list ap;
-	int rc;
-
-	va_start(ap, types);
-	rc = walk(r, sql, types, ap, row_plain, &p);
-	va_end(ap);
-	return rc;
-}
-
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...)
 {
 	struct columns columns;

@@ -221,32 +221,9 @@ static void two_records(struct registry *r, json_t **rows)
 	}
 }
 
-struct compared {
-	char run[DIGEST_HEX];
-	double value, error;
-	int64_t n;
-};
-static struct compared points[1 << 16];
-static size_t n_points;
-
-static int take_point(const struct registry_point *p, void *arg)
-{
-	struct compared *c = &points[n_points++ % ARRAY_LEN(points)];
-
-	(void)arg;
-	snprintf(c->run, sizeof(c->run), "%s", p->run);
-	c->value = p->value;
-	c->error = p->error;
-	c->n = p->n;
-	return 0;
-}
-
 static void ask(struct registry *r, const struct question *q, json_t **rows)
 {
-	n_points = 0;
-	if (!strcmp(q->list, "points"))
-		must(registry_points(r, q->filter, "task007", "acc", NULL, q->limit, take_point, NULL));
-	else if (!strcmp(q->list, "trend"))
+	if (!strcmp(q->list, "trend"))
 		must(registry_trend(r, q->filter, "task007", "acc", NULL, q->limit, rows));
 	else if (!strcmp(q->list, "reached"))
 		must(registry_reached(r, q->filter, rows));
@@ -281,7 +258,7 @@ static void questions(struct store *s)
 		{ "an evaluation by its key", "stage", "suite7", 0 },
 		{ "trend of a metric, 100 runs", "trend", "main", 100 },
 		{ "trend of a metric, 1,000 runs", "trend", "main", 1000 },
-		{ "a metric of all runs of a branch", "points", "main", 0 },
+		{ "a metric of all runs of a branch", "trend", "main", 0 },
 		{ "lineage: what a data set became", "reached", "40", 0 },
 		{ "data sets, all versions", "data", NULL, 0 },
 		{ "data sets, the versions of one", "data", "evals/suite.jsonl", 0 },
@@ -304,7 +281,7 @@ static void questions(struct store *s)
 			begin(&t);
 			ask(r, &all[i], &rows);
 			end(&t);
-			n = json_is_array(rows) ? json_array_size(rows) : n_points ? n_points : 1;
+			n = json_is_array(rows) ? json_array_size(rows) : 1;
 			json_decref(rows);
 			rows = NULL;
 		}
