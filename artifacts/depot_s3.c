@@ -172,23 +172,24 @@ static uint64_t size_of(const char *at)
 }
 
 /* A page that is not whole, or something else that was answered with 200 (a login page, an <Error>, nothing), would pass for an
- * empty memory. Whole: from <ListBucketResult to its end, and with a token where it says that there is more (ListObjectsV2). */
-static int list_whole(const struct depot_s3 *s, const char *text)
+ * empty memory. Whole: from <ListBucketResult to its end, and with a token where it says that there is more (ListObjectsV2).
+ * token: empty behind the last page. */
+static int list_next(const struct depot_s3 *s, const char *text, char *token, size_t max)
 {
 	static const char end[] = "</ListBucketResult>";
 	const char *from = strstr(text, "<ListBucketResult"), *to = from ? strstr(from, end) : NULL, *at = text;
-	char more[8] = "", token[2048];
+	char more[8] = "";
 	int rc = 0;
 
+	if (!xml_next(&at, "NextContinuationToken", token, max))
+		*token = 0;
+	at = text;
 	if (!to || to[sizeof(end) - 1 + strspn(to + sizeof(end) - 1, " \t\r\n")]) {
 		rc = err_set(ERR_INPUT, "%s: what it answered is no listing, or not the whole of one", s->depot.name);
 		err_hint(rc, "see that the address is that of an S3 service, and that nothing stands between (a login "
 			     "page, a proxy)");
-	} else if (xml_next(&at, "IsTruncated", more, sizeof(more)) && !strcmp(more, "true")) {
-		at = text;
-		if (!xml_next(&at, "NextContinuationToken", token, sizeof(token)) || !*token)
-			rc = err_set(ERR_INPUT, "%s: its listing is cut, and nothing says where it goes on",
-				     s->depot.name);
+	} else if (!*token && xml_next(&at, "IsTruncated", more, sizeof(more)) && !strcmp(more, "true")) {
+		rc = err_set(ERR_INPUT, "%s: its listing is cut, and nothing says where it goes on", s->depot.name);
 	}
 	return rc;
 }
@@ -210,7 +211,8 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 		rc = list_page(s, under, token, &out);
 		if (rc)
 			break;
-		rc = list_whole(s, buf_str(&out.body));
+		rc = list_next(s, buf_str(&out.body), token, sizeof(token));
+		more = *token != 0;
 		at = rc ? "" : buf_str(&out.body);
 		while (xml_next(&at, "Key", key, sizeof(key)))
 			if (strlen(key) > skip && !strncmp(key, s->prefix, strlen(s->prefix))) {
@@ -220,9 +222,7 @@ static int list(struct depot_s3 *s, const char *under, void (*each)(const char *
 					idle = -1;
 				}
 			}
-		at = rc ? "" : buf_str(&out.body);
-		more = xml_next(&at, "NextContinuationToken", token, sizeof(token)) && *token;
-		if (more && (!strcmp(token, last) || idle >= IDLE_PAGES))
+		if (!rc && more && (!strcmp(token, last) || idle >= IDLE_PAGES))
 			rc = err_set(ERR_INPUT, "%s: its listing goes round in a circle", s->depot.name);
 		snprintf(last, sizeof(last), "%s", token);
 		buf_release(&out.body);

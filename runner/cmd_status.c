@@ -22,9 +22,11 @@ static bool step_is(const json_t *record, const char *name, const char *status)
 	const json_t *step;
 	size_t i;
 
-	json_array_foreach(json_object_get(record, "steps"), i,
-			   step) if (!strcmp(json_get_text(step, "name", ""),
-					     name)) return !strcmp(json_get_text(step, "status", ""), status);
+	json_array_foreach(json_object_get(record, "steps"), i, step)
+	{
+		if (!strcmp(json_get_text(step, "name", ""), name))
+			return !strcmp(json_get_text(step, "status", ""), status);
+	}
 	return false;
 }
 

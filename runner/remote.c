@@ -244,10 +244,13 @@ static int context_said(const struct remote *r, const struct http_response *got)
 	int64_t said = 0;
 	size_t i;
 
-	if (got->status == 200 && json_parse(&root, buf_str(&got->body), got->body.len, "the list of models") == 0)
-		json_array_foreach(json_object_get(root, "data"), i,
-				   model) if (strcmp(json_get_text(model, "id", ""), r->l->model) == 0) said =
-			json_get_int(model, "max_model_len", 0);
+	if (got->status == 200)
+		(void)json_parse(&root, buf_str(&got->body), got->body.len, "the list of models");
+	json_array_foreach(json_object_get(root, "data"), i, model)
+	{
+		if (!strcmp(json_get_text(model, "id", ""), r->l->model))
+			said = json_get_int(model, "max_model_len", 0);
+	}
 	json_decref(root);
 	err_clear();
 	return said >= CONTEXT_LEAST && said <= CONTEXT_MOST ? (int)said : 0;

@@ -21,7 +21,7 @@ struct remote_count {
 	uint64_t tokens_read, tokens_written; /* as the server counts them, of the answers that came */
 };
 struct remote_count remote_count(const struct remote *r);
-size_t remote_cut(
-	struct remote *r); /* prompts that lost their beginning to the server's context, since the last call */
+/* Prompts that lost their beginning to the server's context, since the last call. */
+size_t remote_cut(struct remote *r);
 
 #endif

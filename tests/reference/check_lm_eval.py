@@ -166,6 +166,18 @@ def harness(work, out, name, files, shots, chat):
     return results, samples, seconds
 
 
+def stored(out):
+    """The samples that assay wrote: of each task its header and its rows."""
+    tasks, task = {}, None
+    for line in open(out, encoding="utf-8"):
+        row = json.loads(line)
+        if "format" in row:
+            task = tasks[row["task"]] = {"header": row, "samples": []}
+        else:
+            task["samples"].append(row)
+    return tasks
+
+
 def ours(assay, work, out, name, files, shots, chat):
     listed = []
     for f in files:
@@ -175,14 +187,7 @@ def ours(assay, work, out, name, files, shots, chat):
     with open(suite, "w", encoding="utf-8") as f:
         yaml.safe_dump({"suite": "live", "tasks": listed, **({"apply_chat_template": True, **chat} if chat else {})}, f)
     text, seconds = timed([assay, "eval", "%s/%s" % (work, name), "suite.yaml", "--datasets", "hub", "--samples", out], cwd=work)
-    tasks, task = {}, None
-    for line in open(out, encoding="utf-8"):
-        row = json.loads(line)
-        if "format" in row:
-            task = tasks[row["task"]] = {"header": row, "samples": []}
-        else:
-            task["samples"].append(row)
-    return json.loads(text)["tasks"], tasks, seconds
+    return json.loads(text)["tasks"], stored(out), seconds
 
 
 # ---- comparison ------------------------------------------------------------------------------------------------------

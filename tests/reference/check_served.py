@@ -118,14 +118,7 @@ def ours(assay, work, out, url, name, shots):
     env = {k: v for k, v in os.environ.items() if k != "ASSAY_OFFLINE"}
     text, _ = live.timed([assay, "eval", "served", "served.yaml", "--datasets", "hub", "--limit", LIMIT, "--samples", out], cwd=work,
                          env={**env, "ASSAY_HOME": home})
-    tasks, task = {}, None
-    for line in open(out, encoding="utf-8"):
-        row = json.loads(line)
-        if "format" in row:
-            task = tasks[row["task"]] = {"header": row, "samples": []}
-        else:
-            task["samples"].append(row)
-    return json.loads(text)["tasks"], tasks
+    return json.loads(text)["tasks"], live.stored(out)
 
 
 def main():
