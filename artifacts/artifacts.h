@@ -320,7 +320,7 @@ struct sync_counts {
 	uint64_t records, objects, bytes; /* that moved, or would */
 	uint64_t known;                   /* records that both sides had */
 	uint64_t absent;                  /* objects that records name and that are on neither side; said by log_warn */
-	uint64_t refused;                 /* records and objects there that are not what they say, and stayed there; too */
+	uint64_t refused;          /* records and objects there that are not what they say, and stayed there; too */
 	uint64_t renumbered, lost; /* versions that have another number now; moves of aliases that did not come true */
 };
 /* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only
