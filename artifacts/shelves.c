@@ -19,7 +19,9 @@
  * The table is not derived from records and is no part of what a check compares. */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "artifacts/artifacts_int.h"
@@ -40,30 +42,35 @@ struct shelf {
 
 static void shelf_name(char *out, size_t i)
 {
-	snprintf(out, 3, "%02zx", i % SHELVES);
+	static const char digits[] = "0123456789abcdef";
+
+	out[0] = digits[i / 16 % 16];
+	out[1] = digits[i % 16];
+	out[2] = '\0';
 }
 
-/* What the folders look like now. */
+/* What the folders look like now. From the vault's own folder: its path is walked once, not 256 times. */
 static int look(const struct registry *r, struct shelf now[SHELVES])
 {
-	char *path = mem_printf("%s/%s/00", store_home(r->store), VAULT_RECORDS);
-	char *name = path + strlen(path) - 2;
+	char *path = path_join(store_home(r->store), VAULT_RECORDS), name[3];
+	DIR *dir = opendir(path);
 	struct stat st;
+	int rc = 0;
 
-	for (size_t i = 0; i < SHELVES; i++) {
+	if (!dir && errno != ENOENT)
+		rc = err_errno(ERR_IO, "%s", path);
+	for (size_t i = 0; dir && !rc && i < SHELVES; i++) {
 		shelf_name(name, i);
-		now[i].there = !lstat(path, &st);
-		if (!now[i].there && errno != ENOENT) {
-			int rc = err_errno(ERR_IO, "%s", path);
-
-			free(path);
-			return rc;
-		}
+		now[i].there = !fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW);
+		if (!now[i].there && errno != ENOENT)
+			rc = err_errno(ERR_IO, "%s/%s", path, name);
 		now[i].mtime_ns = now[i].there ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : 0;
 		now[i].inode = now[i].there ? (int64_t)st.st_ino : 0;
 	}
+	if (dir)
+		closedir(dir);
 	free(path);
-	return 0;
+	return rc;
 }
 
 static int compare_with_kept(struct registry *r, struct shelf now[SHELVES])

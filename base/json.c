@@ -217,9 +217,15 @@ struct pair {
 	const json_t *value;
 };
 
+/* By bytes; the first mostly tells. */
+static int key_order(const char *a, const char *b)
+{
+	return *a != *b ? (unsigned char)*a - (unsigned char)*b : strcmp(a, b);
+}
+
 static int compare_keys(const void *a, const void *b)
 {
-	return strcmp(((const struct pair *)a)->key, ((const struct pair *)b)->key);
+	return key_order(((const struct pair *)a)->key, ((const struct pair *)b)->key);
 }
 
 enum { FEW = 16 }; /* members that need no memory of their own */
@@ -235,7 +241,7 @@ static void sort_pairs(struct pair *pairs, size_t n)
 		struct pair p = pairs[i];
 		size_t at = i;
 
-		for (; at > 0 && strcmp(pairs[at - 1].key, p.key) > 0; at--)
+		for (; at > 0 && key_order(pairs[at - 1].key, p.key) > 0; at--)
 			pairs[at] = pairs[at - 1];
 		pairs[at] = p;
 	}
@@ -248,6 +254,25 @@ static void add_break(struct buf *out, int indent)
 {
 	if (indent >= 0)
 		buf_addf(out, "\n%*s", 2 * indent, "");
+}
+
+/* What stands before a member's value. Keys are plain nearly always, and then one piece. */
+static void add_key(struct buf *out, char before, const char *key, int indent)
+{
+	size_t len = strlen(key);
+	char *space = indent < 0 && plain_run(key, len) == len ? buf_space(out, len + 4) : NULL;
+
+	if (space) {
+		space[0] = before;
+		space[1] = space[len + 2] = '"';
+		memcpy(space + 2, key, len);
+		space[len + 3] = ':';
+		return;
+	}
+	buf_addc(out, before);
+	add_break(out, indent);
+	json_add_text(out, key, len);
+	buf_adds(out, indent < 0 ? ":" : ": ");
 }
 
 static void add_object(struct buf *out, const json_t *v, int indent)
@@ -267,10 +292,7 @@ static void add_object(struct buf *out, const json_t *v, int indent)
 	if (indent < 0)
 		sort_pairs(pairs, n);
 	for (i = 0; i < n; i++) {
-		buf_addc(out, i ? ',' : '{');
-		add_break(out, below);
-		json_add_text(out, pairs[i].key, strlen(pairs[i].key));
-		buf_adds(out, indent < 0 ? ":" : ": ");
+		add_key(out, i ? ',' : '{', pairs[i].key, below);
 		add_value(out, pairs[i].value, below);
 	}
 	add_break(out, indent);
