@@ -69,7 +69,20 @@ static int dispatch(int argc, char **argv)
 	return c ? c->run(argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv) : unknown(name);
 }
 
-int main(int argc, char **argv)
+static bool returned;
+
+/* A library that has no memory ends the program with exit(1) (libarchive and libgomp do), and to a pipeline 1 is the verdict FAIL. */
+static void ended_by_a_library(void)
+{
+	static const char text[] = "error: a library ended assay before it was done: mostly for want of memory\n";
+
+	if (returned)
+		return;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(err_exit_code(ERR_UNAVAILABLE));
+}
+
+static int run(int argc, char **argv)
 {
 	int rc;
 
@@ -84,4 +97,14 @@ int main(int argc, char **argv)
 	if (err_fix())
 		fprintf(stderr, "  fix: %s\n", err_fix());
 	return err_exit_code(rc);
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+
+	atexit(ended_by_a_library);
+	code = run(argc, argv);
+	returned = true;
+	return code;
 }

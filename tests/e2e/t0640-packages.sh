@@ -16,6 +16,18 @@ check "nothing is written over" 65 assay artifact export sums@production "$X/dir
 check "by links" 0 assay artifact export sums@v1 "$X/links" --link
 is "they are the store's own" "$(find "$X/links" -type f -links 1 | wc -l)" 0
 
+# exit code 1 is the verdict FAIL: a library that ends the program must not say that
+echo 'extern void exit(int); int rename(const char *a, const char *b) { exit(1); }' >"$TRASH/ends.c"
+# shellcheck disable=SC2086 # CC may be two words
+${CC:-cc} -shared -fPIC -w -o "$TRASH/ends.so" "$TRASH/ends.c"
+if nm "$ASSAY_TEST_BIN" 2>/dev/null | grep -q __asan_init; then
+	skip "a library that gives up is an error" "the sanitizer wants to be the first library"
+else
+	check "a library that gives up is an error" 69 env LD_PRELOAD="$TRASH/ends.so" "$ASSAY_TEST_BIN" artifact export sums@production "$X/a.tar.zst"
+	has "a library ended assay"
+	is "and leaves no archive" "$(find "$X" -name 'a.tar.zst')" ""
+fi
+
 check "an archive" 0 assay artifact export sums@production "$X/a.tar.zst"
 check "again, as format" 0 assay artifact export sums@v1 "$X/b" --format tar.zst
 cmp -s "$X/a.tar.zst" "$X/b" && ok "the same bytes" || not_ok "the same bytes"
