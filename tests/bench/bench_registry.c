@@ -224,7 +224,7 @@ static void two_records(struct registry *r, json_t **rows)
 static void ask(struct registry *r, const struct question *q, json_t **rows)
 {
 	if (!strcmp(q->list, "trend"))
-		must(registry_trend(r, q->filter, "task007", "acc", NULL, q->limit, rows));
+		must(registry_trend(r, q->filter, "task004", "acc", NULL, q->limit, rows));
 	else if (!strcmp(q->list, "reached"))
 		must(registry_reached(r, q->filter, rows));
 	else if (!strcmp(q->list, "data"))
