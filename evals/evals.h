@@ -140,7 +140,8 @@ struct task_shard { /* those documents of the first `asked` whose number leaves 
 };
 struct task_member {
 	char *task;
-	size_t n; /* its samples */
+	size_t n;     /* its samples */
+	size_t times; /* it counts: as often as the groups within the group name it, too */
 };
 struct task_result { /* of a task, or of a group: the samples of its members, one member behind the other */
 	char *task;

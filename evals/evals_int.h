@@ -401,9 +401,15 @@ struct group_metric {
 	size_t n_filters;
 	bool by_size; /* members weigh as they have samples; else alike */
 };
+struct group_member {
+	size_t task;  /* index into the suite's */
+	size_t times; /* it counts (struct task_member) */
+	bool direct;  /* it stands in the group's own list */
+};
 struct group {
 	char *name;
-	size_t *tasks, n; /* indexes into the suite's */
+	struct group_member *members; /* each task once */
+	size_t n;
 	struct group_metric *metrics;
 	size_t n_metrics;
 	struct digest digest;
@@ -415,6 +421,8 @@ void group_release(struct group *g);
 bool group_result(struct task_result *out, const struct group *g, const struct suite_result *r);
 /* metric_close() for the metrics of a group. */
 void group_close(struct task_result *t);
+/* Do the members weigh as they have samples, or each alike? */
+bool group_is_by_size(const struct task_result *t, const struct metric *m);
 
 /* ---- suite.c ----------------------------------------------------------------------------------------------------- */
 

@@ -9,10 +9,15 @@
  * outwards, up to the suite's, and each file is read once. Other keys of a group, and those beside a name in its list,
  * replace keys of the tasks beneath; the outer ones win.
  *
+ * A task is asked once, however many groups name it. It counts as often as in the harness: once for the group's own list,
+ * and again as often as it counts in each group of that list.
+ *
  * The result of a group is a task's: the samples of its members, one behind the other, so that it is stored, compared and
  * gated like any. Its value is the mean over all samples or (weight_by_size: false) the mean of the members' means, which
  * weights make of the same samples; its standard error pools the members' variances, as the harness does, so differences
- * between the members do not count as noise. A metric that is no mean of samples has no value for a group here. */
+ * between the members do not count as noise. (A task that counts twice is there two tasks, whose noises are no more the
+ * same: no test of the gate rests on that number, each weighs the samples.) A metric that is no mean of samples is the mean
+ * of the members' values (corpus.c). */
 #include "base/base.h"
 
 #include <math.h>
@@ -20,6 +25,9 @@
 #include "evals/evals_int.h"
 
 enum { LAYERS_MAX = 64, GROUP_DEPTH = 16, NAMES_MAX = 100000, TASKS_MAX = 20000, AGGREGATES_MAX = 100 };
+enum {
+	GROUPS_MAX = 20000
+}; /* that are read, one that several groups name as often: it bounds how often a task counts */
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
@@ -168,22 +176,48 @@ struct reader {
 	const struct source *suite;
 	struct names *names;
 	struct layer layers[LAYERS_MAX]; /* later ones win */
-	size_t n_layers;
+	size_t n_layers, n_read;
 	int depth;
 };
-struct members { /* indexes of tasks */
-	size_t *items, n, cap;
+struct members {
+	struct group_member *items;
+	size_t n, cap;
+	struct map groups; /* names of those that are counted already */
 };
 
 static int group_read(struct reader *r, const struct source *src, const char *outer, struct members *out);
 
-static void members_add(struct members *m, size_t task)
+static void members_release(struct members *m)
+{
+	free(m->items);
+	map_release(&m->groups);
+}
+
+static struct group_member *member_of(struct members *m, size_t task)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (m->items[i] == task)
-			return;
+		if (m->items[i].task == task)
+			return &m->items[i];
 	MEM_GROW(m->items, m->n, m->cap);
-	m->items[m->n++] = task;
+	m->items[m->n] = (struct group_member){ .task = task };
+	return &m->items[m->n++];
+}
+
+/* Twice in one list is once, of tasks and of groups. */
+static void members_add(struct members *m, size_t task)
+{
+	struct group_member *own = member_of(m, task);
+
+	own->times += !own->direct;
+	own->direct = true;
+}
+
+static void members_add_group(struct members *m, const char *name, const struct group_member *of, size_t n)
+{
+	if (!map_put(&m->groups, name, strlen(name), 0))
+		return;
+	for (size_t i = 0; i < n; i++)
+		member_of(m, of[i].task)->times += of[i].times;
 }
 
 static int layer_push(struct reader *r, const struct source *src, json_t *map, bool outer)
@@ -462,7 +496,8 @@ static void group_digest(struct group *g, const struct suite *s)
 	digest_text(c, "assay-group/1");
 	digest_text(c, g->name);
 	for (size_t i = 0; i < g->n; i++)
-		digest_add(c, s->tasks[g->tasks[i]].digest.bytes, sizeof(g->digest.bytes));
+		for (size_t k = 0; k < g->members[i].times; k++)
+			digest_add(c, s->tasks[g->members[i].task].digest.bytes, sizeof(g->digest.bytes));
 	for (size_t i = 0; i < g->n_metrics; i++) {
 		digest_text(c, g->metrics[i].name);
 		digest_text(c, g->metrics[i].by_size ? "size" : "equal");
@@ -473,49 +508,96 @@ static void group_digest(struct group *g, const struct suite *s)
 	g->digest = digest_end(c);
 }
 
-/* outer: of the group in whose list this one stands, NULL for a file of its own. Its tasks are added to out. */
+static struct group *group_named(const struct suite *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_groups; i++)
+		if (strcmp(s->groups[i].name, name) == 0)
+			return &s->groups[i];
+	return NULL;
+}
+
+/* A place for a group, before those within it; *again: it is there already, since two groups name it. */
+static int group_place(struct reader *r, const struct source *src, const char *name, bool *again)
+{
+	const struct group *known = group_named(r->s, name);
+
+	*again = known && known->n_metrics && r->depth > 1;
+	if (known && !*again)
+		return yaml_error(src->y, src->map, "group",
+				  known->n_metrics ? "the suite has two groups named \"%s\""
+						   : "group \"%s\" is a member of itself",
+				  name);
+	if (!known) {
+		MEM_GROW(r->s->groups, r->s->n_groups, r->s->cap_groups);
+		r->s->groups[r->s->n_groups++] = (struct group){ .name = mem_str(name) };
+	}
+	return 0;
+}
+
+/* Takes it: into its place, or, where the same is there, nowhere. */
+static int group_put(struct reader *r, const struct source *src, struct group *g, bool again)
+{
+	struct group *place = group_named(r->s, g->name);
+	int rc = 0;
+
+	group_digest(g, r->s);
+	if (again && memcmp(&place->digest, &g->digest, sizeof(g->digest)) != 0)
+		rc = yaml_error(src->y, src->map, "group", "the suite has two groups named \"%s\", and they differ",
+				g->name);
+	if (!again) {
+		group_release(place);
+		*place = *g;
+		*g = (struct group){ 0 };
+	}
+	return rc;
+}
+
+static int group_begin(struct reader *r, const struct source *src, const char *outer, struct group *g)
+{
+	const char *name = NULL;
+	int rc = yaml_get_text(src->y, src->map, "group", &name);
+
+	if (!rc && (!name || !*name || strpbrk(name, ", \t\n")))
+		rc = yaml_error(src->y, src->map, "group", "a group needs a name without spaces and commas");
+	if (!rc && r->depth > GROUP_DEPTH)
+		rc = yaml_error(src->y, src->map, "group", "groups go more than %d deep: does one name itself?",
+				GROUP_DEPTH);
+	if (!rc && ++r->n_read > GROUPS_MAX)
+		rc = yaml_error(src->y, src->map, "group", "groups name each other more than %d times", GROUPS_MAX);
+	if (rc)
+		return rc;
+	g->name = outer ? mem_printf("%s::%s", outer, name) : mem_str(name);
+	return aggregates_read(g, src);
+}
+
+/* outer: of the group in whose list this one stands, NULL for a file of its own. Its tasks are added to out (NULL: to none). */
 static int group_read(struct reader *r, const struct source *src, const char *outer, struct members *out)
 {
 	static const char *const own_keys[] = { "group", "group_alias", "task", "aggregate_metric_list", "metadata" };
 	struct group g = { 0 };
 	struct members members = { 0 };
-	const char *name = NULL;
 	json_t *rest = map_without(src->y, src->map, own_keys, ARRAY_LEN(own_keys));
-	size_t at = r->s->n_groups;
-	int rc = yaml_get_text(src->y, src->map, "group", &name);
+	bool again = false;
+	int rc;
 
-	if (!rc && (!name || !*name || strpbrk(name, ", \t\n")))
-		rc = yaml_error(src->y, src->map, "group", "a group needs a name without spaces and commas");
-	if (!rc && ++r->depth > GROUP_DEPTH)
-		rc = yaml_error(src->y, src->map, "group", "groups go more than %d deep: does one name itself?",
-				GROUP_DEPTH);
-	if (!rc) {
-		g.name = outer ? mem_printf("%s::%s", outer, name) : mem_str(name);
-		rc = aggregates_read(&g, src);
-	}
-	for (size_t i = 0; i < r->s->n_groups && !rc; i++)
-		if (strcmp(r->s->groups[i].name, g.name) == 0)
-			rc = yaml_error(src->y, src->map, "group", "the suite has two groups named \"%s\"", g.name);
-	if (!rc && g.n_metrics) { /* before those within it */
-		MEM_GROW(r->s->groups, r->s->n_groups, r->s->cap_groups);
-		r->s->groups[r->s->n_groups++] = (struct group){ .name = mem_str(g.name) };
-	}
+	map_init(&members.groups);
+	r->depth++;
+	rc = group_begin(r, src, outer, &g);
+	if (!rc && g.n_metrics)
+		rc = group_place(r, src, g.name, &again);
 	rc = rc ? rc : layer_push(r, src, rest, false);
 	if (!rc) {
 		rc = members_read(r, src, g.name, &members);
 		layer_drop(r, false);
 	}
-	for (size_t i = 0; i < members.n; i++)
-		members_add(out, members.items[i]);
-	g.tasks = members.items;
+	if (!rc && out)
+		members_add_group(out, g.name, members.items, members.n);
 	g.n = members.n;
-	if (!rc && g.n_metrics) {
-		group_digest(&g, r->s);
-		group_release(&r->s->groups[at]);
-		r->s->groups[at] = g;
-	} else {
-		group_release(&g);
-	}
+	g.members = mem_copy(members.items, members.n * sizeof(*members.items));
+	if (!rc && g.n_metrics)
+		rc = group_put(r, src, &g, again);
+	group_release(&g);
+	members_release(&members);
 	json_decref(rest);
 	r->depth--;
 	return rc;
@@ -525,13 +607,11 @@ int group_load(struct suite *s, const struct source *suite, const struct source 
 {
 	struct names names;
 	struct reader r = { .s = s, .suite = suite, .names = &names };
-	struct members members = { 0 };
 	int rc;
 
 	names_init(&names);
-	rc = group_read(&r, src, NULL, &members);
+	rc = group_read(&r, src, NULL, NULL);
 	names_release(&names);
-	free(members.items);
 	return rc;
 }
 
@@ -544,7 +624,7 @@ void group_release(struct group *g)
 		free(g->metrics[i].name);
 	}
 	free(g->metrics);
-	free(g->tasks);
+	free(g->members);
 	free(g->name);
 	*g = (struct group){ 0 };
 }
@@ -560,12 +640,30 @@ static struct metric part_of(const struct metric *m, size_t from, size_t n)
 	return part;
 }
 
+/* By size there are weights only where members differ in having the metric or in how often they count (metric_join). */
+bool group_is_by_size(const struct task_result *t, const struct metric *m)
+{
+	bool even = m->weights;
+	size_t from = 0;
+
+	for (size_t i = 0; i < t->n_members; from += t->members[i++].n) {
+		double each = m->parts ? (double)t->members[i].n : 1, times = (double)t->members[i].times, weight;
+
+		if (!t->members[i].n)
+			continue;
+		weight = m->parts ? m->parts[from * m->n_parts + 1] : m->weights ? m->weights[from] : times;
+		if (weight > 0 && weight != times * each)
+			return false;
+		even = even && weight == m->weights[0];
+	}
+	return !even;
+}
+
 void group_close(struct task_result *t)
 {
 	for (size_t k = 0; k < t->n_metrics; k++) {
 		struct metric *m = &t->metrics[k];
 		double pooled = 0, plain = 0, all = 0, parts = 0;
-		bool alike = false;
 		size_t from = 0;
 
 		metric_close(m, t->n);
@@ -573,16 +671,16 @@ void group_close(struct task_result *t)
 			continue;
 		for (size_t i = 0; i < t->n_members; i++, from += t->members[i - 1].n) {
 			double n = (double)t->members[i].n, se = part_of(m, from, t->members[i].n).stderr_;
+			double times = (double)t->members[i].times;
 
-			if (m->weights && !(m->weights[from] > 0))
+			if (!t->members[i].n || (m->weights && !(m->weights[from] > 0)))
 				continue; /* the member has no such metric */
-			alike = alike || (m->weights && m->weights[from] != 1);
-			pooled += (n - 1) * n * se * se;
-			plain += se * se;
-			all += n;
-			parts++;
+			pooled += times * (n - 1) * n * se * se;
+			plain += times * se * se;
+			all += times * n;
+			parts += times;
 		}
-		m->stderr_ = alike ? sqrt(plain) / parts : sqrt(pooled / (all - parts) / all);
+		m->stderr_ = group_is_by_size(t, m) ? sqrt(pooled / (all - parts) / all) : sqrt(plain) / parts;
 	}
 }
 
@@ -596,9 +694,9 @@ static void samples_join(struct task_result *t, const struct group *g, const str
 	size_t at = 0;
 
 	for (size_t i = 0; i < g->n; i++) {
-		const struct task_result *from = &r->tasks[g->tasks[i]];
+		const struct task_result *from = &r->tasks[g->members[i].task];
 
-		t->members[i] = (struct task_member){ mem_str(from->task), from->n };
+		t->members[i] = (struct task_member){ mem_str(from->task), from->n, g->members[i].times };
 		for (size_t k = 0; k < from->n; k++) {
 			struct sample *s = &t->samples[at++];
 
@@ -633,16 +731,20 @@ static void member_parts(double *row, const struct metric *from, size_t member, 
 struct joined {                     /* a metric over the members of a group */
 	const struct metric *first; /* of one that has it */
 	size_t having;
-	bool mean, binary; /* all are means of their samples; of 0 and 1 */
+	double times, samples; /* of those that have it, each as often as it counts */
+	bool mean, binary;     /* all are means of their samples; of 0 and 1 */
+	bool even;             /* all count as often, and all have it */
 };
 
 static bool metric_survey(struct joined *j, const struct group *g, const struct group_metric *m, const char *filter,
 			  const struct suite_result *r)
 {
-	*j = (struct joined){ .binary = true };
+	*j = (struct joined){ .binary = true, .even = true };
 	for (size_t i = 0; i < g->n; i++) {
-		const struct metric *from = task_result_metric(&r->tasks[g->tasks[i]], m->name, filter);
+		const struct task_result *t = &r->tasks[g->members[i].task];
+		const struct metric *from = task_result_metric(t, m->name, filter);
 
+		j->even = j->even && from && g->members[i].times == g->members[0].times;
 		if (!from)
 			continue;
 		if (!j->first) {
@@ -657,6 +759,8 @@ static bool metric_survey(struct joined *j, const struct group *g, const struct 
 		}
 		j->binary = j->binary && from->binary;
 		j->having++;
+		j->times += (double)g->members[i].times;
+		j->samples += (double)g->members[i].times * (double)(*t->order ? t->n_total : t->n);
 	}
 	if (!j->having)
 		log_warn("group %s: none of its tasks has %s,%s", g->name, m->name, filter);
@@ -669,7 +773,7 @@ static bool metric_survey(struct joined *j, const struct group *g, const struct 
 /* The metric over the members that have it, as in the harness: the others' samples weigh nothing. A mean is the mean of the
  * samples; anything else keeps what its members' values are made of. False, with a warning: there is none. */
 static bool metric_join(struct metric *out, const struct group *g, const struct group_metric *m, const char *filter,
-			const struct suite_result *r, size_t n, size_t total)
+			const struct suite_result *r, size_t n)
 {
 	struct joined j;
 	size_t at = 0;
@@ -686,25 +790,25 @@ static bool metric_join(struct metric *out, const struct group *g, const struct 
 	if (!j.mean) {
 		out->n_parts = 3 + (j.first->n_parts ? j.first->n_parts : 2);
 		out->parts = mem_array(n, mem_mul(out->n_parts, sizeof(double)));
-	} else if (!m->by_size || j.having < g->n) {
+	} else if (!m->by_size || !j.even) {
 		out->weights = mem_array(n, sizeof(double));
 	}
 	for (size_t i = 0; i < g->n; i++) {
-		const struct task_result *t = &r->tasks[g->tasks[i]];
+		const struct task_result *t = &r->tasks[g->members[i].task];
 		const struct metric *from = task_result_metric(t, m->name, filter);
+		double times = (double)g->members[i].times, size = (double)(*t->order ? t->n_total : t->n);
 		bool loglik = from && (from->aggregate == AGGREGATE_PERPLEXITY || from->aggregate == AGGREGATE_BITS);
 
 		for (size_t k = 0; k < t->n; k++, at++) {
 			if (from) /* of a log-likelihood the higher is the better; of what is made of it, the lower */
 				out->scores[at] = loglik ? -from->scores[k] : from->scores[k];
 			if (out->weights)
-				out->weights[at] = !from ? 0
-						   : m->by_size
-							   ? 1
-							   : (double)total / ((double)j.having *
-									      (double)(*t->order ? t->n_total : t->n));
+				out->weights[at] = !from        ? 0
+						   : m->by_size ? times
+								: times * j.samples / (j.times * size);
 			if (out->parts)
-				member_parts(out->parts + at * out->n_parts, from, i, k, m->by_size ? (double)t->n : 1);
+				member_parts(out->parts + at * out->n_parts, from, i, k,
+					     m->by_size ? times * (double)t->n : times);
 		}
 	}
 	return true;
@@ -728,7 +832,7 @@ static size_t filters_of(const char **list, const struct group *g, const struct 
 	for (size_t k = 0; k < m->n_filters; k++)
 		name_add(list, &n, m->filters[k]);
 	for (size_t i = 0; i < g->n && !m->n_filters; i++) {
-		const struct task_result *t = &r->tasks[g->tasks[i]];
+		const struct task_result *t = &r->tasks[g->members[i].task];
 
 		for (size_t k = 0; k < t->n_metrics && n < AGGREGATES_MAX; k++)
 			if (strcmp(t->metrics[k].name, m->name) == 0)
@@ -747,8 +851,8 @@ static void metrics_join(struct task_result *out, const struct group *g, const s
 			log_warn("group %s: none of its tasks has %s", g->name, g->metrics[i].name);
 		for (size_t k = 0; k < n; k++) {
 			out->metrics = mem_resize(out->metrics, (out->n_metrics + 1) * sizeof(*out->metrics));
-			out->n_metrics += metric_join(&out->metrics[out->n_metrics], g, &g->metrics[i], filters[k], r,
-						      out->n, *out->order ? out->n_total : out->n);
+			out->n_metrics +=
+				metric_join(&out->metrics[out->n_metrics], g, &g->metrics[i], filters[k], r, out->n);
 		}
 	}
 }
@@ -759,11 +863,13 @@ bool group_result(struct task_result *out, const struct group *g, const struct s
 
 	*out = (struct task_result){ 0 };
 	for (size_t i = 0; i < g->n; i++) {
-		out->n += r->tasks[g->tasks[i]].n;
-		out->n_total += r->tasks[g->tasks[i]].n_total;
-		if (*r->tasks[g->tasks[i]].order) {
-			memcpy(out->order, r->tasks[g->tasks[i]].order, sizeof(out->order));
-			below = r->tasks[g->tasks[i]].asked_below < below ? r->tasks[g->tasks[i]].asked_below : below;
+		out->n += r->tasks[g->members[i].task].n;
+		out->n_total += r->tasks[g->members[i].task].n_total;
+		if (*r->tasks[g->members[i].task].order) {
+			memcpy(out->order, r->tasks[g->members[i].task].order, sizeof(out->order));
+			below = r->tasks[g->members[i].task].asked_below < below
+					? r->tasks[g->members[i].task].asked_below
+					: below;
 		}
 	}
 	out->asked_below = *out->order ? below : 0;

@@ -12,7 +12,7 @@
  *	[label, probabilities]    brier_score, likewise
  * Nothing is believed: each value is made again from the samples and must be the one in the results. A metric for which it
  * is not, because a task's own Python made it in another way, is left out with a warning. Groups are made again from their
- * tasks; whether by size or alike is seen from their value.
+ * tasks; whether by size or alike is seen from their value, unless harness_write.c wrote it down.
  *
  * harness_write.c writes the same form. Its rows have a member "assay" with the sample's own name, slice and cluster, and its
  * results the digest of each task's questions: so what we wrote reads back as what it was. */
@@ -22,7 +22,7 @@
 
 #include "evals/metric_int.h"
 
-enum { COLUMNS_MAX = 64, GROUP_DEPTH = 16 };
+enum { COLUMNS_MAX = 64, GROUP_DEPTH = 16, NAMES_MAX = 1000000 };
 #define SAMPLES_FILE_MAX ((size_t)4 << 30)
 
 /* ---- one metric of one filter ------------------------------------------------------------------------------------ */
@@ -459,73 +459,111 @@ static int task_read(struct task_result *out, const struct harness *h, const cha
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
-/* Adds the tasks beneath a name of group_subtasks, each once. */
-static void leaves_add(struct group *g, const struct harness *h, const struct task_result *tasks, size_t n,
-		       const char *name, int depth)
+struct leaves {
+	struct group *g;
+	const struct harness *h;
+	const struct task_result *tasks;
+	size_t n, *place; /* of each of the n tasks: its member and 1; 0: it is none yet */
+	size_t names;     /* that were looked at: a file that names itself over and over has an end */
+	struct map index; /* name -> task */
+};
+
+/* Adds the tasks beneath a name of group_subtasks, each as often as it counts (group.c). */
+static void leaves_add(struct leaves *l, const char *name, int depth)
 {
-	const json_t *below = json_object_get(json_object_get(h->results, "group_subtasks"), name), *child;
+	const json_t *below = json_object_get(json_object_get(l->h->results, "group_subtasks"), name), *child;
+	int64_t at;
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		bool there = strcmp(tasks[i].task, name) != 0;
-
-		for (size_t k = 0; k < g->n; k++)
-			there = there || g->tasks[k] == i;
-		if (!there)
-			g->tasks[g->n++] = i;
+	if (map_get(&l->index, name, strlen(name), &at)) {
+		if (!l->place[at]) {
+			l->g->members[l->g->n++] = (struct group_member){ .task = (size_t)at };
+			l->place[at] = l->g->n;
+		}
+		l->g->members[l->place[at] - 1].times++;
 	}
 	if (depth == GROUP_DEPTH)
 		return;
 	json_array_foreach(below, i, child)
 	{
-		if (json_is_string(child))
-			leaves_add(g, h, tasks, n, json_string_value(child), depth + 1);
+		if (json_is_string(child) && l->names++ < NAMES_MAX)
+			leaves_add(l, json_string_value(child), depth + 1);
 	}
 }
 
-/* A group's metric as the group file would ask for it, by size or alike. */
-static bool group_read(struct task_result *out, const struct harness *h, struct task_result *tasks, size_t n,
-		       const char *name, bool by_size)
+static void leaves_read(struct group *g, const struct harness *h, const struct task_result *tasks, size_t n)
 {
-	const json_t *values = json_object_get(json_object_get(h->results, "groups"), name), *v;
-	struct suite_result r = { .tasks = tasks, .n = n };
-	struct group g = { .name = mem_str(name), .tasks = mem_array(n, sizeof(size_t)) };
-	const char *key;
-	bool made = false;
+	struct leaves l = { .g = g, .h = h, .tasks = tasks, .n = n, .place = mem_array(n, sizeof(size_t)) };
 
-	leaves_add(&g, h, tasks, n, name, 0);
-	g.metrics = mem_array(json_object_size(values) + 1, sizeof(*g.metrics));
+	map_init(&l.index);
+	for (size_t i = 0; i < n; i++)
+		map_put(&l.index, tasks[i].task, strlen(tasks[i].task), (int64_t)i);
+	g->members = mem_array(n, sizeof(*g->members));
+	leaves_add(&l, g->name, 0);
+	map_release(&l.index);
+	free(l.place);
+}
+
+/* A group's metrics as the group file would ask for them; by size, unless harness_write.c has said otherwise. */
+static void group_metrics(struct group *g, const struct harness *h)
+{
+	const json_t *values = json_object_get(json_object_get(h->results, "groups"), g->name), *v;
+	const json_t *own = json_object_get(json_object_get(h->results, "assay_groups"), g->name);
+	const char *key;
+
+	g->metrics = mem_array(json_object_size(values) + 1, sizeof(*g->metrics));
 	json_object_foreach((json_t *)(uintptr_t)values, key, v)
 	{
 		const char *comma = strrchr(key, ',');
-		struct group_metric *m = &g.metrics[g.n_metrics];
+		struct group_metric *m = &g->metrics[g->n_metrics];
 
 		if (!comma || !json_is_number(v) || memmem(key, (size_t)(comma - key), "_stderr", 7))
 			continue;
 		*m = (struct group_metric){ .name = mem_strn(key, (size_t)(comma - key)),
-					    .by_size = by_size,
+					    .by_size = json_get_flag(json_object_get(own, "by_size"), key, true),
 					    .n_filters = 1 };
 		m->filters = mem_array(1, sizeof(*m->filters));
 		m->filters[0] = mem_str(comma + 1);
-		g.n_metrics++;
+		g->n_metrics++;
 	}
-	if (g.n && g.n_metrics)
-		made = group_result(out, &g, &r);
-	group_release(&g);
-	return made;
 }
 
-/* Keeps of a group's metrics those whose value is the one stated; true: all. */
-static bool group_agrees(const struct task_result *t, const struct harness *h)
+/* Of the metrics whose value is not the one stated, the weighing is turned about; true: there was none. */
+static bool group_agrees(struct group *g, const struct task_result *t, const struct harness *h)
 {
 	bool all = true;
 
-	for (size_t i = 0; i < t->n_metrics; i++) {
-		double value = stated(h, "groups", t->task, &t->metrics[i]);
+	for (size_t i = 0; i < g->n_metrics; i++) {
+		const struct metric *m = task_result_metric(t, g->metrics[i].name, g->metrics[i].filters[0]);
+		double value = m ? stated(h, "groups", t->task, m) : NAN;
 
-		all = all && (!isfinite(value) || near(t->metrics[i].value, value));
+		if (isfinite(value) && !near(m->value, value)) {
+			g->metrics[i].by_size = !g->metrics[i].by_size;
+			all = false;
+		}
 	}
 	return all;
+}
+
+static bool group_read(struct task_result *out, const struct harness *h, struct task_result *tasks, size_t n,
+		       const char *name)
+{
+	struct suite_result r = { .tasks = tasks, .n = n };
+	struct group g = { .name = mem_str(name) };
+	bool made = false, agrees = false;
+
+	leaves_read(&g, h, tasks, n);
+	group_metrics(&g, h);
+	for (int turn = 0; turn < 2 && g.n && g.n_metrics && !agrees; turn++) {
+		if (made)
+			task_result_release(out);
+		made = group_result(out, &g, &r);
+		agrees = made && group_agrees(&g, out, h);
+	}
+	if (made && !agrees)
+		task_result_release(out);
+	group_release(&g);
+	return agrees;
 }
 
 static void groups_read(struct task_result *out, size_t *n, const struct harness *h)
@@ -539,17 +577,8 @@ static void groups_read(struct task_result *out, size_t *n, const struct harness
 		const json_t *own = json_object_get(json_object_get(h->results, "assay_groups"), name);
 		struct task_result t;
 		struct digest d;
-		bool found = false;
 
-		/* members of one size give one value either way: ours say which it was */
-		for (int by_size = json_get_flag(own, "by_size", true); by_size >= 0 && !found; by_size--) {
-			if (!group_read(&t, h, out, leaves, name, by_size))
-				break;
-			found = group_agrees(&t, h);
-			if (!found)
-				task_result_release(&t);
-		}
-		if (!found) {
+		if (!group_read(&t, h, out, leaves, name)) {
 			log_warn("%s: group %s is left out: its tasks do not tell how its values are made", h->path,
 				 name);
 			continue;

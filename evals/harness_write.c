@@ -280,17 +280,27 @@ static json_t *directions_json(const struct task_result *t)
 	return o;
 }
 
+static void set_flag(json_t *o, const struct metric *m, bool is)
+{
+	char *key = mem_printf("%s,%s", m->name, m->filter);
+
+	json_object_set_new(o, key, json_boolean(is));
+	free(key);
+}
+
 static void add_group(json_t *doc, const struct task_result *t)
 {
-	json_t *below = json_array();
+	json_t *below = json_array(), *by_size = json_object();
 
 	for (size_t i = 0; i < t->n_members; i++)
-		json_array_append_new(below, text_of(t->members[i].task, strlen(t->members[i].task)));
+		for (size_t k = 0; k < t->members[i].times; k++)
+			json_array_append_new(below, text_of(t->members[i].task, strlen(t->members[i].task)));
+	for (size_t k = 0; k < t->n_metrics; k++)
+		set_flag(by_size, &t->metrics[k], group_is_by_size(t, &t->metrics[k]));
 	json_object_set_new(json_object_get(doc, "group_subtasks"), t->task, below);
 	json_object_set_new(json_object_get(doc, "groups"), t->task, values_json(t));
-	json_object_set_new(
-		json_object_get(doc, "assay_groups"), t->task,
-		json_pack("{s:s,s:b}", "digest", t->digest, "by_size", !t->n_metrics || !t->metrics[0].weights));
+	json_object_set_new(json_object_get(doc, "assay_groups"), t->task,
+			    json_pack("{s:s,s:o}", "digest", t->digest, "by_size", by_size));
 }
 
 static void add_task(json_t *doc, const struct task_result *t, const char *hash)

@@ -4,7 +4,7 @@
  * money is spent: a rule that names what nobody will measure is an error of the plan, not of the morning after. */
 #include "base/base.h"
 
-#include "evals/evals_int.h"
+#include "evals/metric_int.h"
 
 /* The metrics of a task, filter by filter, as task_run() lays them out. */
 static int each_of_task(const struct task *t, int (*each)(const struct suite_measure *m, void *arg), void *arg)
@@ -28,9 +28,10 @@ static int each_of_task(const struct task *t, int (*each)(const struct suite_mea
 }
 
 struct of_group {
+	const struct suite *suite;
+	const struct group *group;
 	const struct group_metric *metric;
-	const char *group;
-	size_t n;
+	size_t member, n; /* whose metrics go by; samples of all members */
 	int (*each)(const struct suite_measure *m, void *arg);
 	void *arg;
 };
@@ -43,33 +44,54 @@ static bool has_filter(const struct group_metric *m, const char *filter)
 	return m->n_filters == 0;
 }
 
+static bool task_measures(const struct task *t, const char *metric, const char *filter)
+{
+	bool has = false, filters = false;
+
+	for (size_t k = 0; k < t->n_metrics; k++)
+		has = has || strcmp(t->metrics[k].kind->name, metric) == 0;
+	for (size_t f = 0; f < t->n_filters; f++)
+		filters = filters || strcmp(t->filters[f].name, filter) == 0;
+	return has && filters;
+}
+
+/* What the group has of it, said at the first member that has it: group.c makes a mean, or a mean of the members' values. */
 static int give_group(const struct suite_measure *m, void *arg)
 {
 	const struct of_group *g = arg;
+	const struct group_member *members = g->group->members;
 	struct suite_measure seen = *m;
+	bool even = true, mean = m->aggregate == AGGREGATE_MEAN;
 
-	if (m->aggregate != AGGREGATE_MEAN || strcmp(m->metric, g->metric->name) != 0 ||
-	    !has_filter(g->metric, m->filter))
+	if (strcmp(m->metric, g->metric->name) != 0 || !has_filter(g->metric, m->filter))
 		return 0;
-	seen.task = g->group;
+	for (size_t i = 0; i < g->group->n; i++) {
+		bool has = task_measures(&g->suite->tasks[members[i].task], m->metric, m->filter);
+
+		if (has && i < g->member)
+			return 0;
+		even = even && has && members[i].times == members[0].times;
+	}
+	seen.task = g->group->name;
 	seen.n = g->n;
-	seen.weighted = !g->metric->by_size;
-	seen.binary = m->binary && g->metric->by_size;
+	seen.aggregate = mean ? AGGREGATE_MEAN : AGGREGATE_MEMBERS;
+	seen.weighted = mean && !(g->metric->by_size && even);
+	seen.binary = m->binary && mean && g->metric->by_size;
 	return g->each(&seen, g->arg);
 }
 
-/* A group has of its first member's metrics those that it names (group.c). */
 static int each_of_group(const struct suite *s, const struct group *group,
 			 int (*each)(const struct suite_measure *m, void *arg), void *arg)
 {
-	struct of_group g = { .group = group->name, .each = each, .arg = arg };
+	struct of_group g = { .suite = s, .group = group, .each = each, .arg = arg };
 	int rc = 0;
 
 	for (size_t i = 0; i < group->n; i++)
-		g.n += s->tasks[group->tasks[i]].eval.n;
-	for (size_t k = 0; k < group->n_metrics && !rc; k++) {
+		g.n += s->tasks[group->members[i].task].eval.n;
+	for (size_t k = 0; k < group->n_metrics; k++) {
 		g.metric = &group->metrics[k];
-		rc = each_of_task(&s->tasks[group->tasks[0]], give_group, &g);
+		for (g.member = 0; g.member < group->n && !rc; g.member++)
+			rc = each_of_task(&s->tasks[group->members[g.member].task], give_group, &g);
 	}
 	return rc;
 }

@@ -1,7 +1,8 @@
 /* samples.c: results of a task as bytes, one line a sample, and back.
  *
  *	{"digest":…,"format":"assay-samples/1","metrics":[{"aggregate","binary","filter","higher_is_better",
- *	 "name",["parts":how many,]"stderr","value","weighted"}],"n":…,"n_total":…,"task":…}
+ *	 "name",["parts":how many,]"stderr","value","weighted"}],"n":…,"n_total":…,"task":…
+ *	 [,"members":[{"task","n"[,"times"]}]]}
  *	{["answers":{filter: text},]"doc_hash","id",["parts":[one list a metric, or null],]"prompt","prompt_hash","response",
  *	 "scores":[one a metric],["seconds",]["cluster","slice",]"target"[,"tokens"][,"weights":[one a metric]]}
  *
@@ -132,10 +133,15 @@ static json_t *members_json(const struct task_result *t)
 {
 	json_t *members = json_array();
 
-	for (size_t i = 0; i < t->n_members; i++)
-		json_array_append_new(members, json_pack("{s:o, s:I}", "task",
-							 json_new_text(t->members[i].task, strlen(t->members[i].task)),
-							 "n", (json_int_t)t->members[i].n));
+	for (size_t i = 0; i < t->n_members; i++) {
+		const struct task_member *m = &t->members[i];
+		json_t *member =
+			json_pack("{s:o, s:I}", "task", json_new_text(m->task, strlen(m->task)), "n", (json_int_t)m->n);
+
+		if (m->times > 1)
+			json_object_set_new(member, "times", json_integer((json_int_t)m->times));
+		json_array_append_new(members, member);
+	}
 	return members;
 }
 
@@ -333,11 +339,11 @@ static int members_read(struct task_result *t, const json_t *members)
 	json_array_foreach(members, i, member)
 	{
 		const char *task = json_get_text(member, "task", NULL);
-		int64_t n = json_get_int(member, "n", 0);
+		int64_t n = json_get_int(member, "n", 0), times = json_get_int(member, "times", 1);
 
-		if (!task || n < 1 || (uint64_t)n > t->n - sum)
+		if (!task || n < 1 || (uint64_t)n > t->n - sum || times < 1 || times > SAMPLES_MAX)
 			return err_set(ERR_INPUT, "members: entry %zu is not {task, n}, or they are too many", i + 1);
-		t->members[t->n_members++] = (struct task_member){ mem_str(task), (size_t)n };
+		t->members[t->n_members++] = (struct task_member){ mem_str(task), (size_t)n, (size_t)times };
 		sum += (size_t)n;
 	}
 	return sum == t->n ? 0 : err_set(ERR_INPUT, "members: %zu of %zu samples are somebody's", sum, t->n);

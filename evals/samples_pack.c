@@ -306,7 +306,8 @@ static int open_metric(struct opening *o, size_t *number, struct metric *m)
 	if (!rc && m->weights)
 		rc = open_reals(o, number, m, m->weights, n);
 	for (size_t i = 0; i < n && m->weights && !rc; i++)
-		if (m->weights[i] <= 0)
+		if (m->weights[i] < 0 ||
+		    (!o->t.n_members && m->weights[i] == 0)) /* 0: a group's member has no such metric */
 			rc = err_set(ERR_INPUT, "%s: a weight of %s is not positive", o->pack->name, m->name);
 	if (!rc && m->parts)
 		rc = open_reals(o, number, m, m->parts, mem_mul(n, m->n_parts));

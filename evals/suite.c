@@ -221,7 +221,7 @@ size_t suite_task_docs(const struct suite *s, size_t i)
 static bool group_has(const struct group *g, size_t task)
 {
 	for (size_t k = 0; k < g->n; k++)
-		if (g->tasks[k] == task)
+		if (g->members[k].task == task)
 			return true;
 	return false;
 }
@@ -234,7 +234,7 @@ size_t suite_task_unit(const struct suite *s, size_t i)
 		before = first;
 		for (size_t g = 0; g < s->n_groups; g++)
 			for (size_t k = 0; group_has(&s->groups[g], first) && k < s->groups[g].n; k++)
-				first = s->groups[g].tasks[k] < first ? s->groups[g].tasks[k] : first;
+				first = s->groups[g].members[k].task < first ? s->groups[g].members[k].task : first;
 	} while (first != before);
 	return first;
 }

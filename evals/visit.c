@@ -107,7 +107,7 @@ bool suite_visit_is_golden(const struct suite_visit *v, const struct gate_policy
 	golden = gate_is_golden(policy, t->name, t->eval.docs[doc].id, sample.slice);
 	for (size_t g = 0; g < s->n_groups && !golden; g++)
 		for (size_t k = 0; k < s->groups[g].n && !golden; k++)
-			golden = s->groups[g].tasks[k] == task &&
+			golden = s->groups[g].members[k].task == task &&
 				 gate_is_golden(policy, s->groups[g].name, id, sample.slice);
 	free(sample.slice);
 	free(sample.cluster);
@@ -274,6 +274,6 @@ void suite_visit_needs(const struct suite_visit *v, const struct suite_result *r
 	for (size_t i = s->n; i < r->n; i++) /* a group needs its members */
 		for (size_t g = 0; g < s->n_groups; g++)
 			for (size_t k = 0; k < s->groups[g].n && strcmp(s->groups[g].name, r->tasks[i].task) == 0; k++)
-				if (needs[s->groups[g].tasks[k]] < wants[i])
-					needs[s->groups[g].tasks[k]] = wants[i];
+				if (needs[s->groups[g].members[k].task] < wants[i])
+					needs[s->groups[g].members[k].task] = wants[i];
 }

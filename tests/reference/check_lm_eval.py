@@ -41,15 +41,16 @@ SHOTS = ["arc/arc_easy.yaml", "piqa/piqa.yaml", "super_glue/boolq/default.yaml",
          "lambada/lambada_openai.yaml"]
 CHAT = ["arc/arc_easy.yaml", "super_glue/boolq/default.yaml", "gsm8k/gsm8k.yaml", "translation/wmt16_ro-en.yaml",
         "pile_10k/pile_10k.yaml", "lambada/lambada_openai.yaml"]
-# name, model, task files, num_fewshot, chat (the suite's keys)
+# name, model, task files, num_fewshot, chat (the suite's keys), the harness's batch
 RUNS = [
-    ("zero-shot", "plain", ZERO, None, {}),
-    ("random shots", "plain", SHOTS, 3, {}),
-    ("five shots", "plain", ["mmlu/default/_mmlu.yaml"], 5, {}),
-    ("own", "plain", ["own/*"], None, {}),
-    ("special tokens", "chat", ZERO[:5] + SHOTS[3:4], 2, {}),
-    ("chat, multi-turn", "chat", CHAT, 2, {"fewshot_as_multiturn": True, "system_instruction": "You know colours."}),
-    ("chat", "chat", CHAT, 2, {"fewshot_as_multiturn": False}),
+    ("zero-shot", "plain", ZERO, None, {}, 16),
+    ("random shots", "plain", SHOTS, 3, {}, 16),
+    ("five shots", "plain", ["mmlu/default/_mmlu.yaml"], 5, {}, 16),
+    ("own", "plain", ["own/*"], None, {}, 16),
+    ("special tokens", "chat", ZERO[:5] + SHOTS[3:4], 2, {}, 16),
+    ("chat, multi-turn", "chat", CHAT, 2, {"fewshot_as_multiturn": True, "system_instruction": "You know colours."}, 16),
+    ("chat", "chat", CHAT, 2, {"fewshot_as_multiturn": False}, 16),
+    ("chat, one by one", "chat", CHAT, 0, {"fewshot_as_multiturn": False}, 1),
 ]
 ARC = {"dataset_path": "allenai/ai2_arc", "dataset_name": "ARC-Easy", "test_split": "test", "training_split": "train",
        "doc_to_text": "{{question}} ->", "doc_to_choice": "{{choices.text}}",
@@ -88,7 +89,8 @@ OWN = {
 }
 OWN_GROUPS = {
     "mixed": {"task": ["arc_more", "boolq_labels", "gsm_vote", {"group": "inner", "task": ["piqa_inputs", "arc_four"],
-                                                                   "aggregate_metric_list": metrics("acc")}],
+                                                                   "aggregate_metric_list": metrics("acc")},
+                       {"group": "again", "task": ["arc_more", "arc_four"], "aggregate_metric_list": metrics("acc")}],
               "aggregate_metric_list": [{"metric": "acc"}, {"metric": "acc_bytes", "weight_by_size": False}]},
     "corpora": {"task": ["loglik_one", "lambada_openai"], "aggregate_metric_list": [
         {"metric": "perplexity", "weight_by_size": True}, {"metric": "acc", "weight_by_size": False}]},
@@ -144,12 +146,12 @@ FEWER = ("import functools, lm_eval, lm_eval.evaluator as e; lm_eval.simple_eval
          "from lm_eval.__main__ import cli_evaluate; cli_evaluate()")
 
 
-def harness(work, out, name, files, shots, chat):
+def harness(work, out, name, files, shots, chat, batch):
     """Results and samples as the harness writes them, and its wall time."""
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": work + "/hf", "DISABLE_MULTIPROC": "1",
            "TOKENIZERS_PARALLELISM": "false"}
     argv = [sys.executable, *(["-c", FEWER] if "own/*" in files else ["-m", "lm_eval"]), "run", "--model", "hf", "--model_args",
-            "pretrained=%s/%s,dtype=float32,softmax_dtype=float32" % (work, name), "--device", "cpu", "--batch_size", "16",
+            "pretrained=%s/%s,dtype=float32,softmax_dtype=float32" % (work, name), "--device", "cpu", "--batch_size", str(batch),
             "--include_path", work + "/tasks/own", "--tasks", *names_of(work, files), "--log_samples", "--output_path", out]
     if shots is not None:
         argv += ["--num_fewshot", str(shots)]
@@ -325,13 +327,13 @@ def main():
         prepare(assay, work)
     only = os.environ.get("ONLY")
     table, failed = [], False
-    for title, name, files, shots, chat in RUNS:
+    for title, name, files, shots, chat, batch in RUNS:
         if only and only not in title:
             continue
         report, out = Report(), "%s/out-%s" % (work, re.sub(r"\W+", "-", title))
         got, mine, seconds = ours(assay, work, out + ".jsonl", name, files, shots, chat)
         shutil.rmtree(out, ignore_errors=True)
-        results, samples, theirs = harness(work, out, name, files, shots, chat)
+        results, samples, theirs = harness(work, out, name, files, shots, chat, batch)
         kinds = {t: results["configs"][t]["output_type"] for t in samples}
         compare_scores(report, assay, "%s/%s" % (work, name), samples, kinds)
         for task, rows in samples.items():

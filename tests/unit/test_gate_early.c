@@ -143,7 +143,7 @@ static void test_visit_place__is_sha256_of_seed_and_name(void **state)
 static void test_visit_place__of_a_group_is_its_members(void **state)
 {
 	struct sample s = { .id = mem_str("m/q7") };
-	struct task_member member = { T, 1 };
+	struct task_member member = { T, 1, 1 };
 	struct task_result group = { .task = T, .n = 1, .samples = &s, .members = &member, .n_members = 1 };
 
 	(void)state;

@@ -409,7 +409,7 @@ static void test_population__every_open_verdict_says_what_would_close_it(void **
 static void test_population__tasks_of_a_group_are_strata(void **state)
 {
 	static char small[] = "small", large[] = "large";
-	struct task_member members[] = { { small, 100 }, { large, 300 } };
+	struct task_member members[] = { { small, 100, 1 }, { large, 300, 1 } };
 
 	(void)state;
 	sides_init(400, AGGREGATE_MEAN, true, false);

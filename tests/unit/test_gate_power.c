@@ -205,6 +205,37 @@ static void test_gate_power__refuses_what_nobody_will_measure(void **state)
 	suite_free(s);
 }
 
+/* A group has what any of its members has, also what is no mean. */
+static void test_gate_power__a_group_has_what_any_member_has(void **state)
+{
+#define WRITES(name, metrics)                                                                                          \
+	{                                                                                                              \
+		name ".yaml", "task: " name "\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\n"    \
+			      "test_split: test\noutput_type: generate_until\ndoc_to_text: q\ndoc_to_target: "         \
+			      "a\nmetric_list: [" metrics "]\n"                                                        \
+	}
+	char *data = documents(40, 10);
+	struct suite *s = NULL;
+	struct gate_power p;
+
+	(void)state;
+	assert_int_equal(FAKE_LOAD(&s, "g.yaml",
+				   { "g.yaml", "group: g\ntask: [t, u]\naggregate_metric_list: [{metric: exact_match}, "
+					       "{metric: bleu}, {metric: token_f1}]\n" },
+				   WRITES("t", "{metric: token_f1}"),
+				   WRITES("u", "{metric: token_f1}, {metric: exact_match}, {metric: bleu}"),
+				   { "d.jsonl", data }),
+			 0);
+	if (power_of(&p, "require: {g.exact_match: {max_drop: 0.1}, g.bleu: {max_drop: 1}, g.token_f1: {max_drop: 1}}",
+		     s, NULL))
+		fail_msg("%s", err_text());
+	assert_int_equal(p.n, 3);
+	assert_int_equal(p.rules[1].n, 80);
+	gate_power_release(&p);
+	suite_free(s);
+	free(data);
+}
+
 static void test_gate_propose_drop__is_the_least_that_mostly_passes(void **state)
 {
 	(void)state;
@@ -227,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_gate_power__names_what_can_only_be_undecided),
 		cmocka_unit_test(test_gate_power__a_limited_run_passes_nothing),
 		cmocka_unit_test(test_gate_power__refuses_what_nobody_will_measure),
+		cmocka_unit_test(test_gate_power__a_group_has_what_any_member_has),
 		cmocka_unit_test(test_gate_propose_drop__is_the_least_that_mostly_passes),
 	};
 

@@ -112,6 +112,113 @@ static void test_group_result__pools_as_the_harness_does(void **state)
 	buf_release(&text);
 }
 
+/* Groups within groups, in the harness's own words and numbers (tests/golden/make_groups.py). */
+static void test_group_result__a_task_counts_as_often_as_in_the_harness(void **state)
+{
+	static const struct fake_answer answers[] = { { " x", 0, true }, { NULL, -10, false } };
+	struct fake_model m = { .answers = answers, .n = ARRAY_LEN(answers), .log = BUF_INIT(1 << 20) };
+	json_t *cases = NULL, *one, *text, *values, *value;
+	const char *path, *group, *key;
+	size_t i, checked = 0;
+
+	(void)state;
+	assert_int_equal(json_read(&cases, "tests/golden/groups.json", 1 << 20), 0);
+	json_array_foreach(cases, i, one)
+	{
+		json_t *files = json_object_get(one, "files");
+		struct fake_file *list = mem_array(json_object_size(files), sizeof(*list));
+		struct fake_files f = { list, 0 };
+		struct eval_files calls = { &f, fake_read, fake_list, NULL };
+		struct suite_result *r;
+		struct suite *s;
+
+		json_object_foreach(files, path, text) list[f.n++] =
+			(struct fake_file){ path, json_string_value(text) };
+		if (suite_load(&s, "_g.yaml", &calls))
+			fail_msg("case %zu: %s", i, err_text());
+		r = ran(s, &m);
+		json_object_foreach(json_object_get(one, "groups"), group, values)
+		{
+			const struct task_result *t = NULL;
+
+			for (size_t k = 0; k < r->n; k++)
+				if (strcmp(r->tasks[k].task, group) == 0)
+					t = &r->tasks[k];
+			if (!t)
+				fail_msg("case %zu: no group %s", i, group);
+			json_object_foreach(values, key, value)
+			{
+				char *name = mem_strn(key, strcspn(key, ","));
+
+				if (!strstr(name, "_stderr")) {
+					char *se = mem_printf("%s_stderr,none", name);
+
+					is(t, name, json_number_value(value), json_get_real(values, se, NAN));
+					checked++;
+					free(se);
+				}
+				free(name);
+			}
+		}
+		suite_result_free(r);
+		suite_free(s);
+		free(list);
+	}
+	assert_int_equal(checked, 25);
+	json_decref(cases);
+	buf_release(&m.log);
+}
+
+/* What a repeated member is stored as reads back as that, and so does a member that has no such metric. */
+static void test_group_result__weights_are_stored(void **state)
+{
+	struct buf text = BUF_INIT(1 << 20);
+	struct fake_model m = { .log = BUF_INIT(1 << 16) };
+	struct task_result back;
+	struct suite_result *r;
+	struct suite *s;
+	const struct task_result *g;
+	const struct metric *acc, *brier;
+
+	(void)state;
+	LOADED(s,
+	       { "g/g.yaml", "group: g\ntask: [a, {group: in, task: [b, {task: other, include: base, dataset_kwargs: "
+			     "{data_files: {test: "
+			     "sub/b.jsonl}}, metric_list: [{metric: brier_score}]}]}, {group: of, task: [a]}]\n"
+			     "aggregate_metric_list: [{metric: acc}, {metric: brier_score, weight_by_size: false}]\n" },
+	       TASKS);
+	r = ran(s, &m);
+	g = &r->tasks[r->n - 1];
+	assert_int_equal(g->n_members, 3);
+	assert_int_equal(g->members[0].times, 2);
+	assert_int_equal(g->members[1].times, 1);
+	acc = task_result_metric(g, "acc", NULL);
+	brier = task_result_metric(g, "brier_score", NULL);
+	assert_true(acc->weights[0] == 2 && acc->weights[5] == 1 && acc->weights[13] == 0);
+	assert_true(brier->weights[0] == 0 && brier->weights[13] == 1);
+	assert_true(fabs(acc->value - 12. / 18) < 1e-15);
+	for (int packed = 0; packed < 2; packed++) {
+		struct task_result *t = &r->tasks[r->n - 1];
+
+		buf_clear(&text);
+		if (packed)
+			task_result_pack(t, &text);
+		else
+			task_result_write(t, &text);
+		if (task_result_open(&back,
+				     (struct samples_bytes){ (const uint8_t *)buf_str(&text), text.len, NULL, NULL },
+				     "stored"))
+			fail_msg("%s", err_text());
+		assert_int_equal(back.members[0].times, 2);
+		is(&back, "acc", acc->value, acc->stderr_);
+		task_result_release(&back);
+	}
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&m.log);
+	buf_release(&text);
+}
+
 static void test_group_load__names_tags_groups_and_overrides(void **state)
 {
 	struct digest one, two;
@@ -130,7 +237,7 @@ static void test_group_load__names_tags_groups_and_overrides(void **state)
 	assert_string_equal(s->groups[0].name, "y");
 	assert_string_equal(s->groups[1].name, "x::in");
 	assert_int_equal(s->groups[1].n, 1);
-	assert_int_equal(s->groups[1].tasks[0], 1);
+	assert_int_equal(s->groups[1].members[0].task, 1);
 	one = suite_digest(s);
 	suite_free(s);
 	/* what a group says of its metrics is a part of the questions */
@@ -205,6 +312,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_group_result__pools_as_the_harness_does),
+		cmocka_unit_test(test_group_result__a_task_counts_as_often_as_in_the_harness),
+		cmocka_unit_test(test_group_result__weights_are_stored),
 		cmocka_unit_test(test_group_load__names_tags_groups_and_overrides),
 		cmocka_unit_test(test_group_load__mistakes),
 	};

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "evals/evals_int.h"
+#include "evals_fake.h"
 
 enum { FILES = 16, ROWS = 3 };
 
@@ -388,6 +389,67 @@ static void test_harness_write__texts_of_any_bytes(void **state)
 	}
 }
 
+/* Groups whose members are of several sizes and of one mean, so that no value tells how they are weighed; with a member that
+ * has no such metric, and one that counts twice. What was exported pairs with what was measured. */
+static void test_harness_write__groups_read_back_as_they_were_weighed(void **state)
+{
+#define LABELLED(name, rows, metric)                                                                                   \
+	{                                                                                                              \
+		name ".yaml", "task: " name "\ndataset_path: json\ndataset_kwargs: {data_files: {test: " rows "}}\n"   \
+			      "test_split: test\noutput_type: multiple_choice\ndoc_to_text: Q\ndoc_to_choice: c\n"     \
+			      "doc_to_target: l\nmetric_list: [{metric: " metric "}]\n"                                \
+	}
+#define HALF "{\"c\":[\"x\",\"yy\"],\"l\":0}\n{\"c\":[\"x\",\"yy\"],\"l\":1}\n"
+#define GROUP(name, list, by_size)                                                                                     \
+	{                                                                                                              \
+		"_" name ".yaml", "group: " name "\ntask: [" list                                                      \
+				  "]\naggregate_metric_list: [{metric: acc, weight_by_size: " by_size                  \
+				  "}, {metric: f1, weight_by_size: " by_size "}]\n"                                    \
+	}
+	struct fake_model model = { .log = BUF_INIT(1 << 16) };
+	struct scorer scorer = FAKE_SCORER(&model);
+	const struct task_result *cand[16], *base[16];
+	struct gate_input in = { .candidate = cand, .baseline = base };
+	struct suite_result *r = NULL;
+	struct task_result *again;
+	struct suite *s = NULL;
+
+	(void)state;
+	if (FAKE_LOAD(&s, "s.yaml",
+		      { "s.yaml", "suite: s\ntasks: [_sized.yaml, _alike.yaml, _sized2.yaml, _alike2.yaml, _one.yaml, "
+				  "_even.yaml]\n" },
+		      GROUP("sized", "a, b, c, e", "true"), GROUP("alike", "a, b, c, e", "false"),
+		      GROUP("sized2", "a, c, {group: in, task: [a, b]}", "true"),
+		      GROUP("alike2", "a, c, {group: in, task: [a, b]}", "false"), GROUP("one", "a, c", "false"),
+		      GROUP("even", "a, d", "false"), LABELLED("a", "two", "acc"), LABELLED("d", "two", "acc"),
+		      LABELLED("b", "four", "acc"), LABELLED("c", "two", "f1"), LABELLED("e", "four", "f1"),
+		      { "two", HALF }, { "four", HALF HALF }) ||
+	    suite_run(&r, s, &scorer, &(struct suite_options){ 0 }))
+		fail_msg("%s", err_text());
+	assert_int_equal(r->n, 11);
+	read_back(&again, &in.n_baseline, "m", r->tasks, r->n);
+	in.n_candidate = r->n;
+	for (size_t i = 0; i < r->n; i++) {
+		cand[i] = &r->tasks[i];
+		base[i] = &again[i];
+	}
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < r->tasks[i].n_metrics; k++) {
+			char *why = gate_incomparable(&in, cand[i], &cand[i]->metrics[k]);
+
+			if (why)
+				fail_msg("%s", why);
+			assert_true(again[i].metrics[k].value == r->tasks[i].metrics[k].value);
+			if (r->tasks[i].n_members)
+				assert_int_equal(group_is_by_size(&again[i], &again[i].metrics[k]),
+						 group_is_by_size(&r->tasks[i], &r->tasks[i].metrics[k]));
+		}
+	results_free(again, in.n_baseline);
+	suite_result_free(r);
+	suite_free(s);
+	buf_release(&model.log);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_harness_write__what_has_no_form_is_refused),
 		cmocka_unit_test(test_harness_write__values_at_the_ends_of_what_a_number_can_be),
 		cmocka_unit_test(test_harness_write__texts_of_any_bytes),
+		cmocka_unit_test(test_harness_write__groups_read_back_as_they_were_weighed),
 	};
 
 	log_set_level(LOG_QUIET);

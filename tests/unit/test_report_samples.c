@@ -178,7 +178,7 @@ static void test_report_samples__a_group_is_its_members(void **state)
 	make(&b, texts, 2);
 	add_metric(&b, "acc", AGGREGATE_MEAN, true, true, (double[]){ 1, 0 });
 	b.members = mem_array(1, sizeof(*b.members));
-	b.members[b.n_members++] = (struct task_member){ mem_str("de"), 2 };
+	b.members[b.n_members++] = (struct task_member){ mem_str("de"), 2, 1 };
 	report_samples_init(&r, true);
 	assert_int_equal(report_samples_add(&r, NULL, &b), 0);
 	assert_int_equal(json_get_int(r.pairs, "total", -1), 0);
