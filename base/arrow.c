@@ -39,12 +39,12 @@ static int batch_rows(struct arrow *a, struct flatbuffer *b, size_t table, struc
 	for (size_t i = 0; i < batch.n && !rc; i++) {
 		json_t *row = NULL;
 
-		rc = rows_give(a->rows, ROW_COST);
+		rc = rows_begin(a->rows, ROW_COST);
 		rc = rc ? rc : arrow_value(&row, a->rows, &batch.root, i);
 		if (rc)
 			rc = err_context(rc, "%s:%zu", a->rows->name, a->n + 1);
 		else
-			rc = a->rows->each(row, a->n + 1, a->rows->arg);
+			rc = rows_pass(a->rows, row, a->n + 1);
 		a->n += !rc;
 		json_decref(row);
 	}

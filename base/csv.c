@@ -310,8 +310,8 @@ static int line_give(struct csv *c, struct rows *r)
 		given += c->cell.len;
 		json_object_set_new_nocheck(row, c->columns[i], cell_value(&c->types[i], &c->cell));
 	}
-	rc = rc ? rc : rows_give(r, given);
-	rc = rc ? rc : r->each(row, line, r->arg);
+	rc = rc ? rc : rows_begin(r, given);
+	rc = rc ? rc : rows_pass(r, row, line);
 	json_decref(row);
 	return rc;
 }

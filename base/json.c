@@ -14,6 +14,17 @@
 
 /* ---- reading ---- */
 
+/* jansson gives no reason where it had no memory. */
+static int not_json(const json_error_t *e, size_t len, const char *name, size_t line)
+{
+	int column = e->column > 0 ? e->column : 1;
+
+	if (*e->text)
+		return err_set(ERR_INPUT, "%s:%zu:%d: not JSON: %s", name, line, column, e->text);
+	err_set(ERR_UNAVAILABLE, "%s:%zu: out of memory (%zu bytes of JSON are being read)", name, line, len);
+	return err_hint(ERR_UNAVAILABLE, "give it more memory, or split the file");
+}
+
 int json_parse(json_t **out, const char *text, size_t len, const char *name)
 {
 	bool bom = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3);
@@ -22,8 +33,7 @@ int json_parse(json_t **out, const char *text, size_t len, const char *name)
 	*out = json_loadb(text + (bom ? 3 : 0), len - (bom ? 3 : 0), FLAGS, &e);
 	if (*out)
 		return 0;
-	return err_set(ERR_INPUT, "%s:%d:%d: not JSON: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1,
-		       e.text);
+	return not_json(&e, len, name, e.line > 0 ? (size_t)e.line : 1);
 }
 
 int json_read(json_t **out, const char *path, size_t max)
@@ -46,7 +56,7 @@ int json_parse_line(json_t **out, const char *text, size_t len, const char *name
 	*out = json_loadb(text, len, FLAGS, &e);
 	if (*out)
 		return 0;
-	return err_set(ERR_INPUT, "%s:%zu:%d: not JSON: %s", name, line, e.column > 0 ? e.column : 1, e.text);
+	return not_json(&e, len, name, line);
 }
 
 static bool is_blank(const char *s, size_t len)
@@ -342,6 +352,37 @@ void json_add_pretty(struct buf *out, const json_t *value)
 void json_add_indented(struct buf *out, const json_t *value, int depth)
 {
 	add_value(out, value, depth);
+}
+
+/* ---- memory ---- */
+
+/* By what jansson 2.14 and glibc take for each; numbers above the truth do no harm, numbers below it would. */
+enum { OBJECT_BYTES = 224, PAIR_BYTES = 88, ARRAY_BYTES = 128, TEXT_BYTES = 64, NUMBER_BYTES = 32, BUCKET_BYTES = 32 };
+
+size_t json_memory(const json_t *v)
+{
+	size_t sum = 0, i;
+	const char *key;
+	json_t *member;
+
+	if (!v || v->refcount > 1) /* others hold it; true, false and null are nobody's */
+		return 0;
+	switch (json_typeof(v)) {
+	case JSON_OBJECT:
+		json_object_foreach((json_t *)(uintptr_t)v, key, member) sum +=
+			PAIR_BYTES + BUCKET_BYTES + strlen(key) + json_memory(member);
+		return sum + OBJECT_BYTES;
+	case JSON_ARRAY:
+		json_array_foreach(v, i, member) sum += 2 * sizeof(member) + json_memory(member);
+		return sum + ARRAY_BYTES;
+	case JSON_STRING:
+		return TEXT_BYTES + json_string_length(v);
+	case JSON_INTEGER:
+	case JSON_REAL:
+		return NUMBER_BYTES;
+	default:
+		return 0;
+	}
 }
 
 /* ---- members ---- */

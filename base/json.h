@@ -16,6 +16,8 @@ int json_parse_line(json_t **out, const char *text, size_t len, const char *name
 /* Calls each(value, line, arg) for every line that is not blank; value is borrowed. Stops at the first failure. */
 int json_lines(const char *text, size_t len, const char *name, int (*each)(json_t *value, size_t line, void *arg),
 	       void *arg);
+/* About how many bytes of memory a value takes, beside parts that others hold, too. */
+size_t json_memory(const json_t *value);
 void json_add(struct buf *out, const json_t *value);        /* canonical bytes */
 void json_add_pretty(struct buf *out, const json_t *value); /* two spaces, keys in insertion order, final newline */
 /* As a part of a pretty text, at that depth; no final newline. */

@@ -10,7 +10,8 @@
  * at most).
  *
  * What a file may cost is bounded, whatever it claims: bytes given out (a page of some hundred bytes can stand for
- * millions of rows), bytes unpacked on the way, and memory held at a time. */
+ * millions of rows), bytes unpacked on the way, memory held at a time, and what the rows take of whoever keeps them: a row of
+ * three bytes is some hundred as a value. */
 #include "base/base.h"
 
 #include "base/rows_int.h"
@@ -19,10 +20,24 @@
 #define WORK_MAX ((size_t)16 << 30)
 #define HELD_MAX ((size_t)1 << 30)
 #define UNPACKED_MAX ((size_t)1 << 30)
-enum { LINE_MAX_MIB = 32, LAYERS = 3 };
+enum { LINE_MAX_MIB = 32, LAYERS = 3, KEPT_BYTES = 96 }; /* beside the value: its place, its name */
 #define LINE_MAX ((size_t)LINE_MAX_MIB << 20)
 
 /* ---- costs ------------------------------------------------------------------------------------------------------- */
+
+static int too_long(const char *name, size_t line)
+{
+	int rc = err_set(ERR_INPUT, "%s:%zu: a row of more than %d MiB", name, line, LINE_MAX_MIB);
+
+	return err_hint(rc, "a row is one JSON object a line, or one of a table; is it a data file?");
+}
+
+static int no_memory(const struct rows *r, size_t line, uint64_t bytes)
+{
+	err_set(ERR_INPUT, "%s:%zu: the rows up to here take %llu MiB of memory, and there is less for them", r->name,
+		line, (unsigned long long)(bytes >> 20));
+	return err_hint(ERR_INPUT, "split the file, use a machine with more memory, or make it anew if it is damaged");
+}
 
 static int cost_add(const struct rows *r, size_t *sum, size_t n, size_t max, const char *what)
 {
@@ -37,7 +52,26 @@ static int cost_add(const struct rows *r, size_t *sum, size_t n, size_t max, con
 
 int rows_give(struct rows *r, size_t n)
 {
-	return cost_add(r, &r->out, n, OUT_MAX, "its rows are");
+	int rc = cost_add(r, &r->out, n, OUT_MAX, "its rows are");
+
+	if (rc || r->out - r->row <= LINE_MAX)
+		return rc;
+	return too_long(r->name, r->passed + 1);
+}
+
+int rows_begin(struct rows *r, size_t cost)
+{
+	r->row = r->out;
+	return rows_give(r, cost);
+}
+
+int rows_pass(struct rows *r, json_t *value, size_t line)
+{
+	r->passed++;
+	r->taken += KEPT_BYTES + json_memory(value);
+	if (!r->memory || r->taken <= r->memory)
+		return r->each(value, line, r->arg);
+	return no_memory(r, line, r->taken);
 }
 
 int rows_work(struct rows *r, size_t n)
@@ -51,13 +85,6 @@ int rows_hold(struct rows *r, size_t n)
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
-
-static int too_long(const char *name, size_t line)
-{
-	int rc = err_set(ERR_INPUT, "%s:%zu: a row of more than %d MiB", name, line, LINE_MAX_MIB);
-
-	return err_hint(rc, "one JSON object a line; is it a data file?");
-}
 
 static int lines_check(const char *text, size_t len, const char *name)
 {
@@ -134,7 +161,7 @@ static int array_rows(struct rows *r, const char *text, size_t len, size_t at)
 			rc = json_parse_line(&value, text + at, end - at, r->name, line);
 			for (; at < end; at++)
 				line += text[at] == '\n';
-			rc = rc ? rc : r->each(value, from, r->arg);
+			rc = rc ? rc : rows_pass(r, value, from);
 			json_decref(value);
 			if (rc)
 				return rc;
@@ -151,12 +178,33 @@ static int array_rows(struct rows *r, const char *text, size_t len, size_t at)
 	return at == len ? 0 : err_set(ERR_INPUT, "%s:%zu: not JSON: text behind the array", r->name, line);
 }
 
+/* What a document may take as a value, by its brackets, colons and commas: it is read whole, so that must be known before. */
+static uint64_t document_memory(const char *text, size_t len)
+{
+	uint64_t sum = len;
+	bool quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			quoted = !quoted;
+		else if (text[i] == '\\')
+			i++;
+		else if (!quoted)
+			sum += text[i] == '{' ? 256 : text[i] == '[' || text[i] == ':' ? 128 : text[i] == ',' ? 64 : 0;
+	}
+	return sum;
+}
+
 static int field_rows(struct rows *r, const char *text, size_t len, const char *field)
 {
+	uint64_t memory = r->memory ? document_memory(text, len) : 0;
 	json_t *root, *rows, *value;
 	size_t i;
-	int rc = json_parse(&root, text, len, r->name);
+	int rc;
 
+	if (memory > r->memory)
+		return no_memory(r, 1, memory);
+	rc = json_parse(&root, text, len, r->name);
 	if (rc)
 		return rc;
 	rows = json_object_get(root, field);
@@ -164,12 +212,17 @@ static int field_rows(struct rows *r, const char *text, size_t len, const char *
 		rc = err_set(ERR_INPUT, "%s: there is no array in the field \"%s\"", r->name, field);
 	json_array_foreach(rows, i, value)
 	{
-		rc = r->each(value, i + 1, r->arg);
+		rc = rows_pass(r, value, i + 1);
 		if (rc)
 			break;
 	}
 	json_decref(root);
 	return rc;
+}
+
+static int pass_line(json_t *value, size_t line, void *arg)
+{
+	return rows_pass(arg, value, line);
 }
 
 static int json_rows(struct rows *r, const char *text, size_t len, const char *field)
@@ -184,7 +237,7 @@ static int json_rows(struct rows *r, const char *text, size_t len, const char *f
 	if (first < len && text[first] == '[')
 		return array_rows(r, text, len, at);
 	rc = lines_check(text, len, r->name);
-	return rc ? rc : json_lines(text, len, r->name, r->each, r->arg);
+	return rc ? rc : json_lines(text, len, r->name, pass_line, r);
 }
 
 /* ---- the choice --------------------------------------------------------------------------------------------------- */
@@ -290,8 +343,8 @@ int rows_each(const void *data, size_t len, const char *name, const struct rows_
 	      int (*each)(json_t *value, size_t line, void *arg), void *arg)
 {
 	static const struct rows_options none;
-	struct rows r = { .name = name, .each = each, .arg = arg };
 	struct rows_options how = o ? *o : none;
+	struct rows r = { .name = name, .each = each, .arg = arg, .memory = how.memory };
 	const char *member = how.member || !is_packed(data, len) ? NULL : rows_member(name);
 
 	if (member)

@@ -13,10 +13,12 @@ struct rows_options {
 	const char *member; /* of the archive that the bytes are; NULL: the one that the name says, else its only one */
 	const char *field;  /* of a JSON document: the member that has the rows; NULL: it is the rows */
 	char separator;     /* of CSV; 0: a tab in .tsv, else a comma */
+	uint64_t memory;    /* who keeps the rows has so many bytes for them; 0: they are not kept */
 };
 /* Calls each(value, line, arg) for every row: an object, but for JSON texts, where it is whatever stands there. value is
  * borrowed. line: the line in a text, the number of the row elsewhere, both from 1. o may be NULL. Stops at the first
- * failure. ERR_INPUT with name and line for what is broken, too large (a bomb, a line above 32 MiB) or not supported. */
+ * failure. ERR_INPUT with name and line for what is broken, too large (a bomb, a row above 32 MiB, rows that take more than
+ * o->memory) or not supported. */
 int rows_each(const void *data, size_t len, const char *name, const struct rows_options *o,
 	      int (*each)(json_t *value, size_t line, void *arg), void *arg);
 /* Is this a file of rows, by its name (.jsonl, .ndjson, .csv, .tsv, also compressed) or by bytes that only such files and

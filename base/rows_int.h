@@ -15,13 +15,21 @@ struct rows {
 	const char *name;
 	int (*each)(json_t *value, size_t line, void *arg);
 	void *arg;
-	size_t out;  /* bytes of values given out so far */
-	size_t work; /* bytes unpacked so far */
-	size_t held; /* bytes of memory held by the reader now */
+	uint64_t memory; /* what the rows may take; 0: any */
+	uint64_t taken;
+	size_t out;    /* bytes of values given out so far */
+	size_t row;    /* out, where the present row began */
+	size_t passed; /* rows */
+	size_t work;   /* bytes unpacked so far */
+	size_t held;   /* bytes of memory held by the reader now */
 };
 enum { ROWS_DEPTH = 32 }; /* of nested columns */
 /* Each adds to its sum, and is ERR_INPUT where that goes above what a file may cost. held is given back by hand. */
 int rows_give(struct rows *r, size_t n);
+/* A row begins: what is given from here on is one, until it is passed on. */
+int rows_begin(struct rows *r, size_t cost);
+/* Passes a row on to each(). line: as each() is told. */
+int rows_pass(struct rows *r, json_t *value, size_t line);
 int rows_work(struct rows *r, size_t n);
 int rows_hold(struct rows *r, size_t n);
 

@@ -204,7 +204,8 @@ static struct rows_options split_options(const struct split *s, const struct sou
 	return (struct rows_options){ .format = csv ? ROWS_CSV : ROWS_BY_NAME,
 				      .member = member ? member + 1 : NULL,
 				      .field = json_get_text(kwargs, "field", card->field),
-				      .separator = sep ? *sep : card->separator };
+				      .separator = sep ? *sep : card->separator,
+				      .memory = src->files->memory ? src->files->memory(src->files->self) / 2 : 0 };
 }
 
 /* Takes the path and the text. member: "/name" in an archive, or NULL. */

@@ -66,6 +66,8 @@ struct eval_files {
 	/* {"org/name": folder} for data sets that tasks name as the Hugging Face hub does; "*": a folder of such folders.
 	 * NULL: none; borrowed. */
 	const json_t *datasets;
+	/* How many bytes of memory are free now, of which documents may take half; 0: not known. NULL: documents are not bounded. */
+	uint64_t (*memory)(void *self);
 };
 
 struct suite;

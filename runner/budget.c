@@ -1,5 +1,6 @@
 /* budget.c: how much memory there is: the kernel's MemAvailable, the limits of the cgroups that this process is in (a
- * container's, a CI job's, a Slurm step's), and what the user allows with --memory. The least of them counts.
+ * container's, a CI job's, a Slurm step's), a shell's limit on the address space (ulimit -v), and what the user allows with
+ * --memory. The least of them counts.
  *
  * Of a cgroup's limit, what its processes hold already is taken off, but not the page cache that the kernel drops when
  * it must (inactive_file). Version 2 and version 1 of cgroups; a limit of an outer group holds for the inner ones. */
@@ -7,6 +8,7 @@
 #include "runner/budget.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #define FILE_MAX ((size_t)1 << 16)
 
@@ -143,6 +145,21 @@ static void look_at_cgroups(struct budget *b, const char *root)
 	free(rest);
 }
 
+/* "unlimited" is no number, and so no limit. */
+static void look_at_limits(struct budget *b, const char *root)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	uint64_t limit = 0, used;
+
+	if (read_file(&text, root, "/proc/self/limits") == 0)
+		limit = number_of(&text, "Max address space");
+	if (limit && read_file(&text, root, "/proc/self/statm") == 0) {
+		used = strtoull(buf_str(&text), NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+		take_less(b, limit > used ? limit - used : 1, "ulimit -v");
+	}
+	buf_release(&text);
+}
+
 static int allow(struct budget *out, const char *option)
 {
 	uint64_t bytes;
@@ -162,6 +179,7 @@ int budget_open(struct budget *out, const char *option, const char *root)
 		out->bytes = number_of(&text, "MemAvailable:") * 1024;
 	buf_release(&text);
 	look_at_cgroups(out, root);
+	look_at_limits(out, root);
 	err_clear();
 	return allow(out, option);
 }

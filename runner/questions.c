@@ -4,6 +4,7 @@
  * sets may lie outside, and only if the person or the machine says so (--datasets, ASSAY_DATASETS): it is made absolute
  * here, and an absolute path is how it is told apart. Folders are walked with links followed, to a depth and a number of
  * files, hidden ones left out. */
+#include "runner/budget.h"
 #include "runner/questions.h"
 
 #define FILE_MAX ((size_t)1 << 30)
@@ -76,11 +77,19 @@ static int questions_list(void *self, const char *folder, int (*each)(const char
 	return walk_folder(&(struct walk){ q, folder, 0, &n, each, arg });
 }
 
+static uint64_t questions_memory(void *self)
+{
+	struct budget b;
+
+	(void)self;
+	return budget_open(&b, NULL, "") ? 0 : b.bytes;
+}
+
 int questions_load(struct suite **out, const char *path, struct tree *tree, const json_t *named, const char *folder)
 {
 	struct questions q = { tree };
 	json_t *datasets = named ? json_deep_copy(named) : json_object();
-	struct eval_files files = { &q, questions_read, questions_list, datasets };
+	struct eval_files files = { &q, questions_read, questions_list, datasets, questions_memory };
 	char *full = NULL;
 	int rc = 0;
 

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "runner/budget.h"
 
 static char *root;
@@ -89,6 +91,23 @@ static void test_budget_open__the_least_counts(void **state)
 	expect(NULL, 1, "the cgroup's limit");
 }
 
+static void test_budget_open__a_limit_of_the_shell(void **state)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	(void)state;
+	file("/proc/meminfo", "MemAvailable:    4000 kB\n");
+	file("/proc/self/limits",
+	     "Limit  Soft Limit  Hard Limit  Units\nMax address space  unlimited  unlimited  bytes\n");
+	file("/proc/self/statm", "100 90 80 1 0 2 0\n");
+	expect(NULL, 4096000, "what is free");
+	file("/proc/self/limits",
+	     "Max file size  7 7 bytes\nMax address space         2000000              unlimited            bytes\n");
+	expect(NULL, 2000000 - 100 * page, "ulimit -v");
+	file("/proc/self/statm", "1000 90 80 1 0 2 0\n");
+	expect(NULL, 1, "ulimit -v");
+}
+
 static void test_budget_open__older_cgroups(void **state)
 {
 	(void)state;
@@ -124,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_budget_parse__sizes),
 		TEST(test_budget_open__the_least_counts),
+		TEST(test_budget_open__a_limit_of_the_shell),
 		TEST(test_budget_open__older_cgroups),
 		TEST(test_budget_open__this_machine),
 	};

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
+
 #include <math.h>
 #include <unistd.h>
 
@@ -276,10 +278,62 @@ static void test_json_add_text__each_byte_in_each_place(void **state)
 	}
 }
 
+/* Never less than what the C library gave, where it can be asked (the sanitizers' cannot). */
+static void test_json_memory__is_not_less_than_the_truth(void **state)
+{
+	static const char *const texts[] = {
+		"{}",
+		"[]",
+		"{\"a\":null}",
+		"{\"question\":\"What is 2+2?\",\"choices\":[\"3\",\"4\"],\"label\":1}",
+		"[1,2.5,true,[[]]]",
+		"{\"a\":{\"b\":{\"c\":[{},{},{}]}},\"d\":\"\",\"e\":1,\"f\":2,\"g\":3,\"h\":4,\"i\":5,\"j\":6}",
+	};
+	enum { MANY = 20000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		json_t **all = mem_array(MANY, sizeof(json_t *));
+		size_t before, after, said = 0;
+
+		before = mallinfo2().uordblks;
+		for (int k = 0; k < MANY; k++)
+			assert_int_equal(json_parse(&all[k], texts[i], strlen(texts[i]), "t"), 0);
+		after = mallinfo2().uordblks;
+		for (int k = 0; k < MANY; k++) {
+			said += json_memory(all[k]);
+			json_decref(all[k]);
+		}
+		free(all);
+		if (after <= before)
+			continue;
+		if (said < after - before || said > 3 * (after - before))
+			print_message("%s: said %zu, taken %zu\n", texts[i], said / MANY, (after - before) / MANY);
+		assert_in_range(said, after - before, 3 * (after - before));
+	}
+}
+
+/* What others hold is theirs: a dictionary's text in a million rows is one text. */
+static void test_json_memory__what_is_shared_is_not_counted(void **state)
+{
+	json_t *text = json_string("a long text that stands once"), *row = json_object();
+	size_t alone = json_memory(row);
+
+	(void)state;
+	json_object_set(row, "t", text);
+	assert_true(json_memory(row) < alone + 150);
+	assert_true(json_memory(text) == 0);
+	json_decref(text);
+	assert_true(json_memory(json_object_get(row, "t")) > 28);
+	json_decref(row);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json_add__is_canonical),
+		cmocka_unit_test(test_json_memory__is_not_less_than_the_truth),
+		cmocka_unit_test(test_json_memory__what_is_shared_is_not_counted),
 		cmocka_unit_test(test_json_add_text__each_byte_in_each_place),
 		cmocka_unit_test(test_json_add__reals_as_python_writes_them),
 		cmocka_unit_test(test_json_add__reals_read_back_and_are_shortest),

@@ -163,6 +163,76 @@ static void test_rows_each__cost_is_bounded(void **state)
 	}
 }
 
+static int count_rows(json_t *value, size_t line, void *arg)
+{
+	(void)value;
+	(void)line;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* A row of three bytes is some hundred as a value: who keeps rows says what they may take. */
+static void test_rows_each__memory_of_rows_is_bounded(void **state)
+{
+	static const char *const names[] = { GOLDEN "/flat_v2.parquet", GOLDEN "/nested.arrow", GOLDEN "/types.csv" };
+	struct rows_options o = { .memory = 1 << 20 };
+	struct buf text = BUF_INIT(BUF_NOLIMIT);
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+		buf_adds(&text, "{}\n");
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.jsonl", &o, count_rows, &n), ERR_INPUT);
+	assert_in_range(n, 1000, 5000);
+	assert_non_null(strstr(err_text(), "d.jsonl:"));
+	assert_non_null(strstr(err_text(), "take 1 MiB of memory"));
+	assert_non_null(err_fix());
+	o.memory = 64 << 20;
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.jsonl", &o, count_rows, &n), 0);
+	o.memory = 0; /* not kept */
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.jsonl", &o, count_rows, &n), 0);
+	buf_clear(&text);
+	buf_adds(&text, "{\"data\":[");
+	for (int i = 0; i < 20000; i++)
+		buf_adds(&text, i ? ",{}" : "{}");
+	buf_adds(&text, "]}");
+	o = (struct rows_options){ .memory = 1 << 20, .field = "data" };
+	n = 0;
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.json", &o, count_rows, &n), ERR_INPUT);
+	assert_int_equal(n, 0);
+	o.memory = 64 << 20;
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.json", &o, count_rows, &n), 0);
+	assert_int_equal(n, 20000);
+	buf_release(&text);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct buf d;
+
+		read_file(&d, names[i]);
+		o = (struct rows_options){ .memory = 1 };
+		n = 0;
+		assert_int_equal(rows_each(d.data, d.len, names[i], &o, count_rows, &n), ERR_INPUT);
+		assert_int_equal(n, 0);
+		buf_release(&d);
+	}
+}
+
+/* Whatever the format: a row of a table has no length, what it is made of has. */
+static void test_rows_give__a_row_is_bounded(void **state)
+{
+	struct rows r = { .name = "f.parquet", .each = ignore };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(rows_begin(&r, 64), 0);
+		assert_int_equal(rows_give(&r, 31 << 20), 0);
+		assert_int_equal(rows_pass(&r, json_null(), 1), 0);
+	}
+	assert_int_equal(rows_begin(&r, 64), 0);
+	assert_int_equal(rows_give(&r, 31 << 20), 0);
+	assert_int_equal(rows_give(&r, 2 << 20), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "f.parquet:4: a row of more than 32 MiB"));
+}
+
 static void test_rows_each__work_is_bounded(void **state)
 {
 	struct rows r = { .name = "f", .each = ignore, .work = ((size_t)16 << 30) - 40 };
@@ -409,6 +479,8 @@ int main(void)
 		cmocka_unit_test(test_rows_each__equals_pyarrow),
 		cmocka_unit_test(test_rows_each__damaged_files_are_bad_input),
 		cmocka_unit_test(test_rows_each__cost_is_bounded),
+		cmocka_unit_test(test_rows_each__memory_of_rows_is_bounded),
+		cmocka_unit_test(test_rows_give__a_row_is_bounded),
 		cmocka_unit_test(test_rows_each__work_is_bounded),
 		cmocka_unit_test(test_rows_each__what_is_not_supported_is_named),
 		cmocka_unit_test(test_rows_each__members_of_archives),
