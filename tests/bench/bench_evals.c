@@ -205,7 +205,7 @@ static void write_task(const char *folder, const char *name, const char *kind, i
 static void run_suite(const char *folder, const char *name, double *load, double *run, double *first)
 {
 	const struct scorer scorer = { NULL, answer_loglik, answer_text, NULL };
-	const struct eval_files files = { (char *)(uintptr_t)folder, read_file, NULL, NULL };
+	const struct eval_files files = { .self = (char *)(uintptr_t)folder, .read = read_file };
 	const struct suite_options how = { .seed = 1 };
 	struct suite_result *r = NULL;
 	struct suite *s = NULL;

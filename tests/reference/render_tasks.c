@@ -91,7 +91,9 @@ static int task_json(json_t **out, const struct task *t)
 static int job(json_t *job, size_t line, void *arg)
 {
 	struct world w = { arg, json_object_get(job, "files") };
-	const struct eval_files files = { &w, world_read, world_list, json_object_get(job, "datasets") };
+	const struct eval_files files = {
+		.self = &w, .read = world_read, .list = world_list, .datasets = json_object_get(job, "datasets")
+	};
 	struct suite *s = NULL;
 	json_t *tasks = json_array(), *task, *answer;
 	struct buf out = BUF_INIT(BUF_NOLIMIT);

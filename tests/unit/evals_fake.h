@@ -43,7 +43,7 @@ static inline int fake_list(void *self, const char *folder, int (*each)(const ch
 		out, suite_path,                                                                                       \
 		&(struct eval_files){ &(struct fake_files){ (const struct fake_file[]){ __VA_ARGS__ },                 \
 							    ARRAY_LEN(((const struct fake_file[]){ __VA_ARGS__ })) },  \
-				      fake_read, fake_list, NULL })
+				      fake_read, fake_list, NULL, NULL })
 
 struct fake_answer {
 	const char *continuation; /* NULL: any */

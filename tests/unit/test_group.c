@@ -128,7 +128,7 @@ static void test_group_result__a_task_counts_as_often_as_in_the_harness(void **s
 		json_t *files = json_object_get(one, "files");
 		struct fake_file *list = mem_array(json_object_size(files), sizeof(*list));
 		struct fake_files f = { list, 0 };
-		struct eval_files calls = { &f, fake_read, fake_list, NULL };
+		struct eval_files calls = { .self = &f, .read = fake_read, .list = fake_list };
 		struct suite_result *r;
 		struct suite *s;
 
