@@ -54,6 +54,11 @@ struct child {
 	struct stream streams[2];
 };
 
+static const char *proc_name(const struct proc *p)
+{
+	return p->name ? p->name : p->argv[0];
+}
+
 /* ---- before the fork ---- */
 
 static bool same_name(const char *a, const char *b)
@@ -154,7 +159,7 @@ static int input_file(int *out, const struct proc *p)
 			fclose(f);
 	}
 	if (fd < 0)
-		return err_errno(ERR_IO, "cannot make a file for the input of %s", p->argv[0]);
+		return err_errno(ERR_IO, "cannot make a file for the input of %s", proc_name(p));
 	while (done < p->in_len) {
 		ssize_t n = write(fd, p->in + done, p->in_len - done);
 
@@ -162,13 +167,13 @@ static int input_file(int *out, const struct proc *p)
 			continue;
 		if (n <= 0) {
 			close(fd);
-			return err_errno(ERR_IO, "cannot write the input of %s", p->argv[0]);
+			return err_errno(ERR_IO, "cannot write the input of %s", proc_name(p));
 		}
 		done += (size_t)n;
 	}
 	if (lseek(fd, 0, SEEK_SET)) {
 		close(fd);
-		return err_errno(ERR_IO, "cannot rewind the input of %s", p->argv[0]);
+		return err_errno(ERR_IO, "cannot rewind the input of %s", proc_name(p));
 	}
 	*out = fd;
 	return 0;
@@ -369,6 +374,32 @@ static void pump(struct child *c, double until_s)
 	reap(c, false);
 }
 
+/* At once, with all its children. */
+static void end_child(struct child *c)
+{
+	if (c->p->keeper) {
+		kill(c->pid, SIGUSR1);
+		return;
+	}
+	kill_group(c, SIGKILL);
+	reap(c, true);
+}
+
+/* What goes beyond a limit: the reason, else 0. */
+static int over_limit(const struct proc *p, bool late)
+{
+	char limit[32];
+
+	if (late) {
+		clock_duration(limit, p->timeout_s);
+		return err_set(ERR_UNAVAILABLE, "%s took longer than %s and was ended", proc_name(p), limit);
+	}
+	if (p->full_ends && p->out && buf_full(p->out))
+		return err_set(ERR_INPUT, "%s printed more than %zu MiB and was ended", proc_name(p),
+			       p->out->max >> 20);
+	return 0;
+}
+
 /* Until the child has ended and its streams too, or it has to be ended by us. */
 static int follow(struct child *c)
 {
@@ -384,20 +415,17 @@ static int follow(struct child *c)
 		if (c->exited && (!open || now - c->exited_s > SILENCE_S || (deadline > 0 && now >= deadline)))
 			break;
 		if (!rc && !c->exited && p->stop && *p->stop) {
-			rc = err_set(ERR_INTERRUPTED, "%s was interrupted", p->argv[0]);
+			rc = err_set(ERR_INTERRUPTED, "%s was interrupted", proc_name(p));
 			stopped_s = now;
 			kill_group(c, SIGTERM);
 		}
 		if (stopped_s > 0 && now - stopped_s > STOP_GRACE_S && !c->exited)
 			kill_group(c, SIGKILL);
-		if (!rc && !c->exited && deadline > 0 && now >= deadline) {
-			char limit[32];
-
-			clock_duration(limit, p->timeout_s);
-			rc = err_set(ERR_UNAVAILABLE, "%s took longer than %s and was ended", p->argv[0], limit);
-			kill_group(c, SIGKILL);
-			reap(c, true);
-			break;
+		if (!rc && !c->exited && (rc = over_limit(p, deadline > 0 && now >= deadline))) {
+			stopped_s = now;
+			end_child(c);
+			if (c->exited)
+				break;
 		}
 		if (c->exited)
 			until = c->exited_s + SILENCE_S;
@@ -418,14 +446,14 @@ static int start_error(const struct child *c, const struct failure *f)
 	errno = f->number;
 	switch (f->stage) {
 	case STAGE_DIR:
-		return err_errno(ERR_IO, "%s: cannot enter %s", p->argv[0], p->dir);
+		return err_errno(ERR_IO, "%s: cannot enter %s", proc_name(p), p->dir);
 	case STAGE_HOOK:
 		return 0; /* the status says it: 126 */
 	case STAGE_EXEC:
-		return err_hint(err_errno(ERR_UNAVAILABLE, "cannot run %s", p->argv[0]),
+		return err_hint(err_errno(ERR_UNAVAILABLE, "cannot run %s", proc_name(p)),
 				"is %s installed, executable and built for this machine?", c->program);
 	default:
-		return err_errno(ERR_UNAVAILABLE, "cannot start %s", p->argv[0]);
+		return err_errno(ERR_UNAVAILABLE, "cannot start %s", proc_name(p));
 	}
 }
 
@@ -479,9 +507,9 @@ static int run(struct child *c)
 	c->streams[1].to = p->err;
 	rc = input_file(&in, p);
 	if (!rc && want_out && !joined)
-		rc = make_pipe(out, p->argv[0]);
+		rc = make_pipe(out, proc_name(p));
 	if (!rc && want_err)
-		rc = make_pipe(err, p->argv[0]);
+		rc = make_pipe(err, proc_name(p));
 	if (!rc)
 		rc = start(c, in, joined ? err[1] : out[1], err[1]);
 	close_fd(&in);

@@ -14,11 +14,14 @@ struct proc {
 	const char *dir;             /* working directory, or NULL */
 	const char *in;              /* standard input */
 	size_t in_len;
-	struct buf *out; /* standard output; NULL: inherited, or handed to line */
+	const char *name; /* of the child in errors; NULL: argv[0] */
+	struct buf *out;  /* standard output; NULL: inherited, or handed to line */
+	bool full_ends;  /* more than out takes ends the child like a timeout, with ERR_INPUT; else it is thrown away */
 	struct buf *err; /* standard error; NULL: inherited, or handed to line; may equal out */
 	void (*line)(const char *line, size_t len, void *arg); /* each line of both streams where no buffer is given */
 	void *line_arg;
 	double timeout_s; /* 0: none; over it the child's group is killed and proc_run gives ERR_UNAVAILABLE */
+	bool keeper; /* the child kills all its descendants when told to by SIGUSR1, and is given the time for it */
 	int (*before_exec)(void *arg); /* in the child; non-zero ends it with 126 */
 	void *before_exec_arg;
 	const volatile int *stop; /* if given and it becomes non-zero (by a signal handler): the group is ended,

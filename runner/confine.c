@@ -6,13 +6,15 @@
  * the tree, with a folder for temporary files in it, and some devices may be written. Network: no socket can be made at all,
  * nor a ring that would make one (a pair of sockets, which programs talk to their own children by, can). Other processes:
  * Landlock keeps their memory and environment from being read (root has no capabilities in here), signals do not reach them where the kernel can say so
- * (version 6), and tracing is refused. No new rights by setuid programs, no core files.
+ * (version 6), and tracing is refused. No new rights by setuid programs, no core files. A keeper (keeper.c), who is not
+ * confined himself, ends all that the command has begun.
  *
  * What bubblewrap has over it: the command sees the names of files that it may not open, other processes' names, and the
  * machine's own /dev/shm is refused instead of private; modes and times of files elsewhere that belong to the same user can
  * be changed. Calls of 32-bit programs end them: they would go by other numbers past the filter. */
 #include "base/base.h"
 #include "runner/confine.h"
+#include "runner/keeper.h"
 #include "runner/sandbox.h"
 
 #include <dirent.h>
@@ -299,7 +301,8 @@ int cmd_confine(int argc, char **argv)
 		dash++;
 	if (argc < 4 || dash + 1 >= argc)
 		return err_set(ERR_USAGE, "confine is for assay itself");
-	rc = own_tmp(argv[1]);
+	rc = keeper_fork();
+	rc = rc ? rc : own_tmp(argv[1]);
 	if (rc == 0 && (chdir(argv[1]) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0 ||
 			prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
 		rc = err_errno(ERR_ENV, "confine");
@@ -309,9 +312,5 @@ int cmd_confine(int argc, char **argv)
 		rc = drop_capabilities();
 	if (rc == 0)
 		rc = restrict_calls();
-	if (rc == 0) {
-		execvp(argv[dash + 1], &argv[dash + 1]);
-		rc = err_errno(errno == ENOENT || errno == EACCES ? ERR_UNAVAILABLE : ERR_IO, "%s", argv[dash + 1]);
-	}
-	return rc;
+	return rc ? rc : keeper_exec(&argv[dash + 1]);
 }

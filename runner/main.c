@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "runner/cmd.h"
 #include "runner/confine.h"
+#include "runner/keeper.h"
 #include "runner/crew.h"
 
 #include <signal.h>
@@ -63,6 +64,8 @@ static int dispatch(int argc, char **argv)
 		return cmd_rank(argc - 1, argv + 1);
 	if (strcmp(name, "confine") == 0) /* likewise, in front of a command that came with a commit */
 		return cmd_confine(argc - 1, argv + 1);
+	if (strcmp(name, "keep") == 0)
+		return cmd_keep(argc - 1, argv + 1);
 	c = find(name);
 	if (c && c->computes)
 		wait_asleep(argv);

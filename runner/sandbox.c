@@ -5,10 +5,24 @@
  * Two kinds of commands stand in it: a team's trainer (trainer_command.c) and its scorers (score_host.c). */
 #include "base/base.h"
 #include "runner/confine.h"
+#include "runner/keeper.h"
 #include "runner/sandbox.h"
 
 #include <stdlib.h>
 #include <unistd.h>
+
+/* A line of the command's on our standard error; of a long one the beginning. */
+static void tail_show(struct tail *t, const char *line, size_t len)
+{
+	size_t n = len < TAIL_SHOWN ? len : TAIL_SHOWN;
+
+	fputs("  | ", stderr);
+	log_safe(stderr, line, n);
+	if (n < len)
+		fprintf(stderr, " [%zu bytes more]", len - n);
+	fputc('\n', stderr);
+	t->shown += n + 1;
+}
 
 void tail_line(const char *line, size_t len, void *arg)
 {
@@ -16,31 +30,55 @@ void tail_line(const char *line, size_t len, void *arg)
 	size_t slot = t->n++ % TAIL_LINES;
 
 	free(t->lines[slot]);
-	t->lines[slot] = mem_strn(line, len);
-	if (log_level() >= LOG_INFO) {
-		fputs("  | ", stderr);
-		log_safe(stderr, line, len);
-		fputc('\n', stderr);
+	t->lines[slot] = mem_strn(line, len < TAIL_SHOWN ? len : TAIL_SHOWN);
+	if (log_level() < LOG_INFO)
+		return;
+	if (t->left_out || (t->limit && t->shown + len >= t->limit)) {
+		t->left_out++;
+		t->left_out_bytes += len + 1;
+	} else {
+		tail_show(t, line, len);
 	}
+}
+
+void tail_end(struct tail *t)
+{
+	size_t last = t->left_out < TAIL_ENDS ? t->left_out : TAIL_ENDS;
+
+	if (!t->left_out)
+		return;
+	fprintf(stderr, "  | … %zu lines of %zu bytes in all, of which the last %zu:\n", t->left_out, t->left_out_bytes,
+		last);
+	for (size_t i = t->n - last; i < t->n; i++)
+		tail_show(t, t->lines[i % TAIL_LINES], strlen(t->lines[i % TAIL_LINES]));
 }
 
 void tail_release(struct tail *t)
 {
 	for (size_t i = 0; i < TAIL_LINES; i++)
 		free(t->lines[i]);
-	*t = (struct tail){ { NULL }, 0 };
+	*t = (struct tail){ 0 };
 }
 
 int command_failed(const struct tail *t, const struct proc *p, const char *what)
 {
 	struct buf text = BUF_INIT(1 << 16);
-	size_t first = t->n > 5 ? t->n - 5 : 0;
+	size_t first = t->n > TAIL_ENDS ? t->n - TAIL_ENDS : 0;
+	bool lacks = false;
 	int rc;
 
-	for (size_t i = first; i < t->n; i++)
+	for (size_t i = first; i < t->n; i++) {
+		lacks = keeper_lacks(p->status, t->lines[i % TAIL_LINES]);
 		buf_addf(&text, "\n  | %.300s", t->lines[i % TAIL_LINES]);
-	rc = err_set(ERR_INPUT, "%s%s%s ended with exit code %d%s", what, *what ? " " : "", p->argv[0], p->status,
-		     buf_str(&text));
+	}
+	if (lacks)
+		rc = err_hint(
+			err_set(ERR_UNAVAILABLE, "%s%sthe sandbox has no program %s%s", what, *what ? ": " : "",
+				p->argv[0], buf_str(&text)),
+			"install it where the command may read: not in a home, nor beneath /run, /tmp or /var/tmp");
+	else
+		rc = err_set(ERR_INPUT, "%s%s%s ended with exit code %d%s", what, *what ? " " : "", p->argv[0],
+			     p->status, buf_str(&text));
 	buf_release(&text);
 	return rc;
 }
@@ -213,14 +251,19 @@ static void hide_real(struct words *w, const char *dir)
 		free(real);
 }
 
-/* Ourselves in front of the command: confine.c. */
-static void wrap_in_landlock(const struct sandbox *s, struct words *w, const char *tree)
+/* Ourselves in front of the command: confine.c, keeper.c. */
+static void add_self(struct words *w, const char *as)
 {
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	argv_add(w, argv_own(w, mem_strn(self, n > 0 ? (size_t)n : 0)));
-	argv_add(w, "confine");
+	argv_add(w, as);
+}
+
+static void wrap_in_landlock(const struct sandbox *s, struct words *w, const char *tree)
+{
+	add_self(w, "confine");
 	argv_add(w, tree);
 	argv_add(w, s->base ? s->base : "");
 	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
@@ -234,16 +277,15 @@ static void wrap_in_landlock(const struct sandbox *s, struct words *w, const cha
 	argv_add(w, "--");
 }
 
-void sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
+bool sandbox_wrap(const struct sandbox *s, struct words *w, const char *tree)
 {
-	switch (kind_here(s)) {
-	case SANDBOX_BUBBLEWRAP:
+	enum sandbox_kind kind = kind_here(s);
+
+	if (kind == SANDBOX_BUBBLEWRAP)
 		wrap_in_bubblewrap(s, w, tree);
-		break;
-	case SANDBOX_LANDLOCK:
+	else if (kind == SANDBOX_LANDLOCK)
 		wrap_in_landlock(s, w, tree);
-		break;
-	default:
-		break;
-	}
+	else
+		add_self(w, "keep");
+	return kind != SANDBOX_BUBBLEWRAP;
 }

@@ -9,6 +9,8 @@
 
 #include <sys/stat.h>
 
+enum { BLOCK_LOG = 16 << 10, RUN_LOG = 256 << 10 }; /* bytes of its standard error that go to the log */
+
 /* Is the commit surely of the user of this machine? By hand, or before a push; in no CI and on no server; on a branch, in a
  * repository where no branch of a remote has ever come. */
 static bool is_own(const struct run *run)
@@ -73,16 +75,18 @@ static int write_files(const struct score_command *c, const char *dir)
 	return rc;
 }
 
-static int run_in(const struct score_host *h, const struct score_command *c, const char *dir, const char *in,
-		  size_t len, struct buf *out)
+static int run_in(struct score_host *h, const struct score_command *c, const char *dir, const char *in, size_t len,
+		  struct buf *out)
 {
 	static const char *const env[] = { "HOME=/tmp", NULL }, *const keep[] = { "PATH", "LANG", NULL };
-	struct tail tail = { { NULL }, 0 };
+	struct tail tail = { .limit = h->room < BLOCK_LOG ? h->room + 1 : BLOCK_LOG };
 	struct words argv = { 0 };
 	struct proc p = { .dir = dir,
 			  .in = in,
 			  .in_len = len,
+			  .name = c->argv[0],
 			  .out = out,
+			  .full_ends = true,
 			  .line = tail_line,
 			  .line_arg = &tail,
 			  .env = env,
@@ -92,18 +96,26 @@ static int run_in(const struct score_host *h, const struct score_command *c, con
 	size_t prefix;
 	int rc;
 
-	sandbox_wrap(&h->sandbox, &argv, dir);
+	p.keeper = sandbox_wrap(&h->sandbox, &argv, dir);
 	prefix = argv.n;
 	for (size_t i = 0; i < c->n_words; i++)
 		argv_add(&argv, c->argv[i]);
 	argv_add(&argv, NULL);
 	p.argv = argv.items;
 	rc = proc_run(&p);
+	if (h->room)
+		tail_end(&tail);
+	h->room -= tail.shown < h->room ? tail.shown : h->room;
+	if (rc == ERR_UNAVAILABLE && !err_fix())
+		err_hint(rc, "it has %g s for the answers of a block: score.timeout, which is no part of the question",
+			 c->timeout_s);
 	if (!rc && p.status) {
 		p.argv = argv.items + prefix;
-		rc = err_hint(command_failed(&tail, &p, ""),
-			      "the last lines of its standard error are above; it finds its inputs, and no other file "
-			      "of the commit");
+		rc = command_failed(&tail, &p, "");
+		if (rc == ERR_INPUT)
+			err_hint(rc,
+				 "the last lines of its standard error are above; it finds its inputs, and no other "
+				 "file of the commit");
 	}
 	tail_release(&tail);
 	argv_release(&argv);
@@ -126,6 +138,6 @@ static int run(void *self, const struct score_command *c, const char *in, size_t
 
 const struct command_host *score_host(struct score_host *h, const struct sandbox *s)
 {
-	*h = (struct score_host){ { h, ready, run }, *s };
+	*h = (struct score_host){ { h, ready, run }, *s, RUN_LOG };
 	return &h->calls;
 }

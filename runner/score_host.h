@@ -9,6 +9,7 @@
 struct score_host {
 	struct command_host calls;
 	struct sandbox sandbox;
+	size_t room; /* bytes that the commands' standard error may still take in the log */
 };
 /* Does anybody vouch for the policy that this run follows? The default branch; who typed --target; or, where there is no policy of
  * a target, the user of this machine, in a repository where nothing of a remote ever came. */

@@ -16,8 +16,11 @@
 
 static int failed(const struct tail *t, const struct proc *p)
 {
-	return err_hint(command_failed(t, p, "finetune.command"),
-			"its last lines are above; run it by hand in a checkout of the commit");
+	int rc = command_failed(t, p, "finetune.command");
+
+	return rc == ERR_UNAVAILABLE
+		       ? rc
+		       : err_hint(rc, "its last lines are above; run it by hand in a checkout of the commit");
 }
 
 /* Which variables the command may see is the policy's to say: a commit could name the forge's tokens. */
@@ -79,7 +82,7 @@ static int run_command(struct run *run, const char *tree, const char *base)
 	struct sandbox sandbox = run_sandbox(run);
 	char *model = base_variable(run, &sandbox, tree, base);
 	const char *env[] = { "HOME=/tmp", commit, replicate, model, NULL };
-	struct tail tail = { { NULL }, 0 };
+	struct tail tail = { 0 };
 	struct proc p = { .dir = tree,
 			  .line = tail_line,
 			  .line_arg = &tail,
@@ -90,7 +93,7 @@ static int run_command(struct run *run, const char *tree, const char *base)
 	size_t prefix;
 
 	sandbox.base = base;
-	sandbox_wrap(&sandbox, &argv, tree);
+	p.keeper = sandbox_wrap(&sandbox, &argv, tree);
 	prefix = argv.n;
 	for (size_t i = 0; i < f->command.n; i++)
 		argv_add(&argv, f->command.items[i]);
@@ -107,6 +110,7 @@ static int run_command(struct run *run, const char *tree, const char *base)
 	}
 	argv_add(&keep, NULL);
 	p.argv = argv.items;
+	p.name = f->command.items[0];
 	p.env_keep = keep.items;
 	if (rc == 0) {
 		log_info("running %s", f->command.items[0]);

@@ -82,6 +82,7 @@ else
 	skip "in bubblewrap" "bubblewrap does not work on this machine"
 fi
 
+cp evals/score.sh evals/score.good
 bad() { # NAME CODE TEXT: with evals/score.sh from standard input
 	cat >evals/score.sh
 	check "$1" "$2" assay eval "$TRASH/made" evals/sums.yaml --sandbox external
@@ -97,7 +98,38 @@ bad "a scorer that prints NaN" 65 "its output:1" <<<"echo '{\"id\":\"0+1\",\"sco
 bad "a scorer that prints something else" 65 "prints lines" <<<"printf 'hello \033[31m\n'"
 bad "a scorer that prints without end" 65 "more than 16 MiB" <<<"head -c 17000000 /dev/zero"
 bad "a scorer that takes too long" 69 "score.command sh" <<<"sleep 600"
-sed -i 's/command: \[sh,/command: [no-such-program,/' evals/sums.yaml
-bad "a scorer that is not there" 69 "no-such-program" <<<""
+has "sh took longer than 2.0 s"
+has "score.timeout"
+bad "a scorer that prints without end and never ends" 65 "more than 16 MiB" <<<"exec cat /dev/zero"
+kinds="external landlock"
+! bwrap --unshare-all --ro-bind / / true 2>/dev/null || kinds="external landlock bubblewrap"
+assay doctor 2>&1 | grep -q 'sandbox.*none' && kinds=external
+here() { # KIND: a process that a scorer began and left behind
+	grep -laz "[3]$$.$1" /proc/[0-9]*/cmdline 2>/dev/null | wc -l
+}
+sed 1d evals/score.good >evals/rest
+for kind in $kinds; do
+	left() { # NAME CODE WHAT: a scorer that does that, then scores if it comes to it; all that it began is gone
+		{ echo "$3"; cat evals/rest; } >evals/score.sh
+		check "$1 ($kind)" "$2" assay eval "$TRASH/made" evals/sums.yaml --sandbox "$kind"
+		is "all that it began has ended" "$(here "$kind")" 0
+	}
+	away="setsid sh -c 'sleep 3$$.$kind & sleep 3$$.$kind' sh 3$$.$kind >/dev/null 2>&1 & sleep 0.2"
+	away=${away//sleep 3$$.$kind/sleep 600}
+	left "a scorer that leaves a session behind" 0 "$away"
+	left "one that fails" 65 "$away; exit 3"
+	left "one that takes too long" 69 "$away; sleep 600"
+	has "sh took longer than 2.0 s"
+	left "one that talks" 0 "awk 'BEGIN { for (i = 0; i < 200000; i++) print \"line\", i }' >&2"
+	[ "$(wc -c <"$ERR")" -lt 40000 ] && ok "little of it is in the log" || not_ok "little of it is in the log"
+	has "  | line 0"
+	has "lines of"
+	has "  | line 199999"
+	left "one that talks without an end of line" 0 "head -c 3000000 /dev/zero | tr '\\\\0' x >&2"
+	[ "$(wc -c <"$ERR")" -lt 40000 ] && ok "little of that, too" || not_ok "little of that, too"
+	sed 's/command: \[sh,/command: [no-such-program,/' evals/sums.yaml >evals/none.yaml
+	check "a scorer that is not there ($kind)" 69 assay eval "$TRASH/made" evals/none.yaml --sandbox "$kind"
+	has "the sandbox has no program no-such-program"
+done
 is "no folder is left" "$(ls -d "${TMPDIR:-/tmp}"/assay-score-* 2>/dev/null | wc -l)" 0
 done_testing

@@ -196,6 +196,33 @@ static void *set_soon(void *arg)
 	return NULL;
 }
 
+static void test_proc_run__a_full_buffer_ends_it(void **state)
+{
+	struct buf out = BUF_INIT(3 << 20);
+	struct proc p = { .argv = SH("cat /dev/zero"), .name = "the scorer", .out = &out, .full_ends = true };
+
+	(void)state;
+	assert_int_equal(proc_run(&p), ERR_INPUT);
+	assert_string_equal(err_text(), "the scorer printed more than 3 MiB and was ended");
+	assert_int_equal(out.len, 3 << 20);
+	buf_release(&out);
+}
+
+/* A keeper (runner/keeper.c) is asked by SIGUSR1 and waited for. */
+static void test_proc_run__a_keeper_ends_in_its_own_way(void **state)
+{
+	struct buf out = BUF_INIT(100);
+	struct proc p = { .argv = SH("trap 'echo all ended; exit' USR1; while :; do sleep 0.01; done"),
+			  .out = &out,
+			  .keeper = true,
+			  .timeout_s = 0.3 };
+
+	(void)state;
+	assert_int_equal(proc_run(&p), ERR_UNAVAILABLE);
+	assert_string_equal(buf_str(&out), "all ended\n");
+	buf_release(&out);
+}
+
 static void test_proc_run__stop_is_interrupted(void **state)
 {
 	volatile int stop = 0;
@@ -335,6 +362,8 @@ int main(void)
 		cmocka_unit_test(test_proc_run__signal_is_128_and_more),
 		cmocka_unit_test(test_proc_run__missing_program_is_unavailable),
 		cmocka_unit_test(test_proc_run__timeout_ends_the_whole_group),
+		cmocka_unit_test(test_proc_run__a_full_buffer_ends_it),
+		cmocka_unit_test(test_proc_run__a_keeper_ends_in_its_own_way),
 		cmocka_unit_test(test_proc_run__stop_is_interrupted),
 		cmocka_unit_test(test_proc_run__left_over_process_does_not_hold_us),
 		cmocka_unit_test(test_proc_run__environment),
