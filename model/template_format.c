@@ -1,8 +1,8 @@
 /* template_format.c: Python's two ways to format: "%05.2f" % x and "{:05.2f}".format(x).
  *
  * A field is read into one struct spec, whichever language it is written in; numbers are then printed by snprintf from a
- * format made of checked parts (flags, type) with bounded width and precision, text is padded by code points. What is
- * not known (nested fields, attributes in braces, "*" widths) is an error. */
+ * format made of checked parts (flags, type), text is padded by code points. A width or precision beyond what a template may
+ * write is an error, and so is what is not known (nested fields, attributes in braces, "*" widths). */
 #include "base/base.h"
 
 #include "model/template_int.h"
@@ -14,8 +14,10 @@ int text_pad(struct render *r, const struct node *at, const struct value *v, int
 	struct buf b = BUF_INIT(TEMPLATE_MAX_OUTPUT);
 	int64_t missing = width - (int64_t)utf8_count(v->u.s, v->len), left;
 
-	if (fill->len == 0 || utf8_count(fill->u.s, fill->len) != 1 || width > (int64_t)TEMPLATE_MAX_OUTPUT)
-		return render_error(r, at, "one character to fill with, and a width that fits, are wanted");
+	if (fill->len == 0 || utf8_count(fill->u.s, fill->len) != 1)
+		return render_error(r, at, "one character to fill with is wanted");
+	if (width > (int64_t)TEMPLATE_MAX_OUTPUT)
+		return render_error(r, at, "a width of more than %zu characters", (size_t)TEMPLATE_MAX_OUTPUT);
 	if (missing < 0)
 		missing = 0;
 	left = side == '>' ? missing : side == '<' ? 0 : missing / 2 + (side == 'c' ? missing & width & 1 : 0);
@@ -27,6 +29,8 @@ int text_pad(struct render *r, const struct node *at, const struct value *v, int
 	return value_from_buf(r, at, &b, out);
 }
 
+enum { SPEC_MAX = 100000000 }; /* beyond what may be written */
+
 struct spec { /* of one field, in printf's terms */
 	char flags[8], type;
 	int width, precision; /* -1: none */
@@ -35,13 +39,15 @@ struct spec { /* of one field, in printf's terms */
 	struct value fill;
 };
 
-/* Digits of a width or precision; -1 if there are none. */
+/* Digits of a width or precision; -1 if there are none. What is too large stays so. */
 static int spec_number(const char **p, const char *end)
 {
 	int n = -1;
 
-	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++)
-		n = (n < 0 ? 0 : n) >= 10000 ? 10000 : (n < 0 ? 0 : n) * 10 + (**p - '0');
+	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++) {
+		n = (n < 0 ? 0 : n) * 10 + (**p - '0');
+		n = n > SPEC_MAX ? SPEC_MAX : n;
+	}
 	return n;
 }
 
@@ -62,15 +68,18 @@ static void add_commas(struct buf *b, const char *text)
 static int format_number(struct render *r, const struct node *at, struct buf *b, const struct spec *s,
 			 const struct value *v)
 {
-	char format[32], text[512];
+	char format[48], *text;
 	bool whole = strchr("diuxXoc", s->type) != NULL;
-	int precision = s->precision > 100 ? 100 : s->precision, width = s->width > 200 ? 200 : s->width;
+	int precision = s->precision, width = s->width;
 	const char *length = whole ? "ll" : "", *percent = s->type == '%' ? "f" : NULL;
 	char type[2] = { s->type, '\0' };
 	double f;
 
 	if (!value_is_number(v))
 		return render_error(r, at, "a number is wanted for %%%c, not a %s", s->type, value_type(v));
+	if (width > (int)TEMPLATE_MAX_OUTPUT || precision > (int)TEMPLATE_MAX_OUTPUT)
+		return render_error(r, at, "a width or precision of more than %zu characters",
+				    (size_t)TEMPLATE_MAX_OUTPUT);
 	f = value_number(v);
 	if (whole && (f - f != 0 || f >= 9.3e18 || f <= -9.3e18))
 		return render_error(r, at, "an integer is wanted for %%%c", s->type);
@@ -81,18 +90,19 @@ static int format_number(struct render *r, const struct node *at, struct buf *b,
 	if (s->align || width < 0)
 		width = 0;
 	if (whole)
-		snprintf(text, sizeof(text), format, width,
-			 v->kind == V_FLOAT ? (long long)f
-			 : v->kind == V_INT ? (long long)v->u.i
-					    : (long long)v->u.b);
+		text = mem_printf(format, width,
+				  v->kind == V_FLOAT ? (long long)f
+				  : v->kind == V_INT ? (long long)v->u.i
+						     : (long long)v->u.b);
 	else
-		snprintf(text, sizeof(text), format, width, percent ? f * 100 : f);
+		text = mem_printf(format, width, percent ? f * 100 : f);
 	if (s->comma)
 		add_commas(b, text);
 	else
 		buf_adds(b, text);
 	if (percent)
 		buf_addc(b, '%');
+	free(text);
 	return 0;
 }
 

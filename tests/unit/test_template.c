@@ -152,6 +152,10 @@ static void test_template_render__bounded(void **state)
 		{ "{{ ('x' * 99999) | regex_replace('x', 'y' * 99999) }}", "MiB" },
 		{ "{{ 'x' * 99999999 }}", "MiB" },
 		{ "{{ '%99999d' % 1 }}{{ 'x'.ljust(999999999) }}", "width" },
+		{ "{{ '%999999999d'|format(1) }}", "a width or precision of more than 16777216" },
+		{ "{{ '%.99999999999f'|format(1) }}", "a width or precision of more than 16777216" },
+		{ "{{ '{:99999999}'.format('x') }}", "a width of more than 16777216 characters" },
+		{ "{% for a in range(9) %}{{ '%9000000d'|format(1) }}{% endfor %}", "MiB" },
 		{ "{% for a in range(1000) %}{{ 'x' * 99999 }}{% endfor %}", "MiB" },
 		{ "{% set ns = namespace(s='x') %}{% for a in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
 		  "MiB" },
@@ -297,6 +301,14 @@ static void test_template_value__of_one_expression(void **state)
 	value_is("{{ l }}", "[1,\"a\"]");
 	value_is("{{ [s, (i, l[1:])] }}", "[\"x\",[3,[\"a\"]]]");
 	value_is("{{ {'b': d, 'a': range(2)} }}", "{\"a\":[0,1],\"b\":{\"k\":true}}");
+	/* as wide as Jinja writes it, not as a buffer happens to be */
+	value_is("{{ '%100000d'|format(7)|length }}", "100000");
+	value_is("{{ ('%0300d'|format(7))[:2] ~ ('%0300d'|format(7))[298:] }}", "\"0007\"");
+	value_is("{{ ['%.150f'|format(0.5), '%.300d'|format(7), '%-20000d'|format(7)]|map('length')|list }}",
+		 "[152,300,20000]");
+	value_is("{{ ['{:0300d}'.format(7), '{:>20000}'.format('x'), '%.11000s'|format('x' * "
+		 "12000)]|map('length')|list }}",
+		 "[300,20000,11000]");
 	value_is("{{ i }}.", "\"3.\""); /* more than the expression: text */
 	value_is("{% if i %}{{ i }}{% endif %}", "\"3\"");
 	value_is("", "\"\"");
