@@ -330,6 +330,12 @@ static int refused(const struct remote *r, const struct job *job, const struct h
 			err_hint(rc,
 				 "a text that is longer than the model's context goes in windows where the location "
 				 "has tokenizer: FOLDER and context: TOKENS");
+		else if (!job->ask.scores && (got->status == 400 || got->status == 413 || got->status == 422))
+			err_hint(rc,
+				 "max_gen_toks asks for %d tokens behind the prompt: where that is more than the "
+				 "server's "
+				 "context holds, lower it in the task's generation_kwargs, or num_fewshot",
+				 job->ask.max_tokens);
 	}
 	free(said);
 	return rc;
@@ -700,11 +706,11 @@ static int add_generate(struct remote *r, struct jobs *jobs, const struct genera
 {
 	struct buf body = BUF_INIT(BUF_NOLIMIT);
 	struct tokens ids = { NULL, 0, 0 };
-	struct ask ask = { 0 };
+	struct ask ask = { .max_tokens = g->max_tokens };
 	size_t skip = 0;
-	int rc = 0;
+	int rc = window_writes(g->max_tokens, r->l, r->context);
 
-	if (r->tokenizer && r->context && r->l->api == API_COMPLETIONS) {
+	if (!rc && r->tokenizer && r->context && r->l->api == API_COMPLETIONS) {
 		rc = remote_tokenizer_prompt(&ids, r->tokenizer, g->prompt);
 		skip = window_prompt(ids.n, g->max_tokens, r->context);
 		r->n_cut += skip > 0;

@@ -35,6 +35,8 @@ struct window {
 /* The next request of n ids, of which `at` and more behind it are not scored yet; at: n - n_scored, then each end; none is left
  * at n. context: the server's, 0: not known. ERR_INPUT: a continuation that it cannot hold. */
 int window_next(struct window *out, size_t n, size_t at, bool rolling, const struct location *l, int context);
+/* ERR_INPUT: so many tokens to be written leave no room for a prompt. */
+int window_writes(int max_tokens, const struct location *l, int context);
 /* Where a prompt of n ids begins that max_tokens more are to be written behind. */
 size_t window_prompt(size_t n, int max_tokens, int context);
 
@@ -42,7 +44,8 @@ size_t window_prompt(size_t n, int max_tokens, int context);
 
 /* What is looked for in an answer. */
 struct ask {
-	bool scores;                              /* log-likelihoods; else a text is wanted */
+	bool scores;                              /* log-likelihoods; else a text is wanted … */
+	int max_tokens;                           /* … of so many */
 	char *text;                               /* what was sent, where that is a text … */
 	size_t from;                              /* … and at which byte of it what is scored begins */
 	struct tokens ids;                        /* where ids were sent: these … */

@@ -29,9 +29,20 @@ int window_next(struct window *out, size_t n, size_t at, bool rolling, const str
 	return err_hint(ERR_INPUT, "shorten it, or score it as a whole text, which goes window by window");
 }
 
+int window_writes(int max_tokens, const struct location *l, int context)
+{
+	if (!context || max_tokens < context - 1)
+		return 0;
+	err_set(ERR_INPUT, "max_gen_toks: %d tokens are to be written, and location %s takes %d, the prompt included",
+		max_tokens, l->name, context);
+	return err_hint(ERR_INPUT,
+			"set max_gen_toks in the task's generation_kwargs (of a judge: max_tokens) to %d or less",
+			context - 2);
+}
+
 size_t window_prompt(size_t n, int max_tokens, int context)
 {
-	size_t most = context - 1 > max_tokens ? (size_t)(context - 1 - max_tokens) : n;
+	size_t most = (size_t)(context - 1 - max_tokens);
 
 	return n > most ? n - most : 0;
 }

@@ -215,12 +215,39 @@ static void test_remote_loglik__too_long_for_a_context_that_nobody_knows(void **
 	narrow_close(&e);
 }
 
+/* Where the context is known nothing is asked; else the server's words come with what to set. */
+static void test_remote_generate__more_to_write_than_the_context(void **state)
+{
+	static const char *const stops[] = { NULL };
+	struct generate_until req = { .prompt = "the cat", .until = stops, .max_tokens = 11 };
+	struct narrow_end e;
+	struct generated out = { 0 };
+
+	(void)state;
+	for (int says = 0; says < 2; says++) {
+		narrow_open(&e, says ? 12 : 10, says, "");
+		assert_int_equal(e.scorer.generate(e.scorer.self, &req, 1, &out, &no_watch), ERR_INPUT);
+		if (says) {
+			assert_non_null(strstr(err_text(), "max_gen_toks: 11 tokens are to be written"));
+			assert_non_null(strstr(err_text(), "takes 12, the prompt included"));
+			assert_string_equal(err_fix(), "set max_gen_toks in the task's generation_kwargs (of a judge: "
+						       "max_tokens) to 10 or less");
+			assert_int_equal(e.t.log.len, 0);
+		} else {
+			assert_non_null(strstr(err_text(), "answers 400 to a request: too long"));
+			assert_non_null(strstr(err_fix(), "max_gen_toks asks for 11 tokens"));
+		}
+		narrow_close(&e);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_remote_loglik__a_long_text_goes_in_windows),
 		cmocka_unit_test(test_remote_loglik__a_long_context_is_cut_on_the_left),
 		cmocka_unit_test(test_remote_generate__a_long_prompt_goes_as_its_last_ids),
+		cmocka_unit_test(test_remote_generate__more_to_write_than_the_context),
 		cmocka_unit_test(test_remote_loglik__too_long_for_a_context_that_nobody_knows),
 	};
 
