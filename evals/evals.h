@@ -478,6 +478,7 @@ struct gate_power_input {
 	const struct suite *const *suites;
 	size_t n_suites;
 	int64_t limit; /* > 0: so many samples a task */
+	double share;  /* > 0: this share of them (struct suite_options) */
 	const struct task_result *const *baseline;
 	size_t n_baseline; /* 0: nothing is stored of one */
 	const struct gate_noise *noise;

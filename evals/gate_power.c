@@ -251,7 +251,7 @@ static char *never(const struct limit *l)
 {
 	bool mean = l->m->aggregate == AGGREGATE_MEAN, corpus = aggregate_is_corpus(l->m->aggregate);
 
-	if (l->in->limit > 0 && l->n < l->m->n)
+	if (l->n < l->m->n)
 		return mem_printf("%zu of %zu samples are asked, and what was cut short never passes", l->n, l->m->n);
 	if (!l->policy->population || l->kind == LIMIT_NEW_FAILURES)
 		return NULL;
@@ -382,7 +382,9 @@ static int rule_power(struct gate_power *out, const struct gate_policy *policy, 
 				    metric->weights != NULL,
 				    task->n_total };
 	l.m = &m;
-	l.n = in->limit > 0 && (uint64_t)in->limit < m.n ? (size_t)in->limit : m.n;
+	l.n = in->share > 0                                ? (size_t)ceil((double)m.n * in->share)
+	      : in->limit > 0 && (uint64_t)in->limit < m.n ? (size_t)in->limit
+							   : m.n;
 	l.noise = find_noise(in, &m);
 	find_baseline(&l);
 	for (int kind = LIMIT_MIN; kind < LIMIT_KINDS; kind++) {

@@ -5,6 +5,7 @@
 
 #include "runner/cmd.h"
 #include "runner/eval_model.h"
+#include "runner/evaluate.h"
 #include "runner/harness_folder.h"
 #include "runner/parts.h"
 #include "runner/questions.h"
@@ -80,24 +81,15 @@ struct eval_call {
 	bool merges;
 };
 
-/* As the harness has it: 1 is one document, and what is less is a share of them. */
-static int read_limit(struct suite_options *how, double limit)
-{
-	if (!(limit >= 0) || limit > 1e15 || (limit >= 1 && limit != floor(limit)))
-		return err_set(ERR_USAGE, "--limit: a whole number (0: all), or a share below 1");
-	how->share = limit < 1 ? limit : 0;
-	how->limit = limit < 1 ? 0 : (int64_t)limit;
-	return 0;
-}
-
 static int check_call(struct eval_call *c, int argc, char **argv)
 {
 	struct eval_options *o = &c->o;
 
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 24)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
-	if (read_limit(&o->how, c->limit))
+	if (evaluate_limit_check(c->limit))
 		return ERR_USAGE;
+	evaluate_limit_ask(&o->how, c->limit);
 	if (o->sandbox && sandbox_kind_parse(o->sandbox) == SANDBOX_KINDS)
 		return err_set(ERR_USAGE,
 			       "--sandbox %s: auto, bubblewrap, landlock, or external (this job already runs in one)",

@@ -138,7 +138,7 @@ int cmd_plan(int argc, char **argv)
 		OPT_TEXT(0, "profile", &o.profile, "NAME", "a profile of the policy"),
 		{ OPT_KIND_TEXT, 0, "target", &o.target, "REV", "the commit whose questions decide", OPT_NO_ENV },
 		OPT_TEXT(0, "device", &o.device, "DEV", "auto, cpu or cuda[:N][/CLASS]"),
-		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task (0: all)"),
+		OPT_REAL('n', "limit", &o.limit, "N", "at most N samples a task (0: all); below 1: a share of them"),
 		OPT_TEXT(0, "memory", &o.memory, "SIZE", "use at most so much memory, such as 4G"),
 		OPT_TEXT(0, "datasets", &o.datasets, "DIR", "a folder of data sets, for tasks that name one"),
 		OPT_FLAG('j', "json", &o.json, "print one JSON document on standard output"),

@@ -4,6 +4,7 @@
 #include "runner/budget.h"
 #include "runner/cmd.h"
 #include "runner/crew.h"
+#include "runner/evaluate.h"
 #include "runner/parts.h"
 #include "runner/print.h"
 #include "runner/runner.h"
@@ -111,8 +112,8 @@ int check_run_options(const struct run_options *o)
 		return err_set(ERR_USAGE, "--until %s: read, plan, train, eval, gate, record or report", o->until);
 	if (o->batch_tokens < 1 || o->batch_tokens > 1 << 24)
 		return err_set(ERR_USAGE, "--batch-tokens: 1 to 16777216");
-	if (o->limit < 0)
-		return err_set(ERR_USAGE, "--limit: 0 (all) or more");
+	if ((rc = evaluate_limit_check(o->limit)))
+		return rc;
 	if (o->threads < 0 || o->threads > 4096)
 		return err_set(ERR_USAGE, "--threads: 0 (all) to 4096");
 	if (o->memory && (rc = budget_parse(&bytes, o->memory)))
@@ -138,7 +139,8 @@ int cmd_run(int argc, char **argv)
 		OPT_TEXT(0, "device", &o.device, "DEV",
 			 "auto, cpu or cuda[:N][/CLASS]; to train on several: cuda:0,1 or cuda:all"),
 		OPT_INT(0, "threads", &o.threads, "N", "threads of the CPU back end (default: all)"),
-		OPT_INT('n', "limit", &o.limit, "N", "at most N samples a task (0: all); makes no version"),
+		OPT_REAL('n', "limit", &o.limit, "N",
+			 "at most N samples a task (0: all), below 1 a share; makes no version"),
 		OPT_TEXT(0, "shard", &shard, "I/N",
 			 "evaluate every N-th document from the I-th on; the run behind judges"),
 		OPT_INT(0, "batch-tokens", &o.batch_tokens, "N", "tokens scored at a time; changes no result"),

@@ -59,7 +59,7 @@ bool early_wanted(const struct run *run)
 	const struct gate_policy *p = &run->questions->gate;
 
 	/* a run that ends before its gate (assay calibrate) is for the scores */
-	return run->questions->has_gate && p->n && run->n_suites && !run_limit(run) && !run->options->until &&
+	return run->questions->has_gate && p->n && run->n_suites && !(run_limit(run) > 0) && !run->options->until &&
 	       !run->options->shards && (p->stop_early || p->deadline_s > 0 || p->max_items);
 }
 

@@ -18,6 +18,8 @@
 #include "runner/samples_store.h"
 #include "runner/served.h"
 
+#include <math.h>
+
 #define SAMPLES_MAX ((size_t)1 << 32)
 
 /* ---- the local engine as a scorer ------------------------------------------------------------------------------------------ */
@@ -223,12 +225,12 @@ static void key_of(const char *kind, const struct run *run, const struct run_sui
 	struct digest_ctx *ctx = digest_new();
 	struct digest d;
 	struct buf numerics = BUF_INIT(256);
-	char limit[64];
+	char limit[96];
 
 	object_numerics(&numerics, run, object);
-	snprintf(limit, sizeof(limit), "%lld", (long long)run_limit(run));
+	snprintf(limit, sizeof(limit), "%.17g", run_limit(run));
 	if (run->options->replicate) /* other random numbers, other answers of a task that samples */
-		snprintf(limit, sizeof(limit), "%lld replicate %lld", (long long)run_limit(run),
+		snprintf(limit, sizeof(limit), "%.17g replicate %lld", run_limit(run),
 			 (long long)run->options->replicate);
 	digest_text(ctx, kind);
 	digest_text(ctx, object);
@@ -253,9 +255,33 @@ void evaluate_key_part(const struct run *run, const struct run_suite *s, const c
 	key_of("eval-part-1", run, s, object, prompt_oid, key);
 }
 
-int64_t run_limit(const struct run *run)
+double run_limit(const struct run *run)
 {
-	return run->options->limit ? run->options->limit : run->profile ? run->profile->limit : 0;
+	return run->options->limit > 0 ? run->options->limit : run->profile ? (double)run->profile->limit : 0;
+}
+
+int evaluate_limit_check(double limit)
+{
+	if (limit >= 0 && limit <= 1e15 && (limit < 1 || limit == floor(limit)))
+		return 0;
+	return err_set(ERR_USAGE, "--limit: a whole number of samples a task (0: all), or a share of them below 1");
+}
+
+void evaluate_limit_ask(struct suite_options *how, double limit)
+{
+	how->share = limit < 1 ? limit : 0;
+	how->limit = limit < 1 ? 0 : (int64_t)limit;
+}
+
+char *evaluate_limit_text(double limit)
+{
+	return limit < 1 ? mem_printf("%.6g of each task's samples", limit)
+			 : mem_printf("at most %.0f samples a task", limit);
+}
+
+json_t *evaluate_limit_json(double limit)
+{
+	return limit > 0 && limit < 1 ? json_real(limit) : json_integer((json_int_t)limit);
 }
 
 int evaluate_read(struct run *run, const json_t *stage, struct task_result **tasks, size_t *n)
@@ -448,8 +474,7 @@ int evaluate_known(struct run *run, struct run_suite *s, const char *object, con
 /* From the first sample on, or from where a killed process stopped. */
 static int run_suite(struct run *run, struct run_suite *s, const struct parts_model *m, json_t **stage)
 {
-	struct suite_options how = { .limit = run_limit(run),
-				     .seed = evaluate_seed(run),
+	struct suite_options how = { .seed = evaluate_seed(run),
 				     .judge = judges_for(run->judges),
 				     .commands = run->commands };
 	struct suite_result *result = NULL;
@@ -461,6 +486,7 @@ static int run_suite(struct run *run, struct run_suite *s, const struct parts_mo
 	if (rc)
 		return rc;
 	how.keep = keep_for(keep);
+	evaluate_limit_ask(&how, run_limit(run));
 	rc = suite_run(&result, s->suite, &scorer, &how);
 	s->resumed = keep_restored(keep) > 0;
 	if (rc == 0)

@@ -29,7 +29,12 @@ void evaluate_key(const struct run *run, const struct run_suite *s, const char *
 /* Of an evaluation that is not whole (parts.h). */
 void evaluate_key_part(const struct run *run, const struct run_suite *s, const char *object, const char *prompt_oid,
 		       char key[DIGEST_HEX]);
-int64_t run_limit(const struct run *run);
+double run_limit(const struct run *run);
+/* A limit as the harness has it: a whole number of samples a task, or below 1 a share of them. ERR_USAGE: neither. */
+int evaluate_limit_check(double limit);
+void evaluate_limit_ask(struct suite_options *how, double limit);
+char *evaluate_limit_text(double limit); /* "at most 8 samples a task"; yours */
+json_t *evaluate_limit_json(double limit);
 
 uint64_t evaluate_seed(const struct run *run); /* of sampled answers */
 /* The stored model, ready to answer; it stays so until another is needed. */

@@ -78,7 +78,7 @@ int parts_take(struct run *run, struct run_suite *s, const char *object, const c
 
 	*known = 0;
 	*cut = 0;
-	if (run_limit(run) || run->options->fresh)
+	if (run_limit(run) > 0 || run->options->fresh)
 		return 0;
 	evaluate_key_part(run, s, object, prompt_oid, key);
 	rc = registry_stages(run->home->registry, "eval", key, run->event.trust, &rows);

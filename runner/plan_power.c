@@ -322,7 +322,8 @@ static int load_baseline(struct run *run, const struct task_result ***out, size_
 
 int plan_power_json(struct run *run, json_t **out)
 {
-	struct gate_power_input in = { .limit = run_limit(run) };
+	struct gate_power_input in = { .limit = run_limit(run) >= 1 ? (int64_t)run_limit(run) : 0,
+				       .share = run_limit(run) < 1 ? run_limit(run) : 0 };
 	struct evidence e = { 0 };
 	struct gate_power power;
 	const struct suite **suites;

@@ -150,7 +150,7 @@ static struct run_options options_of(const struct again *a, const json_t *record
 	o.profile = *profile ? profile : NULL;
 	o.device = a->device;
 	o.threads = a->o->threads;
-	o.limit = json_get_int(record, "limit", 0);
+	o.limit = json_get_real(record, "limit", 0);
 	o.shares = (int)json_get_int(json_object_get(record, "training"), "data_parallel", 0);
 	o.memory = a->o->memory;
 	o.datasets = a->o->datasets;

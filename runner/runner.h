@@ -28,7 +28,7 @@ struct run_options {
 	int shares;             /* of a step, where the configuration does not say; 0: as many as there are devices */
 	const char *until;      /* NULL: all steps; else the last one, by name (assay plan stops behind "plan") */
 	int64_t threads;        /* 0: all */
-	int64_t limit;          /* 0: whole suites */
+	double limit;           /* samples a task; below 1: that share of them; 0: whole suites */
 	int shard, shards;      /* of the documents, 1 to shards: evaluated and stored, not judged (parts.c); 0: all */
 	bool calibrates;        /* measures noise: what was measured before does not stand in its way */
 	int64_t replicate;      /* > 0: the same commit with other random numbers (assay calibrate) */

@@ -114,9 +114,12 @@ int step_eval(struct run *run)
 		all_reused = all_reused && s->reused;
 	}
 	note_cost(run);
-	if (run_limit(run))
-		run_note(run, "at most %lld samples a task were evaluated: no version is made",
-			 (long long)run_limit(run));
+	if (run_limit(run) > 0) {
+		char *some = evaluate_limit_text(run_limit(run));
+
+		run_note(run, "%s were evaluated: no version is made", some);
+		free(some);
+	}
 	if (rc == 0 && all_reused)
 		run->steps[RUN_EVAL].status = STEP_REUSED;
 	else if (rc == 0 && resumed)

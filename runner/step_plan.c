@@ -84,10 +84,15 @@ static void note_suite(struct run *run, const struct run_suite *s)
 
 static int check_shard(const struct run *run)
 {
-	if (!run->options->shards || !run_limit(run))
+	char *some;
+
+	if (!run->options->shards || !(run_limit(run) > 0))
 		return 0;
-	return err_set(ERR_USAGE, "--shard is of whole suites, and %s limits them to %lld samples a task",
-		       run->options->limit ? "--limit" : "the profile", (long long)run_limit(run));
+	some = evaluate_limit_text(run_limit(run));
+	err_set(ERR_USAGE, "--shard is of whole suites, and %s asks %s",
+		run->options->limit > 0 ? "--limit" : "the profile", some);
+	free(some);
+	return ERR_USAGE;
 }
 
 static int plan_suites(struct run *run)

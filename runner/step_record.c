@@ -214,7 +214,7 @@ static json_t *baseline_json(const struct run *run)
 /* Judged whole, from a commit that anybody can find again. */
 static bool is_whole(const struct run *run)
 {
-	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !run_limit(run) &&
+	return !run->failed && run->have_gate && !run->left_to_ci && *run->object && !(run_limit(run) > 0) &&
 	       !run->options->shards && early_is_whole(run) && !run->options->dirty && run->event.trust != TRUST_FORK;
 }
 
@@ -337,8 +337,8 @@ static json_t *options_json(const struct run *run)
 		json_object_set_new(options, "target", json_new_text(o->target, strlen(o->target)));
 	if (o->profile)
 		json_object_set_new(options, "profile", json_new_text(o->profile, strlen(o->profile)));
-	if (o->limit)
-		json_object_set_new(options, "limit", json_integer(o->limit));
+	if (o->limit > 0)
+		json_object_set_new(options, "limit", evaluate_limit_json(o->limit));
 	if (o->dirty)
 		json_object_set_new(options, "dirty", json_true());
 	return options;
@@ -413,7 +413,7 @@ static void set_texts(json_t *r, struct run *run)
 	json_object_set_new(r, "event", json_string(event_name(run->event.kind)));
 	json_object_set_new(r, "dirty", json_boolean(run->options->dirty));
 	json_object_set_new(r, "profile", json_string(run->options->profile ? run->options->profile : ""));
-	json_object_set_new(r, "limit", json_integer(run->questions ? run_limit(run) : run->options->limit));
+	json_object_set_new(r, "limit", evaluate_limit_json(run->questions ? run_limit(run) : run->options->limit));
 	json_object_set_new(r, "model", run->questions ? json_string(run->questions->model) : json_null());
 	json_object_set_new(r, "sentence", json_new_text(sentence, strlen(sentence)));
 }

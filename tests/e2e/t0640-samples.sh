@@ -24,6 +24,22 @@ check "a damaged block" 74 assay samples --id 2+2
 has "block 0 with the texts of samples 0 to 7 is damaged"
 cp whole "$file"
 
+# a share of the documents, as the harness's --limit 0.4, in runs and their plans, too: 4 of 8
+check "a plan for a share" 0 assay plan --limit 0.4 --json
+is "says of how many" "$(jq -c '[.suites[0].known, .gate.rules[0].n, .gate.rules[0].outlook]' "$OUT")" '[false,4,"never"]'
+check "a run of a share decides nothing" 2 assay run --limit 0.4 --json
+is "it asked those" "$(jq -c '[.steps[]|select(.name=="eval").status], [.metrics[]|select(.metric=="exact_match").n]' "$OUT" | tr '\n' ' ')" '["done"] [4] '
+check "the same again" 2 assay run --limit 0.4 --json
+is "has its key" "$(jq -r '.steps[]|select(.name=="eval").status' "$OUT")" reused
+check "in words" 2 assay run --limit 0.4
+has "0.4 of each task's samples were evaluated: no version is made"
+check "another share" 2 assay run --limit 0.3 --json
+is "has another" "$(jq -c '[.steps[]|select(.name=="eval").status], [.metrics[]|select(.metric=="exact_match").n]' "$OUT" | tr '\n' ' ')" '["done"] [3] '
+check "a shard of a share" 64 assay run --limit 0.4 --shard 1/2
+has "--limit asks 0.4 of each task's samples"
+for bad in -1 1.5 nan x; do check "run --limit=$bad" 64 assay run --limit=$bad; done
+check "plan --limit=1.5" 64 assay plan --limit=1.5
+
 # shards
 three_tasks 40 40 "{{prompt}}"
 check "a suite as a whole" 0 assay eval $M evals/all.yaml --samples whole.jsonl
