@@ -12,7 +12,7 @@
 
 #include "base/arrow_int.h"
 
-enum { MESSAGE_SCHEMA = 1, MESSAGE_DICTIONARY, MESSAGE_BATCH, ROW_COST = 64, MAGIC = 8 };
+enum { MESSAGE_SCHEMA = 1, MESSAGE_DICTIONARY, MESSAGE_BATCH, ROW_COST = 64, ENTRY_COST = 16, MAGIC = 8 };
 
 struct arrow {
 	struct rows *rows;
@@ -39,12 +39,12 @@ static int batch_rows(struct arrow *a, struct flatbuffer *b, size_t table, struc
 	for (size_t i = 0; i < batch.n && !rc; i++) {
 		json_t *row = NULL;
 
-		rc = rows_begin(a->rows, ROW_COST);
+		rc = rows_begin(a->rows, a->n + 1, ROW_COST);
 		rc = rc ? rc : arrow_value(&row, a->rows, &batch.root, i);
 		if (rc)
 			rc = err_context(rc, "%s:%zu", a->rows->name, a->n + 1);
 		else
-			rc = rows_pass(a->rows, row, a->n + 1);
+			rc = rows_pass(a->rows, row);
 		a->n += !rc;
 		json_decref(row);
 	}
@@ -52,16 +52,22 @@ static int batch_rows(struct arrow *a, struct flatbuffer *b, size_t table, struc
 	return rc;
 }
 
-static json_t **dictionary_values(struct arrow *a, int64_t id)
+static struct arrow_dictionary *dictionary_of(struct arrow *a, int64_t id)
 {
 	struct arrow_dictionaries *d = &a->dictionaries;
 
 	for (size_t i = 0; i < d->n; i++)
 		if (d->items[i].id == id)
-			return &d->items[i].values;
+			return &d->items[i];
 	MEM_GROW(d->items, d->n, d->cap);
-	d->items[d->n] = (struct arrow_dictionary){ id, json_array() };
-	return &d->items[d->n++].values;
+	d->items[d->n] = (struct arrow_dictionary){ .id = id, .values = json_array() };
+	return &d->items[d->n++];
+}
+
+static void dictionary_drop(struct arrow *a, struct arrow_dictionary *d)
+{
+	a->rows->held -= d->held;
+	d->held = 0;
 }
 
 /* A later dictionary of the same id stands for the earlier one, or goes on with it. */
@@ -71,7 +77,8 @@ static int dictionary_add(struct arrow *a, struct flatbuffer *b, size_t table, s
 	bool more = fb_int(b, table, 2, 1, 0) != 0;
 	const struct arrow_field *f = arrow_schema_dictionary(&a->root, id);
 	struct arrow_batch batch;
-	json_t **values, *all;
+	struct arrow_dictionary *d;
+	json_t *all;
 	int rc;
 
 	if (!f)
@@ -79,16 +86,26 @@ static int dictionary_add(struct arrow *a, struct flatbuffer *b, size_t table, s
 	rc = arrow_batch_open(&batch, a->rows, f, true, &a->dictionaries, b, fb_table(b, table, 1), body);
 	if (rc)
 		return err_context(rc, "%s", a->rows->name);
-	values = dictionary_values(a, id);
-	all = more ? json_incref(*values) : json_array();
+	d = dictionary_of(a, id);
+	if (!more) {
+		a->rows->taken += d->held; /* rows may keep what it was */
+		dictionary_drop(a, d);
+	}
+	all = more ? json_incref(d->values) : json_array();
 	for (size_t i = 0; i < batch.n && !rc; i++) {
 		json_t *v = NULL;
+		size_t size;
 
-		rc = arrow_value(&v, a->rows, &batch.root, i);
+		rc = rows_begin(a->rows, a->n + 1,
+				0); /* an entry is bounded as a row is, and all of them as what is held */
+		rc = rc ? rc : arrow_value(&v, a->rows, &batch.root, i);
+		size = ENTRY_COST + json_memory(v);
+		rc = rc ? rc : rows_hold(a->rows, size);
+		d->held += rc ? 0 : size;
 		json_array_append_new(all, v ? v : json_null());
 	}
-	json_decref(*values);
-	*values = all;
+	json_decref(d->values);
+	d->values = all;
 	arrow_batch_close(&batch);
 	return rc ? err_context(rc, "%s: column %s", a->rows->name, f->name) : 0;
 }
@@ -157,8 +174,10 @@ int arrow_rows(struct rows *r, const uint8_t *data, size_t len)
 		rc = message_next(&a, &p, end, &last);
 	if (!rc && !a.has_schema)
 		rc = damaged(&a, "no schema");
-	for (size_t i = 0; i < a.dictionaries.n; i++)
+	for (size_t i = 0; i < a.dictionaries.n; i++) {
+		dictionary_drop(&a, &a.dictionaries.items[i]);
 		json_decref(a.dictionaries.items[i].values);
+	}
 	free(a.dictionaries.items);
 	arrow_schema_release(&a.root);
 	return rc;

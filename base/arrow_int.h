@@ -57,6 +57,7 @@ const struct arrow_field *arrow_schema_dictionary(const struct arrow_field *root
 struct arrow_dictionary {
 	int64_t id;
 	json_t *values; /* an array */
+	size_t held;    /* bytes of memory */
 };
 struct arrow_dictionaries {
 	struct arrow_dictionary *items;

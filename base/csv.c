@@ -25,7 +25,7 @@ struct csv {
 	const char *name;
 	char **columns;
 	struct column_type *types;
-	size_t n, cap;
+	size_t n, cap, shortest; /* columns; cells that every line has */
 };
 struct column_type {
 	bool no_int, no_uint, no_real, no_flag, has_null;
@@ -287,8 +287,7 @@ static int line_judge(struct csv *c)
 			return too_many(c, line);
 		type_judge(&c->types[i], &c->cell);
 	}
-	for (; i < c->n; i++)
-		c->types[i].has_null = true;
+	c->shortest = i < c->shortest ? i : c->shortest;
 	return 0;
 }
 
@@ -310,8 +309,8 @@ static int line_give(struct csv *c, struct rows *r)
 		given += c->cell.len;
 		json_object_set_new_nocheck(row, c->columns[i], cell_value(&c->types[i], &c->cell));
 	}
-	rc = rc ? rc : rows_begin(r, given);
-	rc = rc ? rc : rows_pass(r, row, line);
+	rc = rc ? rc : rows_begin(r, line, given);
+	rc = rc ? rc : rows_pass(r, row);
 	json_decref(row);
 	return rc;
 }
@@ -325,10 +324,13 @@ int csv_rows(struct rows *r, const char *text, size_t len, char separator)
 	buf_init(&c.cell, CELL_MAX);
 	rewind_text(&c);
 	rc = header_read(&c);
+	c.shortest = c.n;
 	body = c.at;
 	line = c.line;
 	while (!rc && next_line(&c))
 		rc = line_judge(&c);
+	for (size_t i = c.shortest; i < c.n; i++)
+		c.types[i].has_null = true;
 	c.at = body;
 	c.line = line;
 	while (!rc && next_line(&c))

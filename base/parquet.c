@@ -200,9 +200,9 @@ static int group_rows(struct parquet *p, int64_t rows)
 		json_t *row = NULL;
 		int rc = check_begin(p);
 
-		rc = rc ? rc : rows_begin(p->rows, ROW_COST);
+		rc = rc ? rc : rows_begin(p->rows, p->n + 1, ROW_COST);
 		rc = rc ? rc : build_struct(&row, p, &p->root);
-		rc = rc ? rc : rows_pass(p->rows, row, p->n + 1);
+		rc = rc ? rc : rows_pass(p->rows, row);
 		json_decref(row);
 		if (rc)
 			return rc;

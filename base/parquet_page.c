@@ -10,7 +10,7 @@
 #include "base/rows_int.h"
 
 enum page_type { PAGE_DATA, PAGE_INDEX, PAGE_DICTIONARY, PAGE_DATA_2 };
-enum { PAGE_VALUES_MAX = 1 << 24 };
+enum { PAGE_VALUES_MAX = 1 << 24, PAGE_COST = 256 };
 enum { LEVELS_RLE = 3 };
 
 struct page_header {
@@ -219,6 +219,7 @@ static int data_load(struct parquet_leaf *l, const struct page_header *h)
 	l->left -= h->n;
 	rc = page_bytes(&p, &l->page, &held, l, h, second ? (size_t)(h->def_len + h->rep_len) : 0);
 	l->page_held = held;
+	rc = rc ? rc : rows_work(l->rows, levels);
 	rc = rc ? rc : rows_hold(l->rows, levels);
 	if (rc)
 		return rc;
@@ -243,6 +244,8 @@ int parquet_leaf_peek(struct parquet_leaf *l, bool *there, uint32_t *def, uint32
 		struct page_header h;
 		int rc = header_read(&h, l);
 
+		rc = rc ? rc
+			: rows_work(l->rows, PAGE_COST); /* one without values, too: groups may name it over and over */
 		if (!rc && h.type == PAGE_DICTIONARY)
 			rc = dictionary_load(l, &h);
 		else if (!rc && (h.type == PAGE_DATA || h.type == PAGE_DATA_2))

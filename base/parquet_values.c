@@ -155,8 +155,9 @@ static int own_bytes(struct parquet_values *v, struct rows *r, size_t n)
 static int own_slices(struct parquet_values *v, struct rows *r, size_t n)
 {
 	size_t bytes = mem_mul(n, sizeof(*v->slices));
-	int rc = rows_hold(r, bytes);
+	int rc = rows_work(r, bytes); /* values may be stored in no bytes */
 
+	rc = rc ? rc : rows_hold(r, bytes);
 	if (rc)
 		return rc;
 	v->held += bytes;

@@ -11,7 +11,9 @@
  *
  * What a file may cost is bounded, whatever it claims: bytes given out (a page of some hundred bytes can stand for
  * millions of rows), bytes unpacked on the way, memory held at a time, and what the rows take of whoever keeps them: a row of
- * three bytes is some hundred as a value. */
+ * three bytes is some hundred as a value. Whoever keeps them says how much there is; and a file of some thousand bytes does
+ * not get all of a large machine: rows that are kept take at most SWELL times what is stored, or SWELL_FREE. (Text packs ten
+ * times, and is ten times as large as values.) */
 #include "base/base.h"
 
 #include "base/rows_int.h"
@@ -20,6 +22,8 @@
 #define WORK_MAX ((size_t)16 << 30)
 #define HELD_MAX ((size_t)1 << 30)
 #define UNPACKED_MAX ((size_t)1 << 30)
+#define SWELL_FREE ((uint64_t)256 << 20)
+enum { SWELL = 2000 };
 enum { LINE_MAX_MIB = 32, LAYERS = 3, KEPT_BYTES = 96 }; /* beside the value: its place, its name */
 #define LINE_MAX ((size_t)LINE_MAX_MIB << 20)
 
@@ -32,8 +36,20 @@ static int too_long(const char *name, size_t line)
 	return err_hint(rc, "a row is one JSON object a line, or one of a table; is it a data file?");
 }
 
-static int no_memory(const struct rows *r, size_t line, uint64_t bytes)
+/* What the rows may take: of what there is, and by the size of the file. */
+static int memory_check(const struct rows *r, size_t line, uint64_t bytes)
 {
+	uint64_t swell = (uint64_t)mem_mul(r->stored, SWELL);
+
+	if (!r->memory)
+		return 0;
+	if (bytes > SWELL_FREE && bytes > swell) {
+		err_set(ERR_INPUT, "%s:%zu: the rows up to here take %llu MiB of memory, and the file has %zu bytes",
+			r->name, line, (unsigned long long)(bytes >> 20), r->stored);
+		return err_hint(ERR_INPUT, "is it damaged? If all these rows are meant, commit them unpacked");
+	}
+	if (bytes <= r->memory)
+		return 0;
 	err_set(ERR_INPUT, "%s:%zu: the rows up to here take %llu MiB of memory, and there is less for them", r->name,
 		line, (unsigned long long)(bytes >> 20));
 	return err_hint(ERR_INPUT, "split the file, use a machine with more memory, or make it anew if it is damaged");
@@ -56,22 +72,23 @@ int rows_give(struct rows *r, size_t n)
 
 	if (rc || r->out - r->row <= LINE_MAX)
 		return rc;
-	return too_long(r->name, r->passed + 1);
+	return too_long(r->name, r->line);
 }
 
-int rows_begin(struct rows *r, size_t cost)
+int rows_begin(struct rows *r, size_t line, size_t cost)
 {
 	r->row = r->out;
+	r->line = line;
 	return rows_give(r, cost);
 }
 
-int rows_pass(struct rows *r, json_t *value, size_t line)
+int rows_pass(struct rows *r, json_t *value)
 {
-	r->passed++;
+	int rc;
+
 	r->taken += KEPT_BYTES + json_memory(value);
-	if (!r->memory || r->taken <= r->memory)
-		return r->each(value, line, r->arg);
-	return no_memory(r, line, r->taken);
+	rc = memory_check(r, r->line, r->taken + r->held);
+	return rc ? rc : r->each(value, r->line, r->arg);
 }
 
 int rows_work(struct rows *r, size_t n)
@@ -161,7 +178,8 @@ static int array_rows(struct rows *r, const char *text, size_t len, size_t at)
 			rc = json_parse_line(&value, text + at, end - at, r->name, line);
 			for (; at < end; at++)
 				line += text[at] == '\n';
-			rc = rc ? rc : rows_pass(r, value, from);
+			r->line = from;
+			rc = rc ? rc : rows_pass(r, value);
 			json_decref(value);
 			if (rc)
 				return rc;
@@ -197,13 +215,12 @@ static uint64_t document_memory(const char *text, size_t len)
 
 static int field_rows(struct rows *r, const char *text, size_t len, const char *field)
 {
-	uint64_t memory = r->memory ? document_memory(text, len) : 0;
 	json_t *root, *rows, *value;
 	size_t i;
-	int rc;
+	int rc = memory_check(r, 1, document_memory(text, len));
 
-	if (memory > r->memory)
-		return no_memory(r, 1, memory);
+	if (rc)
+		return rc;
 	rc = json_parse(&root, text, len, r->name);
 	if (rc)
 		return rc;
@@ -212,7 +229,8 @@ static int field_rows(struct rows *r, const char *text, size_t len, const char *
 		rc = err_set(ERR_INPUT, "%s: there is no array in the field \"%s\"", r->name, field);
 	json_array_foreach(rows, i, value)
 	{
-		rc = rows_pass(r, value, i + 1);
+		r->line = i + 1;
+		rc = rows_pass(r, value);
 		if (rc)
 			break;
 	}
@@ -222,7 +240,10 @@ static int field_rows(struct rows *r, const char *text, size_t len, const char *
 
 static int pass_line(json_t *value, size_t line, void *arg)
 {
-	return rows_pass(arg, value, line);
+	struct rows *r = arg;
+
+	r->line = line;
+	return rows_pass(r, value);
 }
 
 static int json_rows(struct rows *r, const char *text, size_t len, const char *field)
@@ -323,6 +344,7 @@ static int read_layer(struct rows *r, const void *data, size_t len, const char *
 			return err_set(ERR_INPUT, "%s: packed more than %d times", r->name, LAYERS);
 		rc = unpack(&text, &inner, data, len, r->name, o->member, UNPACKED_MAX);
 		inside.member = NULL;
+		r->taken += text.len;
 		rc = rc ? rc : read_layer(r, buf_str(&text), text.len, inner ? inner : called, &inside, layer + 1);
 		free(inner);
 		buf_release(&text);
@@ -344,7 +366,7 @@ int rows_each(const void *data, size_t len, const char *name, const struct rows_
 {
 	static const struct rows_options none;
 	struct rows_options how = o ? *o : none;
-	struct rows r = { .name = name, .each = each, .arg = arg, .memory = how.memory };
+	struct rows r = { .name = name, .each = each, .arg = arg, .memory = how.memory, .stored = len };
 	const char *member = how.member || !is_packed(data, len) ? NULL : rows_member(name);
 
 	if (member)

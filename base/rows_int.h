@@ -17,19 +17,20 @@ struct rows {
 	void *arg;
 	uint64_t memory; /* what the rows may take; 0: any */
 	uint64_t taken;
+	size_t stored; /* bytes of the file as it came */
 	size_t out;    /* bytes of values given out so far */
 	size_t row;    /* out, where the present row began */
-	size_t passed; /* rows */
-	size_t work;   /* bytes unpacked so far */
+	size_t line;   /* of the present row, as each() is told */
+	size_t work;   /* bytes unpacked so far, and what finding nothing costs */
 	size_t held;   /* bytes of memory held by the reader now */
 };
 enum { ROWS_DEPTH = 32 }; /* of nested columns */
 /* Each adds to its sum, and is ERR_INPUT where that goes above what a file may cost. held is given back by hand. */
 int rows_give(struct rows *r, size_t n);
-/* A row begins: what is given from here on is one, until it is passed on. */
-int rows_begin(struct rows *r, size_t cost);
-/* Passes a row on to each(). line: as each() is told. */
-int rows_pass(struct rows *r, json_t *value, size_t line);
+/* A row begins: what is given from here on is one. line: as each() is told. */
+int rows_begin(struct rows *r, size_t line, size_t cost);
+/* Passes the row that was begun on to each(). */
+int rows_pass(struct rows *r, json_t *value);
 int rows_work(struct rows *r, size_t n);
 int rows_hold(struct rows *r, size_t n);
 

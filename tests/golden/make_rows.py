@@ -310,6 +310,10 @@ def all_arrow():
     lists = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1], pa.int8()), pa.array([["x", None], []], pa.list_(pa.string())))
     arrow("dictionary", pa.table({"w": words}).to_batches(max_chunksize=7))
     arrow("dictionary_list", pa.table({"l": lists}).to_batches())
+    # larger than a row may be, though no row is
+    large = pa.array(["short", "words"] + ["x" * 2**20] * 40)
+    arrow("dictionary_large", pa.table({"w": pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), large)}).to_batches(),
+          compression="zstd")
     t = pa.dictionary(pa.uint16(), pa.string())
     parts = [["a", "b"], ["a", "b", "c"], ["z"]]
     batches = [pa.record_batch({"w": pa.DictionaryArray.from_arrays(pa.array(range(len(p)), pa.uint16()), pa.array(p)).cast(t)}) for p in parts]

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <zlib.h>
+
 #include "base/rows_int.h"
 
 #define GOLDEN "tests/golden/rows"
@@ -223,14 +225,70 @@ static void test_rows_give__a_row_is_bounded(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(rows_begin(&r, 64), 0);
+		assert_int_equal(rows_begin(&r, 1, 64), 0);
 		assert_int_equal(rows_give(&r, 31 << 20), 0);
-		assert_int_equal(rows_pass(&r, json_null(), 1), 0);
+		assert_int_equal(rows_pass(&r, json_null()), 0);
 	}
-	assert_int_equal(rows_begin(&r, 64), 0);
+	assert_int_equal(rows_begin(&r, 4, 64), 0);
 	assert_int_equal(rows_give(&r, 31 << 20), 0);
 	assert_int_equal(rows_give(&r, 2 << 20), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "f.parquet:4: a row of more than 32 MiB"));
+}
+
+/* What is stored once for all rows is not a row, however much it is; but it is held. */
+static void test_rows_each__a_large_dictionary_is_no_row(void **state)
+{
+	struct rows_options o = { .memory = 30 << 20 };
+	struct buf d;
+	size_t n = 0;
+
+	(void)state;
+	read_file(&d, GOLDEN "/dictionary_large.arrow");
+	assert_int_equal(rows_each(d.data, d.len, "f.arrow", NULL, count_rows, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(rows_each(d.data, d.len, "f.arrow", &o, count_rows, &n), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "f.arrow:1: the rows up to here take 40 MiB of memory"));
+	o.memory = 50 << 20;
+	assert_int_equal(rows_each(d.data, d.len, "f.arrow", &o, count_rows, &n), 0);
+	buf_release(&d);
+}
+
+static void gzip(struct buf *out, const struct buf *text)
+{
+	z_stream z = { .next_in = (uint8_t *)text->data, .avail_in = (unsigned)text->len };
+	uint8_t *packed = mem_alloc(1 << 20);
+
+	z.next_out = packed;
+	z.avail_out = 1 << 20;
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	buf_add(out, packed, z.total_out);
+	deflateEnd(&z);
+	free(packed);
+}
+
+/* A file of some thousand bytes does not get all of a large machine; one as large as its rows does. */
+static void test_rows_each__packed_rows_swell_so_far(void **state)
+{
+	struct rows_options o = { .memory = UINT64_MAX };
+	struct buf text = BUF_INIT(BUF_NOLIMIT), packed = BUF_INIT(BUF_NOLIMIT);
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000000; i++)
+		buf_adds(&text, "{}\n");
+	assert_int_equal(rows_each(buf_str(&text), text.len, "d.jsonl", &o, count_rows, &n), 0);
+	assert_int_equal(n, 1000000);
+	gzip(&packed, &text);
+	n = 0;
+	assert_int_equal(rows_each(packed.data, packed.len, "d.jsonl.gz", &o, count_rows, &n), ERR_INPUT);
+	assert_in_range(n, 500000, 999999);
+	assert_non_null(strstr(err_text(), "MiB of memory, and the file has "));
+	assert_non_null(err_fix());
+	o.memory = 0;
+	assert_int_equal(rows_each(packed.data, packed.len, "d.jsonl.gz", &o, count_rows, &n), 0);
+	buf_release(&text);
+	buf_release(&packed);
 }
 
 static void test_rows_each__work_is_bounded(void **state)
@@ -248,6 +306,28 @@ static void test_rows_each__work_is_bounded(void **state)
 	assert_int_equal(arrow_rows(&r, (uint8_t *)d.data, d.len), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "a part of it needs more than 1 GiB"));
 	buf_release(&d);
+}
+
+/* Row groups may name one column over and over, so what holds nothing costs something. */
+static void test_parquet_leaf_peek__pages_of_nothing_are_counted(void **state)
+{
+	static const uint8_t page[] = { 0x15, 2, 0x15, 0, 0x15, 0, 0 }; /* an index of no bytes */
+	struct rows r = { .name = "f", .work = ((size_t)16 << 30) - 25600 };
+	const struct parquet_node node = { .name = (char *)(uintptr_t) "c" };
+	struct buf pages = BUF_INIT(BUF_NOLIMIT);
+	struct parquet_leaf leaf = { .node = &node, .rows = &r, .left = 1 };
+	uint32_t def, rep;
+	bool there;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		buf_add(&pages, page, sizeof(page));
+	leaf.at = (const uint8_t *)pages.data;
+	leaf.end = leaf.at + pages.len;
+	assert_int_equal(parquet_leaf_peek(&leaf, &there, &def, &rep), ERR_INPUT);
+	assert_non_null(strstr(err_text(), "it unpacks to more than 16 GiB"));
+	parquet_leaf_release(&leaf);
+	buf_release(&pages);
 }
 
 static void test_rows_each__what_is_not_supported_is_named(void **state)
@@ -481,7 +561,10 @@ int main(void)
 		cmocka_unit_test(test_rows_each__cost_is_bounded),
 		cmocka_unit_test(test_rows_each__memory_of_rows_is_bounded),
 		cmocka_unit_test(test_rows_give__a_row_is_bounded),
+		cmocka_unit_test(test_rows_each__a_large_dictionary_is_no_row),
+		cmocka_unit_test(test_rows_each__packed_rows_swell_so_far),
 		cmocka_unit_test(test_rows_each__work_is_bounded),
+		cmocka_unit_test(test_parquet_leaf_peek__pages_of_nothing_are_counted),
 		cmocka_unit_test(test_rows_each__what_is_not_supported_is_named),
 		cmocka_unit_test(test_rows_each__members_of_archives),
 		cmocka_unit_test(test_rows_each__hostile_archives),
