@@ -297,6 +297,18 @@ void slice_fill(struct sample *s, const struct slice_columns *c, const struct do
 /* The metric as a task file would ask for it, with the defaults: the harness passes none of sacrebleu's options on. */
 int harness_metric(struct task_metric **out, size_t *n, const char *name);
 
+/* ---- harness_form.c ---------------------------------------------------------------------------------------------- */
+
+/* NaN, Infinity and -Infinity, where JSON has none, become texts. */
+void harness_form_plain(struct buf *text);
+bool harness_form_infinite(const json_t *v); /* is it such a text? */
+bool harness_form_is_value(const char *key); /* "metric,filter", and no standard error */
+/* The values of a task in a part of the results ("results", "groups"); all that they say of a task; a row of samples. ours: by
+ * harness_write.c. ERR_INPUT with file and key (a row: without its place). */
+int harness_form_values(const json_t *doc, const char *path, const char *part, const char *task);
+int harness_form_task(const json_t *doc, const char *path, const char *task, bool ours);
+int harness_form_row(const json_t *row);
+
 /* ---- corpus.c ---------------------------------------------------------------------------------------------------- */
 
 bool aggregate_is_corpus(enum aggregate a);

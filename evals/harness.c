@@ -204,6 +204,8 @@ static int column_add(struct column *c, size_t row, const json_t *v)
 	};
 
 	c->n++;
+	if (harness_form_infinite(v)) /* a value that is none: nor has the metric one */
+		c->shape = SHAPE_UNKNOWN;
 	return c->shape == SHAPE_UNKNOWN ? 0 : add[c->shape](c, row, v);
 }
 
@@ -258,8 +260,8 @@ static int row_sample(struct rows *r, const json_t *v, size_t *at)
 	struct sample *s;
 	int64_t known;
 
-	if (!json_is_integer(id))
-		return err_set(ERR_INPUT, "a row of the harness's samples has a whole number \"doc_id\"");
+	if (harness_form_row(v))
+		return ERR_INPUT;
 	snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(id));
 	name = name && *name ? name : number;
 	if (map_get(&r->ids, name, strlen(name), &known)) {
@@ -294,14 +296,12 @@ static int row_read(json_t *v, size_t line, void *arg)
 	size_t at = 0, i;
 	int rc = row_sample(r, v, &at);
 
-	if (!rc && !json_is_array(names))
-		rc = err_set(ERR_INPUT, "a row of the harness's samples names its \"metrics\"");
 	json_array_foreach(names, i, metric)
 	{
 		struct column *c;
 
 		name = json_string_value(metric);
-		if (rc || !name)
+		if (rc)
 			break;
 		c = column_of(r, name, filter, json_object_get(v, name));
 		if (c && c->n > at)
@@ -315,14 +315,22 @@ static int row_read(json_t *v, size_t line, void *arg)
 	return rc ? err_context(rc, "%s:%zu", r->name, line) : 0;
 }
 
-/* The value that the results state; NaN: none. */
-static double stated(const struct harness *h, const char *part, const char *task, const struct metric *m)
+/* What the results state; NULL: nothing. */
+static const json_t *statement(const struct harness *h, const char *part, const char *task, const struct metric *m)
 {
 	char *key = mem_printf("%s,%s", m->name, m->filter);
 	const json_t *v = json_object_get(json_object_get(json_object_get(h->results, part), task), key);
 
 	free(key);
-	return json_is_number(v) ? json_number_value(v) : NAN;
+	return v;
+}
+
+/* The value that the results state; NaN: none. */
+static double stated(const struct harness *h, const char *part, const char *task, const struct metric *m)
+{
+	const json_t *v = statement(h, part, task, m);
+
+	return json_is_number(v) ? json_number_value(v) : json_is_boolean(v) ? json_is_true(v) : NAN;
 }
 
 /* Printed probabilities have eight digits. */
@@ -332,13 +340,19 @@ static bool near(double a, double b)
 }
 
 /* Moves a column into the result, unless its samples do not make the value that is stated. */
-static void column_take(struct task_result *t, struct column *c, const struct harness *h)
+static int column_take(struct task_result *t, struct column *c, const struct harness *h)
 {
 	struct metric *m = &c->m;
 	double value = stated(h, "results", t->task, m);
+	bool none = harness_form_infinite(statement(h, "results", t->task, m));
 	const json_t *better =
 		json_object_get(json_object_get(json_object_get(h->results, "higher_is_better"), t->task), m->name);
 
+	if (!statement(h, "results", t->task, m)) {
+		err_set(ERR_INPUT, "%s: \"results\".\"%s\" has no \"%s,%s\", and its samples have", h->path, t->task,
+			m->name, m->filter);
+		return err_hint(ERR_INPUT, "take results and samples of one run of lm_eval");
+	}
 	if (json_is_boolean(better))
 		m->higher_is_better = json_is_true(better);
 	m->binary = m->aggregate == AGGREGATE_MEAN && c->shape == SHAPE_NUMBER;
@@ -346,13 +360,33 @@ static void column_take(struct task_result *t, struct column *c, const struct ha
 		m->binary = m->scores[i] == 0 || m->scores[i] == 1;
 	if (c->shape != SHAPE_UNKNOWN)
 		metric_close(m, t->n);
-	if (c->shape == SHAPE_UNKNOWN || (isfinite(value) && !near(m->value, value))) {
-		log_warn("%s: %s,%s of task %s is left out: its samples do not tell how its value is made", h->path,
-			 m->name, m->filter, t->task);
-		return;
+	if (c->shape == SHAPE_UNKNOWN || none || (isfinite(value) && !near(m->value, value))) {
+		log_warn("%s: %s,%s of task %s is left out: %s", h->path, m->name, m->filter, t->task,
+			 none ? "its value is no number" : "its samples do not tell how its value is made");
+		return 0;
 	}
 	t->metrics[t->n_metrics++] = *m;
 	*m = (struct metric){ 0 };
+	return 0;
+}
+
+/* Of what the results state, that no sample has is told. */
+static void unsampled_tell(const struct rows *r, const struct harness *h)
+{
+	json_t *values = json_object_get(json_object_get(h->results, "results"), r->t->task), *v;
+	const char *key;
+
+	json_object_foreach(values, key, v)
+	{
+		const char *comma = strrchr(key, ',');
+		bool found = !harness_form_is_value(key);
+
+		for (size_t i = 0; i < r->n_columns && !found; i++)
+			found = strncmp(key, r->columns[i].m.name, (size_t)(comma - key)) == 0 &&
+				!r->columns[i].m.name[comma - key] && strcmp(comma + 1, r->columns[i].m.filter) == 0;
+		if (!found)
+			log_warn("%s: %s of task %s is left out: no sample has it", h->path, key, r->t->task);
+	}
 }
 
 static size_t count_rows(const struct buf *text)
@@ -411,6 +445,7 @@ static int rows_close(struct rows *r, const struct harness *h)
 	t->n_total = all > (int64_t)r->n ? (size_t)all : r->n;
 	if (!t->n)
 		return err_set(ERR_INPUT, "%s: no samples in it", r->name);
+	unsampled_tell(r, h);
 	t->metrics = mem_array(r->n_columns, sizeof(*t->metrics));
 	for (size_t i = 0; i < r->n_columns; i++) {
 		struct column *c = &r->columns[i];
@@ -418,7 +453,8 @@ static int rows_close(struct rows *r, const struct harness *h)
 		if (c->n != t->n)
 			return err_set(ERR_INPUT, "%s: cut short: %s,%s has %zu of %zu samples", r->name, c->m.name,
 				       c->m.filter, c->n, t->n);
-		column_take(t, c, h);
+		if (column_take(t, c, h))
+			return ERR_INPUT;
 	}
 	return 0;
 }
@@ -440,8 +476,10 @@ static int task_read(struct task_result *out, const struct harness *h, const cha
 		map_init(&r->ids);
 		t.samples = mem_array(r->lines, sizeof(*t.samples));
 		t.n = r->lines;
+		harness_form_plain(&text);
 		task_identity(&t, h);
-		rc = json_lines(buf_str(&text), text.len, path, row_read, r);
+		rc = harness_form_task(h->results, h->path, task, !t.asked);
+		rc = rc ? rc : json_lines(buf_str(&text), text.len, path, row_read, r);
 		rc = rc ? rc : rows_close(r, h);
 		for (size_t i = 0; i < r->n_columns; i++)
 			column_release(&r->columns[i]);
@@ -517,7 +555,7 @@ static void group_metrics(struct group *g, const struct harness *h)
 		const char *comma = strrchr(key, ',');
 		struct group_metric *m = &g->metrics[g->n_metrics];
 
-		if (!comma || !json_is_number(v) || memmem(key, (size_t)(comma - key), "_stderr", 7))
+		if (!harness_form_is_value(key) || harness_form_infinite(v))
 			continue;
 		*m = (struct group_metric){ .name = mem_strn(key, (size_t)(comma - key)),
 					    .by_size = json_get_flag(json_object_get(own, "by_size"), key, true),
@@ -566,7 +604,7 @@ static bool group_read(struct task_result *out, const struct harness *h, struct 
 	return agrees;
 }
 
-static void groups_read(struct task_result *out, size_t *n, const struct harness *h)
+static int groups_read(struct task_result *out, size_t *n, const struct harness *h)
 {
 	const char *name;
 	json_t *values;
@@ -578,6 +616,8 @@ static void groups_read(struct task_result *out, size_t *n, const struct harness
 		struct task_result t;
 		struct digest d;
 
+		if (harness_form_values(h->results, h->path, "groups", name))
+			return ERR_INPUT;
 		if (!group_read(&t, h, out, leaves, name)) {
 			log_warn("%s: group %s is left out: its tasks do not tell how its values are made", h->path,
 				 name);
@@ -590,6 +630,7 @@ static void groups_read(struct task_result *out, size_t *n, const struct harness
 		err_clear();
 		out[(*n)++] = t;
 	}
+	return 0;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -617,8 +658,7 @@ static int tasks_read(struct task_result **out, size_t *n, struct harness *h)
 	}
 	if (!*n)
 		return err_set(ERR_INPUT, "%s: no task in it", h->path);
-	groups_read(*out, n, h);
-	return 0;
+	return groups_read(*out, n, h);
 }
 
 int harness_results_read(struct task_result **out, size_t *n, const struct eval_files *files, const char *path)
@@ -633,6 +673,7 @@ int harness_results_read(struct task_result **out, size_t *n, const struct eval_
 	*n = 0;
 	if (!rc && (!date || !path_has_suffix(date, ".json")))
 		rc = err_set(ERR_INPUT, "%s: lm-evaluation-harness calls its results results_DATE.json", path);
+	harness_form_plain(&text);
 	rc = rc ? rc : json_parse(&h.results, buf_str(&text), text.len, path);
 	if (!rc) {
 		h.folder = folder;

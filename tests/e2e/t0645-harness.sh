@@ -97,7 +97,7 @@ is "and its samples are not" "$(jq -c .metrics cut/*/samples_*.jsonl | sort -u)"
 
 # a metric that nobody can make again
 mkdir -p odd/m
-echo '{"results":{"t":{"alias":"t","odd,none":0.25}},"configs":{"t":{"task":"t"}},"versions":{"t":1},"n-shot":{"t":0},"higher_is_better":{"t":{"odd":true}}}' >odd/m/results_2026-01-01T00-00-00.json
+echo '{"results":{"t":{"alias":"t","odd,none":0.25}},"configs":{"t":{"task":"t"}},"versions":{"t":1},"n-shot":{"t":0},"n-samples":{"t":{"original":2,"effective":2}},"higher_is_better":{"t":{"odd":true}}}' >odd/m/results_2026-01-01T00-00-00.json
 for k in 0 1; do
 	echo "{\"doc_id\":$k,\"doc\":{},\"target\":\"a\",\"resps\":[[\"x\"]],\"filtered_resps\":[\"x\"],\"filter\":\"none\",\"metrics\":[\"odd\"],\"doc_hash\":\"$k\",\"prompt_hash\":\"$k\",\"target_hash\":\"$k\",\"odd\":1.0}"
 done >odd/m/samples_t_2026-01-01T00-00-00.jsonl

@@ -239,8 +239,33 @@ static void test_harness_results_read__mistakes(void **state)
 		{ { "samples_gsm8k", "\"exact_match\": ", "\"exact_match\": null, \"x\": " }, "out" },
 		{ { "samples_arc_easy", "\"acc_norm\": 0.0}\n{", "\"acc_norm\": 0.0}\n{ \"acc\": 1, " },
 		  "samples_arc_easy" },
-		{ { "samples_arc_easy", "\"acc_norm\": ", "\"acc_norm\": NaN, \"x\": " }, ".jsonl:1:" },
+		{ { "samples_arc_easy", "\"acc_norm\": ", "\"acc_norm\": NaN, \"x\": " }, "out" },
 		{ { "samples_pile_10k", "\"word_perplexity\": [", "\"word_perplexity\": [1, " }, "out" },
+		{ { "samples_arc_easy", "\"doc_hash\": \"", "\"doc_hash\": 5, \"x\": \"" },
+		  ".jsonl:1: a row of the harness's samples has a text \"doc_hash\"" },
+		{ { "samples_arc_easy", "\"doc_hash\": \"", "\"x\": \"" }, "\"doc_hash\", and this has none" },
+		{ { "samples_arc_easy", "\"filter\": \"none\"", "\"filter\": 5" }, ".jsonl:1: \"filter\" is no text" },
+		{ { "samples_arc_easy", "\"metrics\": [", "\"metrics\": [5, " },
+		  ".jsonl:1: \"metrics\" is a list of texts" },
+		{ { RESULTS_A, "\"results\": {", "\"results\": {}, \"were\": {" },
+		  DATE_A ".json: \"results\".\"arc_easy\" is not there: the object of its values is wanted" },
+		{ { RESULTS_A, "\"acc_norm,none\": 0.125", "\"acc_norm,none\": \"0.125\"" },
+		  "\"results\".\"arc_easy\".\"acc_norm,none\" is \"0.125\": a number is wanted" },
+		{ { RESULTS_A, "\"acc_norm,none\": 0.125", "\"acc_norm,none\": null" },
+		  ".\"acc_norm,none\" is null: a number" },
+		{ { RESULTS_A, "\"acc_norm,none\": 0.125", "\"acc_norm,none\": NaN" }, "out" },
+		{ { RESULTS_A, "\"acc_norm,none\": 0.125", "\"x\": 0.125" },
+		  "has no \"acc_norm,none\", and its samples have" },
+		{ { RESULTS_A, "\"acc_norm_stderr,none\": 0.125", "\"acc_norm_stderr,none\": []" },
+		  ".\"acc_norm_stderr,none\" is []: a number or \"N/A\" is wanted" },
+		{ { RESULTS_A, "\"arc_easy\": 0", "\"arc_easy\": \"x\"" },
+		  "\"n-shot\".\"arc_easy\" is \"x\": a whole number is wanted" },
+		{ { RESULTS_A, "\"arc_easy\": 0", "\"x\": 0" },
+		  "\"n-shot\".\"arc_easy\" is not there: a whole number" },
+		{ { RESULTS_A, "\"original\": 60", "\"original\": \"60\"" },
+		  ".\"original\" is \"60\": a whole number is wanted" },
+		{ { RESULTS_A, "\"acc_norm\": true", "\"acc_norm\": \"yes\"" },
+		  "\"higher_is_better\".\"arc_easy\".\"acc_norm\" is \"yes\": true, false or null is wanted" },
 		{ { RESULTS_A, "\"configs\":", "\"conf\":" }, "it has no \"results\" and \"configs\"" },
 		{ { RESULTS_A, "\"results\":", "\"result\"" }, "results_" DATE_A ".json:" },
 	};
@@ -258,6 +283,55 @@ static void test_harness_results_read__mistakes(void **state)
 	}
 }
 
+/* Python's json writes NaN, as a table without a cell becomes in a document. */
+static void test_harness_results_read__numbers_that_are_none(void **state)
+{
+	const struct change doc = { "samples_arc_easy", "\"doc\": {",
+				    "\"doc\": {\"n\": NaN, \"NaN\": \"\\\"NaN \\\\\", \"i\": [-Infinity,Infinity], " };
+	const struct change value = { RESULTS_A, "\"acc_norm,none\": 0.125", "\"acc_norm,none\": NaN" };
+	const struct change sample = { "samples_arc_easy", "\"acc_norm\": ", "\"acc_norm\": NaN, \"x\": " };
+	struct side a = { 0 }, b = { 0 };
+
+	(void)state;
+	if (side_read(&a, RESULTS_A, NULL) || side_read(&b, RESULTS_A, &doc))
+		fail_msg("%s", err_text());
+	assert_int_equal(task(&b, "arc_easy")->n_metrics, task(&a, "arc_easy")->n_metrics);
+	assert_int_equal(task(&b, "arc_easy")->n, task(&a, "arc_easy")->n);
+	side_free(&b);
+	assert_int_equal(side_read(&b, RESULTS_A, &value), 0);
+	assert_int_equal(task(&b, "arc_easy")->n_metrics, task(&a, "arc_easy")->n_metrics - 1);
+	side_free(&b);
+	assert_int_equal(side_read(&b, RESULTS_A, &sample), 0);
+	assert_int_equal(task(&b, "arc_easy")->n_metrics, task(&a, "arc_easy")->n_metrics - 1);
+	side_free(&a);
+	side_free(&b);
+}
+
+static void test_harness_form_plain__texts_stay(void **state)
+{
+	static const struct {
+		const char *was, *is;
+	} t[] = {
+		{ "{\"a\": NaN}", "{\"a\": \"NaN\"}" },
+		{ "[-Infinity,Infinity,NaN]", "[\"-Infinity\",\"Infinity\",\"NaN\"]" },
+		{ "{\"NaN\": \"x\\\"NaN\\\\\"}", "{\"NaN\": \"x\\\"NaN\\\\\"}" },
+		{ "\"a\nNaN", "\"a\n\"NaN\"" },
+		{ "\"\\\nNaN\\", "\"\\\n\"NaN\"\\" },
+		{ "Na", "Na" },
+		{ "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct buf text = BUF_INIT(BUF_NOLIMIT);
+
+		buf_adds(&text, t[i].was);
+		harness_form_plain(&text);
+		assert_string_equal(buf_str(&text), t[i].is);
+		buf_release(&text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +339,8 @@ int main(void)
 		cmocka_unit_test(test_harness_results_read__groups_of_corpora),
 		cmocka_unit_test(test_harness_results_read__pairs_the_same_questions_only),
 		cmocka_unit_test(test_harness_results_read__mistakes),
+		cmocka_unit_test(test_harness_results_read__numbers_that_are_none),
+		cmocka_unit_test(test_harness_form_plain__texts_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
