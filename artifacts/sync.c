@@ -272,7 +272,6 @@ static int take_one(const char *name, void *arg)
 		rc = err_errno(ERR_IO, "cannot rename %s to %s", from, to);
 	if (!aside)
 		t->shelves[strtoul(shelf, NULL, 16) % ARRAY_LEN(t->shelves)] = true;
-	t->y->n->records -= aside;
 	free(from);
 	free(to);
 	free(dir);
@@ -297,9 +296,8 @@ static int take_spool(struct sync *y, const char *spool, const struct merge *m)
  * is here to the rows of what came: a move or a run that another process makes meanwhile is either seen, or made on top of it. */
 static int take_all(struct sync *y, const char *spool, struct merge *m)
 {
-	int rc = rivals_refuse(m, y);
+	int rc = registry_begin(y->r);
 
-	rc = rc ? rc : registry_begin(y->r);
 	if (rc)
 		return rc;
 	rc = merge_look(m, y);
@@ -348,10 +346,13 @@ static int pull(struct sync *y)
 	if (!rc && !y->o->records_only)
 		rc = pull_objects(y);
 	progress_end();
-	if (!rc && !y->o->dry_run)
-		rc = take_all(y, spool, &m);
-	else if (!rc)
+	rc = rc ? rc : rivals_refuse(&m, y);
+	rc = rc ? rc : vouch_refuse(&m, y);
+	if (!rc && y->o->dry_run)
 		rc = merge_look(&m, y);
+	else if (!rc)
+		rc = take_all(y, spool, &m);
+	y->n->records -= m.refused.len;
 	if (spool) {
 		struct err_saved saved = err_save();
 

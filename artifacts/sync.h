@@ -1,4 +1,4 @@
-/* sync.h: what sync.c, sync_claim.c and sync_merge.c share. */
+/* sync.h: what sync*.c share. */
 #ifndef ARTIFACTS_SYNC_H
 #define ARTIFACTS_SYNC_H
 
@@ -26,19 +26,25 @@ int sync_claim(struct sync *y, const json_t *record, const struct buf *own, cons
 /* The record that a version ({"model","number"}) was claimed by: ERR_NOTFOUND; ERR_INPUT: it is damaged. Yours. */
 int sync_claimed(struct sync *y, const json_t *version, json_t **record);
 
+/* The moves of an alias (MODEL@ALIAS) that were claimed: how many, and the record of the n-th: ERR_NOTFOUND; ERR_INPUT. Yours. */
+int sync_claims_of_alias(struct sync *y, const char *what, int64_t *n);
+int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGEST_HEX], json_t **record);
+
 /* Records made here that contradict those to come. */
 struct merge {
 	json_t *said;             /* what those say of versions and aliases */
 	struct name_list aside;   /* of those made here, what gives way: all of it */
 	struct name_list again;   /* and what of it can be made again: runs that get a number, promotions of these */
 	struct name_list holds;   /* moves of aliases that do not give way */
-	struct name_list refused; /* of those that come, what the claims there contradict (sync_rivals.c) */
+	struct name_list refused; /* of those that come, what the claims there contradict (sync_rivals.c), or do not vouch for (sync_vouch.c) */
 };
 void merge_release(struct merge *m);
 /* A record that comes from there. */
 void merge_note(struct merge *m, const json_t *theirs, const char *id);
 /* Of records that come and contradict each other on a version, those that did not get it. */
 int rivals_refuse(struct merge *m, struct sync *y);
+/* Promotions that come and have no claim there, though claims are kept there. */
+int vouch_refuse(struct merge *m, struct sync *y);
 /* What of this home's own gives way. While it may write, another process may make more: so within registry_begin() and _end(). */
 int merge_look(struct merge *m, const struct sync *y);
 /* Takes that out of records/, into HOME/aside/, and derives the rest again; in the same transaction. */

@@ -175,6 +175,36 @@ int sync_claimed(struct sync *y, const json_t *version, json_t **record)
 	return rc;
 }
 
+static void alias_key(char key[DIGEST_HEX], const char *what)
+{
+	char *name = mem_printf("alias:%s", what);
+
+	claim_key(key, name);
+	free(name);
+}
+
+int sync_claims_of_alias(struct sync *y, const char *what, int64_t *n)
+{
+	char key[DIGEST_HEX];
+
+	alias_key(key, what);
+	*n = 0;
+	return y->d->ops->last(y->d, key, n);
+}
+
+int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGEST_HEX], json_t **record)
+{
+	struct buf text = BUF_INIT(CLAIM_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH];
+	int rc;
+
+	alias_key(key, what);
+	depot_claim_path(path, key, n);
+	rc = claim_read(y, path, &text, id, record);
+	buf_release(&text);
+	return rc;
+}
+
 /* From a move back to the one that was claimed last ("": to the first), by what each rests on; all of them in the remote. The
  * names of those behind it, the newest first. ERR_NOTFOUND: it does not lead there. */
 static int moves_since(struct sync *y, const char *from, const char *last, struct name_list *out)

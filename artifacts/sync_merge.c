@@ -247,7 +247,7 @@ static int look_moves(struct merge *m, const struct sync *y)
 
 	json_array_foreach(m->said, i, row)
 	{
-		if (record_kind(row) == RECORD_PROMOTION)
+		if (record_kind(row) == RECORD_PROMOTION && !names_have(&m->refused, json_get_text(row, "id", "")))
 			note_last(last, row);
 	}
 	json_array_foreach(rows, i, row)

@@ -97,43 +97,150 @@ static void test_sync__the_last_claim_is_damaged_and_removed_as_told(void **stat
 	free(dir);
 }
 
-/* A move that somebody copied there: it is believed, as whoever may write there is, and does not stop the next. */
-static void test_sync__a_move_without_a_claim_gets_one(void **state)
+/* The last promotion of a's, and where it would lie in the remote. */
+static json_t *newest_there(struct team *t, char id[DIGEST_HEX], char **there)
 {
+	json_t *rows = NULL, *record = NULL;
+
+	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	must(record_read(t->a->store, id, &record));
+	*there = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
+	return record;
+}
+
+static bool lies_aside(struct fixture *f, const char *id)
+{
+	char *path = shelves_aside(f->store, id, false);
+	bool is = fs_exists(path);
+
+	free(path);
+	return is;
+}
+
+/* A move that somebody copied there moves nothing, in no home; its own home can push it as told. */
+static void test_sync__a_move_without_a_claim_is_aside(void **state)
+{
+	const struct sync_options dry = { .dry_run = true };
 	struct team *t = *state;
-	char *from, *to;
-	json_t *rows = NULL;
-	const char *id;
-	int n;
+	char *from, *to, id[DIGEST_HEX];
+	struct sync_counts n;
+	void *s;
+	int claims;
 
 	two_moves(t);
 	must(promote_to(t->a, 3, 2));
-	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
-	id = json_get_text(json_array_get(rows, 0), "id", "");
+	json_decref(newest_there(t, id, &to));
 	from = store_file(t->a->store, VAULT_RECORDS, id);
-	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
 	must(fs_copy(from, to));
+	must(registry_pull(t->b->registry, t->d, &dry, &n));
+	assert_int_equal(n.records, 0);
+	assert_false(lies_aside(t->b, id));
+	fixture_registry(&s); /* one who knows nothing yet */
+	for (int i = 0; i < 2; i++) {
+		struct fixture *f = i ? s : t->b;
+
+		n = pull(t, f, 0);
+		assert_int_equal(n.records, i ? 5 : 0);
+		assert_int_equal(alias_of(f), 2);
+		assert_true(lies_aside(f, id));
+		assert_clean(f->registry);
+	}
+	fixture_end(&s);
+	must(fs_remove(to));
+	push(t, t->a, 0);
 	pull(t, t->b, 0);
 	assert_int_equal(alias_of(t->b), 3);
-	{
-		struct promotion back = { .model = "bot",
-					  .alias = "production",
-					  .version = 1,
-					  .expect = 3,
-					  .actor = "bob",
-					  .reason = "back",
-					  .rollback = true };
-		char made[DIGEST_HEX];
-
-		must(registry_promote(t->b->registry, &back, made));
-	}
-	push(t, t->b, 0);
-	free(alias_claims(t, &n));
-	assert_int_equal(n, 4);
+	free(alias_claims(t, &claims));
+	assert_int_equal(claims, 3);
 	assert_same(t);
-	json_decref(rows);
 	free(from);
 	free(to);
+}
+
+/* Beside the chain, and on top of what stands beside it; a push of this home's is not told that it lost to them. */
+static void test_sync__a_forged_fork_moves_nothing(void **state)
+{
+	struct team *t = *state;
+	char *there, id[DIGEST_HEX], first[DIGEST_HEX], second[DIGEST_HEX];
+	json_t *record;
+	struct buf text = BUF_INIT(1 << 20);
+
+	two_moves(t);
+	record = newest_there(t, id, &there);
+	free(there);
+	json_object_set_new(record, "actor", json_string("mallory"));
+	json_object_set_new(record, "version", json_integer(3));
+	json_object_set_new(record, "seq", json_integer(40));
+	json_object_del(record, "object");
+	json_object_set_new(record, "run", json_null());
+	record_bytes(&text, first, record);
+	for (int i = 0; i < 2; i++) {
+		char *path = mem_printf("%s/records/%.2s/%s", t->folder, i ? second : first, (i ? second : first) + 2);
+		char *dir = path_dir(path);
+
+		must(fs_mkdirs(dir));
+		must(fs_write(path, buf_str(&text), text.len));
+		buf_clear(&text);
+		json_object_set_new(record, "previous", json_string(first));
+		json_object_set_new(record, "from", json_integer(3));
+		json_object_set_new(record, "seq", json_integer(41));
+		record_bytes(&text, second, record);
+		free(path);
+		free(dir);
+	}
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, 0);
+	assert_int_equal(alias_of(t->b), 3);
+	assert_true(lies_aside(t->b, first));
+	assert_true(lies_aside(t->b, second));
+	assert_same(t);
+	json_decref(record);
+	buf_release(&text);
+}
+
+/* Records that were copied, or a remote of before claims: there is nobody to ask, and the records are believed. */
+static void test_sync__a_remote_without_claims_is_believed(void **state)
+{
+	struct team *t = *state;
+	char *dir = path_join(t->folder, "claims"), id[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	must(promote_to(t->a, 1, 0));
+	push(t, t->a, 0);
+	must(fs_remove_tree(dir));
+	pull(t, t->b, 0);
+	assert_int_equal(alias_of(t->b), 1);
+	assert_same(t);
+	free(dir);
+}
+
+/* The last claim vouches for what it rests on, though a record between is damaged and claims before it are gone. */
+static void test_sync__the_last_claim_vouches_for_the_chain(void **state)
+{
+	struct team *t = *state;
+	char *dir, *file, *there, id[DIGEST_HEX];
+	json_t *record;
+	int n;
+
+	two_moves(t);
+	record = newest_there(t, id, &there);
+	must(promote_to(t->a, 3, 2));
+	push(t, t->a, 0);
+	dir = alias_claims(t, &n);
+	file = path_join(dir, "00000001");
+	must(fs_remove(file));
+	empty(there);
+	fixture_end((void *[]){ t->b });
+	fixture_registry((void **)&t->b);
+	pull(t, t->b, ERR_INPUT);
+	assert_int_equal(list_length(t->b->registry, "history"), 2);
+	assert_int_equal(alias_of(t->b), 3);
+	json_decref(record);
+	free(dir);
+	free(file);
+	free(there);
 }
 
 static void test_sync__no_claim_stands_behind_the_last_number(void **state)
@@ -256,7 +363,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEAM_TEST(test_sync__claims_that_are_gone_are_made_again),
 		TEAM_TEST(test_sync__the_last_claim_is_damaged_and_removed_as_told),
-		TEAM_TEST(test_sync__a_move_without_a_claim_gets_one),
+		TEAM_TEST(test_sync__a_move_without_a_claim_is_aside),
+		TEAM_TEST(test_sync__a_forged_fork_moves_nothing),
+		TEAM_TEST(test_sync__a_remote_without_claims_is_believed),
+		TEAM_TEST(test_sync__the_last_claim_vouches_for_the_chain),
 		TEAM_TEST(test_sync__no_claim_stands_behind_the_last_number),
 		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
