@@ -68,6 +68,10 @@
 	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"         \
 	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
 #define SQL_RUN_SAYS "SELECT model, version, verdict FROM runs WHERE id = ?1"
+/* Said by a run of that version: its verdict; and that not all of them FAILed. */
+#define SQL_VERSION_SAYS                                                                                               \
+	"SELECT EXISTS (SELECT 1 FROM runs WHERE model = ?1 AND version = ?2 AND iif(?3 IS NULL, verdict <> 'FAIL', "  \
+	"verdict = ?3))"
 #define SQL_CHAINED "SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND chained LIMIT 1"
 #define SQL_MOVE_BEFORE "SELECT version FROM promotions WHERE id = ?1 AND model = ?2 AND alias = ?3"
 #define SQL_PROMOTION                                                                                                  \
@@ -339,6 +343,38 @@ static int promotion_run_check(struct registry *r, const json_t *record)
 	return rc;
 }
 
+/* What moves an alias by itself passed its gate: a person who knows better says --force, or rolls back. Where no run is named, the
+ * verdict is that of a run of the version, of which there can be several. */
+static int promotion_verdict_check(struct registry *r, const json_t *record)
+{
+	const json_t *said = get(record, "verdict");
+	const char *verdict = json_string_value(said), *model = json_get_text(record, "model", "");
+	bool alone = !json_get_flag(record, "forced", false) && !json_get_flag(record, "rollback", false);
+	json_t *row = NULL;
+	int64_t fits = 1;
+	int rc = 0;
+
+	if (json_is_string(get(record, "run"))) {
+		rc = sql_row(r, &row, SQL_RUN_SAYS, "j", get(record, "run"));
+		if (!rc && alone && !strcmp(json_get_text(row, "verdict", ""), "FAIL"))
+			rc = err_set(ERR_INPUT,
+				     "record: it promotes %.140s@v%lld by run %.12s, which FAILed, and was not "
+				     "forced",
+				     model, (long long)count(record, "version"), json_get_text(record, "run", ""));
+	} else if (alone || verdict) {
+		rc = sql_int(r, &fits, SQL_VERSION_SAYS, "jjj", get(record, "model"), get(record, "version"), said);
+		if (!rc && (!fits || (alone && verdict && !strcmp(verdict, "FAIL"))))
+			rc = err_set(ERR_INPUT,
+				     fits || !verdict
+					     ? "record: it promotes %.140s@v%lld, which FAILed its gate, and was "
+					       "not forced"
+					     : "record: no run of %.140s@v%lld has the verdict that it says (%s)",
+				     model, (long long)count(record, "version"), verdict);
+	}
+	json_decref(row);
+	return rc;
+}
+
 /* Where the chain has begun, each move names the one before it, and where that one led to. */
 static int promotion_chain_check(struct registry *r, const json_t *record)
 {
@@ -374,6 +410,7 @@ static int ingest_promotion(struct registry *r, const char *id, const json_t *re
 		rc = err_set(ERR_INPUT, "record: it promotes the model %.12s as %.140s@v%lld, which is %.12s here",
 			     said, json_get_text(record, "model", ""), (long long)count(record, "version"), object);
 	rc = rc ? rc : promotion_run_check(r, record);
+	rc = rc ? rc : promotion_verdict_check(r, record);
 	rc = rc ? rc : promotion_chain_check(r, record);
 	if (!rc)
 		rc = sql_run(r, SQL_PROMOTION, "tjjjjjjjjjjjjjjjjti", id, get(record, "seq"), model, alias, version,

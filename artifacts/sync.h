@@ -32,11 +32,12 @@ int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGES
 
 /* Records made here that contradict those to come. */
 struct merge {
-	json_t *said;             /* what those say of versions and aliases */
-	struct name_list aside;   /* of those made here, what gives way: all of it */
-	struct name_list again;   /* and what of it can be made again: runs that get a number, promotions of these */
-	struct name_list holds;   /* moves of aliases that do not give way */
-	struct name_list refused; /* of those that come, what the claims there contradict (sync_rivals.c), or do not vouch for (sync_vouch.c) */
+	json_t *said;           /* what those say of versions and aliases */
+	struct name_list aside; /* of those made here, what gives way: all of it */
+	struct name_list again; /* and what of it can be made again: runs that get a number, promotions of these */
+	struct name_list holds; /* moves of aliases that do not give way */
+	struct name_list
+		refused; /* of those that come, what the claims there contradict (sync_rivals.c), or do not vouch for (sync_vouch.c) */
 };
 void merge_release(struct merge *m);
 /* A record that comes from there. */

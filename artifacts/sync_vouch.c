@@ -105,8 +105,7 @@ static int has_claims(struct sync *y, const struct moves *m, bool *out)
 	*out = false;
 	json_object_foreach(m->by_id, id, said)
 	{
-		json_t *version = json_pack("{s:s,s:O}", "model", m->model, "number",
-					    json_object_get(said, "version")),
+		json_t *version = json_pack("{s:s,s:O}", "model", m->model, "number", json_object_get(said, "version")),
 		       *claimed = NULL;
 
 		rc = rc || *out ? rc : sync_claimed(y, version, &claimed);
@@ -162,7 +161,8 @@ static void refuse(struct merge *merge, const struct sync *y, const struct moves
 		MEM_GROW(merge->refused.names, merge->refused.len, merge->refused.cap);
 		snprintf(merge->refused.names[merge->refused.len++], DIGEST_HEX, "%s", id);
 		log_warn("%s: promotion %.12s was not taken over: it moves %s@%s to v%lld, by %.80s, and no claim "
-			 "there vouches for it; it %s aside/ of this home%s. Remove records/%.2s/%s there; if it is honest, "
+			 "there vouches for it; it %s aside/ of this home%s. Remove records/%.2s/%s there; if it is "
+			 "honest, "
 			 "the home that made it pushes it again, with its claim",
 			 y->d->name, id, m->model, m->alias, (long long)json_get_int(said, "version", 0),
 			 json_get_text(said, "actor", "?"), y->o->dry_run ? "would go to" : "is in",

@@ -273,6 +273,67 @@ static void test_ingest__a_promotion_that_does_not_fit_moves_nothing(void **stat
 	json_decref(record);
 }
 
+/* What FAILed its gate is promoted by force, or by nobody, whatever a record says. */
+static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
+{
+	static const struct {
+		bool names_run, forced, rollback;
+		const char *verdict, *says; /* says NULL: it is taken over */
+	} cases[] = {
+		{ true, false, false, "FAIL", "which FAILed, and was not forced" },
+		{ true, false, false, NULL, "which FAILed, and was not forced" },
+		{ true, false, false, "PASS", "whose verdict is FAIL" },
+		{ false, false, false, "FAIL", "which FAILed its gate, and was not forced" },
+		{ false, false, false, NULL, "which FAILed its gate, and was not forced" },
+		{ false, false, false, "PASS", "has the verdict that it says (PASS)" },
+		{ false, true, false, "PASS", "has the verdict that it says (PASS)" },
+		{ false, true, false, "FAIL", NULL },
+		{ true, false, true, "FAIL", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fixture *f = *state;
+		char first[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX], *text;
+		json_t *r, *record, *rows = NULL;
+
+		add_run(f, "w1", '1', first);
+		must(promote_to(f, 1, 0));
+		record = newest_promotion(f);
+		r = run_record(f->store, "w2", '2', "main", "fork");
+		json_object_set_new(r, "verdict", json_string("FAIL"));
+		json_object_set_new(json_object_get(r, "version"), "number", json_integer(2));
+		plant(f, r, 5, NULL, run);
+		json_decref(r);
+		fixture_reopen(f);
+		put_text(f->store, "w2", object);
+		json_object_set_new(record, "version", json_integer(2));
+		json_object_set_new(record, "object", json_string(object));
+		json_object_set_new(record, "from", json_integer(1));
+		must(registry_list(f->registry, "history", NULL, 1, &rows));
+		json_object_set(record, "previous", json_object_get(json_array_get(rows, 0), "id"));
+		json_decref(rows);
+		json_object_set_new(record, "run", cases[i].names_run ? json_string(run) : json_null());
+		json_object_set_new(record, "forced", json_boolean(cases[i].forced));
+		json_object_set_new(record, "rollback", json_boolean(cases[i].rollback));
+		if (cases[i].verdict)
+			json_object_set_new(record, "verdict", json_string(cases[i].verdict));
+		else
+			json_object_del(record, "verdict");
+		plant(f, record, 9, NULL, id);
+		fixture_reopen(f);
+		assert_int_equal(alias_now(f), cases[i].says ? 1 : 2);
+		text = check_text(f->registry);
+		if (cases[i].says)
+			assert_text_has(text, cases[i].says);
+		else
+			assert_string_equal(text, "");
+		free(text);
+		json_decref(record);
+		fixture_end(state);
+		fixture_registry(state);
+	}
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_registry, fixture_end)
 
 int main(void)
@@ -283,6 +344,7 @@ int main(void)
 		TEST(test_registry_alias__a_version_whose_row_was_changed_is_not_served),
 		TEST(test_newcomers__numbers_have_bounds),
 		TEST(test_ingest__a_promotion_that_does_not_fit_moves_nothing),
+		TEST(test_ingest__what_failed_is_not_promoted_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
