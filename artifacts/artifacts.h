@@ -64,6 +64,9 @@ void store_in_drop(struct store_in *in);
  * non-zero result ends it. */
 int store_verify(struct store *s, int (*bad)(const char *hex, const char *why, void *arg), void *arg,
 		 uint64_t *checked);
+/* What was moved to bad/ and has not come back: each(vault, hex, arg) of an object, recipe, difference or record, once; a non-zero
+ * result ends it. */
+int store_damaged(const struct store *s, int (*each)(const char *vault, const char *hex, void *arg), void *arg);
 /* Every object, by name: what it is, how it is kept, and what its own files take here. A non-zero result ends it. */
 struct store_row {
 	const char *object, *form; /* whole, parts, difference */

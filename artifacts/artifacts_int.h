@@ -107,9 +107,6 @@ int store_absent(const struct store *s, const char *hex, const char *as);
 bool store_there(const struct store *s, const char *vault, const char *hex);
 /* Moves a damaged file out of the way, and says so as ERR_IO. */
 int store_quarantine(struct store *s, const char *vault, const char *hex, const char *why);
-/* What was moved to bad/ and has not come back: each(vault, hex, arg) of an object, recipe, difference or record, once; a non-zero
- * result ends it. */
-int store_damaged(const struct store *s, int (*each)(const char *vault, const char *hex, void *arg), void *arg);
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
 /* What fd has, into an empty t, by the kernel where it can; d: of the copy. The disk has begun with it, too. */

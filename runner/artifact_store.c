@@ -164,6 +164,16 @@ static int print_bad(const char *hex, const char *why, void *arg)
 	return 0;
 }
 
+/* What an earlier look moved away is still missing. */
+static int print_aside(const char *vault, const char *hex, void *arg)
+{
+	int64_t *n = arg;
+
+	++*n;
+	printf("%s  it was found damaged before, and lies in bad/%s.%s\n", hex, vault, hex);
+	return 0;
+}
+
 static int print_break(const char *text, void *arg)
 {
 	int64_t *n = arg;
@@ -192,15 +202,22 @@ static int verify_history(struct home *h)
 int artifact_verify(struct home *h)
 {
 	uint64_t checked = 0;
-	int64_t bad = 0;
-	int rc = store_verify(h->store, print_bad, &bad, &checked);
+	int64_t bad = 0, aside = 0;
+	int rc = store_damaged(h->store, print_aside, &aside);
 
+	rc = rc ? rc : store_verify(h->store, print_bad, &bad, &checked);
 	if (rc)
 		return rc;
 	if (bad) {
 		err_set(ERR_IO, "%lld of %llu objects and records are damaged", (long long)bad,
 			(unsigned long long)checked);
 		return err_hint(ERR_IO, "assay artifact repair --from takes them from another home or a remote");
+	}
+	if (aside) {
+		err_set(ERR_IO, "%lld that were found damaged before lie in bad/, and no copy has taken their place",
+			(long long)aside);
+		return err_hint(ERR_IO, "assay artifact repair --from takes them from another home or a remote; where "
+					"there is no copy, removing a file from bad/ gives it up");
 	}
 	rc = verify_history(h);
 	if (rc)

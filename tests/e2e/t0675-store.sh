@@ -56,6 +56,9 @@ done
 check "damage is found" 74 assay artifact verify
 has "$ONE"
 has "assay artifact repair --from"
+check "and stays found while no copy is in its place" 74 assay artifact verify
+has "$ONE  it was found damaged before, and lies in bad/objects.$ONE"
+has "assay artifact repair --from"
 check "nothing damaged is served" 65 assay artifact get "$TWO" broken
 [ -e broken ] && not_ok "not even a part of it" || ok "not even a part of it"
 check "without a copy it stays lost" 74 assay artifact repair
