@@ -160,6 +160,31 @@ static void add_usage_line(struct buf *b, const struct opt_usage *u)
 		 u->operands ? u->operands : "");
 }
 
+enum { TWIN = 80 };
+
+/* "ASSAY_REPORT_DIR" */
+static void twin_name(char out[TWIN], const struct opt *o)
+{
+	snprintf(out, TWIN, "ASSAY_%s", o->name);
+	for (char *c = out; *c; c++)
+		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+/* By the first of the command's own options that may. */
+static void add_environment(struct buf *b, const struct opt *opts, size_t width)
+{
+	const struct opt *o = opts;
+	char twin[TWIN], text[256];
+
+	while (o->kind != OPT_KIND_END && (o->flags & (OPT_NO_ENV | OPT_HIDDEN)))
+		o++;
+	if (o->kind == OPT_KIND_END)
+		return;
+	twin_name(twin, o);
+	snprintf(text, sizeof(text), "An option may also come from the environment: --%s is %s.", o->name, twin);
+	add_wrapped(b, text, 0, 0, width);
+}
+
 static int print_help(const struct opt *opts, const struct opt_usage *u)
 {
 	struct buf b = BUF_INIT(BUF_NOLIMIT);
@@ -175,7 +200,7 @@ static int print_help(const struct opt *opts, const struct opt_usage *u)
 		if (!(o->flags & OPT_HIDDEN))
 			add_option(&b, o, width);
 	buf_adds(&b, "      --help                show this\n\n");
-	add_wrapped(&b, "An option may also come from the environment: --report-dir is ASSAY_REPORT_DIR.", 0, 0, width);
+	add_environment(&b, opts, width);
 	for (const struct opt *o = opts; o->kind != OPT_KIND_END; o++)
 		if ((o->flags & OPT_NO_ENV) && !(o->flags & OPT_HIDDEN))
 			buf_addf(&b, "Not so --%s: it must be typed.\n", o->name);
@@ -361,15 +386,13 @@ static int parse_letters(struct parse *p, const char *arg)
 static int parse_env(struct parse *p)
 {
 	for (const struct opt *o = p->opts; o->kind != OPT_KIND_END; o++) {
-		char name[80];
+		char name[TWIN];
 		const char *value;
 		int rc;
 
 		if (p->given[o - p->opts] || (o->flags & OPT_NO_ENV))
 			continue;
-		snprintf(name, sizeof(name), "ASSAY_%s", o->name);
-		for (char *c = name; *c; c++)
-			*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		twin_name(name, o);
 		value = getenv(name);
 		if (!value || !*value)
 			continue;

@@ -417,7 +417,9 @@ static int split_find(struct split *out, const struct source *src, const char *k
 	if (!json_is_null(json_object_get(src->map, "dataset_path")))
 		rc = yaml_get_text(src->y, src->map, "dataset_path", &path);
 	if (!rc && !path)
-		rc = yaml_error(src->y, src->map, NULL, "a task needs data: dataset_path");
+		rc = err_hint(yaml_error(src->y, src->map, NULL, "a task needs data: dataset_path"),
+			      "of files of your own: dataset_path: json and dataset_kwargs: {data_files: {test: "
+			      "FILE.jsonl}}");
 	if (!rc && kwargs && !json_is_null(kwargs))
 		rc = json_is_object(kwargs)
 			     ? yaml_check_keys(src->y, kwargs, "dataset_kwargs", known, ARRAY_LEN(known))

@@ -8,6 +8,8 @@
 
 #include "evals/evals_int.h"
 
+enum { COLUMNS_SHOWN = 200 }; /* bytes of their names */
+
 static bool field_is_column(const struct split *columns, const char *name)
 {
 	for (size_t i = 0; i < columns->n; i++)
@@ -71,6 +73,23 @@ void field_release(struct field *f)
 	memset(f, 0, sizeof(*f));
 }
 
+/* For who misspelt a column. */
+static void columns_hint(const struct doc *d)
+{
+	struct buf names = BUF_INIT(BUF_NOLIMIT);
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(d->value, name, v)
+	{
+		if (names.len < COLUMNS_SHOWN)
+			buf_addf(&names, "%s%.60s", names.len ? ", " : "", name);
+	}
+	if (names.len && !err_fix())
+		err_hint(ERR_INPUT, "the row's columns: %s%s", buf_str(&names), names.len < COLUMNS_SHOWN ? "" : ", …");
+	buf_release(&names);
+}
+
 int field_eval(json_t **out, const struct field *f, const struct doc *d)
 {
 	struct buf text = BUF_INIT((size_t)1 << 26);
@@ -84,19 +103,24 @@ int field_eval(json_t **out, const struct field *f, const struct doc *d)
 	}
 	if (f->kind == FIELD_COLUMN) {
 		member = json_object_get(d->value, f->text);
-		if (!member || json_is_null(member))
-			return doc_error(err_set(ERR_INPUT, "this row has no \"%s\", which %s needs", f->text, f->key),
-					 d);
+		if (!member || json_is_null(member)) {
+			doc_error(err_set(ERR_INPUT, "this row has no \"%s\", which %s needs", f->text, f->key), d);
+			columns_hint(d);
+			return ERR_INPUT;
+		}
 		*out = json_incref(member);
 		return 0;
 	}
 	rc = f->kind == FIELD_TEMPLATE ? template_render(f->tmpl, d->value, &text) : 0;
 	if (!rc && buf_full(&text))
 		rc = err_set(ERR_INPUT, "%s renders to more than 64 MiB", f->key);
-	if (rc)
+	if (rc) {
 		doc_error(rc, d);
-	else
+		if (strstr(err_text(), " is undefined"))
+			columns_hint(d);
+	} else {
 		*out = json_new_text(buf_str(&text), text.len);
+	}
 	buf_release(&text);
 	return rc;
 }

@@ -318,10 +318,11 @@ static int member_named(struct reader *r, const struct source *src, const json_t
 	if (!found) {
 		rc = yaml_error(src->y, at, NULL, "no task, group or tag named \"%s\" in the folder of %s", name,
 				src->path);
-		return err_hint(rc,
-				"the file that says task: %s belongs beside the group, or in a folder between it and "
-				"the suite",
-				name);
+		return err_hint(
+			rc,
+			"a file of its own that says task: %s, beside the group or in a folder between it and the "
+			"suite; what stands in a suite's own list has no name for groups",
+			name);
 	}
 	if (found->kind != NAME_TAG) {
 		char *path = mem_str(found->path); /* reading it may move the names */

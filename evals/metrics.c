@@ -171,6 +171,19 @@ static const struct metric_kind *kind_find(const char *name, enum output_type ty
 	return any;
 }
 
+/* rc, with the metrics that this output_type has as the fix. */
+static int kinds_hint(int rc, enum output_type type)
+{
+	struct buf names = BUF_INIT(BUF_NOLIMIT);
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i].types & 1u << type && strcmp(kinds[i].name, "bypass") != 0)
+			buf_addf(&names, "%s%s", names.len ? ", " : "", kinds[i].name);
+	err_hint(rc, "%s has %s", type_names[type], buf_str(&names));
+	buf_release(&names);
+	return rc;
+}
+
 static int kind_unknown(const struct source *src, json_t *entry, const char *name)
 {
 	const char *known[ARRAY_LEN(kinds)], *near;
@@ -266,10 +279,11 @@ static int metric_load(struct task_metric *m, const struct source *src, json_t *
 		return yaml_error(src->y, entry, NULL, "metric_list: an entry without \"metric\"");
 	m->kind = kind_find(name, type);
 	if (!m->kind)
-		return kind_unknown(src, entry, name);
+		return kinds_hint(kind_unknown(src, entry, name), type);
 	if (!(m->kind->types & 1u << type))
-		return yaml_error(src->y, entry, "metric", "%s is not defined for output_type %s", name,
-				  type_names[type]);
+		return kinds_hint(yaml_error(src->y, entry, "metric", "%s is not defined for output_type %s", name,
+					     type_names[type]),
+				  type);
 	return metric_options(m, src, entry);
 }
 

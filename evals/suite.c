@@ -75,8 +75,13 @@ static int suite_add_file(struct suite *s, const struct source *suite, const cha
 	struct task_file f;
 	int rc = task_file_open(&f, suite->files, suite->path, name);
 
-	if (rc)
+	if (rc) {
+		if (!strchr(name, '.')) /* a task's name, as the harness takes them on its command line */
+			err_hint(rc,
+				 "tasks: names files, such as %s.yaml; paths are relative to the suite, or to the root",
+				 name);
 		return err_context(rc, "%s", suite->path);
+	}
 	if (json_object_get(f.map, "tasks"))
 		rc = yaml_error(f.y, f.map, "tasks", "a suite inside a suite: name its task files instead");
 	else
@@ -147,8 +152,11 @@ int suite_load(struct suite **out, const char *path, const struct eval_files *fi
 	int rc = files->read(files->self, path, &text);
 
 	*out = NULL;
-	if (rc == ERR_NOTFOUND)
+	if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_INPUT, "there is no suite file %s", path);
+		err_hint(rc, "a suite, and a task of lm-evaluation-harness, is named by the path of its file, such as "
+			     "evals/exact.yaml");
+	}
 	if (!rc && buf_full(&text))
 		rc = err_set(ERR_INPUT, "%s: larger than %d MiB", path, SUITE_FILE_MAX >> 20);
 	rc = rc ? rc : yaml_parse_python(&y, buf_str(&text), text.len, path);

@@ -196,6 +196,12 @@ static int open_place(struct place *place, const struct eval_options *o)
 		return 0;
 	}
 	rc = place_open(place);
+	if (rc && nowhere && !fs_is_dir(o->model)) {
+		rc = err_set(rc,
+			     "%s is no folder, and MODEL@ALIAS and locations are looked for in a clone: here is none",
+			     o->model);
+		err_hint(rc, "name the model's folder; or run inside a clone, or set ASSAY_HOME");
+	}
 	if (rc && nowhere && o->judge)
 		err_hint(rc, "a judge is a location of the home's config.yaml: run inside a clone, or set ASSAY_HOME");
 	return rc;
@@ -216,7 +222,11 @@ int eval_model(struct suite_result **out, const struct suite *suite, struct plac
 	if (rc == ERR_NOTFOUND) {
 		err_set(ERR_INPUT, "%s is no folder, no MODEL@ALIAS, and no location in %s/config.yaml", o->model,
 			store_home(place->home.store));
-		return err_hint(ERR_INPUT, "locations: {%s: {url: https://HOST/v1, model: NAME}}", o->model);
+		return err_hint(
+			ERR_INPUT,
+			"name a folder with config.json and model.safetensors, or MODEL@ALIAS (assay models lists "
+			"them); for a server write locations: {%s: {url: https://HOST/v1, model: NAME}} there",
+			o->model);
 	}
 	rc = rc ? rc : eval_remote(out, suite, place, &location, o);
 	location_release(&location);

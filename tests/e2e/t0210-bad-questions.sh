@@ -42,9 +42,35 @@ bad "or in a row" "deep.jsonl:1:" "maximum parsing depth reached"
 
 rows 41300 | sed '41207s/"q":"q41206",//' >big.jsonl
 choice big.jsonl 'doc_to_text: q'
-bad "a field missing in row 41,207" 'task t: big.jsonl:41207: this row has no "q", which doc_to_text needs'
+bad "a field missing in row 41,207" 'task t: big.jsonl:41207: this row has no "q", which doc_to_text needs' "fix: the row's columns: c, l"
 choice big.jsonl 'doc_to_text: "{{ q }}?"'
-bad "or in a template" "task t: big.jsonl:41207: t.yaml: doc_to_text:1:4: 'q' is undefined"
+bad "or in a template" "task t: big.jsonl:41207: t.yaml: doc_to_text:1:4: 'q' is undefined" "fix: the row's columns: c, l"
+
+# a newcomer's mistakes: what, where, and what to write instead
+choice d.jsonl 'doc_to_text: q' 'metric_list: [{metric: foo}]'
+bad "an unknown metric" 't.yaml:9:16: unknown metric "foo"' "fix: multiple_choice has acc, acc_norm"
+choice d.jsonl 'doc_to_text: q' 'metric_list: [{metric: bleu}]'
+bad "a metric of another kind of task" "bleu is not defined for output_type multiple_choice" "fix: multiple_choice has acc"
+choice d.jsonl 'doc_to_text: q' && sed -i '/dataset_path/d' t.yaml
+bad "no data" "t.yaml:1:1: a task needs data: dataset_path" "data_files: {test: FILE.jsonl}"
+choice d.jsonl 'doc_to_text: q' && sed -i 's/test_split: test/test_split: validation/' t.yaml
+bad "a split that is not there" 't.yaml:4:1: there is no split "validation" in data_files (there is: test)'
+printf 'suite: s\ntasks: [arc_easy]\n' >t.yaml
+bad "a task's name where a file's is wanted" 't.yaml: there is no file "arc_easy"' "fix: tasks: names files, such as arc_easy.yaml"
+printf 'group: g\ntask: [nix]\n' >t.yaml
+bad "a group of what is not there" 't.yaml:2:7: no task, group or tag named "nix"' "fix: a file of its own that says task: nix"
+printf 'group: g\ntask: [g]\naggregate_metric_list: [{metric: acc}]\n' >t.yaml
+bad "a group within itself" 'group "g" is a member of itself'
+rm t.yaml
+bad "no such file" "there is no suite file t.yaml" "fix: a suite, and a task of lm-evaluation-harness, is named by the path"
+choice d.jsonl 'doc_to_text: q'
+check "no such model" 65 assay eval nomodel t.yaml
+has "nomodel is no folder, and MODEL@ALIAS and locations are looked for in a clone: here is none"
+check "none in a home" 65 env ASSAY_HOME="$TRASH/at" "$ASSAY_TEST_BIN" eval nomodel t.yaml
+has "nomodel is no folder, no MODEL@ALIAS, and no location in"
+has "fix: name a folder with config.json"
+check "help" 0 assay eval --help
+has "from the environment: --samples is ASSAY_SAMPLES"
 
 : >empty.jsonl
 choice empty.jsonl 'doc_to_text: q'
