@@ -8,8 +8,9 @@
  *	likelihood       log P of the right choice, of the likeliest of several
  *	f1, mcc          the pair (right choice, likeliest choice), for corpus.c
  *
- * The right answer may be no choice at all (a label out of range): every choice is then wrong; likelihood and
- * brier_score have none, which is an error. Of several right answers f1 and mcc take the likeliest choice, if it is one of them, else the first. */
+ * The right answer may be no choice at all (a label out of range): every choice is then wrong, but for exact_match, which
+ * counts a label below 0 from the end (exact.c), and mcc, to which it is a class; likelihood and brier_score have none, which is an
+ * error. Of several right answers f1 and mcc take the likeliest choice, if it is one of them, else the first. */
 #include "base/base.h"
 
 #include <math.h>

@@ -7,7 +7,8 @@
  *	chrf   3 an order n-grams of both sides, matches (chrf.c)
  *	ter    2          edits, length (ter.c)
  *	f1     2 labels   right and predicted, 0 or 1: 2 TP / (2 TP + FP + FN)
- *	mcc    2 labels   right and predicted, -1 (no choice) to 30: Matthews' coefficient for any number of classes
+ *	mcc    2 labels   right and predicted, -15 to 30 or GOLD_NONE (-100), each a class: Matthews' coefficient for any number
+ *	                  of them. A right label below 0 is no choice, but a class of its own, as in the harness
  *	members  3 + …    of a group: which member, its weight, its aggregate; then the member's own parts, or score and
  *	                  weight of a perplexity. The mean of the members' values, each made of its own samples; weight 0:
  *	                  the member has no such metric
@@ -28,7 +29,8 @@
 /* Beyond LOTS_FROM samples, what is drawn for an error are LOTS sums of samples, so that it costs the same for any number. The
  * error of the error is some 1/sqrt(2 draws) and 1/sqrt(2 lots), together 3 %. */
 enum { DRAWS = 1000, LOTS = 2048, LOTS_FROM = 4 * LOTS };
-enum { CLASSES = 32, BLEU_PARTS = 10, CHRF_PARTS_MAX = 24 };
+enum { LABEL_LEAST = -15, LABEL_MOST = 30, CLASSES = LABEL_MOST - LABEL_LEAST + 2 };
+enum { BLEU_PARTS = 10, CHRF_PARTS_MAX = 24 };
 enum { SUMS_MAX = 2 + 2 * CLASSES };
 enum { MEMBER, MEMBER_WEIGHT, MEMBER_AGGREGATE, MEMBER_PARTS, MEMBERS_MAX = 20000 };
 
@@ -76,14 +78,16 @@ static int member_row_check(const double *row, size_t n)
 int corpus_row_check(enum aggregate a, const double *row, size_t n)
 {
 	bool labels = a == AGGREGATE_F1 || a == AGGREGATE_MCC;
-	double least = a == AGGREGATE_MCC ? -1 : 0, most = a == AGGREGATE_F1    ? 1
-							   : a == AGGREGATE_MCC ? CLASSES - 2
-										: 0x1p40;
+	double least = a == AGGREGATE_MCC ? LABEL_LEAST : 0, most = a == AGGREGATE_F1    ? 1
+								    : a == AGGREGATE_MCC ? LABEL_MOST
+											 : 0x1p40;
 
 	if (a == AGGREGATE_MEMBERS)
 		return member_row_check(row, n);
 	for (size_t i = 0; i < n; i++) {
 		if (row[i] >= least && row[i] <= most && (!labels || row[i] == floor(row[i])))
+			continue;
+		if (a == AGGREGATE_MCC && row[i] == GOLD_NONE)
 			continue;
 		if (labels)
 			return err_set(ERR_INPUT, "%s goes by the labels %g to %g, and one is %g", aggregate_name(a),
@@ -121,6 +125,11 @@ static struct sums sums_new(const struct metric *m, size_t n)
 	return s;
 }
 
+static int class_of(double label)
+{
+	return label == GOLD_NONE ? 0 : (int)label - LABEL_LEAST + 1;
+}
+
 static void parts_sum(double *of, enum aggregate a, const double *row, size_t n)
 {
 	if (a == AGGREGATE_F1) {
@@ -129,8 +138,8 @@ static void parts_sum(double *of, enum aggregate a, const double *row, size_t n)
 	} else if (a == AGGREGATE_MCC) {
 		of[0]++;
 		of[1] += row[0] == row[1];
-		of[2 + (int)row[0] + 1]++;
-		of[2 + CLASSES + (int)row[1] + 1]++;
+		of[2 + class_of(row[0])]++;
+		of[2 + CLASSES + class_of(row[1])]++;
 	} else {
 		for (size_t i = 0; i < n; i++)
 			of[i] += row[i];

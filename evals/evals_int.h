@@ -185,13 +185,14 @@ struct prompt {
 	char *text;       /* of a chat: NULL before instance_chat() */
 	json_t *messages; /* NULL: no chat */
 };
-struct instance {               /* a document as requests */
+enum { GOLD_NONE = -100 }; /* what the harness makes of a label above the choices, and of a text that is none of them */
+struct instance {          /* a document as requests */
 	struct prompt *prompts; /* one; with several inputs one for each choice */
 	size_t n_prompts;
 	bool continues;                  /* the last message is the beginning of the answer (gen_prefix) */
 	char **choices, **continuations; /* CHOICE: both; LOGLIK: one continuation */
 	size_t n_choices;
-	int *gold; /* CHOICE: indexes of right answers, -1 for one that is none */
+	int *gold; /* CHOICE: indexes of right answers; below 0 it is none: GOLD_NONE, or the number that the document gives */
 	size_t n_gold;
 	char **targets; /* GENERATE: any of them is right; LOGLIK and ROLLING: the text */
 	size_t n_targets;

@@ -53,15 +53,36 @@ int exact_normal(struct buf *s, const struct exact *e)
 	return 0;
 }
 
+/* The choice that a label names; below 0 from the end, as Python's lists have it. */
+static const struct loglik_result *choice_of(const struct outcome *o, int gold)
+{
+	int n = (int)o->in->n_choices, at = gold < 0 ? gold + n : gold;
+
+	return gold == GOLD_NONE || at < 0 || at >= n ? NULL : &o->ll[at];
+}
+
+/* The harness ends at an index beyond the list. */
+int check_exact(const struct task_metric *m, const struct instance *in)
+{
+	for (size_t i = 0; i < in->n_gold; i++)
+		if (in->gold[i] != GOLD_NONE && in->gold[i] < -(int)in->n_choices)
+			return err_set(ERR_INPUT, "%s: the right answer is %d, and there are %zu choices",
+				       m->kind->name, in->gold[i], in->n_choices);
+	return 0;
+}
+
 int score_exact(const struct task_metric *m, const struct outcome *o, struct scored *out)
 {
 	struct buf said = BUF_INIT(BUF_NOLIMIT), right = BUF_INIT(BUF_NOLIMIT);
 	int rc;
 
 	if (o->in->n_gold) { /* multiple choice */
-		for (size_t i = 0; i < o->in->n_gold; i++)
-			if (o->in->gold[i] >= 0 && o->ll[o->in->gold[i]].greedy)
+		for (size_t i = 0; i < o->in->n_gold; i++) {
+			const struct loglik_result *choice = choice_of(o, o->in->gold[i]);
+
+			if (choice && choice->greedy)
 				out->score = 1;
+		}
 		return 0;
 	}
 	utf8_repair(&said, o->text, o->len);

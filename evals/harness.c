@@ -138,10 +138,8 @@ static int add_labels(struct column *c, size_t row, const json_t *v)
 
 	if (shape_of(c->m.name, v) != SHAPE_LABELS)
 		return err_set(ERR_INPUT, "%s is not a pair of labels", c->m.name);
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2; i++)
 		at[i] = json_number_value(json_array_get(v, i));
-		at[i] = at[i] < 0 ? -1 : at[i]; /* -100: no choice */
-	}
 	c->m.scores[row] = at[0] == at[1];
 	return corpus_row_check(c->m.aggregate, at, 2);
 }

@@ -32,11 +32,6 @@ static bool is_text_metric(const struct metric *m)
 	return m->aggregate == AGGREGATE_BLEU || m->aggregate == AGGREGATE_CHRF || m->aggregate == AGGREGATE_TER;
 }
 
-static json_t *label_json(double label)
-{
-	return json_integer(label < 0 ? -100 : (json_int_t)label);
-}
-
 static json_t *text_of(const char *s, size_t len)
 {
 	return json_new_text(s ? s : "", s ? len : 0);
@@ -58,7 +53,7 @@ static json_t *value_json(const struct metric *m, const struct sample *s, size_t
 		return json_pack("[o,o]", text_of(s->target, s->target ? strlen(s->target) : 0),
 				 answer_json(s, m->filter));
 	if (m->parts)
-		return json_pack("[o,o]", label_json(m->parts[2 * i]), label_json(m->parts[2 * i + 1]));
+		return json_pack("[I,I]", (json_int_t)m->parts[2 * i], (json_int_t)m->parts[2 * i + 1]);
 	if (m->weights)
 		return json_pack("[f,f]", m->scores[i], m->weights[i]);
 	return json_real(m->scores[i]);

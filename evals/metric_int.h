@@ -52,6 +52,7 @@ int score_confidence(const struct task_metric *m, const struct outcome *o, struc
 int score_brier(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int score_likelihood(const struct task_metric *m, const struct outcome *o, struct scored *out);
 int check_right(const struct task_metric *m, const struct instance *in);
+int check_exact(const struct task_metric *m, const struct instance *in);
 int check_labels(const struct task_metric *m, const struct instance *in);
 int score_labels(const struct task_metric *m, const struct outcome *o, struct scored *out);
 extern const struct metric_options f1_options;

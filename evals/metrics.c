@@ -73,7 +73,7 @@ static const struct metric_kind kinds[] = {
 	{ "acc_norm", "mean", CHOICE, CHOICE, AGGREGATE_MEAN, true, true, false, 0, score_acc_norm, NULL, NULL },
 	{ "acc_bytes", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_bytes, NULL, NULL },
 	{ "acc_mutual_info", "mean", CHOICE, 0, AGGREGATE_MEAN, true, true, false, 0, score_acc_mutual_info, NULL, NULL },
-	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options, NULL },
+	{ "exact_match", "mean", CHOICE | GENERATE, GENERATE, AGGREGATE_MEAN, true, true, false, 0, score_exact, &exact_options, check_exact },
 	{ "brier_score", "brier_score", CHOICE, 0, AGGREGATE_MEAN, false, false, false, 0, score_brier, NULL, check_right },
 	{ "confidence", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_confidence, NULL, NULL },
 	{ "likelihood", "mean", CHOICE, 0, AGGREGATE_MEAN, true, false, false, 0, score_likelihood, NULL, check_right },

@@ -278,12 +278,12 @@ static int choice_index(const struct instance *in, const json_t *gold)
 	if (json_is_integer(gold)) {
 		json_int_t at = json_integer_value(gold);
 
-		return at >= 0 && (size_t)at < in->n_choices ? (int)at : -1;
+		return at >= INT32_MIN && at < (json_int_t)in->n_choices ? (int)at : GOLD_NONE;
 	}
 	for (size_t i = 0; json_is_string(gold) && i < in->n_choices; i++)
 		if (strcmp(in->choices[i], json_string_value(gold)) == 0)
 			return (int)i;
-	return -1;
+	return GOLD_NONE;
 }
 
 /* The right answers among the choices: doc_to_target's, or with several inputs doc_to_text's. */
@@ -299,7 +299,7 @@ static int instance_gold(struct instance *in, const struct task *t, const struct
 	for (size_t i = 0; i < in->n_gold; i++)
 		in->gold[i] = choice_index(in, json_is_array(target) ? json_array_get(target, i) : target);
 	if (!in->n_gold)
-		in->gold[in->n_gold++] = -1;
+		in->gold[in->n_gold++] = GOLD_NONE;
 	json_decref(target);
 	return 0;
 }

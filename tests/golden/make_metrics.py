@@ -267,8 +267,9 @@ def statistics(case):
     import numpy
     metric, o, samples = case["metric"], dict(case["options"]), case["samples"]
     if metric in ("f1", "mcc"):
-        k = len(samples[0]["ll"])
-        rows = [(s["gold"], max(range(k), key=lambda i: s["ll"][i])) for s in samples]
+        classes = sorted({s["gold"] for s in samples} | set(range(len(samples[0]["ll"]))))
+        k = len(classes)
+        rows = [(classes.index(s["gold"]), classes.index(max(range(len(s["ll"])), key=lambda i: s["ll"][i]))) for s in samples]
         if metric == "f1":
             return (numpy.array([(a and b, a != b) for a, b in rows], float),
                     lambda s: 2 * s[0] / (2 * s[0] + s[1]) if s[0] else 0.0)
@@ -481,6 +482,14 @@ def fixed():
             for m, o, pairs in FIXED]
 
 
+def no_choice(rng, n):
+    """Right labels below 0, and -100, which the harness makes of one above the choices: each is a class."""
+    samples = labels(rng, n, 3)
+    for i, s in enumerate(samples):
+        s["gold"] = [-1, -2, -15, -100, s["gold"]][i % 5] if i < 2 * n // 3 else s["gold"]
+    return [{"metric": "mcc", "options": {}, "samples": samples}]
+
+
 def nearly_zero(rng, n):
     """A BLEU whose few matches stand in one or two samples: where errors go astray."""
     samples = texts(rng, n, most=8)
@@ -510,7 +519,7 @@ def stem_words(rng, n):
 
 def main():
     rng = random.Random(20)
-    out = fixed() + cases(rng, 6) + nearly_zero(random.Random(21), 30)
+    out = fixed() + cases(rng, 6) + nearly_zero(random.Random(21), 30) + no_choice(random.Random(22), 24)
     for case in out:
         case["value"], scores = reference(case)
         if scores is not None:

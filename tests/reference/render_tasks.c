@@ -63,7 +63,7 @@ static json_t *instance_json(const struct instance *in)
 	for (size_t i = 0; i < in->n_prompts; i++)
 		json_array_append_new(contexts, json_new_text(in->prompts[i].text, strlen(in->prompts[i].text)));
 	for (size_t i = 0; i < in->n_gold; i++)
-		json_array_append_new(gold, json_integer(in->gold[i]));
+		json_array_append_new(gold, json_integer(in->gold[i] < 0 ? -1 : in->gold[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "contexts", contexts, "continuations",
 			 texts_json(in->continuations, in->n_choices), "choices",
 			 texts_json(in->choices, in->n_choices), "gold", gold, "targets",

@@ -140,6 +140,31 @@ static struct task_metric *choice_metrics(size_t *n)
 	return m;
 }
 
+/* As Python's lists have it, at which the harness looks: choice 1 is what the model would write. */
+static void test_metric_score__exact_match_counts_from_the_end(void **state)
+{
+	static const int golds[] = { 1, -2, -1, -3, GOLD_NONE }, want[] = { 1, 1, 0, 0, 0 };
+	const double ll[] = { -1.2, -.7, -3 };
+	char *choices[3] = { 0 };
+	int beyond = -4;
+	struct instance in = { .choices = choices, .n_choices = 3, .gold = &beyond, .n_gold = 1 };
+	struct task_metric *m;
+	double score;
+	size_t n;
+
+	(void)state;
+	m = choice_metrics(&n);
+	for (size_t i = 0; i < ARRAY_LEN(golds); i++) {
+		score_choice(&m[2], ll, 3, golds[i], &score);
+		assert_true(score == want[i]);
+		score_choice(&m[0], ll, 3, golds[i], &score);
+		assert_true(score == (golds[i] == 1));
+	}
+	assert_int_equal(metrics_check(&m[2], 1, &in), ERR_INPUT);
+	assert_string_equal(err_text(), "exact_match: the right answer is -4, and there are 3 choices");
+	metrics_free(m, n);
+}
+
 static void test_metric_score__choices(void **state)
 {
 	const double ll[] = { -1.2, -.7, -3 }, ties[] = { -1, -1, -1 };
@@ -594,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_metric_score__exact_match_sees_behind_a_nul),
 		cmocka_unit_test(test_metric_score__hostile_regex_is_an_error),
 		cmocka_unit_test(test_metric_score__choices),
+		cmocka_unit_test(test_metric_score__exact_match_counts_from_the_end),
 		cmocka_unit_test(test_metric_close__aggregates),
 		cmocka_unit_test(test_metric_close__as_the_references),
 		cmocka_unit_test(test_metric_close__sacrebleu_vectors),

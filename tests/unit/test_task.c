@@ -262,6 +262,30 @@ static void test_task_file_functions__name_file_key_and_function(void **state)
 	free(prompt);
 }
 
+/* A label below 0 stays what it is: mcc has it for a class of its own, and exact_match counts from the end. */
+static void test_instance_build__labels_that_are_no_choice(void **state)
+{
+	static const int want[] = { -1, -2, GOLD_NONE, GOLD_NONE, 1, -1 };
+	const char *rows = "{\"g\":-1}\n{\"g\":-2}\n{\"g\":2}\n{\"g\":\"z\"}\n{\"g\":\"y\"}\n{\"g\":[-1]}\n";
+	struct suite *s;
+
+	(void)state;
+	if (FAKE_LOAD(&s, "t.yaml",
+		      { "t.yaml",
+			HEAD "output_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, y]\ndoc_to_target: g\n"
+			     "metric_list: [{metric: mcc}]\n" },
+		      { "d.jsonl", rows }))
+		fail_msg("%s", err_text());
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		struct instance in;
+
+		assert_int_equal(instance_build(&in, suite_task(s, 0), &suite_task(s, 0)->eval.docs[i]), 0);
+		assert_int_equal(in.gold[0], want[i]);
+		instance_release(&in);
+	}
+	suite_free(s);
+}
+
 /* ---- documents chosen and completed ------------------------------------------------------------------------------- */
 
 static void test_process_docs__where_and_set(void **state)
@@ -389,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_task_load__shots),
 		cmocka_unit_test(test_task_file_open__own_keys_then_the_last_include),
 		cmocka_unit_test(test_task_file_functions__name_file_key_and_function),
+		cmocka_unit_test(test_instance_build__labels_that_are_no_choice),
 		cmocka_unit_test(test_process_docs__where_and_set),
 		cmocka_unit_test(test_hub_files__the_layouts_of_hub_and_caches),
 		cmocka_unit_test(test_hub_files__what_is_not_found_or_not_sure),
