@@ -220,9 +220,6 @@ enum record_kind { RECORD_RUN, RECORD_PROMOTION, RECORD_DROP, RECORD_COLLECTION,
 enum record_kind record_kind(const json_t *record);
 /* Types of all members that become rows: ERR_INPUT naming the member. Unknown members are ignored. */
 int record_check(const json_t *record);
-/* Names of models and aliases: they stand in MODEL@ALIAS. */
-int record_check_model(const char *name);
-int record_check_alias(const char *name);
 /* Canonical bytes and their name. */
 void record_bytes(struct buf *out, char id[DIGEST_HEX], const json_t *record);
 int record_read(struct store *s, const char *id, json_t **out); /* verified; not checked */

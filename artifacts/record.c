@@ -37,7 +37,7 @@ enum kind {
 	K_LIST,  /* an array of such objects */
 };
 
-enum { NAME_MAX_BYTES = 200 };
+enum { NAME_MAX_BYTES = 100 };
 enum { REQUIRED = 1, NULLABLE = 2 }; /* 0: may be absent; never null unless it may be absent or NULLABLE */
 
 struct member {
@@ -240,17 +240,17 @@ int record_version_number(const char *text)
 	return *end || n > INT32_MAX ? 0 : (int)n;
 }
 
-/* Any text that can stand on either side of the '@' in MODEL@ALIAS. */
+/* What can stand on either side of the '@' in MODEL@ALIAS, and in file names, references and reports. */
 static int name_check(const char *what, const char *name)
 {
-	size_t n = 0;
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
-	while (name[n] && name[n] != '@' && (unsigned char)name[n] >= ' ' && name[n] != 0x7f)
-		n++;
-	if (n && n <= NAME_MAX_BYTES && !name[n] && name[0] != ' ' && name[n - 1] != ' ' && utf8_valid(name, n, NULL))
+	if (n && n <= NAME_MAX_BYTES && !name[n] && name[0] != '.' && name[0] != '-')
 		return 0;
-	return err_set(ERR_INPUT, "'%.140s' is no name for %s: up to %d bytes of text without '@'", name, what,
-		       NAME_MAX_BYTES);
+	return err_set(ERR_INPUT,
+		       "'%.140s' is no name for %s: up to %d letters, digits, '.', '_' and '-', not beginning with '.' "
+		       "or '-'",
+		       name, what, NAME_MAX_BYTES);
 }
 
 int record_check_model(const char *name)
@@ -260,10 +260,11 @@ int record_check_model(const char *name)
 
 int record_check_alias(const char *name)
 {
+	const char *digits = name + (name[0] == 'v');
 	int rc = name_check("an alias", name);
 
-	if (!rc && (record_version_number(name) || name[0] == '{'))
-		rc = err_set(ERR_INPUT, "'%s' is no name for an alias: it would read as something else", name);
+	if (!rc && *digits && !digits[strspn(digits, "0123456789")])
+		rc = err_set(ERR_INPUT, "'%s' is no name for an alias: it would read as a version's number", name);
 	return rc;
 }
 
@@ -365,6 +366,8 @@ static int member_check(const json_t *obj, const struct member *m)
 			return 0;
 		return err_set(ERR_INPUT, "%s: %s", m->name, v ? "must not be null" : "is missing");
 	}
+	if (json_is_string(v) && m->kind != K_ANY && strlen(json_string_value(v)) != json_string_length(v))
+		return err_set(ERR_INPUT, "%s: holds a zero byte: the record is damaged or forged", m->name);
 	if (!kind_fits(m->kind, v))
 		return err_set(ERR_INPUT, "%s: must be %s", m->name, kind_words[m->kind]);
 	if (m->kind == K_GROUP) {

@@ -147,12 +147,16 @@ void tree_files_release(struct tree_files *t)
 
 static int add_file(struct tree_files *t, const json_t *file)
 {
+	const json_t *path = json_object_get(file, "path");
 	const char *name = json_get_text(file, "path", "");
 	const char *hex = json_get_text(file, "object", "");
 	int64_t size = json_get_int(file, "size", -1);
 	char *clean = NULL;
 	int rc = path_check(&clean, name);
 
+	if (!rc && json_string_length(path) != strlen(name))
+		rc = err_set(ERR_INPUT, "path %s of a manifest goes on behind a zero byte: it is damaged or forged",
+			     clean);
 	if (!rc && strcmp(clean, name))
 		rc = err_set(ERR_INPUT, "path %s of a manifest is not in its plain form", clean);
 	if (!rc && t->len && strcmp(t->items[t->len - 1].path, name) >= 0)

@@ -4,12 +4,13 @@
  * nearest known one. Values are checked here for what can be known without the repository: kinds, ranges, what excludes
  * what. What only the tree or the registry can tell (a missing file, an unknown alias) is found by the plan. */
 #include "base/base.h"
+#include "artifacts/artifacts.h"
 #include "runner/config_int.h"
 #include "runner/location.h"
 
 /* ---- helpers -------------------------------------------------------------------------------------------------------- */
 
-/* Of models and aliases: they are parts of file names, references and reports. */
+/* Of locations, which are named on command lines. */
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
 /* What stands in a list; ends with a NULL that is not counted. */
@@ -167,17 +168,10 @@ static int parse_base(struct config_base *b, const struct yaml *y, const json_t 
 
 /* ---- the questions ------------------------------------------------------------------------------------------------------ */
 
-/* An alias is known to be no good before hours of training, not after; v7 in MODEL@v7 is a number. */
+/* An alias is known to be no good before hours of training, not after. */
 static int check_alias(const struct yaml *y, const json_t *obj, const char *branch, const char *alias)
 {
-	const char *digits = alias + (*alias == 'v');
-
-	if (!*alias || strlen(alias) > 100 || strspn(alias, name_letters) != strlen(alias) || *alias == '.' ||
-	    *alias == '-')
-		return yaml_error(y, obj, branch, "promote.%s: an alias is letters, digits, '.', '_' and '-'", branch);
-	if (digits != alias && *digits && strspn(digits, "0123456789") == strlen(digits))
-		return yaml_error(y, obj, branch, "promote.%s: %s would read as a version's number", branch, alias);
-	return 0;
+	return record_check_alias(alias) ? yaml_error(y, obj, branch, "promote.%s: %s", branch, err_text()) : 0;
 }
 
 static int parse_promote(struct config *c, const struct yaml *y, json_t *root)
@@ -336,9 +330,8 @@ static int check_model(const struct yaml *y, const json_t *root, const char *mod
 {
 	if (!model)
 		return yaml_error(y, root, NULL, "assay.yaml needs model: the name its versions get");
-	if (!*model || strlen(model) > 100 || strspn(model, name_letters) != strlen(model) || *model == '.' ||
-	    *model == '-')
-		return yaml_error(y, root, "model", "a model's name is letters, digits, '.', '_' and '-'");
+	if (record_check_model(model))
+		return yaml_error(y, root, "model", "%s", err_text());
 	return 0;
 }
 

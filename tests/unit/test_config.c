@@ -184,7 +184,7 @@ static void test_config_parse__model_is_a_name(void **state)
 		char *text = mem_printf("base: x\nmodel: %s\nsuites: [a]\n", names[i]);
 
 		assert_int_equal(config_parse(&c, text, strlen(text), "assay.yaml"), ERR_INPUT);
-		assert_non_null(strstr(err_text(), "assay.yaml:2:1: a model's name is"));
+		assert_non_null(strstr(err_text(), "assay.yaml:2:1: '"));
 		free(text);
 	}
 }
@@ -507,10 +507,12 @@ static void test_config_parse__promote_is_checked(void **state)
 	static const struct wrong w[] = {
 		{ "promote: production\n", "3:1", "promote must be an object" },
 		{ "promote:\n  main: [production]\n", "4:3", "promote.main: the name of an alias is wanted" },
-		{ "promote:\n  main: \"\"\n", "4:3", "promote.main: an alias is letters" },
-		{ "promote:\n  main: a@b\n", "4:3", "promote.main: an alias is letters" },
-		{ "promote:\n  main: a/b\n", "4:3", "promote.main: an alias is letters" },
-		{ "promote:\n  dev: x\n  main: v7\n", "5:3", "v7 would read as a version's number" },
+		{ "promote:\n  main: \"\"\n", "4:3", "is no name for an alias: up to 100 letters" },
+		{ "promote:\n  main: a@b\n", "4:3", "is no name for an alias: up to 100 letters" },
+		{ "promote:\n  main: a/b\n", "4:3", "is no name for an alias: up to 100 letters" },
+		{ "promote:\n  main: 'a,b'\n", "4:3", "is no name for an alias" },
+		{ "promote:\n  main: '7'\n", "4:3", "would read as a version's number" },
+		{ "promote:\n  dev: x\n  main: v7\n", "5:3", "would read as a version's number" },
 	};
 	struct config c;
 

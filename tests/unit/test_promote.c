@@ -233,6 +233,9 @@ static void test_registry_promote__where_it_is_already_adds_nothing(void **state
 
 static void test_registry_promote__what_is_not_there(void **state)
 {
+	static const char *const no_aliases[] = {
+		"v2", "7", "v007", "a@b", "", "../x", "a,b", ".", "-x", "a b", "a\x01"
+	};
 	struct fixture *f = *state;
 	char run[DIGEST_HEX], other[DIGEST_HEX], id[DIGEST_HEX];
 	struct promotion p = { .model = "bot", .alias = "production", .version = 1, .expect = 0, .actor = "ann" };
@@ -253,12 +256,11 @@ static void test_registry_promote__what_is_not_there(void **state)
 	p.version = 0;
 	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
 	p.version = 1;
-	p.alias = "v2";
-	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
-	p.alias = "a@b";
-	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
-	p.alias = "";
-	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
+	for (size_t i = 0; i < ARRAY_LEN(no_aliases); i++) {
+		p.alias = no_aliases[i];
+		assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
+		assert_text_has(err_text(), "is no name for an alias");
+	}
 	p.alias = "production";
 	p.actor = "";
 	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);

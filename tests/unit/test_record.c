@@ -79,7 +79,8 @@ static void set_at(json_t *record, const char *at, const char *value)
 	if (!value)
 		json_object_del(v, part);
 	else
-		assert_int_equal(json_object_set_new(v, part, json_loads(value, JSON_DECODE_ANY, NULL)), 0);
+		assert_int_equal(
+			json_object_set_new(v, part, json_loads(value, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)), 0);
 	free(path);
 }
 
@@ -119,6 +120,9 @@ static void test_record_check__names_the_wrong_member(void **state)
 		{ "version", "3", "version: must be an object" },
 		{ "version/model", "\"a@b\"", "version: model: must be the name of a model" },
 		{ "version/model", "\"\"", "version: model: must be the name of a model" },
+		{ "version/model", "\"../x\"", "version: model: must be the name of a model" },
+		{ "datasets/0/path", "\"data\\u0000evil\"", "datasets[0]: path: holds a zero byte" },
+		{ "branch", "\"main\\u0000\"", "branch: holds a zero byte" },
 		{ "version/object", NULL, "version: object: is missing" },
 		{ "proposal", "{\"model\":\"bot\",\"alias\":\"v3\",\"expect\":0}",
 		  "proposal: alias: must be the name" },

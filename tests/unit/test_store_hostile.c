@@ -276,7 +276,7 @@ static void test_store_get_tree__manifests_that_lie(void **state)
 		"999", "1001",     "-1",  "9223372036854775807", "9223372036854775808", "18446744073709551616",
 		"1e3", "\"1000\"", "null"
 	};
-	static const char *const paths[] = { "../x", "/x", "a/../../x", "a//b", ".", "", "a/./b", "x/" };
+	static const char *const paths[] = { "../x", "/x", "a/../../x", "a//b", ".", "", "a/./b", "x/", "a\\u0000b" };
 	struct fixture *f = *state;
 	struct world w;
 
