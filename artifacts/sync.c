@@ -171,7 +171,7 @@ static int fetch_object(struct sync *y, const char *hex)
 	char path[DEPOT_PATH];
 	uint64_t size = 0;
 
-	if (store_has(y->s, hex))
+	if (store_has(y->s, hex) || (y->o->dry_run && !map_put(&y->sent, hex, DIGEST_HEX - 1, 0)))
 		return 0;
 	y->n->objects++;
 	if (!y->o->dry_run)

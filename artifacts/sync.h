@@ -12,7 +12,7 @@ struct sync {
 	struct sync_counts *n;
 	struct name_list mine, theirs; /* records, sorted */
 	struct depot_list objects;     /* there; of a push, and of a pull that wants them */
-	struct map sent;               /* objects that this push has seen to */
+	struct map sent;               /* objects that this push, or a pull that only counts, has seen to */
 	bool pushes;
 };
 bool names_have(const struct name_list *l, const char *hex); /* a short one, in no order */
