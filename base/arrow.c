@@ -41,10 +41,9 @@ static int batch_rows(struct arrow *a, struct flatbuffer *b, size_t table, struc
 
 		rc = rows_begin(a->rows, a->n + 1, ROW_COST);
 		rc = rc ? rc : arrow_value(&row, a->rows, &batch.root, i);
-		if (rc)
+		if (rc == ERR_INPUT)
 			rc = err_context(rc, "%s:%zu", a->rows->name, a->n + 1);
-		else
-			rc = rows_pass(a->rows, row);
+		rc = rc ? rc : rows_pass(a->rows, row);
 		a->n += !rc;
 		json_decref(row);
 	}
@@ -79,7 +78,7 @@ static int dictionary_add(struct arrow *a, struct flatbuffer *b, size_t table, s
 	struct arrow_batch batch;
 	struct arrow_dictionary *d;
 	json_t *all;
-	int rc;
+	int rc, set;
 
 	if (!f)
 		return damaged(a, "a dictionary of no column");
@@ -102,12 +101,13 @@ static int dictionary_add(struct arrow *a, struct flatbuffer *b, size_t table, s
 		size = ENTRY_COST + json_memory(v);
 		rc = rc ? rc : rows_hold(a->rows, size);
 		d->held += rc ? 0 : size;
-		json_array_append_new(all, v ? v : json_null());
+		set = rows_append(a->rows, all, v);
+		rc = rc ? rc : set;
 	}
 	json_decref(d->values);
 	d->values = all;
 	arrow_batch_close(&batch);
-	return rc ? err_context(rc, "%s: column %s", a->rows->name, f->name) : 0;
+	return rc == ERR_INPUT ? err_context(rc, "%s: column %s", a->rows->name, f->name) : rc;
 }
 
 static int message_read(struct arrow *a, struct flatbuffer *b, size_t message, struct slice body)

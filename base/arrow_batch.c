@@ -236,7 +236,8 @@ static int scalar_value(json_t **out, struct rows *r, const struct scalar *s, co
 {
 	int rc = rows_give(r, len);
 
-	return rc ? rc : scalar_json(out, s, p, len);
+	rc = rc ? rc : scalar_json(out, s, p, len);
+	return rc ? rc : rows_made(r, *out);
 }
 
 /* Where the text or list i lies, within `limit`. */
@@ -275,15 +276,17 @@ static int index_value(json_t **out, const struct arrow_array *a, size_t i)
 
 static int struct_value(json_t **out, struct rows *r, const struct arrow_array *a, size_t i)
 {
-	int rc = 0;
+	int set, rc;
 
 	*out = json_object();
+	rc = rows_made(r, *out);
 	for (size_t k = 0; k < a->field->n && !rc; k++) {
 		json_t *v = NULL;
 
 		rc = arrow_value(&v, r, &a->children[k], i);
 		rc = rc && a->children[k].field->n == 0 ? err_context(rc, "column %s", a->field->children[k].name) : rc;
-		json_object_set_new_nocheck(*out, a->field->children[k].name, v ? v : json_null());
+		set = rows_set(r, *out, a->field->children[k].name, v);
+		rc = rc ? rc : set;
 	}
 	return rc;
 }
@@ -291,14 +294,16 @@ static int struct_value(json_t **out, struct rows *r, const struct arrow_array *
 /* A pair of a map. */
 static int pair_value(json_t **out, struct rows *r, const struct arrow_array *a, size_t i)
 {
-	int rc = 0;
+	int set, rc;
 
 	*out = json_array();
+	rc = rows_made(r, *out);
 	for (size_t k = 0; k < a->field->n && !rc; k++) {
 		json_t *v = NULL;
 
 		rc = arrow_value(&v, r, &a->children[k], i);
-		json_array_append_new(*out, v ? v : json_null());
+		set = rows_append(r, *out, v);
+		rc = rc ? rc : set;
 	}
 	return rc;
 }
@@ -306,16 +311,18 @@ static int pair_value(json_t **out, struct rows *r, const struct arrow_array *a,
 static int list_value(json_t **out, struct rows *r, const struct arrow_array *a, size_t from, size_t to)
 {
 	const struct arrow_array *inner = &a->children[0];
-	int rc = 0;
+	int set, rc;
 
 	*out = json_array();
+	rc = rows_made(r, *out);
 	for (size_t i = from; i < to && !rc; i++) {
 		json_t *v = NULL;
 
 		rc = rows_give(r, CELL_COST);
 		if (!rc)
 			rc = a->field->kind == ARROW_MAP ? pair_value(&v, r, inner, i) : arrow_value(&v, r, inner, i);
-		json_array_append_new(*out, v ? v : json_null());
+		set = rows_append(r, *out, v);
+		rc = rc ? rc : set;
 	}
 	return rc;
 }

@@ -294,20 +294,22 @@ static int line_judge(struct csv *c)
 static int line_give(struct csv *c, struct rows *r)
 {
 	size_t line = c->line, given = c->n * CELL_COST;
-	json_t *row = json_object();
+	json_t *row = json_object(), *v;
 	bool last = false;
 	int rc = 0;
 
-	for (size_t i = 0; i < c->n; i++) {
+	r->line = line;
+	for (size_t i = 0; i < c->n && !rc; i++) {
 		if (last) {
-			json_object_set_new_nocheck(row, c->columns[i], json_null());
+			rc = rows_set(r, row, c->columns[i], NULL);
 			continue;
 		}
 		rc = cell_read(c, &last);
 		if (rc)
 			break;
 		given += c->cell.len;
-		json_object_set_new_nocheck(row, c->columns[i], cell_value(&c->types[i], &c->cell));
+		v = cell_value(&c->types[i], &c->cell);
+		rc = v ? rows_set(r, row, c->columns[i], v) : rows_short(r);
 	}
 	rc = rc ? rc : rows_begin(r, line, given);
 	rc = rc ? rc : rows_pass(r, row);

@@ -90,7 +90,7 @@ static int build_leaf(json_t **out, struct parquet *p, const struct parquet_node
 	if (rc)
 		return rc;
 	rc = scalar_json(out, &n->scalar, value->data, value->len);
-	return rc ? row_error(rc, p, n) : 0;
+	return rc ? row_error(rc, p, n) : rows_made(p->rows, *out);
 }
 
 /* Any node where it stands in its parent, which is there. */
@@ -99,13 +99,15 @@ static int build(json_t **out, struct parquet *p, const struct parquet_node *n);
 static int build_struct(json_t **out, struct parquet *p, const struct parquet_node *n)
 {
 	json_t *o = json_object();
-	int rc = rows_give(p->rows, CELL_COST);
+	int set, rc = rows_give(p->rows, CELL_COST);
 
+	rc = rc ? rc : rows_made(p->rows, o);
 	for (size_t i = 0; i < n->n && !rc; i++) {
 		json_t *v = NULL;
 
 		rc = build(&v, p, &n->children[i]);
-		json_object_set_new_nocheck(o, n->children[i].name, v ? v : json_null());
+		set = rows_set(p->rows, o, n->children[i].name, v);
+		rc = rc ? rc : set;
 	}
 	*out = o;
 	return rc;
@@ -114,14 +116,16 @@ static int build_struct(json_t **out, struct parquet *p, const struct parquet_no
 /* A pair of a map. */
 static int build_pair(json_t **out, struct parquet *p, const struct parquet_node *n)
 {
-	int rc = rows_give(p->rows, CELL_COST);
+	int set, rc = rows_give(p->rows, CELL_COST);
 
 	*out = json_array();
+	rc = rc ? rc : rows_made(p->rows, *out);
 	for (size_t i = 0; i < n->n && !rc; i++) {
 		json_t *v = NULL;
 
 		rc = build(&v, p, &n->children[i]);
-		json_array_append_new(*out, v ? v : json_null());
+		set = rows_append(p->rows, *out, v);
+		rc = rc ? rc : set;
 	}
 	return rc;
 }
@@ -131,12 +135,14 @@ static int build_list(json_t **out, struct parquet *p, const struct parquet_node
 {
 	bool there;
 	uint32_t def, rep;
-	int rc = peek(p, n, &def);
+	int set, rc = peek(p, n, &def);
 
 	rc = rc ? rc : rows_give(p->rows, CELL_COST);
 	if (rc)
 		return rc;
 	*out = json_array();
+	if (!*out)
+		return rows_short(p->rows);
 	if (def < (uint32_t)n->def)
 		return pass(p, n);
 	do {
@@ -145,7 +151,8 @@ static int build_list(json_t **out, struct parquet *p, const struct parquet_node
 		rc = pairs        ? build_pair(&v, p, n)
 		     : n->wrapper ? build(&v, p, &n->children[0])
 				  : build_present(&v, p, n);
-		json_array_append_new(*out, v ? v : json_null());
+		set = rows_append(p->rows, *out, v);
+		rc = rc ? rc : set;
 		rc = rc ? rc : parquet_leaf_peek(&p->leaves[n->first], &there, &def, &rep);
 	} while (!rc && there && rep >= (uint32_t)n->rep);
 	return rc;

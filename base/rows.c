@@ -91,6 +91,28 @@ int rows_pass(struct rows *r, json_t *value)
 	return rc ? rc : r->each(value, r->line, r->arg);
 }
 
+int rows_short(const struct rows *r)
+{
+	err_set(ERR_UNAVAILABLE, "%s:%zu: out of memory (the rows up to here take %llu MiB)", r->name, r->line,
+		(unsigned long long)(r->taken + r->held) >> 20);
+	return err_hint(ERR_UNAVAILABLE, "give it more memory, or split the file");
+}
+
+int rows_made(const struct rows *r, const json_t *v)
+{
+	return v ? 0 : rows_short(r);
+}
+
+int rows_set(const struct rows *r, json_t *o, const char *key, json_t *v)
+{
+	return json_object_set_new_nocheck(o, key, v ? v : json_null()) ? rows_short(r) : 0;
+}
+
+int rows_append(const struct rows *r, json_t *a, json_t *v)
+{
+	return json_array_append_new(a, v ? v : json_null()) ? rows_short(r) : 0;
+}
+
 int rows_work(struct rows *r, size_t n)
 {
 	return cost_add(r, &r->work, n, WORK_MAX, "it unpacks to");

@@ -31,6 +31,13 @@ int rows_give(struct rows *r, size_t n);
 int rows_begin(struct rows *r, size_t line, size_t cost);
 /* Passes the row that was begun on to each(). */
 int rows_pass(struct rows *r, json_t *value);
+/* jansson had no memory: ERR_UNAVAILABLE with the row. A value that is not there must not look like null. */
+int rows_short(const struct rows *r);
+/* A new value, or rows_short(). */
+int rows_made(const struct rows *r, const json_t *v);
+/* Members of an object and of an array, taken in any case; NULL is null. */
+int rows_set(const struct rows *r, json_t *o, const char *key, json_t *v);
+int rows_append(const struct rows *r, json_t *a, json_t *v);
 int rows_work(struct rows *r, size_t n);
 int rows_hold(struct rows *r, size_t n);
 

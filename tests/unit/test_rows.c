@@ -291,6 +291,48 @@ static void test_rows_each__packed_rows_swell_so_far(void **state)
 	buf_release(&packed);
 }
 
+static size_t until_none;
+
+static void *scarce(size_t n)
+{
+	return until_none && --until_none == 0 ? NULL : malloc(n);
+}
+
+/* A value for which there is no memory is an error, and never a null. */
+static void test_rows_each__no_memory_is_told(void **state)
+{
+	static const char *const names[] = { "old_lists.parquet",     "hf.parquet",  "hf.arrow",
+					     "dictionary_list.arrow", "delta.arrow", "mixed.csv" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char *path = path_join(GOLDEN, names[i]);
+		struct buf d, want = BUF_INIT(1 << 20);
+		int rc = ERR_UNAVAILABLE;
+
+		read_file(&d, path);
+		assert_int_equal(rows_each(d.data, d.len, names[i], NULL, collect, &want), 0);
+		json_set_alloc_funcs(scarce, free);
+		for (size_t n = 1; rc && n < 100000; n++) {
+			struct buf got = BUF_INIT(1 << 20);
+
+			until_none = n;
+			rc = rows_each(d.data, d.len, names[i], NULL, collect, &got);
+			until_none = 0;
+			if (rc && (rc != ERR_UNAVAILABLE || !strstr(err_text(), ": out of memory (")))
+				fail_msg("%s, %zu: %d %s", names[i], n, rc, err_text());
+			if (!rc)
+				assert_string_equal(buf_str(&got), buf_str(&want));
+			buf_release(&got);
+		}
+		json_set_alloc_funcs(malloc, free);
+		assert_int_equal(rc, 0);
+		buf_release(&d);
+		buf_release(&want);
+		free(path);
+	}
+}
+
 static void test_rows_each__work_is_bounded(void **state)
 {
 	struct rows r = { .name = "f", .each = ignore, .work = ((size_t)16 << 30) - 40 };
@@ -563,6 +605,7 @@ int main(void)
 		cmocka_unit_test(test_rows_give__a_row_is_bounded),
 		cmocka_unit_test(test_rows_each__a_large_dictionary_is_no_row),
 		cmocka_unit_test(test_rows_each__packed_rows_swell_so_far),
+		cmocka_unit_test(test_rows_each__no_memory_is_told),
 		cmocka_unit_test(test_rows_each__work_is_bounded),
 		cmocka_unit_test(test_parquet_leaf_peek__pages_of_nothing_are_counted),
 		cmocka_unit_test(test_rows_each__what_is_not_supported_is_named),
