@@ -262,6 +262,7 @@ static void fill_table(struct backend *be)
 	be->unpack = cuda_unpack;
 	be->linear = cuda_linear;
 	be->linear_into = cuda_linear_into;
+	be->for_products = cuda_for_products;
 	be->linear_dx = cuda_linear_dx;
 	be->linear_dw = cuda_linear_dw;
 	be->linear_db = cuda_linear_db;

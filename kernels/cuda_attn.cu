@@ -143,15 +143,17 @@ static __device__ __forceinline__ void store_rows(const attn_args &a, const attn
 		if (r >= rows)
 			continue;
 		size_t row = (size_t)(p.b.q_row + r / p.company), h = (size_t)(p.head + r % p.company);
-		float *out = a.out + row * a.o_stride + h * (size_t)a.head_dim, inverse = 1.0f / l;
+		size_t at = row * a.o_stride + h * (size_t)a.head_dim;
+		float inverse = 1.0f / l;
 #pragma unroll
 		for (int n = 0; n < DP / 8; n++)
 #pragma unroll
 			for (int e = 0; e < 2; e++) {
 				int d = n * 8 + 2 * t + e;
 				if (d < a.head_dim)
-					out[d] = acc[n][half * 2 + e] * inverse +
-						 0.0f; /* no -0: a tile of 0 would undo it */
+					make(a.made, at + (size_t)d, at + (size_t)d,
+					     acc[n][half * 2 + e] * inverse +
+						     0.0f); /* no -0: a tile of 0 would undo it */
 			}
 		if (a.lse && t == 0)
 			a.lse[row * (size_t)a.heads + h] =
@@ -274,6 +276,7 @@ template <int DP> static void attn_bf16(struct backend *be, attn_args *a, size_t
 void cuda_attn(struct backend *be, float *out, float *lse, const float *q, const float *k, const float *v,
 	       const struct kernels_seqs *seqs, const struct kernels_attn *shape)
 {
+	uint64_t before = cuda_launches(be);
 	attn_args a = {};
 	a.out = out, a.lse = lse, a.q = q, a.k = k, a.v = v;
 	a.cache_k = seqs->cache_k, a.cache_v = seqs->cache_v;
@@ -288,6 +291,7 @@ void cuda_attn(struct backend *be, float *out, float *lse, const float *q, const
 	std::vector<attn_block> blocks = attn_blocks(seqs, ATTN_ROWS / a.company);
 	if (blocks.empty())
 		return;
+	a.made = cuda_begin_made(be, before, out, (size_t)seqs->q_start[seqs->n] * a.o_stride, true);
 	a.blocks = (const attn_block *)cuda_stage(be, blocks.data(), blocks.size() * sizeof(blocks[0]));
 	if (seqs->k_rows)
 		a.k_rows =
@@ -300,4 +304,5 @@ void cuda_attn(struct backend *be, float *out, float *lse, const float *q, const
 	}
 	a.scale *= 1.4426950408889634f; /* 2^ in place of e^ */
 	ATTN_BY_HEAD(be, a.head_dim, attn_bf16, be, &a, batch_rows(seqs), (int)blocks.size());
+	cuda_end_made(be, before, &a.made);
 }

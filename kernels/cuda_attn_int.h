@@ -38,6 +38,7 @@ struct attn_block {
  * together, so that a tile of keys serves them all; grid.y counts key heads times `chunks`. */
 struct attn_args {
 	float *out, *lse;
+	cuda_made made; /* of bf16: out, of o_stride, and its operand */
 	const float *q, *k, *v, *cache_k, *cache_v;
 	const __nv_bfloat16 *kb, *vb; /* this batch's keys and values as bf16: [rows][kv_heads][DP] */
 	const attn_block *blocks;

@@ -155,6 +155,22 @@ template <int W> static __device__ __forceinline__ void store_floats(float *p, c
 			p[i] = v[i];
 }
 
+/* An element that is made, of which products may want an operand (cuda_int.h, struct cuda_made): x[at], operand[piece] */
+template <class M> static __device__ __forceinline__ void make(const M &m, size_t at, size_t piece, float v)
+{
+	if (m.x)
+		m.x[at] = v;
+	if (m.operand)
+		m.operand[piece] = __float2bfloat16_rn(v);
+}
+
+/* The zeros behind the n columns of an operand's row */
+template <class M> static __device__ __forceinline__ void make_padding(const M &m, size_t piece, int n)
+{
+	if (m.operand && (size_t)n + threadIdx.x < m.stride)
+		m.operand[piece + (size_t)n + threadIdx.x] = __float2bfloat16_rn(0);
+}
+
 /* Two floats as one register of bf16, rounded to nearest even, the first in the lower half */
 static __device__ __forceinline__ uint32_t bf16_pair(float low, float high)
 {
@@ -162,6 +178,24 @@ static __device__ __forceinline__ uint32_t bf16_pair(float low, float high)
 	uint32_t u;
 	memcpy(&u, &v, sizeof(u));
 	return u;
+}
+
+/* make() of W neighbours of an operand that is as long; store_floats() */
+template <int W, class M>
+static __device__ __forceinline__ void make_floats(const M &m, size_t at, const float v[W], size_t left)
+{
+	if (m.x)
+		store_floats<W>(m.x + at, v, left);
+	if (!m.operand)
+		return;
+	if (W == 4 && left >= 4) {
+		uint2 packed = { bf16_pair(v[0], v[1 % W]), bf16_pair(v[2 % W], v[3 % W]) };
+		*reinterpret_cast<uint2 *>(m.operand + at) = packed;
+		return;
+	}
+	for (int i = 0; i < W; i++)
+		if ((size_t)i < left)
+			m.operand[at + (size_t)i] = __float2bfloat16_rn(v[i]);
 }
 
 #endif

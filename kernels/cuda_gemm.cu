@@ -12,12 +12,13 @@
  * converted into a block of its own before each product; one that is, and whose rows begin at 16 bytes, is read in place.
  * f16 loses three bits of its fraction there, by definition of the class; tf32 and f32 take them all.
  *
- * Activations are fp32 (kernels.h), the tensor cores want bf16: x[M,K] is converted into one of two blocks, which are found
+ * Activations are fp32 (kernels.h), the tensor cores want bf16: x[M,K] is converted into one of three blocks, which are found
  * again as long as nothing but products ran since: the two projections of a gated layer share one conversion, and dy's
- * for dx serves dW. What that costs: reading 4 and writing 2 bytes an element, and 4 instead of 2 where it is written
- * first. Of a layer of a 1.7B Llama shape (C 2048, F 8192), a token is about 0.4 MB of such traffic forward, beside 0.1
- * GFLOP: at 4 TB/s and 700 TFLOP/s 0.1 us beside 0.14 us. bf16 activations in the table would save two thirds of it. These
- * are sums, not measurements; they say what to do first once a card is at hand.
+ * for dx serves dW. That reads 4 and writes 2 bytes an element. Where it was said (for_products), who makes x writes the block
+ * himself, by the same rounding, and not x if nobody else reads it: 2 bytes in place of 10. Such an operation, and linear_db,
+ * leave other blocks good, as products do. A block is void (its `from` is NULL) as soon as anything known here writes over what
+ * it was made of, or its memory goes, and old as soon as anything else was launched. What was never written is never read: a
+ * product that looks for it in vain is an error. docs/gpu.md reckons what it brings.
  *
  * What follows a product is done where its elements are in registers: bias, what is added to it (the residual stream, which
  * need not be copied first), and GELU, whose input is written beside it where the backward pass wants it. Element by element it
@@ -151,28 +152,84 @@ static tile_operand weight_operand(struct backend *be, const struct kernels_weig
 
 /* ---- activations, converted once ------------------------------------------------------------------------------------------------ */
 
-/* x[rows,cols] as bf16: one that is still good since the operation began, when `before` launches had been counted, or made
- * now. other: the operand of the same product that must stay, or NULL. NULL: an error is on record. */
-static struct cuda_operand *activation(struct backend *be, const float *x, int rows, int cols, int stride,
-				       uint64_t before, const struct cuda_operand *other)
+static bool overlaps(const float *a, size_t a_n, const float *b, size_t b_n)
 {
-	struct cuda_state *s = cuda_state(be);
-	for (int i = 0; i < 2; i++) {
+	return a < b + b_n && b < a + a_n;
+}
+
+/* Floats from the first to the last of rows */
+static size_t reach(int rows, int cols, int stride)
+{
+	return rows > 0 ? (size_t)(rows - 1) * (size_t)stride + (size_t)cols : 0;
+}
+
+static size_t length(const struct cuda_operand *o)
+{
+	return reach(o->rows, o->cols, o->stride);
+}
+
+uint64_t cuda_launches(const struct backend *be)
+{
+	return cuda_state(be)->launches;
+}
+
+static size_t operand_bytes(const struct backend *be, int rows, int cols)
+{
+	return ((size_t)cuda_lt_rows(be, rows) * padded(cols) + PIECE) * sizeof(__nv_bfloat16);
+}
+
+/* One that is not good any more, with a block large enough if there is one; else the one that was not used for longest, which is
+ * never the other operand of the same product. */
+static struct cuda_operand *free_operand(struct cuda_state *s, uint64_t before, size_t bytes)
+{
+	struct cuda_operand *best = NULL;
+	int best_cost = 0;
+	for (int i = 0; i < CUDA_OPERANDS; i++) {
 		struct cuda_operand *o = &s->operands[i];
-		if (o->from == x && o->rows == rows && o->cols == cols && o->stride == stride && o->launches >= before)
-			return o;
+		int cost = o->from && o->launches >= before ? 2 : o->block.bytes < bytes ? 1 : 0;
+		if (!best || cost < best_cost || (cost == 2 && best_cost == 2 && o->used < best->used)) {
+			best = o;
+			best_cost = cost;
+		}
 	}
-	int at = s->operands[0].launches <= s->operands[1].launches ? 0 : 1;
-	struct cuda_operand *o = &s->operands[&s->operands[at] == other ? 1 - at : at];
-	o->from = NULL;
-	if (!convert(be, &o->block, x, KERNELS_F32, (size_t)stride, rows, cuda_lt_rows(be, rows), cols))
-		return NULL;
+	best->from = NULL;
+	return best;
+}
+
+static struct cuda_operand *fill_operand(struct cuda_state *s, struct cuda_operand *o, const float *x, int rows,
+					 int cols, int stride, bool alone)
+{
 	o->from = x;
 	o->rows = rows;
 	o->cols = cols;
 	o->stride = stride;
+	o->alone = alone;
 	o->launches = s->launches;
+	o->used = ++s->uses;
 	return o;
+}
+
+/* x[rows,cols] as bf16: one that is still good since the operation began, when `before` launches had been counted, or made
+ * now. NULL: an error is on record. */
+static struct cuda_operand *activation(struct backend *be, const float *x, int rows, int cols, int stride,
+				       uint64_t before)
+{
+	struct cuda_state *s = cuda_state(be);
+	for (int i = 0; i < CUDA_OPERANDS; i++) {
+		struct cuda_operand *o = &s->operands[i];
+		if (o->from == x && o->rows == rows && o->cols == cols && o->stride == stride &&
+		    o->launches >= before) {
+			o->used = ++s->uses;
+			return o;
+		}
+		if (o->from == x && o->alone)
+			cuda_fail(be, ERR_BUG, "a product takes numbers that are not there any more", __FILE__,
+				  __LINE__);
+	}
+	struct cuda_operand *o = free_operand(s, before, operand_bytes(be, rows, cols));
+	if (!convert(be, &o->block, x, KERNELS_F32, (size_t)stride, rows, cuda_lt_rows(be, rows), cols))
+		return NULL;
+	return fill_operand(s, o, x, rows, cols, stride, false);
 }
 
 static tile_operand operand_of(const struct cuda_operand *o, int n)
@@ -181,23 +238,94 @@ static tile_operand operand_of(const struct cuda_operand *o, int n)
 	return t;
 }
 
-static bool overlaps(const float *a, size_t a_n, const float *b, size_t b_n)
+void cuda_forget_operands(struct backend *be, const void *p, size_t bytes)
 {
-	return a < b + b_n && b < a + a_n;
+	struct cuda_operand *all = cuda_state(be)->operands;
+	for (int i = 0; i < CUDA_OPERANDS; i++)
+		if (all[i].from &&
+		    overlaps(all[i].from, length(&all[i]), static_cast<const float *>(p), bytes / sizeof(float)))
+			all[i].from = NULL;
 }
 
-/* Behind a product: those that were good before it, `before` launches having been counted, still are, unless it wrote there. */
-static void keep_operands(struct cuda_state *s, uint64_t before, const float *y, size_t y_n)
+/* Those that were good before an operation, `before` launches having been counted, still are */
+static void keep_all(struct cuda_state *s, uint64_t before)
 {
-	for (int i = 0; i < 2; i++) {
-		struct cuda_operand *o = &s->operands[i];
-		if (!o->from || o->launches < before)
-			continue;
-		if (overlaps(o->from, (size_t)o->rows * (size_t)o->stride, y, y_n))
-			o->from = NULL;
-		else
-			o->launches = s->launches;
+	for (int i = 0; i < CUDA_OPERANDS; i++)
+		if (s->operands[i].launches >= before)
+			s->operands[i].launches = s->launches;
+}
+
+void cuda_keep_operands(struct backend *be, uint64_t before, const float *x, size_t n)
+{
+	cuda_forget_operands(be, x, n * sizeof(float));
+	keep_all(cuda_state(be), before);
+}
+
+/* ---- activations, converted where they are made --------------------------------------------------------------------------------- */
+
+void cuda_for_products(struct backend *be, const float *x, int rows, int cols, bool alone)
+{
+	struct cuda_state *s = cuda_state(be);
+	s->said[1] = s->said[0];
+	s->said[0] = { x, rows, cols, alone, s->launches };
+}
+
+/* What was said of x[n] between the last operation and this one, or NULL */
+static const struct cuda_said *said_of(const struct cuda_state *s, uint64_t before, const float *x, size_t n)
+{
+	for (int i = 0; i < CUDA_SAID; i++) {
+		const struct cuda_said *w = &s->said[i];
+		if (w->x == x && w->launches == before && w->rows > 0 && w->cols > 0 &&
+		    (size_t)w->rows * (size_t)w->cols == n)
+			return w;
 	}
+	return NULL;
+}
+
+struct cuda_made cuda_begin_made(struct backend *be, uint64_t before, float *x, size_t n, bool flat)
+{
+	struct cuda_state *s = cuda_state(be);
+	const struct cuda_said *w = cuda_math(be) == CUDA_MATH_BF16 ? said_of(s, before, x, n) : NULL;
+	struct cuda_made m = { x, NULL, 0 };
+	cuda_forget_operands(be, x, n * sizeof(float));
+	if (!w || (flat && w->cols % PIECE))
+		return m;
+	size_t bytes = operand_bytes(be, w->rows, w->cols);
+	struct cuda_operand *o = free_operand(s, before, bytes);
+	if (!cuda_block_need(be, &o->block, bytes))
+		return m;
+	fill_operand(s, o, x, w->rows, w->cols, w->cols, w->alone);
+	m.x = w->alone ? NULL : x;
+	m.operand = static_cast<__nv_bfloat16 *>(o->block.p);
+	m.stride = padded(w->cols);
+	return m;
+}
+
+#ifdef ASSAY_CUDA_EMULATION
+/* What nobody may read is NaN, so that a reader is seen */
+static __global__ void undefined_kernel(float *x, size_t n)
+{
+	for (size_t i = threadIdx.x; i < n; i += CONVERT_THREADS)
+		x[i] = NAN;
+}
+#endif
+
+/* Zeros behind the rows, where a library sums over them, as convert() makes them */
+void cuda_end_made(struct backend *be, uint64_t before, const struct cuda_made *m)
+{
+	struct cuda_state *s = cuda_state(be);
+	struct cuda_operand *o = s->operands;
+	if (!m->operand)
+		return;
+	while (o->block.p != m->operand)
+		o++;
+	size_t rows = (size_t)o->rows, all = (size_t)cuda_lt_rows(be, o->rows);
+	cuda_zero(be, m->operand + rows * m->stride, (all - rows) * m->stride * sizeof(*m->operand));
+#ifdef ASSAY_CUDA_EMULATION
+	if (o->alone)
+		CUDA_LAUNCH(be, undefined_kernel, 1, CONVERT_THREADS, 0, const_cast<float *>(o->from), length(o));
+#endif
+	keep_all(s, before);
 }
 
 /* ---- where a result goes --------------------------------------------------------------------------------------------------------- */
@@ -206,10 +334,10 @@ struct gemm_out { /* no gap: a graph compares the arguments of kernels as bytes 
 	float *c;
 	size_t stride;
 	int M, N, K;
-	int gap;
+	int drops;         /* ACT: c itself is not kept */
 	const float *bias; /* [N] or NULL */
 	const float *from; /* what it is added to, of the same stride: often c; NULL: nothing */
-	float *act;        /* gelu of it goes there, of the same stride; c: it is not kept. Of kernels with ACT alone */
+	cuda_made act;     /* gelu of it goes there, of the same stride. Of kernels with ACT alone */
 };
 
 /* Tiles in groups of 8 rows of tiles: neighbours in time share what they read */
@@ -224,10 +352,10 @@ static __device__ __forceinline__ void tile_of_block(int *m, int *n, int m_tiles
 
 template <bool ACT> static __device__ __forceinline__ void put(const gemm_out &o, size_t at, float v)
 {
-	if (!ACT || o.act != o.c)
+	if (!ACT || !o.drops)
 		o.c[at] = v;
 	if (ACT)
-		o.act[at] = v * gelu_gate(v);
+		make(o.act, at, at, v * gelu_gate(v));
 }
 
 template <bool ACT> static __device__ __forceinline__ void store(const gemm_out &o, int m, int n, float v)
@@ -362,19 +490,24 @@ static void mma_product(struct backend *be, const gemm_out &o, const tile_operan
 		mma_launch<tile_large, A_ACROSS, B_ACROSS, ACT>(be, o, a, b);
 }
 
-void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p)
+static void own_product(struct backend *be, const struct cuda_lt_product *p, const cuda_made &act)
 {
-	gemm_out o = { p->y, (size_t)p->y_stride, p->m, p->n, p->k, 0, p->bias, p->from, p->act };
+	gemm_out o = { p->y, (size_t)p->y_stride, p->m, p->n, p->k, p->act == p->y, p->bias, p->from, act };
 	tile_operand a = { static_cast<const __nv_bfloat16 *>(p->x), (size_t)p->x_stride, p->m };
 	tile_operand b = { static_cast<const __nv_bfloat16 *>(p->w), (size_t)p->w_stride, p->n };
 	if (p->x_across)
 		mma_product<true, true>(be, o, a, b);
 	else if (p->w_across)
 		mma_product<false, true>(be, o, a, b);
-	else if (o.act)
+	else if (p->act)
 		mma_product<false, false, true>(be, o, a, b);
 	else
 		mma_product<false, false>(be, o, a, b);
+}
+
+void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p)
+{
+	own_product(be, p, { p->act, NULL, 0 });
 }
 
 /* ---- f32 and tf32 -------------------------------------------------------------------------------------------------------------------- */
@@ -579,45 +712,44 @@ static float_operand float_rows(const float *x, int stride, int n)
 
 /* ---- the table's operations --------------------------------------------------------------------------------------------------------- */
 
-static size_t reach(int rows, int stride)
+/* By the library, where there is a pin, or by ourselves, who write what gelu makes as an operand at once */
+static void bf16_product(struct backend *be, uint64_t before, const gemm_out &o, float *act, const tile_operand &a,
+			 const tile_operand &b, int a_across, int b_across)
 {
-	return (size_t)rows * (size_t)stride;
+	struct cuda_lt_product p = { o.c, act, o.from,        a.p,           b.p,           o.bias,   o.M,
+				     o.N, o.K, (int)a.stride, (int)b.stride, (int)o.stride, a_across, b_across };
+	size_t n = reach(o.M, o.N, (int)o.stride);
+	bool taken = cuda_lt_take(be, &p);
+	cuda_forget_operands(be, o.c, n * sizeof(float));
+	cuda_made made = { act, NULL, 0 };
+	if (act && taken)
+		cuda_forget_operands(be, act, n * sizeof(float));
+	else if (act)
+		made = cuda_begin_made(be, before, act, n, true);
+	if (!taken)
+		own_product(be, &p, made);
+	cuda_end_made(be, before, &made);
+	keep_all(cuda_state(be), before);
 }
 
-/* By the library, where there is a pin, or by ourselves */
-static void bf16_product(struct backend *be, const gemm_out &o, const tile_operand &a, const tile_operand &b,
-			 int a_across, int b_across)
-{
-	struct cuda_lt_product p = { o.c, o.act, o.from,        a.p,           b.p,           o.bias,   o.M,
-				     o.N, o.K,   (int)a.stride, (int)b.stride, (int)o.stride, a_across, b_across };
-	if (!cuda_lt_take(be, &p))
-		cuda_gemm_own(be, &p);
-}
-
-static void bf16_linear(struct backend *be, const gemm_out &o, const float *x, int x_stride,
+static void bf16_linear(struct backend *be, const gemm_out &o, float *act, const float *x, int x_stride,
 			const struct kernels_weight *w)
 {
-	struct cuda_state *s = cuda_state(be);
-	uint64_t before = s->launches;
+	uint64_t before = cuda_launches(be);
 	tile_operand b = weight_operand(be, w, w->N);
-	struct cuda_operand *left = b.p ? activation(be, x, o.M, o.K, x_stride, before, NULL) : NULL;
-	if (!left)
-		return;
-	tile_operand a = operand_of(left, o.M);
-	bf16_product(be, o, a, b, 0, 0);
-	keep_operands(s, before, o.c, reach(o.M, (int)o.stride));
-	if (o.act)
-		keep_operands(s, before, o.act, reach(o.M, (int)o.stride));
+	struct cuda_operand *left = b.p ? activation(be, x, o.M, o.K, x_stride, before) : NULL;
+	if (left)
+		bf16_product(be, before, o, act, operand_of(left, o.M), b, 0, 0);
 }
 
 void cuda_linear_into(struct backend *be, float *y, float *act, const float *from, const float *x,
 		      const struct kernels_weight *w, const struct kernels_linear *how)
 {
-	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, 0, how->bias, from, act };
+	gemm_out o = { y, (size_t)how->y_stride, how->M, w->N, w->K, act == y, how->bias, from, { act, NULL, 0 } };
 	if (o.M <= 0 || o.N <= 0)
 		return;
 	if (cuda_math(be) == CUDA_MATH_BF16)
-		bf16_linear(be, o, x, how->x_stride, w);
+		bf16_linear(be, o, act, x, how->x_stride, w);
 	else if (act)
 		float_product<false, false, true>(be, o, float_rows(x, how->x_stride, o.M), float_weight(w, o.N));
 	else
@@ -633,9 +765,8 @@ void cuda_linear(struct backend *be, float *y, const float *x, const struct kern
 void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
 		    const struct kernels_linear *how)
 {
-	struct cuda_state *s = cuda_state(be);
-	uint64_t before = s->launches;
-	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, 0, NULL, how->beta > 0 ? dx : NULL, NULL };
+	uint64_t before = cuda_launches(be);
+	gemm_out o = { dx, (size_t)how->x_stride, how->M, w->K, w->N, 0, NULL, how->beta > 0 ? dx : NULL, {} };
 	if (o.M <= 0 || o.N <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {
@@ -643,29 +774,24 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 		return;
 	}
 	tile_operand b = weight_operand(be, w, o.N);
-	struct cuda_operand *left = b.p ? activation(be, dy, o.M, o.K, how->y_stride, before, NULL) : NULL;
-	if (!left)
-		return;
-	bf16_product(be, o, operand_of(left, o.M), b, 0, 1);
-	keep_operands(s, before, dx, reach(o.M, how->x_stride));
+	struct cuda_operand *left = b.p ? activation(be, dy, o.M, o.K, how->y_stride, before) : NULL;
+	if (left)
+		bf16_product(be, before, o, NULL, operand_of(left, o.M), b, 0, 1);
 }
 
 void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
 		    const struct kernels_linear *how)
 {
-	struct cuda_state *s = cuda_state(be);
-	uint64_t before = s->launches;
-	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, 0, NULL, how->beta > 0 ? dw : NULL, NULL };
+	uint64_t before = cuda_launches(be);
+	gemm_out o = { dw, (size_t)K, N, K, how->M > 0 ? how->M : 0, 0, NULL, how->beta > 0 ? dw : NULL, {} };
 	if (N <= 0 || K <= 0)
 		return;
 	if (cuda_math(be) != CUDA_MATH_BF16) {
 		float_product<true, true>(be, o, float_rows(dy, how->y_stride, N), float_rows(x, how->x_stride, K));
 		return;
 	}
-	struct cuda_operand *left = activation(be, dy, o.K, N, how->y_stride, before, NULL);
-	struct cuda_operand *right = left ? activation(be, x, o.K, K, how->x_stride, before, left) : NULL;
-	if (!right)
-		return;
-	bf16_product(be, o, operand_of(left, N), operand_of(right, K), 1, 1);
-	keep_operands(s, before, dw, reach(N, K));
+	struct cuda_operand *left = activation(be, dy, o.K, N, how->y_stride, before);
+	struct cuda_operand *right = left ? activation(be, x, o.K, K, how->x_stride, before) : NULL;
+	if (right)
+		bf16_product(be, before, o, NULL, operand_of(left, N), operand_of(right, K), 1, 1);
 }

@@ -15,6 +15,7 @@
 
 #include "kernels/kernels.h"
 
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 /* ---- the device (cuda.cu) ---------------------------------------------------------------------------------------------- */
@@ -134,6 +135,22 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 		    const struct kernels_linear *how);
 void cuda_linear_dw(struct backend *be, float *dw, const float *dy, const float *x, int N, int K,
 		    const struct kernels_linear *how);
+void cuda_for_products(struct backend *be, const float *x, int rows, int cols, bool alone);
+
+/* Where an operation puts what it makes: where it was told to, and the operand of the products that follow, if for_products() was
+ * said. begin() first of all, for every array the operation makes; the kernel writes by cuda_device.h, make(); end() for every
+ * one behind the last launch. */
+struct cuda_made {
+	float *x;               /* NULL: nobody reads it */
+	__nv_bfloat16 *operand; /* NULL: it is not wanted */
+	size_t stride;          /* of the operand's rows; n columns and zeros */
+};
+/* x[n]; flat: only where the operand's elements are as many, in the same order. before: cuda_launches() when the operation began */
+struct cuda_made cuda_begin_made(struct backend *be, uint64_t before, float *x, size_t n, bool flat);
+void cuda_end_made(struct backend *be, uint64_t before, const struct cuda_made *m);
+/* An operation that began `before` has written x[n], and no operand's source but there: other operands are still good. */
+void cuda_keep_operands(struct backend *be, uint64_t before, const float *x, size_t n);
+uint64_t cuda_launches(const struct backend *be);
 
 /* ---- the rest of the table ----------------------------------------------------------------------------------------------------- */
 

@@ -110,16 +110,20 @@ void cuda_logprob(struct backend *be, double *logprob, int32_t *argmax, const fl
 
 /* ---- gradient ---------------------------------------------------------------------------------------------------------- */
 
-/* The largest and the sum as above, with exponentials in float; then the row is written over. */
-static __global__ void xent_back_kernel(float *logits, const int32_t *target, const float *scale, int V)
+/* The largest and the sum as above, with exponentials in float; then the row is written over, or becomes an operand's. */
+static __global__ void xent_back_kernel(cuda_made made, const float *logits, const int32_t *target, const float *scale,
+					int V)
 {
 	SHARED(float, tops, [WARPS_MAX]);
 	SHARED(double, sums, [WARPS_MAX]);
 	int step = (int)blockDim.x, at = target[blockIdx.x];
-	float *x = logits + (size_t)blockIdx.x * (size_t)V, top = -INFINITY, s = scale[blockIdx.x];
+	size_t row = (size_t)blockIdx.x * (size_t)V, piece = (size_t)blockIdx.x * made.stride;
+	const float *x = logits + row;
+	float top = -INFINITY, s = scale[blockIdx.x];
+	make_padding(made, piece, V);
 	if (at < 0) {
 		for (int i = (int)threadIdx.x; i < V; i += step)
-			x[i] = 0;
+			make(made, row + i, piece + i, 0);
 		return;
 	}
 	for (int i = (int)threadIdx.x; i < V; i += step)
@@ -137,12 +141,16 @@ static __global__ void xent_back_kernel(float *logits, const int32_t *target, co
 	float k = (float)((double)s / sum);
 	for (int i = (int)threadIdx.x; i < V; i += step) {
 		float e = dm_expf(x[i] - top);
-		x[i] = i == at ? (float)((double)s * ((double)e / sum - 1.0)) : e * k;
+		make(made, row + i, piece + i, i == at ? (float)((double)s * ((double)e / sum - 1.0)) : e * k);
 	}
 }
 
 void cuda_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V)
 {
-	if (T > 0)
-		CUDA_LAUNCH(be, xent_back_kernel, dim3((unsigned)T), dim3(row_threads(V)), 0, logits, target, scale, V);
+	uint64_t before = cuda_launches(be);
+	if (T <= 0)
+		return;
+	cuda_made made = cuda_begin_made(be, before, logits, (size_t)T * (size_t)V, false);
+	CUDA_LAUNCH(be, xent_back_kernel, dim3((unsigned)T), dim3(row_threads(V)), 0, made, logits, target, scale, V);
+	cuda_end_made(be, before, &made);
 }

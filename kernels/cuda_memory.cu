@@ -212,6 +212,7 @@ void cuda_free(struct backend *be, void *p)
 	a->used_bytes -= a->spans[i].bytes;
 	a->spans[i].used = false;
 	cuda_state(be)->launches++; /* contents of this address mean nothing from here on */
+	cuda_forget_operands(be, p, a->spans[i].bytes);
 	for (size_t k = i > 0 ? i - 1 : 0; k <= i && k < a->n;) {
 		if (joins(a, k)) {
 			a->spans[k].bytes += a->spans[k + 1].bytes;

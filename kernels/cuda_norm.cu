@@ -69,20 +69,24 @@ static size_t add_columns_room(int rows, int n)
 
 void cuda_linear_db(struct backend *be, float *db, const float *dy, int dy_stride, int M, int N)
 {
+	uint64_t before = cuda_launches(be);
 	if (M <= 0 || N <= 0)
 		return;
 	float *room = (float *)cuda_scratch(be, add_columns_room(M, N) * sizeof(float) + sizeof(float));
 	if (room)
 		add_columns(be, db, dy, (size_t)dy_stride, M, N, room);
+	cuda_keep_operands(be, before, db, (size_t)N);
 }
 
 /* ---- RMS norm ------------------------------------------------------------------------------------------------------------- */
 
-static __global__ void rmsnorm_kernel(float *out, float *rstd, const float *x, const float *w, int C, float eps)
+static __global__ void rmsnorm_kernel(cuda_made made, float *rstd, const float *x, const float *w, int C, float eps)
 {
 	SHARED(float, room, [WARPS_MAX]);
-	const float *row = x + (size_t)blockIdx.x * (size_t)C;
-	float *o = out + (size_t)blockIdx.x * (size_t)C, s = 0;
+	size_t at = (size_t)blockIdx.x * (size_t)C, piece = (size_t)blockIdx.x * made.stride;
+	const float *row = x + at;
+	float s = 0;
+	make_padding(made, piece, C);
 	for (int i = (int)threadIdx.x; i < C; i += (int)blockDim.x)
 		s = fmaf(row[i], row[i], s);
 	s = block_sum(s, room);
@@ -90,13 +94,17 @@ static __global__ void rmsnorm_kernel(float *out, float *rstd, const float *x, c
 	if (threadIdx.x == 0)
 		rstd[blockIdx.x] = r;
 	for (int i = (int)threadIdx.x; i < C; i += (int)blockDim.x)
-		o[i] = w[i] * (row[i] * r);
+		make(made, at + i, piece + i, w[i] * (row[i] * r));
 }
 
 void cuda_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, const float *w, int T, int C, float eps)
 {
-	if (T > 0)
-		CUDA_LAUNCH(be, rmsnorm_kernel, dim3((unsigned)T), dim3(row_threads(C)), 0, out, rstd, x, w, C, eps);
+	uint64_t before = cuda_launches(be);
+	if (T <= 0)
+		return;
+	cuda_made made = cuda_begin_made(be, before, out, (size_t)T * (size_t)C, false);
+	CUDA_LAUNCH(be, rmsnorm_kernel, dim3((unsigned)T), dim3(row_threads(C)), 0, made, rstd, x, w, C, eps);
+	cuda_end_made(be, before, &made);
 }
 
 /* dx += r (w dy - x r^2 mean(w dy x)), and the group's sum of dy x r */
@@ -141,13 +149,15 @@ void cuda_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *do
 
 /* ---- layer norm -------------------------------------------------------------------------------------------------------------- */
 
-static __global__ void layernorm_kernel(float *out, float *mean, float *rstd, const float *x, const float *w,
+static __global__ void layernorm_kernel(cuda_made made, float *mean, float *rstd, const float *x, const float *w,
 					const float *b, int C, float eps)
 {
 	SHARED(float, room, [WARPS_MAX]);
 	int step = (int)blockDim.x;
-	const float *row = x + (size_t)blockIdx.x * (size_t)C;
-	float *o = out + (size_t)blockIdx.x * (size_t)C, s = 0, v = 0;
+	size_t at = (size_t)blockIdx.x * (size_t)C, piece = (size_t)blockIdx.x * made.stride;
+	const float *row = x + at;
+	float s = 0, v = 0;
+	make_padding(made, piece, C);
 	for (int i = (int)threadIdx.x; i < C; i += step)
 		s += row[i];
 	float m = block_sum(s, room) / (float)C;
@@ -159,15 +169,19 @@ static __global__ void layernorm_kernel(float *out, float *mean, float *rstd, co
 		rstd[blockIdx.x] = r;
 	}
 	for (int i = (int)threadIdx.x; i < C; i += step)
-		o[i] = fmaf(w[i], (row[i] - m) * r, b[i]);
+		make(made, at + i, piece + i, fmaf(w[i], (row[i] - m) * r, b[i]));
 }
 
 void cuda_layernorm(struct backend *be, float *out, float *mean, float *rstd, const float *x, const float *w,
 		    const float *b, int T, int C, float eps)
 {
-	if (T > 0)
-		CUDA_LAUNCH(be, layernorm_kernel, dim3((unsigned)T), dim3(row_threads(C)), 0, out, mean, rstd, x, w, b,
-			    C, eps);
+	uint64_t before = cuda_launches(be);
+	if (T <= 0)
+		return;
+	cuda_made made = cuda_begin_made(be, before, out, (size_t)T * (size_t)C, false);
+	CUDA_LAUNCH(be, layernorm_kernel, dim3((unsigned)T), dim3(row_threads(C)), 0, made, mean, rstd, x, w, b, C,
+		    eps);
+	cuda_end_made(be, before, &made);
 }
 
 /* g = w dy, n = the normalised x: dx += r (g - mean g - n mean(g n)); the group's sums of dy n and dy, side by side */

@@ -45,7 +45,7 @@ static __device__ __forceinline__ size_t thread_number(void)
 
 /* ---- activations ---------------------------------------------------------------------------------------------------- */
 
-template <int W> static __global__ void swiglu_kernel(float *out, const float *gate, const float *up, size_t n)
+template <int W> static __global__ void swiglu_kernel(cuda_made made, const float *gate, const float *up, size_t n)
 {
 	size_t i = thread_number() * W;
 	if (i >= n)
@@ -55,16 +55,19 @@ template <int W> static __global__ void swiglu_kernel(float *out, const float *g
 	load_floats<W>(u, up + i, n - i);
 	for (int k = 0; k < W; k++)
 		u[k] = g[k] * sigmoid(g[k]) * u[k];
-	store_floats<W>(out + i, u, n - i);
+	make_floats<W>(made, i, u, n - i);
 }
 
 void cuda_swiglu(struct backend *be, float *out, const float *gate, const float *up, size_t n)
 {
-	OVER_ELEMENTS(be, swiglu_kernel, n, aligned16(out) && aligned16(gate) && aligned16(up), out, gate, up, n);
+	uint64_t before = cuda_launches(be);
+	cuda_made made = cuda_begin_made(be, before, out, n, true);
+	OVER_ELEMENTS(be, swiglu_kernel, n, aligned16(out) && aligned16(gate) && aligned16(up), made, gate, up, n);
+	cuda_end_made(be, before, &made);
 }
 
 template <int W>
-static __global__ void swiglu_back_kernel(float *dgate, float *dup, const float *dout, const float *gate,
+static __global__ void swiglu_back_kernel(cuda_made dgate, cuda_made dup, const float *dout, const float *gate,
 					  const float *up, size_t n)
 {
 	size_t i = thread_number() * W;
@@ -79,18 +82,23 @@ static __global__ void swiglu_back_kernel(float *dgate, float *dup, const float 
 		u[k] = d[k] * g[k] * s;
 		g[k] = dg;
 	}
-	store_floats<W>(dgate + i, g, n - i);
-	store_floats<W>(dup + i, u, n - i);
+	make_floats<W>(dgate, i, g, n - i);
+	make_floats<W>(dup, i, u, n - i);
 }
 
 void cuda_swiglu_back(struct backend *be, float *dgate, float *dup, const float *dout, const float *gate,
 		      const float *up, size_t n)
 {
 	bool aligned = aligned16(dgate) && aligned16(dup) && aligned16(dout) && aligned16(gate) && aligned16(up);
-	OVER_ELEMENTS(be, swiglu_back_kernel, n, aligned, dgate, dup, dout, gate, up, n);
+	uint64_t before = cuda_launches(be);
+	cuda_made of_gate = cuda_begin_made(be, before, dgate, n, true),
+		  of_up = cuda_begin_made(be, before, dup, n, true);
+	OVER_ELEMENTS(be, swiglu_back_kernel, n, aligned, of_gate, of_up, dout, gate, up, n);
+	cuda_end_made(be, before, &of_gate);
+	cuda_end_made(be, before, &of_up);
 }
 
-template <int W> static __global__ void gelu_kernel(float *out, const float *x, size_t n)
+template <int W> static __global__ void gelu_kernel(cuda_made made, const float *x, size_t n)
 {
 	size_t i = thread_number() * W;
 	if (i >= n)
@@ -99,15 +107,18 @@ template <int W> static __global__ void gelu_kernel(float *out, const float *x, 
 	load_floats<W>(v, x + i, n - i);
 	for (int k = 0; k < W; k++)
 		v[k] *= gelu_gate(v[k]);
-	store_floats<W>(out + i, v, n - i);
+	make_floats<W>(made, i, v, n - i);
 }
 
 void cuda_gelu(struct backend *be, float *out, const float *x, size_t n)
 {
-	OVER_ELEMENTS(be, gelu_kernel, n, aligned16(out) && aligned16(x), out, x, n);
+	uint64_t before = cuda_launches(be);
+	cuda_made made = cuda_begin_made(be, before, out, n, true);
+	OVER_ELEMENTS(be, gelu_kernel, n, aligned16(out) && aligned16(x), made, x, n);
+	cuda_end_made(be, before, &made);
 }
 
-template <int W> static __global__ void gelu_back_kernel(float *dx, const float *dout, const float *x, size_t n)
+template <int W> static __global__ void gelu_back_kernel(cuda_made made, const float *dout, const float *x, size_t n)
 {
 	size_t i = thread_number() * W;
 	if (i >= n)
@@ -120,12 +131,15 @@ template <int W> static __global__ void gelu_back_kernel(float *dx, const float 
 		float slope = 1.5957691216057308f * fmaf(3 * 0.044715f * v[k], v[k], 1.0f);
 		d[k] *= fmaf(v[k] * s * (1.0f - s), slope, s);
 	}
-	store_floats<W>(dx + i, d, n - i);
+	make_floats<W>(made, i, d, n - i);
 }
 
 void cuda_gelu_back(struct backend *be, float *dx, const float *dout, const float *x, size_t n)
 {
-	OVER_ELEMENTS(be, gelu_back_kernel, n, aligned16(dx) && aligned16(dout) && aligned16(x), dx, dout, x, n);
+	uint64_t before = cuda_launches(be);
+	cuda_made made = cuda_begin_made(be, before, dx, n, true);
+	OVER_ELEMENTS(be, gelu_back_kernel, n, aligned16(dx) && aligned16(dout) && aligned16(x), made, dout, x, n);
+	cuda_end_made(be, before, &made);
 }
 
 /* ---- arithmetic ------------------------------------------------------------------------------------------------------ */

@@ -63,9 +63,23 @@ struct cuda_staged {
 /* An operand of a product as the tensor cores take it: which activations were converted last, and where to. */
 struct cuda_operand {
 	struct cuda_block block;
-	const float *from;
+	const float *from; /* NULL: nothing is there */
 	int rows, cols, stride;
+	bool alone;        /* `from` itself was never written */
 	uint64_t launches; /* at the end of the operation that made or used it */
+	uint64_t used;     /* the how manieth use of any */
+};
+
+/* What for_products() said last. A gated layer makes two at once. */
+enum {
+	CUDA_OPERANDS = 3 /* of a gated layer's gradient: both of them, and what they are multiplied with */,
+	CUDA_SAID = 2
+};
+struct cuda_said {
+	const float *x;
+	int rows, cols;
+	bool alone;
+	uint64_t launches; /* by then: it is for the next operation */
 };
 
 struct cuda_lt;
@@ -94,10 +108,12 @@ struct cuda_state {
 	struct cuda_graphs *graphs; /* cuda_graph.cu; NULL: none are made */
 	uint64_t launches;          /* of everything: who remembers contents compares it */
 
-	struct cuda_operand operands[2]; /* cuda_gemm.cu: activations on either side */
-	struct cuda_block weight;        /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
-	struct cuda_lt *lt;              /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
-	struct cuda_nccl *nccl;          /* cuda_nccl.cu; NULL: nobody has asked for it */
+	struct cuda_operand operands[CUDA_OPERANDS]; /* cuda_gemm.cu: activations on either side */
+	uint64_t uses;                               /* of them */
+	struct cuda_said said[CUDA_SAID];            /* cuda_gemm.cu; the older one is written over */
+	struct cuda_block weight;                    /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
+	struct cuda_lt *lt;     /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
+	struct cuda_nccl *nccl; /* cuda_nccl.cu; NULL: nobody has asked for it */
 };
 
 /* A function of a library that is looked for at run time, and done without. */
@@ -138,6 +154,9 @@ void cuda_put_call(struct backend *be, cuda_call *call, const void *args, size_t
 int cuda_graphs_open(struct backend *be);
 void cuda_graphs_close(struct backend *be);
 void cuda_graphs_probe(struct backend *be, kernels_tell *tell, void *arg);
+
+/* cuda_gemm.cu: nothing that lies there is an operand any more. */
+void cuda_forget_operands(struct backend *be, const void *p, size_t bytes);
 
 /* cuda_lt.cu: y[m,n] = x w^T (+ bias) (+ from), and act = gelu(y), by cuBLASLt, where a pin for this form and shape of weights has passed
  * its test; false: not for us, nothing was done. Operands are bf16 rows of k elements, a multiple of 8 apart; one that lies across

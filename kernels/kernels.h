@@ -126,6 +126,10 @@ struct backend {
 	 * NULL: the caller asks for the parts. */
 	void (*linear_into)(struct backend *be, float *y, float *act, const float *from, const float *x,
 			    const struct kernels_weight *w, const struct kernels_linear *how);
+	/* Said before the operation that makes x[rows,cols], dense: products take it as x or dy next. Between it and the last of them
+	 * run nothing but products, linear_db, and operations of which this was said too. alone: nobody else reads it, so where the
+	 * device keeps what products take in a form of its own, x itself may be left undefined. Changes no bit. NULL: of no use. */
+	void (*for_products)(struct backend *be, const float *x, int rows, int cols, bool alone);
 	/* dx[M,K] = dy[M,N] W (how: y is dy, x is dx; beta is dx's; no bias) */
 	void (*linear_dx)(struct backend *be, float *dx, const float *dy, const struct kernels_weight *w,
 			  const struct kernels_linear *how);

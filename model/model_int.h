@@ -410,7 +410,9 @@ int transformer_head(struct pass *p, void (*with_logits)(struct pass *p, int fir
 /* What the backward pass computes again: a layer (next: the x behind it), a norm, p->act, some rows of logits. */
 void transformer_layer(struct pass *p, int layer, float *next);
 void transformer_norm(struct pass *p, float *out, float *mean, float *rstd, const float *x, size_t w, size_t b, int T);
-void transformer_act(struct pass *p, const struct layer_acts *a);
+void transformer_act(struct pass *p, const struct layer_acts *a, bool alone);
+/* What comes next makes x of the batch's rows for products (kernels.h, for_products). */
+void transformer_for_products(const struct pass *p, const float *x, int cols, bool alone);
 void transformer_logits(struct pass *p, int first, int n);
 
 struct back {

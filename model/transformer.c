@@ -498,6 +498,13 @@ int model_check_ids(const struct model *m, const int32_t *ids, int n, const char
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
+/* Factors of LoRA read it too, and have operations that are no products among theirs: then it is not for products alone. */
+void transformer_for_products(const struct pass *p, const float *x, int cols, bool alone)
+{
+	if (p->be->for_products)
+		p->be->for_products(p->be, x, p->T, cols, alone);
+}
+
 void transformer_norm(struct pass *p, float *out, float *mean, float *rstd, const float *x, size_t w, size_t b, int T)
 {
 	const struct model *m = p->m;
@@ -536,6 +543,7 @@ static void attend(struct pass *p, const struct layer_acts *a, int l)
 		struct kvcache *cache = p->size.cache;
 		p->be->put_rows(p->be, kvcache_layer(cache, l), cache->width, k, stride, p->d_kept, p->T, cache->width);
 	}
+	transformer_for_products(p, a->att, HD, !p->size.keep && !p->m->layers[l].o.n_lora);
 	p->be->attn(p->be, a->att, a->lse, a->qkv, k, k + KD, &seqs, &shape);
 }
 
@@ -586,10 +594,12 @@ static void add_linear(struct pass *p, float *to, const float *from, const float
 	linear(p, to, h, w, true);
 }
 
-void transformer_act(struct pass *p, const struct layer_acts *a)
+void transformer_act(struct pass *p, const struct layer_acts *a, bool alone)
 {
-	size_t n = (size_t)p->T * (size_t)p->m->config.intermediate_size;
+	int F = p->m->config.intermediate_size;
+	size_t n = (size_t)p->T * (size_t)F;
 
+	transformer_for_products(p, p->act, F, alone);
 	if (p->m->arch->gated)
 		p->be->swiglu(p->be, p->act, a->gate, a->up, n);
 	else
@@ -597,30 +607,37 @@ void transformer_act(struct pass *p, const struct layer_acts *a)
 }
 
 /* a->up, and p->act of it. What LoRA adds comes before the activation, so then nothing is fused. */
-static void up_and_act(struct pass *p, const struct layer_acts *a, const struct matrix *up)
+static void up_and_act(struct pass *p, const struct layer_acts *a, const struct layer *l)
 {
-	if (!p->m->arch->gated && !up->n_lora && linear_into(p, a->up, p->act, NULL, p->h, up))
-		return;
-	linear(p, a->up, p->h, up, false);
-	transformer_act(p, a);
+	bool alone = !l->down.n_lora;
+
+	if (!p->m->arch->gated && !l->up.n_lora) {
+		transformer_for_products(p, p->act, l->up.w.N, alone);
+		if (linear_into(p, a->up, p->act, NULL, p->h, &l->up))
+			return;
+	}
+	linear(p, a->up, p->h, &l->up, false);
+	transformer_act(p, a, alone);
 }
 
 void transformer_layer(struct pass *p, int l, float *next)
 {
 	const struct layer *layer = &p->m->layers[l];
 	const struct layer_acts *a = &p->acts[l];
-	int T = p->T;
+	int T = p->T, C = p->m->config.hidden_size;
 
+	transformer_for_products(p, p->h, C, !layer->qkv.n_lora);
 	transformer_norm(p, p->h, a->mean1, a->rstd1, a->x, layer->norm1, layer->norm1_bias, T);
 	linear(p, a->qkv, p->h, &layer->qkv, false);
 	place_heads(p, a, layer);
 	attend(p, a, l);
 	add_linear(p, a->mid, a->x, a->att, &layer->o);
 
+	transformer_for_products(p, p->h, C, !layer->gate.n_lora && !layer->up.n_lora);
 	transformer_norm(p, p->h, a->mean2, a->rstd2, a->mid, layer->norm2, layer->norm2_bias, T);
 	if (p->m->arch->gated)
 		linear(p, a->gate, p->h, &layer->gate, false);
-	up_and_act(p, a, &layer->up);
+	up_and_act(p, a, layer);
 	add_linear(p, next, a->mid, p->act, &layer->down);
 }
 

@@ -86,6 +86,12 @@ static float *vector_grad(const struct pass *p, const struct back *b, size_t at,
 	return at == NO_VECTOR ? NULL : trains(p) ? b->grads + at : b->sink + in_sink;
 }
 
+/* Is the gradient of what w makes summed, for its bias? */
+static bool sums(const struct pass *p, const struct matrix *w)
+{
+	return trains(p) && w->bias != NO_VECTOR;
+}
+
 /* dx = dy W (add: +=), and the gradients of W, of its bias and of its factors; x is what W was multiplied with */
 static void linear_back(struct pass *p, struct back *b, float *dx, bool add, const float *dy, const float *x,
 			const struct matrix *w)
@@ -100,7 +106,7 @@ static void linear_back(struct pass *p, struct back *b, float *dx, bool add, con
 		return;
 	how.beta = b->fresh ? 0.0f : 1.0f;
 	be->linear_dw(be, b->grads + w->at, dy, x, w->w.N, w->w.K, &how);
-	if (w->bias != NO_VECTOR)
+	if (sums(p, w))
 		be->linear_db(be, b->grads + w->bias, dy, w->w.N, p->T, w->w.N);
 }
 
@@ -151,6 +157,8 @@ static void head_chunk(struct pass *p, struct back *b, int at, int n)
 
 	transformer_logits(p, at, n);
 	be->logprob(be, p->d_logprob + at, NULL, p->logits, NULL, p->d_targets + at, n, V);
+	if (be->for_products)
+		be->for_products(be, p->logits, n, V, true);
 	be->xent_back(be, p->logits, p->d_targets + at, p->d_scales + at, n, V);
 	be->linear_dx(be, b->dhidden + (size_t)at * (size_t)C, p->logits, &m->head.w, &how);
 	if (!trains(p))
@@ -180,16 +188,20 @@ static void head_back(struct pass *p, struct back *b)
 static void mlp_back(struct pass *p, struct back *b, const struct layer *l, const struct layer_acts *a)
 {
 	struct backend *be = p->be;
-	int T = p->T;
-	size_t n = (size_t)T * (size_t)p->m->config.intermediate_size;
-	bool gated = p->m->arch->gated;
+	int T = p->T, F = p->m->config.intermediate_size;
+	size_t n = (size_t)T * (size_t)F;
+	bool gated = p->m->arch->gated, plain = !l->gate.n_lora && !l->up.n_lora;
 
-	transformer_act(p, a);
+	transformer_act(p, a, !l->down.n_lora);
 	linear_back(p, b, b->dup, false, b->dx, p->act, &l->down);
+	transformer_for_products(p, b->dup, F, plain && !sums(p, &l->up));
+	if (gated)
+		transformer_for_products(p, b->dgate, F, plain && !sums(p, &l->gate));
 	if (gated)
 		be->swiglu_back(be, b->dgate, b->dup, b->dup, a->gate, a->up, n);
 	else
 		be->gelu_back(be, b->dup, b->dup, a->up, n);
+	transformer_for_products(p, p->h, p->m->config.hidden_size, plain);
 	transformer_norm(p, p->h, a->mean2, a->rstd2, a->mid, l->norm2, l->norm2_bias, T);
 	linear_back(p, b, b->dh, false, b->dup, p->h, &l->up);
 	if (gated)
@@ -229,6 +241,7 @@ static void attn_back(struct pass *p, struct back *b, int layer, const struct la
 	linear_back(p, b, b->datt, false, b->dx, a->att, &l->o);
 	be->attn_back(be, b->dqkv, b->dqkv + HD, b->dqkv + HD + KD, b->datt, a->att, a->lse, q, k, v, &seqs, &shape);
 	heads_back(p, b, l, a);
+	transformer_for_products(p, p->h, c->hidden_size, !l->qkv.n_lora);
 	transformer_norm(p, p->h, a->mean1, a->rstd1, a->x, l->norm1, l->norm1_bias, T);
 	linear_back(p, b, b->dh, false, b->dqkv, p->h, &l->qkv);
 	norm_back(p, b, b->dx, b->dh, a->x, a->mean1, a->rstd1, l->norm1, l->norm1_bias, T);

@@ -302,6 +302,154 @@ static void test_families__ten_losses_as_pytorch(void **state)
 	}
 }
 
+/* ---- operands from their makers ------------------------------------------------------------------------------------- */
+
+#ifdef ON_CUDA /* elsewhere nobody hears what is said */
+
+/* A way through the model, in which other things are said to be for products, or for products alone */
+static const struct way {
+	const char *name;
+	bool frozen, checkpointing;
+	const char *targets[3]; /* of LoRA, last names; those a family has */
+} ways[] = {
+	{ "all weights", false, false, { NULL } },
+	{ "checkpointing", false, true, { NULL } },
+	{ "scoring", true, false, { NULL } },
+	{ "LoRA beside all", true, false, { "all-linear" } },
+	{ "LoRA beside attention", true, true, { "q_proj", "c_attn" } },
+	{ "LoRA beside one of a gated layer", true, false, { "up_proj", "c_fc" } },
+	{ "LoRA behind the activation", true, false, { "down_proj", "mlp.c_proj" } },
+};
+struct given {
+	float *floats;
+	double *doubles;
+	size_t n_floats, n_doubles;
+};
+
+static bool is_lora(const struct way *w)
+{
+	return w->targets[0] != NULL;
+}
+
+/* Factors that are not 0 */
+static void fill_factors(struct model *m)
+{
+	float *host = mem_array(m->lora->n_params, sizeof(*host));
+
+	for (size_t i = 0; i < m->lora->n_params; i++)
+		host[i] = (float)((int)(i * 7919 % 199) - 99) / 800;
+	m->be->upload(m->be, m->lora->params, host, m->lora->n_params * sizeof(*host));
+	free(host);
+}
+
+static void add_lora(struct model *m, const struct way *w, bool gpt2)
+{
+	const char *const targets[] = { w->targets[gpt2 && w->targets[1]], NULL };
+	const struct lora_options lora = { .rank = 3, .alpha = 6, .dropout = 0.25, .targets = targets };
+
+	if (model_add_lora(m, &lora, 1))
+		fail_msg("%s: %s", w->name, err_text());
+	fill_factors(m);
+}
+
+/* Scores of all golden sequences, whole and a token at a time, behind a cache as in generation */
+static void give_scores(struct given *g, struct model *m, const struct golden *of)
+{
+	static const int tokens[] = { 0, 1, 5 };
+	struct score_request reqs[8];
+	struct score_result out[8];
+
+	assert_true(of->n <= 8);
+	for (int s = 0, at = 0; s < of->n; at += of->lengths[s++])
+		reqs[s] = (struct score_request){ of->ids + at, of->lengths[s], of->lengths[s] - 1 };
+	g->doubles = mem_array(ARRAY_LEN(tokens) * 8, sizeof(double));
+	for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+		const struct score_options how = { .batch_tokens = tokens[i] };
+		assert_int_equal(score_run(m, reqs, (size_t)of->n, out, &how), 0);
+		for (int s = 0; s < of->n; s++)
+			g->doubles[g->n_doubles++] = out[s].logprob;
+	}
+}
+
+/* The gradient of two micro-batches, and log-probabilities of the second */
+static void give_gradient(struct given *g, struct model *m, const struct golden *of, bool checkpointing)
+{
+	const struct pass_size size = { .tokens = 128,
+					.rows = 128,
+					.seqs = 8,
+					.positions = m->config.context,
+					.keep = true,
+					.checkpointing = checkpointing };
+	struct pass_answer a;
+	struct pass p;
+	struct back b;
+
+	assert_int_equal(pass_open(&p, m, &size), 0);
+	assert_int_equal(back_open(&b, &p), 0);
+	p.chunk = 7; /* rows of the head at a time, of some 50 */
+	for (int turn = 0; turn < 2; turn++) {
+		fill(&p, of, turn == 1);
+		p.dropout_key = m->lora ? (uint64_t)turn + 1 : 0;
+		transformer_forward(&p);
+		transformer_back(&p, &b, &a);
+		assert_int_equal(pass_wait(&p, a.mark), 0);
+	}
+	g->n_floats = b.n_grads;
+	g->floats = mem_array(b.n_grads, sizeof(float));
+	g->n_doubles = (size_t)a.n;
+	g->doubles = mem_copy(a.logprob, g->n_doubles * sizeof(double));
+	p.be->download(p.be, g->floats, b.grads, b.n_grads * sizeof(float));
+	assert_int_equal(p.be->sync(p.be), 0);
+	back_close(&b, p.be);
+	pass_close(&p);
+}
+
+static struct given give(const char *family, const struct way *w, bool said)
+{
+	struct given g = { NULL, NULL, 0, 0 };
+	struct golden of;
+	struct backend *be;
+	struct model *m;
+
+	golden_open(&of, family);
+	assert_int_equal(backend_open(&be, "cuda/bf16", 2), 0);
+	assert_non_null(be->for_products);
+	if (!said)
+		be->for_products = NULL;
+	assert_int_equal(model_load(&m, of.dir, be, w->frozen ? NULL : &to_train), 0);
+	if (is_lora(w))
+		add_lora(m, w, !strcmp(family, "gpt2"));
+	if (w->frozen && !is_lora(w))
+		give_scores(&g, m, &of);
+	else
+		give_gradient(&g, m, &of, w->checkpointing);
+	model_free(m);
+	backend_close(be);
+	golden_close(&of);
+	return g;
+}
+
+/* In the emulation what is left undefined is NaN, so that a reader is seen too. */
+static void test_families__operands_from_their_makers_change_no_bit(void **state)
+{
+	static const char *const some[] = { "smollm2", "qwen2", "qwen3", "gpt2" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(some) * ARRAY_LEN(ways); i++) {
+		const struct way *w = &ways[i % ARRAY_LEN(ways)];
+		const char *family = some[i / ARRAY_LEN(ways)];
+		struct given want = give(family, w, false), got = give(family, w, true);
+		assert_int_equal(got.n_floats, want.n_floats);
+		assert_int_equal(got.n_doubles, want.n_doubles);
+		if ((want.n_floats && memcmp(got.floats, want.floats, got.n_floats * sizeof(float)) != 0) ||
+		    memcmp(got.doubles, want.doubles, got.n_doubles * sizeof(double)) != 0)
+			fail_msg("%s, %s: other bits", family, w->name);
+		free(want.floats), free(want.doubles);
+		free(got.floats), free(got.doubles);
+	}
+}
+#endif
+
 /* ---- folders --------------------------------------------------------------------------------------------------------- */
 
 static char *read_file(const char *dir, const char *name, size_t *len)
@@ -383,6 +531,9 @@ int main(void)
 		cmocka_unit_test(test_families__logits_as_pytorch),
 		cmocka_unit_test(test_families__gradients_as_pytorch),
 		cmocka_unit_test(test_families__ten_losses_as_pytorch),
+#ifdef ON_CUDA
+		cmocka_unit_test(test_families__operands_from_their_makers_change_no_bit),
+#endif
 		cmocka_unit_test(test_families__save_keeps_weights_and_types),
 		cmocka_unit_test(test_arch__known_names_are_the_rows),
 	};
