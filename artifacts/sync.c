@@ -183,14 +183,25 @@ static int fetch_object(struct sync *y, const char *hex)
 	return 0;
 }
 
+/* Weights that were collected stay away, though the remote kept them: whoever needs them fetches them, and a pull that took them
+ * would undo each collection. Not so what an alias points to: it was made again. */
+#define SQL_WENT                                                                                                       \
+	"SELECT EXISTS (SELECT 1 FROM collected WHERE object = ?1) AND NOT EXISTS (SELECT 1 FROM versions v"           \
+	" JOIN aliases a ON a.model = v.model AND a.version = v.number WHERE v.object = ?1)"
+
 /* What is neither here nor there is another kind of digest, or weights that went. */
 static int fetch_named(struct sync *y, const char *hex)
 {
 	struct tree_files files;
-	int rc;
+	int64_t went = 0;
+	int rc = 0;
 
 	if (!store_has(y->s, hex) && !depot_list_find(&y->objects, hex))
 		return 0;
+	if (!store_has(y->s, hex))
+		rc = sql_int(y->r, &went, SQL_WENT, "t", hex);
+	if (rc || went)
+		return rc;
 	rc = fetch_object(y, hex);
 	if (rc || !store_has(y->s, hex))
 		return rc;

@@ -85,6 +85,8 @@ static int pull(struct transfer *t)
 	rc = registry_pull(t->place.home.registry, t->d, &t->o, &n);
 	if (!rc || n.refused)
 		tell("pulled", &n, t->d, t->o.dry_run, t->json);
+	if (!rc && !n.records && !n.known && !n.refused)
+		log_info("nothing has been pushed to %s yet: the first assay push does", depot_name(t->d));
 	return rc;
 }
 

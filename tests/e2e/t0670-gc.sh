@@ -23,8 +23,12 @@ grep -q "^goes *${V2:0:12} .*weights that no alias held" "$OUT" && ok "the one b
 is "it is still here" "$(here "$V2")" yes
 check "for scripts" 0 assay artifact gc --dry-run --keep-runs 1 --keep-bytes 0 --json
 is "every object has a reason" "$(jq -s 'length > 5 and all(.reason | length > 5)' "$OUT")" true
+mkdir "$TRASH/remote"
+check "a remote has all" 0 assay push "file://$TRASH/remote"
 check "it goes" 0 assay artifact gc --keep-runs 1 --keep-bytes 0
 has "went"
+check "a pull does not bring it back" 0 assay pull "file://$TRASH/remote"
+has "and 0 objects (0 B)"
 is "it is gone" "$(here "$V2")" no
 check "which is no fault" 0 assay registry check
 check "what is left is whole" 0 assay artifact verify
@@ -32,6 +36,8 @@ check "the others are there" 0 assay artifact export sums@v1 "$TRASH/v1"
 check "its samples, too" 0 assay samples sums@v2
 check "its weights are missed, with what to do" 65 assay artifact export sums@v2 "$TRASH/v2"
 has "assay reproduce makes a run's weights again"
+check "but who needs it fetches it" 0 env ASSAY_REMOTE="file://$TRASH/remote" "$ASSAY_TEST_BIN" artifact export sums@v2 "$TRASH/v2"
+rm -r "$TRASH/v2" && check "and it goes again" 0 assay artifact gc --keep-runs 1 --keep-bytes 0
 check "to whoever loads them" 65 bash -c 'echo "{\"prompt\":\"1+1=\"}" | "$ASSAY_TEST_BIN" generate sums@v2 --max-tokens 4'
 has "assay reproduce makes a run's weights again"
 check "they are made again" 0 assay reproduce sums@v2

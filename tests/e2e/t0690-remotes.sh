@@ -24,6 +24,7 @@ has "is the share mounted?"
 mkdir "$TRASH/empty"
 check "from one where nothing is yet" 0 assay pull "file://$TRASH/empty"
 has "pulled 0 records and 0 objects"
+has "nothing has been pushed to file://$TRASH/empty yet"
 check "a first run" 0 assay run
 assay promote sums@v1 production --reason "first" >/dev/null
 check "what a push would do" 0 assay push --dry-run "$REMOTE"
