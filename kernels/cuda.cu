@@ -75,8 +75,10 @@ bool cuda_check(struct backend *be, cudaError_t rc, const char *call, const char
 		return true;
 	cudaGetLastError(); /* one that is not for good would come back from the next launch */
 	s->lost = s->lost || is_for_good(rc);
+	be->no_memory = be->no_memory && !s->lost;
 	if (s->error)
 		return false;
+	be->no_memory = rc == cudaErrorMemoryAllocation; /* the driver loads kernels when they are first wanted */
 	snprintf(text, sizeof(text), "%s (%s): %s (%s) at %.160s, %s:%d", be->name, s->properties.name,
 		 cudaGetErrorString(rc), cudaGetErrorName(rc), call, file, line);
 	keep_error(s, ERR_UNAVAILABLE, text, fix_of(rc));
@@ -89,6 +91,7 @@ void cuda_fail(struct backend *be, int code, const char *text, const char *file,
 	char whole[512];
 	if (s->error)
 		return;
+	be->no_memory = false;
 	snprintf(whole, sizeof(whole), "%s (%s:%d)", text, file, line);
 	keep_error(s, code, whole, "");
 }

@@ -230,9 +230,12 @@ int cuda_alloc(struct backend *be, void **out, size_t bytes)
 	struct cuda_state *s = cuda_state(be);
 	char text[256];
 	*out = NULL;
+	be->no_memory = be->no_memory && s->error;
 	void *p = s->lost ? NULL : take_block(be, bytes);
-	if (!p && !s->error && no_memory(be, bytes, text, sizeof(text)))
+	if (!p && !s->error && no_memory(be, bytes, text, sizeof(text))) {
+		be->no_memory = true;
 		return s->fail(ERR_UNAVAILABLE, text, memory_fix);
+	}
 	if (!p)
 		return s->fail(s->error, s->text, *s->fix ? s->fix : NULL);
 	cuda_zero(be, p, bytes);
@@ -267,6 +270,7 @@ bool cuda_block_need(struct backend *be, struct cuda_block *b, size_t bytes)
 	if (!s->error && no_memory(be, bytes, text, sizeof(text))) {
 		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
 		snprintf(s->fix, sizeof(s->fix), "%s", memory_fix);
+		be->no_memory = true;
 	}
 	return false;
 }

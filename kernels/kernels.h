@@ -108,6 +108,9 @@ struct backend {
 	/* Memory of a device of its own: what alloc can still give, and all of it; or, of a device that fails, the first error since
 	 * the last sync, and zeros. NULL: it is the host's. */
 	int (*memory)(struct backend *be, size_t *free_bytes, size_t *total_bytes);
+	/* Set by a back end that has memory(): the error that alloc or sync gave last is a lack of that memory, so less at a time may
+	 * do. What else gives ERR_UNAVAILABLE, a lost device or a library that refuses, is not mended by asking for less. */
+	bool no_memory;
 
 	/* ---- linear layers: y[M,N] = x[M,K] W^T + bias, and its three gradients */
 
@@ -265,7 +268,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused by its number. */
-#define KERNELS_ABI 7
+#define KERNELS_ABI 8
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

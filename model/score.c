@@ -403,8 +403,9 @@ static int try_run(struct model *m, const struct score_request *reqs, size_t n, 
 
 bool score_smaller(const struct model *m, int rc, int tokens, struct score_options *how)
 {
-	if (rc != ERR_UNAVAILABLE || !m->be->memory || tokens <= LEAST_TOKENS)
+	if (rc != ERR_UNAVAILABLE || !m->be->no_memory || tokens <= LEAST_TOKENS)
 		return false;
+	m->be->no_memory = false;
 	how->batch_tokens = tokens / 2;
 	log_info("%d tokens at a time, since: %s", how->batch_tokens, err_text());
 	err_clear();

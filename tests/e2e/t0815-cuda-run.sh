@@ -84,6 +84,16 @@ silent score sums@v1 --device cuda
 check "the doctor names it" 0 with EMU_INJECT="cudaMemGetInfo 0 719 sticky" -- doctor
 has "missing  cuda:0"
 has "at cudaMemGetInfo("
+# a device that is lost, or a call that is refused, is no lack of memory: nothing is asked again with fewer tokens
+for i in $(seq 40); do echo "{\"id\":$i,\"context\":\"$i+1=\",\"continuation\":\"2\"}"; done >reqs.score
+for i in $(seq 40); do echo "{\"id\":$i,\"prompt\":\"1+$i=\"}"; done >reqs.generate
+ends() { EMU_INJECT="$2" "$EMU" "$1" sums@v1 --device cuda --batch-tokens 2048 <"reqs.$1"; }
+for what in "launch 20 700 sticky" "launch 20 719 sticky" "launch 20 1" "cudaMemcpyAsync 30 700 sticky"; do
+	for command in score generate; do
+		check "$command ends: $what" 69 ends $command "$what"
+		is "with one error and its fix" "$(grep -c . "$ERR") $(sed -n 's/^ *\(error\|fix\): .*/\1/p' "$ERR" | tr '\n' ' ')" "2 error fix "
+	done
+done
 object() { emu models --json | jq -r '.[0].object'; }
 mv .git/assay ../first.home
 check "a run that nothing happens to" 0 emu run --device cuda
