@@ -4,18 +4,23 @@
  * running program and nowhere else, so that no LD_LIBRARY_PATH and no file of a pushed commit decides what is loaded. It
  * exports five symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
  * not survive being unloaded. It has the CUDA runtime in itself, so it can be loaded, and asked, on a machine without a
- * driver.
+ * driver. A file that was copied in part is refused before it is mapped: the loader compares no length, and what it touches beyond
+ * the end kills the process.
  *
  * What is missing is said exactly: the plugin here (no toolkit when the program was built), the driver and the device by
  * the plugin. "auto" asks for a device and takes the CPU where there is none; that is worth a line in the log only where
- * the machine has a card (its driver's device file), else it would be one in every run of every laptop. */
+ * the machine has a card (its driver's device file) or the plugin is there and cannot be loaded, else it would be one in every run
+ * of every laptop. */
 #include "base/base.h"
 #include "kernels/kernels.h"
 #include "kernels/kernels_int.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <omp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sched.h>
@@ -54,6 +59,7 @@ static int usable_threads(void)
 /* ---- the plugin -------------------------------------------------------------------------------------------------------- */
 
 struct plugin {
+	bool broken; /* it is there, and cannot be loaded */
 	int (*open)(struct backend **out, const struct kernels_want *want);
 	int (*count)(int *n, int (*fail)(int code, const char *text, const char *fix));
 	void (*probe)(kernels_tell *tell, void *arg);
@@ -85,10 +91,45 @@ static int plugin_absent(const char *path)
 			"build it where a CUDA toolkit (12 or 13) is: make CUDA=1; or use the device cpu");
 }
 
+static bool ends_within(uint64_t at, uint64_t bytes, uint64_t size)
+{
+	return at <= size && bytes <= size - at;
+}
+
+/* Does an ELF file end before its segments or its tables do? What is no such file is left to the loader, which says so. */
+static bool is_cut_off(const char *path)
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr part;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool cut = false;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+	    memcmp(head.e_ident, ELFMAG, SELFMAG) == 0 && head.e_ident[EI_CLASS] == ELFCLASS64 &&
+	    head.e_phentsize == sizeof(part)) {
+		uint64_t size = (uint64_t)st.st_size;
+		cut = !ends_within(head.e_shoff, (uint64_t)head.e_shnum * head.e_shentsize, size);
+		for (uint64_t i = 0; !cut && i < head.e_phnum; i++)
+			cut = !ends_within(head.e_phoff, (i + 1) * sizeof(part), size) ||
+			      pread(fd, &part, sizeof(part), (off_t)(head.e_phoff + i * sizeof(part))) !=
+				      (ssize_t)sizeof(part) ||
+			      !ends_within(part.p_offset, part.p_filesz, size);
+	}
+	close(fd);
+	return cut;
+}
+
 static int plugin_load(struct plugin *out, const char *path)
 {
 	if (access(path, F_OK) != 0)
 		return plugin_absent(path);
+	if (is_cut_off(path)) {
+		err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is cut off: a part of the file is missing", path);
+		return err_hint(ERR_UNAVAILABLE, "copy or install it again, or use the device cpu");
+	}
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!lib) {
 		err_set(ERR_UNAVAILABLE, "cuda: the plugin cannot be loaded: %s", dlerror());
@@ -111,6 +152,7 @@ static int plugin_find(struct plugin *out)
 	int rc = plugin_path(&path);
 	if (!rc)
 		rc = plugin_load(out, path);
+	out->broken = rc && path && access(path, F_OK) == 0;
 	free(path);
 	return rc;
 }
@@ -121,12 +163,11 @@ static int plugin_failed(int code, const char *text, const char *fix)
 	return fix ? err_hint(code, "%s", fix) : code;
 }
 
-static int cuda_open(struct backend **out, int device, int cls)
+static int cuda_open(struct backend **out, struct plugin *plugin, int device, int cls)
 {
-	struct plugin plugin = { 0 };
 	const struct kernels_want want = { device, cls, plugin_failed };
-	int rc = plugin_find(&plugin);
-	return rc ? rc : plugin.open(out, &want);
+	int rc = plugin_find(plugin);
+	return rc ? rc : plugin->open(out, &want);
 }
 
 int backend_cuda_devices(int *n)
@@ -178,10 +219,11 @@ static int number_of(const char *p, size_t len)
 
 static int auto_open(struct backend **out, int cls, int threads)
 {
-	int rc = cuda_open(out, -1, cls);
+	struct plugin plugin = { 0 };
+	int rc = cuda_open(out, &plugin, -1, cls);
 	if (!rc)
 		return 0;
-	if (has_card())
+	if (has_card() || plugin.broken)
 		log_info("device auto: the CPU, since %s%s%s", err_text(), err_fix() ? "; " : "",
 			 err_fix() ? err_fix() : "");
 	else
@@ -192,6 +234,7 @@ static int auto_open(struct backend **out, int cls, int threads)
 
 int backend_open(struct backend **out, const char *spec, int threads)
 {
+	struct plugin plugin = { 0 };
 	size_t len;
 	int cls = class_of(spec, &len), device;
 	*out = NULL;
@@ -208,9 +251,9 @@ int backend_open(struct backend **out, const char *spec, int threads)
 	if (len == 4 && memcmp(spec, "auto", len) == 0)
 		return auto_open(out, cls, threads);
 	if (len == 4 && memcmp(spec, "cuda", len) == 0)
-		return cuda_open(out, -1, cls);
+		return cuda_open(out, &plugin, -1, cls);
 	device = len > 5 && memcmp(spec, "cuda:", 5) == 0 ? number_of(spec + 5, len - 5) : -1;
-	return device < 0 ? bad_spec(spec) : cuda_open(out, device, cls);
+	return device < 0 ? bad_spec(spec) : cuda_open(out, &plugin, device, cls);
 }
 
 void backend_close(struct backend *be)

@@ -26,6 +26,20 @@ has "libassay-cuda.so is not there"
 echo nonsense >bare/libassay-cuda.so
 check "a plugin that is no library" 69 bare cuda:0
 has "the plugin cannot be loaded"
+# in part: the loader maps what is not there, and the first touch would kill the process
+printf 'char x[1 << 20] = { 1 };\n' >x.c
+cc -shared -fPIC -o whole.so x.c
+for bytes in 64 1000 5000 60000 1000000 $(($(wc -c <whole.so) - 1)); do
+	head -c "$bytes" whole.so >bare/libassay-cuda.so
+	check "a plugin of which $bytes bytes were copied" 69 bare cuda:0
+	has "libassay-cuda.so is cut off"
+	has "copy or install it again"
+done
+check "doctor says it" 0 "$TRASH/repo/bare/assay" doctor
+has "libassay-cuda.so is cut off"
+check "auto is the CPU" 0 bare auto
+has "device auto: the CPU, since cuda: the plugin"
+is "with the scores of the CPU" "$(cat "$OUT")" "$(cat auto.out)"
 printf 'int x;\n' >x.c
 cc -shared -fPIC -o bare/libassay-cuda.so x.c
 check "a library that is no plugin" 69 bare cuda:0
