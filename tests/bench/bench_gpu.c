@@ -504,6 +504,8 @@ static int make_pins(const char *file, char **shapes, int n)
 	bool (*tune)(struct backend *, int, int, int, FILE *) = NULL;
 	*(void **)&tune = lib ? dlsym(lib, "assay_cuda_tune") : NULL;
 	FILE *f = fopen(file, "w");
+	if (f)
+		setvbuf(f, NULL, _IOLBF, BUFSIZ); /* who stops it for its time has the pins made so far, whole */
 	for (int i = 0; tune && f && i < n; i++) {
 		int N, K;
 		if (sscanf(shapes[i], "%d:%d", &N, &K) != 2)
@@ -515,7 +517,12 @@ static int make_pins(const char *file, char **shapes, int n)
 		}
 	}
 	free(dir), free(path);
-	return tune && f && fclose(f) == 0 ? 0 : 74;
+	if (!tune || !f || fclose(f))
+		return 74;
+	int rc = be->sync(be); /* a device that failed in between has made no pins since */
+	if (rc)
+		fprintf(stderr, "error: %s\n", err_text());
+	return rc ? err_exit_code(rc) : 0;
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,8 @@
 #	--minutes N	the end: a step that would begin later is not begun, one that runs over is stopped (8)
 #	--dry		the same lines on small shapes, for a trial of this script: on any device, the emulated one included
 #
-# PYTHON=… has torch and transformers, and for some peers peft and lm_eval; who is missing is skipped, with the reason.
+# PYTHON=… has torch and transformers, and for some peers peft and lm_eval; who is missing is skipped, with the reason. git, jq and
+# sqlite3, which the demo asks for, lie in tools/, for a machine that has none.
 # Without a card it ends at the check named device, with 69, having run what needs none. Everything that was said stands in
 # results/: NAME.txt of each step, steps.jsonl, measures.jsonl (one line of JSON a measure) and table.txt.
 set -u
@@ -15,23 +16,28 @@ cd "$(dirname "$0")" || exit 74
 device=cuda:0 llmc='' minutes=8 dry='' python=${PYTHON:-python3}
 while [ $# -gt 0 ]; do
 	case $1 in
-	--device) device=${2:?} && shift ;;
-	--llm-c) llmc=$(cd "${2:?}" && pwd) && shift ;;
-	--minutes) minutes=${2:?} && shift ;;
+	--device | --llm-c | --minutes) [ -n "${2:-}" ] || { echo "run.sh: $1 wants a value" >&2 && exit 64; } ;;
+	esac
+	case $1 in
+	--device) device=$2 && shift ;;
+	--llm-c) llmc=$(cd "$2" && pwd) || exit 64; shift ;;
+	--minutes) minutes=$2 && shift ;;
 	--dry) dry=yes ;;
 	*) echo "run.sh: what is $1?" >&2 && exit 64 ;;
 	esac
 	shift
 done
+case $minutes in '' | 0* | *[!0-9]*) echo "run.sh: --minutes $minutes: a whole number from 1 on is wanted" >&2 && exit 64 ;; esac
 rm -rf results && mkdir -p results
 [ -d lib ] || [ ! -f lib.tar.gz ] || tar -xzf lib.tar.gz || exit 74
+export PATH=$PATH:$PWD/tools # the machine's own come first
 began=$SECONDS failed=0
 table=results/table.txt
 
 # Shapes: those of the targets, or the least that run through the same lines. GPT-2 124M and a Llama of 1.7B parameters.
 gpt2='family=gpt2 vocab=50257 hidden=768 layers=12 heads=12 length=1024'
 llama='family=llama vocab=49152 hidden=2048 ff=8192 layers=24 heads=32 kv_heads=32 length=1024'
-batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 again='--set max_steps=50' again_large='--set max_steps=10'
+batch=16 batch_llama=4 steps=20 requests=2000 questions=400 tokens=128 first='--set max_steps=300' again='--set max_steps=50' again_large='--set max_steps=10'
 torch='device=cuda bf16=1 fused=1 compile=1'
 pins='768:768 2304:768 3072:768 768:3072 50257:768 2048:2048 6144:2048 8192:2048 2048:8192 49152:2048 8192:8192' # weights of these two
 pinned='768:768 2304:768 768:3072 2048:2048'
@@ -41,7 +47,7 @@ shots=200 limits='' gemm='' patience=1
 if [ -n "$dry" ]; then
 	gpt2='family=gpt2 vocab=300 hidden=32 layers=2 heads=2 length=16'
 	llama='family=llama vocab=300 hidden=32 ff=64 layers=2 heads=2 kv_heads=2 length=16'
-	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 again='--set max_steps=2 --set batch_tokens=128'
+	batch=2 batch_llama=2 steps=3 requests=4 questions=12 tokens=4 first='--set max_steps=3 --set batch_tokens=64' again='--set max_steps=2 --set batch_tokens=128'
 	again_large='--set max_steps=2 --set batch_tokens=64'
 	torch='device=cpu bf16=0 fused=0 compile=0'
 	pins='24:40' pinned=24:40
@@ -107,6 +113,17 @@ for lib in libcublasLt.so libnccl.so.2; do
 	fi
 done
 step doctor 30 bin/assay doctor
+# What the demo and the push need of the machine or of tools/: a commit that is pushed and read back
+tools() {
+	local git="git -c user.name=run -c user.email=run@localhost"
+	for name in git jq sqlite3; do command -v $name || { echo "there is no $name, and none in tools/" && return 1; }; done
+	rm -rf results/tools && mkdir -p results/tools && cd results/tools || return
+	git init -q --bare origin && git clone -q origin work 2>&1 && cd work && echo '{"a":[1]}' >file && git add file &&
+		$git commit -qm one && git push -q origin HEAD:main && [ "$(git -C ../origin show main:file | jq -c .a)" = "[1]" ] &&
+		[ "$(sqlite3 db 'CREATE TABLE t (a); INSERT INTO t VALUES (7); SELECT a FROM t')" = 7 ]
+}
+export -f tools
+step tools 20 bash -c tools
 if ! step device 60 bin/bench_gpu check "$device/f32"; then
 	cat results/device.txt
 	echo "there is no device to go on with; what needs none has been run:"
@@ -124,13 +141,26 @@ for name in $kernels; do
 	# shellcheck disable=SC2046 # a list of words
 	TEST_DEVICE=$device step "kernels-${short#cuda_}" 90 "bin/$name" $([ "$name" = test_gemm ] && echo "$gemm")
 done
+# Of a device that the tool refuses nothing is known
+sanitize() {
+	local rc
+	ASSAY_CUDA_SLABS=0 "$sanitizer" --tool "$@" 2>&1 | tee results/sanitize.txt
+	rc=${PIPESTATUS[0]}
+	if [ "$rc" != 0 ] && grep -qi 'device not supported' results/sanitize.txt; then
+		echo "compute-sanitizer says that it does not support this device here"
+		return 77
+	fi
+	return "$rc"
+}
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+export sanitizer
+export -f sanitize
 # ASSAY_CUDA_SLABS=0: memory in slabs would hide a byte beyond a block
 for tool in memcheck racecheck synccheck; do
 	if [ -z "$sanitizer" ]; then
 		skip "sanitizer-$tool" "compute-sanitizer is not installed"
 	else
-		ASSAY_CUDA_SLABS=0 step "sanitizer-$tool" 45 "$sanitizer" --tool "$tool" --error-exitcode 9 bin/bench_gpu sanitize "$device/bf16"
+		step "sanitizer-$tool" 45 bash -c "sanitize $tool --error-exitcode 9 bin/bench_gpu sanitize $device/bf16"
 	fi
 done
 
@@ -139,47 +169,72 @@ every_kernel() {
 	for name in $kernels; do
 		set --
 		[ "$name" != test_gemm ] || set -- products f32 packed
-		"$sanitizer" --tool memcheck --error-exitcode 9 "bin/$name" "$@" || return
+		sanitize memcheck --error-exitcode 9 "bin/$name" "$@" || return
 	done
 }
-export sanitizer kernels TEST_DEVICE=$device
+export kernels TEST_DEVICE=$device
 export -f every_kernel
 if [ -n "$sanitizer" ]; then
-	ASSAY_CUDA_SLABS=0 step sanitizer-kernels 90 bash -c every_kernel
+	step sanitizer-kernels 90 bash -c every_kernel
 else
 	skip sanitizer-kernels "compute-sanitizer is not installed"
 fi
 
 # ---- whole models: scores in other company, again, without graphs; the CPU's; those of transformers
-# The model is the demo's, which trains it on this device; in a dry run, one of a few steps.
+# The model is of the demo's data and shape, trained here on the device.
 small_world() {
 	mkdir -p results/world/data && cp -R demo/repo/. results/world && cp -R demo/data/. results/world/data &&
-		cd results/world && ../../bin/assay train assay.yaml --set max_steps=3 --device cpu --out ../model
+		cd results/world && ../../bin/assay train assay.yaml $2 --device "$1" --out ../model
 }
-export_demo() { cd bin/demo/work && ../../assay artifact export dates@production ../../../results/model; }
-export -f small_world export_demo
-if [ -n "$dry" ]; then
-	step demo 60 bash -c small_world
-else
-	step demo 150 bash demo/run "$PWD/bin"
-	step export 10 bash -c export_demo
-fi
+# on_the_card REPOSITORY MODEL: every version of it was made on a CUDA device, by its lineage
+on_the_card() {
+	local assay=$PWD/bin/assay class version
+	cd "$1" || return
+	for version in $("$assay" models --json | jq -r ".[] | select(.model == \"$2\") | .number"); do
+		class=$("$assay" data lineage "$2@v$version" | grep -oE '(cpu|cpu_ref|cuda)-[0-9]+/[^ ]+' | sort -u)
+		echo "$2@v$version: ${class:-no numerics class}"
+		case $class in *cpu* | '') echo "it was not made on the card" && return 1 ;; esac
+	done
+	[ -n "${version:-}" ] || { echo "there is no version of $2" && return 1; }
+}
+# The demo takes the device "auto", and what is said to it by variables it forgets: so it sees this card alone.
+demo() {
+	local n=${device#cuda} cards=${CUDA_VISIBLE_DEVICES:-}
+	n=${n#:}
+	export CUDA_VISIBLE_DEVICES=${n:-0}
+	[ -z "$cards" ] || CUDA_VISIBLE_DEVICES=$(echo "$cards" | cut -d, -f$((${n:-0} + 1)))
+	bash demo/run "$PWD/bin" && on_the_card bin/demo/work dates
+}
+export device
+export -f small_world on_the_card demo
+step model 60 bash -c "small_world $device '$first'"
+[ -n "$dry" ] || step demo 150 bash -c demo
 for i in $(seq 1 $questions); do
 	echo "{\"id\":$i,\"context\":\"de: $((i % 28 + 1)). Mai $((1900 + i % 120))\",\"continuation\":\"$((1900 + i % 120))-05-$((i % 28 + 10))\"}"
 done >results/questions.jsonl
 score() { bin/assay score results/model --device "$2" --batch-tokens "$3" <results/questions.jsonl >"results/scores-$1"; }
 near() { paste -d' ' <(grep -o '"logprob":[^,]*' "results/scores-$1" | cut -d: -f2) <(grep -o '"logprob":[^,]*' "results/scores-$2" | cut -d: -f2) |
 	awk -v limit="$3" '{d = $1 - $2; d = d < 0 ? -d : d; m = d > m ? d : m} END {printf "largest difference %.3g, limit %s\n", m, limit; exit !(NR && m < limit)}'; }
-export -f score near
+# The same answers, and to all questions: two scores that failed are equal, too
+same() {
+	local name
+	for name in "$1" "$2"; do
+		[ "$(grep -c '"logprob"' "results/scores-$name")" = "$questions" ] ||
+			{ echo "scores-$name has not the answers to $questions questions" && return 1; }
+	done
+	cmp "results/scores-$1" "results/scores-$2"
+}
+export questions
+export -f score near same
 step score-4096 20 bash -c "score 4096 $device 4096"
 step score-64 20 bash -c "score 64 $device 64"
 step score-again 20 bash -c "score again $device 4096"
 ASSAY_CUDA_GRAPHS=0 step score-single 20 bash -c "score single $device 4096"
 step score-cpu 20 bash -c "score cpu cpu 4096"
 step score-f32 20 bash -c "score f32 $device/f32 4096"
-step batch-invariance 5 cmp results/scores-4096 results/scores-64
-step same-again 5 cmp results/scores-4096 results/scores-again
-step same-without-graphs 5 cmp results/scores-4096 results/scores-single
+step batch-invariance 5 bash -c "same 4096 64"
+step same-again 5 bash -c "same 4096 again"
+step same-without-graphs 5 bash -c "same 4096 single"
 step f32-near-the-cpu 5 bash -c 'near f32 cpu 1e-3'
 # train_again MODEL OPTIONS DEVICE: a training is the same bytes again, on one card, in the class that trains
 train_again() {
@@ -286,9 +341,22 @@ else
 	step measure 60 bin/bench_gpu measure "$device" $dry
 fi
 # The same with the pins: products in all forms against the reference, a training that takes its gradients by them, and the rates
+# Is one in force? Else what follows would be the plugin's own products again.
+pins_in_force() {
+	bin/bench_gpu sanitize "$1/bf16" | grep '^# .*/lt[0-9]' && return
+	bin/assay doctor | grep cublasLt
+	echo "no pin is in force" && return 1
+}
+export -f pins_in_force
 # shellcheck disable=SC2086 # lists of words
 with_pins() {
 	local name=gpt2 # whose weights they are for; without torch there is only the demo's
+	if ! step pins-in-force 30 bash -c "pins_in_force $device"; then
+		for name in kernels train-same-again measure train-gpt2 train-llama; do
+			skip $name-pinned "no pin is in force"
+		done
+		return
+	fi
 	step kernels-pinned 60 bin/bench_gpu check "$device/bf16" $pinned
 	[ -d results/gpt2 ] || name=model
 	step train-same-again-pinned 60 bash -c "train_again $name '$again_large' $device"
