@@ -131,7 +131,9 @@ static cudaError_t add_call(struct backend *be, cudaGraphNode_t *node, cudaGraph
 	cudaError_t rc = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
 	if (rc)
 		return rc;
+	cuda_state(be)->capturing = true;
 	int status = reinterpret_cast<cuda_call *>(const_cast<void *>(t->function))(be, args);
+	cuda_state(be)->capturing = false;
 	rc = cudaStreamEndCapture(stream, &child);
 	if (!rc && status)
 		rc = cudaErrorStreamCaptureUnsupported;

@@ -7,7 +7,8 @@
  * multiples of 128 (the last ones with zeros behind them), so that no call has an edge where another has none.
  *
  * That still is the library's promise and not ours; so a pin is tested when the device is opened: the same row at many places
- * and among 128, 256, 1024 and 2048 others must give the same bits, and about the numbers of our own kernel. A gradient of weights
+ * and among 128, 256 and up to 2048 others must give the same bits, and about the numbers of our own kernel; no call has more rows than were
+ * tested, fewer than 2048 where the weight is so wide that the test would want more than half a gigabyte. A gradient of weights
  * sums over tokens, so it depends on the batch by nature; it must have the same bits again, and with hundreds of zeros
  * behind the tokens, which no sum in parts would leave alone. A pin that
  * fails is not used, and the product of cuda_gemm.cu, invariant by construction, takes its place. Which pins are in
@@ -27,7 +28,10 @@
 #include "kernels/cuda_math.h"
 #include "kernels/cuda_state_int.h"
 
-enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ROWS_AT_ONCE = 8192, ALIGNMENT = 16 /* of what D points to */ };
+#include <errno.h>
+#include <limits.h>
+
+enum { FIELDS = 9, PINS_MAX = 256, ROWS = 128, ALIGNMENT = 16 /* of what D points to */ };
 
 /* The forms of a product, as pins say them: y = x W^T and what is fused behind it, and the two gradients */
 enum { PLAIN, BIAS, GELU /* behind a bias, y is not kept */, GELU_AUX /* y is */, DX, DW, FORMS };
@@ -110,6 +114,31 @@ static bool load_library(cuda_lt *lt)
 		snprintf(lt->missing, sizeof(lt->missing), "cublasLtCreate gives status %d (%s:%d)", rc, __FILE__,
 			 __LINE__);
 	return rc == 0;
+}
+
+/* ---- how large a test is ------------------------------------------------------------------------------------------------------- */
+
+enum { TEST_ROWS = 2048, TEST_ROWS_LEAST = 256 };
+static const uint64_t TEST_USUAL = 512u << 20, TEST_MOST = 2048u << 20; /* bytes */
+
+/* Operands and results of a test with so many tokens */
+static uint64_t test_bytes(const pin *q, int tokens)
+{
+	uint64_t t = (uint64_t)tokens, n = (uint64_t)q->n, k = (uint64_t)q->k;
+	if (q->form == DW)
+		return 2 * t * (n + k) + 3 * 4 * n * k;
+	if (q->form == DX)
+		return 2 * (t * n + n * k) + 3 * 4 * t * k;
+	return 2 * (t * k + n * k) + (q->form == GELU_AUX ? 5 : 3) * 4 * t * n;
+}
+
+/* Rows of the test of a pin, and so of its largest call: by the shape, never by what memory is free, since it decides bits */
+static int rows_of_test(const pin *q)
+{
+	int rows = TEST_ROWS;
+	while (q->form != DW && rows > TEST_ROWS_LEAST && test_bytes(q, rows) > TEST_USUAL)
+		rows /= 2;
+	return rows;
 }
 
 /* ---- one product ------------------------------------------------------------------------------------------------------------------ */
@@ -199,7 +228,8 @@ static int call_rows(struct backend *be, const void *args)
 	drop_call(s->lt, &c);
 	if (rc && !s->lt->refused)
 		s->lt->refused = rc;
-	if (rc && !r.trial) { /* never the other kernel now: that would be other bits in the middle of a run */
+	if (rc && !r.trial &&
+	    !s->capturing) { /* never the other kernel now: that would be other bits in the middle of a run */
 		snprintf(text, sizeof(text), "%s: cublasLtMatmul gives status %d for a product of %d x %d x %d",
 			 be->name, rc, r.p.m, r.p.n, r.p.k);
 		cuda_fail(be, ERR_UNAVAILABLE, text, __FILE__, __LINE__);
@@ -245,13 +275,13 @@ static int whole_rows(int n)
 }
 
 /* All rows: the whole 128s where they are, the rest in a block of its own, with the same arithmetic */
-static void put_by_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
+static void put_by_rows(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, int at_once, bool trial)
 {
 	struct cuda_state *s = cuda_state(be);
 	int whole = p->m / ROWS * ROWS, rest = p->m - whole, arrays = form_of(p) == GELU_AUX ? 2 : 1;
 	size_t n = (size_t)p->n, y_stride = (size_t)p->y_stride;
-	for (int at = 0; at < whole; at += ROWS_AT_ONCE)
-		put_rows(be, p, algo, at, whole - at < ROWS_AT_ONCE ? whole - at : ROWS_AT_ONCE, trial);
+	for (int at = 0; at < whole; at += at_once)
+		put_rows(be, p, algo, at, whole - at < at_once ? whole - at : at_once, trial);
 	if (!rest || !cuda_block_need(be, &s->lt->tail, ROWS * n * sizeof(float) * (size_t)arrays))
 		return;
 	cuda_lt_product tail = *p;
@@ -273,11 +303,11 @@ static void put_by_rows(struct backend *be, const cuda_lt_product *p, const lt_a
 			    (const float *)tail.act, n, p->n);
 }
 
-static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, bool trial)
+static void put_product(struct backend *be, const cuda_lt_product *p, const lt_algo *algo, int at_once, bool trial)
 {
 	cuda_lt_product all = *p;
 	if (!p->x_across) {
-		put_by_rows(be, p, algo, trial);
+		put_by_rows(be, p, algo, at_once, trial);
 		return;
 	}
 	all.k = whole_rows(p->k); /* tokens, and the zeros behind them */
@@ -289,7 +319,7 @@ static int try_product(struct backend *be, const cuda_lt_product *p, const lt_al
 {
 	struct cuda_state *s = cuda_state(be);
 	s->lt->refused = 0;
-	put_product(be, p, algo, true);
+	put_product(be, p, algo, TEST_ROWS, true);
 	cuda_flush(be);
 	return s->lt->refused;
 }
@@ -324,7 +354,7 @@ bool cuda_lt_take(struct backend *be, const cuda_lt_product *p)
 	const struct cuda_state *s = cuda_state(be);
 	const pin *found = fits(p) ? find_pin(s, p, form_of(p)) : NULL;
 	if (found) {
-		put_product(be, p, &found->algo, false);
+		put_product(be, p, &found->algo, rows_of_test(found), false);
 		return true;
 	}
 	found = p->act ? find_pin(s, p, p->bias ? BIAS : PLAIN) : NULL;
@@ -332,14 +362,14 @@ bool cuda_lt_take(struct backend *be, const cuda_lt_product *p)
 		return false;
 	cuda_lt_product first = *p;
 	first.act = NULL;
-	put_product(be, &first, &found->algo, false);
+	put_product(be, &first, &found->algo, rows_of_test(found), false);
 	cuda_gelu(be, p->act, p->y, (size_t)p->m * (size_t)p->n);
 	return true;
 }
 
 /* ---- the test of a pin ------------------------------------------------------------------------------------------------------------- */
 
-enum { TEST_ROWS = 2048, TEST_THREADS = 256 };
+enum { TEST_THREADS = 256 };
 #define GELU_LIMIT 0x1p-13f /* of its argument */
 
 /* Numbers of a wide range of exponents, from a counter; rows of `same` are all as row 0 */
@@ -414,15 +444,30 @@ static cuda_lt_product shape_of(const pin *q, int tokens)
 	return p;
 }
 
+/* The lack of memory that is on record is one of the test */
+static void no_room(struct backend *be, const pin *q, int rows)
+{
+	struct cuda_state *s = cuda_state(be);
+	snprintf(s->text, sizeof(s->text), "%s: no memory for the test of the pin of a weight of %d x %d: %llu MB",
+		 be->name, q->n, q->k, (unsigned long long)(test_bytes(q, rows) >> 20));
+	snprintf(s->fix, sizeof(s->fix),
+		 "take its lines out of libassay-cuda.pins, or that file away: the plugin's own products need no test; "
+		 "nvidia-smi shows who else has memory there");
+}
+
 static bool open_trial(struct backend *be, trial *t, const pin *q)
 {
-	cuda_lt_product p = shape_of(q, TEST_ROWS);
+	const struct cuda_state *s = cuda_state(be);
+	const int rows = rows_of_test(q);
+	cuda_lt_product p = shape_of(q, rows);
 	size_t w_rows = q->form == DW ? (size_t)TEST_ROWS : (size_t)q->n;
-	bool ok = cuda_block_need(be, &t->x, (size_t)TEST_ROWS * (size_t)p.x_stride * 2) &&
+	bool ok = cuda_block_need(be, &t->x, (size_t)rows * (size_t)p.x_stride * 2) &&
 		  cuda_block_need(be, &t->w, w_rows * (size_t)p.w_stride * 2) &&
 		  cuda_block_need(be, &t->bias, (size_t)q->n * sizeof(float)) && cuda_block_need(be, &t->wrong, 256);
 	for (int i = 0; i < (q->form == GELU_AUX ? 5 : 3); i++)
 		ok = ok && cuda_block_need(be, &t->y[i], (size_t)p.m * (size_t)p.n * sizeof(float));
+	if (!ok && be->no_memory && s->error)
+		no_room(be, q, rows);
 	return ok;
 }
 
@@ -464,9 +509,9 @@ static void judge(struct backend *be, const pin *q, const trial *t, const cuda_l
  * refused. */
 static bool try_rows(struct backend *be, const pin *q, const trial *t)
 {
-	static const int some[] = { TEST_ROWS, ROWS, 2 * ROWS, 1024 };
+	const int most = rows_of_test(q), some[] = { most, ROWS, most > 2 * ROWS ? 2 * ROWS : 3, most / 2 };
 	cuda_zero(be, t->bias.p, (size_t)q->n * sizeof(float));
-	cuda_lt_product own = trial_product(t, q, TEST_ROWS, 2, 3), p = own;
+	cuda_lt_product own = trial_product(t, q, most, 2, 3), p = own;
 	/* of 8 and more gelu is nothing but its argument */
 	float limit = limit_of(own.k) + (own.act ? 8 * GELU_LIMIT : 0);
 	cuda_gemm_own(be, &own);
@@ -474,7 +519,7 @@ static bool try_rows(struct backend *be, const pin *q, const trial *t)
 		p = trial_product(t, q, some[i] - (i == 3 ? 57 : 0) /* one with rows left over */, i > 0, 3 + (i > 0));
 		if (try_product(be, &p, &q->algo))
 			return false;
-		int rows = i == 0 ? (int)TEST_ROWS : p.m + 1;
+		int rows = i == 0 ? most : p.m + 1;
 		judge(be, q, t, &p, (const float *)t->y[i > 0].p, (const float *)t->y[0].p, i == 0, rows, limit);
 		if (q->form == GELU_AUX)
 			judge(be, q, t, &p, p.y, (const float *)t->y[3].p, false, rows, limit);
@@ -533,9 +578,10 @@ static bool try_epilogue(struct backend *be, const pin *q, const trial *t)
 
 static void fill_trial(struct backend *be, const pin *q, const trial *t)
 {
-	cuda_lt_product p = shape_of(q, TEST_ROWS);
-	CUDA_LAUNCH(be, fill_kernel, TEST_ROWS, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, p.x_stride,
-		    q->form >= DX ? q->n : q->k, (int)TEST_ROWS, (uint64_t)1, q->form != DW);
+	const int rows = rows_of_test(q);
+	cuda_lt_product p = shape_of(q, rows);
+	CUDA_LAUNCH(be, fill_kernel, rows, TEST_THREADS, 0, (__nv_bfloat16 *)t->x.p, p.x_stride,
+		    q->form >= DX ? q->n : q->k, rows, (uint64_t)1, q->form != DW);
 	CUDA_LAUNCH(be, fill_kernel, q->form == DW ? (int)TEST_ROWS : q->n, TEST_THREADS, 0, (__nv_bfloat16 *)t->w.p,
 		    p.w_stride, q->k, q->n, (uint64_t)2, false);
 }
@@ -559,9 +605,19 @@ static int try_pin(struct backend *be, const pin *q, trial *t)
 
 /* ---- the table of pins --------------------------------------------------------------------------------------------------------------- */
 
-static bool make_algo(const cuda_lt *lt, pin *q)
+/* A tile or a number of stages of 0 is that of an algorithm that knows none (CUBLASLT_ALGO_CAP_TILE_IDS); a cluster of 0 is one that
+ * the library chooses at the call, on devices that have clusters (CUBLASLT_CLUSTER_SHAPE_AUTO). */
+static bool leaves_a_choice(const struct backend *be, const pin *q)
+{
+	return q->field[LT_SPLIT_K] != 1 || q->field[LT_REDUCTION] != 0 ||
+	       (q->field[LT_CLUSTER_SHAPE] == 0 && cuda_properties(be)->major >= 9);
+}
+
+static bool make_algo(const struct backend *be, const cuda_lt *lt, pin *q)
 {
 	const lt_library *l = &lt->lib;
+	if (leaves_a_choice(be, q) || test_bytes(q, rows_of_test(q)) > TEST_MOST)
+		return false;
 	if (l->algo_init(lt->handle, LT_COMPUTE_32F, LT_R_32F, LT_R_16BF, LT_R_16BF, LT_R_32F, LT_R_32F,
 			 q->field[LT_ID], &q->algo))
 		return false;
@@ -572,53 +628,97 @@ static bool make_algo(const cuda_lt *lt, pin *q)
 		if (rc)
 			return false;
 	}
-	return q->field[LT_SPLIT_K] == 1 && q->field[LT_REDUCTION] == 0;
+	return true;
 }
 
-/* Beside the plugin: its folder is the one this function was loaded from. NULL: there is none. */
-static FILE *open_pins(void)
+/* Where the pins are: beside the plugin, in the folder this function was loaded from. "": nowhere */
+static void pins_path(char *path, size_t room)
 {
+	*path = '\0';
 #ifdef ASSAY_CUDA_EMULATION
 	const char *test = getenv("EMU_PINS"); /* the test's own file */
-	return test ? fopen(test, "re") : NULL;
+	snprintf(path, room, "%s", test ? test : "");
 #else
 	Dl_info info;
-	char path[4096];
-	if (!dladdr((const void *)(uintptr_t)open_pins, &info) || !info.dli_fname)
-		return NULL;
+	if (!dladdr((const void *)(uintptr_t)pins_path, &info) || !info.dli_fname)
+		return;
 	const char *slash = strrchr(info.dli_fname, '/');
-	snprintf(path, sizeof(path), "%.*slibassay-cuda.pins", slash ? (int)(slash - info.dli_fname) + 1 : 0,
-		 info.dli_fname);
-	return fopen(path, "re");
+	snprintf(path, room, "%.*slibassay-cuda.pins", slash ? (int)(slash - info.dli_fname) + 1 : 0, info.dli_fname);
 #endif
 }
 
+static void bad_pins(struct backend *be, const char *path, int line, const char *what)
+{
+	struct cuda_state *s = cuda_state(be);
+	char text[400], at[16] = "";
+	if (line)
+		snprintf(at, sizeof(at), ":%d", line);
+	snprintf(text, sizeof(text), "%.300s%s %s", path, at, what);
+	cuda_fail(be, ERR_ENV, text, __FILE__, __LINE__);
+	snprintf(s->fix, sizeof(s->fix), "take the file away, or make it anew on a card (docs/gpu.md)");
+}
+
+/* The next whole number from *p on, in a range; false: there is none */
+static bool next_number(const char **p, long least, long most, long *out)
+{
+	char *end;
+	errno = 0;
+	*out = strtol(*p, &end, 10);
+	if (end == *p || errno || *out < least || *out > most)
+		return false;
+	*p = end;
+	return true;
+}
+
+/* A line `pin CC SMS VERSION N K FORM` and nine fields */
+static bool read_pin(const char *line, int *cc, int *sms, long *version, pin *q)
+{
+	enum { SIDE_MAX = 1 << 20 };
+	static const long most[6] = { 9999, 99999, LONG_MAX, SIDE_MAX, SIDE_MAX, FORMS - 1 };
+	static const long least[6] = { 0, 0, 0, 1, 1, 0 };
+	long v[6], field;
+	if (strncmp(line, "pin ", 4) != 0)
+		return false;
+	line += 4;
+	for (int i = 0; i < 6; i++)
+		if (!next_number(&line, least[i], most[i], &v[i]))
+			return false;
+	for (int f = 0; f < FIELDS; f++) {
+		if (!next_number(&line, 0, f >= LT_INNER_SHAPE ? UINT16_MAX : INT_MAX, &field))
+			return false;
+		q->field[f] = (int)field;
+	}
+	*cc = (int)v[0], *sms = (int)v[1], *version = v[2];
+	q->n = (int)v[3], q->k = (int)v[4], q->form = (int)v[5];
+	return line[strspn(line, " \r\n")] == '\0';
+}
+
 /* The pins of this kind of device; of which version is judged when the library is there. False: a line is no pin. */
-static bool read_pins(struct backend *be, cuda_lt *lt, FILE *f, long *version)
+static bool read_pins(struct backend *be, cuda_lt *lt, FILE *f, const char *path, long *version)
 {
 	const struct cudaDeviceProp *d = &cuda_state(be)->properties;
-	char line[256], text[160];
-	for (int at = 1; fgets(line, sizeof(line), f); at++) {
-		int cc, sms, used = 0;
+	char line[256];
+	bool behind = false; /* of a remark that is longer than a line may be */
+	for (int at = 1; fgets(line, sizeof(line), f);) {
+		int cc, sms;
 		long v;
 		pin q;
+		bool remark = behind || line[0] == '#' || line[0] == '\n';
+		behind = remark && !strchr(line, '\n');
 		memset(&q, 0, sizeof(q));
-		if (line[0] == '#' || line[0] == '\n')
-			continue;
-		int got = sscanf(line, "pin %d %d %ld %d %d %d %d %d %d %d %d %d %d %d %d %n", &cc, &sms, &v, &q.n,
-				 &q.k, &q.form, &q.field[0], &q.field[1], &q.field[2], &q.field[3], &q.field[4],
-				 &q.field[5], &q.field[6], &q.field[7], &q.field[8], &used);
-		if (got != 15 || line[used] || q.n < 1 || q.k < 1 || q.form < 0 || q.form >= FORMS) {
-			snprintf(text, sizeof(text), "libassay-cuda.pins:%d is no pin", at);
-			cuda_fail(be, ERR_ENV, text, __FILE__, __LINE__);
+		if (!remark && !read_pin(line, &cc, &sms, &v, &q)) {
+			bad_pins(be, path, at, "is no pin");
 			return false;
 		}
-		if (cc != d->major * 10 + d->minor || sms != d->multiProcessorCount || lt->n == PINS_MAX)
+		at += !behind;
+		if (remark || cc != d->major * 10 + d->minor || sms != d->multiProcessorCount || lt->n == PINS_MAX)
 			continue;
 		version[lt->n] = v;
 		lt->pins[lt->n++] = q;
 	}
-	return true;
+	if (ferror(f))
+		bad_pins(be, path, 0, "cannot be read");
+	return !ferror(f);
 }
 
 static void keep_good(struct backend *be, cuda_lt *lt, const long *version)
@@ -628,7 +728,7 @@ static void keep_good(struct backend *be, cuda_lt *lt, const long *version)
 	lt->hash = 0xcbf29ce484222325u; /* FNV-1a */
 	for (int i = 0; i < lt->n && !cuda_state(be)->error; i++) {
 		pin *q = &lt->pins[i];
-		if ((size_t)version[i] != lt->version || !make_algo(lt, q))
+		if ((size_t)version[i] != lt->version || !make_algo(be, lt, q))
 			continue;
 		q->good = try_pin(be, q, &t) == 0;
 		lt->n_good += q->good;
@@ -643,11 +743,17 @@ int cuda_lt_open(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);
 	long version[PINS_MAX];
-	FILE *f = s->math == CUDA_MATH_BF16 ? open_pins() : NULL;
-	if (!f)
+	char path[4096];
+	pins_path(path, sizeof(path));
+	if (s->math != CUDA_MATH_BF16 || !*path)
 		return 0;
+	FILE *f = fopen(path, "re");
+	if (!f && errno != ENOENT)
+		bad_pins(be, path, 0, "cannot be opened");
+	if (!f)
+		return s->error;
 	s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
-	bool ok = s->lt && read_pins(be, s->lt, f, version);
+	bool ok = s->lt && read_pins(be, s->lt, f, path, version);
 	fclose(f);
 	if (!ok)
 		return s->error ? s->error : ERR_UNAVAILABLE;
@@ -767,12 +873,14 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 	pins[0].n = n, pins[0].k = k, pins[0].form = form;
 	if (!s->lt)
 		s->lt = (cuda_lt *)calloc(1, sizeof(*s->lt));
+	if (test_bytes(&pins[0], rows_of_test(&pins[0])) > TEST_MOST)
+		return false;
 	if (!s->lt || (!s->lt->handle && !load_library(s->lt)) || !open_trial(be, &t, &pins[0]) ||
 	    !CUDA_CHECK(be, cudaEventCreate(&from)) || !CUDA_CHECK(be, cudaEventCreate(&to)))
 		goto out;
 	{
 		cuda_lt_product few = trial_product(&t, &pins[0], ROWS, 0, 3),
-				many = trial_product(&t, &pins[0], TEST_ROWS, 0, 3);
+				many = trial_product(&t, &pins[0], rows_of_test(&pins[0]), 0, 3);
 		int found = candidates(be, &few, results, ROOM);
 		found += candidates(be, &many, results + found, ROOM);
 		for (int i = 0; i < found && !s->error; i++) {
@@ -782,7 +890,7 @@ extern "C" __attribute__((visibility("default"))) bool assay_cuda_tune(struct ba
 			q.n = n, q.k = k, q.form = form, q.algo = results[i].algo;
 			for (int j = 0; j < FIELDS; j++)
 				whole = field_of(s->lt, &q, j) && whole;
-			if (results[i].state || results[i].workspace || !whole || !make_algo(s->lt, &q) ||
+			if (results[i].state || results[i].workspace || !whole || !make_algo(be, s->lt, &q) ||
 			    try_pin(be, &q, &t))
 				continue;
 			fill_trial(be, &q, &t); /* the test has left zeros, which a device multiplies faster */

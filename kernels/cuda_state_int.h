@@ -106,6 +106,7 @@ struct cuda_state {
 	uint64_t asked, flushed;    /* copies asked for, and up to which of them nothing that is gathered reads any */
 	struct cuda_list *list;     /* cuda_list.cu: what is not on the stream yet */
 	struct cuda_graphs *graphs; /* cuda_graph.cu; NULL: none are made */
+	bool capturing;             /* a library's call: what it refuses now is asked of it again without a graph */
 	uint64_t launches;          /* of everything: who remembers contents compares it */
 
 	struct cuda_operand operands[CUDA_OPERANDS]; /* cuda_gemm.cu: activations on either side */

@@ -9,6 +9,7 @@
 enum fake_kind {
 	HONEST,
 	ROWS_DECIDE,
+	THOUSANDS_DECIDE,
 	PLACE_DECIDES,
 	WRONG_NUMBERS,
 	NO_BIAS,
@@ -25,6 +26,7 @@ enum fake_kind {
 static struct {
 	enum fake_kind kind;
 	int calls, objects, aligned;
+	int refuse_at; /* this call; 0: none */
 	bool odd_rows; /* a number of tokens that is no multiple of 128 was seen */
 } fake;
 
@@ -150,6 +152,7 @@ int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void 
 		results[i].algo.data[0] = 66;
 		((uint8_t *)results[i].algo.data)[8 + LT_SPLIT_K] = (uint8_t)(i == 0 ? 4 : 1);
 		((uint8_t *)results[i].algo.data)[8 + LT_TILE] = 20;
+		((uint8_t *)results[i].algo.data)[8 + LT_CLUSTER_SHAPE] = 2;
 	}
 	return 0;
 }
@@ -180,8 +183,8 @@ static __global__ void fake_kernel(fake_kind kind, bool odd, float *y, int64_t l
 				   int n, int m, int k)
 {
 	int row = blockIdx.x, half = kind == SUMS_IN_PARTS && k > 1024 ? k / 2 : k;
-	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == PLACE_DECIDES && row % 16 == 5) ||
-			 (kind == NEVER_TWICE && odd);
+	bool backwards = (kind == ROWS_DECIDE && m >= 1024) || (kind == THOUSANDS_DECIDE && m > 2048) ||
+			 (kind == PLACE_DECIDES && row % 16 == 5) || (kind == NEVER_TWICE && odd);
 	int beyond = kind == READS_BEYOND && x.across && k < 2048;
 	for (int col = (int)threadIdx.x; col < n; col += 64) {
 		float sum = 0, second = 0;
@@ -218,6 +221,8 @@ extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void 
 	int n = how->transa ? la->cols : la->rows, k = how->transa ? la->rows : la->cols;
 	int m = how->transb ? lb->rows : lb->cols, k_of_b = how->transb ? lb->cols : lb->rows;
 	fake.calls++;
+	if (fake.calls == fake.refuse_at)
+		return 15;
 	fake.odd_rows = fake.odd_rows || lb->cols % 128; /* tokens, in all forms */
 	if ((how->transa && how->transb) || (!how->transa && !gradient_fits(how, d, ld)) || one < 1 ||
 	    (old == 0 && c != d) || c_layout != d_layout || workspace_bytes || la->type != 14 || lb->type != 14 ||
@@ -311,6 +316,66 @@ TEST(rows_have_the_same_bits_among_any_number_by_the_library_too)
 		}
 	}
 	be->close(be);
+}
+
+/* The test of a pin ends at 2048 rows: so does a call. */
+TEST(more_rows_than_were_tested_are_several_calls)
+{
+	struct backend *be = open_with(THOUSANDS_DECIDE, pin_line(N, K, 0));
+	CHECK(uses_the_library(be));
+	std::vector<float> all = product(be, 4300, false, false, N), some = product(be, 128, false, false, N);
+	CHECK(memcmp(all.data(), some.data(), some.size() * 4) == 0);
+	be->close(be);
+}
+
+/* How much memory a test takes is decided by the shape, before any is taken */
+TEST(the_test_of_a_pin_has_a_bound_of_memory)
+{
+	struct backend *be = open_with(HONEST, pin_line(1 << 20, 1 << 20, 0) + pin_line(N, K, 0));
+	CHECK(uses_the_library(be));
+	be->close(be);
+	write_pins(pin_line(151936, 64, 0));
+	struct emu_machine before = emu_machine;
+	emu_machine.memory_bytes = 100 << 20;
+	CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_UNAVAILABLE);
+	CHECK(said.find("no memory for the test of the pin of a weight of 151936 x 64: 463 MB") != std::string::npos);
+	CHECK(said_fix.find("libassay-cuda.pins") != std::string::npos);
+	emu_machine = before;
+	CHECK(emu_left() == 0);
+}
+
+TEST(a_pin_that_leaves_a_choice_to_the_library_is_not_used)
+{
+	for (const char *fields : { "66 20 2 0 0 0 35 0 2", "66 20 1 1 0 0 35 0 2", "66 20 1 0 0 0 35 0 0" }) {
+		struct backend *be = open_with(HONEST, "pin 90 4 130100 24 40 0 " + std::string(fields) + "\n");
+		if (uses_the_library(be))
+			FAIL("%s is in force", fields);
+		be->close(be);
+	}
+}
+
+/* A graph that cannot be made is no error: the same calls go one by one. */
+TEST(what_is_refused_while_a_graph_is_made_is_asked_again)
+{
+	struct backend *be = open_with(HONEST, pin_line(N, K, 0));
+	{
+		array x(be, wide_floats(1, (size_t)256 * K)), w(be, wide_floats(2, (size_t)N * K)),
+			y(be, wide_floats(4, (size_t)256 * N));
+		struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+		struct kernels_linear how = { 256, K, N, NULL, 0 };
+		be->sync(be);
+		for (int turn = 0; turn < 4; turn++) {
+			int calls = fake.calls;
+			fake.refuse_at = turn == 1 ? calls + 1 : 0; /* the second time a graph is made */
+			for (int i = 0; i < 12; i++)
+				be->linear(be, y.p, x.p, &weight, &how);
+			if (be->sync(be))
+				FAIL("turn %d: %s", turn, said.c_str());
+			CHECK(turn != 1 || fake.calls - calls == 13);
+		}
+	}
+	be->close(be);
+	CHECK(fake.objects == 0 && emu_left() == 0);
 }
 
 /* act = gelu(x W^T + bias), with its input beside it or without; or from + x W^T + bias */
@@ -597,13 +662,22 @@ TEST(the_name_of_the_class_changes_with_the_pins)
 
 TEST(a_damaged_file_of_pins_is_an_error_with_its_line)
 {
-	for (const char *bad : { "pin 90 4\n", "pin 90 4 130100 24 40 6 66 20 1 0 0 0 35 0 2\n",
-				 "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 2 9\n", "nonsense\n" }) {
+	for (const char *bad :
+	     { "pin 90 4\n", "pin 90 4 130100 24 40 6 66 20 1 0 0 0 35 0 2\n",
+	       "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 2 9\n", "nonsense\n",
+	       "pin 90 4 130100 24 40 0 66 20 4294967297 0 0 0 35 0 2\n",
+	       "pin 90 4 130100 24 40 0 66 -7 1 0 0 0 35 0 2\n", "pin 90 4 130100 24 40 0 66 20 1 0 0 0 35 0 70000\n",
+	       "pin 90 4 130100 2147483647 40 0 66 20 1 0 0 0 35 0 2\n" }) {
 		struct backend *be = NULL;
-		write_pins("# first\n" + std::string(bad));
+		write_pins("# " + std::string(600, 'x') + " pin\n" + std::string(bad));
 		CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_ENV && !be);
-		CHECK(said.find("libassay-cuda.pins:2 is no pin") != std::string::npos);
+		CHECK(said.find(pins_path() + ":2 is no pin") == 0);
+		CHECK(said_fix.find("take the file away") != std::string::npos);
 	}
+	struct backend *be = NULL;
+	setenv("EMU_PINS", "/", 1);
+	CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_ENV && !be);
+	CHECK(said.find("/ cannot be read") == 0);
 	CHECK(emu_left() == 0);
 }
 
