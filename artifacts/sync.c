@@ -358,7 +358,7 @@ static int pull(struct sync *y)
 		rc = pull_objects(y);
 	progress_end();
 	rc = rc ? rc : rivals_refuse(&m, y);
-	rc = rc ? rc : vouch_refuse(&m, y);
+	rc = rc ? rc : forks_refuse(&m, y);
 	if (!rc && y->o->dry_run)
 		rc = merge_look(&m, y);
 	else if (!rc)

@@ -37,15 +37,17 @@ struct merge {
 	struct name_list again; /* and what of it can be made again: runs that get a number, promotions of these */
 	struct name_list holds; /* moves of aliases that do not give way */
 	struct name_list
-		refused; /* of those that come, what the claims there contradict (sync_rivals.c), or do not vouch for (sync_vouch.c) */
+		refused; /* of those that come, what the claims there contradict (sync_rivals.c, sync_forks.c) */
 };
 void merge_release(struct merge *m);
 /* A record that comes from there. */
 void merge_note(struct merge *m, const json_t *theirs, const char *id);
+/* One of them that is not to be taken over. */
+void merge_refuse(struct merge *m, const char *id);
 /* Of records that come and contradict each other on a version, those that did not get it. */
 int rivals_refuse(struct merge *m, struct sync *y);
-/* Promotions that come and have no claim there, though claims are kept there. */
-int vouch_refuse(struct merge *m, struct sync *y);
+/* Of moves of aliases that come, those that part from the way the claims went. */
+int forks_refuse(struct merge *m, struct sync *y);
 /* What of this home's own gives way. While it may write, another process may make more: so within registry_begin() and _end(). */
 int merge_look(struct merge *m, const struct sync *y);
 /* Takes that out of records/, into HOME/aside/, and derives the rest again; in the same transaction. */

@@ -46,6 +46,11 @@ void merge_release(struct merge *m)
 	json_decref(m->said);
 }
 
+void merge_refuse(struct merge *m, const char *id)
+{
+	add_name(&m->refused, id);
+}
+
 static bool ours_alone(const struct sync *y, const char *id)
 {
 	return !sync_has(&y->theirs, id);

@@ -88,8 +88,7 @@ static void refuse(struct merge *m, const struct sync *y, const json_t *said)
 	const json_t *v = version_of(said);
 	const char *id = json_get_text(said, "id", "");
 
-	MEM_GROW(m->refused.names, m->refused.len, m->refused.cap);
-	snprintf(m->refused.names[m->refused.len++], DIGEST_HEX, "%s", id);
+	merge_refuse(m, id);
 	log_warn("%s: record %.12s was not taken over: it says that %s@v%lld is the model %.12s, and that version was "
 		 "claimed "
 		 "there for another; it is in aside/ of this home now. Remove records/%.2s/%s there, unless you know "

@@ -119,44 +119,141 @@ static bool lies_aside(struct fixture *f, const char *id)
 	return is;
 }
 
-/* A move that somebody copied there moves nothing, in no home; its own home can push it as told. */
-static void test_sync__a_move_without_a_claim_is_aside(void **state)
+/* A move that somebody copied there: it is believed, as whoever may write there is, and does not stop the next. */
+static void test_sync__a_move_without_a_claim_gets_one(void **state)
 {
-	const struct sync_options dry = { .dry_run = true };
 	struct team *t = *state;
-	char *from, *to, id[DIGEST_HEX];
-	struct sync_counts n;
-	void *s;
-	int claims;
+	char *from, *to;
+	json_t *rows = NULL;
+	const char *id;
+	int n;
 
 	two_moves(t);
 	must(promote_to(t->a, 3, 2));
-	json_decref(newest_there(t, id, &to));
+	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	id = json_get_text(json_array_get(rows, 0), "id", "");
 	from = store_file(t->a->store, VAULT_RECORDS, id);
+	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
 	must(fs_copy(from, to));
-	must(registry_pull(t->b->registry, t->d, &dry, &n));
-	assert_int_equal(n.records, 0);
-	assert_false(lies_aside(t->b, id));
-	fixture_registry(&s); /* one who knows nothing yet */
-	for (int i = 0; i < 2; i++) {
-		struct fixture *f = i ? s : t->b;
-
-		n = pull(t, f, 0);
-		assert_int_equal(n.records, i ? 5 : 0);
-		assert_int_equal(alias_of(f), 2);
-		assert_true(lies_aside(f, id));
-		assert_clean(f->registry);
-	}
-	fixture_end(&s);
-	must(fs_remove(to));
-	push(t, t->a, 0);
 	pull(t, t->b, 0);
 	assert_int_equal(alias_of(t->b), 3);
-	free(alias_claims(t, &claims));
-	assert_int_equal(claims, 3);
+	{
+		struct promotion back = { .model = "bot",
+					  .alias = "production",
+					  .version = 1,
+					  .expect = 3,
+					  .actor = "bob",
+					  .reason = "back",
+					  .rollback = true };
+		char made[DIGEST_HEX];
+
+		must(registry_promote(t->b->registry, &back, made));
+	}
+	push(t, t->b, 0);
+	free(alias_claims(t, &n));
+	assert_int_equal(n, 4);
 	assert_same(t);
+	json_decref(rows);
 	free(from);
 	free(to);
+}
+
+static void copy_move(struct team *t, struct fixture *from, char id[DIGEST_HEX])
+{
+	json_t *rows = NULL;
+	char *file, *to;
+
+	must(registry_list(from->registry, "history", NULL, 1, &rows));
+	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	file = store_file(from->store, VAULT_RECORDS, id);
+	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
+	must(fs_copy(file, to));
+	free(file);
+	free(to);
+}
+
+/* A move that follows what was moved on already, written there by hand: whoever pulls keeps what was claimed, one who knew it as
+ * one who knew nothing; and what rests on the fork goes the same way. Without any claim it is what is known here that holds. */
+static void test_sync__a_fork_that_nobody_claimed_moves_nothing(void **state)
+{
+	for (int claims = 0; claims < 2; claims++) {
+		struct team *t = *state;
+		char fork[DIGEST_HEX], on_top[DIGEST_HEX], id[DIGEST_HEX], *dir;
+		struct fixture *c;
+		void *s;
+		int n;
+
+		add_run(t->a, "w4", '4', id);
+		two_moves(t);
+		must(promote_to(t->a, 3, 2));
+		push(t, t->a, 0);
+		must(promote_to(t->b, 3, 2));
+		copy_move(t, t->b, fork);
+		must(promote_to(t->b, 4, 3)); /* later than all of a's */
+		copy_move(t, t->b, on_top);
+		dir = alias_claims(t, &n);
+		assert_int_equal(n, 3);
+		if (!claims)
+			must(fs_remove_tree(dir));
+		pull(t, t->a, 0);
+		assert_int_equal(alias_of(t->a), 3);
+		assert_true(lies_aside(t->a, fork));
+		assert_true(lies_aside(t->a, on_top));
+		assert_clean(t->a->registry);
+		must(promote_to(t->a, 4, 3)); /* and the line goes on */
+		push(t, t->a, 0);
+		if (claims) {
+			fixture_registry(&s);
+			c = s;
+			pull(t, c, 0);
+			assert_int_equal(alias_of(c), 4);
+			assert_true(lies_aside(c, fork));
+			assert_clean(c->registry);
+			fixture_end(&s);
+		}
+		free(dir);
+		team_end(state);
+		team_start(state);
+	}
+}
+
+/* What is lost or damaged among the claims takes no alias back, in no home: neither the last, nor all of them, nor a number that was made
+ * by hand. */
+static void test_sync__lost_claims_take_no_alias_back(void **state)
+{
+	for (int way = 0; way < 4; way++) {
+		struct team *t = *state;
+		char *dir, *last, *far;
+		struct fixture *c;
+		void *s;
+		int n;
+
+		two_moves(t);
+		dir = alias_claims(t, &n);
+		last = path_join(dir, "00000002");
+		far = path_join(dir, "00900000");
+		if (way == 0)
+			empty(last);
+		else if (way == 1)
+			must(fs_remove(last));
+		else if (way == 2)
+			must(fs_remove_tree(dir));
+		else
+			must(fs_copy(last, far));
+		fixture_registry(&s);
+		c = s;
+		pull(t, c, 0);
+		assert_int_equal(alias_of(c), 2);
+		assert_int_equal(list_length(c->registry, "history"), 2);
+		assert_clean(c->registry);
+		fixture_end(&s);
+		free(far);
+		free(last);
+		free(dir);
+		team_end(state);
+		team_start(state);
+	}
 }
 
 /* Beside the chain, and on top of what stands beside it; a push of this home's is not told that it lost to them. */
@@ -216,8 +313,8 @@ static void test_sync__a_remote_without_claims_is_believed(void **state)
 	free(dir);
 }
 
-/* The last claim vouches for what it rests on, though a record between is damaged and claims before it are gone. */
-static void test_sync__the_last_claim_vouches_for_the_chain(void **state)
+/* What stands before a hole in the line is believed, though claims before it are gone. */
+static void test_sync__what_stands_before_a_hole_is_believed(void **state)
 {
 	struct team *t = *state;
 	char *dir, *file, *there, id[DIGEST_HEX];
@@ -363,10 +460,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEAM_TEST(test_sync__claims_that_are_gone_are_made_again),
 		TEAM_TEST(test_sync__the_last_claim_is_damaged_and_removed_as_told),
-		TEAM_TEST(test_sync__a_move_without_a_claim_is_aside),
+		TEAM_TEST(test_sync__a_move_without_a_claim_gets_one),
+		TEAM_TEST(test_sync__a_fork_that_nobody_claimed_moves_nothing),
+		TEAM_TEST(test_sync__lost_claims_take_no_alias_back),
 		TEAM_TEST(test_sync__a_forged_fork_moves_nothing),
 		TEAM_TEST(test_sync__a_remote_without_claims_is_believed),
-		TEAM_TEST(test_sync__the_last_claim_vouches_for_the_chain),
+		TEAM_TEST(test_sync__what_stands_before_a_hole_is_believed),
 		TEAM_TEST(test_sync__no_claim_stands_behind_the_last_number),
 		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
