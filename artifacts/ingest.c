@@ -343,8 +343,8 @@ static int promotion_run_check(struct registry *r, const json_t *record)
 	return rc;
 }
 
-/* What moves an alias by itself passed its gate: a person who knows better says --force, or rolls back. Where no run is named, the
- * verdict is that of a run of the version, of which there can be several. */
+/* What moves an alias by itself passed its gate: a person who knows better says --force, or rolls back. Where no run of the version is
+ * named, the verdict is that of any of its runs. */
 static int promotion_verdict_check(struct registry *r, const json_t *record)
 {
 	const json_t *said = get(record, "verdict");
@@ -354,21 +354,28 @@ static int promotion_verdict_check(struct registry *r, const json_t *record)
 	int64_t fits = 1;
 	int rc = 0;
 
-	if (json_is_string(get(record, "run"))) {
+	if (json_is_string(get(record, "run")))
 		rc = sql_row(r, &row, SQL_RUN_SAYS, "j", get(record, "run"));
-		if (!rc && alone && !strcmp(json_get_text(row, "verdict", ""), "FAIL"))
+	if (!rc && row &&
+	    (strcmp(json_get_text(row, "model", ""), model) ||
+	     json_get_int(row, "version", 0) != count(record, "version"))) {
+		json_decref(row); /* another's verdict is no verdict of this version */
+		row = NULL;
+		said = NULL;
+	}
+	if (!rc && row) {
+		if (alone && !strcmp(json_get_text(row, "verdict", ""), "FAIL"))
 			rc = err_set(ERR_INPUT,
 				     "record: it promotes %.140s@v%lld by run %.12s, which FAILed, and was not "
 				     "forced",
 				     model, (long long)count(record, "version"), json_get_text(record, "run", ""));
-	} else if (alone || verdict) {
+	} else if (!rc && (alone || said)) {
 		rc = sql_int(r, &fits, SQL_VERSION_SAYS, "jjj", get(record, "model"), get(record, "version"), said);
 		if (!rc && (!fits || (alone && verdict && !strcmp(verdict, "FAIL"))))
 			rc = err_set(ERR_INPUT,
-				     fits || !verdict
-					     ? "record: it promotes %.140s@v%lld, which FAILed its gate, and was "
-					       "not forced"
-					     : "record: no run of %.140s@v%lld has the verdict that it says (%s)",
+				     fits || !said ? "record: it promotes %.140s@v%lld, which FAILed its gate, and was "
+						     "not forced"
+						   : "record: no run of %.140s@v%lld has the verdict that it says (%s)",
 				     model, (long long)count(record, "version"), verdict);
 	}
 	json_decref(row);

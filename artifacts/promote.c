@@ -36,16 +36,25 @@
 #define SQL_OPEN                                                                                                       \
 	"SELECT run, model, alias, version, expect, commit_oid AS \"commit\", remote, ref FROM proposals"              \
 	" WHERE settled IS NULL ORDER BY seq, run"
+#define SQL_ALIAS_THERE "SELECT EXISTS (SELECT 1 FROM aliases WHERE model = ?1 AND alias = ?2)"
 #define SQL_IS_OPEN "SELECT settled IS NULL FROM proposals WHERE run = ?1"
 
-static int promotion_check(const struct promotion *p)
+/* A new alias by the rule for new names; one that is there stays what it is called. */
+static int alias_check(struct registry *r, const struct promotion *p)
+{
+	int64_t there = 0;
+	int rc = sql_int(r, &there, SQL_ALIAS_THERE, "tt", p->model, p->alias);
+
+	return rc || there ? rc : record_check_alias(p->alias);
+}
+
+static int promotion_check(struct registry *r, const struct promotion *p)
 {
 	int rc;
 
 	if (!p->model || !p->alias || !p->actor || !*p->actor)
 		return err_set(ERR_INPUT, "a promotion needs a model, an alias and an actor");
-	rc = record_check_model(p->model);
-	rc = rc ? rc : record_check_alias(p->alias);
+	rc = alias_check(r, p);
 	if (!rc && p->version < 1)
 		rc = err_set(ERR_INPUT, "%s has no version %d", p->model, p->version);
 	if (!rc && p->expect < PROMOTE_ANY)
@@ -152,7 +161,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	char *object = NULL;
 	char name[DIGEST_HEX] = "";
 	bool stands;
-	int at = 0, rc = promotion_check(p);
+	int at = 0, rc = promotion_check(r, p);
 
 	rc = rc ? rc : registry_begin(r);
 	if (rc)

@@ -37,7 +37,7 @@ enum kind {
 	K_LIST,  /* an array of such objects */
 };
 
-enum { NAME_MAX_BYTES = 100 };
+enum { NAME_MAX_BYTES = 100, STORED_NAME_MAX = 200 };
 enum { REQUIRED = 1, NULLABLE = 2 }; /* 0: may be absent; never null unless it may be absent or NULLABLE */
 
 struct member {
@@ -268,6 +268,18 @@ int record_check_alias(const char *name)
 	return rc;
 }
 
+/* What records say already, and always could: any text of some length without '@', that reads as nothing else. A rule for new names
+ * must not unmake what stands under an old one. */
+static bool stored_name(const char *name, bool alias)
+{
+	size_t n = 0;
+
+	while (name[n] && name[n] != '@' && (unsigned char)name[n] >= ' ' && name[n] != 0x7f)
+		n++;
+	return n && n <= STORED_NAME_MAX && !name[n] && name[0] != ' ' && name[n - 1] != ' ' &&
+	       utf8_valid(name, n, NULL) && !(alias && (record_version_number(name) || name[0] == '{'));
+}
+
 /* ---- types ----------------------------------------------------------------------------------- */
 
 static const char *const kind_words[] = {
@@ -311,9 +323,9 @@ static bool kind_fits(enum kind kind, const json_t *v)
 	case K_TEXT:
 		return text != NULL;
 	case K_NAME:
-		return text && !record_check_model(text);
+		return text && stored_name(text, false);
 	case K_ALIAS:
-		return text && !record_check_alias(text);
+		return text && stored_name(text, true);
 	case K_OBJECT:
 		return store_name_ok(text);
 	case K_COMMIT:

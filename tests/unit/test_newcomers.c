@@ -276,27 +276,33 @@ static void test_ingest__a_promotion_that_does_not_fit_moves_nothing(void **stat
 /* What FAILed its gate is promoted by force, or by nobody, whatever a record says. */
 static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 {
+	enum names { NO_RUN, ITS_RUN, RUN_OF_NOTHING }; /* the last PASSed, and stands for no version */
 	static const struct {
-		bool names_run, forced, rollback;
+		enum names names;
+		bool forced, rollback;
 		const char *verdict, *says; /* says NULL: it is taken over */
 	} cases[] = {
-		{ true, false, false, "FAIL", "which FAILed, and was not forced" },
-		{ true, false, false, NULL, "which FAILed, and was not forced" },
-		{ true, false, false, "PASS", "whose verdict is FAIL" },
-		{ false, false, false, "FAIL", "which FAILed its gate, and was not forced" },
-		{ false, false, false, NULL, "which FAILed its gate, and was not forced" },
-		{ false, false, false, "PASS", "has the verdict that it says (PASS)" },
-		{ false, true, false, "PASS", "has the verdict that it says (PASS)" },
-		{ false, true, false, "FAIL", NULL },
-		{ true, false, true, "FAIL", NULL },
+		{ ITS_RUN, false, false, "FAIL", "which FAILed, and was not forced" },
+		{ ITS_RUN, false, false, NULL, "which FAILed, and was not forced" },
+		{ ITS_RUN, false, false, "PASS", "whose verdict is FAIL" },
+		{ NO_RUN, false, false, "FAIL", "which FAILed its gate, and was not forced" },
+		{ NO_RUN, false, false, NULL, "which FAILed its gate, and was not forced" },
+		{ NO_RUN, false, false, "PASS", "has the verdict that it says (PASS)" },
+		{ NO_RUN, true, false, "PASS", "has the verdict that it says (PASS)" },
+		{ NO_RUN, true, false, "FAIL", NULL },
+		{ ITS_RUN, false, true, "FAIL", NULL },
+		{ RUN_OF_NOTHING, false, false, "PASS", "which FAILed its gate, and was not forced" },
+		{ RUN_OF_NOTHING, true, false, "PASS", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fixture *f = *state;
-		char first[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX], *text;
+		char first[DIGEST_HEX], run[DIGEST_HEX], of_nothing[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX],
+			*text;
 		json_t *r, *record, *rows = NULL;
 
 		add_run(f, "w1", '1', first);
+		add_run_as(f, NULL, '3', "main", "protected", of_nothing);
 		must(promote_to(f, 1, 0));
 		record = newest_promotion(f);
 		r = run_record(f->store, "w2", '2', "main", "fork");
@@ -312,7 +318,10 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 		must(registry_list(f->registry, "history", NULL, 1, &rows));
 		json_object_set(record, "previous", json_object_get(json_array_get(rows, 0), "id"));
 		json_decref(rows);
-		json_object_set_new(record, "run", cases[i].names_run ? json_string(run) : json_null());
+		json_object_set_new(record, "run",
+				    cases[i].names == NO_RUN
+					    ? json_null()
+					    : json_string(cases[i].names == ITS_RUN ? run : of_nothing));
 		json_object_set_new(record, "forced", json_boolean(cases[i].forced));
 		json_object_set_new(record, "rollback", json_boolean(cases[i].rollback));
 		if (cases[i].verdict)
@@ -334,6 +343,50 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 	}
 }
 
+/* A rule for new names unmakes nothing that stands under an older one, and it can be moved on. */
+static void test_ingest__older_names_are_taken_as_they_are(void **state)
+{
+	static const char *const names[] = { "release candidate",
+					     "team/prod",
+					     "2026",
+					     "v07",
+					     ".hid",
+					     "pr\xc3\xbc"
+					     "f" };
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	json_t *first;
+
+	add_run(f, "w1", '1', id);
+	add_run(f, "w2", '2', id);
+	must(promote_to(f, 1, 0));
+	first = newest_promotion(f);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct promotion p = { .model = "bot",
+				       .alias = names[i],
+				       .version = 2,
+				       .expect = 1,
+				       .actor = "ann",
+				       .reason = "the gate passed" };
+		json_t *record = json_deep_copy(first);
+		int version = 0;
+
+		json_object_set_new(record, "alias", json_string(names[i]));
+		json_object_set_new(record, "version", json_integer(1));
+		json_object_set_new(record, "from", json_null());
+		json_object_set_new(record, "previous", json_null());
+		plant(f, record, 9 + 3 * (int64_t)i, NULL, id);
+		fixture_reopen(f);
+		p.alias = names[i];
+		must(registry_promote(f->registry, &p, id));
+		must(registry_alias(f->registry, "bot", names[i], &version));
+		assert_int_equal(version, 2);
+		json_decref(record);
+	}
+	json_decref(first);
+	assert_clean(f->registry);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_registry, fixture_end)
 
 int main(void)
@@ -345,6 +398,7 @@ int main(void)
 		TEST(test_newcomers__numbers_have_bounds),
 		TEST(test_ingest__a_promotion_that_does_not_fit_moves_nothing),
 		TEST(test_ingest__what_failed_is_not_promoted_by_itself),
+		TEST(test_ingest__older_names_are_taken_as_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
