@@ -96,6 +96,21 @@ void cuda_fail(struct backend *be, int code, const char *text, const char *file,
 	keep_error(s, code, whole, "");
 }
 
+void cuda_fail_shared(struct backend *be, const char *what, size_t bytes)
+{
+	struct cuda_state *s = cuda_state(be);
+	char text[512];
+	if (s->error)
+		return;
+	be->no_memory = false;
+	snprintf(text, sizeof(text), "%s (%s): %s needs %zu KB of shared memory a block, this card grants %zu",
+		 be->name, s->properties.name, what, (bytes + 1023) >> 10,
+		 (size_t)s->properties.sharedMemPerBlockOptin >> 10);
+	keep_error(s, ERR_ENV, text,
+		   "use a card that grants more (A100, H100 and later of their kind), or the device cpu; attention in "
+		   "bf16 needs less");
+}
+
 int cuda_sync(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);

@@ -261,7 +261,7 @@ template <int DP> static void attn_bf16(struct backend *be, attn_args *a, size_t
 	size_t heads = rows * (size_t)a->kv_heads, chunks = heads * (DP / 8);
 	size_t shared = (size_t)(4 * KEYS + (DP <= 128 ? 0 : ATTN_ROWS)) * PITCH * sizeof(__nv_bfloat16);
 	__nv_bfloat16 *kb = (__nv_bfloat16 *)cuda_scratch(be, (2 * heads * DP + 8) * sizeof(*kb));
-	if (!kb || !cuda_allow_shared(be, attn_kernel<DP>, shared))
+	if (!kb || !cuda_allow_shared(be, attn_kernel<DP>, shared, "attention of this head size"))
 		return;
 	a->kb = kb;
 	a->vb = kb + heads * DP;

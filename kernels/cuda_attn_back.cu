@@ -65,8 +65,10 @@ template <int DP, int COLS> static __global__ void __launch_bounds__(THREADS) at
 	DYN_SHARED(__nv_bfloat16, room);
 	__nv_bfloat16 *sk = room, *sv = sk + ATTN_ROWS * PITCH, *sq = sv + ATTN_ROWS * PITCH,
 		      *sd = sq + QUERIES * PITCH;
-	SHARED(float, lses, [QUERIES]);
-	SHARED(float, deltas, [QUERIES]);
+	/* lse and delta of a query stand behind its row, in the 16 bytes between rows: at 256 columns there is no other room left on cards
+	 * that grant a block 99 KB */
+	float *behind = reinterpret_cast<float *>(sq + DP);
+	const int STEP = PITCH / 2;
 	const attn_block b = a.blocks[blockIdx.x];
 	int kv = (int)blockIdx.y, D = a.head_dim, j0 = b.first, keys = min((int)ATTN_ROWS, b.n - j0);
 	int tid = (int)threadIdx.x, warp = tid / WARP, lane = tid % WARP, g = lane / 4, t = lane % 4;
@@ -86,8 +88,8 @@ template <int DP, int COLS> static __global__ void __launch_bounds__(THREADS) at
 				       D);
 			if (tid < QUERIES && i0 + tid < b.n) {
 				size_t at = (row0 + (size_t)tid) * (size_t)a.heads + (size_t)h;
-				lses[tid] = a.lse[at] * log2e;
-				deltas[tid] = a.delta[at];
+				behind[tid * STEP] = a.lse[at] * log2e;
+				behind[tid * STEP + 1] = a.delta[at];
 			}
 			__syncthreads();
 			float p[QUERIES / 8][4], ds[QUERIES / 8][4]; /* rows are keys, columns queries */
@@ -101,9 +103,9 @@ template <int DP, int COLS> static __global__ void __launch_bounds__(THREADS) at
 				for (int e = 0; e < 4; e++) {
 					int i = n * 8 + 2 * t + e % 2, key = j0 + warp * 16 + g + e / 2 * 8;
 					bool seen = i0 + i < b.n && attn_sees(a.window, i0 + i, key);
-					float w = seen ? exp2_fast(fmaf(p[n][e], scale, -lses[i])) : 0.0f;
+					float w = seen ? exp2_fast(fmaf(p[n][e], scale, -behind[i * STEP])) : 0.0f;
 					p[n][e] = w;
-					ds[n][e] = seen ? w * (ds[n][e] - deltas[i]) : 0.0f;
+					ds[n][e] = seen ? w * (ds[n][e] - behind[i * STEP + 1]) : 0.0f;
 				}
 			multiply_weights<PITCH, COLS, QUERIES / 8>(dv, p, sd, col0);
 			multiply_weights<PITCH, COLS, QUERIES / 8>(dk, ds, sq, col0);
@@ -198,8 +200,9 @@ template <int DP> static void attn_back_bf16(struct backend *be, const attn_back
 	const int COLS = DP <= 128 ? DP : 128;
 	unsigned parts = (unsigned)((a->head_dim + COLS - 1) / COLS);
 	size_t shared = (size_t)(2 * ATTN_ROWS + 2 * QUERIES) * attn_tile<DP>::PITCH * sizeof(__nv_bfloat16);
-	if (!cuda_allow_shared(be, attn_back_keys_kernel<DP, COLS>, shared) ||
-	    !cuda_allow_shared(be, attn_back_queries_kernel<DP>, shared))
+	if (!cuda_allow_shared(be, attn_back_keys_kernel<DP, COLS>, shared,
+			       "the gradient of attention of this head size") ||
+	    !cuda_allow_shared(be, attn_back_queries_kernel<DP>, shared, "the gradient of attention of this head size"))
 		return;
 	CUDA_LAUNCH(be, (attn_back_keys_kernel<DP, COLS>), dim3((unsigned)n_blocks, (unsigned)a->kv_heads, parts),
 		    dim3(THREADS), shared, *a);

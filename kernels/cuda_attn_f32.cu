@@ -134,7 +134,7 @@ template <int DP> static void attn_f32(struct backend *be, const attn_args *a, i
 {
 	const int KEYS = attn_tile<DP>::KEYS;
 	size_t shared = (size_t)((ATTN_ROWS + KEYS) * (DP + 1) + ATTN_ROWS * (KEYS + 2)) * sizeof(float);
-	if (cuda_allow_shared(be, attn_f32_kernel<DP>, shared))
+	if (cuda_allow_shared(be, attn_f32_kernel<DP>, shared, "attention of this head size in f32 or tf32"))
 		CUDA_LAUNCH(be, (attn_f32_kernel<DP>), dim3((unsigned)n_blocks, (unsigned)(a->kv_heads * a->chunks)),
 			    dim3(THREADS), shared, *a);
 }
@@ -273,8 +273,10 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS(DP)) attn_back_queries_
 template <int DP> static void attn_back_f32(struct backend *be, const attn_back_args *a, int n_blocks)
 {
 	size_t shared = (size_t)(4 * PAIR * (DP + 1) + 2 * PAIR * (PAIR + 1)) * sizeof(float);
-	if (!cuda_allow_shared(be, attn_back_keys_f32_kernel<DP>, shared) ||
-	    !cuda_allow_shared(be, attn_back_queries_f32_kernel<DP>, shared))
+	if (!cuda_allow_shared(be, attn_back_keys_f32_kernel<DP>, shared,
+			       "attention of this head size in f32 or tf32") ||
+	    !cuda_allow_shared(be, attn_back_queries_f32_kernel<DP>, shared,
+			       "attention of this head size in f32 or tf32"))
 		return;
 	CUDA_LAUNCH(be, (attn_back_keys_f32_kernel<DP>), dim3((unsigned)n_blocks, (unsigned)a->kv_heads), dim3(THREADS),
 		    shared, *a);

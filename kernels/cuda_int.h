@@ -45,15 +45,24 @@ bool cuda_check(struct backend *be, cudaError_t rc, const char *call, const char
 /* Records an error that is not CUDA's (a size beyond a limit, say), by the same rule. code is an enum err. */
 void cuda_fail(struct backend *be, int code, const char *text, const char *file, int line);
 
-/* Raises a kernel's limit of dynamic shared memory, where that is beyond what every device grants. It is never lowered: the limit
- * holds at once, for launches that are gathered and not on the stream yet too. False: an error is recorded. */
-template <class K> static inline bool cuda_allow_shared(struct backend *be, K *kernel, size_t bytes)
+/* Records that a kernel needs more shared memory than a block of this device may have. */
+void cuda_fail_shared(struct backend *be, const char *what, size_t bytes);
+
+/* Raises a kernel's limit of dynamic shared memory, where that and what it declares may be beyond what every device grants. It is never
+ * lowered: the limit holds at once, for launches that are gathered and not on the stream yet too. False: an error is recorded, which
+ * says that `what` is too large for this device, where that is so. */
+template <class K> static inline bool cuda_allow_shared(struct backend *be, K *kernel, size_t bytes, const char *what)
 {
+	const size_t granted = 48 << 10, declared_at_most = 16 << 10;
 	struct cudaFuncAttributes now;
-	if (bytes <= 48 << 10)
+	if (bytes <= granted - declared_at_most)
 		return true;
 	if (!CUDA_CHECK(be, cudaFuncGetAttributes(&now, kernel)))
 		return false;
+	if (bytes + now.sharedSizeBytes > cuda_properties(be)->sharedMemPerBlockOptin) {
+		cuda_fail_shared(be, what, bytes + now.sharedSizeBytes);
+		return false;
+	}
 	return (size_t)now.maxDynamicSharedSizeBytes >= bytes ||
 	       CUDA_CHECK(be, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
 }

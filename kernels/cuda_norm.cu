@@ -140,7 +140,7 @@ void cuda_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *do
 	int groups = (T + ROWS - 1) / ROWS;
 	size_t n = (size_t)groups * (size_t)C, shared = (size_t)C * sizeof(float);
 	float *table = (float *)cuda_scratch(be, (n + add_columns_room(groups, C)) * sizeof(float));
-	if (!table || !cuda_allow_shared(be, rmsnorm_back_kernel, shared))
+	if (!table || !cuda_allow_shared(be, rmsnorm_back_kernel, shared, "the gradient of a norm of this width"))
 		return;
 	CUDA_LAUNCH(be, rmsnorm_back_kernel, dim3((unsigned)groups), dim3(row_threads(C)), shared, dx, table, dout, x,
 		    w, rstd, T, C);
@@ -224,7 +224,7 @@ void cuda_layernorm_back(struct backend *be, float *dx, float *dw, float *db, co
 	int groups = (T + ROWS - 1) / ROWS;
 	size_t n = 2 * (size_t)groups * (size_t)C, shared = 2 * (size_t)C * sizeof(float);
 	float *table = (float *)cuda_scratch(be, (n + add_columns_room(groups, C)) * sizeof(float));
-	if (!table || !cuda_allow_shared(be, layernorm_back_kernel, shared))
+	if (!table || !cuda_allow_shared(be, layernorm_back_kernel, shared, "the gradient of a norm of this width"))
 		return;
 	CUDA_LAUNCH(be, layernorm_back_kernel, dim3((unsigned)groups), dim3(row_threads(C)), shared, dx, table, dout, x,
 		    w, mean, rstd, T, C);
@@ -304,7 +304,7 @@ void cuda_headnorm_back(struct backend *be, float *dx, float *dw, const float *d
 		return;
 	size_t n = (size_t)groups * (size_t)D, shared = (size_t)(HEAD_WARPS * D) * sizeof(float);
 	float *table = (float *)cuda_scratch(be, (n + add_columns_room(groups, D)) * sizeof(float));
-	if (!table || !cuda_allow_shared(be, headnorm_back_kernel, shared))
+	if (!table || !cuda_allow_shared(be, headnorm_back_kernel, shared, "the gradient of a norm of this width"))
 		return;
 	CUDA_LAUNCH(be, headnorm_back_kernel, dim3((unsigned)groups), dim3(HEAD_WARPS * WARP), shared, dx, table, dout,
 		    x, w, rstd, (size_t)stride, heads, H, D);

@@ -468,11 +468,18 @@ static cudaError_t check_launch(const void *function, dim3 grid, dim3 block, siz
 	return cudaSuccess;
 }
 
-static operation kernel_run(const char *kernel, dim3 grid, dim3 block, size_t bytes, operation body)
+/* Of what the kernel declares and of what it is given together; which is known when it has run */
+static size_t shared_limit(const void *function)
+{
+	return rt.dynamic_limit.count(function) ? emu_machine.shared_optin_bytes : (size_t)48 << 10;
+}
+
+static operation kernel_run(const char *kernel, const void *function, dim3 grid, dim3 block, size_t bytes,
+			    operation body)
 {
 	return [=] {
 		rt.launches++;
-		emu_run(kernel, grid, block, bytes, body);
+		emu_run(kernel, grid, block, bytes, body, shared_limit(function));
 	};
 }
 
@@ -480,7 +487,7 @@ void emu_launch(const char *kernel, const void *function, dim3 grid, dim3 block,
 		operation body)
 {
 	if (!enter("launch") && !check_launch(function, grid, block, bytes))
-		queue(stream, kernel_run(kernel, grid, block, bytes, body));
+		queue(stream, kernel_run(kernel, function, grid, block, bytes, body));
 }
 
 const void *emu_register(const void *kernel, emu_bind *bind)
@@ -497,7 +504,8 @@ cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void *
 		e = rt.kernels.count(function) ? check_launch(function, grid, block, bytes)
 					       : fail(cudaErrorInvalidDeviceFunction);
 	if (!e)
-		queue(stream, kernel_run("a kernel", grid, block, bytes, rt.kernels[function](function, args)));
+		queue(stream,
+		      kernel_run("a kernel", function, grid, block, bytes, rt.kernels[function](function, args)));
 	return e;
 }
 
@@ -978,7 +986,7 @@ static cudaError_t node_kernel(emu_node *node, const cudaKernelNodeParams *p)
 		return fail(cudaErrorInvalidDeviceFunction);
 	cudaError_t e = check_launch(p->func, p->gridDim, p->blockDim, p->sharedMemBytes);
 	if (!e)
-		node->run = kernel_run("a node", p->gridDim, p->blockDim, p->sharedMemBytes,
+		node->run = kernel_run("a node", p->func, p->gridDim, p->blockDim, p->sharedMemBytes,
 				       rt.kernels[p->func](p->func, p->kernelParams));
 	node->function = p->func;
 	return e;

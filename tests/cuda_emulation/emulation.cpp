@@ -64,7 +64,7 @@ static struct device {
 	int any, all, count; /* of __syncthreads_or and its kin */
 	const emu_shared *arrays[ARRAYS_MAX];
 	int n_arrays;
-	size_t dyn_bytes;
+	size_t dyn_bytes, shared_limit;
 	enum emu_order order;
 	uint64_t random, steps;
 	char token[2], launch; /* addresses for TSan: a parity's blocks, the launch */
@@ -280,6 +280,9 @@ static void arrays_clear(void)
 		}
 	if (bytes - dev.dyn_bytes > STATIC_MAX)
 		emu_stop("more than 48 KiB of shared memory are declared: the rest must be dynamic",
+			 emu_site{ NULL, 0 });
+	if (bytes > dev.shared_limit)
+		emu_stop("declared and dynamic shared memory together are more than the launch may have",
 			 emu_site{ NULL, 0 });
 	if (dev.dyn_bytes)
 		fill_nan(emu.dyn, dev.dyn_bytes);
@@ -553,7 +556,8 @@ static void blocks_run(dim3 grid, unsigned char *const dyn[2])
 	}
 }
 
-bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body)
+bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body,
+	     size_t shared_limit)
 {
 	uint64_t n = (uint64_t)block.x * block.y * block.z;
 	if (n < 1 || n > THREADS_MAX || grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu ||
@@ -564,6 +568,7 @@ bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, con
 	dev.body = &body;
 	dev.n = (int)n;
 	dev.dyn_bytes = shared_bytes;
+	dev.shared_limit = shared_limit;
 	emu.grid = grid;
 	emu.block = block;
 #ifdef EMU_TSAN

@@ -143,7 +143,8 @@ void emu_look(void *out, int lane, int offset, int bytes);
 void emu_look_ordered(void); /* the acquiring half of an operation that orders memory */
 
 /* Runs body once a thread; gives false if the device would refuse such a launch. */
-bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
+bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body,
+	     size_t shared_limit = (size_t)-1 /* of what it declares and what it is given */);
 
 /* For tests: the order of fibers, blocks and landing copies from now on, and the seed of EMU_RANDOM */
 void emu_set_order(enum emu_order order, uint64_t seed);

@@ -121,6 +121,20 @@ TEST(a_wide_row_and_then_a_less_wide_one_beyond_48_kB)
 	CHECK(dv.get()[(size_t)C[1] - 1] != 0);
 }
 
+/* What a block declares counts, too: 48 KB are for both together. */
+TEST(the_widest_rows_that_seem_to_need_no_more_than_48_kB)
+{
+	struct backend *be = device(KERNELS_CLASS_F32);
+	void *p = NULL;
+	const int C = 12288;
+	CHECK(be->alloc(be, &p, (size_t)C * 8 * sizeof(float)) == 0);
+	float *x = (float *)p;
+	be->layernorm_back(be, x, x + C, x + 2 * C, x + 3 * C, x + 4 * C, x + 5 * C, x + 6 * C, x + 7 * C, 1, C / 2);
+	be->rmsnorm_back(be, x, x + C, x + 2 * C, x + 3 * C, x + 4 * C, x + 5 * C, 1, C);
+	CHECK(be->sync(be) == 0);
+	be->free(be, p);
+}
+
 TEST(the_gradient_of_a_bias)
 {
 	for (int M : { 1, 33, 512, 513, 1700 })
