@@ -107,6 +107,8 @@ int store_absent(const struct store *s, const char *hex, const char *as);
 bool store_there(const struct store *s, const char *vault, const char *hex);
 /* Moves a damaged file out of the way, and says so as ERR_IO. */
 int store_quarantine(struct store *s, const char *vault, const char *hex, const char *why);
+/* Of the parts of an object that is whole now, those that are nowhere: what of them lies in bad/ is asked for no more. */
+int store_retire_parts(struct store *s, const struct pieces *p);
 /* A commit of a finished temporary file to its name. */
 int store_commit(struct store *s, const char *vault, const char hex[DIGEST_HEX], struct fs_temp *t);
 /* What fd has, into an empty t, by the kernel where it can; d: of the copy. The disk has begun with it, too. */

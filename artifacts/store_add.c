@@ -347,11 +347,20 @@ static bool in_parts_already(struct store *s, const struct fs_temp *t, const cha
 	return wrong == NONE;
 }
 
+/* Of an object that is whole now. */
 static int remove_recipe(struct store *s, const char *hex)
 {
 	char *path = store_file(s, VAULT_RECIPES, hex);
-	int rc = fs_remove(path);
+	struct pieces p = { NULL, 0, 0, 0 };
+	int rc = 0;
 
+	if (parts_read(s, hex, &p))
+		err_clear(); /* damaged: it does not say what its parts were */
+	else
+		rc = store_retire_parts(s, &p);
+	if (!rc && fs_exists(path))
+		rc = fs_remove(path);
+	pieces_release(&p);
 	free(path);
 	return rc;
 }

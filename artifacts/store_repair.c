@@ -188,6 +188,19 @@ static int retire(struct store *s, const char *hex)
 	return rc;
 }
 
+int store_retire_parts(struct store *s, const struct pieces *p)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < p->len; i++) {
+		char part[DIGEST_HEX];
+
+		digest_hex(part, &p->items[i].digest);
+		rc = store_has(s, part) ? 0 : retire(s, part);
+	}
+	return rc;
+}
+
 /* A remote knows whole objects alone: one of which a part is lost comes from there as a whole, and is kept so. */
 static int bring_back_whole(struct store *s, const struct store_source *from, const char *hex)
 {
@@ -197,12 +210,7 @@ static int bring_back_whole(struct store *s, const struct store_source *from, co
 	if (store_there(s, VAULT_RECIPES, hex) && parts_read(s, hex, &p))
 		err_clear(); /* then it does not say what its parts were */
 	rc = bring_back(s, from, hex);
-	for (size_t i = 0; !rc && i < p.len; i++) {
-		char part[DIGEST_HEX];
-
-		digest_hex(part, &p.items[i].digest);
-		rc = store_has(s, part) ? 0 : retire(s, part);
-	}
+	rc = rc ? rc : store_retire_parts(s, &p);
 	pieces_release(&p);
 	return rc;
 }

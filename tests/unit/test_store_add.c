@@ -292,6 +292,58 @@ static void test_store_add__a_difference_that_damage_made_is_not_built_on(void *
 	free(more.data);
 }
 
+static int count_one(const char *vault, const char *hex, void *arg)
+{
+	(void)vault;
+	(void)hex;
+	++*(int *)arg;
+	return 0;
+}
+
+static int ignore_bad(const char *hex, const char *why, void *arg)
+{
+	(void)hex;
+	(void)why;
+	(void)arg;
+	return 0;
+}
+
+static int damaged(const struct fixture *f)
+{
+	int n = 0;
+
+	must(store_damaged(f->store, count_one, &n));
+	return n;
+}
+
+/* An object that lost a part and is added again is whole, and nobody misses the part any more. */
+static void test_store_add__a_part_that_is_replaced_is_not_missed(void **state)
+{
+	struct fixture *f = *state;
+	struct toy base = toy(1), tuned = toy(1);
+	struct name_list deltas = { NULL, 0, 0 };
+	char a[DIGEST_HEX], b[DIGEST_HEX], *path;
+	uint64_t checked = 0;
+
+	nudge(&tuned, 2, 7);
+	put_toy(f, &base, a);
+	put_toy(f, &tuned, b);
+	must(store_names(f->store, VAULT_DELTAS, &deltas, NULL, NULL));
+	assert_int_equal(deltas.len, 1);
+	path = store_file(f->store, VAULT_DELTAS, deltas.names[0]);
+	flip(path, 200, 3);
+	must(store_verify(f->store, ignore_bad, NULL, &checked));
+	assert_true(damaged(f) > 0);
+	put_toy(f, &tuned, b);
+	store_index_drop(f->store);
+	assert_content(f->store, b, tuned.data, tuned.len);
+	assert_int_equal(damaged(f), 0);
+	name_list_release(&deltas);
+	free(path);
+	free(base.data);
+	free(tuned.data);
+}
+
 static void test_store_put__over_damage_of_the_same_length(void **state)
 {
 	struct fixture *f = *state;
@@ -326,6 +378,7 @@ int main(void)
 		TEST(test_store_add__a_base_comes_back_whole),
 		TEST(test_store_add__a_difference_without_its_base_is_not_known),
 		TEST(test_store_add__a_difference_that_damage_made_is_not_built_on),
+		TEST(test_store_add__a_part_that_is_replaced_is_not_missed),
 		TEST(test_store_put__over_damage_of_the_same_length),
 	};
 
