@@ -446,6 +446,7 @@ static int filters_read(struct group_metric *m, const struct source *src, const 
 static int aggregate_read(struct group_metric *m, const struct source *src, const json_t *entry)
 {
 	static const char *const known[] = { "metric", "filter_list", "aggregation", "weight_by_size" };
+	static const char *const words[] = { "yes", "no", "on", "off", "true", "false", "" };
 	const char *name = NULL, *how = "mean";
 	const json_t *weighted = json_object_get(entry, "weight_by_size");
 	int rc = yaml_check_keys(src->y, entry, "aggregate_metric_list", known, ARRAY_LEN(known));
@@ -460,7 +461,12 @@ static int aggregate_read(struct group_metric *m, const struct source *src, cons
 	if (rc)
 		return rc;
 	m->name = mem_str(name);
-	/* the harness takes any value that Python calls true */
+	/* Python's YAML has these words for true and false, ours keeps them as text */
+	for (size_t i = 0; json_is_string(weighted) && i < ARRAY_LEN(words); i++)
+		if (!strcasecmp(json_string_value(weighted), words[i]))
+			return yaml_error(src->y, entry, "weight_by_size",
+					  "weight_by_size must be true or false, not %s", json_string_value(weighted));
+	/* the harness takes any value that Python calls true; one of its files says "truez" */
 	m->by_size = !weighted || !(json_is_false(weighted) || json_is_null(weighted) ||
 				    (json_is_number(weighted) && json_number_value(weighted) == 0));
 	return 0;
