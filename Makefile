@@ -265,7 +265,8 @@ $(BUILD)/reference/%: tests/reference/%.c $(LIB)
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(LIBS)
 
-check-reference: tests-build $(BUILD)/reference/score_metrics $(BUILD)/reference/render_tasks $(BUILD)/reference/bets
+check-reference: tests-build $(BUILD)/reference/score_metrics $(BUILD)/reference/render_tasks $(BUILD)/reference/read_yaml \
+    $(BUILD)/reference/bets
 	$(Q)bash tests/reference/run $(BUILD)
 
 # ---- care ----------------------------------------------------------------------------------------------------------------

@@ -9,10 +9,12 @@
  * for everybody. Addresses stay valid, since the tree holds its values until yaml_free().
  *
  * What a plain scalar is: null (null Null NULL ~ or nothing), true/false (three spellings each), integers (decimal, 0o, 0x),
- * reals; all else and all that is quoted is text. "yes" and "on" are text: they were booleans in YAML 1.1 only. Infinity
+ * reals; all else and all that is quoted is text. "yes" and "on" are text: they were booleans in YAML 1.1 only. What
+ * stands in quotes is decoded here from its bytes (yaml_quoted.c), since libfyaml has some of it wrong in silence. Infinity
  * and NaN, which JSON has not, are refused, as are integers beyond 64 bits. Keys are text, whatever they look like.
  * Left out: merge keys ("<<"), tags beyond the core, several documents, keys that are no scalars. */
 #include "base/yaml.h"
+#include "base/yaml_int.h"
 
 #include <errno.h>
 #include <libfyaml.h>
@@ -63,6 +65,8 @@ struct frame {
 
 struct builder {
 	struct yaml *y;
+	const char *text;
+	size_t len;
 	struct frame frames[DEPTH_MAX + 1];
 	int depth;
 	struct map anchor_index;
@@ -94,6 +98,19 @@ static PRINTF_LIKE(3, 4) int fail(const struct yaml *y, struct mark m, const cha
 	rc = fail_text(y->name, m, text);
 	free(text);
 	return rc;
+}
+
+/* Columns count characters, as libfyaml's do; the text before at is valid. */
+static struct mark mark_at(const char *text, size_t at)
+{
+	struct mark m = { 1, 1 };
+
+	for (size_t i = 0; i < at; i++) {
+		m.col += ((unsigned char)text[i] & 0xc0) != 0x80;
+		if (text[i] == '\n')
+			m = (struct mark){ m.line + 1, 1 };
+	}
+	return m;
 }
 
 /* The address, and the key behind it; a value of its own has a NUL there, which no key contains. */
@@ -483,27 +500,30 @@ static void close_anchor(struct builder *b, int64_t i, json_t *value, size_t nod
 		b->anchors[i] = (struct anchor){ value, nodes, bytes, height, true };
 }
 
-static int on_scalar(struct builder *b, struct fy_event *e)
+/* The text of a quoted scalar: of its bytes, since libfyaml has some of them wrong (yaml_quoted.c). */
+static int read_quoted(struct buf *out, const struct builder *b, struct fy_token *t)
 {
-	struct fy_token *t = fy_event_get_token(e);
-	struct mark m = mark_of(e);
-	enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+	const struct fy_mark *from = fy_token_start_mark(t), *to = fy_token_end_mark(t);
+	const char *s, *why;
+	size_t at;
+
+	if (!from || !to || !from->input_pos || from->input_pos > to->input_pos || to->input_pos >= b->len ||
+	    b->text[from->input_pos - 1] != b->text[to->input_pos])
+		return err_set(ERR_BUG, "%s: the parser lost the place of a quoted text", b->y->name);
+	s = b->text + from->input_pos;
+	if (yaml_unquote(out, s, to->input_pos - from->input_pos, s[-1], b->y->python, &why, &at))
+		return 0;
+	return fail(b->y, mark_at(b->text, from->input_pos + at), "%s", why);
+}
+
+static int on_scalar_text(struct builder *b, struct fy_event *e, struct mark m, bool plain, const char *s, size_t len)
+{
 	json_t *value = NULL;
 	int64_t anchor;
-	const char *s;
-	size_t len = 0;
 	enum tag tag;
 	char *text;
-	int rc;
+	int rc = read_tag(&tag, b, e, m);
 
-	s = t ? fy_token_get_text(t, &len) : NULL;
-	if (!s) {
-		s = "";
-		len = 0;
-	}
-	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
-		m.col -= m.col > 1; /* the token begins behind the quote */
-	rc = read_tag(&tag, b, e, m);
 	if (rc)
 		return rc;
 	if (wants_key(b)) {
@@ -522,7 +542,7 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 	text = mem_strn(s, len);
 	if (tag == TAG_FUNCTION)
 		value = json_pack("{s:s}", YAML_FUNCTION, text);
-	else if (tag == TAG_STR || (tag == TAG_NONE && style != FYSS_PLAIN))
+	else if (tag == TAG_STR || (tag == TAG_NONE && !plain))
 		value = json_stringn(text, len);
 	else
 		rc = make_plain(&value, b->y, m, text, len);
@@ -535,6 +555,29 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 	}
 	close_anchor(b, anchor, value, 1, len, 0);
 	return place_value(b, value, m, 0, false);
+}
+
+static int on_scalar(struct builder *b, struct fy_event *e)
+{
+	struct fy_token *t = fy_event_get_token(e);
+	enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+	struct buf unquoted = BUF_INIT(BUF_NOLIMIT);
+	struct mark m = mark_of(e);
+	const char *s = NULL;
+	size_t len = 0;
+	int rc = 0;
+
+	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) {
+		m.col -= m.col > 1; /* the token begins behind the quote */
+		rc = read_quoted(&unquoted, b, t);
+		s = buf_str(&unquoted);
+		len = unquoted.len;
+	} else if (t) {
+		s = fy_token_get_text(t, &len);
+	}
+	rc = rc ? rc : on_scalar_text(b, e, m, style == FYSS_PLAIN, s ? s : "", s ? len : 0);
+	buf_release(&unquoted);
+	return rc;
 }
 
 static int on_alias(struct builder *b, struct fy_event *e)
@@ -665,19 +708,13 @@ static int parse_events(struct builder *b, struct fy_parser *parser)
 
 static int check_text(const struct yaml *y, const char *text, size_t len)
 {
-	struct mark m = { 1, 1 };
 	size_t bad;
 
 	if (len > TEXT_MAX)
 		return err_set(ERR_INPUT, "%s is larger than %zu bytes, the most that is read here", y->name, TEXT_MAX);
 	if (utf8_valid(text, len, &bad))
 		return 0;
-	for (size_t i = 0; i < bad; i++) {
-		m.col++;
-		if (text[i] == '\n')
-			m = (struct mark){ m.line + 1, 1 };
-	}
-	return fail(y, m, "byte 0x%02x is not valid UTF-8", (unsigned char)text[bad]);
+	return fail(y, mark_at(text, bad), "byte 0x%02x is not valid UTF-8", (unsigned char)text[bad]);
 }
 
 static int parse_text(struct yaml *y, const char *text, size_t len)
@@ -690,6 +727,8 @@ static int parse_text(struct yaml *y, const char *text, size_t len)
 	int rc;
 
 	b->y = y;
+	b->text = text;
+	b->len = len;
 	map_init(&b->anchor_index);
 	cfg.diag = fy_diag_create(&how);
 	if (cfg.diag) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/yaml.h"
+#include "base/yaml_int.h"
 
 static struct yaml *parsed(const char *text)
 {
@@ -143,6 +144,127 @@ static void test_yaml_parse_python__functions_and_the_last_of_two_keys(void **st
 	assert_int_equal(yaml_parse_python(&y, "a: !other x\n", 12, "f.yaml"), ERR_INPUT);
 	assert_int_equal(yaml_parse_python(&y, "a: !functions x\n", 16, "f.yaml"), ERR_INPUT);
 	assert_int_equal(yaml_parse_python(&y, "a: !function [x]\n", 17, "f.yaml"), ERR_INPUT);
+}
+
+/* As a value, as a key, and between others: the same text. */
+static void check_quoted(const json_t *one, bool python)
+{
+	static const char *const around[][2] = {
+		{ "a: ", "\n" }, { "[", ", x]" }, { "- {a: ", "}\n" }, { "? ", "\n: 1\n" }
+	};
+	const char *text = json_get_text(one, "text", NULL), *want = json_get_text(one, "value", NULL), *key, *got;
+	json_t *value;
+
+	assert_non_null(text);
+	assert_non_null(want);
+	for (size_t i = 0; i < ARRAY_LEN(around); i++) {
+		char *all = mem_printf("%s%s%s", around[i][0], text, around[i][1]);
+		struct yaml *y;
+
+		if ((python ? yaml_parse_python : yaml_parse)(&y, all, strlen(all), "f.yaml"))
+			fail_msg("%s: %s", all, err_text());
+		value = yaml_root(y);
+		if (json_is_array(value))
+			value = json_array_get(value, 0);
+		got = json_string_value(json_is_object(value) ? json_object_get(value, "a") : value);
+		if (i == 3)
+			json_object_foreach(value, key, value) got = key;
+		if (!got || strcmp(got, want) != 0)
+			fail_msg("%s\ngives \"%s\", not \"%s\"", all, got ? got : "nothing", want);
+		yaml_free(y);
+		free(all);
+	}
+}
+
+static void test_yaml_parse__quoted_text_is_what_python_reads(void **state)
+{
+	json_t *doc = NULL, *one;
+	size_t i;
+
+	(void)state;
+	if (json_read(&doc, "tests/golden/yaml.json", 1 << 20))
+		fail_msg("%s", err_text());
+	assert_true(json_array_size(json_object_get(doc, "both")) > 40);
+	assert_true(json_array_size(json_object_get(doc, "python")) > 5);
+	json_array_foreach(json_object_get(doc, "both"), i, one)
+	{
+		check_quoted(one, false);
+		check_quoted(one, true);
+	}
+	json_array_foreach(json_object_get(doc, "python"), i, one) check_quoted(one, true);
+	json_decref(doc);
+	/* no line break for YAML 1.2; JSON's way beyond U+FFFF */
+	expect_json("a: 'x\xe2\x80\xa8 y'", "{\"a\":\"x\xe2\x80\xa8 y\"}");
+	expect_json("{\"a\": \"\\ud83d\\uDE00\"}", "{\"a\":\"\xf0\x9f\x98\x80\"}");
+}
+
+static void expect_place(const char *text, char mark, size_t want, const char *says)
+{
+	struct buf b = BUF_INIT(1000);
+	const char *why;
+	size_t at;
+
+	if (yaml_unquote(&b, text, strlen(text), mark, false, &why, &at))
+		fail_msg("%s: nothing wrong was found", text);
+	assert_int_equal(at, want);
+	assert_non_null(strstr(why, says));
+	buf_release(&b);
+}
+
+/* The parser looks at escapes first, so that its words are heard; ours stand behind them. */
+static void test_yaml_unquote__bad_escapes(void **state)
+{
+	static const char *const bad[] = { "\"\\q\"",         "\"\\'\"",         "\"\\x4\"",    "\"\\xg0\"",
+					   "\"\\u00e\"",      "\"\\ud83d\"",     "\"\\udc00\"", "\"\\ud83d\\ud83d\"",
+					   "\"\\U00110000\"", "\"\\Uffffffff\"", "\"\\" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char *text = mem_printf("ok: 1\na:\n  %s\n", bad[i]);
+
+		expect_refused(text, "f.yaml:");
+		free(text);
+	}
+	expect_refused("ok: 1\na: \"\xc3\xa9\\q\"\n", "f.yaml:2:6: not YAML: invalid escape 'q'");
+	expect_place("ab\\q", '"', 2, "no such escape");
+	expect_place("\\", '"', 0, "no such escape");
+	expect_place("a \\x4", '"', 2, "more digits");
+	expect_place("\\x-1", '"', 0, "more digits");
+	expect_place("\\u00e", '"', 0, "more digits");
+	expect_place("\n\\U00110000", '"', 1, "no character");
+	expect_place("\\ud83d", '"', 0, "no character");
+	expect_place("\\ud83d\\u0041", '"', 0, "no character");
+	expect_place("\\ud83d\\ude0", '"', 0, "no character");
+	expect_place("\\udE00", '"', 0, "no character");
+}
+
+static void test_yaml_parse__hostile_quotes(void **state)
+{
+	static const char *const open[] = { "'",        "\"",        "a: '",    "a: \"x\\",     "a: 'x''",
+					    "a: \"\\x", "a: \"\\\n", "['a', '", "a: 'x\n---\n'" };
+	size_t len = (size_t)4 << 20;
+	char *big = mem_alloc(len + 1);
+	struct yaml *y;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(open); i++)
+		expect_refused(open[i], "f.yaml:");
+	assert_int_equal(yaml_parse(&y, "a: 'x\0y'\n", 10, "f.yaml"), ERR_INPUT);
+	assert_int_equal(yaml_parse(&y, "a: \"x\0", 7, "f.yaml"), ERR_INPUT);
+	expect_refused("a: 'x\xff'\n", "f.yaml:1:6: byte 0xff");
+	expect_refused("a: '\xe2\x80'\n", "byte 0xe2");
+	expect_refused("a: \"x\\0y\"\n", "text with a NUL");
+	memset(big, '\'', len); /* nothing but quotes */
+	assert_int_equal(yaml_parse(&y, big, len, "f.yaml"), 0);
+	assert_int_equal(json_string_length(yaml_root(y)), len / 2 - 1);
+	yaml_free(y);
+	assert_int_equal(yaml_parse(&y, big, len - 1, "f.yaml"), ERR_INPUT);
+	memset(big, '\n', len); /* nothing but line breaks */
+	big[0] = big[len - 1] = '"';
+	assert_int_equal(yaml_parse(&y, big, len, "f.yaml"), 0);
+	assert_int_equal(json_string_length(yaml_root(y)), len - 3);
+	yaml_free(y);
+	free(big);
 }
 
 static void test_yaml_merge__members_keep_their_places(void **state)
@@ -348,8 +470,8 @@ static void test_yaml_get__types_and_ranges(void **state)
 /* Cut and changed texts: whatever they are, an answer comes and nothing is lost (the sanitizers watch). */
 static void test_yaml_parse__survives_mutation(void **state)
 {
-	static const char text[] =
-		"a: &x {k: [1, 2.5, 'q'], \"m\": ~}\nb: *x\nc: |\n  text\n  more\n? d\n: - e\n  - !!str f\n";
+	static const char text[] = "a: &x {k: [1, 2.5, 'q'], \"m\": ~}\ns: [ , \"\\x41\\\n  \\\\\\\n \\n\"]\nb: *x\nc: "
+				   "|\n  text\n  more\n? d\n: - e\n  - !!str f\n";
 	static const char noise[] = "\n \t:{}[]&*!|>'\"%#-?,\\\0\xff~x1";
 	struct rng r;
 	int good = 0;
@@ -383,6 +505,9 @@ int main(void)
 		cmocka_unit_test(test_yaml_parse__refuses_with_places),
 		cmocka_unit_test(test_yaml_parse__syntax_errors_are_captured),
 		cmocka_unit_test(test_yaml_parse_python__functions_and_the_last_of_two_keys),
+		cmocka_unit_test(test_yaml_parse__quoted_text_is_what_python_reads),
+		cmocka_unit_test(test_yaml_unquote__bad_escapes),
+		cmocka_unit_test(test_yaml_parse__hostile_quotes),
 		cmocka_unit_test(test_yaml_merge__members_keep_their_places),
 		cmocka_unit_test(test_yaml_parse__function_tag_names_the_key),
 		cmocka_unit_test(test_yaml_parse__depth_is_bounded),
