@@ -291,6 +291,8 @@ json_t *suite_result_json(const struct suite_result *r);
 /* The metric on each slice, {SLICE:{value,stderr,n}}; yours. NULL: the samples are of none. */
 json_t *slices_json(const struct task_result *t, const struct metric *m);
 const struct metric *task_result_metric(const struct task_result *t, const char *name, const char *filter);
+/* What a report says of a metric whose value is no finite number, which JSON writes as null. NULL: nothing. Yours. */
+char *task_result_metric_note(const struct task_result *t, const struct metric *m);
 
 /* ---- overlap: are the questions in the training data? -------------------------------------------------------------- */
 

@@ -492,6 +492,17 @@ static json_t *value_json(double x)
 	return v ? v : json_null(); /* jansson refuses what is not finite */
 }
 
+char *task_result_metric_note(const struct task_result *t, const struct metric *m)
+{
+	bool filtered = strcmp(m->filter, "none") != 0;
+
+	if (!t->n || isfinite(m->value))
+		return NULL;
+	return mem_printf("task %s: %s%s%s is too large for a number, and has no value%s", t->task, m->name,
+			  filtered ? "," : "", filtered ? m->filter : "",
+			  m->aggregate == AGGREGATE_PERPLEXITY ? "; bits_per_byte does not overflow" : "");
+}
+
 json_t *suite_result_json(const struct suite_result *r)
 {
 	json_t *tasks = json_object();

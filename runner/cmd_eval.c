@@ -56,7 +56,14 @@ static int merge(struct suite_result **out, const struct suite *suite, char **pa
 	return rc;
 }
 
-/* What loading the suite had to say: warned of, and in the document, where something was said. */
+/* Warned of, and in the document. */
+static void tell(json_t *notes, const char *note)
+{
+	log_warn("%s", note);
+	json_array_append_new(notes, json_new_text(note, strlen(note)));
+}
+
+/* What loading the suite had to say. */
 static json_t *tell_notes(const struct suite *suite)
 {
 	json_t *notes = json_array();
@@ -64,12 +71,22 @@ static json_t *tell_notes(const struct suite *suite)
 	for (size_t i = 0; i < suite_tasks(suite); i++) {
 		const char *note = suite_task_note(suite, i);
 
-		if (!note)
-			continue;
-		log_warn("%s", note);
-		json_array_append_new(notes, json_new_text(note, strlen(note)));
+		if (note)
+			tell(notes, note);
 	}
 	return notes;
+}
+
+static void tell_overflows(json_t *notes, const struct suite_result *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < r->tasks[i].n_metrics; k++) {
+			char *note = task_result_metric_note(&r->tasks[i], &r->tasks[i].metrics[k]);
+
+			if (note)
+				tell(notes, note);
+			free(note);
+		}
 }
 
 /* ---- the command -------------------------------------------------------------------------------------------------- */
@@ -139,8 +156,10 @@ static int eval_or_merge(struct eval_call *c, int argc, char **argv)
 	if (rc == 0)
 		rc = c->merges ? merge(&result, suite, argv + 1, (size_t)argc - 1)
 			       : eval_model(&result, suite, &place, &c->o);
-	if (rc == 0)
+	if (rc == 0) {
+		tell_overflows(notes, result);
 		rc = give(c, result, notes);
+	}
 	json_decref(notes);
 	suite_result_free(result);
 	suite_free(suite);

@@ -31,6 +31,18 @@ static void note_cut(struct run *run, const struct run_suite *s)
 			 suite_name(s->suite), (long long)n);
 }
 
+static void note_overflows(struct run *run, const struct run_suite *s)
+{
+	for (size_t t = 0; t < s->n_tasks; t++)
+		for (size_t m = 0; m < s->tasks[t].n_metrics; m++) {
+			char *note = task_result_metric_note(&s->tasks[t], &s->tasks[t].metrics[m]);
+
+			if (note)
+				run_note(run, "%s", note);
+			free(note);
+		}
+}
+
 static void note_cost(struct run *run)
 {
 	char *cost = judges_cost(run->judges);
@@ -93,8 +105,10 @@ int step_eval(struct run *run)
 		if (!run->early)
 			rc = evaluate_object(run, s, run->object, run->prompt_oid, buf_str(&run->prompt), &s->tasks,
 					     &s->n_tasks, &s->stage, &s->reused, true);
-		if (rc == 0)
+		if (rc == 0) {
 			note_cut(run, s);
+			note_overflows(run, s);
+		}
 		all_reused = all_reused && s->reused;
 		resumed = resumed || s->resumed;
 	}

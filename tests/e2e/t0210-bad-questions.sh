@@ -116,6 +116,15 @@ else
 	has "fix: split the file"
 fi
 
+# one long word has a perplexity that no number holds: no value, and that is said
+printf '{"a":"%s"}\n' "$(printf 'xyzzy%.0s' $(seq 200))" >word.jsonl
+task loglikelihood_rolling word.jsonl 'doc_to_target: "{{a}}"' >t.yaml
+check "a value that overflows" 0 assay eval "$M" t.yaml
+note="task t: word_perplexity is too large for a number, and has no value; bits_per_byte does not overflow"
+has "warning: $note"
+is "the result has no value" "$(jq -c .tasks.t.word_perplexity.value "$OUT")" null
+is "and says why" "$(jq -r '.notes[]' "$OUT" | grep -cxF "$note")" 1
+
 # a regular expression that never ends, on what the model writes
 task generate_until d.jsonl 'doc_to_text: q' 'doc_to_target: q' 'generation_kwargs: {until: ["zzz"], max_gen_toks: 20}' \
 	'filter_list: [{name: f, filter: [{function: regex, regex_pattern: "^((((.?)+)+)+)+$(?<=never ever)"}, {function: take_first}]}]' >t.yaml

@@ -231,6 +231,35 @@ static void test_metric_close__aggregates(void **state)
 }
 
 /* What sacrebleu, rouge_score, scikit-learn and numpy's draws make of the same samples (tests/golden/make_metrics.py). */
+/* A value that JSON can only write as null says why. */
+static void test_task_result_metric_note__of_what_overflows(void **state)
+{
+	double ll[] = { -1093.4, -820.2 };
+	struct metric m = { .name = (char *)"perplexity", .filter = (char *)"none", .scores = ll };
+	struct task_result t = { .task = (char *)"long", .n = 2 };
+	char *note;
+
+	(void)state;
+	m.aggregate = AGGREGATE_PERPLEXITY;
+	metric_close(&m, 2);
+	note = task_result_metric_note(&t, &m);
+	assert_string_equal(note, "task long: perplexity is too large for a number, and has no value; bits_per_byte "
+				  "does not overflow");
+	free(note);
+	t.n = 0; /* nothing asked yet */
+	assert_null(task_result_metric_note(&t, &m));
+	t.n = 2;
+	m.aggregate = AGGREGATE_MEAN;
+	metric_close(&m, 2);
+	assert_null(task_result_metric_note(&t, &m));
+	ll[0] = ll[1] = 1e308;
+	m.filter = (char *)"f";
+	metric_close(&m, 2);
+	note = task_result_metric_note(&t, &m);
+	assert_string_equal(note, "task long: perplexity,f is too large for a number, and has no value");
+	free(note);
+}
+
 static void test_metric_close__as_the_references(void **state)
 {
 	json_t *doc, *c, *stem;
@@ -621,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_metric_score__choices),
 		cmocka_unit_test(test_metric_score__exact_match_counts_from_the_end),
 		cmocka_unit_test(test_metric_close__aggregates),
+		cmocka_unit_test(test_task_result_metric_note__of_what_overflows),
 		cmocka_unit_test(test_metric_close__as_the_references),
 		cmocka_unit_test(test_metric_close__sacrebleu_vectors),
 		cmocka_unit_test(test_corpus_close__error_and_bounds_are_drawn),
