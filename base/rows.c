@@ -351,6 +351,14 @@ const char *rows_member(const char *path)
 	return found;
 }
 
+/* What may be unpacked: of a data set that is kept, no more than there is memory for. */
+static size_t unpacked_max(const struct rows *r)
+{
+	uint64_t left = r->memory > r->taken ? r->memory - r->taken : 0;
+
+	return r->memory && left < UNPACKED_MAX ? (size_t)left : UNPACKED_MAX;
+}
+
 /* called: the name by which the format is known; r->name is the one for errors. */
 static int read_layer(struct rows *r, const void *data, size_t len, const char *called, const struct rows_options *o,
 		      int layer)
@@ -364,7 +372,7 @@ static int read_layer(struct rows *r, const void *data, size_t len, const char *
 	if (is_packed(data, len) || o->member) {
 		if (layer == LAYERS)
 			return err_set(ERR_INPUT, "%s: packed more than %d times", r->name, LAYERS);
-		rc = unpack(&text, &inner, data, len, r->name, o->member, UNPACKED_MAX);
+		rc = unpack(&text, &inner, data, len, r->name, o->member, unpacked_max(r));
 		inside.member = NULL;
 		r->taken += text.len;
 		rc = rc ? rc : read_layer(r, buf_str(&text), text.len, inner ? inner : called, &inside, layer + 1);

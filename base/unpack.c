@@ -36,7 +36,7 @@ static int too_large(const struct archive_walk *w, size_t max)
 {
 	int rc = err_set(ERR_INPUT, "%s: unpacks to more than %zu MiB", w->name, max >> 20);
 
-	return err_hint(rc, "split the data into more files");
+	return err_hint(rc, "split the data into more files, or give it more memory: half of what is free is the most");
 }
 
 /* The data of the member at hand; out NULL: passes over it. */

@@ -108,6 +108,10 @@ has "fix: is it damaged? If all these rows are meant, commit them unpacked"
 if nm "$ASSAY_TEST_BIN" 2>/dev/null | grep -q __asan_init; then
 	skip "rows that take more memory than there is" "the sanitizer wants all of the address space"
 else
+	choice bomb.jsonl.gz 'doc_to_text: q'
+	check "a file that unpacks to more than there is" 65 bash -c "ulimit -v 1000000; timeout 60 '$ASSAY_TEST_BIN' eval '$M' t.yaml"
+	has "bomb.jsonl.gz: unpacks to more than"
+	has "fix: split the data into more files, or give it more memory"
 	gunzip many.jsonl.gz
 	choice many.jsonl 'doc_to_text: q'
 	check "rows that take more memory than there is" 65 bash -c "ulimit -v 1500000; timeout 60 '$ASSAY_TEST_BIN' eval '$M' t.yaml"

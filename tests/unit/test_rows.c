@@ -422,6 +422,9 @@ static void test_unpack__a_bomb_is_refused(void **state)
 	buf_release(&out);
 	assert_int_equal(unpack(&out, &inner, d.data, d.len, "p.gz", NULL, 59), ERR_INPUT);
 	assert_non_null(strstr(err_text(), "p.gz: unpacks to more than"));
+	/* nor is more unpacked than there is memory for what is kept */
+	refuses_bytes(d.data, d.len, "p.gz", &(struct rows_options){ .memory = 59 },
+		      "p.gz: unpacks to more than 0 MiB");
 	buf_release(&d);
 	/* what is passed over on the way to a member is counted too */
 	read_file(&d, GOLDEN "/two.zip");
