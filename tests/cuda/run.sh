@@ -189,9 +189,8 @@ small_world() {
 # on_the_card REPOSITORY MODEL: every version of it was made on a CUDA device, by its lineage
 on_the_card() {
 	local assay=$PWD/bin/assay class version
-	cd "$1" || return
-	for version in $("$assay" models --json | jq -r ".[] | select(.model == \"$2\") | .number"); do
-		class=$("$assay" data lineage "$2@v$version" | grep -oE '(cpu|cpu_ref|cuda)-[0-9]+/[^ ]+' | sort -u)
+	for version in $(cd "$1" && "$assay" models --json | jq -r ".[] | select(.model == \"$2\") | .number"); do
+		class=$(cd "$1" && "$assay" data lineage "$2@v$version" | grep -oE '(cpu|cpu_ref|cuda)-[0-9]+/[^ ]+' | sort -u)
 		echo "$2@v$version: ${class:-no numerics class}"
 		case $class in *cpu* | '') echo "it was not made on the card" && return 1 ;; esac
 	done

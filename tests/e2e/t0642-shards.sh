@@ -96,5 +96,5 @@ check "a shard beyond" 64 assay run --shard 5/4
 has "--shard 5/4: i/n with 1 <= i <= n"
 for bad in 0/2 1 1/ /2 a/b 1/2/3 1/99999; do check "--shard $bad" 64 assay run --shard $bad; done
 check "a shard of a limited run" 64 assay run --shard 1/2 --limit 3
-has "--shard is of whole suites, and --limit limits them to 3 samples a task"
+has "--shard is of whole suites, and --limit asks at most 3 samples a task"
 done_testing
