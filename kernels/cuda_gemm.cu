@@ -178,16 +178,21 @@ static size_t operand_bytes(const struct backend *be, int rows, int cols)
 	return ((size_t)cuda_lt_rows(be, rows) * padded(cols) + PIECE) * sizeof(__nv_bfloat16);
 }
 
-/* One that is not good any more, with a block large enough if there is one; else the one that was not used for longest, which is
- * never the other operand of the same product. */
+/* One that is not good any more, with a block large enough; else one that has no block yet, so that none that has is made anew and
+ * moves, which a graph would see; else any that is not good; else the one that was not used for longest, which is never the other
+ * operand of the same product. */
 static struct cuda_operand *free_operand(struct cuda_state *s, uint64_t before, size_t bytes)
 {
+	enum { LARGE_ENOUGH, EMPTY, TOO_SMALL, GOOD };
 	struct cuda_operand *best = NULL;
 	int best_cost = 0;
 	for (int i = 0; i < CUDA_OPERANDS; i++) {
 		struct cuda_operand *o = &s->operands[i];
-		int cost = o->from && o->launches >= before ? 2 : o->block.bytes < bytes ? 1 : 0;
-		if (!best || cost < best_cost || (cost == 2 && best_cost == 2 && o->used < best->used)) {
+		int cost = o->from && o->launches >= before ? GOOD
+			   : o->block.bytes >= bytes        ? LARGE_ENOUGH
+			   : o->block.bytes                 ? TOO_SMALL
+							    : EMPTY;
+		if (!best || cost < best_cost || (cost == GOOD && best_cost == GOOD && o->used < best->used)) {
 			best = o;
 			best_cost = cost;
 		}
