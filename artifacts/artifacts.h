@@ -319,7 +319,8 @@ struct sync_options {
 	bool records_only; /* pull: objects come when they are needed */
 	bool begins;       /* a place that is not there yet holds nothing; else ERR_INPUT */
 };
-/* Names of models and aliases: they stand in MODEL@ALIAS, where v7 and 7 are no alias. ERR_INPUT says the rule. */
+/* New names of models and aliases: they stand in MODEL@ALIAS, where v7 and 7 are no alias. ERR_INPUT says the rule; what stands in
+ * records already is not held to it. */
 int record_check_model(const char *name);
 int record_check_alias(const char *name);
 struct sync_counts {

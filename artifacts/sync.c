@@ -16,6 +16,9 @@
 enum { NAMED_DEPTH = 64, RACES = 5, TOLD = 20 };
 
 #define SQL_TO_PUSH "SELECT id FROM records WHERE fault IS NULL ORDER BY format <> 'assay-collection/1', seq, id"
+#define SQL_WENT                                                                                                       \
+	"SELECT EXISTS (SELECT 1 FROM collected WHERE object = ?1) AND NOT EXISTS (SELECT 1 FROM versions v"           \
+	" JOIN aliases a ON a.model = v.model AND a.version = v.number WHERE v.object = ?1)"
 
 /* ---- sets of names --------------------------------------------------------------------------- */
 
@@ -184,12 +187,8 @@ static int fetch_object(struct sync *y, const char *hex)
 }
 
 /* Weights that were collected stay away, though the remote kept them: whoever needs them fetches them, and a pull that took them
- * would undo each collection. Not so what an alias points to: it was made again. */
-#define SQL_WENT                                                                                                       \
-	"SELECT EXISTS (SELECT 1 FROM collected WHERE object = ?1) AND NOT EXISTS (SELECT 1 FROM versions v"           \
-	" JOIN aliases a ON a.model = v.model AND a.version = v.number WHERE v.object = ?1)"
-
-/* What is neither here nor there is another kind of digest, or weights that went. */
+ * would undo each collection. Not so what an alias points to: it was made again.
+ * What is neither here nor there is another kind of digest. */
 static int fetch_named(struct sync *y, const char *hex)
 {
 	struct tree_files files;

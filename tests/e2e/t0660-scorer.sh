@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # A team's own scorer: the target's program, in a sandbox, gives a metric that gates; and what happens when it fails.
 . "$(dirname "$0")/lib.sh"
-folders() { ls -d "${TMPDIR:-/tmp}"/assay-score-* 2>/dev/null | wc -l; }
-folders=$(folders) # of others, on this machine
+export TMPDIR=$TRASH/tmp && mkdir "$TMPDIR" # where nobody else leaves anything
 tiny_repo repo
 cat >evals/score.sh <<'T'
 #!/bin/sh
@@ -133,5 +132,5 @@ for kind in $kinds; do
 	check "a scorer that is not there ($kind)" 69 assay eval "$TRASH/made" evals/none.yaml --sandbox "$kind"
 	has "the sandbox has no program no-such-program"
 done
-is "no folder is left" "$(folders)" "$folders"
+is "no folder is left" "$(ls -d "$TMPDIR"/assay-score-* 2>/dev/null | wc -l)" 0
 done_testing

@@ -97,17 +97,29 @@ static void test_sync__the_last_claim_is_damaged_and_removed_as_told(void **stat
 	free(dir);
 }
 
-/* The last promotion of a's, and where it would lie in the remote. */
-static json_t *newest_there(struct team *t, char id[DIGEST_HEX], char **there)
+/* The last promotion of f's, and where it would lie in the remote. */
+static json_t *newest_there(struct team *t, struct fixture *f, char id[DIGEST_HEX], char **there)
 {
 	json_t *rows = NULL, *record = NULL;
 
-	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	must(registry_list(f->registry, "history", NULL, 1, &rows));
 	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
 	json_decref(rows);
-	must(record_read(t->a->store, id, &record));
+	must(record_read(f->store, id, &record));
 	*there = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
 	return record;
+}
+
+/* Puts it there, without a claim. */
+static void copy_move(struct team *t, struct fixture *f, char id[DIGEST_HEX])
+{
+	char *from, *to;
+
+	json_decref(newest_there(t, f, id, &to));
+	from = store_file(f->store, VAULT_RECORDS, id);
+	must(fs_copy(from, to));
+	free(from);
+	free(to);
 }
 
 static bool lies_aside(struct fixture *f, const char *id)
@@ -123,18 +135,12 @@ static bool lies_aside(struct fixture *f, const char *id)
 static void test_sync__a_move_without_a_claim_gets_one(void **state)
 {
 	struct team *t = *state;
-	char *from, *to;
-	json_t *rows = NULL;
-	const char *id;
+	char id[DIGEST_HEX];
 	int n;
 
 	two_moves(t);
 	must(promote_to(t->a, 3, 2));
-	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
-	id = json_get_text(json_array_get(rows, 0), "id", "");
-	from = store_file(t->a->store, VAULT_RECORDS, id);
-	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
-	must(fs_copy(from, to));
+	copy_move(t, t->a, id);
 	pull(t, t->b, 0);
 	assert_int_equal(alias_of(t->b), 3);
 	{
@@ -153,24 +159,6 @@ static void test_sync__a_move_without_a_claim_gets_one(void **state)
 	free(alias_claims(t, &n));
 	assert_int_equal(n, 4);
 	assert_same(t);
-	json_decref(rows);
-	free(from);
-	free(to);
-}
-
-static void copy_move(struct team *t, struct fixture *from, char id[DIGEST_HEX])
-{
-	json_t *rows = NULL;
-	char *file, *to;
-
-	must(registry_list(from->registry, "history", NULL, 1, &rows));
-	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
-	json_decref(rows);
-	file = store_file(from->store, VAULT_RECORDS, id);
-	to = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
-	must(fs_copy(file, to));
-	free(file);
-	free(to);
 }
 
 /* A move that follows what was moved on already, written there by hand: whoever pulls keeps what was claimed, one who knew it as
@@ -265,7 +253,7 @@ static void test_sync__a_forged_fork_moves_nothing(void **state)
 	struct buf text = BUF_INIT(1 << 20);
 
 	two_moves(t);
-	record = newest_there(t, id, &there);
+	record = newest_there(t, t->a, id, &there);
 	free(there);
 	json_object_set_new(record, "actor", json_string("mallory"));
 	json_object_set_new(record, "version", json_integer(3));
@@ -322,7 +310,7 @@ static void test_sync__what_stands_before_a_hole_is_believed(void **state)
 	int n;
 
 	two_moves(t);
-	record = newest_there(t, id, &there);
+	record = newest_there(t, t->a, id, &there);
 	must(promote_to(t->a, 3, 2));
 	push(t, t->a, 0);
 	dir = alias_claims(t, &n);
