@@ -336,7 +336,7 @@ struct sync_counts {
 int registry_pull(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n);
 /* The other way round, after a pull of the records (counted in *pulled). ERR_CONFLICT: an alias was moved there meanwhile, and not
  * by this home; all else was pushed. What the remote has lost of what it had is sent again; ERR_IO: neither side has some object.
- * ERR_INPUT: as for a pull, and all was pushed. */
+ * ERR_INPUT: as for a pull, and all was pushed; or the claims of an alias there are at fault, and all but its moves was. */
 int registry_push(struct registry *r, struct depot *d, const struct sync_options *o, struct sync_counts *n,
 		  struct sync_counts *pulled);
 /* An object and, if it is a folder, the files of it, if they are not in the store yet; bytes (may be NULL) grows by what came.

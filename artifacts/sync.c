@@ -60,6 +60,7 @@ static int sync_open(struct sync *y, struct registry *r, struct depot *d, const 
 
 	*y = (struct sync){ .r = r, .s = r->store, .d = d, .o = o, .n = n };
 	map_init(&y->sent);
+	map_init(&y->stopped);
 	*n = (struct sync_counts){ 0 };
 	rc = store_names(y->s, VAULT_RECORDS, &y->mine, NULL, NULL);
 	rc = rc ? rc : list_there(y, VAULT_RECORDS, &there);
@@ -79,6 +80,8 @@ static void sync_close(struct sync *y)
 	name_list_release(&y->theirs);
 	depot_list_release(&y->objects);
 	map_release(&y->sent);
+	map_release(&y->stopped);
+	err_forget(&y->stop);
 }
 
 /* ---- what a record names --------------------------------------------------------------------- */
@@ -513,12 +516,30 @@ int registry_pull(struct registry *r, struct depot *d, const struct sync_options
 
 /* ---- push ------------------------------------------------------------------------------------ */
 
+/* What is wrong with an alias's claims keeps its moves here, told once, and nothing else: no record but the next move rests on one. */
+static int stop_alias(struct sync *y, const json_t *move)
+{
+	char *name = mem_printf("%s@%s", json_get_text(move, "model", ""), json_get_text(move, "alias", ""));
+
+	if (map_put(&y->stopped, name, strlen(name), 0)) {
+		y->n->refused++;
+		if (!y->stop.text)
+			y->stop = err_save();
+		else
+			log_warn("left out: %s%s%s", err_text(), err_fix() ? "; " : "", err_fix() ? err_fix() : "");
+	}
+	err_clear();
+	free(name);
+	return 0;
+}
+
 static int push_record(struct sync *y, const char *id)
 {
 	struct buf text = BUF_INIT(RECORD_MAX);
 	char path[DEPOT_PATH], name[DIGEST_HEX];
 	struct fs_map bytes;
 	json_t *record = NULL;
+	bool stops = false;
 	int rc = record_read(y->s, id, &record);
 
 	rc = rc ? rc : each_named(y, record, push_named);
@@ -528,9 +549,13 @@ static int push_record(struct sync *y, const char *id)
 		rc = strcmp(name, id) ? err_set(ERR_INPUT, "record %.12s is not in its canonical form", id)
 				      : sync_claim(y, record, &text, id);
 		depot_file(path, VAULT_RECORDS, id);
-		rc = rc ? rc : y->d->ops->put(y->d, path, &bytes, id);
+		stops = rc == ERR_INPUT && record_kind(record) == RECORD_PROMOTION;
+		if (stops)
+			rc = stop_alias(y, record);
+		else
+			rc = rc ? rc : y->d->ops->put(y->d, path, &bytes, id);
 	}
-	if (!rc) {
+	if (!rc && !stops) {
 		y->n->records++;
 		y->n->bytes += text.len;
 	}
@@ -590,6 +615,10 @@ static int push_once(struct registry *r, struct depot *d, const struct sync_opti
 	rc = rc ? rc : list_there(&y, VAULT_OBJECTS, &y.objects);
 	rc = rc ? rc : push_all(&y);
 	rc = rc ? rc : mend(&y, true);
+	if (!rc && y.stop.text) {
+		err_restore(&y.stop);
+		rc = ERR_INPUT;
+	}
 	add_counts(n, &now);
 	sync_close(&y);
 	return rc;

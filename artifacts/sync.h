@@ -14,6 +14,8 @@ struct sync {
 	struct depot_list objects;     /* there; of a push, and of a pull that wants them */
 	struct map sent;               /* objects that this push, or a pull that only counts, has seen to */
 	bool pushes;
+	struct map stopped;    /* aliases (MODEL@ALIAS) whose moves wait for somebody to mend the remote */
+	struct err_saved stop; /* why, of the first */
 };
 bool names_have(const struct name_list *l, const char *hex); /* a short one, in no order */
 bool sync_has(const struct name_list *l, const char *hex);
@@ -29,6 +31,20 @@ int sync_claimed(struct sync *y, const json_t *version, json_t **record);
 /* The moves of an alias (MODEL@ALIAS) that were claimed: how many, and the record of the n-th: ERR_NOTFOUND; ERR_INPUT. Yours. */
 int sync_claims_of_alias(struct sync *y, const char *what, int64_t *n);
 int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGEST_HEX], json_t **record);
+
+/* A record that would come in. gone: of those here, what gives way to others that come (or NULL). record: NULL if it cannot be read;
+ * of a pull, what merge_note() keeps of it. */
+struct newcomer {
+	const char *id;
+	int64_t seq;
+	const json_t *record;
+	const struct name_list *gone;
+};
+/* Why it may not come in: yours, NULL if it may. *last: the last seq that there is, of here and of those before it in their order. */
+int newcomer_against(struct registry *r, const struct newcomer *c, int64_t *last, char **why);
+int newcomers_last(struct registry *r, int64_t *last);
+/* would: nothing is moved. */
+void newcomer_tell(const char *id, const char *why, const char *to, bool would);
 
 /* Records made here that contradict those to come. */
 struct merge {

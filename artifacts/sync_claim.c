@@ -15,12 +15,18 @@
  *
  * Behind the record stands a line with its digest, since a claim is never named by its content: a bit that was flipped makes another
  * record, which must win nothing. Then the record itself is looked for, among the remote's, under either digest: one of the two is
- * the true one. */
+ * the true one.
+ *
+ * A move may be claimed and yet be nothing (forged, or on something that is gone): at fault, it moves no alias, and no other can follow
+ * it. Only whoever may write there can take it away, so the push of that alias's moves names it, and all else goes on. */
 #include "artifacts/sync.h"
 
 #define CLAIM_LAST INT64_C(99999999) /* eight digits */
 #define CLAIM_MAX (RECORD_MAX + DIGEST_HEX + 1)
 
+enum { NAMED_CLAIMS = 16 };
+
+#define SQL_FAULT "SELECT fault FROM records WHERE id = ?1 AND fault IS NOT NULL"
 #define SQL_BEFORE                                                                                                     \
 	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
 	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
@@ -251,9 +257,82 @@ static int claims_again(struct sync *y, const char *what, const char *key, const
 	return rc;
 }
 
-/* The alias is elsewhere than where this move left from. last: what was claimed last, text: its bytes; "": nothing was. */
+/* Why a move can have none of this home's on top of it (*why: yours): it is at fault; or it names none before it, so that no history here
+ * leads to it; or each pull sets it aside. ERR_NOTFOUND: it can, or has not been pulled yet. */
+static int claim_fault(struct sync *y, const char *id, const json_t *record, char **why)
+{
+	char *aside = shelves_aside(y->s, id, false);
+	int rc = sql_text(y->r, why, SQL_FAULT, "t", id);
+
+	if (rc == ERR_NOTFOUND && !sync_has(&y->mine, id) && fs_exists(aside))
+		*why = mem_str("it was set aside here, as is told above");
+	else if (rc == ERR_NOTFOUND && sync_has(&y->mine, id) && !json_object_get(record, "previous"))
+		*why = mem_str("it names no move before it, and none here rests on it");
+	if (rc == ERR_NOTFOUND && *why) {
+		err_clear();
+		rc = 0;
+	}
+	free(aside);
+	return rc;
+}
+
+/* "claims/…/00000003, records/ab/cdef…": what was claimed last and no move can follow, the last first. */
+static int faults_there(struct sync *y, const char *what, const char *key, int64_t n, struct buf *out)
+{
+	int rc = 0;
+
+	for (int tries = 0; !rc && n > 0 && tries < NAMED_CLAIMS; tries++, n--) {
+		char path[DEPOT_PATH], id[DIGEST_HEX];
+		json_t *record = NULL;
+		char *why = NULL;
+
+		rc = sync_claimed_move(y, what, n, id, &record);
+		rc = rc ? rc : claim_fault(y, id, record, &why);
+		depot_claim_path(path, key, n);
+		if (!rc)
+			buf_addf(out, "%s%s", out->len ? ", " : "", path);
+		depot_file(path, VAULT_RECORDS, id);
+		if (!rc && sync_has(&y->theirs, id))
+			buf_addf(out, ", %s", path);
+		free(why);
+		json_decref(record);
+	}
+	if (rc == ERR_NOTFOUND || rc == ERR_INPUT) { /* it stands before them, and is no fault of theirs */
+		err_clear();
+		return 0;
+	}
+	return rc;
+}
+
+/* Nobody can move the alias on from such a move, however often it is pulled: what is to go is named. ERR_NOTFOUND: it is none. */
+static int claim_at_fault(struct sync *y, const char *what, const char *key, const char *last, const json_t *theirs,
+			  int64_t n)
+{
+	struct buf files = BUF_INIT(RECORD_MAX);
+	char *why = NULL;
+	int rc = claim_fault(y, last, theirs, &why);
+
+	rc = rc ? rc : faults_there(y, what, key, n, &files);
+	if (!rc) {
+		rc = err_set(ERR_INPUT,
+			     "%s: %s stays where it is there: its last claimed move, %.12s to v%lld by %.80s, is at "
+			     "fault: %s",
+			     y->d->name, what, last, (long long)json_get_int(theirs, "version", 0),
+			     json_get_text(theirs, "actor", "?"), why);
+		err_hint(rc,
+			 "unless you know who made it, remove from that remote %s; then assay push again. A move that "
+			 "only misses what it rests on is right again when that has come back",
+			 buf_str(&files));
+	}
+	buf_release(&files);
+	free(why);
+	return rc;
+}
+
+/* The alias is elsewhere than where this move left from. last: what was claimed last, text: its bytes, theirs: what they
+ * say; "": nothing was. */
 static int claim_behind(struct sync *y, const char *what, const char *key, const char *last, const struct buf *text,
-			const char *before, int64_t *n)
+			const json_t *theirs, const char *before, int64_t *n)
 {
 	struct name_list moves = { NULL, 0, 0 };
 	int rc = moves_since(y, before, last, &moves);
@@ -261,7 +340,9 @@ static int claim_behind(struct sync *y, const char *what, const char *key, const
 	if (!rc) {
 		rc = claims_again(y, what, key, &moves, n);
 	} else if (rc == ERR_NOTFOUND && *last) {
-		rc = claim_heal(y, last, text);
+		rc = claim_at_fault(y, what, key, last, theirs, *n);
+		if (rc == ERR_NOTFOUND)
+			rc = claim_heal(y, last, text);
 		rc = rc ? rc : err_set(ERR_EXISTS, "%s was moved there meanwhile", what);
 	} else if (rc == ERR_NOTFOUND) {
 		rc = err_set(ERR_INPUT, "%s: the move %.12s of %s, on which one here rests, is not there", y->d->name,
@@ -295,7 +376,7 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 	if (!rc && strcmp(last, id)) {
 		rc = claim_rests_on(y, record, id, &before);
 		if (!rc && strcmp(last, before ? before : ""))
-			rc = claim_behind(y, what, key, last, &text, before ? before : "", &n);
+			rc = claim_behind(y, what, key, last, &text, theirs, before ? before : "", &n);
 		depot_claim_path(path, key, n + 1);
 		rc = rc ? rc : claim_make(y, path, own, id);
 	}

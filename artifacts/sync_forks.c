@@ -5,6 +5,8 @@
  * already moved on from, got no claim, and was put there by somebody who wrote a file and asked nobody. The order of
  * records would let it win, and that is up to whoever wrote it. So it goes to HOME/aside/, with whatever was moved on top of it.
  *
+ * So does one that names no move before it, where the line's have begun to: whoever takes it in calls it a fault.
+ *
  * A move behind the last claim is believed without one of its own, and told: it takes from nobody, and claims that were lost, or a bit
  * that was flipped in one, must not take an alias back where it was. Where there is no claim at all, the line is the one that this
  * home knows already. */
@@ -13,6 +15,7 @@
 enum { TRIES = 8 }; /* claims, the last first */
 
 #define SQL_BEFORE_KNOWN "SELECT coalesce(previous, '') FROM promotions WHERE id = ?1 AND chained"
+#define SQL_SEQ_KNOWN "SELECT seq FROM promotions WHERE id = ?1"
 #define SQL_LAST_KNOWN "SELECT id FROM promotions WHERE model = ?1 AND alias = ?2 ORDER BY seq DESC, id DESC"
 
 /* The moves of one alias. */
@@ -24,6 +27,7 @@ struct line {
 	char last[DIGEST_HEX]; /* of the line; "": there is none */
 	json_t *claimed;       /* the record of it, or NULL */
 	struct map before;     /* it, and all on which it rests */
+	json_t *old;           /* {"id","seq"}: the move of before the chain on which it rests, or NULL */
 	bool intact;           /* the last claim could be read */
 	bool whole; /* back to the first: a pull may have seen the claim of a move whose predecessors came after its listing */
 };
@@ -48,16 +52,28 @@ static int rests_on(struct line *l, const char *id, char out[DIGEST_HEX])
 	return rc;
 }
 
-/* The last claim that can be read: one that is damaged or gone is named, and those behind the last readable are believed. */
+/* The last claim that can be read: one that is damaged or gone is named, and those behind the last readable are believed. But where
+ * moves name the one before them, a later one that does not is none. */
 static int last_claimed(struct line *l)
 {
 	char *what = mem_printf("%s@%s", l->model, l->alias);
 	int64_t n = 0;
 	int rc = sync_claims_of_alias(l->y, what, &n);
 
-	for (int tries = 0; !rc && n > 0 && !l->claimed && tries < TRIES; tries++, n--) {
-		rc = sync_claimed_move(l->y, what, n, l->last, &l->claimed);
-		l->intact = !rc && !tries;
+	for (int tries = 0; !rc && n > 0 && tries < TRIES; tries++, n--) {
+		json_t *record = NULL;
+		char id[DIGEST_HEX];
+
+		rc = sync_claimed_move(l->y, what, n, id, &record);
+		l->intact = l->intact || (!rc && !tries);
+		if (!rc && (!l->claimed || json_object_get(record, "previous"))) {
+			json_decref(l->claimed);
+			l->claimed = json_incref(record);
+			memcpy(l->last, id, sizeof(id));
+		}
+		json_decref(record);
+		if (!rc && json_object_get(l->claimed, "previous"))
+			break;
 		if (rc == ERR_INPUT)
 			log_warn("%s", err_text());
 		if (rc == ERR_NOTFOUND || rc == ERR_INPUT) {
@@ -86,6 +102,18 @@ static int last_known(struct line *l)
 	return rc;
 }
 
+/* The line ends at a move that names none: is that one known, and where did it stand? */
+static int began(struct line *l, const char *id)
+{
+	const json_t *said = json_object_get(l->came, id);
+	int64_t seq = json_get_int(said, "seq", 0);
+	int rc = said ? 0 : sql_int(l->y->r, &seq, SQL_SEQ_KNOWN, "t", id);
+
+	if (!rc)
+		l->old = json_pack("{s:s,s:I}", "id", id, "seq", (json_int_t)seq);
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
 static int walk_back(struct line *l)
 {
 	char at[DIGEST_HEX], next[DIGEST_HEX];
@@ -95,10 +123,22 @@ static int walk_back(struct line *l)
 	while (!rc && *at) {
 		map_put(&l->before, at, strlen(at), 0);
 		rc = rests_on(l, at, next);
-		memcpy(at, next, sizeof(at));
+		if (!rc)
+			memcpy(at, next, sizeof(at));
 	}
 	l->whole = !rc;
-	return rc == ERR_NOTFOUND ? 0 : rc;
+	return rc == ERR_NOTFOUND && strcmp(at, l->last) ? began(l, at) : rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+/* A move that names none before it, though the line's had begun to: nobody's assay made it. One of before the line's beginning is
+ * older than what that rests on. */
+static bool is_unchained(const struct line *l, const char *id, const json_t *said)
+{
+	int64_t seq = json_get_int(said, "seq", 0), first = json_get_int(l->old, "seq", 0);
+
+	if (json_object_get(said, "previous") || map_has(&l->before, id))
+		return false;
+	return l->whole || (l->old && (seq != first ? seq > first : strcmp(id, json_get_text(l->old, "id", "")) > 0));
 }
 
 /* Does a move lead to the line, but not to its end? *behind: it leads to the end. */
@@ -122,18 +162,19 @@ static int is_fork(struct line *l, const char *id, bool *fork, bool *behind)
 	return 0;
 }
 
-static void refuse(struct line *l, const char *id, const json_t *said)
+static void refuse(struct line *l, const char *id, const json_t *said, bool fork)
 {
 	const struct sync *y = l->y;
+	char *from = fork ? mem_printf("from where %.12s had moved it on already", l->last)
+			  : mem_str("and names no move before it, as all of that alias do");
 
 	merge_refuse(l->m, id);
-	log_warn("%s: promotion %.12s was not taken over: it moves %s@%s to v%lld, by %.80s, from where %.12s had "
-		 "moved it on "
-		 "already; it %s aside/ of this home%s. Ask who that is: if it is to be so, the gate is run again, and "
-		 "records/%.2s/%s removed there",
+	log_warn("%s: promotion %.12s was not taken over: it moves %s@%s to v%lld, by %.80s, %s; it %s aside/ of this "
+		 "home%s. Ask who that is: if it is to be so, the gate is run again, and records/%.2s/%s removed there",
 		 y->d->name, id, l->model, l->alias, (long long)json_get_int(said, "version", 0),
-		 json_get_text(said, "actor", "?"), l->last, y->o->dry_run ? "would go to" : "is in",
+		 json_get_text(said, "actor", "?"), from, y->o->dry_run ? "would go to" : "is in",
 		 y->o->dry_run ? "" : " now", id, id + 2);
+	free(from);
 }
 
 static void tell_unclaimed(const struct line *l, const char *id, const json_t *said)
@@ -180,8 +221,8 @@ static int look_at_line(struct line *l)
 		bool fork = false, behind = false;
 
 		rc = rc ? rc : is_fork(l, id, &fork, &behind);
-		if (!rc && fork)
-			refuse(l, id, said);
+		if (!rc && (fork || is_unchained(l, id, said)))
+			refuse(l, id, said, fork);
 		else if (!rc && behind && l->intact)
 			tell_unclaimed(l, id, said);
 	}
@@ -229,6 +270,7 @@ int forks_refuse(struct merge *m, struct sync *y)
 		rc = rc ? rc : look_at_line(&l);
 		map_release(&l.before);
 		json_decref(l.claimed);
+		json_decref(l.old);
 	}
 	json_decref(all);
 	return rc;

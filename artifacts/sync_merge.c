@@ -61,8 +61,8 @@ static bool ours_alone(const struct sync *y, const char *id)
 /* Of a record that says something of a version or an alias, what is needed of it: thousands of them may come at once. */
 void merge_note(struct merge *m, const json_t *theirs, const char *id)
 {
-	static const char *const members[] = { "format",  "seq",     "model", "alias",
-					       "version", "created", "actor", "previous" };
+	static const char *const members[] = { "format",  "seq",   "model",    "alias", "version",
+					       "created", "actor", "previous", "object" };
 	json_t *said, *v = json_object_get(theirs, "version");
 
 	if (record_kind(theirs) != RECORD_PROMOTION && (record_kind(theirs) != RECORD_RUN || !json_is_object(v)))
@@ -275,6 +275,41 @@ static int look_moves(struct merge *m, const struct sync *y)
 	return rc;
 }
 
+static int said_order(const void *a, const void *b)
+{
+	return is_later(*(json_t *const *)a, *(json_t *const *)b) ? 1 : -1;
+}
+
+/* What comes and would be set aside as soon as it is here (newcomers.c) wins nothing: it is refused before moves are compared. */
+static int look_newcomers(struct merge *m, const struct sync *y)
+{
+	size_t n = json_array_size(m->said);
+	json_t **said = mem_array(n + 1, sizeof(*said));
+	int64_t last = 0;
+	int rc = newcomers_last(y->r, &last);
+
+	for (size_t i = 0; i < n; i++)
+		said[i] = json_array_get(m->said, i);
+	qsort(said, n, sizeof(*said), said_order);
+	for (size_t i = 0; !rc && i < n; i++) {
+		struct newcomer c = { .id = json_get_text(said[i], "id", ""),
+				      .seq = json_get_int(said[i], "seq", 0),
+				      .record = said[i],
+				      .gone = &m->aside };
+		char *why = NULL, *to = shelves_aside(y->s, c.id, false);
+
+		rc = names_have(&m->refused, c.id) ? 0 : newcomer_against(y->r, &c, &last, &why);
+		if (!rc && why) {
+			merge_refuse(m, c.id);
+			newcomer_tell(c.id, why, to, y->o->dry_run);
+		}
+		free(why);
+		free(to);
+	}
+	free(said);
+	return rc;
+}
+
 int merge_look(struct merge *m, const struct sync *y)
 {
 	json_t *said;
@@ -286,6 +321,7 @@ int merge_look(struct merge *m, const struct sync *y)
 		if (!rc && record_kind(said) == RECORD_RUN && !names_have(&m->refused, json_get_text(said, "id", "")))
 			rc = look_run(m, y, said);
 	}
+	rc = rc ? rc : look_newcomers(m, y);
 	return rc ? rc : look_moves(m, y);
 }
 

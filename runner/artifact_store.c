@@ -194,7 +194,8 @@ static int verify_history(struct home *h)
 		err_set(ERR_IO, "the history of promotions is no single chain: %lld place%s", (long long)breaks,
 			breaks == 1 ? "" : "s");
 		return err_hint(ERR_IO, "assay history shows who promoted what; assay promote says where the alias is "
-					"to point, assay pull brings records that are missing here");
+					"to point, assay pull brings records that are missing here, and assay registry "
+					"check says what to do with one that somebody wrote by hand");
 	}
 	return rc ? rc : registry_aliases_check(h->registry, NULL);
 }

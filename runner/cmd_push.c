@@ -68,7 +68,7 @@ static int push(struct transfer *t)
 	rc = registry_push(t->place.home.registry, t->d, &t->o, &n, &pulled);
 	if (!t->json && (pulled.records || pulled.lost || pulled.renumbered))
 		say("pulled", &pulled, t->d, t->o.dry_run);
-	if (!rc || rc == ERR_CONFLICT || n.absent || pulled.refused)
+	if (!rc || rc == ERR_CONFLICT || n.absent || n.refused || pulled.refused)
 		tell("pushed", &n, t->d, t->o.dry_run, t->json);
 	if (!rc && !t->o.dry_run)
 		mirror_behind(&t->place.home, t->json);

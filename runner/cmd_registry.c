@@ -26,7 +26,8 @@ static const struct {
 	{ ": no record has such a name", "remove from records/ what is no record" },
 	{ "record: ",
 	  "a record that cannot be taken over: a newer assay reads what it wrote; else move its file from records/ to "
-	  "aside/ in the home, under the 64 digits of its name" },
+	  "aside/ in the home, under the 64 digits of its name, and remove it from the remote, which would bring it "
+	  "again" },
 	{ " says ", "a version that contradicts another: assay push from the home that made it, to a remote that knows "
 		    "the other, gives it a number" },
 	{ "", "assay registry rebuild makes the database again from the records" },

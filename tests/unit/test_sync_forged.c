@@ -1,0 +1,308 @@
+/* test_sync_forged.c: moves of an alias that somebody wrote there, claimed or not, and that no home can take in. */
+#include "base/base.h"
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "team.h"
+
+/* Three versions, of which two were production, on both sides. *newest: the last move. */
+static json_t *two_moves(struct team *t, char newest[DIGEST_HEX])
+{
+	json_t *rows = NULL, *record = NULL;
+	char id[DIGEST_HEX];
+
+	for (int i = 0; i < 3; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
+	snprintf(newest, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	must(record_read(t->a->store, newest, &record));
+	return record;
+}
+
+static void write_there(const char *path, const struct buf *text)
+{
+	char *dir = path_dir(path);
+
+	must(fs_mkdirs(dir));
+	must(fs_write(path, buf_str(text), text->len));
+	free(dir);
+}
+
+/* The files of a move that nobody's gate made, beneath the remote; n: its claim, 0: it has none. */
+struct forged {
+	char id[DIGEST_HEX];
+	char *record, *claim;
+};
+
+static struct forged forge(struct team *t, const json_t *record, int n)
+{
+	const char what[] = "alias:bot@production";
+	struct digest key = digest_bytes(what, strlen(what));
+	struct buf text = BUF_INIT(1 << 20);
+	struct forged f = { .claim = NULL };
+	char hex[DIGEST_HEX], *path;
+
+	record_bytes(&text, f.id, record);
+	f.record = mem_printf("records/%.2s/%s", f.id, f.id + 2);
+	path = path_join(t->folder, f.record);
+	write_there(path, &text);
+	free(path);
+	if (n) {
+		digest_hex(hex, &key);
+		f.claim = mem_printf("claims/%s/%08d", hex, n);
+		path = path_join(t->folder, f.claim);
+		buf_addf(&text, "\n%s\n", f.id);
+		write_there(path, &text);
+		free(path);
+	}
+	buf_release(&text);
+	return f;
+}
+
+static void assert_told(const struct forged *f)
+{
+	assert_text_has(err_fix(), f->record);
+	assert_text_has(err_fix(), f->claim);
+}
+
+/* As the fix says: gone from the remote, and from records/ of a home. */
+static void take_away(struct team *t, const struct forged *f)
+{
+	const char *const files[] = { f->record, f->claim };
+
+	for (int i = 0; i < 2; i++) {
+		char *path = files[i] ? path_join(t->folder, files[i]) : NULL;
+
+		if (path)
+			must(fs_remove(path));
+		free(path);
+	}
+}
+
+static void set_aside(struct fixture *f, const char *id)
+{
+	char *from = store_file(f->store, VAULT_RECORDS, id), *aside = home_path(f, "aside"), *to = path_join(aside, id);
+
+	must(fs_mkdirs(aside));
+	must(fs_rename(from, to));
+	fixture_reopen(f);
+	free(from);
+	free(aside);
+	free(to);
+}
+
+static void forged_release(struct forged *f)
+{
+	free(f->record);
+	free(f->claim);
+}
+
+static json_t *by_mallory(json_t *record, const char *previous)
+{
+	json_object_set_new(record, "actor", json_string("mallory"));
+	json_object_set_new(record, "version", json_integer(3));
+	json_object_set_new(record, "from", json_integer(2));
+	json_object_set_new(record, "seq", json_integer(40));
+	json_object_set_new(record, "run", json_null());
+	json_object_del(record, "object");
+	json_object_del(record, "previous");
+	if (previous)
+		json_object_set_new(record, "previous", json_string(previous));
+	return record;
+}
+
+static void promote_staging(struct fixture *f)
+{
+	const struct promotion p = { .model = "bot",
+				     .alias = "staging",
+				     .version = 3,
+				     .expect = 0,
+				     .actor = "bob",
+				     .reason = "try" };
+	char id[DIGEST_HEX];
+
+	must(registry_promote(f->registry, &p, id));
+}
+
+/* What no home takes in: it says of its version what is not so, or is of a time that nobody has lived to see (both go aside), or
+ * speaks of what is nowhere (a record at fault). */
+static void make_wrong(json_t *record, int way, const char *some)
+{
+	if (way == 0)
+		json_object_set_new(record, "object", json_string(some));
+	else if (way == 1)
+		json_object_set_new(record, "seq", json_integer(INT64_C(1) << 40));
+	else
+		json_object_set_new(record, "version", json_integer(9));
+}
+
+/* Two of them, one on the other. */
+static void test_sync__claimed_moves_at_fault_are_named_with_what_to_remove(void **state)
+{
+	for (int way = 0; way < 3; way++) {
+		struct team *t = *state;
+		char newest[DIGEST_HEX], id[DIGEST_HEX], *path;
+		json_t *record = by_mallory(two_moves(t, newest), newest);
+		struct forged first, second;
+
+		make_wrong(record, way, newest);
+		first = forge(t, record, 3);
+		json_object_set_new(record, "previous", json_string(first.id));
+		json_object_set_new(record, "from", json_object_get(record, "version"));
+		second = forge(t, record, 4);
+		pull(t, t->b, 0);
+		assert_int_equal(alias_of(t->b), 2);
+		must(promote_to(t->b, 3, 2));
+		promote_staging(t->b);
+		add_run(t->b, "w4", '4', id);
+		assert_int_equal(push(t, t->b, ERR_INPUT).refused, 1);
+		assert_text_has(err_text(), "bot@production stays where it is there");
+		assert_text_has(err_text(), "mallory");
+		assert_told(&first);
+		assert_told(&second);
+		path = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2); /* all else went */
+		assert_true(fs_exists(path));
+		free(path);
+		assert_int_equal(files_in(t, "claims"), 3 + 1 + 4 + 1); /* versions, and moves of two aliases */
+		push(t, t->b, ERR_INPUT);				 /* again and again */
+		assert_told(&first);
+		assert_int_equal(alias_of(t->b), 3);
+		take_away(t, &first);
+		take_away(t, &second);
+		push(t, t->b, 0);
+		if (way == 2) {
+			set_aside(t->b, first.id);
+			set_aside(t->b, second.id);
+		}
+		assert_same(t);
+		assert_int_equal(alias_of(t->a), 3);
+		forged_release(&first);
+		forged_release(&second);
+		json_decref(record);
+		team_end(state);
+		team_start(state);
+	}
+}
+
+/* A damaged claim, too, keeps its alias alone. */
+static void test_sync__a_damaged_claim_keeps_no_other_alias_away(void **state)
+{
+	struct team *t = *state;
+	char newest[DIGEST_HEX];
+	json_t *record = two_moves(t, newest);
+	struct forged f = forge(t, record, 3);
+	char *path = path_join(t->folder, f.claim);
+
+	empty(path);
+	must(promote_to(t->b, 3, 2));
+	promote_staging(t->b);
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "is damaged");
+	pull(t, t->a, 0);
+	assert_int_equal(list_length(t->a->registry, "aliases"), 2);
+	assert_int_equal(alias_of(t->a), 2);
+	must(fs_remove(path));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(path);
+	forged_release(&f);
+	json_decref(record);
+}
+
+/* It names nothing before it, where all do: it goes aside, claimed or not, in a home that knew the alias as in one that did not, and no
+ * check is red. One with a claim is named by a push. */
+static void test_sync__a_move_that_names_none_before_it(void **state)
+{
+	for (int way = 0; way < 4; way++) {
+		struct team *t = *state;
+		char newest[DIGEST_HEX], *path;
+		json_t *record = by_mallory(two_moves(t, newest), NULL);
+		bool claimed = way & 1, early = way & 2;
+		struct forged f;
+		struct fixture *c;
+		void *s;
+
+		if (early)
+			json_object_set_new(record, "seq", json_integer(3)); /* before the first move */
+		f = forge(t, record, claimed ? 3 : 0);
+		pull(t, t->b, 0);
+		assert_int_equal(alias_of(t->b), 2);
+		path = shelves_aside(t->b->store, f.id, false);
+		assert_true(fs_exists(path));
+		free(path);
+		assert_clean(t->b->registry);
+		must(promote_to(t->b, 3, 2));
+		push(t, t->b, claimed ? ERR_INPUT : 0);
+		fixture_registry(&s);
+		c = s;
+		pull(t, c, 0);
+		assert_int_equal(alias_of(c), claimed ? 2 : 3);
+		assert_clean(c->registry);
+		fixture_end(&s);
+		if (claimed) {
+			push(t, t->b, ERR_INPUT);
+			assert_told(&f);
+			take_away(t, &f);
+			push(t, t->b, 0);
+		}
+		assert_same(t);
+		forged_release(&f);
+		json_decref(record);
+		team_end(state);
+		team_start(state);
+	}
+}
+
+/* As a home knows one that an older assay took in: the check is red until it is moved away, as told. */
+static void test_sync__a_move_at_fault_from_before_is_told_with_a_way_out(void **state)
+{
+	struct team *t = *state;
+	char newest[DIGEST_HEX], *to, *from, *faults;
+	json_t *record = by_mallory(two_moves(t, newest), NULL);
+	struct forged f = forge(t, record, 3);
+
+	from = path_join(t->folder, f.record);
+	to = store_file(t->b->store, VAULT_RECORDS, f.id);
+	{
+		char *dir = path_dir(to);
+
+		must(fs_mkdirs(dir));
+		free(dir);
+	}
+	must(fs_copy(from, to));
+	fixture_reopen(t->b);
+	faults = check_text(t->b->registry);
+	assert_text_has(faults, f.id);
+	free(faults);
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_told(&f);
+	take_away(t, &f);
+	push(t, t->b, 0);
+	set_aside(t->b, f.id);
+	assert_same(t);
+	free(from);
+	free(to);
+	forged_release(&f);
+	json_decref(record);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEAM_TEST(test_sync__claimed_moves_at_fault_are_named_with_what_to_remove),
+		TEAM_TEST(test_sync__a_damaged_claim_keeps_no_other_alias_away),
+		TEAM_TEST(test_sync__a_move_that_names_none_before_it),
+		TEAM_TEST(test_sync__a_move_at_fault_from_before_is_told_with_a_way_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
