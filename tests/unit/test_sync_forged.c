@@ -89,7 +89,8 @@ static void take_away(struct team *t, const struct forged *f)
 
 static void set_aside(struct fixture *f, const char *id)
 {
-	char *from = store_file(f->store, VAULT_RECORDS, id), *aside = home_path(f, "aside"), *to = path_join(aside, id);
+	char *from = store_file(f->store, VAULT_RECORDS, id), *aside = home_path(f, "aside"),
+	     *to = path_join(aside, id);
 
 	must(fs_mkdirs(aside));
 	must(fs_rename(from, to));
@@ -121,12 +122,9 @@ static json_t *by_mallory(json_t *record, const char *previous)
 
 static void promote_staging(struct fixture *f)
 {
-	const struct promotion p = { .model = "bot",
-				     .alias = "staging",
-				     .version = 3,
-				     .expect = 0,
-				     .actor = "bob",
-				     .reason = "try" };
+	const struct promotion p = {
+		.model = "bot", .alias = "staging", .version = 3, .expect = 0, .actor = "bob", .reason = "try"
+	};
 	char id[DIGEST_HEX];
 
 	must(registry_promote(f->registry, &p, id));
@@ -172,7 +170,7 @@ static void test_sync__claimed_moves_at_fault_are_named_with_what_to_remove(void
 		assert_true(fs_exists(path));
 		free(path);
 		assert_int_equal(files_in(t, "claims"), 3 + 1 + 4 + 1); /* versions, and moves of two aliases */
-		push(t, t->b, ERR_INPUT);				 /* again and again */
+		push(t, t->b, ERR_INPUT);                               /* again and again */
 		assert_told(&first);
 		assert_int_equal(alias_of(t->b), 3);
 		take_away(t, &first);
