@@ -213,6 +213,11 @@ int registry_runs(struct registry *r, enum runs_by by, const char *key, int (*ea
  * first by name. */
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows);
+/* The same, each point as pretty JSON text that begins `depth` levels deep (borrowed), without its values in between. each()
+ * ends it by a result that is not 0, which is then that of the call. */
+int registry_trend_text(struct registry *r, const char *branch, const char *task, const char *metric,
+			const char *filter, int64_t limit, int depth,
+			int (*each)(const char *row, size_t len, void *arg), void *arg);
 
 /* ---- lineage (lineage.c) ---- */
 

@@ -232,7 +232,7 @@ int record_version_number(const char *text);
 
 /* ---- registry -------------------------------------------------------------------------------- */
 
-#define REGISTRY_VERSION 7 /* user_version of schema.sql */
+#define REGISTRY_VERSION 8 /* user_version of schema.sql */
 
 struct registry {
 	struct store *store;
@@ -258,6 +258,9 @@ int sql_rows_text(struct registry *r, int (*put)(const void *data, size_t len, v
 /* As above, row by row (borrowed); each() ends it by a result that is not 0. */
 int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg, const char *sql, const char *types,
 	     ...);
+/* As pretty JSON text that begins `depth` levels deep, without the first column: the text in it goes beside the row. */
+int sql_each_text(struct registry *r, int depth, int (*each)(const char *key, const char *row, size_t len, void *arg),
+		  void *arg, const char *sql, const char *types, ...);
 int sql_row(struct registry *r, json_t **row, const char *sql, const char *types, ...); /* the first; ERR_NOTFOUND */
 int sql_names(struct registry *r, struct name_list *out, const char *sql);
 int sql_names_of(struct registry *r, struct name_list *out, const char *sql, const char *types, ...); /* appended */

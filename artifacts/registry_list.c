@@ -82,13 +82,13 @@ static const char *const runs_by[] = {
 };
 
 /* Newest first, one probe of metrics a run: its first filter and suite, where several fit. */
-#define TREND(filter)                                                                                                  \
-	"SELECT r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"                \
+#define TREND(before, filter)                                                                                          \
+	"SELECT " before "r.id AS run, r.commit_oid AS \"commit\", r.created, r.verdict, m.value, m.stderr, m.n,"      \
 	" m.higher_is_better AS \"higher_is_better?\", r.model, r.version"                                             \
 	" FROM runs r INDEXED BY runs_by_branch CROSS JOIN metrics m ON m.run = r.n AND m.task = ?2 AND m.metric = "   \
 	"?3" filter " WHERE r.branch = ?1 ORDER BY r.n DESC, m.filter, m.suite"
-#define SQL_TREND TREND("")
-#define SQL_TREND_OF TREND(" AND m.filter = ?4")
+#define TREND_KEY "coalesce(r.commit_oid, r.id), "
+#define TREND_FILTER " AND m.filter = ?4"
 
 static int list_of(const struct list *table, size_t n, const char *what, const struct list **out)
 {
@@ -142,13 +142,15 @@ int registry_runs(struct registry *r, enum runs_by by, const char *key, int (*ea
 
 /* ---- a metric's history ---------------------------------------------------------------------- */
 
+/* The newest run of a commit comes first, and stands for it. */
 struct trend {
-	json_t *rows;
 	struct map seen; /* commits, or runs that have none */
 	int64_t limit;
+	json_t *rows;
+	struct buf text; /* or rows as text, and where each ends */
+	size_t *ends, n, cap;
 };
 
-/* The newest run of a commit comes first, and stands for it. */
 static int add_point(json_t *row, void *arg)
 {
 	struct trend *t = arg;
@@ -159,6 +161,18 @@ static int add_point(json_t *row, void *arg)
 	return t->limit > 0 && json_array_size(t->rows) >= (size_t)t->limit;
 }
 
+static int add_text(const char *of, const char *row, size_t len, void *arg)
+{
+	struct trend *t = arg;
+
+	if (map_put(&t->seen, of, strlen(of), 0)) {
+		buf_add(&t->text, row, len);
+		MEM_GROW(t->ends, t->n, t->cap);
+		t->ends[t->n++] = t->text.len;
+	}
+	return t->limit > 0 && t->n >= (size_t)t->limit;
+}
+
 int registry_trend(struct registry *r, const char *branch, const char *task, const char *metric, const char *filter,
 		   int64_t limit, json_t **rows)
 {
@@ -166,8 +180,8 @@ int registry_trend(struct registry *r, const char *branch, const char *task, con
 	int rc;
 
 	map_init(&t.seen);
-	rc = filter ? sql_each(r, add_point, &t, SQL_TREND_OF, "tttt", branch, task, metric, filter)
-		    : sql_each(r, add_point, &t, SQL_TREND, "ttt", branch, task, metric);
+	rc = filter ? sql_each(r, add_point, &t, TREND("", TREND_FILTER), "tttt", branch, task, metric, filter)
+		    : sql_each(r, add_point, &t, TREND("", ""), "ttt", branch, task, metric);
 	map_release(&t.seen);
 	if (!rc) {
 		*rows = json_array();
@@ -175,5 +189,27 @@ int registry_trend(struct registry *r, const char *branch, const char *task, con
 			json_array_append(*rows, json_array_get(t.rows, i - 1));
 	}
 	json_decref(t.rows);
+	return rc;
+}
+
+int registry_trend_text(struct registry *r, const char *branch, const char *task, const char *metric,
+			const char *filter, int64_t limit, int depth,
+			int (*each)(const char *row, size_t len, void *arg), void *arg)
+{
+	struct trend t = { .text = BUF_INIT(BUF_NOLIMIT), .limit = limit };
+	int rc;
+
+	map_init(&t.seen);
+	rc = filter ? sql_each_text(r, depth, add_text, &t, TREND(TREND_KEY, TREND_FILTER), "tttt", branch, task,
+				    metric, filter)
+		    : sql_each_text(r, depth, add_text, &t, TREND(TREND_KEY, ""), "ttt", branch, task, metric);
+	map_release(&t.seen);
+	for (size_t i = t.n; !rc && i > 0; i--) {
+		size_t from = i > 1 ? t.ends[i - 2] : 0;
+
+		rc = each(buf_str(&t.text) + from, t.ends[i - 1] - from, arg);
+	}
+	buf_release(&t.text);
+	free(t.ends);
 	return rc;
 }

@@ -1,4 +1,4 @@
--- The registry: what the record files say, as rows. user_version 7.
+-- The registry: what the record files say, as rows. user_version 8.
 --
 -- Every row is derived from a record file (records/ab/cdef…, canonical JSON named by its SHA-256), so the database can
 -- be thrown away: `assay registry rebuild` makes the same rows again. Rows are therefore written by one program only;
@@ -68,7 +68,7 @@ CREATE TABLE runs (
 	prompt     TEXT                  -- and the prompt it was asked with
 ) STRICT;
 CREATE INDEX runs_by_commit ON runs (commit_oid);
-CREATE INDEX runs_by_branch ON runs (branch);
+CREATE INDEX runs_by_branch ON runs (branch, n, id, commit_oid, created, verdict, model, version); -- all that a trend shows of a run
 CREATE INDEX runs_by_baseline ON runs (baseline_run) WHERE baseline_run IS NOT NULL;
 CREATE INDEX runs_by_baseline_model ON runs (baseline_model) WHERE baseline_model IS NOT NULL;
 CREATE INDEX runs_by_version ON runs (model, version) WHERE model IS NOT NULL;

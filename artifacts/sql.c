@@ -287,7 +287,8 @@ struct columns {
 	} items[COLUMNS_MAX];
 };
 
-static void columns_of(struct columns *c, sqlite3_stmt *st)
+/* depth: of the rows, as pretty JSON. */
+static void columns_of(struct columns *c, sqlite3_stmt *st, int depth)
 {
 	c->n = sqlite3_column_count(st);
 	c->n = c->n < COLUMNS_MAX ? c->n : COLUMNS_MAX;
@@ -298,7 +299,7 @@ static void columns_of(struct columns *c, sqlite3_stmt *st)
 		if (c->items[i].mark == '?' || c->items[i].mark == '*')
 			c->items[i].name[n - 1] = '\0';
 		c->items[i].head_len = (size_t)snprintf(c->items[i].head, sizeof(c->items[i].head),
-							i ? ",\n    \"%s\": " : "\n    \"%s\": ", c->items[i].name);
+							"\n%*s\"%s\": ", 2 * (depth + 1), "", c->items[i].name);
 	}
 }
 
@@ -348,8 +349,25 @@ static void add_column(struct buf *out, sqlite3_stmt *st, int i, char mark)
 	}
 }
 
+/* A row from column `from` on, as pretty JSON. */
+static void add_row(struct buf *out, sqlite3_stmt *st, const struct columns *c, int from, int depth)
+{
+	static const char margin[] = "\n                                ";
+	size_t indent = 2 * (size_t)depth;
+
+	indent = indent < sizeof(margin) - 2 ? indent : sizeof(margin) - 2;
+	buf_add(out, margin + 1, indent);
+	for (int i = from; i < c->n; i++) {
+		buf_add(out, i == from ? "{" : ",", 1);
+		buf_add(out, c->items[i].head, c->items[i].head_len);
+		add_column(out, st, i, c->items[i].mark);
+	}
+	buf_add(out, margin, 1 + indent);
+	buf_add(out, "}", 1);
+}
+
 /* A statement from its start to its last row, or to the first of which `each` says that it is enough. */
-static int walk(struct registry *r, const char *sql, const char *types, va_list ap,
+static int walk(struct registry *r, const char *sql, const char *types, va_list ap, int depth,
 		bool (*each)(sqlite3_stmt *st, const struct columns *c, void *arg), void *arg)
 {
 	struct columns columns;
@@ -357,7 +375,7 @@ static int walk(struct registry *r, const char *sql, const char *types, va_list 
 	int rc = start(r, &st, sql, types, ap), step = SQLITE_ROW;
 	bool more = true;
 
-	columns_of(&columns, rc ? NULL : st);
+	columns_of(&columns, rc ? NULL : st, depth);
 	while (!rc && more && (step = sqlite3_step(st)) == SQLITE_ROW)
 		more = each(st, &columns, arg);
 	if (!rc && step != SQLITE_ROW && step != SQLITE_DONE)
@@ -389,14 +407,9 @@ static bool outflow_put(struct outflow *o, size_t least)
 static bool row_to_text(sqlite3_stmt *st, const struct columns *c, void *arg)
 {
 	struct outflow *o = arg;
-	struct buf *out = &o->text;
 
-	buf_adds(out, o->any ? ",\n  {" : "[\n  {");
-	for (int i = 0; i < c->n; i++) {
-		buf_add(out, c->items[i].head, c->items[i].head_len);
-		add_column(out, st, i, c->items[i].mark);
-	}
-	buf_adds(out, "\n  }");
+	buf_adds(&o->text, o->any ? ",\n" : "[\n");
+	add_row(&o->text, st, c, 0, 1);
 	o->any = true;
 	return outflow_put(o, OUTFLOW);
 }
@@ -409,7 +422,7 @@ int sql_rows_text(struct registry *r, int (*put)(const void *data, size_t len, v
 	int rc;
 
 	va_start(ap, types);
-	rc = walk(r, sql, types, ap, row_to_text, &o);
+	rc = walk(r, sql, types, ap, 1, row_to_text, &o);
 	va_end(ap);
 	rc = rc ? rc : o.rc;
 	if (!rc) {
@@ -434,7 +447,7 @@ int sql_rows(struct registry *r, json_t **rows, const char *sql, const char *typ
 	int rc;
 
 	va_start(ap, types);
-	rc = walk(r, sql, types, ap, row_to_array, all);
+	rc = walk(r, sql, types, ap, 0, row_to_array, all);
 	va_end(ap);
 	if (rc)
 		json_decref(all);
@@ -466,8 +479,38 @@ int sql_each(struct registry *r, int (*each)(json_t *row, void *arg), void *arg,
 	int rc;
 
 	va_start(ap, types);
-	rc = walk(r, sql, types, ap, row_to_visit, &v);
+	rc = walk(r, sql, types, ap, 0, row_to_visit, &v);
 	va_end(ap);
+	return rc;
+}
+
+struct visit_text {
+	int (*each)(const char *key, const char *row, size_t len, void *arg);
+	void *arg;
+	int depth;
+	struct buf row;
+};
+
+static bool row_to_visit_text(sqlite3_stmt *st, const struct columns *c, void *arg)
+{
+	struct visit_text *v = arg;
+
+	buf_clear(&v->row);
+	add_row(&v->row, st, c, 1, v->depth);
+	return !v->each((const char *)sqlite3_column_text(st, 0), buf_str(&v->row), v->row.len, v->arg);
+}
+
+int sql_each_text(struct registry *r, int depth, int (*each)(const char *key, const char *row, size_t len, void *arg),
+		  void *arg, const char *sql, const char *types, ...)
+{
+	struct visit_text v = { each, arg, depth, BUF_INIT(BUF_NOLIMIT) };
+	va_list ap;
+	int rc;
+
+	va_start(ap, types);
+	rc = walk(r, sql, types, ap, depth, row_to_visit_text, &v);
+	va_end(ap);
+	buf_release(&v.row);
 	return rc;
 }
 
@@ -482,7 +525,7 @@ int sql_row(struct registry *r, json_t **row, const char *sql, const char *types
 	rc = start(r, &st, sql, types, ap);
 	va_end(ap);
 	rc = rc ? rc : first_row(r, st);
-	columns_of(&columns, rc ? NULL : st);
+	columns_of(&columns, rc ? NULL : st, 0);
 	if (!rc)
 		*row = row_object(st, &columns);
 	finish(st);

@@ -47,9 +47,13 @@ static int print_run(struct place *place, const char *id, const json_t *record, 
 	return rc;
 }
 
+enum { TREND_POINTS = 1000 };
+#define LIMIT_UNSET INT64_MIN
+
 int cmd_show(int argc, char **argv)
 {
 	bool json = false, markdown = false, html = false, curve = false;
+	int64_t limit = LIMIT_UNSET;
 	const char *format_name = NULL, *metric = NULL;
 	const struct report_format *format = NULL;
 	char id[DIGEST_HEX];
@@ -65,6 +69,7 @@ int cmd_show(int argc, char **argv)
 		OPT_FLAG(0, "curve", &curve, "the learning curve as a table; with --json as an array"),
 		OPT_TEXT(0, "trend", &metric, "METRIC",
 			 "a metric's history on a branch: task.metric or task.metric,filter"),
+		OPT_INT('n', "limit", &limit, "N", "with --trend: the newest N points (1000; 0: all)"),
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -85,11 +90,15 @@ int cmd_show(int argc, char **argv)
 	rc = report_choose(&format, format_name, markdown, html);
 	if (rc == 0 && metric && (curve || (format && strcmp(format->name, "html"))))
 		rc = err_set(ERR_USAGE, "--trend is shown on the terminal, as --html or as --json");
+	if (rc == 0 && limit != LIMIT_UNSET && (!metric || limit < 0))
+		rc = err_set(ERR_USAGE, metric ? "-n %lld: expected 0 (all) or more" : "-n %lld: it is for --trend",
+			     (long long)limit);
 	if (rc)
 		return rc;
 	rc = place_open(&place);
 	if (rc == 0 && metric) {
-		rc = print_trend(&place, metric, argc ? argv[0] : NULL, json, format != NULL);
+		rc = print_trend(&place, metric, argc ? argv[0] : NULL, limit == LIMIT_UNSET ? TREND_POINTS : limit,
+				 json, format != NULL);
 		place_close(&place);
 		return rc;
 	}

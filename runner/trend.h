@@ -4,7 +4,8 @@
 
 #include "runner/cmd.h"
 
-/* name: task.metric or task.metric,filter; branch NULL: the checked-out one. ERR_INPUT: nobody measured it there. */
-int print_trend(struct place *place, const char *name, const char *branch, bool json, bool html);
+/* name: task.metric or task.metric,filter; branch NULL: the checked-out one; limit: the newest so many points, 0: all.
+ * ERR_INPUT: nobody measured it there. */
+int print_trend(struct place *place, const char *name, const char *branch, int64_t limit, bool json, bool html);
 
 #endif

@@ -1,6 +1,8 @@
 /* bench_registry: a registry of many runs, and what questions to it cost.
  *
- *	bench_registry [DIR] [RUNS] [METRICS]      default: a temporary folder, 100000 runs of 100 metric rows
+ *	bench_registry [DIR] [RUNS] [METRICS] [BRANCHES]
+ *
+ * Default: a temporary folder, 100000 runs of 100 metric rows, in turns on 4 branches (1: all on main).
  *
  * The records are written as files, without syncs, and taken in by the first open, as after a rebuild; that is timed, too. Then each
  * question is asked ROUNDS times on the open registry and once by a registry that was opened for it, and the median is printed.
@@ -17,7 +19,7 @@
 
 #include "artifacts/artifacts_int.h"
 
-enum { ROUNDS = 9, BRANCHES = 4, MODELS = 20, VERSION_EVERY = 20 };
+enum { ROUNDS = 9, MODELS = 20, VERSION_EVERY = 20 };
 
 static void must(int rc)
 {
@@ -112,6 +114,8 @@ static void add_common(json_t *r, int64_t i)
 	json_object_set_new(r, "baseline", json_pack("{s:s,s:s}", "run", key, "model", "model7"));
 }
 
+static int64_t branches = 4;
+
 static json_t *run_of(int64_t i, int64_t n_metrics, const char *object)
 {
 	char commit[41], branch[24], model[24], iso[21];
@@ -119,7 +123,7 @@ static json_t *run_of(int64_t i, int64_t n_metrics, const char *object)
 	json_t *r;
 
 	snprintf(commit, sizeof(commit), "%040llx", (unsigned long long)i * 2654435761u);
-	snprintf(branch, sizeof(branch), i % BRANCHES ? "topic%lld" : "main", (long long)(i % BRANCHES));
+	snprintf(branch, sizeof(branch), i % branches ? "topic%lld" : "main", (long long)(i % branches));
 	snprintf(model, sizeof(model), "model%lld", (long long)(i / VERSION_EVERY % MODELS));
 	clock_iso(iso, at);
 	r = json_pack("{s:s,s:I,s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:o}", "format", "assay-run/1", "seq",
@@ -221,9 +225,27 @@ static void two_records(struct registry *r, json_t **rows)
 	}
 }
 
+static int count_point(const char *row, size_t len, void *arg)
+{
+	(void)row;
+	*(size_t *)arg += len;
+	return 0;
+}
+
+/* What `assay show --trend task004.acc BRANCH -n 0 --json` asks: here it is only counted. */
+static json_t *all_as_text(struct registry *r, const char *branch)
+{
+	size_t bytes = 0;
+
+	must(registry_trend_text(r, branch, "task004", "acc", NULL, 0, 2, count_point, &bytes));
+	return json_integer((json_int_t)bytes);
+}
+
 static void ask(struct registry *r, const struct question *q, json_t **rows)
 {
-	if (!strcmp(q->list, "trend"))
+	if (!strcmp(q->list, "text"))
+		*rows = all_as_text(r, q->filter);
+	else if (!strcmp(q->list, "trend"))
 		must(registry_trend(r, q->filter, "task004", "acc", NULL, q->limit, rows));
 	else if (!strcmp(q->list, "reached"))
 		must(registry_reached(r, q->filter, rows));
@@ -259,6 +281,7 @@ static void questions(struct store *s)
 		{ "trend of a metric, 100 runs", "trend", "main", 100 },
 		{ "trend of a metric, 1,000 runs", "trend", "main", 1000 },
 		{ "a metric of all runs of a branch", "trend", "main", 0 },
+		{ "the same as text", "text", "main", 0 },
 		{ "lineage: what a data set became", "reached", "40", 0 },
 		{ "data sets, all versions", "data", NULL, 0 },
 		{ "data sets, the versions of one", "data", "evals/suite.jsonl", 0 },
@@ -355,6 +378,7 @@ int main(int argc, char **argv)
 	struct stat st;
 	bool given = argc > 1 && *argv[1];
 
+	branches = argc > 4 && atoll(argv[4]) > 0 ? atoll(argv[4]) : branches;
 	if (given)
 		home = mem_str(argv[1]);
 	else

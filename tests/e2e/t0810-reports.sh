@@ -77,6 +77,13 @@ is "in order" "$(jq -c '[.points[].verdict]' "$OUT")" '["PASS","FAIL"]'
 assay run >/dev/null 2>&1
 check "after the same commit once more" 0 assay show --trend sums.exact_match --json
 is "still two" "$(jq '.points | length' "$OUT")" 2
+is "in the form of all its JSON" "$(sed "s|\.0,\$|,|" "$OUT" | sum)" "$(jq . "$OUT" | sum)"
+check "the newest point alone" 0 assay show --trend sums.exact_match -n 1 --json
+is "is the last" "$(jq -c '[.points[].verdict]' "$OUT")" '["FAIL"]'
+check "all of them" 0 assay show --trend sums.exact_match -n 0 --json
+is "with none left out" "$(jq '.points | length' "$OUT")" 2
+check "a limit of nothing" 64 assay show -n 1
+check "a limit below" 64 assay show --trend sums.exact_match -n -1
 check "as a page" 0 assay show --trend sums.exact_match --html
 check "one that nobody measured" 65 assay show --trend sums.nothing
 check "a name without a metric" 64 assay show --trend sums

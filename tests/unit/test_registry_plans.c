@@ -26,6 +26,8 @@ static const char *const whole[] = {
 	"SELECT e.from_node AS \"from\"",
 	"SELECT r.id AS run, c.kind, c.step",
 };
+/* What the index itself must hold: a trend asks it of each run of a branch. */
+static const char covered[] = "INDEXED BY runs_by_branch";
 /* Those as of a day need not be in an order: they go through all versions and promotions until then. */
 static const char as_of[] = "created_ns <= ?3";
 
@@ -61,7 +63,7 @@ static char *fault_of(struct registry *r, const char *sql)
 	char *explain = mem_printf("EXPLAIN QUERY PLAN %s", sql), *fault = NULL, name[64];
 	sqlite3_stmt *st;
 	struct buf plan = BUF_INIT(1 << 16);
-	bool list = is_whole(sql), past = strstr(sql, as_of) != NULL;
+	bool list = is_whole(sql), past = strstr(sql, as_of) != NULL, cover = strstr(sql, covered) != NULL;
 
 	assert_int_equal(sqlite3_prepare_v2(r->db, explain, -1, &st, NULL), SQLITE_OK);
 	while (sqlite3_step(st) == SQLITE_ROW) {
@@ -72,6 +74,8 @@ static char *fault_of(struct registry *r, const char *sql)
 			fault = mem_printf("reads all of %s", table_of(sql, name));
 		if (list && !strcmp(line, "USE TEMP B-TREE FOR ORDER BY") && !fault)
 			fault = mem_str("sorts a whole list");
+		if (cover && strstr(line, " INDEX runs_by_branch") && !strstr(line, "COVERING") && !fault)
+			fault = mem_str("looks up each run's row");
 	}
 	sqlite3_finalize(st);
 	free(explain);
@@ -92,6 +96,14 @@ static int no_more(json_t *row, void *arg)
 	(void)row;
 	(void)arg;
 	return 1;
+}
+
+static int no_text(const char *row, size_t len, void *arg)
+{
+	(void)row;
+	(void)len;
+	(void)arg;
+	return 0;
 }
 
 static void drop(int rc, json_t **rows)
@@ -116,6 +128,7 @@ static void ask_lists(struct registry *r)
 		drop(registry_list_at(r, "versions", i ? "bot" : NULL, 30, clock_unix_ns(), &rows), &rows);
 		drop(registry_list_at(r, "history", i ? "bot" : NULL, 30, clock_unix_ns(), &rows), &rows);
 		drop(registry_trend(r, "main", "intents", "acc", i ? "none" : NULL, 0, &rows), &rows);
+		must(registry_trend_text(r, "main", "intents", "acc", i ? "none" : NULL, 0, 2, no_text, NULL));
 	}
 	for (int by = RUNS_BY_ID; by <= RUNS_BY_BASELINE_MODEL; by++)
 		must(registry_runs(r, (enum runs_by)by, "abcdef123", no_more, NULL));
@@ -203,6 +216,7 @@ static void test_registry_plans__a_scan_is_seen(void **state)
 		"SELECT value FROM metrics WHERE task = 'x'",
 		"SELECT v.number FROM versions v WHERE v.key = 'x'",
 		"UPDATE runs SET verdict = 'PASS' WHERE verdict = 'FAIL'",
+		"SELECT seconds FROM runs INDEXED BY runs_by_branch WHERE branch = 'main'",
 	};
 	struct fixture *f = *state;
 

@@ -301,6 +301,28 @@ static void test_registry_list_at__is_what_was_known_then(void **state)
 	assert_err(registry_list_at(f->registry, "runs", NULL, 0, t[0], &rows), ERR_BUG);
 }
 
+static int add_point(const char *row, size_t len, void *arg)
+{
+	struct buf *text = arg;
+
+	buf_adds(text, text->len ? ",\n" : "[\n");
+	buf_add(text, row, len);
+	return 0;
+}
+
+/* A trend as text is its values as text. */
+static void trend_is_text(struct registry *r, const char *filter, int64_t limit, const json_t *rows)
+{
+	struct buf text = BUF_INIT(1 << 20), want = BUF_INIT(1 << 20);
+
+	must(registry_trend_text(r, "main", "intents", "acc", filter, limit, 1, add_point, &text));
+	buf_adds(&text, text.len ? "\n]" : "[]");
+	json_add_indented(&want, rows, 0);
+	assert_string_equal(buf_str(&text), buf_str(&want));
+	buf_release(&text);
+	buf_release(&want);
+}
+
 /* A branch's history has one point a commit, of its newest run; the first filter and suite where none is named. */
 static void test_registry_trend__newest_run_of_each_commit(void **state)
 {
@@ -318,13 +340,16 @@ static void test_registry_trend__newest_run_of_each_commit(void **state)
 	assert_string_equal(json_get_text(json_array_get(rows, 1), "run", ""), one);
 	assert_true(json_get_real(json_array_get(rows, 0), "value", 0) == 0.1 + 0.2);
 	assert_true(json_is_true(json_object_get(json_array_get(rows, 0), "higher_is_better")));
+	trend_is_text(f->registry, NULL, 0, rows);
 	json_decref(rows);
 	must(registry_trend(f->registry, "main", "intents", "acc", "none", 1, &rows));
 	assert_int_equal(json_array_size(rows), 1);
 	assert_string_equal(json_get_text(json_array_get(rows, 0), "run", ""), one);
+	trend_is_text(f->registry, "none", 1, rows);
 	json_decref(rows);
 	must(registry_trend(f->registry, "main", "intents", "acc", "other", 0, &rows));
 	assert_int_equal(json_array_size(rows), 0);
+	trend_is_text(f->registry, "other", 0, rows);
 	json_decref(rows);
 }
 
