@@ -56,7 +56,7 @@ static long long start_ticks(void)
 	return ticks;
 }
 
-static int owner_write(int fd)
+static int owner_write(int fd, const char *path)
 {
 	char boot[40], since[21], line[OWNER_MAX];
 	int n;
@@ -65,8 +65,9 @@ static int owner_write(int fd)
 	clock_iso(since, clock_unix_ns());
 	n = snprintf(line, sizeof(line), "{\"boot\":\"%s\",\"pid\":%ld,\"since\":\"%s\",\"start\":%lld}\n", boot,
 		     (long)getpid(), since, start_ticks());
+	errno = ENOSPC; /* of a write that is short */
 	if (ftruncate(fd, 0) || pwrite(fd, line, (size_t)n, 0) != n)
-		return err_errno(ERR_IO, "writing a lock file");
+		return fs_failed(ERR_IO, path, 0, "writing a lock file");
 	return 0;
 }
 
@@ -106,7 +107,7 @@ static int lock_try(int fd, const char *path, bool shared)
 static int lock_open(const char *path, int *fd)
 {
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644); /* style: allow (a lock, no document) */
-	return *fd < 0 ? err_errno(ERR_IO, "%s", path) : 0;
+	return *fd < 0 ? fs_failed(ERR_IO, path, 0, "%s", path) : 0;
 }
 
 int lock_take(struct lock *l, const char *path, const char *what, bool shared, double wait_s)
@@ -139,7 +140,7 @@ int lock_take(struct lock *l, const char *path, const char *what, bool shared, d
 		nap = nap < 0.2 ? nap * 1.5 : nap;
 	}
 	if (!rc && !shared)
-		rc = owner_write(fd);
+		rc = owner_write(fd, path);
 	if (rc && fd >= 0)
 		close(fd);
 	*l = (struct lock){ rc ? -1 : fd, shared };

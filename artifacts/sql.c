@@ -8,6 +8,7 @@
  * the busy time is ERR_BUSY; a damaged file is ERR_IO with the way out as hint; a full disk is ERR_IO. */
 #include "base/base.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <sys/statvfs.h>
 
@@ -57,13 +58,11 @@ int sql_error(struct registry *r, const char *doing)
 	case SQLITE_INTERNAL:
 		return err_set(ERR_BUG, "registry: %s: %s", doing, text);
 	default:
-		rc = err_set(ERR_IO, "registry: %s: %s", doing, text);
-		if (disk_full(r)) {
-			rc = err_set(ERR_IO, "registry: %s: the disk of %s is full", doing, store_home(r->store));
-			err_hint(rc,
-				 "make room on it by something else first, a megabyte will do; then assay artifact gc");
+		if (code == SQLITE_FULL || disk_full(r)) {
+			errno = ENOSPC;
+			return err_context(fs_full(store_home(r->store), 0), "registry: %s", doing);
 		}
-		return rc;
+		return err_set(ERR_IO, "registry: %s: %s", doing, text);
 	}
 }
 

@@ -301,6 +301,17 @@ int store_put(struct store *s, const void *data, size_t len, char hex[DIGEST_HEX
 	return there_already(s, hex, data, len) ? 0 : store_write(s, VAULT_OBJECTS, hex, data, len);
 }
 
+/* All of the file is wanted, whichever piece did not fit. */
+static int copy_full(int fd, const struct fs_temp *t)
+{
+	struct stat st;
+	int saved = errno;
+	uint64_t size = fstat(fd, &st) ? 0 : (uint64_t)st.st_size;
+
+	errno = saved;
+	return fs_full(t->path, size);
+}
+
 /* Into t: by the kernel, which shares the blocks where the file system can; else through us. */
 static int copy_step(int fd, struct fs_temp *t, char *piece, size_t *n)
 {
@@ -310,8 +321,10 @@ static int copy_step(int fd, struct fs_temp *t, char *piece, size_t *n)
 	    (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EBADF)) {
 		got = read(fd, piece, COPY_CHUNK);
 		if (got > 0 && fs_temp_write(t, piece, (size_t)got))
-			return ERR_IO;
+			return fs_no_room() ? copy_full(fd, t) : ERR_IO;
 	}
+	if (got < 0 && fs_no_room())
+		return copy_full(fd, t);
 	if (got < 0 && errno != EINTR)
 		return err_errno(ERR_IO, "copying to %s", t->path);
 	*n = got > 0 ? (size_t)got : 0;

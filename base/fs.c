@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -223,6 +224,50 @@ void fs_map_drop(const struct fs_map *m, size_t at, size_t len)
 		madvise((void *)(uintptr_t)(m->data + at), end - at, MADV_DONTNEED);
 }
 
+/* ---- a disk that is full ---- */
+
+bool fs_no_room(void)
+{
+	return errno == ENOSPC || errno == EDQUOT;
+}
+
+int fs_full(const char *path, uint64_t wanted)
+{
+	bool quota = errno == EDQUOT, small = wanted < 1000000, big = wanted >= 1000000000;
+	char *dir = fs_is_dir(path) ? mem_str(path) : path_dir(path), room[64] = "";
+
+	if (wanted)
+		snprintf(room, sizeof(room), ": there is no room for %.1f %s",
+			 (double)wanted / (small ? 1e3
+					   : big ? 1e9
+						 : 1e6),
+			 small ? "kB"
+			 : big ? "GB"
+			       : "MB");
+	err_set(ERR_IO, quota ? "the quota of the disk of %s is used up%s" : "the disk of %s is full%s", dir, room);
+	free(dir);
+	return err_hint(ERR_IO,
+			"make room on it by something else first; where it is the home's, a megabyte will do, then "
+			"assay artifact gc frees more. Or take a place on another disk (ASSAY_HOME names the home)");
+}
+
+int fs_failed(int code, const char *path, uint64_t wanted, const char *fmt, ...)
+{
+	int saved = errno;
+	char *doing = NULL;
+	va_list args;
+
+	va_start(args, fmt);
+	if (vasprintf(&doing, fmt, args) < 0)
+		doing = mem_str("cannot write");
+	va_end(args);
+	errno = saved;
+	code = fs_no_room() ? err_context(fs_full(path, wanted), "%s", doing) : err_errno(code, "%s", doing);
+	free(doing);
+	errno = saved;
+	return code;
+}
+
 /* ---- folders ---- */
 
 int fs_sync_dir(const char *path)
@@ -234,7 +279,7 @@ int fs_sync_dir(const char *path)
 		return err_errno(code_of_errno(), "cannot open folder %s", path);
 	/* some file systems cannot sync a folder and say EINVAL; there is nothing better to do there */
 	if (fsync(fd) && errno != EINVAL && errno != ENOTSUP)
-		rc = err_errno(ERR_IO, "cannot sync folder %s", path);
+		rc = fs_failed(ERR_IO, path, 0, "cannot sync folder %s", path);
 	close(fd);
 	return rc;
 }
@@ -256,7 +301,7 @@ static int make_dir(const char *path)
 		return 0;
 	if (errno == EEXIST)
 		return err_set(ERR_IO, "%s is in the way: it is not a folder", path);
-	return err_errno(ERR_IO, "cannot make folder %s", path);
+	return fs_failed(ERR_IO, path, 0, "cannot make folder %s", path);
 }
 
 int fs_mkdirs(const char *path)
@@ -316,7 +361,7 @@ int fs_temp_dir(char **out, const char *parent, const char *prefix)
 		if (errno != EEXIST)
 			break;
 	}
-	return err_errno(code_of_errno(), "cannot make a temporary folder in %s", parent);
+	return fs_failed(code_of_errno(), parent, 0, "cannot make a temporary folder in %s", parent);
 }
 
 /* ---- writing ---- */
@@ -365,7 +410,7 @@ int fs_temp_open(struct fs_temp *t, const char *dir)
 		if (errno != EEXIST)
 			break;
 	}
-	return err_errno(ERR_IO, "cannot make a temporary file in %s", dir);
+	return fs_failed(ERR_IO, dir, 0, "cannot make a temporary file in %s", dir);
 }
 
 int fs_temp_write(struct fs_temp *t, const void *data, size_t len)
@@ -380,7 +425,7 @@ int fs_temp_write(struct fs_temp *t, const void *data, size_t len)
 		if (n <= 0) {
 			if (!n)
 				errno = ENOSPC;
-			return err_errno(ERR_IO, "cannot write %s", t->path);
+			return fs_failed(ERR_IO, t->path, len, "cannot write %s", t->path);
 		}
 		p += n;
 		len -= (size_t)n;
@@ -414,12 +459,12 @@ int fs_temp_commit(struct fs_temp *t, const char *path)
 	rc = fs_check_target(path);
 	rc = rc ? rc : fs_mkdirs(dir);
 	if (!rc && fsync(fd))
-		rc = err_errno(ERR_IO, "cannot sync %s (to be %s)", t->path, path);
+		rc = fs_failed(ERR_IO, t->path, 0, "cannot sync %s (to be %s)", t->path, path);
 	/* close() is where a network file system reports what it could not write */
 	if (close(fd) && !rc && errno != EINTR)
-		rc = err_errno(ERR_IO, "cannot close %s (to be %s)", t->path, path);
+		rc = fs_failed(ERR_IO, t->path, 0, "cannot close %s (to be %s)", t->path, path);
 	if (!rc && rename(t->path, path))
-		rc = err_errno(ERR_IO, "cannot rename %s to %s", t->path, path);
+		rc = fs_failed(ERR_IO, path, 0, "cannot rename %s to %s", t->path, path);
 	if (rc) {
 		fs_temp_drop(t);
 	} else {
@@ -494,7 +539,7 @@ out:
 int fs_rename(const char *from, const char *to)
 {
 	if (rename(from, to))
-		return err_errno(code_of_errno(), "cannot rename %s to %s", from, to);
+		return fs_failed(code_of_errno(), to, 0, "cannot rename %s to %s", from, to);
 	return err_first(sync_parent(to), sync_parent(from));
 }
 

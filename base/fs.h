@@ -26,6 +26,13 @@ int fs_temp_dir(char **out, const char *parent, const char *prefix); /* yours; m
 /* Calls each(name, arg) for every entry but . and .., sorted by name; stops at the first non-zero result. */
 int fs_list(const char *dir, int (*each)(const char *name, void *arg), void *arg);
 
+/* errno of a failed write: ENOSPC or EDQUOT? Then fs_full() is its error, said in one way everywhere: ERR_IO, with the folder of path and
+ * what to do. wanted: bytes that did not fit, 0 if that is not known. The caller may put in front what it was doing. */
+bool fs_no_room(void);
+int fs_full(const char *path, uint64_t wanted);
+/* As err_errno(), of a write of any kind beneath path; of a full disk it says that. */
+int fs_failed(int code, const char *path, uint64_t wanted, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
 /* A file written in pieces under a temporary name in dir; committed to its final path, or dropped. */
 struct fs_temp {
 	int fd;

@@ -82,7 +82,7 @@ static int write_all(const struct keep *k, const void *data, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return err_errno(ERR_IO, "%s", k->path);
+			return fs_failed(ERR_IO, k->path, len, "%s", k->path);
 		p += n;
 		len -= (size_t)n;
 	}

@@ -147,7 +147,7 @@ static int kept_add(struct remote *r, const struct job *job)
 		errno = ENOSPC;
 	n = n >= 0 && (size_t)n == line.len ? 0 : -1;
 	buf_release(&line);
-	return n ? err_errno(ERR_IO, "%s", r->kept_path) : 0;
+	return n ? fs_failed(ERR_IO, r->kept_path, 0, "%s", r->kept_path) : 0;
 }
 
 void remote_forget(struct remote *r)

@@ -32,7 +32,7 @@ int skip_note(struct home *h, const char *commit, const char *remote, const char
 	buf_addc(&line, '\n');
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0 || write(fd, line.data, line.len) != (ssize_t)line.len || fsync(fd) != 0)
-		rc = err_errno(ERR_IO, "%s", path);
+		rc = fs_failed(ERR_IO, path, 0, "%s", path);
 	if (fd >= 0)
 		close(fd);
 	json_decref(note);

@@ -481,9 +481,35 @@ static void test_fs_temp_dir__is_private(void **state)
 	free(a);
 }
 
+static void test_fs_temp_write__a_full_disk_says_which_how_much_and_what_to_do(void **state)
+{
+	struct fs_temp t = { open("/dev/full", O_WRONLY), mem_printf("%s/file", (const char *)*state) };
+	char *data = mem_array(2500000, 1),
+	     *want = mem_printf("the disk of %s is full: there is no room for 2.5 MB", (const char *)*state);
+
+	assert_true(t.fd >= 0);
+	assert_int_equal(fs_temp_write(&t, data, 2500000), ERR_IO);
+	assert_true(fs_no_room());
+	assert_non_null(strstr(err_text(), want));
+	assert_non_null(strstr(err_fix(), "make room on it"));
+	errno = EDQUOT;
+	assert_int_equal(fs_full(*state, 0), ERR_IO);
+	assert_non_null(strstr(err_text(), "the quota of the disk of"));
+	errno = EACCES;
+	assert_int_equal(fs_failed(ERR_IO, *state, 0, "cannot do it"), ERR_IO);
+	assert_string_equal(err_text(), "cannot do it: Permission denied");
+	assert_null(err_fix());
+	close(t.fd);
+	free(t.path);
+	free(data);
+	free(want);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_fs_temp_write__a_full_disk_says_which_how_much_and_what_to_do,
+						make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_write__makes_folders_and_replaces, make_tmp, remove_tmp),
 		cmocka_unit_test_setup_teardown(test_fs_write__short_write_is_io_and_leaves_nothing, make_tmp,
 						remove_tmp),
