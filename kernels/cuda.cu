@@ -2,13 +2,13 @@
  *
  * The plugin is one shared object that the program opens (backend.c). It has the CUDA runtime in itself and asks for
  * nothing when it is loaded: without a driver it says so, in assay_cuda_open() and in assay_cuda_probe(). The operations
- * stand in cuda_gemm.cu (and cuda_lt.cu), cuda_nccl.cu (several cards), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu, cuda_draw.cu and
+ * stand in cuda_gemm.cu (and cuda_lt.cu, by the pins of cuda_pins.cu), cuda_nccl.cu (several cards), cuda_norm.cu, cuda_pointwise.cu, cuda_attn.cu, cuda_attn_back.cu, cuda_loss.cu, cuda_draw.cu and
  * cuda_optim.cu, the memory in cuda_memory.cu, launches in cuda_list.cu and cuda_graph.cu; cpu_ref.c says what each must give.
  *
  * The law of the same bits (kernels.h) on a device with a hundred processors: what runs where is never a function of how
  * much shares the call. cuda_int.h states the rule. It holds within one numerics class, whose name has all that bits may
  * depend on: version of these kernels, type of the products' operands, architecture, name and processors of the device, and
- * whose matrix products: "own", or the library's version and a hash of the pins (cuda_lt.cu).
+ * whose matrix products: "own", or the library's version and a hash of the pins (cuda_pins.cu).
  *
  * Errors. Launches return before they run, so an error comes to light later, at any call. The first one is kept, with the
  * call, file and line at which it was seen, and comes out of sync(). Most errors of a device are for good ("lost"): then
@@ -241,7 +241,7 @@ static void name_class(struct cuda_state *s)
 	for (char *c = device; *c; c++)
 		if (*c == ' ' || *c == '/')
 			*c = '-';
-	cuda_lt_name(s->lt, gemm, sizeof(gemm));
+	cuda_pins_name(s->pins, gemm, sizeof(gemm));
 	snprintf(s->numerics, sizeof(s->numerics), CUDA_VERSION_NAME "/%s/sm_%d%d/%s.%d/%s", class_names[s->math],
 		 p->major, p->minor, device, p->multiProcessorCount, gemm);
 }
@@ -253,7 +253,7 @@ static void cuda_close(struct backend *be)
 		cudaStreamSynchronize(cuda_stream(be));
 	cuda_graphs_close(be);
 	cuda_nccl_close(be);
-	cuda_lt_close(be);
+	cuda_pins_close(be);
 	cuda_memory_close(be);
 	cuda_list_close(be);
 	if (s->stream)
@@ -368,7 +368,7 @@ static int open_device(struct backend **out, int device, int cls, struct refusal
 	fill_table(be);
 	if (CUDA_CHECK(be, cudaSetDevice(device)) &&
 	    CUDA_CHECK(be, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking)) && cuda_list_open(be) == 0 &&
-	    cuda_memory_open(be) == 0 && ask_device(be) == 0 && cuda_lt_open(be) == 0 && cuda_graphs_open(be) == 0) {
+	    cuda_memory_open(be) == 0 && ask_device(be) == 0 && cuda_pins_open(be) == 0 && cuda_graphs_open(be) == 0) {
 		name_class(s);
 		be->numerics = s->numerics;
 		*out = be;
@@ -437,7 +437,7 @@ static void probe_device(int device, kernels_tell *tell, void *arg)
 	snprintf(detail, sizeof(detail), "%s, %.1f of %.1f GB free, %s", p.name, (double)free_bytes / 1e9,
 		 (double)total / 1e9, be->numerics);
 	tell(arg, true, what, detail, NULL);
-	cuda_lt_probe(cuda_state(be)->lt, tell, arg);
+	cuda_pins_probe(cuda_state(be)->pins, tell, arg);
 	cuda_graphs_probe(be, tell, arg);
 	cuda_close(be);
 }

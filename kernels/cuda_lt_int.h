@@ -1,5 +1,5 @@
-/* cuda_lt_int.h: the part of cuBLASLt's interface that cuda_lt.cu uses, by its published numbers, which are the same in the
- * libraries of CUDA 12 and 13. Declared here, and not taken from cublasLt.h, so that the plugin is built where only the
+/* cuda_lt_int.h: the part of cuBLASLt's interface that cuda_lt.cu and the pins of cuda_pins.cu use, by its published numbers, which are
+ * the same in the libraries of CUDA 12 and 13. Declared here, and not taken from cublasLt.h, so that the plugin is built where only the
  * compiler and the runtime are installed, and loads where the library is not. tests/cuda/lt_header.cpp compares them
  * with the library's own header, where there is one (make cuda-report). */
 #ifndef KERNELS_CUDA_LT_INT_H

@@ -1,5 +1,5 @@
-/* cuda_state_int.h: the state behind cuda_int.h: what cuda.cu, cuda_memory.cu, cuda_gemm.cu and cuda_lt.cu share, and no
- * kernel file needs. */
+/* cuda_state_int.h: the state behind cuda_int.h: what cuda.cu, cuda_memory.cu, cuda_gemm.cu and the files of cuBLASLt's products
+ * (cuda_lt.cu, cuda_pins.cu, cuda_trial.cu) share, and no kernel file needs. */
 #ifndef KERNELS_CUDA_STATE_INT_H
 #define KERNELS_CUDA_STATE_INT_H
 
@@ -82,7 +82,7 @@ struct cuda_said {
 	uint64_t launches; /* by then: it is for the next operation */
 };
 
-struct cuda_lt;
+struct cuda_pins;
 struct cuda_list;
 struct cuda_graphs;
 struct cuda_nccl;
@@ -113,7 +113,8 @@ struct cuda_state {
 	uint64_t uses;                               /* of them */
 	struct cuda_said said[CUDA_SAID];            /* cuda_gemm.cu; the older one is written over */
 	struct cuda_block weight;                    /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
-	struct cuda_lt *lt;     /* cuda_lt.cu; NULL: the library is not there, or is of no use here */
+	struct cuda_pins
+		*pins; /* cuda_pins.cu, with their library; NULL: there is no file of them, or it is of no use here */
 	struct cuda_nccl *nccl; /* cuda_nccl.cu; NULL: nobody has asked for it */
 };
 
@@ -175,13 +176,15 @@ struct cuda_lt_product {
 };
 /* cuda_gemm.cu: the same product by our own kernel */
 void cuda_gemm_own(struct backend *be, const struct cuda_lt_product *p);
-int cuda_lt_open(struct backend *be);
-void cuda_lt_close(struct backend *be);
 int cuda_lt_rows(const struct backend *be, int m);
 bool cuda_lt_take(struct backend *be, const struct cuda_lt_product *p);
+
+/* cuda_pins.cu: which products those are. Opening reads the file of pins, loads the library if it is wanted, and tests it. */
+int cuda_pins_open(struct backend *be);
+void cuda_pins_close(struct backend *be);
 /* "own", or the version of the library and a hash of the pins in force: a part of the numerics class */
-void cuda_lt_name(const struct cuda_lt *lt, char *out, size_t room);
-void cuda_lt_probe(const struct cuda_lt *lt, kernels_tell *tell, void *arg);
+void cuda_pins_name(const struct cuda_pins *pins, char *out, size_t room);
+void cuda_pins_probe(const struct cuda_pins *pins, kernels_tell *tell, void *arg);
 
 /* cuda_nccl.cu: the table's ranks_id and ranks_join; close leaves */
 int cuda_ranks_id(struct backend *be, uint8_t id[KERNELS_RANKS_ID]);
