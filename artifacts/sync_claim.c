@@ -17,6 +17,9 @@
  * record, which must win nothing. Then the record itself is looked for, among the remote's, under either digest: one of the two is
  * the true one.
  *
+ * A claim is found by its key, and what it holds must say that it is of that: a whole claim in the wrong place is none. And the record of
+ * a move that the last one claimed rests on, which the remote has lost, needs no claim to go there again.
+ *
  * A move may be claimed and yet be nothing (forged, or on something that is gone): at fault, it moves no alias, and no other can follow
  * it. Only whoever may write there can take it away, so the push of that alias's moves names it, and all else goes on. */
 #include "artifacts/sync.h"
@@ -113,6 +116,62 @@ static int claim_read(struct sync *y, const char *path, struct buf *text, char i
 	return sync_record(record, text, id, y->d->name);
 }
 
+/* A claim is found by its key; what it holds says itself of what it is. Where the two differ, somebody put it there. */
+static int claim_of_another(const struct sync *y, const char *path, const char *what)
+{
+	err_set(ERR_INPUT, "%s: the claim %s is none of %s: it holds another's record", y->d->name, path, what);
+	return err_hint(ERR_INPUT, "remove that file, and no record: the next push makes it again");
+}
+
+static bool is_version(const json_t *record, const char *model, int64_t number)
+{
+	const json_t *v = json_object_get(record, "version");
+
+	return record_kind(record) == RECORD_RUN && json_is_object(v) &&
+	       !strcmp(json_get_text(v, "model", ""), model) && json_get_int(v, "number", 0) == number;
+}
+
+/* what: MODEL@ALIAS. */
+static bool is_move(const json_t *record, const char *what)
+{
+	char *of = mem_printf("%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
+	bool is = record_kind(record) == RECORD_PROMOTION && !strcmp(of, what);
+
+	free(of);
+	return is;
+}
+
+/* The record of a version's claim. ERR_NOTFOUND; ERR_INPUT. */
+static int claim_read_version(struct sync *y, const char *path, const char *model, int64_t number, struct buf *text,
+			      char id[DIGEST_HEX], json_t **record)
+{
+	int rc = claim_read(y, path, text, id, record);
+
+	if (!rc && !is_version(*record, model, number)) {
+		char *what = mem_printf("%s@v%lld", model, (long long)number);
+
+		rc = claim_of_another(y, path, what);
+		free(what);
+		json_decref(*record);
+		*record = NULL;
+	}
+	return rc;
+}
+
+/* That of one of an alias's claims. */
+static int claim_read_move(struct sync *y, const char *path, const char *what, struct buf *text, char id[DIGEST_HEX],
+			   json_t **record)
+{
+	int rc = claim_read(y, path, text, id, record);
+
+	if (!rc && !is_move(*record, what)) {
+		rc = claim_of_another(y, path, what);
+		json_decref(*record);
+		*record = NULL;
+	}
+	return rc;
+}
+
 /* The winner may have been killed between its claim and its record. */
 static int claim_heal(struct sync *y, const char *id, const struct buf *text)
 {
@@ -129,9 +188,9 @@ static int claim_heal(struct sync *y, const char *id, const struct buf *text)
 static int claim_version(struct sync *y, const json_t *record, const struct buf *own, const char *id)
 {
 	const json_t *v = json_object_get(record, "version");
-	const char *object = json_get_text(v, "object", "");
-	char *what =
-		mem_printf("version:%s@v%lld", json_get_text(v, "model", ""), (long long)json_get_int(v, "number", 0));
+	const char *object = json_get_text(v, "object", ""), *model = json_get_text(v, "model", "");
+	int64_t number = json_get_int(v, "number", 0);
+	char *what = mem_printf("version:%s@v%lld", model, (long long)number);
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	char key[DIGEST_HEX], path[DEPOT_PATH], other[DIGEST_HEX];
 	json_t *theirs = NULL;
@@ -141,7 +200,7 @@ static int claim_version(struct sync *y, const json_t *record, const struct buf 
 	depot_claim_path(path, key, 1);
 	rc = claim_make(y, path, own, id);
 	if (rc == ERR_EXISTS) {
-		rc = claim_read(y, path, &text, other, &theirs);
+		rc = claim_read_version(y, path, model, number, &text, other, &theirs);
 		if (!rc && strcmp(json_get_text(json_object_get(theirs, "version"), "object", ""), object)) {
 			rc = claim_heal(y, other, &text);
 			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", what + strlen("version:"));
@@ -167,15 +226,16 @@ static int claim_rests_on(struct sync *y, const json_t *record, const char *id, 
 
 int sync_claimed(struct sync *y, const json_t *version, json_t **record)
 {
-	char *what = mem_printf("version:%s@v%lld", json_get_text(version, "model", ""),
-				(long long)json_get_int(version, "number", 0));
+	const char *model = json_get_text(version, "model", "");
+	int64_t number = json_get_int(version, "number", 0);
+	char *what = mem_printf("version:%s@v%lld", model, (long long)number);
 	char key[DIGEST_HEX], path[DEPOT_PATH], id[DIGEST_HEX];
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	int rc;
 
 	claim_key(key, what);
 	depot_claim_path(path, key, 1);
-	rc = claim_read(y, path, &text, id, record);
+	rc = claim_read_version(y, path, model, number, &text, id, record);
 	buf_release(&text);
 	free(what);
 	return rc;
@@ -206,7 +266,7 @@ int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGES
 
 	alias_key(key, what);
 	depot_claim_path(path, key, n);
-	rc = claim_read(y, path, &text, id, record);
+	rc = claim_read_move(y, path, what, &text, id, record);
 	buf_release(&text);
 	return rc;
 }
@@ -233,6 +293,31 @@ static int moves_since(struct sync *y, const char *from, const char *last, struc
 		json_decref(record);
 		free(before);
 	}
+	return rc;
+}
+
+/* Does the move that was claimed last rest on this one? Then this one was claimed before it, and the remote only lost its record. */
+static int is_before(struct sync *y, const char *id, const char *last, const json_t *theirs, bool *is)
+{
+	char at[DIGEST_HEX];
+	json_t *record = json_incref((json_t *)(uintptr_t)theirs);
+	int rc = 0;
+
+	*is = false;
+	snprintf(at, sizeof(at), "%s", last);
+	for (size_t k = 0; !rc && !*is && record && k <= y->mine.len; k++) {
+		char *before = NULL;
+
+		rc = claim_rests_on(y, record, at, &before);
+		json_decref(record);
+		record = NULL;
+		*is = !rc && before && !strcmp(before, id);
+		snprintf(at, sizeof(at), "%s", before ? before : "");
+		if (!rc && !*is && *at && store_there(y->s, VAULT_RECORDS, at))
+			rc = record_read(y->s, at, &record);
+		free(before);
+	}
+	json_decref(record);
 	return rc;
 }
 
@@ -360,6 +445,7 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
 	json_t *theirs = NULL;
+	bool done = false;
 	int64_t n = 0;
 	int rc;
 
@@ -367,13 +453,16 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 	rc = y->d->ops->last(y->d, key, &n);
 	if (!rc && n) {
 		depot_claim_path(path, key, n);
-		rc = claim_read(y, path, &text, last, &theirs);
+		rc = claim_read_move(y, path, what, &text, last, &theirs);
 	}
 	if (!rc && n >= CLAIM_LAST) {
 		rc = err_set(ERR_INPUT, "%s: the claim %s is the last that there can be", y->d->name, path);
 		err_hint(rc, "nobody has moved an alias so often: remove that file, which was made by hand");
 	}
-	if (!rc && strcmp(last, id)) {
+	done = !strcmp(last, id);
+	if (!rc && *last && !done)
+		rc = is_before(y, id, last, theirs, &done);
+	if (!rc && !done) {
 		rc = claim_rests_on(y, record, id, &before);
 		if (!rc && strcmp(last, before ? before : ""))
 			rc = claim_behind(y, what, key, last, &text, theirs, before ? before : "", &n);

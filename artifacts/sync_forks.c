@@ -5,6 +5,8 @@
  * already moved on from, got no claim, and was put there by somebody who wrote a file and asked nobody. The order of
  * records would let it win, and that is up to whoever wrote it. So it goes to HOME/aside/, with whatever was moved on top of it.
  *
+ * A claim whose move does not rest on that of the claim before it is none: the swap would not have let it in.
+ *
  * So does one that names no move before it, where the line's have begun to: whoever takes it in calls it a fault.
  *
  * A move behind the last claim is believed without one of its own, and told: it takes from nobody, and claims that were lost, or a bit
@@ -52,6 +54,22 @@ static int rests_on(struct line *l, const char *id, char out[DIGEST_HEX])
 	return rc;
 }
 
+/* Claims are made one on top of the other: one whose move does not rest on that of the claim before it was put there by hand. */
+static int is_line(struct line *l, const char *what, int64_t n, const json_t *record, bool *is)
+{
+	json_t *before = NULL;
+	char id[DIGEST_HEX];
+	int rc = n > 1 && json_object_get(record, "previous") ? sync_claimed_move(l->y, what, n - 1, id, &before)
+							      : ERR_NOTFOUND;
+
+	*is = rc || !strcmp(json_get_text(record, "previous", ""), id);
+	json_decref(before);
+	if (rc != ERR_NOTFOUND && rc != ERR_INPUT)
+		return rc;
+	err_clear(); /* there is none, or it says nothing */
+	return 0;
+}
+
 /* The last claim that can be read: one that is damaged or gone is named, and those behind the last readable are believed. But where
  * moves name the one before them, a later one that does not is none. */
 static int last_claimed(struct line *l)
@@ -63,9 +81,15 @@ static int last_claimed(struct line *l)
 	for (int tries = 0; !rc && n > 0 && tries < TRIES; tries++, n--) {
 		json_t *record = NULL;
 		char id[DIGEST_HEX];
+		bool line = true;
 
 		rc = sync_claimed_move(l->y, what, n, id, &record);
 		l->intact = l->intact || (!rc && !tries);
+		rc = rc ? rc : is_line(l, what, n, record, &line);
+		if (!rc && !line) {
+			json_decref(record);
+			continue;
+		}
 		if (!rc && (!l->claimed || json_object_get(record, "previous"))) {
 			json_decref(l->claimed);
 			l->claimed = json_incref(record);
@@ -75,7 +99,7 @@ static int last_claimed(struct line *l)
 		if (!rc && json_object_get(l->claimed, "previous"))
 			break;
 		if (rc == ERR_INPUT)
-			log_warn("%s", err_text());
+			log_warn("%s%s%s", err_text(), err_fix() ? ": " : "", err_fix() ? err_fix() : "");
 		if (rc == ERR_NOTFOUND || rc == ERR_INPUT) {
 			err_clear();
 			rc = 0;

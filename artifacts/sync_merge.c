@@ -216,9 +216,35 @@ static void lose(struct merge *m, const struct sync *y, const json_t *row, const
 	y->n->lost++;
 }
 
-/* A move of this home's alone holds if it follows the last one in the remote, or another that holds. One that follows a move
+/* Of each alias, all on which its last move in the remote rests: {id: anything}. */
+static json_t *lines_of(const struct merge *m, const json_t *rows, const json_t *last)
+{
+	json_t *previous = json_object(), *line = json_object(), *row;
+	const char *name;
+	size_t i;
+
+	json_array_foreach(m->said, i, row)
+		json_object_set(previous, json_get_text(row, "id", ""), json_object_get(row, "previous"));
+	json_array_foreach(rows, i, row)
+		json_object_set(previous, json_get_text(row, "id", ""), json_object_get(row, "previous"));
+	json_object_foreach((json_t *)(uintptr_t)last, name, row)
+	{
+		const json_t *at = json_object_get(row, "previous");
+
+		while (json_is_string(at) && !json_object_get(line, json_string_value(at))) {
+			json_object_set_new(line, json_string_value(at), json_true());
+			at = json_object_get(previous, json_string_value(at));
+		}
+	}
+	json_decref(previous);
+	return line;
+}
+
+/* A move of this home's alone holds if it follows the last one in the remote, or another that holds; or if that one rests on it, and
+ * the remote has only lost its record. One that follows a move
  * which is made again is made again, too. */
-static int look_move(struct merge *m, const struct sync *y, const json_t *last, const json_t *row, const char *before)
+static int look_move(struct merge *m, const struct sync *y, const json_t *last, const json_t *line, const json_t *row,
+		     const char *before)
 {
 	char *name = mem_printf("%s@%s", json_get_text(row, "model", ""), json_get_text(row, "alias", ""));
 	const json_t *theirs = json_object_get(last, name);
@@ -231,6 +257,8 @@ static int look_move(struct merge *m, const struct sync *y, const json_t *last, 
 		return rc;
 	if (!known)
 		snprintf(previous, DIGEST_HEX, "%s", before);
+	if (json_object_get(line, json_get_text(row, "id", "")))
+		return 0;
 	if (names_have(&m->again, previous)) {
 		goes_again(m, json_get_text(row, "id", ""));
 		return 0;
@@ -246,7 +274,7 @@ static int look_move(struct merge *m, const struct sync *y, const json_t *last, 
 /* Of each alias, in order, the moves that nobody has but this home. */
 static int look_moves(struct merge *m, const struct sync *y)
 {
-	json_t *rows = NULL, *row, *last = json_object(), *before = json_object();
+	json_t *rows = NULL, *row, *last = json_object(), *before = json_object(), *line;
 	size_t i;
 	int rc = sql_rows(y->r, &rows, SQL_MOVES, "");
 
@@ -260,16 +288,18 @@ static int look_moves(struct merge *m, const struct sync *y)
 		if (!ours_alone(y, json_get_text(row, "id", "")))
 			note_last(last, row);
 	}
+	line = lines_of(m, rows, last);
 	json_array_foreach(rows, i, row)
 	{
 		char *name = mem_printf("%s@%s", json_get_text(row, "model", ""), json_get_text(row, "alias", ""));
 
 		if (!rc && ours_alone(y, json_get_text(row, "id", "")))
-			rc = look_move(m, y, last, row, json_get_text(json_object_get(before, name), "id", ""));
+			rc = look_move(m, y, last, line, row, json_get_text(json_object_get(before, name), "id", ""));
 		json_object_set(before, name, row);
 		free(name);
 	}
 	json_decref(last);
+	json_decref(line);
 	json_decref(before);
 	json_decref(rows);
 	return rc;

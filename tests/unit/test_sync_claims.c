@@ -411,6 +411,53 @@ static void test_sync__a_claim_without_its_record_is_healed(void **state)
 }
 
 /* Killed between the move of a record to aside/ and the COMMIT that takes its rows: whoever opens next takes them. */
+/* The remote loses the record of a move that others were made on top of, and perhaps its claim: whoever has it keeps it, and a push
+ * sends it again. */
+static void test_sync__a_lost_record_of_an_earlier_move_comes_back(void **state)
+{
+	for (int way = 0; way < 8; way++) {
+		struct team *t = *state;
+		char ids[2][DIGEST_HEX], *there[2], *dir;
+		int which = way & 1, n;
+		struct fixture *first = way & 4 ? t->a : t->b;
+
+		two_moves(t);
+		json_decref(newest_there(t, t->a, ids[1], &there[1]));
+		{
+			json_t *rows = NULL;
+
+			must(registry_list(t->a->registry, "history", NULL, 2, &rows));
+			snprintf(ids[0], DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 1), "id", ""));
+			there[0] = mem_printf("%s/records/%.2s/%s", t->folder, ids[0], ids[0] + 2);
+			json_decref(rows);
+		}
+		must(promote_to(t->a, 3, 2));
+		push(t, t->a, 0);
+		pull(t, t->b, 0);
+		must(fs_remove(there[which]));
+		dir = alias_claims(t, &n);
+		if (way & 2) {
+			char *claim = mem_printf("%s/%08d", dir, which + 1);
+
+			must(fs_remove(claim));
+			free(claim);
+		}
+		pull(t, first, 0);
+		assert_false(lies_aside(first, ids[which]));
+		assert_int_equal(alias_of(first), 3);
+		assert_clean(first->registry);
+		push(t, first, 0);
+		assert_true(fs_exists(there[which]));
+		assert_same(t);
+		assert_int_equal(list_length(t->a->registry, "history"), 3);
+		for (int i = 0; i < 2; i++)
+			free(there[i]);
+		free(dir);
+		team_end(state);
+		team_start(state);
+	}
+}
+
 static void test_sync__a_move_aside_that_was_killed_is_finished(void **state)
 {
 	struct team *t = *state;
@@ -457,6 +504,7 @@ int main(void)
 		TEAM_TEST(test_sync__no_claim_stands_behind_the_last_number),
 		TEAM_TEST(test_sync__a_claim_with_a_flipped_bit),
 		TEAM_TEST(test_sync__a_claim_without_its_record_is_healed),
+		TEAM_TEST(test_sync__a_lost_record_of_an_earlier_move_comes_back),
 		TEAM_TEST(test_sync__a_move_aside_that_was_killed_is_finished),
 	};
 

@@ -190,6 +190,112 @@ static void test_sync__claimed_moves_at_fault_are_named_with_what_to_remove(void
 	}
 }
 
+/* A claim is made on top of the one before it: whose move rests on an earlier one was put there by hand, and moves the alias of no
+ * home, one that knew it as one that knew nothing. */
+static void test_sync__a_claimed_move_that_parts_from_the_line_is_none(void **state)
+{
+	struct team *t = *state;
+	char newest[DIGEST_HEX], first[DIGEST_HEX], *path;
+	json_t *record = two_moves(t, newest);
+	struct forged f;
+	struct fixture *c;
+	void *s;
+
+	snprintf(first, sizeof(first), "%s", json_get_text(record, "previous", ""));
+	f = forge(t, by_mallory(record, first), 3);
+	pull(t, t->b, 0);
+	fixture_registry(&s);
+	c = s;
+	pull(t, c, 0);
+	assert_int_equal(alias_of(t->b), 2);
+	assert_int_equal(alias_of(c), 2);
+	path = shelves_aside(c->store, f.id, false);
+	assert_true(fs_exists(path));
+	free(path);
+	assert_clean(t->b->registry);
+	assert_clean(c->registry);
+	fixture_end(&s);
+	must(promote_to(t->b, 3, 2));
+	push(t, t->b, ERR_INPUT);
+	assert_told(&f);
+	take_away(t, &f);
+	push(t, t->b, 0);
+	assert_same(t);
+	assert_int_equal(alias_of(t->a), 3);
+	forged_release(&f);
+	json_decref(record);
+}
+
+/* Where the n-th claim of something lies. Yours. */
+static char *claim_there(struct team *t, const char *what, int n)
+{
+	struct digest key = digest_bytes(what, strlen(what));
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, &key);
+	return mem_printf("%s/claims/%s/%08d", t->folder, hex, n);
+}
+
+/* A whole claim in the wrong place says nothing of the alias: it is named, and no record is to be removed. */
+static void test_sync__a_claim_with_the_record_of_another(void **state)
+{
+	static const char *const whats[] = { "alias:bot@staging", "version:bot@v1" };
+
+	for (size_t i = 0; i < ARRAY_LEN(whats); i++) {
+		struct team *t = *state;
+		char newest[DIGEST_HEX], *from = claim_there(t, whats[i], 1),
+					 *to = claim_there(t, "alias:bot@production", 3), id[DIGEST_HEX];
+		struct fixture *c;
+		void *s;
+
+		json_decref(two_moves(t, newest));
+		promote_staging(t->a);
+		push(t, t->a, 0);
+		must(fs_copy(from, to));
+		must(promote_to(t->b, 3, 2));
+		add_run(t->b, "w4", '4', id);
+		push(t, t->b, ERR_INPUT);
+		assert_text_has(err_text(), to + strlen(t->folder) + 1);
+		assert_text_has(err_fix(), "remove that file, and no record");
+		fixture_registry(&s);
+		c = s;
+		pull(t, c, 0);
+		assert_int_equal(alias_of(c), 2);
+		assert_int_equal(list_length(c->registry, "runs"), 4);
+		assert_clean(c->registry);
+		fixture_end(&s);
+		must(fs_remove(to));
+		push(t, t->b, 0);
+		assert_same(t);
+		assert_int_equal(alias_of(t->a), 3);
+		free(from);
+		free(to);
+		team_end(state);
+		team_start(state);
+	}
+}
+
+static void test_sync__a_versions_claim_with_the_record_of_another(void **state)
+{
+	struct team *t = *state;
+	char newest[DIGEST_HEX], *from = claim_there(t, "version:bot@v1", 1), *to = claim_there(t, "version:bot@v4", 1),
+				 *dir = path_dir(to), id[DIGEST_HEX];
+
+	json_decref(two_moves(t, newest));
+	must(fs_mkdirs(dir));
+	must(fs_copy(from, to));
+	add_run(t->b, "w4", '4', id);
+	push(t, t->b, ERR_INPUT);
+	assert_text_has(err_text(), "none of bot@v4");
+	assert_text_has(err_fix(), "remove that file, and no record");
+	must(fs_remove(to));
+	push(t, t->b, 0);
+	assert_same(t);
+	free(from);
+	free(to);
+	free(dir);
+}
+
 /* A damaged claim, too, keeps its alias alone. */
 static void test_sync__a_damaged_claim_keeps_no_other_alias_away(void **state)
 {
@@ -297,6 +403,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEAM_TEST(test_sync__claimed_moves_at_fault_are_named_with_what_to_remove),
+		TEAM_TEST(test_sync__a_claimed_move_that_parts_from_the_line_is_none),
+		TEAM_TEST(test_sync__a_claim_with_the_record_of_another),
+		TEAM_TEST(test_sync__a_versions_claim_with_the_record_of_another),
 		TEAM_TEST(test_sync__a_damaged_claim_keeps_no_other_alias_away),
 		TEAM_TEST(test_sync__a_move_that_names_none_before_it),
 		TEAM_TEST(test_sync__a_move_at_fault_from_before_is_told_with_a_way_out),
