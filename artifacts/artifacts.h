@@ -146,13 +146,14 @@ struct promotion {
 	const char *run; /* whose gate passed; NULL for a person's decision */
 	const char *actor, *reason;
 	bool forced;
-	bool rollback; /* may go back to an older version */
+	bool rollback; /* goes back to what the alias stood for before; with forced, to any older version */
 	bool rebind;   /* the alias has this version, and shall stand for another run of it (another prompt) */
 };
 enum { PROMOTE_ANY = -1 };
 /* Appends a promotion record and moves the alias, in one transaction. ERR_CONFLICT: the alias no longer points at
  * expect, or version is older than what it points at (and not a rollback); the text says which. ERR_NOTFOUND: no such
- * version or run. If it points at version already, nothing is appended and id names the promotion that stands; with rebind
+ * version or run. ERR_INPUT, unless forced: the gate did not pass, or not whole, or a later run FAILed it; a rollback (which
+ * asks no gate) to what the alias never stood for. If it points at version already, nothing is appended and id names the promotion that stands; with rebind
  * a promotion from the version to itself is appended. */
 int registry_promote(struct registry *r, const struct promotion *p, char id[DIGEST_HEX]);
 /* What an alias stood for before it came to what it stands for now: the version, and the run that was promoted ("": a person's

@@ -295,6 +295,9 @@ bool shelves_settle(int64_t mtime_ns, int64_t now_ns, bool shared);
 char *shelves_aside(const struct store *s, const char *hex, bool again);
 bool shelves_moved(const struct registry *r, const char *id); /* has that record gone there? */
 
+/* Of a row u of records: a promotion that is at fault for its gate alone, by the last words of what ingest.c says of it. */
+#define UNFORCED_MOVE "u.format = 'assay-promotion/1' AND u.fault LIKE '% and was not forced'"
+
 /* What is shown of a version, and of a promotion. */
 #define VERSION_COLUMNS                                                                                                \
 	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \

@@ -4,7 +4,10 @@
  * was taken out), and two that follow the same one (a fork: two homes promoted without a remote between them and were copied together,
  * or somebody wrote the history a second time). Records of before the chain name none; of those that could have named one, only one
  * is an alias's first. And since that one names the last of before, or none, a move without a chain between the two was not there
- * when it was made. */
+ * when it was made.
+ *
+ * A move that a gate did not allow and nobody forced is no part of it (ingest.c), and an older assay took such moves in. What was
+ * decided on top of one stands: it names a record that is there. */
 #include "base/base.h"
 
 #include "artifacts/artifacts_int.h"
@@ -13,7 +16,8 @@
 	"SELECT p.id, p.model || '@' || p.alias AS name, p.previous FROM promotions p"                                 \
 	" LEFT JOIN promotions b ON b.id = p.previous AND b.model = p.model AND b.alias = p.alias"                     \
 	" AND (b.seq, b.id) < (p.seq, p.id)"                                                                           \
-	" WHERE p.previous IS NOT NULL AND b.id IS NULL AND (?1 IS NULL OR p.model = ?1) ORDER BY p.seq, p.id"
+	" WHERE p.previous IS NOT NULL AND b.id IS NULL AND (?1 IS NULL OR p.model = ?1)"                              \
+	" AND NOT EXISTS (SELECT 1 FROM records u WHERE u.id = p.previous AND " UNFORCED_MOVE ") ORDER BY p.seq, p.id"
 #define SQL_FORKS                                                                                                      \
 	"SELECT p.id, p.model || '@' || p.alias AS name, p.previous, p.actor, p.version FROM promotions p JOIN"        \
 	" (SELECT model, alias, previous FROM promotions WHERE ?1 IS NULL OR model = ?1"                               \

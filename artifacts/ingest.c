@@ -67,11 +67,12 @@
 	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)"   \
 	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"         \
 	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
-#define SQL_RUN_SAYS "SELECT model, version, verdict FROM runs WHERE id = ?1"
-/* Said by a run of that version: its verdict; and that not all of them FAILed. */
+#define SQL_RUN_SAYS "SELECT model, version, verdict, trust = 'fork' OR dirty AS \"unsure?\" FROM runs WHERE id = ?1"
+/* Said by a run of that version: its verdict; and that not all of them FAILed. ?4: no fork's, and of a commit. */
 #define SQL_VERSION_SAYS                                                                                               \
 	"SELECT EXISTS (SELECT 1 FROM runs WHERE model = ?1 AND version = ?2 AND iif(?3 IS NULL, verdict <> 'FAIL', "  \
-	"verdict = ?3))"
+	"verdict = ?3) AND NOT (?4 AND (trust = 'fork' OR dirty)))"
+#define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
 #define SQL_CHAINED "SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND chained LIMIT 1"
 #define SQL_MOVE_BEFORE "SELECT version FROM promotions WHERE id = ?1 AND model = ?2 AND alias = ?3"
 #define SQL_PROMOTION                                                                                                  \
@@ -343,18 +344,55 @@ static int promotion_run_check(struct registry *r, const json_t *record)
 	return rc;
 }
 
-/* What moves an alias by itself passed its gate: a person who knows better says --force, or rolls back. Where no run of the version is
- * named, the verdict is that of any of its runs. */
+/* Does it move the alias by itself? A person who knows better says --force. A rollback goes to what the alias stood for before. */
+static int moves_alone(struct registry *r, const json_t *record, bool *alone)
+{
+	int64_t stood = 0;
+	int rc = 0;
+
+	if (json_get_flag(record, "rollback", false))
+		rc = sql_int(r, &stood, SQL_STOOD, "jjj", get(record, "model"), get(record, "alias"),
+			     get(record, "version"));
+	*alone = !json_get_flag(record, "forced", false) && !stood;
+	return rc;
+}
+
+static int unforced(const json_t *record, const char *what)
+{
+	return err_set(ERR_INPUT, "record: it %s %.140s@v%lld%s, and was not forced",
+		       json_get_flag(record, "rollback", false) ? "rolls back to what its alias never stood for,"
+								: "promotes",
+		       json_get_text(record, "model", ""), (long long)count(record, "version"), what);
+}
+
+/* row: what the run says that the record names. */
+static int named_verdict_check(const json_t *record, const json_t *row)
+{
+	const char *verdict = json_get_text(row, "verdict", "");
+	char what[96];
+
+	if (strcmp(verdict, "PASS"))
+		snprintf(what, sizeof(what), " by run %.12s, which %s%.40s", json_get_text(record, "run", ""),
+			 strcmp(verdict, "FAIL") ? "ended as " : "", strcmp(verdict, "FAIL") ? verdict : "FAILed");
+	else if (json_get_flag(row, "unsure", false))
+		snprintf(what, sizeof(what), " by run %.12s, which is a fork's or of no commit",
+			 json_get_text(record, "run", ""));
+	else
+		return 0;
+	return unforced(record, what);
+}
+
+/* What moves an alias by itself passed its gate. Where no run of the version is named, the verdict is that of any of its runs. */
 static int promotion_verdict_check(struct registry *r, const json_t *record)
 {
 	const json_t *said = get(record, "verdict");
 	const char *verdict = json_string_value(said), *model = json_get_text(record, "model", "");
-	bool alone = !json_get_flag(record, "forced", false) && !json_get_flag(record, "rollback", false);
+	bool alone;
 	json_t *row = NULL;
 	int64_t fits = 1;
-	int rc = 0;
+	int rc = moves_alone(r, record, &alone);
 
-	if (json_is_string(get(record, "run")))
+	if (!rc && json_is_string(get(record, "run")))
 		rc = sql_row(r, &row, SQL_RUN_SAYS, "j", get(record, "run"));
 	if (!rc && row &&
 	    (strcmp(json_get_text(row, "model", ""), model) ||
@@ -362,21 +400,20 @@ static int promotion_verdict_check(struct registry *r, const json_t *record)
 		json_decref(row); /* another's verdict is no verdict of this version */
 		row = NULL;
 		said = NULL;
+		verdict = NULL;
 	}
 	if (!rc && row) {
-		if (alone && !strcmp(json_get_text(row, "verdict", ""), "FAIL"))
-			rc = err_set(ERR_INPUT,
-				     "record: it promotes %.140s@v%lld by run %.12s, which FAILed, and was not "
-				     "forced",
-				     model, (long long)count(record, "version"), json_get_text(record, "run", ""));
+		rc = alone ? named_verdict_check(record, row) : 0;
 	} else if (!rc && (alone || said)) {
-		rc = sql_int(r, &fits, SQL_VERSION_SAYS, "jjj", get(record, "model"), get(record, "version"), said);
-		if (!rc && (!fits || (alone && verdict && !strcmp(verdict, "FAIL"))))
-			rc = err_set(ERR_INPUT,
-				     fits || !said ? "record: it promotes %.140s@v%lld, which FAILed its gate, and was "
-						     "not forced"
-						   : "record: no run of %.140s@v%lld has the verdict that it says (%s)",
-				     model, (long long)count(record, "version"), verdict);
+		rc = sql_int(r, &fits, SQL_VERSION_SAYS, "jjji", get(record, "model"), get(record, "version"), said,
+			     (int64_t)alone);
+		if (!rc && ((alone && verdict && strcmp(verdict, "PASS")) || (!fits && !said)))
+			rc = unforced(record, verdict && strcmp(verdict, "FAIL") ? ", which did not pass its gate"
+										 : ", which FAILed its gate");
+		else if (!rc && !fits)
+			rc = err_set(ERR_INPUT, "record: no run of %.140s@v%lld%s has the verdict that it says (%s)",
+				     model, (long long)count(record, "version"),
+				     alone ? ", of a commit and no fork's," : "", verdict);
 	}
 	json_decref(row);
 	return rc;

@@ -11,6 +11,10 @@
  * taken out of the middle without the check seeing it. Each names the model by its object as well as by the version's number, so no
  * number that is given anew (records that were copied together, or forged) hands an alias over to other weights. Each says what the gate said and by which policy.
  *
+ * What moves an alias passed its gate: whole, on a commit, and not in a fork's run; and no later run of the same product FAILed.
+ * Whoever knows better says forced, and that is written down. A rollback asks no gate, so it goes to what the alias stood for
+ * before and nowhere else; forced, to any older version.
+ *
  * Going back is going down a pile: a promotion lays a state on it, a rollback takes the uppermost off. So a second rollback
  * goes further back, and not forward again to what the first one left. A state is a version and a run, since a
  * prompt may be gone back on as weights are.
@@ -29,6 +33,14 @@
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
 #define SQL_VERSION_OBJECT "SELECT object FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_VERSION_RUN "SELECT run FROM versions WHERE model = ?1 AND number = ?2"
+#define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
+/* Of what a run judged (weights and prompt), a later run that FAILed, and none that PASSed after that. */
+#define SQL_LATER_FAIL                                                                                                 \
+	"SELECT f.id FROM runs d JOIN runs f ON f.model = ?2 AND f.version = ?3 AND f.prompt IS d.prompt"              \
+	" WHERE d.id = ?1 AND f.verdict = 'FAIL' AND f.trust <> 'fork' AND NOT f.dirty"                                \
+	" AND (f.seq, f.id) > (d.seq, d.id) AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.model = ?2"                   \
+	" AND p.version = ?3 AND p.prompt IS d.prompt AND p.verdict = 'PASS' AND p.trust <> 'fork'"                    \
+	" AND NOT p.dirty AND (p.seq, p.id) > (f.seq, f.id)) ORDER BY f.seq DESC, f.id DESC LIMIT 1"
 #define SQL_STATES                                                                                                     \
 	"SELECT version, run, rollback AS \"rollback?\" FROM promotions WHERE model = ?1 AND alias = ?2 ORDER BY "     \
 	"seq, id"
@@ -115,6 +127,62 @@ static int promotion_allowed(const struct promotion *p, const json_t *now)
 	return 0;
 }
 
+/* A rollback asks no gate. */
+static int rollback_allowed(struct registry *r, const struct promotion *p, int at)
+{
+	int64_t stood = 0;
+	int rc = p->rollback ? sql_int(r, &stood, SQL_STOOD, "tti", p->model, p->alias, (int64_t)p->version) : 0;
+
+	if (rc || !p->rollback || stood || (p->forced && p->version < at))
+		return rc;
+	rc = err_set(ERR_INPUT, "%s@%s never stood for v%d, and a rollback goes to what it stood for", p->model,
+		     p->alias, p->version);
+	if (p->version > at)
+		return err_hint(rc, "assay promote %s@v%d %s", p->model, p->version, p->alias);
+	return err_hint(rc, "go back to it all the same with --force --reason \"why\"; that is recorded");
+}
+
+/* Is that the verdict of a gate which an alias follows? run: its record. */
+static int passed_check(const json_t *run, const char *id)
+{
+	const char *verdict = json_get_text(run, "verdict", "ERROR");
+
+	if (strcmp(verdict, "PASS"))
+		return err_set(ERR_INPUT, "run %.12s did not pass its gate (%.40s)", id, verdict);
+	if (!strcmp(json_get_text(run, "trust", ""), "fork"))
+		return err_set(ERR_INPUT, "run %.12s is a fork's: what it passed moves no alias", id);
+	if (json_get_flag(run, "dirty", false))
+		return err_set(ERR_INPUT, "run %.12s is of a work tree and no commit: what it passed moves no alias",
+			       id);
+	if (json_number_value(json_object_get(run, "limit")) > 0)
+		return err_set(ERR_INPUT, "run %.12s asked a part of its samples: what it passed moves no alias", id);
+	return 0;
+}
+
+static int later_fail_check(struct registry *r, const struct promotion *p, const char *id)
+{
+	char *fail = NULL;
+	int rc = sql_text(r, &fail, SQL_LATER_FAIL, "tti", id, p->model, (int64_t)p->version);
+
+	if (!rc)
+		rc = err_set(ERR_INPUT, "%s@v%d passed its gate in run %.12s, and FAILed it later, in run %.12s",
+			     p->model, p->version, id, fail);
+	free(fail);
+	return rc == ERR_NOTFOUND ? 0 : rc;
+}
+
+static int decision_check(struct registry *r, const struct promotion *p, const json_t *run, const char *id)
+{
+	int rc;
+
+	if (p->forced || p->rollback)
+		return 0;
+	rc = passed_check(run, id);
+	rc = rc ? rc : later_fail_check(r, p, id);
+	return rc == ERR_INPUT ? err_hint(rc, "promote it all the same with --force --reason \"why\"; that is recorded")
+			       : rc;
+}
+
 static json_t *promotion_record(const struct promotion *p, const json_t *now, json_t *commit, const char *object)
 {
 	json_t *record = json_object();
@@ -144,6 +212,7 @@ static int add_decision(struct registry *r, const struct promotion *p, json_t *r
 	int rc = id ? 0 : sql_text(r, &id, SQL_VERSION_RUN, "ti", p->model, (int64_t)p->version);
 
 	rc = rc ? rc : record_read(r->store, id, &run);
+	rc = rc ? rc : decision_check(r, p, run, id);
 	if (!rc) {
 		const char *policy = json_get_text(json_object_get(run, "policy"), "digest", NULL);
 
@@ -174,6 +243,7 @@ int registry_promote(struct registry *r, const struct promotion *p, char id[DIGE
 	rc = rc ? rc : sql_text(r, &object, SQL_VERSION_OBJECT, "ti", p->model, (int64_t)p->version);
 	rc = rc ? rc : promotion_allowed(p, now);
 	stands = rc == ERR_EXISTS;
+	rc = rc ? rc : rollback_allowed(r, p, at);
 	if (stands) {
 		rc = 0;
 	} else if (!rc) {

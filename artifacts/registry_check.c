@@ -25,7 +25,10 @@ enum { REBUILD_WAIT_S = 1 };
 #define SQL_NEEDED "SELECT * FROM (" SQL_OBJECTS ") WHERE object NOT IN (SELECT object FROM collected)"
 #define SQL_RECORDS "SELECT id FROM records ORDER BY id"
 #define SQL_COUNT "SELECT count(*) FROM records"
-#define SQL_FAULTS "SELECT id, fault FROM records WHERE fault IS NOT NULL ORDER BY seq, id"
+/* But for moves that no gate allowed and that were moved on from: they decide nothing, and no later move can be without them. */
+#define SQL_FAULTS                                                                                                     \
+	"SELECT id, fault FROM records u WHERE fault IS NOT NULL AND NOT (" UNFORCED_MOVE                              \
+	" AND EXISTS (SELECT 1 FROM promotions p WHERE p.previous = u.id)) ORDER BY seq, id"
 #define SQL_TABLES                                                                                                     \
 	"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'shelves' "      \
 	"ORDER BY rowid"

@@ -44,15 +44,13 @@ static int check_weights(struct home *h, const char *model, int version)
 	return rc;
 }
 
-static int move(struct home *h, struct promotion p)
+/* from: where the alias was when that was decided, 0: nowhere. */
+static int move(struct home *h, struct promotion p, int from)
 {
 	const char *model = p.model, *alias = p.alias;
-	int from = 0, version = p.version, rc = registry_alias(h->registry, model, alias, &from);
+	int version = p.version, rc;
 	char id[DIGEST_HEX];
 
-	if (rc && rc != ERR_NOTFOUND)
-		return rc;
-	err_clear();
 	p.expect = from;
 	p.actor = home_actor();
 	if (from == version && !p.rebind) {
@@ -72,13 +70,24 @@ static int move(struct home *h, struct promotion p)
 	return 0;
 }
 
+static int alias_from(struct home *h, const char *model, const char *alias, int *from)
+{
+	int rc = registry_alias(h->registry, model, alias, from);
+
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	err_clear();
+	*from = 0;
+	return 0;
+}
+
 int cmd_promote(int argc, char **argv)
 {
 	const char *reason = NULL, *key = NULL, *folder = NULL;
 	bool force = false;
 	struct place place;
 	json_t *row = NULL;
-	int rc;
+	int from = 0, rc;
 	const struct opt opts[] = {
 		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
 		OPT_TEXT(0, "require-signature", &key, "KEY", "only what this public key has signed: see --signed"),
@@ -113,13 +122,37 @@ int cmd_promote(int argc, char **argv)
 	if (rc == 0 && key)
 		rc = export_proves(&place.home, json_get_text(row, "object", ""), folder, key, force);
 	if (rc == 0)
-		rc = move(&place.home, (struct promotion){ .model = json_get_text(row, "model", ""),
-							   .alias = argv[1],
-							   .version = (int)json_get_int(row, "number", 0),
-							   .reason = reason ? reason : "by hand",
-							   .forced = force });
+		rc = alias_from(&place.home, json_get_text(row, "model", ""), argv[1], &from);
+	if (rc == 0)
+		rc = move(&place.home,
+			  (struct promotion){ .model = json_get_text(row, "model", ""),
+					      .alias = argv[1],
+					      .version = (int)json_get_int(row, "number", 0),
+					      .reason = reason ? reason : "by hand",
+					      .forced = force },
+			  from);
 	json_decref(row);
 	place_close(&place);
+	return rc;
+}
+
+#define TO_UNSET INT64_MIN
+
+/* What it goes back to, where no version is named. The alias is read first: what is promoted meanwhile is no part of this decision. */
+static int before(struct home *h, const char *name, struct promotion *p, int *from, char run[DIGEST_HEX])
+{
+	int rc = registry_alias(h->registry, p->model, p->alias, from);
+
+	if (rc == ERR_NOTFOUND)
+		return err_hint(err_set(ERR_INPUT, "there is no %s", name), "assay models lists models and aliases");
+	if (rc || p->version)
+		return rc;
+	rc = registry_before(h->registry, p->model, p->alias, &p->version, run);
+	if (rc == ERR_NOTFOUND)
+		return err_hint(err_set(ERR_INPUT, "%s has no version to go back to", name),
+				"assay history %s shows what it stood for", p->model);
+	p->run = *run ? run : NULL;
+	p->rebind = *run != 0;
 	return rc;
 }
 
@@ -127,12 +160,17 @@ int cmd_rollback(int argc, char **argv)
 {
 	const char *reason = NULL, *at;
 	char *model = NULL, run[DIGEST_HEX] = "";
-	int64_t to = 0;
-	int version = 0, rc;
+	int64_t to = TO_UNSET;
+	int from = 0, rc;
+	bool force = false;
+	struct promotion p = { .rollback = true };
 	struct place place;
 	const struct opt opts[] = {
 		OPT_TEXT('m', "reason", &reason, "TEXT", "why; kept in the history"),
-		OPT_INT(0, "to", &to, "N", "version N instead of the one before"),
+		{ OPT_KIND_INT, 0, "to", &to, "N", "version N, which it stood for, instead of the one before",
+		  OPT_NO_ENV },
+		{ OPT_KIND_FLAG, 0, "force", &force, NULL,
+		  "with --to: an older version that it never stood for; needs --reason", OPT_NO_ENV },
 		OPT_END,
 	};
 	const struct opt_usage usage = {
@@ -150,25 +188,23 @@ int cmd_rollback(int argc, char **argv)
 		return rc == OPT_HELPED ? 0 : rc;
 	at = strrchr(argv[0], '@');
 	if (!at || at == argv[0] || !at[1])
-		return err_set(ERR_USAGE, "assay rollback MODEL@ALIAS");
+		return err_hint(err_set(ERR_USAGE, "%s: no MODEL@ALIAS", argv[0]), "assay rollback MODEL@ALIAS");
+	if (to != TO_UNSET && (to < 1 || to > INT_MAX))
+		return err_hint(err_set(ERR_USAGE, "--to %lld: versions have numbers from 1 on", (long long)to),
+				"assay history shows what an alias stood for");
+	if (force && (!reason || to == TO_UNSET))
+		return err_set(ERR_USAGE, "--force needs --to N and --reason \"why\"");
 	model = mem_strn(argv[0], (size_t)(at - argv[0]));
+	p.model = model;
+	p.alias = at + 1;
+	p.version = to == TO_UNSET ? 0 : (int)to;
+	p.reason = reason ? reason : "rolled back by hand";
+	p.forced = force;
 	rc = place_open(&place);
-	if (rc == 0 && (to < 0 || to > INT_MAX))
-		rc = err_set(ERR_USAGE, "--to: the number of a version");
-	if (rc == 0 && to > 0)
-		version = (int)to;
-	else if (rc == 0)
-		rc = registry_before(place.home.registry, model, at + 1, &version, run);
-	if (rc == ERR_NOTFOUND)
-		rc = err_set(ERR_INPUT, "%s has no version to go back to", argv[0]);
 	if (rc == 0)
-		rc = move(&place.home, (struct promotion){ .model = model,
-							   .alias = at + 1,
-							   .version = version,
-							   .run = *run ? run : NULL,
-							   .reason = reason ? reason : "rolled back by hand",
-							   .rollback = true,
-							   .rebind = *run != 0 });
+		rc = before(&place.home, argv[0], &p, &from, run);
+	if (rc == 0)
+		rc = move(&place.home, p, from);
 	free(model);
 	place_close(&place);
 	return rc;

@@ -21,6 +21,26 @@ check "there is nothing before it" 65 assay rollback sums@production
 has "no version to go back to"
 check "the registry agrees" 0 assay registry check
 
+
+# a rollback asks no gate, so it goes to what was, unless it is forced
+sed -i "s/seed: .*/seed: 4/; s/min: 0,/min: 0.999,/" assay.yaml && commit_all "it fails"
+check "a version that fails" 1 assay run
+git reset -q --hard HEAD~1
+for to in "--to 4" "--to=4 --force --reason well"; do
+	# shellcheck disable=SC2086
+	check "no rollback takes it there: $to" 65 assay rollback sums@production $to
+	has "sums@production never stood for v4"
+	has "fix: assay promote sums@v4 production"
+done
+check "nor the environment" 65 env ASSAY_TO=4 "$ASSAY_TEST_BIN" rollback sums@production
+has "no version to go back to"
+has "fix: assay history sums"
+for to in 0 -1 -2147483648 4294967297; do check "no version has the number $to" 64 assay rollback sums@production --to=$to; done
+check "force has a reason and a version" 64 assay rollback sums@production --force --reason x
+check "an alias that is not there" 65 assay rollback sums@nowhere
+has "there is no sums@nowhere"
+is "production is v1 all the while" "$(prod)" 1
+
 check "history has it all" 0 assay history --json
 is "each promotion names the one before it" "$(jq -c '[.[].previous][:-1] == [.[].id][1:]' "$OUT")" true
 is "and what the gate said" "$(jq -c '[.[].verdict] | unique' "$OUT")" '["PASS"]'

@@ -24,7 +24,9 @@ static void begin(struct fixture *f, struct home *h)
 }
 
 /* A run that made a version of these weights; proposing production if expect >= 0. */
-static int add_run(struct home *h, const char *weights, const char *commit, int expect, char id[DIGEST_HEX])
+/* member: one that is another than in a run that passed; NULL: none. */
+static int add_run_with(struct home *h, const char *weights, const char *commit, int expect, const char *member,
+			json_t *value, char id[DIGEST_HEX])
 {
 	char object[DIGEST_HEX];
 	json_t *r;
@@ -35,6 +37,8 @@ static int add_run(struct home *h, const char *weights, const char *commit, int 
 		      "branch", "main", "trust", "branch", "event", "hook", "dirty", 0, "verdict", "PASS", "exit", 0,
 		      "sentence", "fine", "version", "model", "bot", "object", object);
 	assert_non_null(r);
+	if (member)
+		json_object_set_new(r, member, value);
 	if (expect >= 0)
 		json_object_set_new(r, "proposal",
 				    json_pack("{s:s,s:s,s:i,s:s,s:s}", "model", "bot", "alias", "production", "expect",
@@ -43,6 +47,11 @@ static int add_run(struct home *h, const char *weights, const char *commit, int 
 	number = (int)json_get_int(json_object_get(r, "version"), "number", 0);
 	json_decref(r);
 	return number;
+}
+
+static int add_run(struct home *h, const char *weights, const char *commit, int expect, char id[DIGEST_HEX])
+{
+	return add_run_with(h, weights, commit, expect, NULL, NULL, id);
 }
 
 static int alias_now(struct home *h)
@@ -342,6 +351,44 @@ static void test_home_settle__a_conflict_is_dropped_with_the_reason(void **state
 	free(commit);
 }
 
+/* Nobody's assay proposes these: the record was written by hand, or elsewhere. */
+static void test_home_settle__only_what_a_gate_passed(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const verdicts[] = { "FAIL", "INCONCLUSIVE", "NO_BASELINE", "INCOMPARABLE", "ERROR" };
+	char id[DIGEST_HEX], weights[] = "w1", *commit;
+	struct home h;
+
+	begin(f, &h);
+	sh(f, "git commit -q --allow-empty -m two && git push -q origin main");
+	commit = sh_out(f, "git rev-parse HEAD");
+	add_run(&h, weights, commit, -1, id);
+	promote_by_hand(&h, 1);
+	for (size_t i = 0; i < ARRAY_LEN(verdicts) + 4; i++) {
+		weights[1]++;
+		if (i < ARRAY_LEN(verdicts))
+			add_run_with(&h, weights, commit, 1, "verdict", json_string(verdicts[i]), id);
+		else if (i == ARRAY_LEN(verdicts))
+			add_run_with(&h, weights, commit, 1, "trust", json_string("fork"), id);
+		else if (i == ARRAY_LEN(verdicts) + 1)
+			add_run_with(&h, weights, commit, 1, "dirty", json_true(), id);
+		else if (i == ARRAY_LEN(verdicts) + 2)
+			add_run_with(&h, weights, commit, 1, "limit", json_integer(2), id);
+		else
+			add_run(&h, weights, commit, 1, id); /* and one that FAILs before that is settled */
+		if (i == ARRAY_LEN(verdicts) + 3)
+			add_run_with(&h, weights, commit, -1, "verdict", json_string("FAIL"), id);
+		must(home_settle(&h, f->repo));
+		assert_int_equal(alias_now(&h), 1);
+		assert_int_equal(open_proposals(&h), 0);
+	}
+	add_run(&h, weights, commit, 1, id); /* the same weights pass again */
+	must(home_settle(&h, f->repo));
+	assert_true(alias_now(&h) > 1);
+	home_close(&h);
+	free(commit);
+}
+
 static void test_home_settle__in_order(void **state)
 {
 	struct fixture *f = *state;
@@ -433,6 +480,7 @@ int main(void)
 		test(test_home_settle__waits_until_the_remote_has_the_commit),
 		test(test_home_settle__only_the_remote_tracking_reference_counts),
 		test(test_home_settle__a_rewritten_commit_never_arrives),
+		test(test_home_settle__only_what_a_gate_passed),
 		test(test_home_settle__a_conflict_is_dropped_with_the_reason),
 		test(test_home_settle__in_order),
 		test(test_home_settle__another_repository_knows_nothing),

@@ -49,6 +49,14 @@ static json_t *newest_promotion(struct fixture *f)
 	return record;
 }
 
+static void digest_of_record(const json_t *record, char id[DIGEST_HEX])
+{
+	struct buf text = BUF_INIT(1 << 20);
+
+	record_bytes(&text, id, record);
+	buf_release(&text);
+}
+
 static void assert_object(struct fixture *f, int version, const char *weights)
 {
 	char object[DIGEST_HEX];
@@ -290,7 +298,9 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 		{ NO_RUN, false, false, "PASS", "has the verdict that it says (PASS)" },
 		{ NO_RUN, true, false, "PASS", "has the verdict that it says (PASS)" },
 		{ NO_RUN, true, false, "FAIL", NULL },
-		{ ITS_RUN, false, true, "FAIL", NULL },
+		{ ITS_RUN, true, true, "FAIL", NULL },
+		{ ITS_RUN, false, true, "FAIL", "rolls back to what its alias never stood for" },
+		{ NO_RUN, false, true, "FAIL", "rolls back to what its alias never stood for" },
 		{ RUN_OF_NOTHING, false, false, "PASS", "which FAILed its gate, and was not forced" },
 		{ RUN_OF_NOTHING, true, false, "PASS", NULL },
 	};
@@ -341,6 +351,110 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 		fixture_end(state);
 		fixture_registry(state);
 	}
+}
+
+/* Nor is what no gate passed in another way. */
+static void test_ingest__only_a_pass_moves_by_itself(void **state)
+{
+	static const struct {
+		const char *verdict, *trust;
+		bool names, forced;
+		const char *says;
+	} cases[] = {
+		{ "INCONCLUSIVE", "branch", true, false, "which ended as INCONCLUSIVE, and was not forced" },
+		{ "INCONCLUSIVE", "branch", false, false, "which did not pass its gate, and was not forced" },
+		{ "NO_BASELINE", "branch", true, false, "which ended as NO_BASELINE, and was not forced" },
+		{ "PASS", "fork", true, false, "which is a fork's or of no commit, and was not forced" },
+		{ "PASS", "fork", false, false, "of a commit and no fork's, has the verdict that it says (PASS)" },
+		{ "PASS", "fork", true, true, NULL },
+		{ "ERROR", "branch", true, true, NULL },
+		{ "PASS", "branch", true, false, NULL },
+		{ "PASS", "branch", false, false, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fixture *f = *state;
+		char first[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX], *text;
+		json_t *r, *record;
+
+		add_run(f, "w1", '1', run);
+		r = run_record(f->store, "w2", '2', "main", cases[i].trust);
+		json_object_set_new(r, "verdict", json_string(cases[i].verdict));
+		must(registry_add_run(f->registry, r, run));
+		json_decref(r);
+		must(promote_to(f, 1, 0));
+		record = newest_promotion(f);
+		digest_of_record(record, first);
+		json_object_set_new(record, "version", json_integer(2));
+		json_object_del(record, "object");
+		json_object_set_new(record, "verdict", json_string(cases[i].verdict));
+		json_object_set_new(record, "forced", json_boolean(cases[i].forced));
+		json_object_set_new(record, "run", cases[i].names ? json_string(run) : json_null());
+		json_object_set_new(record, "from", json_integer(1));
+		json_object_set_new(record, "previous", json_string(first));
+		plant(f, record, 9, NULL, id);
+		fixture_reopen(f);
+		assert_int_equal(alias_now(f), cases[i].says ? 1 : 2);
+		text = check_text(f->registry);
+		if (cases[i].says)
+			assert_text_has(text, cases[i].says);
+		else
+			assert_string_equal(text, "");
+		free(text);
+		json_decref(record);
+		fixture_end(state);
+		fixture_registry(state);
+	}
+}
+
+/* An older assay took such a move in, and others were made on top of it: they stand, and the check has nothing to say. As the last
+ * one it moves nothing and is told. */
+static void test_ingest__what_was_moved_on_from_is_history(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX], first[DIGEST_HEX], back[DIGEST_HEX], next[DIGEST_HEX], *text, *path;
+	json_t *r, *record;
+
+	add_run(f, "w1", '1', id);
+	r = run_record(f->store, "w2", '2', "main", "branch");
+	json_object_set_new(r, "verdict", json_string("FAIL"));
+	must(registry_add_run(f->registry, r, id));
+	json_decref(r);
+	add_run(f, "w3", '3', id);
+	must(promote_to(f, 1, 0));
+	record = newest_promotion(f);
+	digest_of_record(record, first);
+	json_object_set_new(record, "version", json_integer(2));
+	json_object_del(record, "object");
+	json_object_set_new(record, "rollback", json_true());
+	json_object_set_new(record, "verdict", json_string("FAIL"));
+	json_object_set_new(record, "from", json_integer(1));
+	json_object_set_new(record, "previous", json_string(first));
+	plant(f, record, 9, NULL, back);
+	fixture_reopen(f);
+	assert_int_equal(alias_now(f), 1);
+	text = check_text(f->registry);
+	assert_text_has(text, back);
+	assert_text_has(text, "and was not forced");
+	free(text);
+	json_object_set_new(record, "version", json_integer(3));
+	json_object_set_new(record, "rollback", json_false());
+	json_object_set_new(record, "verdict", json_string("PASS"));
+	json_object_set_new(record, "from", json_integer(2));
+	json_object_set_new(record, "previous", json_string(back));
+	plant(f, record, 10, NULL, next);
+	fixture_reopen(f);
+	assert_int_equal(alias_now(f), 3);
+	assert_clean(f->registry);
+	path = store_file(f->store, VAULT_RECORDS, back); /* gone, it is missed as any other */
+	must(fs_remove(path));
+	must(registry_begin(f->registry));
+	must(registry_end(f->registry, registry_replay(f->registry), ""));
+	text = check_text(f->registry);
+	assert_text_has(text, "the chain is broken");
+	free(text);
+	free(path);
+	json_decref(record);
 }
 
 /* A rule for new names unmakes nothing that stands under an older one, and it can be moved on. */
@@ -398,6 +512,8 @@ int main(void)
 		TEST(test_newcomers__numbers_have_bounds),
 		TEST(test_ingest__a_promotion_that_does_not_fit_moves_nothing),
 		TEST(test_ingest__what_failed_is_not_promoted_by_itself),
+		TEST(test_ingest__only_a_pass_moves_by_itself),
+		TEST(test_ingest__what_was_moved_on_from_is_history),
 		TEST(test_ingest__older_names_are_taken_as_they_are),
 	};
 

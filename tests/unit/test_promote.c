@@ -110,6 +110,104 @@ static void test_registry_promote__older_only_as_rollback(void **state)
 	assert_clean(f->registry);
 }
 
+/* A run that ended otherwise than by a PASS on its commit; gives the version. */
+static int add_changed(struct fixture *f, const char *weights, const char *member, json_t *value, char id[DIGEST_HEX])
+{
+	json_t *r = run_record(f->store, weights, '9', "main", "protected");
+	int number;
+
+	json_object_set_new(r, member, value);
+	must(registry_add_run(f->registry, r, id));
+	number = (int)json_get_int(json_object_get(r, "version"), "number", 0);
+	json_decref(r);
+	return number;
+}
+
+static void test_registry_promote__a_rollback_goes_to_what_was(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	struct promotion p = { .model = "bot",
+			       .alias = "production",
+			       .version = 4,
+			       .expect = PROMOTE_ANY,
+			       .actor = "ann",
+			       .reason = "x",
+			       .rollback = true };
+
+	for (char k = '1'; k <= '3'; k++)
+		add_run(f, (char[]){ 'w', k, 0 }, k, id);
+	assert_int_equal(add_changed(f, "w4", "verdict", json_string("FAIL"), id), 4);
+	must(promote_to(f, 2, 0));
+	must(promote_to(f, 3, 2));
+	for (int forced = 0; forced < 2; forced++) { /* v4 is no way back, forced or not */
+		p.forced = forced;
+		assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
+		assert_text_has(err_text(), "never stood for v4");
+		assert_string_equal(err_fix(), "assay promote bot@v4 production");
+	}
+	p.version = 1;
+	p.forced = false;
+	assert_err(registry_promote(f->registry, &p, id), ERR_INPUT);
+	assert_text_has(err_fix(), "--force");
+	assert_int_equal(alias_now(f, "production"), 3);
+	p.forced = true;
+	must(registry_promote(f->registry, &p, id));
+	p.version = 3; /* it stood for v3 */
+	p.forced = false;
+	must(registry_promote(f->registry, &p, id));
+	p.version = 4; /* by force, and then that is what it stood for */
+	p.forced = true;
+	p.rollback = false;
+	must(registry_promote(f->registry, &p, id));
+	p.version = 1;
+	p.forced = false;
+	p.rollback = true;
+	must(registry_promote(f->registry, &p, id));
+	p.version = 4;
+	must(registry_promote(f->registry, &p, id));
+	assert_int_equal(alias_now(f, "production"), 4);
+	assert_clean(f->registry);
+}
+
+/* A person's promotion is of the version's own run: that passed whole, and none FAILed later. */
+static void test_registry_promote__only_what_passed_whole(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_HEX];
+	const struct promotion forced = { .model = "bot",
+					  .alias = "other",
+					  .version = 3,
+					  .expect = 0,
+					  .actor = "ann",
+					  .reason = "x",
+					  .forced = true };
+
+	add_run(f, "w1", '1', id);
+	must(promote_to(f, 1, 0));
+	add_changed(f, "w2", "verdict", json_string("INCONCLUSIVE"), id);
+	add_changed(f, "w3", "trust", json_string("fork"), id);
+	add_changed(f, "w4", "dirty", json_true(), id);
+	add_changed(f, "w5", "limit", json_real(0.5), id);
+	for (int v = 2; v <= 5; v++) {
+		assert_err(promote_to(f, v, 1), ERR_INPUT);
+		assert_text_has(err_fix(), "--force");
+	}
+	must(registry_promote(f->registry, &forced, id));
+	add_run(f, "w6", '6', id);
+	assert_int_equal(add_changed(f, "w6", "verdict", json_string("FAIL"), id), 6);
+	assert_err(promote_to(f, 6, 1), ERR_INPUT);
+	assert_text_has(err_text(), "FAILed it later");
+	assert_int_equal(add_changed(f, "w6", "verdict", json_string("INCONCLUSIVE"), id), 6);
+	assert_err(promote_to(f, 6, 1), ERR_INPUT);
+	add_run(f, "w6", '7', id);
+	must(promote_to(f, 6, 1));
+	add_run(f, "w7", '7', id);
+	add_changed(f, "w7", "verdict", json_string("INCONCLUSIVE"), id); /* says nothing against it */
+	must(promote_to(f, 7, 6));
+	assert_clean(f->registry);
+}
+
 static void go_back(struct fixture *f)
 {
 	char run[DIGEST_HEX], id[DIGEST_HEX];
@@ -479,6 +577,8 @@ int main(void)
 		TEST(test_registry_promote__moves_and_remembers),
 		TEST(test_registry_promote__conflict_says_what_changed),
 		TEST(test_registry_promote__older_only_as_rollback),
+		TEST(test_registry_promote__a_rollback_goes_to_what_was),
+		TEST(test_registry_promote__only_what_passed_whole),
 		TEST(test_registry_before__a_second_rollback_goes_further),
 		TEST(test_registry_before__a_prompt_is_gone_back_on),
 		TEST(test_registry_promote__is_a_chain),

@@ -269,6 +269,7 @@ static void test_sync__moves_are_made_again_in_their_order(void **state)
 			       .expect = 4,
 			       .actor = "bob",
 			       .reason = "back",
+			       .forced = true,
 			       .rollback = true };
 
 	for (int i = 0; i < 3; i++)
