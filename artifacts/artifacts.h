@@ -39,7 +39,7 @@ const char *store_path(struct store *s, const char *hex);
 /* A folder as one object: a manifest {"files":[{"path","object","size"}]} in path order; hex names the manifest. */
 int store_put_tree(struct store *s, const char *dir, char hex[DIGEST_HEX], uint64_t *size);
 /* The files of a manifest into dir (made, or empty: else ERR_EXISTS), hard-linked read-only where it can be, else
- * copied; verified. */
+ * copied; verified. Of ERR_NOTFOUND the text names the file alone. */
 int store_get_tree(struct store *s, const char *hex, const char *dir);
 bool store_has_tree(struct store *s, const char *hex); /* the manifest and all that it names are there */
 /* The bytes of an object in pieces; their digest is known behind the last: a failure takes back what put() did. */

@@ -137,9 +137,11 @@ static int write_beside(struct package *p, enum package_format format, const cha
 		made = path_join(tmp, "package");
 		rc = format == PACKAGE_TAR ? package_write_tar(p, made) : write_folder(p, format, made, out);
 	}
-	if (!rc && fs_exists(out))
-		rc = err_set(ERR_EXISTS, "%s exists already", out);
-	rc = rc ? rc : fs_rename(made, out);
+	rc = rc ? rc : fs_check_new(out);
+	if (!rc) {
+		rc = fs_rename(made, out);
+		rc = rc == ERR_NOTFOUND ? ERR_IO : rc;
+	}
 	why = err_save();
 	if (tmp)
 		(void)fs_remove_tree(tmp);
@@ -155,12 +157,11 @@ int package_export(struct store *s, enum package_format format, const struct pac
 	struct package p = { .store = s, .o = o };
 	char *plain = mem_str(out);
 	size_t n = strlen(plain);
-	int rc = 0;
+	int rc;
 
 	while (n > 1 && plain[n - 1] == '/')
 		plain[--n] = '\0';
-	if (fs_exists(plain))
-		rc = err_hint(err_set(ERR_EXISTS, "%s exists already", plain), "name one that is to be made");
+	rc = fs_check_new(plain);
 	rc = rc ? rc : fill(&p);
 	rc = rc ? rc : write_beside(&p, format, plain);
 	package_release(&p);

@@ -335,7 +335,7 @@ int store_get_tree(struct store *s, const char *hex, const char *dir)
 			rc = store_file_out(s, &files.items[i], dir, true);
 		tree_files_release(&files);
 	}
-	return rc ? err_context(rc, "folder %.12s", hex) : 0;
+	return rc && rc != ERR_NOTFOUND ? err_context(rc, "folder %.12s", hex) : rc;
 }
 
 bool store_has_tree(struct store *s, const char *hex)

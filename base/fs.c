@@ -131,6 +131,21 @@ bool fs_exists(const char *path)
 	return !stat(path, &st);
 }
 
+int fs_check_new(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return 0; /* whatever is wrong with the way there, who makes it is told */
+	if (S_ISLNK(st.st_mode) && !fs_exists(path)) {
+		err_set(ERR_EXISTS, "%s is a link that leads to nothing", path);
+		return err_hint(ERR_EXISTS, "remove the link, or name what is to be made: nothing is written through "
+					    "it");
+	}
+	err_set(ERR_EXISTS, "%s exists already", path);
+	return err_hint(ERR_EXISTS, "name one that is to be made");
+}
+
 bool fs_is_dir(const char *path)
 {
 	struct stat st;

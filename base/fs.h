@@ -13,6 +13,8 @@ int fs_read_plain(struct buf *out, const char *path, size_t max);
 /* Atomic, durable; parent folders are made. ERR_INPUT: a pipe, a socket or a device is there. */
 int fs_write(const char *path, const void *data, size_t len);
 int fs_check_target(const char *path); /* that alone, before the work whose result goes there */
+/* Is the name free, for what is to be made? ERR_EXISTS; a link that leads nowhere is there, too, and nothing is written through it. */
+int fs_check_new(const char *path);
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_size(uint64_t *out, const char *path);

@@ -88,16 +88,19 @@ int artifact_get(struct home *h, const char *object, const char *out, bool link)
 {
 	char hex[DIGEST_HEX];
 	const struct package_options folder = { .object = hex, .as_links = link };
+	uint64_t size;
 	int rc = find_object(h, object, hex);
 
-	if (rc)
-		return rc;
-	if (fs_exists(out))
-		return err_hint(err_set(ERR_EXISTS, "%s exists already", out), "name one that is to be made");
-	if (!store_has(h->store, hex))
-		return err_hint(err_set(ERR_INPUT, "the store has no object %s", hex), "assay artifact ls lists them");
-	rc = is_folder(h->store, hex) ? package_export(h->store, PACKAGE_DIR, &folder, out)
-				      : store_get_file(h->store, hex, out, NULL);
+	rc = rc ? rc : fs_check_new(out);
+	rc = rc ? rc : store_size(h->store, hex, &size);
+	if (rc == ERR_NOTFOUND && err_fix()) /* it was found damaged */
+		rc = ERR_IO;
+	else if (rc == ERR_NOTFOUND)
+		rc = err_hint(err_set(ERR_INPUT, "the store has no object %s", hex), "assay artifact ls lists them");
+	else if (rc == 0 && is_folder(h->store, hex))
+		rc = home_no_weights(package_export(h->store, PACKAGE_DIR, &folder, out), hex);
+	else if (rc == 0)
+		rc = store_get_file(h->store, hex, out, NULL);
 	if (rc == 0)
 		printf("%s  %s\n", hex, out);
 	return rc;

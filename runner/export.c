@@ -35,8 +35,9 @@ static const struct form *form_of(const char *format, const char *out)
 static int export_gguf(struct home *h, const char *name, const char *out, const char *type)
 {
 	struct model_dir dir = { 0 };
-	int rc = fs_exists(out) ? err_set(ERR_EXISTS, "%s exists already", out) : model_dir_open(&dir, h, name);
+	int rc = fs_check_new(out);
 
+	rc = rc ? rc : model_dir_open(&dir, h, name);
 	if (rc == 0)
 		rc = model_export_gguf(dir.path, out, type);
 	model_dir_close(&dir);

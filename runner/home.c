@@ -108,8 +108,8 @@ int home_no_weights(int rc, const char *object)
 	if (rc != ERR_NOTFOUND)
 		return rc;
 	err_context(rc, "the weights %.12s are not here", object);
-	if (err_fix()) /* a part of them is damaged */
-		return rc;
+	if (err_fix()) /* a part of them was found damaged: that is no wrong name */
+		return ERR_IO;
 	return err_hint(rc, "assay pull fetches them from a remote; assay reproduce makes a run's weights again");
 }
 

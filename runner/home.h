@@ -38,7 +38,8 @@ struct model_dir {
 	bool temporary;
 	char object[DIGEST_HEX]; /* "" for a folder */
 };
-int home_no_weights(int rc, const char *object); /* says what to do about ERR_NOTFOUND; other results pass */
+/* Says what to do about ERR_NOTFOUND, and makes it ERR_IO where damage was found; other results pass. */
+int home_no_weights(int rc, const char *object);
 int model_dir_open(struct model_dir *d, struct home *h, const char *name);
 int model_dir_of_object(struct model_dir *d, struct home *h, const char *object);
 void model_dir_close(struct model_dir *d);

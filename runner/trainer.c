@@ -179,7 +179,8 @@ static int start_loaded(struct run *run, const char *work, const char *out, stru
 	if (*run->base_object)
 		(void)store_need(run->home->store, run->base_object);
 	if (rc == 0 && !run->base_dir)
-		rc = *run->base_object ? store_get_tree(run->home->store, run->base_object, base)
+		rc = *run->base_object ? home_no_weights(store_get_tree(run->home->store, run->base_object, base),
+							 run->base_object)
 		     : run->hub.name   ? hub_model_export(&run->hub, base)
 				       : tree_export(run->tree, run->product->base.text, base);
 	if (rc == 0)
