@@ -67,11 +67,11 @@
 	"INSERT INTO proposals (run, seq, model, alias, version, expect, commit_oid, remote, ref, settled, outcome)"   \
 	" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, a.promotion, iif(a.promotion IS NULL, NULL, 'overtaken')"         \
 	" FROM (SELECT 1) LEFT JOIN aliases a ON a.model = ?3 AND a.alias = ?4 AND a.version >= ?5"
-#define SQL_RUN_SAYS "SELECT model, version, verdict, trust = 'fork' OR dirty AS \"unsure?\" FROM runs WHERE id = ?1"
-/* Said by a run of that version: its verdict; and that not all of them FAILed. ?4: no fork's, and of a commit. */
+#define SQL_RUN_SAYS "SELECT model, version, verdict, trust = 'fork' AS \"fork?\" FROM runs WHERE id = ?1"
+/* Said by a run of that version: its verdict; and that not all of them FAILed. ?4: no fork's. */
 #define SQL_VERSION_SAYS                                                                                               \
 	"SELECT EXISTS (SELECT 1 FROM runs WHERE model = ?1 AND version = ?2 AND iif(?3 IS NULL, verdict <> 'FAIL', "  \
-	"verdict = ?3) AND NOT (?4 AND (trust = 'fork' OR dirty)))"
+	"verdict = ?3) AND NOT (?4 AND trust = 'fork'))"
 #define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
 #define SQL_CHAINED "SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND chained LIMIT 1"
 #define SQL_MOVE_BEFORE "SELECT version FROM promotions WHERE id = ?1 AND model = ?2 AND alias = ?3"
@@ -374,15 +374,15 @@ static int named_verdict_check(const json_t *record, const json_t *row)
 	if (strcmp(verdict, "PASS"))
 		snprintf(what, sizeof(what), " by run %.12s, which %s%.40s", json_get_text(record, "run", ""),
 			 strcmp(verdict, "FAIL") ? "ended as " : "", strcmp(verdict, "FAIL") ? verdict : "FAILed");
-	else if (json_get_flag(row, "unsure", false))
-		snprintf(what, sizeof(what), " by run %.12s, which is a fork's or of no commit",
-			 json_get_text(record, "run", ""));
+	else if (json_get_flag(row, "fork", false))
+		snprintf(what, sizeof(what), " by run %.12s, which is a fork's", json_get_text(record, "run", ""));
 	else
 		return 0;
 	return unforced(record, what);
 }
 
-/* What moves an alias by itself passed its gate. Where no run of the version is named, the verdict is that of any of its runs. */
+/* What moves an alias by itself passed its gate. That the gate was whole, on a commit and not taken back is asked when it moves
+ * (promote.c): older assays asked less, and what they moved stands. Where no run of the version is named, the verdict is that of any of its runs. */
 static int promotion_verdict_check(struct registry *r, const json_t *record)
 {
 	const json_t *said = get(record, "verdict");
@@ -412,8 +412,8 @@ static int promotion_verdict_check(struct registry *r, const json_t *record)
 										 : ", which FAILed its gate");
 		else if (!rc && !fits)
 			rc = err_set(ERR_INPUT, "record: no run of %.140s@v%lld%s has the verdict that it says (%s)",
-				     model, (long long)count(record, "version"),
-				     alone ? ", of a commit and no fork's," : "", verdict);
+				     model, (long long)count(record, "version"), alone ? ", forks' aside," : "",
+				     verdict);
 	}
 	json_decref(row);
 	return rc;

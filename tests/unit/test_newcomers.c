@@ -360,16 +360,18 @@ static void test_ingest__only_a_pass_moves_by_itself(void **state)
 		const char *verdict, *trust;
 		bool names, forced;
 		const char *says;
+		bool dirty; /* older assays let a person promote such a one */
 	} cases[] = {
 		{ "INCONCLUSIVE", "branch", true, false, "which ended as INCONCLUSIVE, and was not forced" },
 		{ "INCONCLUSIVE", "branch", false, false, "which did not pass its gate, and was not forced" },
 		{ "NO_BASELINE", "branch", true, false, "which ended as NO_BASELINE, and was not forced" },
-		{ "PASS", "fork", true, false, "which is a fork's or of no commit, and was not forced" },
-		{ "PASS", "fork", false, false, "of a commit and no fork's, has the verdict that it says (PASS)" },
+		{ "PASS", "fork", true, false, "which is a fork's, and was not forced" },
+		{ "PASS", "fork", false, false, "forks' aside, has the verdict that it says (PASS)" },
 		{ "PASS", "fork", true, true, NULL },
 		{ "ERROR", "branch", true, true, NULL },
 		{ "PASS", "branch", true, false, NULL },
 		{ "PASS", "branch", false, false, NULL },
+		{ "PASS", "branch", true, false, NULL, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -380,6 +382,7 @@ static void test_ingest__only_a_pass_moves_by_itself(void **state)
 		add_run(f, "w1", '1', run);
 		r = run_record(f->store, "w2", '2', "main", cases[i].trust);
 		json_object_set_new(r, "verdict", json_string(cases[i].verdict));
+		json_object_set_new(r, "dirty", json_boolean(cases[i].dirty));
 		must(registry_add_run(f->registry, r, run));
 		json_decref(r);
 		must(promote_to(f, 1, 0));
