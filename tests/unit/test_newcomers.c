@@ -362,15 +362,15 @@ static void test_ingest__only_a_pass_moves_by_itself(void **state)
 		const char *says;
 		bool dirty; /* older assays let a person promote such a one */
 	} cases[] = {
-		{ "INCONCLUSIVE", "branch", true, false, "which ended as INCONCLUSIVE, and was not forced" },
-		{ "INCONCLUSIVE", "branch", false, false, "which did not pass its gate, and was not forced" },
-		{ "NO_BASELINE", "branch", true, false, "which ended as NO_BASELINE, and was not forced" },
-		{ "PASS", "fork", true, false, "which is a fork's, and was not forced" },
-		{ "PASS", "fork", false, false, "forks' aside, has the verdict that it says (PASS)" },
-		{ "PASS", "fork", true, true, NULL },
-		{ "ERROR", "branch", true, true, NULL },
-		{ "PASS", "branch", true, false, NULL },
-		{ "PASS", "branch", false, false, NULL },
+		{ "INCONCLUSIVE", "branch", true, false, "which ended as INCONCLUSIVE, and was not forced", false },
+		{ "INCONCLUSIVE", "branch", false, false, "which did not pass its gate, and was not forced", false },
+		{ "NO_BASELINE", "branch", true, false, "which ended as NO_BASELINE, and was not forced", false },
+		{ "PASS", "fork", true, false, "which is a fork's, and was not forced", false },
+		{ "PASS", "fork", false, false, "forks' aside, has the verdict that it says (PASS)", false },
+		{ "PASS", "fork", true, true, NULL, false },
+		{ "ERROR", "branch", true, true, NULL, false },
+		{ "PASS", "branch", true, false, NULL, false },
+		{ "PASS", "branch", false, false, NULL, false },
 		{ "PASS", "branch", true, false, NULL, true },
 	};
 
