@@ -335,6 +335,7 @@ struct sync_counts {
 	uint64_t absent;                  /* objects that records name and that are on neither side; said by log_warn */
 	uint64_t refused;          /* records and objects there that are not what they say, and stayed there; too */
 	uint64_t renumbered, lost; /* versions that have another number now; moves of aliases that did not come true */
+	uint64_t unseen;           /* of a dry pull: models whose list of files is not here; these are in no count */
 };
 /* The records that are there and not here, and what they name; each proved before it is seen. Where one contradicts what only
  * this home says, the remote was first: a version made here gets the next number, a promotion made here is set aside; both are

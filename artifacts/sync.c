@@ -60,6 +60,7 @@ static int sync_open(struct sync *y, struct registry *r, struct depot *d, const 
 
 	*y = (struct sync){ .r = r, .s = r->store, .d = d, .o = o, .n = n };
 	map_init(&y->sent);
+	map_init(&y->unseen);
 	map_init(&y->stopped);
 	*n = (struct sync_counts){ 0 };
 	rc = store_names(y->s, VAULT_RECORDS, &y->mine, NULL, NULL);
@@ -80,6 +81,7 @@ static void sync_close(struct sync *y)
 	name_list_release(&y->theirs);
 	depot_list_release(&y->objects);
 	map_release(&y->sent);
+	map_release(&y->unseen);
 	map_release(&y->stopped);
 	err_forget(&y->stop);
 }
@@ -218,6 +220,17 @@ static int fetch_named(struct sync *y, const char *hex)
 	return rc;
 }
 
+/* What a record names. A model's list of files that is not here says nothing to a pull that only counts. */
+static int pull_named(struct sync *y, const json_t *record)
+{
+	const char *model = json_get_text(json_object_get(record, "version"), "object", "");
+	int rc = each_named(y, record, fetch_named);
+
+	if (!rc && y->o->dry_run && map_has(&y->sent, model) && map_put(&y->unseen, model, strlen(model), 0))
+		y->n->unseen++;
+	return rc;
+}
+
 /* Where a record waits: names in the order in which they come in. As in a push, what went is said first: a kill in between must
  * leave no run here whose model is nowhere and nobody says why. Then the order of the records, so that none comes in before what
  * it speaks of. */
@@ -243,7 +256,7 @@ static int pull_one(struct sync *y, const char *hex, const char *spool, struct m
 	rc = depot_read(y->d, path, &text);
 	rc = rc ? rc : sync_record(&record, &text, hex, y->d->name);
 	if (!rc && !y->o->records_only) {
-		rc = each_named(y, record, fetch_named);
+		rc = pull_named(y, record);
 		rc = rc ? err_context(rc, "record %.12s", hex) : 0;
 	}
 	if (!rc) {
@@ -334,7 +347,7 @@ static int pull_objects(struct sync *y)
 		rc = record_read(y->s, y->mine.names[i], &record);
 		if (rc == ERR_INPUT) /* registry_check() tells */
 			err_clear();
-		rc = rc == ERR_INPUT ? 0 : rc ? rc : leave_out(y, each_named(y, record, fetch_named));
+		rc = rc == ERR_INPUT ? 0 : rc ? rc : leave_out(y, pull_named(y, record));
 		json_decref(record);
 	}
 	return rc;

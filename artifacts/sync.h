@@ -13,6 +13,7 @@ struct sync {
 	struct name_list mine, theirs; /* records, sorted */
 	struct depot_list objects;     /* there; of a push, and of a pull that wants them */
 	struct map sent;               /* objects that this push, or a pull that only counts, has seen to */
+	struct map unseen;             /* those of them that are models, of such a pull */
 	bool pushes;
 	struct map stopped;    /* aliases (MODEL@ALIAS) whose moves wait for somebody to mend the remote */
 	struct err_saved stop; /* why, of the first */

@@ -5,10 +5,10 @@
 
 static json_t *counts_json(const struct sync_counts *n)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "records", (json_int_t)n->records, "objects",
 			 (json_int_t)n->objects, "bytes", (json_int_t)n->bytes, "known", (json_int_t)n->known, "absent",
 			 (json_int_t)n->absent, "refused", (json_int_t)n->refused, "renumbered",
-			 (json_int_t)n->renumbered, "lost", (json_int_t)n->lost);
+			 (json_int_t)n->renumbered, "lost", (json_int_t)n->lost, "unseen", (json_int_t)n->unseen);
 }
 
 static void say(const char *did, const struct sync_counts *n, const struct depot *d, bool dry_run)
@@ -26,6 +26,9 @@ static void tell(const char *did, const struct sync_counts *n, const struct depo
 
 	if (!json) {
 		say(did, n, d, dry_run);
+		if (n->unseen)
+			printf("not looked into: the files of %llu model%s whose list is not here\n",
+			       (unsigned long long)n->unseen, n->unseen == 1 ? "" : "s");
 		return;
 	}
 	v = json_pack("{s:s,s:b,s:o}", "remote", depot_name(d), "dry_run", dry_run, did, counts_json(n));

@@ -55,9 +55,14 @@ check "the whole of it is here now" 0 assay registry check
 
 pipeline third
 git checkout -q second
+check "a dry pull" 0 assay pull --dry-run
+has "would have pulled 4 records and 3 objects"
+has "not looked into: the files of 1 model whose list is not here"
 check "everything" 0 assay pull
 is "weights and samples are here" "$(assay registry check 2>&1)" "$(cd ../second && ASSAY_HOME=$TRASH/second-home assay registry check 2>&1)"
 check "and it is the same" 0 assay artifact verify
+check "a dry pull of nothing" 0 assay pull --dry-run
+hasnt "not looked into"
 is "both see one history" "$(db 'SELECT id FROM records ORDER BY id')" \
 	"$(sqlite3 "$TRASH/second-home/registry.db" "SELECT id FROM records WHERE id IN (SELECT id FROM records) ORDER BY id")"
 

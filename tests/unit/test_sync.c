@@ -169,12 +169,18 @@ static void test_sync__dry_run_changes_nothing(void **state)
 	must(registry_pull(t->b->registry, t->d, &dry, &n));
 	assert_int_equal(n.records, 1);
 	assert_int_equal(n.objects, 2);
+	assert_int_equal(n.unseen, 1);
 	assert_int_equal(list_length(t->b->registry, "runs"), 0);
 	add_run(t->a, "w2", '2', id); /* with the samples of the first: fetched once, counted once */
 	push(t, t->a, 0);
 	must(registry_pull(t->b->registry, t->d, &dry, &n));
 	assert_int_equal(n.objects, 3);
-	assert_int_equal(pull(t, t->b, 0).objects, 3);
+	assert_int_equal(n.unseen, 2);
+	n = pull(t, t->b, 0);
+	assert_int_equal(n.objects, 3);
+	assert_int_equal(n.unseen, 0);
+	must(registry_pull(t->b->registry, t->d, &dry, &n));
+	assert_int_equal(n.unseen, 0);
 }
 
 /* ---- kills ---- */

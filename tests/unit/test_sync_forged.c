@@ -1,5 +1,8 @@
 /* test_sync_forged.c: moves of an alias that somebody wrote there, claimed or not, and that no home can take in. */
 #include "base/base.h"
+
+#include <fcntl.h>
+#include <unistd.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -365,6 +368,61 @@ static void test_sync__a_move_that_names_none_before_it(void **state)
 	}
 }
 
+/* What a pull that only counts says, with its counts. Yours. */
+static char *dry_pull(struct team *t, struct fixture *f, struct sync_counts *n)
+{
+	const struct sync_options dry = { .dry_run = true };
+	enum log_level level = log_level();
+	char *path = home_path(f, "said");
+	int err = dup(STDERR_FILENO), fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct buf said = BUF_INIT(1 << 20);
+
+	assert_true(err >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+	log_set_level(LOG_WARN);
+	must(registry_pull(f->registry, t->d, &dry, n));
+	log_set_level(level);
+	assert_true(dup2(err, STDERR_FILENO) >= 0);
+	close(fd);
+	close(err);
+	must(fs_read(&said, path, said.max));
+	must(fs_remove(path));
+	free(path);
+	return buf_take(&said);
+}
+
+/* What would be set aside is told before it comes, and nothing is moved: a seq that no home could reach (newcomers.c), and a move
+ * that parts from the line (sync_forks.c). */
+static void test_sync__a_dry_pull_tells_what_would_be_set_aside(void **state)
+{
+	for (int far = 0; far < 2; far++) {
+		struct team *t = *state;
+		char newest[DIGEST_HEX], *to, *said;
+		json_t *record = two_moves(t, newest);
+		struct sync_counts n;
+		struct forged f;
+
+		by_mallory(record, far ? newest : NULL);
+		if (far)
+			json_object_set_new(record, "seq", json_integer(RECORD_SEQ_STEP + 1000));
+		f = forge(t, record, 0);
+		to = shelves_aside(t->b->store, f.id, false);
+		said = dry_pull(t, t->b, &n);
+		assert_text_has(said, "was not taken over");
+		assert_text_has(said, far ? "its seq is " : "names no move before it");
+		assert_text_has(said, "it would go to ");
+		assert_int_equal(n.records, 0);
+		assert_false(fs_exists(to));
+		assert_int_equal(pull(t, t->b, 0).records, 0);
+		assert_true(fs_exists(to));
+		free(said);
+		free(to);
+		forged_release(&f);
+		json_decref(record);
+		team_end(state);
+		team_start(state);
+	}
+}
+
 /* As a home knows one that an older assay took in: the check is red until it is moved away, as told. */
 static void test_sync__a_move_at_fault_from_before_is_told_with_a_way_out(void **state)
 {
@@ -408,6 +466,7 @@ int main(void)
 		TEAM_TEST(test_sync__a_versions_claim_with_the_record_of_another),
 		TEAM_TEST(test_sync__a_damaged_claim_keeps_no_other_alias_away),
 		TEAM_TEST(test_sync__a_move_that_names_none_before_it),
+		TEAM_TEST(test_sync__a_dry_pull_tells_what_would_be_set_aside),
 		TEAM_TEST(test_sync__a_move_at_fault_from_before_is_told_with_a_way_out),
 	};
 
