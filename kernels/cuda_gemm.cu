@@ -475,8 +475,10 @@ static void mma_launch(struct backend *be, const gemm_out &o, const tile_operand
 	int blocks = ceil_div(o.M, T::BM) * ceil_div(o.N, T::BN);
 	static int allowed_on = -1; /* more than 48 KB of shared memory are asked for once a device */
 	if (allowed_on != cuda_state(be)->device) {
-		CUDA_CHECK(be, cudaFuncSetAttribute(mma_kernel<T, A_ACROSS, B_ACROSS, ACT>,
-						    cudaFuncAttributeMaxDynamicSharedMemorySize, (int)T::SHARED_BYTES));
+		if (!CUDA_CHECK(be, cudaFuncSetAttribute(mma_kernel<T, A_ACROSS, B_ACROSS, ACT>,
+							 cudaFuncAttributeMaxDynamicSharedMemorySize,
+							 (int)T::SHARED_BYTES)))
+			return; /* no memory to load it, say: who goes on with less asks again */
 		allowed_on = cuda_state(be)->device;
 	}
 	CUDA_LAUNCH(be, (mma_kernel<T, A_ACROSS, B_ACROSS, ACT>), blocks, T::THREADS, T::SHARED_BYTES, o, a, b);

@@ -287,6 +287,7 @@ static floats after(const event &happens, enum said how)
 	struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
 	struct kernels_linear l = { T, C, F, NULL, 0 };
 	be->zero(be, both, 2 * T * C * sizeof(float));
+	be->linear(be, y, other, &k, &l); /* the first operand: what is made later takes its place, and not that of h */
 	if (how != NOTHING)
 		be->for_products(be, h, T, C, how == SAID_ALONE);
 	be->rmsnorm(be, h, r, x, w, T, C, 1e-5f);
@@ -408,6 +409,33 @@ TEST(a_product_of_what_is_not_there_any_more_is_an_error)
 	CHECK(be->sync(be) == 0);
 }
 
+/* An operation of which something was said leaves other operands as they are: the good ones good, and the old ones old. */
+TEST(a_said_operation_does_not_raise_what_is_old)
+{
+	const event other = [](struct backend *be, float *h, const things &a) {
+		be->scale(be, h, T * C, 3);
+		norm_of(be, h + T * C, a, T, true);
+	};
+	CHECK_SAME_BITS(after(other, SAID), after(other, NOTHING), "a stale operand");
+}
+
+/* The same rows and columns, further apart, are another operand. */
+TEST(what_a_stride_tells_apart)
+{
+	struct backend *be = bf16();
+	floats got[2];
+	for (int turn = 0; turn < 2; turn++) {
+		array<float> x(be, wide(2 * T * C, 1)), y(be, T * F), z(be, T * F), weight(be, wide(F * C, 4));
+		struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
+		struct kernels_linear near = { T, C, F, NULL, 0 }, far = { T, 2 * C, F, NULL, 0 };
+		if (!turn)
+			be->linear(be, z, x, &k, &near);
+		be->linear(be, y, x, &k, &far);
+		got[turn] = y.get();
+	}
+	CHECK(same_bits(got[0], got[1]));
+}
+
 /* Memory that was given back, and is somebody else's */
 TEST(an_operand_goes_with_its_memory)
 {
@@ -473,6 +501,31 @@ TEST(graphs_of_such_steps_have_the_bits_of_single_launches)
 			CHECK((emu_graph_launches() > launched) == (*on == '1'));
 			be->close(be);
 		}
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Memory is short when a kernel is loaded: the caller goes on with less, by the same kernel. */
+TEST(a_product_whose_kernel_found_no_memory_is_tried_again)
+{
+	enum { ROWS = 700 }; /* by the largest tile, which nothing else here takes */
+	const struct kernels_want want = { 0, KERNELS_CLASS_BF16, test_backend_failed };
+	struct backend *be;
+	CHECK(assay_cuda_open(&be, &want) == 0);
+	{
+		array<float> x(be, wide(ROWS * C, 1)), y(be, ROWS * F), weight(be, wide(F * C, 4));
+		struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
+		struct kernels_linear l = { ROWS, C, F, NULL, 0 };
+		CHECK(be->sync(be) == 0);
+		emu_inject("cudaFuncSetAttribute", 0, cudaErrorMemoryAllocation, false);
+		be->linear(be, y, x, &k, &l);
+		CHECK(be->sync(be) != 0 && be->no_memory);
+		emu_inject(NULL, 0, cudaSuccess, false);
+		be->no_memory = false;
+		be->linear(be, y, x, &k, &l);
+		CHECK(be->sync(be) == 0);
+	}
+	be->close(be);
 }
 
 TEST_MAIN
