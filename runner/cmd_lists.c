@@ -62,8 +62,8 @@ static int print_list(const struct list *l, int argc, char **argv)
 		print_table(rows, l->columns, l->n);
 	if (rc == 0 && l->behind)
 		rc = l->behind(place.home.registry, argc ? argv[0] : NULL);
+	place_close(&place); /* before the rows: a large free among so many small ones has malloc join them all */
 	json_decref(rows);
-	place_close(&place);
 	return rc;
 }
 
