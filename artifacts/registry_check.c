@@ -2,7 +2,7 @@
  *
  * The check does not look for known kinds of damage; it derives the whole database once more, in memory, and compares
  * all rows of all tables. Whatever differs is a fault, however it came about. Before that: SQLite's own integrity and
- * foreign keys, the digest of each record file, records at fault, and whether the objects that rows name are there
+ * foreign keys, the schema (what is without a table or an index of it cannot be asked, so that ends the check), the digest of each record file, records at fault, and whether the objects that rows name are there
  * (their content is store_verify()'s business). Writers wait meanwhile.
  *
  * The rebuild makes registry.db.new under the exclusive lock, moves the old database aside, removes its log, and gives
@@ -11,12 +11,16 @@
  * it into the wrong database. */
 #include "base/base.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 
 #include "artifacts/depot.h"
+#include "base/embed.h"
 
 enum { REBUILD_WAIT_S = 1 };
 
+#define SQL_SCHEMA                                                                                                     \
+	"SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' AND sql IS NOT NULL ORDER BY name"
 #define SQL_OBJECTS                                                                                                    \
 	"SELECT o.what, o.object, r.id AS run FROM (SELECT 'samples' AS what, object, min(run) AS n FROM samples"      \
 	" GROUP BY object UNION ALL SELECT role, object, min(run) FROM artifacts GROUP BY object) o"                   \
@@ -74,6 +78,96 @@ static int check_sqlite(struct check *c)
 		   : say(c, "table %s: a row refers to a row of %s that is not there", json_get_text(row, "table", "?"),
 			 json_get_text(row, "parent", "?"));
 	json_decref(rows);
+	return rc;
+}
+
+/* ---- the schema ------------------------------------------------------------------------------ */
+
+/* A statement without its comments, with one blank wherever there are some: an assay that explains it otherwise means the same. */
+static char *plain_sql(const char *sql)
+{
+	struct buf out = BUF_INIT(BUF_NOLIMIT);
+	bool blank = false;
+
+	while (*sql) {
+		size_t skip = !strncmp(sql, "--", 2) ? strcspn(sql, "\n") : isspace((unsigned char)*sql) ? 1 : 0;
+		const char *end = *sql == '\'' ? strchr(sql + 1, '\'') : NULL;
+		size_t n = end ? (size_t)(end - sql) + 1 : 1;
+
+		if (!skip) {
+			if (blank)
+				buf_addc(&out, ' ');
+			buf_add(&out, sql, n);
+		}
+		blank = skip > 0;
+		sql += skip ? skip : n;
+	}
+	return buf_take(&out);
+}
+
+static const json_t *schema_of(const json_t *rows, const char *name)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row) if (!strcmp(json_get_text(row, "name", ""), name)) return row;
+	return NULL;
+}
+
+static bool same_schema(const json_t *a, const json_t *b)
+{
+	char *x = plain_sql(json_get_text(a, "sql", "")), *y = plain_sql(json_get_text(b, "sql", ""));
+	bool same = !strcmp(json_get_text(a, "type", ""), json_get_text(b, "type", "")) && !strcmp(x, y);
+
+	free(x);
+	free(y);
+	return same;
+}
+
+/* *whole: nothing differs. */
+static int compare_schema(struct check *c, const json_t *ours, const json_t *truth, bool *whole)
+{
+	json_t *row;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(truth, i, row)
+	{
+		const char *type = json_get_text(row, "type", ""), *name = json_get_text(row, "name", "");
+		const json_t *there = schema_of(ours, name);
+
+		if (rc || (there && same_schema(there, row)))
+			continue;
+		*whole = false;
+		rc = say(c, "schema: the %s %s is %s", type, name, there ? "not as this assay makes it" : "not there");
+	}
+	json_array_foreach(ours, i, row)
+	{
+		const char *name = json_get_text(row, "name", "");
+
+		if (rc || schema_of(truth, name))
+			continue;
+		*whole = false;
+		rc = say(c, "schema: the %s %s is none of assay's", json_get_text(row, "type", ""), name);
+	}
+	return rc;
+}
+
+static int check_schema(struct check *c, bool *whole)
+{
+	const char *schema = embed_file("artifacts/schema.sql", NULL);
+	struct registry truth = REGISTRY_INIT(c->r->store);
+	json_t *ours = NULL, *theirs = NULL;
+	int rc = registry_open_db(&truth, ":memory:");
+
+	rc = rc ? rc : sql_script(&truth, schema ? schema : "");
+	rc = rc ? rc : sql_rows(&truth, &theirs, SQL_SCHEMA, "");
+	rc = rc ? rc : sql_rows(c->r, &ours, SQL_SCHEMA, "");
+	*whole = true;
+	rc = rc ? rc : compare_schema(c, ours, theirs, whole);
+	json_decref(ours);
+	json_decref(theirs);
+	registry_close_db(&truth);
 	return rc;
 }
 
@@ -343,16 +437,20 @@ static int check_rows(struct check *c)
 int registry_check(struct registry *r, int (*fault)(const char *text, void *arg), void *arg)
 {
 	struct check c = { r, fault, arg };
+	bool whole = true;
 	int rc = sql_script(r, "BEGIN IMMEDIATE"); /* so that no record comes between file and row */
 
 	if (rc)
 		return rc;
 	rc = check_sqlite(&c);
-	rc = rc ? rc : check_records(&c);
-	rc = rc ? rc : registry_damaged(r->store, say_damaged, &c);
-	rc = rc ? rc : registry_chain(r, NULL, fault, arg);
-	rc = rc ? rc : registry_needs(r, check_object, &c);
-	rc = rc ? rc : check_rows(&c);
+	rc = rc ? rc : check_schema(&c, &whole);
+	if (!rc && whole) {
+		rc = check_records(&c);
+		rc = rc ? rc : registry_damaged(r->store, say_damaged, &c);
+		rc = rc ? rc : registry_chain(r, NULL, fault, arg);
+		rc = rc ? rc : registry_needs(r, check_object, &c);
+		rc = rc ? rc : check_rows(&c);
+	}
 	if (!sqlite3_get_autocommit(r->db)) {
 		struct err_saved why = err_save();
 

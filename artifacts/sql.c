@@ -5,7 +5,8 @@
  * ever becomes a part of a statement's text.
  *
  * Errors: a constraint or a type that STRICT refuses is the data's fault (ERR_INPUT); a lock that was not got within
- * the busy time is ERR_BUSY; a damaged file is ERR_IO with the way out as hint; a full disk is ERR_IO. */
+ * the busy time is ERR_BUSY; a damaged file, and one that lacks a part of the schema, is ERR_IO with the way out as hint; a full
+ * disk is ERR_IO. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -27,6 +28,14 @@ static bool disk_full(const struct registry *r)
 	struct statvfs fs;
 
 	return !statvfs(store_home(r->store), &fs) && (uint64_t)fs.f_bavail * fs.f_frsize < DISK_LEAST;
+}
+
+/* The statements are this program's, and all of them fit schema.sql: something was taken out of the database. */
+static bool schema_lacks(const char *text)
+{
+	return !strncmp(text, "no such table: ", 15) || !strncmp(text, "no such index: ", 15) ||
+	       !strncmp(text, "no such column: ", 16) || strstr(text, " has no column named ") ||
+	       !strcmp(text, "no query solution"); /* an index of that name is there, and is another */
 }
 
 int sql_error(struct registry *r, const char *doing)
@@ -53,6 +62,11 @@ int sql_error(struct registry *r, const char *doing)
 	case SQLITE_NOMEM:
 		return err_set(ERR_UNAVAILABLE, "registry: %s: %s", doing, text);
 	case SQLITE_ERROR:
+		if (schema_lacks(text)) {
+			rc = err_set(ERR_IO, "registry: %s: %s", doing, text);
+			return err_hint(rc, "assay registry rebuild makes it again from the records");
+		}
+		return err_set(ERR_BUG, "registry: %s: %s", doing, text);
 	case SQLITE_MISUSE:
 	case SQLITE_RANGE:
 	case SQLITE_INTERNAL:

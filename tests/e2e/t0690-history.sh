@@ -94,6 +94,17 @@ check "and they are served" 0 assay models sums
 is "as before" "$(prod)" "$(sqlite3 "$TRASH/honest/registry.db" "select version from aliases where alias = 'production'")"
 check "the store is whole" 0 assay artifact verify
 
+# an index that is gone: the check says so, and what needs it says what mends it
+sqlite3 .git/assay/registry.db "drop index runs_by_branch"
+check "an index that is gone is a fault" 74 assay registry check
+has "schema: the index runs_by_branch is not there"
+has "fix: assay registry rebuild"
+check "and damage to whoever asks by it" 74 assay show --trend sums.exact_match main -n 2
+has "fix: assay registry rebuild"
+check "a rebuild makes it" 0 assay registry rebuild
+check "and all is there" 0 assay registry check
+check "the trend, too" 0 assay show --trend sums.exact_match main -n 2
+
 # the last promotion is damaged: it is named until it comes back, and not forgotten
 cp -a .git/assay "$TRASH/copy"
 assay promote sums@v3 production --force --reason "the last" >/dev/null

@@ -315,6 +315,72 @@ static void test_registry_check__finds_what_was_meddled_with(void **state)
 	free(after);
 }
 
+/* Whatever is taken out of the schema, put into it or is otherwise in it is named, and a rebuild makes it right. */
+static void test_registry_check__finds_another_schema(void **state)
+{
+	static const struct {
+		const char *sql, *says;
+	} cases[] = {
+		{ "DROP INDEX runs_by_branch", "schema: the index runs_by_branch is not there" },
+		{ "DROP INDEX runs_by_branch; CREATE INDEX runs_by_branch ON runs (n)",
+		  "schema: the index runs_by_branch is not as this assay makes it" },
+		{ "DROP TRIGGER promotions_no_update", "schema: the trigger promotions_no_update is not there" },
+		{ "DROP TABLE metrics", "schema: the table metrics is not there" },
+		{ "ALTER TABLE proposals DROP COLUMN remote",
+		  "schema: the table proposals is not as this assay makes it" },
+		{ "CREATE INDEX fast ON runs (verdict)", "schema: the index fast is none of assay's" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fixture *f = *state;
+		char *text;
+
+		fixture_history(f);
+		assert_int_equal(meddle(f, cases[i].sql), SQLITE_OK);
+		text = check_text(f->registry);
+		assert_text_has(text, cases[i].says);
+		assert_int_equal(strchr(text, '\n')[1], '\0'); /* and nothing else is said */
+		free(text);
+		registry_close(f->registry);
+		f->registry = NULL;
+		must(registry_rebuild(f->store, NULL));
+		must(registry_open(&f->registry, f->store));
+		assert_clean(f->registry);
+		fixture_end(state);
+		fixture_registry(state);
+	}
+}
+
+/* A comment in it is none of its meaning: other assays of this version write others. */
+static void test_registry_check__comments_of_the_schema_do_not_count(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_history(f);
+	assert_int_equal(meddle(f,
+				"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '-- of the "
+				"work tree', "
+				"'--  -- it''s of the (work tree') WHERE name = 'runs'; PRAGMA writable_schema = OFF"),
+			 SQLITE_OK);
+	fixture_reopen(f);
+	assert_clean(f->registry);
+}
+
+static void test_sql__what_is_not_in_the_schema_is_damage(void **state)
+{
+	struct fixture *f = *state;
+	json_t *rows = NULL;
+
+	fixture_history(f);
+	assert_int_equal(meddle(f, "DROP INDEX runs_by_branch; DROP TABLE metrics"), SQLITE_OK);
+	assert_err(sql_rows(f->registry, &rows, "SELECT n FROM runs INDEXED BY runs_by_branch", ""), ERR_IO);
+	assert_text_has(err_fix(), "assay registry rebuild");
+	assert_err(sql_rows(f->registry, &rows, "SELECT value FROM metrics", ""), ERR_IO);
+	assert_text_has(err_fix(), "assay registry rebuild");
+	assert_err(sql_rows(f->registry, &rows, "SELECT nowhere FROM runs", ""), ERR_IO);
+	assert_err(sql_rows(f->registry, &rows, "SELECT FROM", ""), ERR_BUG); /* a fault of the program's */
+}
+
 static void test_schema__history_is_appended_only(void **state)
 {
 	static const char *const refused[] = {
@@ -765,6 +831,9 @@ int main(void)
 		TEST(test_registry_make_haste__a_torn_log_is_made_again),
 		TEST(test_registry__late_records_give_the_same_rows),
 		TEST(test_registry_check__finds_what_was_meddled_with),
+		TEST(test_registry_check__finds_another_schema),
+		TEST(test_registry_check__comments_of_the_schema_do_not_count),
+		TEST(test_sql__what_is_not_in_the_schema_is_damage),
 		TEST(test_schema__history_is_appended_only),
 		TEST(test_record_seq__is_said_by_canonical_bytes),
 		TEST(test_registry__a_record_in_another_form_is_in_order),
