@@ -38,6 +38,17 @@ static int against_record(struct registry *r, const json_t *row, const char *id)
 	json_t *record = NULL;
 	int rc = record_read(r->store, id, &record);
 
+	if (rc == ERR_NOTFOUND) {
+		bool told = err_fix() != NULL; /* it lies in bad/ */
+		char *why = mem_str(err_text());
+
+		rc = told ? ERR_IO : err_set(ERR_IO, "%s", why);
+		free(why);
+		if (!told)
+			err_hint(rc, "assay pull brings a record that is gone, from where it was pushed to; without "
+				     "one, assay "
+				     "registry rebuild gives it up");
+	}
 	if (rc)
 		return err_context(rc, "the promotion that %.140s@%.140s rests on", model, alias);
 	if (record_kind(record) != RECORD_PROMOTION || strcmp(json_get_text(record, "model", ""), model) ||

@@ -20,6 +20,11 @@ enum { NAMED_DEPTH = 64, RACES = 5, TOLD = 20 };
 	"SELECT EXISTS (SELECT 1 FROM collected WHERE object = ?1) AND NOT EXISTS (SELECT 1 FROM versions v"           \
 	" JOIN aliases a ON a.model = v.model AND a.version = v.number WHERE v.object = ?1)"
 
+/* Weights that went here and that an alias stands for. */
+#define SQL_WANTED_AGAIN                                                                                               \
+	"SELECT DISTINCT v.object FROM aliases a JOIN versions v ON v.model = a.model AND v.number = a.version"        \
+	" JOIN collected c ON c.object = v.object"
+
 /* ---- sets of names --------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -353,6 +358,18 @@ static int pull_objects(struct sync *y)
 	return rc;
 }
 
+/* What went here, and a move that came in now stands for. */
+static int pull_wanted_again(struct sync *y)
+{
+	struct name_list names = { NULL, 0, 0 };
+	int rc = sql_names(y->r, &names, SQL_WANTED_AGAIN);
+
+	for (size_t i = 0; !rc && i < names.len; i++)
+		rc = fetch_named(y, names.names[i]);
+	name_list_release(&names);
+	return rc;
+}
+
 static int pull(struct sync *y)
 {
 	struct merge m = { 0 };
@@ -378,6 +395,8 @@ static int pull(struct sync *y)
 		rc = merge_look(&m, y);
 	else if (!rc)
 		rc = take_all(y, spool, &m);
+	if (!rc && !y->o->dry_run && !y->o->records_only)
+		rc = pull_wanted_again(y);
 	y->n->records -= m.refused.len;
 	if (spool) {
 		struct err_saved saved = err_save();

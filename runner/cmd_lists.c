@@ -16,6 +16,23 @@ static int put_out(const void *data, size_t len, void *arg)
 	return fwrite(data, 1, len, stdout) == len ? 0 : err_errno(ERR_IO, "cannot write to standard output");
 }
 
+/* A list of a model that nobody knows is a slip of the pen. */
+static int know_model(struct registry *r, const char *model)
+{
+	json_t *rows = NULL;
+	int rc = registry_list(r, "versions", model, 1, &rows);
+
+	if (!rc && json_array_size(rows) == 0) {
+		json_decref(rows);
+		rows = NULL;
+		rc = registry_list(r, "runs", model, 1, &rows);
+	}
+	if (!rc && json_array_size(rows) == 0)
+		rc = err_hint(err_set(ERR_INPUT, "the registry has no model %s", model), "assay models lists them");
+	json_decref(rows);
+	return rc;
+}
+
 static int print_list(const struct list *l, int argc, char **argv)
 {
 	bool json = false;
@@ -41,7 +58,11 @@ static int print_list(const struct list *l, int argc, char **argv)
 	if (as_of && !clock_until(as_of, &until))
 		return err_hint(err_set(ERR_USAGE, "--as-of %.100s: no such date", as_of),
 				"as in 2026-05-01 or 2026-05-01T12:30");
+	if (limit < 0)
+		return err_hint(err_set(ERR_USAGE, "--limit %lld: less than none", (long long)limit), "0 is all");
 	rc = place_open(&place);
+	if (rc == 0 && argc)
+		rc = know_model(place.home.registry, argv[0]);
 	if (rc == 0 && strcmp(l->what, "versions") == 0 && !as_of) /* beside each stands which aliases it has */
 		rc = registry_aliases_check(place.home.registry, argc ? argv[0] : NULL);
 	if (rc == 0 && as_of)

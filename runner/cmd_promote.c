@@ -37,8 +37,8 @@ static int check_weights(struct home *h, const char *model, int version)
 		rc = err_set(ERR_INPUT, "the weights of %s@v%d (%.12s) are neither here nor in a remote", model,
 			     version, object);
 		err_hint(rc,
-			 "assay pull, or assay artifact repair --from HOME, where a copy is; assay reproduce makes a "
-			 "run's weights again");
+			 "ASSAY_REMOTE, or remote in assay.yaml, names where a copy is, and they come when they are "
+			 "needed; assay reproduce makes a run's weights again");
 	}
 	json_decref(row);
 	return rc;

@@ -11,9 +11,9 @@ static const struct {
 	  "removing them from bad/ gives up what they said)" },
 	{ "its file is gone", "assay pull brings records that are gone, from where they were pushed to" },
 	{ "the history forks", "nothing unsays a promotion: assay history shows who made both" },
-	{ "the chain is broken",
-	  "a chain is whole again when the promotion that is missing comes back: assay artifact repair --from, or "
-	  "assay pull" },
+	{ "the chain is broken", "a chain is whole again when the promotion that is missing comes back: assay pull "
+				 "brings it from a remote, and "
+				 "from another home, too (assay pull file:///HOME)" },
 	{ "came into the history later", "somebody wrote it by hand: move its file from records/ to aside/ in the "
 					 "home, under the 64 digits of its name, and "
 					 "remove it from the remote" },
@@ -24,6 +24,10 @@ static const struct {
 				      "aside/ in the home, under the 64 "
 				      "digits of its name; then assay registry rebuild" },
 	{ ": no record has such a name", "remove from records/ what is no record" },
+	{ "record: it speaks of ",
+	  "what it speaks of comes with assay pull, once a home that has it has pushed it (assay "
+	  "push); the record itself "
+	  "is whole" },
 	{ "record: ",
 	  "a record that cannot be taken over: a newer assay reads what it wrote; else move its file from records/ to "
 	  "aside/ in the home, under the 64 digits of its name, and remove it from the remote, which would bring it "

@@ -110,7 +110,9 @@ int home_no_weights(int rc, const char *object)
 	err_context(rc, "the weights %.12s are not here", object);
 	if (err_fix()) /* a part of them was found damaged: that is no wrong name */
 		return ERR_IO;
-	return err_hint(rc, "assay pull fetches them from a remote; assay reproduce makes a run's weights again");
+	return err_hint(
+		rc, "ASSAY_REMOTE, or remote in assay.yaml, names where a copy is, and they come when they are needed; "
+		    "assay reproduce makes a run's weights again");
 }
 
 int model_dir_of_object(struct model_dir *d, struct home *h, const char *object)

@@ -35,7 +35,10 @@ check "what is left is whole" 0 assay artifact verify
 check "the others are there" 0 assay artifact export sums@v1 "$TRASH/v1"
 check "its samples, too" 0 assay samples sums@v2
 check "its weights are missed, with what to do" 65 assay artifact export sums@v2 "$TRASH/v2"
+has "fix: ASSAY_REMOTE, or remote in assay.yaml, names where a copy is"
 has "assay reproduce makes a run's weights again"
+check "by who would promote it, too" 65 assay promote sums@v2 staging --force --reason try
+has "fix: ASSAY_REMOTE, or remote in assay.yaml, names where a copy is"
 check "but who needs it fetches it" 0 env ASSAY_REMOTE="file://$TRASH/remote" "$ASSAY_TEST_BIN" artifact export sums@v2 "$TRASH/v2"
 rm -r "$TRASH/v2" && check "and it goes again" 0 assay artifact gc --keep-runs 1 --keep-bytes 0
 check "to whoever loads them" 65 bash -c 'echo "{\"prompt\":\"1+1=\"}" | "$ASSAY_TEST_BIN" generate sums@v2 --max-tokens 4'

@@ -131,4 +131,34 @@ rm .git/assay/records/"${id:0:2}/${id:2}"
 check "a promotion that is gone is missed, rebuilt or not" 0 assay registry rebuild
 check "since another names it" 74 assay registry check
 has "the chain is broken"
+has "assay pull brings it from a remote, and from another home, too (assay pull file:///HOME)"
+check "as the fix says" 0 assay pull "file://$TRASH/whole"
+check "it is mended" 0 assay registry check
+
+# the record that an alias rests on is gone, and so is the run that a promotion speaks of
+id=$(sql "select promotion from aliases where alias = 'production'")
+rm .git/assay/records/"${id:0:2}/${id:2}"
+check "an alias without its record is damage" 74 assay models
+has "the promotion that sums@production rests on: ${id:0:12}"
+has "fix: assay pull brings a record that is gone"
+check "what the fix says" 0 assay pull "file://$TRASH/whole"
+check "helps" 0 assay models
+check "and all agrees" 0 assay registry check
+id=$(sql "select run from versions where number = 3")
+rm .git/assay/records/"${id:0:2}/${id:2}"
+check "a run is gone" 0 assay registry rebuild
+check "a promotion speaks of it" 74 assay registry check
+has "it speaks of a version that is not there"
+has "what it speaks of comes with assay pull"
+hasnt "aside/"
+check "as it does" 0 assay pull "file://$TRASH/whole"
+check "and the promotion counts again" 0 assay registry check
+
+# slips of the pen
+for list in models runs history; do
+	check "$list of a model that nobody knows" 65 assay $list smus
+	has "the registry has no model smus"
+	has "fix: assay models lists them"
+	check "fewer $list than none" 64 assay $list sums -n -4
+done
 done_testing

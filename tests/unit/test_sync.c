@@ -502,6 +502,35 @@ static void test_sync__what_went_is_said_first(void **state)
 	free(records);
 }
 
+/* Weights that went here come with the move that stands for them, in the same pull. */
+static void test_sync__a_move_brings_its_weights_back(void **state)
+{
+	struct team *t = *state;
+	const struct gc_options none = { .keep_runs = 0, .actor = "ann" };
+	struct gc_totals totals;
+	char id[DIGEST_HEX], object[DIGEST_HEX];
+
+	add_run(t->a, "w1", '1', id);
+	add_run(t->a, "w2", '2', id);
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+	registry_close(t->a->registry);
+	t->a->registry = NULL;
+	must(registry_gc(t->a->store, &none, &totals));
+	assert_int_equal(totals.gone, 2);
+	must(registry_open(&t->a->registry, t->a->store));
+	put_text(t->b->store, "w2", object);
+	pull(t, t->a, 0);
+	assert_false(store_has(t->a->store, object)); /* they stay away */
+	must(promote_to(t->b, 2, 0));
+	push(t, t->b, 0);
+	pull(t, t->a, 0);
+	assert_true(store_has(t->a->store, object));
+	put_text(t->b->store, "w1", object);
+	assert_false(store_has(t->a->store, object));
+	assert_clean(t->a->registry);
+}
+
 /* The shelf of a record in b's home is on another file system: it cannot be renamed to its place. */
 static char *shelf_elsewhere(struct team *t, const char *id, char **elsewhere)
 {
@@ -640,6 +669,7 @@ int main(void)
 		TEAM_TEST(test_sync__what_was_cut_off_there_is_named),
 		TEAM_TEST(test_sync__what_neither_side_has_is_told),
 		TEAM_TEST(test_sync__what_went_is_said_first),
+		TEAM_TEST(test_sync__a_move_brings_its_weights_back),
 		TEAM_TEST(test_sync__records_come_in_their_order),
 		TEAM_TEST(test_sync__what_went_comes_first),
 		TEAM_TEST(test_sync__a_broken_transfer_goes_on),
