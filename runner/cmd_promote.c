@@ -36,9 +36,11 @@ static int check_weights(struct home *h, const char *model, int version)
 	else if (rc == 0 && !store_known_tree(h->store, object)) {
 		rc = err_set(ERR_INPUT, "the weights of %s@v%d (%.12s) are neither here nor in a remote", model,
 			     version, object);
-		err_hint(rc,
-			 "ASSAY_REMOTE, or remote in assay.yaml, names where a copy is, and they come when they are "
-			 "needed; assay reproduce makes a run's weights again");
+		err_hint(rc, "ASSAY_REMOTE, or remote in assay.yaml, names where a copy is, and they come when they "
+			     "are needed; "
+			     "what was lost, and not collected, comes by assay artifact repair --from HOME, too; assay "
+			     "reproduce "
+			     "makes a run's weights again");
 	}
 	json_decref(row);
 	return rc;
