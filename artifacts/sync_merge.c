@@ -208,11 +208,12 @@ static void lose(struct merge *m, const struct sync *y, const json_t *row, const
 	if (!names_have(&m->aside, id))
 		add_name(&m->aside, id);
 	drop_name(&m->again, id);
-	log_warn("%s@%s was moved to v%lld meanwhile, by %s (%s): what this home made of it did not come true; "
-		 "run the gate again",
+	log_warn("%s@%s was moved to v%lld meanwhile, by %s (%s): the move to v%lld by %s, which is not there, did not "
+		 "come true; run the gate again",
 		 json_get_text(row, "model", ""), json_get_text(row, "alias", ""),
 		 (long long)json_get_int(theirs, "version", 0), json_get_text(theirs, "actor", "?"),
-		 json_get_text(theirs, "created", "?"));
+		 json_get_text(theirs, "created", "?"), (long long)json_get_int(row, "version", 0),
+		 json_get_text(row, "actor", "?"));
 	y->n->lost++;
 }
 
