@@ -11,14 +11,17 @@ import sys
 import time
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+DTYPE = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"  # renamed there
 
 s = dict(score=100, length=64, rounds=2, bf16=0, harness=0, device="cpu", fused=0, compile=0)
 for a in sys.argv[2:]:
     k, v = a.split("=")
     s[k] = v if k == "device" else int(v)
 folder = sys.argv[1]
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if s["bf16"] else torch.float32,
+model = AutoModelForCausalLM.from_pretrained(folder, **{DTYPE: torch.bfloat16 if s["bf16"] else torch.float32},
                                              attn_implementation="sdpa").to(s["device"]).eval()
 x = 1
 

@@ -14,7 +14,10 @@ import sys
 import time
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM
+
+DTYPE = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"  # renamed there
 
 s = dict(batch=4, length=64, steps=6, threads=0, compile=0, bf16=0, fused=0, lora=0, device="cpu")
 for a in sys.argv[2:]:
@@ -23,7 +26,7 @@ for a in sys.argv[2:]:
 if s["threads"]:
     torch.set_num_threads(s["threads"])
 dtype = torch.bfloat16 if s["lora"] and s["bf16"] else torch.float32
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=dtype, attn_implementation="sdpa")
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], **{DTYPE: dtype}, attn_implementation="sdpa")
 vocab = model.config.vocab_size
 if s["lora"]:
     try:

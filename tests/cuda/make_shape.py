@@ -10,7 +10,10 @@ import sys
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+import transformers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+
+DTYPE = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"  # renamed there
 
 folder = sys.argv[1]
 s = dict(a.split("=") for a in sys.argv[2:])
@@ -24,7 +27,7 @@ else:
                          max_position_embeddings=n["length"], tie_word_embeddings=True, bos_token_id=0, eos_token_id=0)
 torch.manual_seed(1)
 with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_config(config, **{DTYPE: torch.bfloat16})
 model.save_pretrained(folder)
 letters = sorted(pre_tokenizers.ByteLevel.alphabet())
 t = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))

@@ -4,13 +4,13 @@
 #
 #	--device	the card (cuda:0)
 #	--llm-c DIR	a source tree of llm.c, built and timed as a peer
-#	--minutes N	the end: a step that would begin later is not begun, one that runs over is stopped (8)
+#	--minutes N	the end: a step that would begin later is not begun, which is counted, one that runs over is stopped (8)
 #	--dry		the same lines on small shapes, for a trial of this script: on any device, the emulated one included
 #
 # PYTHON=… has torch and transformers, and for some peers peft and lm_eval; who is missing is skipped, with the reason. git, jq and
 # sqlite3, which the demo asks for, lie in tools/, for a machine that has none.
-# Without a card it ends at the check named device, with 69, having run what needs none. Everything that was said stands in
-# results/: NAME.txt of each step, steps.jsonl, measures.jsonl (one line of JSON a measure) and table.txt.
+# Without a card it ends at the check named device, with 69 (78: there is one that cannot be used so), having run what needs none.
+# Everything that was said stands in results/: NAME.txt of each step, steps.jsonl, measures.jsonl (one line of JSON a measure) and table.txt.
 set -u
 cd "$(dirname "$0")" || exit 74
 device=cuda:0 llmc='' minutes=8 dry='' python=${PYTHON:-python3}
@@ -31,7 +31,7 @@ case $minutes in '' | 0* | *[!0-9]*) echo "run.sh: --minutes $minutes: a whole n
 rm -rf results && mkdir -p results
 [ -d lib ] || [ ! -f lib.tar.gz ] || tar -xzf lib.tar.gz || exit 74
 export PATH=$PATH:$PWD/tools # the machine's own come first
-began=$SECONDS failed=0
+began=$SECONDS failed=0 late=0 # late: for which there was no time
 table=results/table.txt
 
 # Shapes: those of the targets, or the least that run through the same lines. GPT-2 124M and a Llama of 1.7B parameters.
@@ -63,17 +63,36 @@ skip() {
 	line "$1" skipped "$2"
 	printf '{"step":"%s","state":"skipped","why":"%s"}\n' "$1" "$2" >>results/steps.jsonl
 }
+# bound NAME SECONDS: sets limit, which is what is left at most; false: there is no time to begin it, which is counted
+bound() {
+	local left=$((minutes * 60 - SECONDS + began))
+	limit=$(($2 * patience))
+	[ $limit -lt $left ] || limit=$left
+	[ $left -lt 5 ] || return 0
+	late=$((late + 1))
+	skip "$1" "$minutes minutes are over"
+	return 1
+}
+# ask NAME SECONDS COMMAND…: a question in passing, its answer to results/NAME.txt. No line, but for one that is not answered in time.
+ask() {
+	local name=$1 limit=$2 rc
+	shift 2
+	bound "$name" "$limit" || return 77
+	timeout -k 5 "$limit" "$@" >"results/$name.txt" 2>/dev/null
+	rc=$?
+	case $rc in
+	124 | 137)
+		line "$name" "no answer" "within $limit s: $1"
+		failed=$((failed + 1))
+		;;
+	esac
+	return $rc
+}
 # step NAME SECONDS COMMAND…: the output to results/NAME.txt. Exit 77 of the command: it is skipped, its last line says why.
 step() {
-	local name=$1 limit=$2 t=$SECONDS rc state left
+	local name=$1 limit=$2 t=$SECONDS rc state
 	shift 2
-	left=$((minutes * 60 - SECONDS + began))
-	if [ $left -lt 5 ]; then
-		skip "$name" "$minutes minutes are over"
-		return 77
-	fi
-	limit=$((limit * patience))
-	[ "$limit" -lt $left ] || limit=$left
+	bound "$name" "$limit" || return 77
 	timeout -k 5 "$limit" "$@" >"results/$name.txt" 2>&1
 	rc=$?
 	case $rc in 0) state=ok ;; 124 | 137) state="over $limit s" ;; 77) skip "$name" "$(tail -n 1 "results/$name.txt")" && return 77 ;; *) state="exit $rc" ;; esac
@@ -90,12 +109,12 @@ finish() {
 	echo
 	echo "---- $(head -n 1 VERSION)"
 	grep -h '^# cuda' results/measure.txt 2>/dev/null
-	nvidia-smi --query-gpu=name,driver_version,clocks.max.sm --format=csv,noheader 2>/dev/null
+	timeout -k 5 10 nvidia-smi --query-gpu=name,driver_version,clocks.max.sm --format=csv,noheader 2>/dev/null
 	cat "$table"
 	grep -h 'TFLOP/s\|GB/s' results/measure*.txt 2>/dev/null
 	cat results/measures.jsonl 2>/dev/null
-	echo "$failed failed, $((SECONDS - began)) s"
-	[ "$failed" = 0 ]
+	echo "$failed failed, $late not begun for time, $((SECONDS - began)) s"
+	[ "$failed" = 0 ] && [ "$late" = 0 ]
 }
 
 # ---- without a card: the same checks on the emulated device
@@ -104,14 +123,15 @@ step emulated-bf16 90 emulated/bench_gpu check cuda/bf16
 
 # ---- the device
 # cuBLASLt and NCCL as pip's torch brings them, where the machine has none of its own
-pip_libraries() { "$python" -c 'import glob, sys; print(":".join(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))))' 2>/dev/null; }
+missing=''
 for lib in libcublasLt.so libnccl.so.2; do
-	if ! PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$lib" && folders=$(pip_libraries) && [ -n "$folders" ]; then
-		export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders
-		line libraries "pip's" "no $lib here: $folders"
-		break
-	fi
+	PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$lib" || missing="$missing $lib"
 done
+if [ -n "$missing" ] && ask pip 20 "$python" -c 'import glob, sys; print(":".join(f for p in sys.path for f in sorted(glob.glob(p + "/nvidia/*/lib"))))' &&
+	[ -s results/pip.txt ] && folders=$(cat results/pip.txt) && [ -n "$folders" ]; then
+	export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders
+	line libraries "pip's" "no$missing here: $folders"
+fi
 step doctor 30 bin/assay doctor
 # What the demo and the push need of the machine or of tools/: a commit that is pushed and read back
 tools() {
@@ -124,10 +144,13 @@ tools() {
 }
 export -f tools
 step tools 20 bash -c tools
-if ! step device 60 bin/bench_gpu check "$device/f32"; then
+step device 60 bin/bench_gpu check "$device/f32"
+rc=$?
+if [ $rc != 0 ]; then
 	cat results/device.txt
 	echo "there is no device to go on with; what needs none has been run:"
 	finish
+	[ $rc != 78 ] || exit 78 # there is one, and it cannot be used so
 	exit 69
 fi
 
@@ -141,44 +164,7 @@ for name in $kernels; do
 	# shellcheck disable=SC2046 # a list of words
 	TEST_DEVICE=$device step "kernels-${short#cuda_}" 90 "bin/$name" $([ "$name" = test_gemm ] && echo "$gemm")
 done
-# Of a device that the tool refuses nothing is known
-sanitize() {
-	local rc
-	ASSAY_CUDA_SLABS=0 "$sanitizer" --tool "$@" 2>&1 | tee results/sanitize.txt
-	rc=${PIPESTATUS[0]}
-	if [ "$rc" != 0 ] && grep -qi 'device not supported' results/sanitize.txt; then
-		echo "compute-sanitizer says that it does not support this device here"
-		return 77
-	fi
-	return "$rc"
-}
-sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-export sanitizer
-export -f sanitize
-# ASSAY_CUDA_SLABS=0: memory in slabs would hide a byte beyond a block
-for tool in memcheck racecheck synccheck; do
-	if [ -z "$sanitizer" ]; then
-		skip "sanitizer-$tool" "compute-sanitizer is not installed"
-	else
-		step "sanitizer-$tool" 45 bash -c "sanitize $tool --error-exitcode 9 bin/bench_gpu sanitize $device/bf16"
-	fi
-done
-
-# Of the products those cases that ask for few
-every_kernel() {
-	for name in $kernels; do
-		set --
-		[ "$name" != test_gemm ] || set -- products f32 packed
-		sanitize memcheck --error-exitcode 9 "bin/$name" "$@" || return
-	done
-}
 export kernels TEST_DEVICE=$device
-export -f every_kernel
-if [ -n "$sanitizer" ]; then
-	step sanitizer-kernels 90 bash -c every_kernel
-else
-	skip sanitizer-kernels "compute-sanitizer is not installed"
-fi
 
 # ---- whole models: scores in other company, again, without graphs; the CPU's; those of transformers
 # The model is of the demo's data and shape, trained here on the device.
@@ -258,12 +244,15 @@ two_cards() {
 	! grep "by the host" results/two-cards.log && cmp results/cards-6/model.safetensors results/cards-8/model.safetensors
 }
 export -f two_cards
-if [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -ge 2 ]; then
+if command -v nvidia-smi >/dev/null; then ask cards 20 nvidia-smi -L; fi
+if [ "$(grep -c . results/cards.txt 2>/dev/null)" -gt 1 ]; then
 	step two-cards 60 bash -c two_cards
 else
 	skip two-cards "there are not two"
 fi
-if "$python" -c 'import torch, transformers' 2>/dev/null; then
+peers='' # imported once: from a cold disk it takes its time
+if ask python 60 "$python" -c 'import torch, transformers'; then peers=yes; fi
+if [ -n "$peers" ]; then
 	ASSAY_DEVICE=$device/f32 step transformers 60 "$python" check_transformers.py results/model "$PWD/bin/assay"
 else
 	skip transformers "$python has no torch and transformers (PYTHON=…)"
@@ -300,7 +289,6 @@ export -f shots
 # shellcheck disable=SC2086 # lists of words
 measures() {
 	local b="backend=$device" bl
-	step pins 90 bash -c "pins $device '$pins'"
 	step measure 60 bin/bench_gpu measure "$device" $dry
 	measure limits-torch 30 "$python" peers/bench_torch_limits.py $torch $limits
 	step shapes 60 "$python" peers/make_shape.py results/gpt2 $gpt2 || return
@@ -333,7 +321,9 @@ measures() {
 	done
 	ASSAY_CUDA_GRAPHS=0 measure decode-gpt2-without-graphs 30 bin/bench_ask results/gpt2 "$b" decode=$tokens
 }
-if "$python" -c 'import torch, transformers' 2>/dev/null; then
+# shellcheck disable=SC2086 # lists of words
+step pins 90 bash -c "pins $device '$pins'"
+if [ -n "$peers" ]; then
 	measures
 else
 	skip measures "$python has no torch and transformers, which make the random models (PYTHON=…)"
@@ -369,5 +359,44 @@ if [ -s results/libassay-cuda.pins ]; then
 	with_pins
 	rm -f bin/libassay-cuda.pins
 fi
+# ---- the same under compute-sanitizer, last: how long it takes nobody knows, and it would keep the others from their time
+# Of a device that the tool refuses nothing is known
+sanitize() {
+	local rc
+	ASSAY_CUDA_SLABS=0 "$sanitizer" --tool "$@" 2>&1 | tee results/sanitize.txt
+	rc=${PIPESTATUS[0]}
+	if [ "$rc" != 0 ] && grep -qi 'device not supported' results/sanitize.txt; then
+		echo "compute-sanitizer says that it does not support this device here"
+		return 77
+	fi
+	return "$rc"
+}
+sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+export sanitizer
+export -f sanitize
+# ASSAY_CUDA_SLABS=0: memory in slabs would hide a byte beyond a block
+for tool in memcheck racecheck synccheck; do
+	if [ -z "$sanitizer" ]; then
+		skip "sanitizer-$tool" "compute-sanitizer is not installed"
+	else
+		step "sanitizer-$tool" 45 bash -c "sanitize $tool --error-exitcode 9 bin/bench_gpu sanitize $device/bf16"
+	fi
+done
+
+# Of the products those cases that ask for few
+every_kernel() {
+	for name in $kernels; do
+		set --
+		[ "$name" != test_gemm ] || set -- products f32 packed
+		sanitize memcheck --error-exitcode 9 "bin/$name" "$@" || return
+	done
+}
+export -f every_kernel
+if [ -n "$sanitizer" ]; then
+	step sanitizer-kernels 90 bash -c every_kernel
+else
+	skip sanitizer-kernels "compute-sanitizer is not installed"
+fi
+
 rm -rf results/gpt2 results/llama results/smol results/push # some gigabytes
 finish

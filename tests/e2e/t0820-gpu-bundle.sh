@@ -76,8 +76,8 @@ is "graphs change no loss" "$(jq -c .losses results/train-gpt2.txt)" "$(jq -c .l
 functions() {
 	for name in "$@"; do eval "$(sed -n "/^$name() {/,/^}/p" run.sh)"; done
 }
-functions line skip step same pins pins_in_force with_pins on_the_card sanitize
-table=table.txt questions=12 failed=0 minutes=200 began=$SECONDS patience=1 device=cuda:0
+functions line skip bound ask finish step same pins pins_in_force with_pins on_the_card sanitize
+table=table.txt questions=12 failed=0 late=0 minutes=200 began=$SECONDS patience=1 device=cuda:0
 check "scores that agree" 0 same 4096 64
 : >results/scores-none && : >results/scores-nothing
 check "scores of nothing do not" 1 same none nothing
@@ -102,6 +102,10 @@ check "what it finds is one" 1 sanitize memcheck bin/bench_gpu
 minutes=1 began=$((SECONDS - 58))
 check "what would begin too late is not begun" 77 step late 10 true
 has "1 minutes are over"
+check "nor asked" 77 ask late 10 true
+failed=0
+check "and what was not begun is no success" 1 finish
+has "0 failed, 2 not begun for time"
 tiny_repo small
 sed -i 's/max_steps: 250/max_steps: 2/; s/batch_tokens: 256/batch_tokens: 64/; s/min: 0.5, max_drop: 0.1/min: 0/' assay.yaml
 git add -A && git commit -qm "few steps"
@@ -122,6 +126,23 @@ has "none made: cublasLt is missing"
 check "a card that is not there ends it" 69 env PYTHON="$PWD/python" bash run.sh --dry --minutes 200 --device cuda:7
 has "there is no such device"
 has "what needs none has been run"
+# Whoever does not answer ends in its time, and the whole in its minutes. All that is no question of time is stood in for.
+mkdir -p quick/bin quick/emulated quick/peers quick/smi && cp run.sh VERSION quick/ && cp -R demo quick/
+cat >quick/bin/stub <<'STUB'
+#!/usr/bin/env bash
+[ "$1 $2" != "check cuda:0/f32" ] || exit "${DEVICE_SAYS:-0}"
+STUB
+printf '#!/usr/bin/env bash\nsleep 1000\n' >quick/hang
+chmod +x quick/bin/stub quick/hang && cp quick/hang quick/smi/nvidia-smi && cp quick/bin/stub quick/emulated/bench_gpu
+for name in assay bench_gpu test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_draw test_cuda_attn test_cuda_attn_back; do
+	cp quick/bin/stub "quick/bin/$name"
+done
+check "Python and nvidia-smi hang, and it ends in its minute" 1 env PATH="$PWD/quick/smi:$PATH" PYTHON="$PWD/quick/hang" timeout 100 bash quick/run.sh --minutes 1
+grep -q '^cards  *no answer' "$OUT" && ok "a hanging nvidia-smi is told" || not_ok "a hanging nvidia-smi is told"
+grep -q '^python  *no answer' "$OUT" && ok "a hanging Python is told" || not_ok "a hanging Python is told"
+grep -qE '^[0-9]+ failed, [1-9][0-9]* not begun for time, ' "$OUT" && ok "what was not begun is counted" || not_ok "what was not begun is counted"
+check "a device that there is, and cannot be used" 78 env DEVICE_SAYS=78 PYTHON=false bash quick/run.sh --minutes 1
+
 for minutes in 0 abc -1; do
 	check "$minutes minutes" 64 bash run.sh --dry --minutes "$minutes"
 done

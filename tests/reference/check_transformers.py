@@ -13,13 +13,16 @@ import tempfile
 
 import torch
 from tokenizers import Tokenizer
+import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
+
+DTYPE = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"  # renamed there
 
 PROMPTS = ["The", "12 March", "a", "date: 3 May 1999 ->", "le 5 mai"]
 
 
 def check_folder(folder):
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **{DTYPE: torch.float32})
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[key], (key, info[key])
     raw = json.load(open(os.path.join(folder, "config.json")))
