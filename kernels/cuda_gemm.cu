@@ -17,8 +17,8 @@
  * for dx serves dW. That reads 4 and writes 2 bytes an element. Where it was said (for_products), who makes x writes the block
  * himself, by the same rounding, and not x if nobody else reads it: 2 bytes in place of 10. Such an operation, and linear_db,
  * leave other blocks good, as products do. A block is void (its `from` is NULL) as soon as anything known here writes over what
- * it was made of, or its memory goes, and old as soon as anything else was launched. What was never written is never read: a
- * product that looks for it in vain is an error. docs/gpu.md reckons what it brings.
+ * it was made of, or its memory goes, and old as soon as anything else was launched. What was never written is never read: it is
+ * kept in a list until somebody writes over it, and a product that looks for it in vain is an error. docs/gpu.md reckons what it brings.
  *
  * What follows a product is done where its elements are in registers: bias, what is added to it (the residual stream, which
  * need not be copied first), and GELU, whose input is written beside it where the backward pass wants it. Element by element it
@@ -202,16 +202,53 @@ static struct cuda_operand *free_operand(struct cuda_state *s, uint64_t before, 
 }
 
 static struct cuda_operand *fill_operand(struct cuda_state *s, struct cuda_operand *o, const float *x, int rows,
-					 int cols, int stride, bool alone)
+					 int cols, int stride)
 {
 	o->from = x;
 	o->rows = rows;
 	o->cols = cols;
 	o->stride = stride;
-	o->alone = alone;
 	o->launches = s->launches;
 	o->used = ++s->uses;
 	return o;
+}
+
+/* ---- what is not there: left undefined by who made it for products alone */
+
+static bool is_absent(const struct cuda_state *s, const float *x, size_t n)
+{
+	for (int i = 0; i < CUDA_ABSENT; i++)
+		if (s->absent[i].x && overlaps(s->absent[i].x, s->absent[i].n, x, n))
+			return true;
+	return false;
+}
+
+/* False: the list is full */
+static bool set_absent(struct cuda_state *s, const float *x, size_t n)
+{
+	for (int i = 0; i < CUDA_ABSENT; i++)
+		if (!s->absent[i].x) {
+			s->absent[i] = { x, n };
+			return true;
+		}
+	return false;
+}
+
+/* x[n] is there. What is longer loses its beginning or its end, as one that is written piece by piece; in its middle it keeps all. */
+static void set_present(struct cuda_state *s, const float *x, size_t n)
+{
+	for (int i = 0; i < CUDA_ABSENT; i++) {
+		struct cuda_absent *a = &s->absent[i];
+		if (!a->x || !overlaps(a->x, a->n, x, n))
+			continue;
+		const float *end = a->x + a->n;
+		if (x <= a->x && x + n >= end)
+			a->x = NULL;
+		else if (x <= a->x)
+			*a = { x + n, (size_t)(end - (x + n)) };
+		else if (x + n >= end)
+			a->n = (size_t)(x - a->x);
+	}
 }
 
 /* x[rows,cols] as bf16: one that is still good since the operation began, when `before` launches had been counted, or made
@@ -227,14 +264,15 @@ static struct cuda_operand *activation(struct backend *be, const float *x, int r
 			o->used = ++s->uses;
 			return o;
 		}
-		if (o->from == x && o->alone)
-			cuda_fail(be, ERR_BUG, "a product takes numbers that are not there any more", __FILE__,
-				  __LINE__);
+	}
+	if (is_absent(s, x, reach(rows, cols, stride))) {
+		cuda_fail(be, ERR_BUG, "a product takes numbers that are not there any more", __FILE__, __LINE__);
+		return NULL;
 	}
 	struct cuda_operand *o = free_operand(s, before, operand_bytes(be, rows, cols));
 	if (!convert(be, &o->block, x, KERNELS_F32, (size_t)stride, rows, cuda_lt_rows(be, rows), cols))
 		return NULL;
-	return fill_operand(s, o, x, rows, cols, stride, false);
+	return fill_operand(s, o, x, rows, cols, stride);
 }
 
 static tile_operand operand_of(const struct cuda_operand *o, int n)
@@ -250,6 +288,12 @@ void cuda_forget_operands(struct backend *be, const void *p, size_t bytes)
 		if (all[i].from &&
 		    overlaps(all[i].from, length(&all[i]), static_cast<const float *>(p), bytes / sizeof(float)))
 			all[i].from = NULL;
+}
+
+void cuda_written(struct backend *be, const void *x, size_t bytes)
+{
+	cuda_forget_operands(be, x, bytes);
+	set_present(cuda_state(be), static_cast<const float *>(x), bytes / sizeof(float));
 }
 
 /* Those that were good before an operation, `before` launches having been counted, still are */
@@ -292,15 +336,15 @@ struct cuda_made cuda_begin_made(struct backend *be, uint64_t before, float *x, 
 	struct cuda_state *s = cuda_state(be);
 	const struct cuda_said *w = cuda_math(be) == CUDA_MATH_BF16 ? said_of(s, before, x, n) : NULL;
 	struct cuda_made m = { x, NULL, 0 };
-	cuda_forget_operands(be, x, n * sizeof(float));
+	cuda_written(be, x, n * sizeof(float));
 	if (!w || (flat && w->cols % PIECE))
 		return m;
 	size_t bytes = operand_bytes(be, w->rows, w->cols);
 	struct cuda_operand *o = free_operand(s, before, bytes);
 	if (!cuda_block_need(be, &o->block, bytes))
 		return m;
-	fill_operand(s, o, x, w->rows, w->cols, w->cols, w->alone);
-	m.x = w->alone ? NULL : x;
+	fill_operand(s, o, x, w->rows, w->cols, w->cols);
+	m.x = w->alone && set_absent(s, x, n) ? NULL : x;
 	m.operand = static_cast<__nv_bfloat16 *>(o->block.p);
 	m.stride = padded(w->cols);
 	return m;
@@ -327,7 +371,7 @@ void cuda_end_made(struct backend *be, uint64_t before, const struct cuda_made *
 	size_t rows = (size_t)o->rows, all = (size_t)cuda_lt_rows(be, o->rows);
 	cuda_zero(be, m->operand + rows * m->stride, (all - rows) * m->stride * sizeof(*m->operand));
 #ifdef ASSAY_CUDA_EMULATION
-	if (o->alone)
+	if (!m->x)
 		CUDA_LAUNCH(be, undefined_kernel, 1, CONVERT_THREADS, 0, const_cast<float *>(o->from), length(o));
 #endif
 	keep_all(s, before);
@@ -728,9 +772,11 @@ static void bf16_product(struct backend *be, uint64_t before, const gemm_out &o,
 	size_t n = reach(o.M, o.N, (int)o.stride);
 	bool taken = cuda_lt_take(be, &p);
 	cuda_forget_operands(be, o.c, n * sizeof(float));
+	if (o.stride == (size_t)o.N)
+		set_present(cuda_state(be), o.c, n);
 	cuda_made made = { act, NULL, 0 };
 	if (act && taken)
-		cuda_forget_operands(be, act, n * sizeof(float));
+		cuda_written(be, act, n * sizeof(float));
 	else if (act)
 		made = cuda_begin_made(be, before, act, n, true);
 	if (!taken)

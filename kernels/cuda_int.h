@@ -160,6 +160,9 @@ void cuda_end_made(struct backend *be, uint64_t before, const struct cuda_made *
 /* An operation that began `before` has written x[n], and no operand's source but there: other operands are still good. */
 void cuda_keep_operands(struct backend *be, uint64_t before, const float *x, size_t n);
 uint64_t cuda_launches(const struct backend *be);
+/* All of x[bytes] is written by an operation that knows nothing of operands; to be called by everyone who can overwrite what was made
+ * for products alone. Who adds to what is there, or writes rows with gaps, does not call it. */
+void cuda_written(struct backend *be, const void *x, size_t bytes);
 
 /* ---- the rest of the table ----------------------------------------------------------------------------------------------------- */
 

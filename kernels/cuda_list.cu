@@ -78,6 +78,7 @@ void cuda_copy(struct backend *be, void *dst, const void *src, size_t bytes)
 		bytes && dst != src ? new_item(be, CUDA_ITEM_COPY, "cudaMemcpyAsync", __FILE__, __LINE__, 32) : NULL;
 	if (!item)
 		return;
+	cuda_written(be, dst, bytes);
 	item->bytes = bytes;
 	add_arg(cuda_state(be)->list, item, &dst, sizeof(dst));
 	add_arg(cuda_state(be)->list, item, &src, sizeof(src));
@@ -88,6 +89,7 @@ void cuda_zero(struct backend *be, void *dst, size_t bytes)
 	struct cuda_item *item = bytes ? new_item(be, CUDA_ITEM_ZERO, "cudaMemsetAsync", __FILE__, __LINE__, 16) : NULL;
 	if (!item)
 		return;
+	cuda_written(be, dst, bytes);
 	item->bytes = bytes;
 	add_arg(cuda_state(be)->list, item, &dst, sizeof(dst));
 }

@@ -211,8 +211,8 @@ void cuda_free(struct backend *be, void *p)
 	}
 	a->used_bytes -= a->spans[i].bytes;
 	a->spans[i].used = false;
-	cuda_state(be)->launches++; /* contents of this address mean nothing from here on */
-	cuda_forget_operands(be, p, a->spans[i].bytes);
+	cuda_state(be)->launches++;             /* contents of this address mean nothing from here on */
+	cuda_written(be, p, a->spans[i].bytes); /* or will be, before anybody reads it */
 	for (size_t k = i > 0 ? i - 1 : 0; k <= i && k < a->n;) {
 		if (joins(a, k)) {
 			a->spans[k].bytes += a->spans[k + 1].bytes;
@@ -436,6 +436,7 @@ static void upload_now(struct backend *be, void *dst, const void *host_src, size
 void cuda_upload(struct backend *be, void *dst, const void *host_src, size_t bytes)
 {
 	cuda_flush_between(be);
+	cuda_written(be, dst, bytes);
 	upload_now(be, dst, host_src, bytes);
 }
 

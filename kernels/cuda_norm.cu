@@ -257,6 +257,8 @@ void cuda_headnorm(struct backend *be, float *out, float *rstd, const float *x, 
 		   int H, int D, float eps)
 {
 	size_t heads = (size_t)T * (size_t)H;
+	if (out != x && stride == H * D)
+		cuda_written(be, out, heads * (size_t)D * sizeof(float));
 	if (heads)
 		CUDA_LAUNCH(be, headnorm_kernel, dim3((unsigned)((heads + HEAD_WARPS - 1) / HEAD_WARPS)),
 			    dim3(HEAD_WARPS * WARP), 0, out, rstd, x, w, (size_t)stride, heads, H, D, eps);

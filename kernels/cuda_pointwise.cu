@@ -168,6 +168,8 @@ void cuda_dropout(struct backend *be, float *out, const float *x, size_t n, uint
 {
 	double limit = (double)p * 16777216.0;
 	float keep = (float)(1 / (1 - (double)p));
+	if (out != x)
+		cuda_written(be, out, n * sizeof(float));
 	OVER_ELEMENTS(be, dropout_kernel, n, aligned16(out) && aligned16(x), out, x, n, (unsigned long long)key, limit,
 		      keep);
 }
@@ -280,6 +282,7 @@ static void move_rows(struct backend *be, float *out, int out_stride, const floa
 
 void cuda_gather(struct backend *be, float *out, const float *src, const int32_t *rows, int n, int C)
 {
+	cuda_written(be, out, n > 0 ? (size_t)n * (size_t)C * sizeof(float) : 0);
 	move_rows(be, out, C, src, C, rows, n, C, true, false);
 }
 
@@ -326,6 +329,8 @@ void cuda_embed(struct backend *be, float *out, const struct kernels_weight *tab
 	if (T <= 0)
 		return;
 	dim3 grid((unsigned)T), block(THREADS);
+	if (!add)
+		cuda_written(be, out, (size_t)T * (size_t)table->K * sizeof(float));
 	if (rows.type == KERNELS_F32)
 		CUDA_LAUNCH(be, (embed_kernel<float>), grid, block, 0, out, (const float *)rows.data, rows.stride, ids,
 			    table->K, add);

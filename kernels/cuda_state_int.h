@@ -65,9 +65,15 @@ struct cuda_operand {
 	struct cuda_block block;
 	const float *from; /* NULL: nothing is there */
 	int rows, cols, stride;
-	bool alone;        /* `from` itself was never written */
 	uint64_t launches; /* at the end of the operation that made or used it */
 	uint64_t used;     /* the how manieth use of any */
+};
+
+/* x[n] was left undefined, since products take it as an operand alone: until it is written over. Who finds no place in their list writes x. */
+enum { CUDA_ABSENT = 16 };
+struct cuda_absent {
+	const float *x; /* NULL: a free place */
+	size_t n;
 };
 
 /* What for_products() said last. A gated layer makes two at once. */
@@ -111,8 +117,9 @@ struct cuda_state {
 
 	struct cuda_operand operands[CUDA_OPERANDS]; /* cuda_gemm.cu: activations on either side */
 	uint64_t uses;                               /* of them */
-	struct cuda_said said[CUDA_SAID];            /* cuda_gemm.cu; the older one is written over */
-	struct cuda_block weight;                    /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
+	struct cuda_absent absent[CUDA_ABSENT];
+	struct cuda_said said[CUDA_SAID]; /* cuda_gemm.cu; the older one is written over */
+	struct cuda_block weight;         /* cuda_gemm.cu: a weight that is not stored as it is multiplied */
 	struct cuda_pins
 		*pins; /* cuda_pins.cu, with their library; NULL: there is no file of them, or it is of no use here */
 	struct cuda_nccl *nccl; /* cuda_nccl.cu; NULL: nobody has asked for it */

@@ -274,6 +274,7 @@ TEST(the_gradient_of_a_gated_layer_keeps_three_operands)
 struct things {
 	const float *other, *square, *norm; /* [T,C] [C,C] [C] */
 	float *room;                        /* [T,C] */
+	const int32_t *rows;                /* [T], all of `other` */
 };
 /* h = norm(x), of which it is said that products take it; then something else happens to h; then a product takes it. */
 typedef std::function<void(struct backend *be, float *h, const things &a)> event;
@@ -283,6 +284,10 @@ static floats after(const event &happens, enum said how)
 	struct backend *be = bf16();
 	array<float> x(be, wide(T * C, 1)), w(be, tame(C, 2)), r(be, T), both(be, 2 * T * C), other(be, wide(T * C, 3)),
 		weight(be, wide(F * C, 4)), y(be, T * F), room(be, T * C), square(be, wide(C * C, 6));
+	ints order(T);
+	for (int t = 0; t < T; t++)
+		order[(size_t)t] = T - 1 - t;
+	array<int32_t> rows(be, order);
 	float *h = both;
 	struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
 	struct kernels_linear l = { T, C, F, NULL, 0 };
@@ -291,7 +296,7 @@ static floats after(const event &happens, enum said how)
 	if (how != NOTHING)
 		be->for_products(be, h, T, C, how == SAID_ALONE);
 	be->rmsnorm(be, h, r, x, w, T, C, 1e-5f);
-	happens(be, h, { other, square, w, room });
+	happens(be, h, { other, square, w, room, rows });
 	be->linear(be, y, h, &k, &l);
 	return y.get();
 }
@@ -375,6 +380,52 @@ TEST(what_was_alone_once_may_be_an_array_again)
 	CHECK_SAME_BITS(after(again, SAID_ALONE), after(again, NOTHING), "other bits");
 }
 
+/* Said alone, and written over by whoever knows nothing of operands: all of it is an array again, and nothing less is. */
+TEST(what_was_alone_and_is_written_over_is_an_array_again)
+{
+	static const struct {
+		const char *name;
+		event happens;
+	} events[] = {
+		{ "copy", [](struct backend *be, float *h, const things &a) { be->copy(be, h, a.other, T * C * 4); } },
+		{ "copies of its rows",
+		  [](struct backend *be, float *h, const things &a) {
+			  for (int t = 0; t < T; t++)
+				  be->copy(be, h + t * C, a.other + t * C, C * 4);
+		  } },
+		{ "zero", [](struct backend *be, float *h, const things &) { be->zero(be, h, T * C * 4); } },
+		{ "zero beyond its end",
+		  [](struct backend *be, float *h, const things &) { be->zero(be, h, T * C * 8); } },
+		{ "upload",
+		  [](struct backend *be, float *h, const things &) {
+			  floats v = wide(T * C, 9);
+			  be->upload(be, h, v.data(), v.size() * sizeof(float));
+		  } },
+		{ "dropout",
+		  [](struct backend *be, float *h, const things &a) { be->dropout(be, h, a.other, T * C, 7, 0.5f); } },
+		{ "gather",
+		  [](struct backend *be, float *h, const things &a) { be->gather(be, h, a.other, a.rows, T, C); } },
+		{ "embed",
+		  [](struct backend *be, float *h, const things &a) {
+			  struct kernels_weight table = { a.other, T, C, KERNELS_F32, 0 };
+			  be->embed(be, h, &table, a.rows, T, false);
+		  } },
+		{ "a norm of heads",
+		  [](struct backend *be, float *h, const things &a) {
+			  be->headnorm(be, h, a.room, a.other, a.norm, C, T, 2, C / 2, 1e-5f);
+		  } },
+		{ "a norm, not said",
+		  [](struct backend *be, float *h, const things &a) { norm_of(be, h, a, T, false); } },
+		{ "a product",
+		  [](struct backend *be, float *h, const things &a) { product_of(be, h, a.other, a, T, 0); } },
+	};
+	for (const auto &e : events) {
+		floats want = after(e.happens, NOTHING), got = after(e.happens, SAID_ALONE);
+		if (!same_bits(got, want))
+			FAIL("%s: other bits", e.name);
+	}
+}
+
 /* It is for the next operation, and for an array of that size. */
 TEST(what_was_said_too_early_or_of_another_size_is_not_heard)
 {
@@ -397,16 +448,65 @@ TEST(what_was_said_too_early_or_of_another_size_is_not_heard)
 TEST(a_product_of_what_is_not_there_any_more_is_an_error)
 {
 	struct backend *be = bf16();
-	array<float> x(be, wide(T * C, 1)), w(be, tame(C, 2)), r(be, T), h(be, T * C), y(be, T * F),
+	array<float> x(be, wide(T * C, 1)), w(be, tame(C, 2)), r(be, T), both(be, 2 * T * C), y(be, T * F),
 		weight(be, wide(F * C, 4));
+	float *h = both;
 	struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
 	struct kernels_linear l = { T, C, F, NULL, 0 };
-	be->for_products(be, h, T, C, true);
-	be->rmsnorm(be, h, r, x, w, T, C, 1e-5f);
-	be->scale(be, r, T, 1);
-	be->linear(be, y, h, &k, &l);
-	CHECK(be->sync(be) == ERR_BUG);
-	CHECK(be->sync(be) == 0);
+	const std::function<void(void)> events[] = {
+		[&] { be->scale(be, r, T, 1); },
+		[&] { be->scale(be, h, T * C, 2); },
+		[&] { be->add(be, h, x, T * C); },
+		[&] { be->copy(be, h, x, (T * C - 1) * sizeof(float)); },
+		[&] { be->zero(be, h + 1, (T * C - 1) * sizeof(float)); },
+		[&] { be->zero(be, h + C, C * sizeof(float)); },
+		[&] { /* as many operands as there are room for, and one more */
+		      for (int rows = 1; rows < 6; rows++) {
+			      struct kernels_linear few = { rows, C, F, NULL, 0 };
+			      be->linear(be, y, x, &k, &few);
+		      }
+		},
+		[&] {
+			h = both + T * C / 2; /* which begins within it */
+		},
+	};
+	for (const auto &happens : events) {
+		h = both;
+		be->for_products(be, h, T, C, true);
+		be->rmsnorm(be, h, r, x, w, T, C, 1e-5f);
+		happens();
+		be->linear(be, y, h, &k, &l);
+		if (be->sync(be) != ERR_BUG)
+			FAIL("event %d: no error", (int)(&happens - events));
+		CHECK(be->sync(be) == 0);
+	}
+}
+
+/* What nobody remembers to be undefined is written. */
+TEST(no_more_is_left_undefined_than_is_remembered)
+{
+	enum { MANY = 40, ROWS = 2 };
+	struct backend *be = bf16();
+	array<float> x(be, wide(ROWS * C, 1)), w(be, tame(C, 2)), r(be, ROWS), all(be, MANY * ROWS * C),
+		y(be, ROWS * F), weight(be, wide(F * C, 4));
+	struct kernels_weight k = { weight.p, F, C, KERNELS_F32, 0 };
+	struct kernels_linear l = { ROWS, C, F, NULL, 0 };
+	int errors = 0, there = 0;
+	for (int i = 0; i < MANY; i++) {
+		be->for_products(be, all + i * ROWS * C, ROWS, C, true);
+		be->rmsnorm(be, all + i * ROWS * C, r, x, w, ROWS, C, 1e-5f);
+	}
+	be->scale(be, r, ROWS, 1);
+	floats made = all.get();
+	for (int i = 0; i < MANY; i++) {
+		bool is_nan = all_nan(slice(made, (size_t)(i * ROWS * C), ROWS * C));
+		be->linear(be, y, all + i * ROWS * C, &k, &l);
+		bool refused = be->sync(be) == ERR_BUG;
+		if (is_nan != refused)
+			FAIL("array %d: undefined %d, refused %d", i, is_nan, refused);
+		errors += refused, there += !refused;
+	}
+	CHECK(errors > 0 && there > 0);
 }
 
 /* An operation of which something was said leaves other operands as they are: the good ones good, and the old ones old. */
