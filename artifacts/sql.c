@@ -306,13 +306,15 @@ static void columns_of(struct columns *c, sqlite3_stmt *st, int depth)
 	c->n = sqlite3_column_count(st);
 	c->n = c->n < COLUMNS_MAX ? c->n : COLUMNS_MAX;
 	for (int i = 0; i < c->n; i++) {
-		size_t n = (size_t)snprintf(c->items[i].name, COLUMN_NAME, "%s", sqlite3_column_name(st, i));
+		char name[COLUMN_NAME] = "";
+		size_t n = (size_t)snprintf(name, COLUMN_NAME, "%s", sqlite3_column_name(st, i));
 
-		c->items[i].mark = n && n < COLUMN_NAME ? c->items[i].name[n - 1] : '\0';
+		c->items[i].mark = n && n < COLUMN_NAME ? name[n - 1] : '\0';
 		if (c->items[i].mark == '?' || c->items[i].mark == '*')
-			c->items[i].name[n - 1] = '\0';
+			name[n - 1] = '\0';
+		memcpy(c->items[i].name, name, COLUMN_NAME);
 		c->items[i].head_len = (size_t)snprintf(c->items[i].head, sizeof(c->items[i].head),
-							"\n%*s\"%s\": ", 2 * (depth + 1), "", c->items[i].name);
+							"\n%*s\"%s\": ", 2 * (depth + 1), "", name);
 	}
 }
 
