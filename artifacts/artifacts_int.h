@@ -298,6 +298,9 @@ bool shelves_moved(const struct registry *r, const char *id); /* has that record
 /* Of a row u of records: a promotion that is at fault for its gate alone, by the last words of what ingest.c says of it. */
 #define UNFORCED_MOVE "u.format = 'assay-promotion/1' AND u.fault LIKE '% and was not forced'"
 
+/* Did an alias (?1, ?2) ever stand for a version (?3)? What a rollback goes back to. */
+#define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
+
 /* What is shown of a version, and of a promotion. */
 #define VERSION_COLUMNS                                                                                                \
 	"v.model, v.number, v.object, v.key, v.product, v.run, r.commit_oid AS \"commit\", v.created,"                 \

@@ -72,7 +72,6 @@
 #define SQL_VERSION_SAYS                                                                                               \
 	"SELECT EXISTS (SELECT 1 FROM runs WHERE model = ?1 AND version = ?2 AND iif(?3 IS NULL, verdict <> 'FAIL', "  \
 	"verdict = ?3) AND NOT (?4 AND trust = 'fork'))"
-#define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
 #define SQL_CHAINED "SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND chained LIMIT 1"
 #define SQL_MOVE_BEFORE "SELECT version FROM promotions WHERE id = ?1 AND model = ?2 AND alias = ?3"
 #define SQL_PROMOTION                                                                                                  \

@@ -82,12 +82,13 @@ static int promotion_against(struct registry *r, const struct newcomer *p, char 
 	return rc;
 }
 
-int newcomer_against(struct registry *r, const struct newcomer *c, int64_t *last, char **why)
+int newcomer_against(struct registry *r, struct newcomer *c, int64_t *last, char **why)
 {
 	int rc = 0;
 
 	*why = NULL;
-	if (c->seq - *last > RECORD_SEQ_STEP)
+	c->far = c->seq - *last > RECORD_SEQ_STEP;
+	if (c->far)
 		*why = mem_printf("its seq is %lld, and the last one here is %lld", (long long)c->seq,
 				  (long long)*last);
 	else if (c->record && record_kind(c->record) == RECORD_PROMOTION)
@@ -105,12 +106,13 @@ int newcomers_last(struct registry *r, int64_t *last)
 }
 
 /* versions: there are some; else nothing can be taken, and a home's first records need not be read twice. */
-static int against(struct registry *r, const struct pending *p, int64_t *last, bool versions, char **why)
+static int against(struct registry *r, const struct pending *p, int64_t *last, bool versions, struct newcomer *c,
+		   char **why)
 {
-	struct newcomer c = { .id = p->id, .seq = p->seq };
 	json_t *record = NULL;
 	int rc;
 
+	*c = (struct newcomer){ .id = p->id, .seq = p->seq };
 	*why = NULL;
 	if (!p->seq)
 		return 0;
@@ -120,33 +122,32 @@ static int against(struct registry *r, const struct pending *p, int64_t *last, b
 		record = NULL;
 		err_clear(); /* ingest.c tells */
 	}
-	c.record = record;
-	rc = newcomer_against(r, &c, last, why);
+	c->record = record;
+	rc = newcomer_against(r, c, last, why);
+	c->record = NULL;
 	json_decref(record);
 	return rc;
 }
 
 /* Another home may have given a number in good faith, and can have another. */
-void newcomer_tell(const char *id, const char *why, const char *to, bool would)
+void newcomer_tell(const struct newcomer *c, const char *why, const char *to, bool would)
 {
-	bool far = !strncmp(why, "its seq", strlen("its seq"));
-
-	log_warn("record %.12s was not taken over: %s; it %s %s%s. %s it where it came from", id, why,
+	log_warn("record %.12s was not taken over: %s; it %s %s%s. %s it where it came from", c->id, why,
 		 would ? "would go to" : "is in", to, would ? "" : " now",
-		 far ? "No home has made so many records: remove"
-		     : "If it is another home's, push it from there to a remote that knows this home's records, and "
-		       "pull: it gets a number of its own. If nobody knows it, remove");
+		 c->far ? "No home has made so many records: remove"
+			: "If it is another home's, push it from there to a remote that knows this home's records, and "
+			  "pull: it gets a number of its own. If nobody knows it, remove");
 }
 
-static int send_aside(struct registry *r, const char *id, const char *why)
+static int send_aside(struct registry *r, const struct newcomer *c, const char *why)
 {
-	char *from = store_file(r->store, VAULT_RECORDS, id), *to = shelves_aside(r->store, id, false);
+	char *from = store_file(r->store, VAULT_RECORDS, c->id), *to = shelves_aside(r->store, c->id, false);
 	char *dir = path_dir(to);
 	int rc = fs_mkdirs(dir);
 
 	rc = rc ? rc : fs_rename(from, to);
 	if (!rc)
-		newcomer_tell(id, why, to, false);
+		newcomer_tell(c, why, to, false);
 	free(dir);
 	free(from);
 	free(to);
@@ -161,11 +162,12 @@ int newcomers_aside(struct registry *r, struct pending *p, size_t *n)
 
 	rc = rc || !*n ? rc : sql_int(r, &versions, SQL_VERSIONS, "");
 	for (size_t i = 0; !rc && i < *n; i++) {
+		struct newcomer c;
 		char *why = NULL;
 
-		rc = against(r, &p[i], &last, versions, &why);
+		rc = against(r, &p[i], &last, versions, &c, &why);
 		if (!rc && why)
-			rc = send_aside(r, p[i].id, why);
+			rc = send_aside(r, &c, why);
 		else
 			p[kept++] = p[i];
 		free(why);

@@ -33,7 +33,6 @@
 	"SELECT r.commit_oid FROM versions v JOIN runs r ON r.id = v.run WHERE v.model = ?1 AND v.number = ?2"
 #define SQL_VERSION_OBJECT "SELECT object FROM versions WHERE model = ?1 AND number = ?2"
 #define SQL_VERSION_RUN "SELECT run FROM versions WHERE model = ?1 AND number = ?2"
-#define SQL_STOOD "SELECT EXISTS (SELECT 1 FROM promotions WHERE model = ?1 AND alias = ?2 AND version = ?3)"
 /* Of what a run judged (weights and prompt), a later run that FAILed, and none that PASSed after that. */
 #define SQL_LATER_FAIL                                                                                                 \
 	"SELECT f.id FROM runs d JOIN runs f ON f.model = ?2 AND f.version = ?3 AND f.prompt IS d.prompt"              \

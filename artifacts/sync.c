@@ -365,7 +365,7 @@ static int pull_wanted_again(struct sync *y)
 	int rc = sql_names(y->r, &names, SQL_WANTED_AGAIN);
 
 	for (size_t i = 0; !rc && i < names.len; i++)
-		rc = fetch_named(y, names.names[i]);
+		rc = leave_out(y, fetch_named(y, names.names[i]));
 	name_list_release(&names);
 	return rc;
 }

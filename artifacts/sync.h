@@ -40,12 +40,13 @@ struct newcomer {
 	int64_t seq;
 	const json_t *record;
 	const struct name_list *gone;
+	bool far; /* out: it is its seq that keeps it away */
 };
 /* Why it may not come in: yours, NULL if it may. *last: the last seq that there is, of here and of those before it in their order. */
-int newcomer_against(struct registry *r, const struct newcomer *c, int64_t *last, char **why);
+int newcomer_against(struct registry *r, struct newcomer *c, int64_t *last, char **why);
 int newcomers_last(struct registry *r, int64_t *last);
 /* would: nothing is moved. */
-void newcomer_tell(const char *id, const char *why, const char *to, bool would);
+void newcomer_tell(const struct newcomer *c, const char *why, const char *to, bool would);
 
 /* Records made here that contradict those to come. */
 struct merge {

@@ -34,11 +34,35 @@ enum { NAMED_CLAIMS = 16 };
 	"SELECT p.id FROM promotions p, promotions me WHERE me.id = ?1 AND p.model = me.model AND p.alias = me.alias"  \
 	" AND (p.seq, p.id) < (me.seq, me.id) ORDER BY p.seq DESC, p.id DESC LIMIT 1"
 
-static void claim_key(char out[DIGEST_HEX], const char *what)
+static void claim_key(char out[DIGEST_HEX], const char *name)
 {
-	struct digest d = digest_bytes(what, strlen(what));
+	struct digest d = digest_bytes(name, strlen(name));
 
 	digest_hex(out, &d);
+}
+
+/* version: {"model","number"}. */
+static char *version_name(const json_t *version)
+{
+	return mem_printf("version:%s@v%lld", json_get_text(version, "model", ""),
+			  (long long)json_get_int(version, "number", 0));
+}
+
+/* What a record claims, as the claim's key is made of it. Yours; NULL: nothing. */
+static char *claim_name(const json_t *record)
+{
+	const json_t *version = json_object_get(record, "version");
+
+	if (record_kind(record) == RECORD_PROMOTION)
+		return mem_printf("alias:%s@%s", json_get_text(record, "model", ""),
+				  json_get_text(record, "alias", ""));
+	return record_kind(record) == RECORD_RUN && json_is_object(version) ? version_name(version) : NULL;
+}
+
+/* Without what comes before the colon, as it is told. */
+static const char *plain_name(const char *name)
+{
+	return strchr(name, ':') + 1;
 }
 
 /* ---- what a claim holds ---------------------------------------------------------------------- */
@@ -96,8 +120,24 @@ static int claim_record_of(struct sync *y, const char *path, const char *const n
 			"remove that file: the next push of a move makes it again, from the records that are there");
 }
 
-/* The record that a claim holds, proved. */
-static int claim_read(struct sync *y, const char *path, struct buf *text, char id[DIGEST_HEX], json_t **record)
+/* A claim is found by its key; what it holds says itself of what it is. Where the two differ, somebody put it there. */
+static int claim_check_name(const struct sync *y, const char *path, const char *name, const json_t *record)
+{
+	char *of = claim_name(record);
+	int rc = 0;
+
+	if (!of || strcmp(of, name)) {
+		rc = err_set(ERR_INPUT, "%s: the claim %s is none of %s: it holds another's record", y->d->name, path,
+			     plain_name(name));
+		err_hint(rc, "remove that file, and no record: the next push makes it again");
+	}
+	free(of);
+	return rc;
+}
+
+/* The record that a claim of that name holds, proved. ERR_NOTFOUND; ERR_INPUT. */
+static int claim_read(struct sync *y, const char *path, const char *name, struct buf *text, char id[DIGEST_HEX],
+		      json_t **record)
 {
 	char seal[DIGEST_HEX], found[DIGEST_HEX];
 	const char *const names[] = { seal, found };
@@ -110,62 +150,14 @@ static int claim_read(struct sync *y, const char *path, struct buf *text, char i
 	claim_cut(text, seal);
 	d = digest_bytes(buf_str(text), text->len);
 	digest_hex(found, &d);
-	if (strcmp(seal, found))
-		return claim_record_of(y, path, names, text, id, record);
-	memcpy(id, found, DIGEST_HEX);
-	return sync_record(record, text, id, y->d->name);
-}
-
-/* A claim is found by its key; what it holds says itself of what it is. Where the two differ, somebody put it there. */
-static int claim_of_another(const struct sync *y, const char *path, const char *what)
-{
-	err_set(ERR_INPUT, "%s: the claim %s is none of %s: it holds another's record", y->d->name, path, what);
-	return err_hint(ERR_INPUT, "remove that file, and no record: the next push makes it again");
-}
-
-static bool is_version(const json_t *record, const char *model, int64_t number)
-{
-	const json_t *v = json_object_get(record, "version");
-
-	return record_kind(record) == RECORD_RUN && json_is_object(v) &&
-	       !strcmp(json_get_text(v, "model", ""), model) && json_get_int(v, "number", 0) == number;
-}
-
-/* what: MODEL@ALIAS. */
-static bool is_move(const json_t *record, const char *what)
-{
-	char *of = mem_printf("%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
-	bool is = record_kind(record) == RECORD_PROMOTION && !strcmp(of, what);
-
-	free(of);
-	return is;
-}
-
-/* The record of a version's claim. ERR_NOTFOUND; ERR_INPUT. */
-static int claim_read_version(struct sync *y, const char *path, const char *model, int64_t number, struct buf *text,
-			      char id[DIGEST_HEX], json_t **record)
-{
-	int rc = claim_read(y, path, text, id, record);
-
-	if (!rc && !is_version(*record, model, number)) {
-		char *what = mem_printf("%s@v%lld", model, (long long)number);
-
-		rc = claim_of_another(y, path, what);
-		free(what);
-		json_decref(*record);
-		*record = NULL;
+	if (strcmp(seal, found)) {
+		rc = claim_record_of(y, path, names, text, id, record);
+	} else {
+		memcpy(id, found, DIGEST_HEX);
+		rc = sync_record(record, text, id, y->d->name);
 	}
-	return rc;
-}
-
-/* That of one of an alias's claims. */
-static int claim_read_move(struct sync *y, const char *path, const char *what, struct buf *text, char id[DIGEST_HEX],
-			   json_t **record)
-{
-	int rc = claim_read(y, path, text, id, record);
-
-	if (!rc && !is_move(*record, what)) {
-		rc = claim_of_another(y, path, what);
+	rc = rc ? rc : claim_check_name(y, path, name, *record);
+	if (rc) {
 		json_decref(*record);
 		*record = NULL;
 	}
@@ -185,30 +177,26 @@ static int claim_heal(struct sync *y, const char *id, const struct buf *text)
 /* ---- of a version, of an alias --------------------------------------------------------------- */
 
 /* ERR_EXISTS: another was first; its record is in the remote now. */
-static int claim_version(struct sync *y, const json_t *record, const struct buf *own, const char *id)
+static int claim_version(struct sync *y, const json_t *record, const char *name, const struct buf *own, const char *id)
 {
-	const json_t *v = json_object_get(record, "version");
-	const char *object = json_get_text(v, "object", ""), *model = json_get_text(v, "model", "");
-	int64_t number = json_get_int(v, "number", 0);
-	char *what = mem_printf("version:%s@v%lld", model, (long long)number);
+	const char *object = json_get_text(json_object_get(record, "version"), "object", "");
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	char key[DIGEST_HEX], path[DEPOT_PATH], other[DIGEST_HEX];
 	json_t *theirs = NULL;
 	int rc;
 
-	claim_key(key, what);
+	claim_key(key, name);
 	depot_claim_path(path, key, 1);
 	rc = claim_make(y, path, own, id);
 	if (rc == ERR_EXISTS) {
-		rc = claim_read_version(y, path, model, number, &text, other, &theirs);
+		rc = claim_read(y, path, name, &text, other, &theirs);
 		if (!rc && strcmp(json_get_text(json_object_get(theirs, "version"), "object", ""), object)) {
 			rc = claim_heal(y, other, &text);
-			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", what + strlen("version:"));
+			rc = rc ? rc : err_set(ERR_EXISTS, "%s is another model there", plain_name(name));
 		}
 	}
 	json_decref(theirs);
 	buf_release(&text);
-	free(what);
 	return rc;
 }
 
@@ -224,50 +212,44 @@ static int claim_rests_on(struct sync *y, const json_t *record, const char *id, 
 	return rc == ERR_NOTFOUND ? 0 : rc;
 }
 
-int sync_claimed(struct sync *y, const json_t *version, json_t **record)
+static int claimed(struct sync *y, const char *name, int64_t n, char id[DIGEST_HEX], json_t **record)
 {
-	const char *model = json_get_text(version, "model", "");
-	int64_t number = json_get_int(version, "number", 0);
-	char *what = mem_printf("version:%s@v%lld", model, (long long)number);
-	char key[DIGEST_HEX], path[DEPOT_PATH], id[DIGEST_HEX];
 	struct buf text = BUF_INIT(CLAIM_MAX);
+	char key[DIGEST_HEX], path[DEPOT_PATH];
 	int rc;
 
-	claim_key(key, what);
-	depot_claim_path(path, key, 1);
-	rc = claim_read_version(y, path, model, number, &text, id, record);
+	claim_key(key, name);
+	depot_claim_path(path, key, n);
+	rc = claim_read(y, path, name, &text, id, record);
 	buf_release(&text);
-	free(what);
 	return rc;
 }
 
-static void alias_key(char key[DIGEST_HEX], const char *what)
+int sync_claimed(struct sync *y, const json_t *version, json_t **record)
 {
-	char *name = mem_printf("alias:%s", what);
+	char *name = version_name(version), id[DIGEST_HEX];
+	int rc = claimed(y, name, 1, id, record);
 
-	claim_key(key, name);
 	free(name);
+	return rc;
 }
 
 int sync_claims_of_alias(struct sync *y, const char *what, int64_t *n)
 {
-	char key[DIGEST_HEX];
+	char *name = mem_printf("alias:%s", what), key[DIGEST_HEX];
 
-	alias_key(key, what);
+	claim_key(key, name);
+	free(name);
 	*n = 0;
 	return y->d->ops->last(y->d, key, n);
 }
 
 int sync_claimed_move(struct sync *y, const char *what, int64_t n, char id[DIGEST_HEX], json_t **record)
 {
-	struct buf text = BUF_INIT(CLAIM_MAX);
-	char key[DIGEST_HEX], path[DEPOT_PATH];
-	int rc;
+	char *name = mem_printf("alias:%s", what);
+	int rc = claimed(y, name, n, id, record);
 
-	alias_key(key, what);
-	depot_claim_path(path, key, n);
-	rc = claim_read_move(y, path, what, &text, id, record);
-	buf_release(&text);
+	free(name);
 	return rc;
 }
 
@@ -438,10 +420,9 @@ static int claim_behind(struct sync *y, const char *what, const char *key, const
 	return rc;
 }
 
-static int claim_alias(struct sync *y, const json_t *record, const struct buf *own, const char *id)
+static int claim_alias(struct sync *y, const json_t *record, const char *name, const struct buf *own, const char *id)
 {
-	char *what = mem_printf("%s@%s", json_get_text(record, "model", ""), json_get_text(record, "alias", ""));
-	char *name = mem_printf("alias:%s", what), *before = NULL;
+	char *before = NULL;
 	struct buf text = BUF_INIT(CLAIM_MAX);
 	char key[DIGEST_HEX], path[DEPOT_PATH], last[DIGEST_HEX] = "";
 	json_t *theirs = NULL;
@@ -453,7 +434,7 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 	rc = y->d->ops->last(y->d, key, &n);
 	if (!rc && n) {
 		depot_claim_path(path, key, n);
-		rc = claim_read_move(y, path, what, &text, last, &theirs);
+		rc = claim_read(y, path, name, &text, last, &theirs);
 	}
 	if (!rc && n >= CLAIM_LAST) {
 		rc = err_set(ERR_INPUT, "%s: the claim %s is the last that there can be", y->d->name, path);
@@ -465,21 +446,24 @@ static int claim_alias(struct sync *y, const json_t *record, const struct buf *o
 	if (!rc && !done) {
 		rc = claim_rests_on(y, record, id, &before);
 		if (!rc && strcmp(last, before ? before : ""))
-			rc = claim_behind(y, what, key, last, &text, theirs, before ? before : "", &n);
+			rc = claim_behind(y, plain_name(name), key, last, &text, theirs, before ? before : "", &n);
 		depot_claim_path(path, key, n + 1);
 		rc = rc ? rc : claim_make(y, path, own, id);
 	}
 	free(before);
 	json_decref(theirs);
 	buf_release(&text);
-	free(name);
-	free(what);
 	return rc;
 }
 
 int sync_claim(struct sync *y, const json_t *record, const struct buf *own, const char *id)
 {
-	if (record_kind(record) == RECORD_PROMOTION)
-		return claim_alias(y, record, own, id);
-	return json_is_object(json_object_get(record, "version")) ? claim_version(y, record, own, id) : 0;
+	char *name = claim_name(record);
+	int rc = 0;
+
+	if (name)
+		rc = record_kind(record) == RECORD_PROMOTION ? claim_alias(y, record, name, own, id)
+							     : claim_version(y, record, name, own, id);
+	free(name);
+	return rc;
 }

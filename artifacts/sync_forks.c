@@ -5,9 +5,9 @@
  * already moved on from, got no claim, and was put there by somebody who wrote a file and asked nobody. The order of
  * records would let it win, and that is up to whoever wrote it. So it goes to HOME/aside/, with whatever was moved on top of it.
  *
- * A claim whose move does not rest on that of the claim before it is none: the swap would not have let it in.
- *
  * So does one that names no move before it, where the line's have begun to: whoever takes it in calls it a fault.
+ *
+ * A claim whose move does not rest on that of the claim before it is none: the swap would not have let it in.
  *
  * A move behind the last claim is believed without one of its own, and told: it takes from nobody, and claims that were lost, or a bit
  * that was flipped in one, must not take an alias back where it was. Where there is no claim at all, the line is the one that this

@@ -332,7 +332,7 @@ static int look_newcomers(struct merge *m, const struct sync *y)
 		rc = names_have(&m->refused, c.id) ? 0 : newcomer_against(y->r, &c, &last, &why);
 		if (!rc && why) {
 			merge_refuse(m, c.id);
-			newcomer_tell(c.id, why, to, y->o->dry_run);
+			newcomer_tell(&c, why, to, y->o->dry_run);
 		}
 		free(why);
 		free(to);

@@ -239,6 +239,16 @@ void fs_map_drop(const struct fs_map *m, size_t at, size_t len)
 		madvise((void *)(uintptr_t)(m->data + at), end - at, MADV_DONTNEED);
 }
 
+void fs_size_text(char out[16], uint64_t bytes)
+{
+	if (bytes < 1000000)
+		snprintf(out, 16, "%.1f kB", (double)bytes / 1e3);
+	else if (bytes < 1000000000)
+		snprintf(out, 16, "%.1f MB", (double)bytes / 1e6);
+	else
+		snprintf(out, 16, "%.1f GB", (double)bytes / 1e9);
+}
+
 /* ---- a disk that is full ---- */
 
 bool fs_no_room(void)
@@ -248,17 +258,13 @@ bool fs_no_room(void)
 
 int fs_full(const char *path, uint64_t wanted)
 {
-	bool quota = errno == EDQUOT, small = wanted < 1000000, big = wanted >= 1000000000;
-	char *dir = fs_is_dir(path) ? mem_str(path) : path_dir(path), room[64] = "";
+	bool quota = errno == EDQUOT;
+	char *dir = fs_is_dir(path) ? mem_str(path) : path_dir(path), room[64] = "", size[16];
 
-	if (wanted)
-		snprintf(room, sizeof(room), ": there is no room for %.1f %s",
-			 (double)wanted / (small ? 1e3
-					   : big ? 1e9
-						 : 1e6),
-			 small ? "kB"
-			 : big ? "GB"
-			       : "MB");
+	if (wanted) {
+		fs_size_text(size, wanted);
+		snprintf(room, sizeof(room), ": there is no room for %s", size);
+	}
 	err_set(ERR_IO, quota ? "the quota of the disk of %s is used up%s" : "the disk of %s is full%s", dir, room);
 	free(dir);
 	return err_hint(ERR_IO,

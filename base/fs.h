@@ -18,6 +18,7 @@ int fs_check_new(const char *path);
 bool fs_exists(const char *path);
 bool fs_is_dir(const char *path);
 int fs_size(uint64_t *out, const char *path);
+void fs_size_text(char out[16], uint64_t bytes); /* "3.2 GB" */
 int fs_mkdirs(const char *path);
 int fs_remove(const char *path);                 /* a file; not being there is no error */
 int fs_remove_tree(const char *path);            /* follows no link; not being there is no error */

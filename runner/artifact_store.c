@@ -129,8 +129,8 @@ static int print_row(const struct store_row *row, void *arg)
 				     (json_int_t)row->differences, "files", (json_int_t)row->whole));
 		return 0;
 	}
-	budget_text(size, row->size);
-	budget_text(stored, row->stored);
+	fs_size_text(size, row->size);
+	fs_size_text(stored, row->stored);
 	printf("%.12s  %10s  %10s  %s", row->object, size, stored, row->form);
 	if (row->parts)
 		printf(": %lld inside others, %lld differences, %lld files", (long long)row->inside,
@@ -150,8 +150,8 @@ int artifact_ls(struct home *h, bool json)
 	rc = store_each(h->store, print_row, &l);
 	if (rc || json)
 		return rc;
-	budget_text(size, l.size);
-	budget_text(stored, l.stored);
+	fs_size_text(size, l.size);
+	fs_size_text(stored, l.stored);
 	printf("%llu objects, %s of content in %s\n", (unsigned long long)l.n, size, stored);
 	return 0;
 }

@@ -31,16 +31,6 @@ int budget_parse(uint64_t *out, const char *text)
 	return 0;
 }
 
-void budget_text(char out[16], uint64_t bytes)
-{
-	if (bytes < 1000000)
-		snprintf(out, 16, "%.1f kB", (double)bytes / 1e3);
-	else if (bytes < 1000000000)
-		snprintf(out, 16, "%.1f MB", (double)bytes / 1e6);
-	else
-		snprintf(out, 16, "%.1f GB", (double)bytes / 1e9);
-}
-
 /* The text of a file beneath root; "" if it cannot be read. */
 static int read_file(struct buf *out, const char *root, const char *path)
 {

@@ -17,6 +17,5 @@ int budget_parse(uint64_t *out, const char *text);
 int budget_open(struct budget *out, const char *option, const char *root);
 /* The same of a device's own memory, of which so many bytes are free. A tenth of it stays for what operations put there. */
 int budget_device(struct budget *out, const char *option, uint64_t free_bytes);
-void budget_text(char out[16], uint64_t bytes); /* "3.2 GB" */
 
 #endif

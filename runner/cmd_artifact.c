@@ -29,7 +29,7 @@ static int print_gc_row(const struct gc_row *row, void *arg)
 		json_decref(doc);
 		return 0;
 	}
-	budget_text(size, row->size);
+	fs_size_text(size, row->size);
 	if (w->dry_run || !row->kept)
 		printf("%-6s %.12s  %10s  %s\n", row->kept ? "stays" : "goes", row->object, size, row->reason);
 	return 0;
@@ -55,8 +55,8 @@ static int gc(struct place *place, struct gc_words *w)
 	rc = registry_gc(place->home.store, &o, &t);
 	if (rc || w->json)
 		return rc;
-	budget_text(kept, t.kept_bytes);
-	budget_text(gone, t.gone_bytes);
+	fs_size_text(kept, t.kept_bytes);
+	fs_size_text(gone, t.gone_bytes);
 	printf("%llu objects (%s) stay, %llu (%s) %s\n", (unsigned long long)t.kept, kept, (unsigned long long)t.gone,
 	       gone, w->dry_run ? "would go" : "went");
 	return 0;

@@ -97,9 +97,9 @@ static void check_memory(const struct need *need)
 		err_clear();
 		return;
 	}
-	budget_text(have, b.bytes);
-	budget_text(total, all);
-	budget_text(wants, need->memory);
+	fs_size_text(have, b.bytes);
+	fs_size_text(total, all);
+	fs_size_text(wants, need->memory);
 	detail = mem_printf("%s of %s (%s)%s%s", have, total, b.what, need->memory ? "; the model of HEAD takes " : "",
 			    need->memory ? wants : "");
 	say(need->memory <= b.bytes, "ram", detail,
@@ -119,7 +119,7 @@ static void check_home(const char *path, const struct need *need)
 		return;
 	}
 	detail = mem_printf("%s, %.1f GB free", path, (double)v.f_bavail * (double)v.f_frsize / 1e9);
-	budget_text(text, wants);
+	fs_size_text(text, wants);
 	fix = mem_printf(
 		"%s are wanted for checkpoints and a version: assay artifact gc, or ASSAY_HOME on a larger disk", text);
 	say((uint64_t)v.f_bavail * v.f_frsize >= wants, "home", detail, fix);

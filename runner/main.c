@@ -94,6 +94,8 @@ static int run(int argc, char **argv)
 
 	if (fflush(stdout) != 0 && rc >= 0)
 		rc = err_errno(ERR_IO, "cannot write to standard output");
+	else if (ferror(stdout) && rc >= 0) /* an earlier piece, and nothing is left to flush */
+		rc = err_set(ERR_IO, "cannot write to standard output");
 	if (rc >= 0)
 		return rc;
 	log_error("%s", err_text());

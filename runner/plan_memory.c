@@ -199,7 +199,7 @@ static void ways_out(struct buf *out, const struct work *w, uint64_t now)
 	other.plan.checkpointing = true;
 	add_way(ways, &n, &other, now, "finetune.gradient_checkpointing: true");
 	for (size_t i = 0; i < n; i++) {
-		budget_text(size, ways[i].total);
+		fs_size_text(size, ways[i].total);
 		buf_addf(out, "%s%s (%s)", i ? ", or " : "", ways[i].text, size);
 	}
 	buf_adds(out, n ? ", or a smaller base" : "take a smaller base");
@@ -211,13 +211,13 @@ static int too_large(const struct work *w, const struct run_memory *m, const str
 	struct buf hint = BUF_INIT(1024);
 	int rc;
 
-	budget_text(total, m->total);
-	budget_text(weights, m->weights);
-	budget_text(activations, m->activations);
-	budget_text(have, b->bytes);
+	fs_size_text(total, m->total);
+	fs_size_text(weights, m->weights);
+	fs_size_text(activations, m->activations);
+	fs_size_text(have, b->bytes);
 	if (w->plan.train) {
-		budget_text(gradients, m->gradients);
-		budget_text(optimizer, m->optimizer);
+		fs_size_text(gradients, m->gradients);
+		fs_size_text(optimizer, m->optimizer);
 		rc = err_set(
 			ERR_UNAVAILABLE,
 			"training needs about %s of memory (weights %s, gradients %s, optimizer %s, activations of %d "
@@ -324,7 +324,7 @@ static int fits_disk(const struct run *run, const struct work *w)
 
 	if (*run->object || statvfs(home, &disk) || (uint64_t)disk.f_bavail * disk.f_frsize >= need)
 		return 0;
-	budget_text(text, need);
+	fs_size_text(text, need);
 	err_set(ERR_IO, "storing the model needs %s of disk at %s", text, home);
 	return err_hint(ERR_IO, "free space there, or set ASSAY_HOME to another disk");
 }
@@ -477,9 +477,9 @@ void plan_memory_print(const struct run *run)
 
 	if (!run->memory_eval.known)
 		return;
-	budget_text(train, run->memory_train.total);
-	budget_text(eval, run->memory_eval.total);
-	budget_text(have, run->memory_have);
+	fs_size_text(train, run->memory_train.total);
+	fs_size_text(eval, run->memory_eval.total);
+	fs_size_text(have, run->memory_have);
 	fputs("memory    ", stdout);
 	if (run->memory_train.known)
 		printf("about %s to train, ", train);

@@ -85,6 +85,8 @@ is "with none left out" "$(jq '.points | length' "$OUT")" 2
 check "a limit of nothing" 64 assay show -n 1
 check "a limit below" 64 assay show --trend sums.exact_match -n -1
 check "as a page" 0 assay show --trend sums.exact_match --html
+# its last piece is written at once, and nothing is left to flush
+check "as a page that does not fit" 74 bash -c '"$ASSAY_TEST_BIN" show --trend sums.exact_match --html >/dev/full'
 check "one that nobody measured" 65 assay show --trend sums.nothing
 check "a name without a metric" 64 assay show --trend sums
 check "a branch that is none" 65 assay show --trend sums.exact_match 'no/such'

@@ -134,6 +134,41 @@ FIXTURE_UNUSED static int alias_of(struct fixture *f)
 	return version;
 }
 
+/* Three versions, of which two were production, on both sides. */
+FIXTURE_UNUSED static void two_moves(struct team *t)
+{
+	char id[DIGEST_HEX];
+
+	for (int i = 0; i < 3; i++)
+		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
+	must(promote_to(t->a, 1, 0));
+	must(promote_to(t->a, 2, 1));
+	push(t, t->a, 0);
+	pull(t, t->b, 0);
+}
+
+/* The record of f's last move. Yours. */
+FIXTURE_UNUSED static json_t *newest_move(struct fixture *f, char id[DIGEST_HEX])
+{
+	json_t *rows = NULL, *record = NULL;
+
+	must(registry_list(f->registry, "history", NULL, 1, &rows));
+	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
+	json_decref(rows);
+	must(record_read(f->store, id, &record));
+	return record;
+}
+
+/* Where the n-th claim of something lies ("alias:bot@production"), beneath the remote. Yours. */
+FIXTURE_UNUSED static char *claim_file(const char *what, int n)
+{
+	struct digest key = digest_bytes(what, strlen(what));
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, &key);
+	return mem_printf("claims/%s/%08d", hex, n);
+}
+
 FIXTURE_UNUSED static int empty(const char *path)
 {
 	chmod(path, 0644);

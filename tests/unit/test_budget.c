@@ -130,9 +130,9 @@ static void test_budget_open__this_machine(void **state)
 	assert_int_equal(budget_open(&b, NULL, ""), 0);
 	assert_true(b.bytes > 1 << 20);
 	assert_int_equal(budget_open(&b, "much", ""), ERR_USAGE);
-	budget_text(text, 3200000000);
+	fs_size_text(text, 3200000000);
 	assert_string_equal(text, "3.2 GB");
-	budget_text(text, 1500);
+	fs_size_text(text, 1500);
 	assert_string_equal(text, "1.5 kB");
 }
 

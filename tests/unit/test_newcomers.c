@@ -99,6 +99,21 @@ static int alias_now(struct fixture *f)
 	return version;
 }
 
+/* says: why version 2 was not taken for what the alias stands for; NULL: it was. */
+static void assert_taken(struct fixture *f, const char *says)
+{
+	char *text;
+
+	fixture_reopen(f);
+	assert_int_equal(alias_now(f), says ? 1 : 2);
+	text = check_text(f->registry);
+	if (says)
+		assert_text_has(text, says);
+	else
+		assert_string_equal(text, "");
+	free(text);
+}
+
 static void test_newcomers__a_number_is_not_taken_by_what_sorts_first(void **state)
 {
 	struct fixture *f = *state;
@@ -307,8 +322,7 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fixture *f = *state;
-		char first[DIGEST_HEX], run[DIGEST_HEX], of_nothing[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX],
-			*text;
+		char first[DIGEST_HEX], run[DIGEST_HEX], of_nothing[DIGEST_HEX], id[DIGEST_HEX], object[DIGEST_HEX];
 		json_t *r, *record, *rows = NULL;
 
 		add_run(f, "w1", '1', first);
@@ -339,14 +353,7 @@ static void test_ingest__what_failed_is_not_promoted_by_itself(void **state)
 		else
 			json_object_del(record, "verdict");
 		plant(f, record, 9, NULL, id);
-		fixture_reopen(f);
-		assert_int_equal(alias_now(f), cases[i].says ? 1 : 2);
-		text = check_text(f->registry);
-		if (cases[i].says)
-			assert_text_has(text, cases[i].says);
-		else
-			assert_string_equal(text, "");
-		free(text);
+		assert_taken(f, cases[i].says);
 		json_decref(record);
 		fixture_end(state);
 		fixture_registry(state);
@@ -376,7 +383,7 @@ static void test_ingest__only_a_pass_moves_by_itself(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fixture *f = *state;
-		char first[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX], *text;
+		char first[DIGEST_HEX], run[DIGEST_HEX], id[DIGEST_HEX];
 		json_t *r, *record;
 
 		add_run(f, "w1", '1', run);
@@ -396,14 +403,7 @@ static void test_ingest__only_a_pass_moves_by_itself(void **state)
 		json_object_set_new(record, "from", json_integer(1));
 		json_object_set_new(record, "previous", json_string(first));
 		plant(f, record, 9, NULL, id);
-		fixture_reopen(f);
-		assert_int_equal(alias_now(f), cases[i].says ? 1 : 2);
-		text = check_text(f->registry);
-		if (cases[i].says)
-			assert_text_has(text, cases[i].says);
-		else
-			assert_string_equal(text, "");
-		free(text);
+		assert_taken(f, cases[i].says);
 		json_decref(record);
 		fixture_end(state);
 		fixture_registry(state);

@@ -15,27 +15,12 @@
 /* What was claimed of the alias, and how often. */
 static char *alias_claims(struct team *t, int *n)
 {
-	const char what[] = "alias:bot@production";
-	struct digest d = digest_bytes(what, strlen(what));
-	char hex[DIGEST_HEX], *dir;
+	char *first = claim_file("alias:bot@production", 1), *dir = path_dir(first), *path = path_join(t->folder, dir);
 
-	digest_hex(hex, &d);
-	dir = mem_printf("%s/claims/%s", t->folder, hex);
-	*n = each_file(dir, NULL);
-	return dir;
-}
-
-/* Three versions, of which two were production, on both sides. */
-static void two_moves(struct team *t)
-{
-	char id[DIGEST_HEX];
-
-	for (int i = 0; i < 3; i++)
-		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
-	must(promote_to(t->a, 1, 0));
-	must(promote_to(t->a, 2, 1));
-	push(t, t->a, 0);
-	pull(t, t->b, 0);
+	*n = each_file(path, NULL);
+	free(first);
+	free(dir);
+	return path;
 }
 
 static void assert_claims_go_on(struct team *t)
@@ -100,12 +85,8 @@ static void test_sync__the_last_claim_is_damaged_and_removed_as_told(void **stat
 /* The last promotion of f's, and where it would lie in the remote. */
 static json_t *newest_there(struct team *t, struct fixture *f, char id[DIGEST_HEX], char **there)
 {
-	json_t *rows = NULL, *record = NULL;
+	json_t *record = newest_move(f, id);
 
-	must(registry_list(f->registry, "history", NULL, 1, &rows));
-	snprintf(id, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
-	json_decref(rows);
-	must(record_read(f->store, id, &record));
 	*there = mem_printf("%s/records/%.2s/%s", t->folder, id, id + 2);
 	return record;
 }

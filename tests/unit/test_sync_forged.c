@@ -11,23 +11,11 @@
 
 #include "team.h"
 
-/* Three versions, of which two were production, on both sides. *newest: the last move. */
-static json_t *two_moves(struct team *t, char newest[DIGEST_HEX])
+/* The last of them. */
+static json_t *after_two_moves(struct team *t, char newest[DIGEST_HEX])
 {
-	json_t *rows = NULL, *record = NULL;
-	char id[DIGEST_HEX];
-
-	for (int i = 0; i < 3; i++)
-		add_run(t->a, (const char *[]){ "w1", "w2", "w3" }[i], (char)('1' + i), id);
-	must(promote_to(t->a, 1, 0));
-	must(promote_to(t->a, 2, 1));
-	push(t, t->a, 0);
-	pull(t, t->b, 0);
-	must(registry_list(t->a->registry, "history", NULL, 1, &rows));
-	snprintf(newest, DIGEST_HEX, "%s", json_get_text(json_array_get(rows, 0), "id", ""));
-	json_decref(rows);
-	must(record_read(t->a->store, newest, &record));
-	return record;
+	two_moves(t);
+	return newest_move(t->a, newest);
 }
 
 static void write_there(const char *path, const struct buf *text)
@@ -47,11 +35,9 @@ struct forged {
 
 static struct forged forge(struct team *t, const json_t *record, int n)
 {
-	const char what[] = "alias:bot@production";
-	struct digest key = digest_bytes(what, strlen(what));
 	struct buf text = BUF_INIT(1 << 20);
 	struct forged f = { .claim = NULL };
-	char hex[DIGEST_HEX], *path;
+	char *path;
 
 	record_bytes(&text, f.id, record);
 	f.record = mem_printf("records/%.2s/%s", f.id, f.id + 2);
@@ -59,8 +45,7 @@ static struct forged forge(struct team *t, const json_t *record, int n)
 	write_there(path, &text);
 	free(path);
 	if (n) {
-		digest_hex(hex, &key);
-		f.claim = mem_printf("claims/%s/%08d", hex, n);
+		f.claim = claim_file("alias:bot@production", n);
 		path = path_join(t->folder, f.claim);
 		buf_addf(&text, "\n%s\n", f.id);
 		write_there(path, &text);
@@ -151,7 +136,7 @@ static void test_sync__claimed_moves_at_fault_are_named_with_what_to_remove(void
 	for (int way = 0; way < 3; way++) {
 		struct team *t = *state;
 		char newest[DIGEST_HEX], id[DIGEST_HEX], *path;
-		json_t *record = by_mallory(two_moves(t, newest), newest);
+		json_t *record = by_mallory(after_two_moves(t, newest), newest);
 		struct forged first, second;
 
 		make_wrong(record, way, newest);
@@ -199,7 +184,7 @@ static void test_sync__a_claimed_move_that_parts_from_the_line_is_none(void **st
 {
 	struct team *t = *state;
 	char newest[DIGEST_HEX], first[DIGEST_HEX], *path;
-	json_t *record = two_moves(t, newest);
+	json_t *record = after_two_moves(t, newest);
 	struct forged f;
 	struct fixture *c;
 	void *s;
@@ -229,14 +214,12 @@ static void test_sync__a_claimed_move_that_parts_from_the_line_is_none(void **st
 	json_decref(record);
 }
 
-/* Where the n-th claim of something lies. Yours. */
 static char *claim_there(struct team *t, const char *what, int n)
 {
-	struct digest key = digest_bytes(what, strlen(what));
-	char hex[DIGEST_HEX];
+	char *file = claim_file(what, n), *path = path_join(t->folder, file);
 
-	digest_hex(hex, &key);
-	return mem_printf("%s/claims/%s/%08d", t->folder, hex, n);
+	free(file);
+	return path;
 }
 
 /* A whole claim in the wrong place says nothing of the alias: it is named, and no record is to be removed. */
@@ -246,12 +229,12 @@ static void test_sync__a_claim_with_the_record_of_another(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(whats); i++) {
 		struct team *t = *state;
-		char newest[DIGEST_HEX], *from = claim_there(t, whats[i], 1),
-					 *to = claim_there(t, "alias:bot@production", 3), id[DIGEST_HEX];
+		char *from = claim_there(t, whats[i], 1), *to = claim_there(t, "alias:bot@production", 3),
+		     id[DIGEST_HEX];
 		struct fixture *c;
 		void *s;
 
-		json_decref(two_moves(t, newest));
+		two_moves(t);
 		promote_staging(t->a);
 		push(t, t->a, 0);
 		must(fs_copy(from, to));
@@ -281,10 +264,10 @@ static void test_sync__a_claim_with_the_record_of_another(void **state)
 static void test_sync__a_versions_claim_with_the_record_of_another(void **state)
 {
 	struct team *t = *state;
-	char newest[DIGEST_HEX], *from = claim_there(t, "version:bot@v1", 1), *to = claim_there(t, "version:bot@v4", 1),
-				 *dir = path_dir(to), id[DIGEST_HEX];
+	char *from = claim_there(t, "version:bot@v1", 1), *to = claim_there(t, "version:bot@v4", 1),
+	     *dir = path_dir(to), id[DIGEST_HEX];
 
-	json_decref(two_moves(t, newest));
+	two_moves(t);
 	must(fs_mkdirs(dir));
 	must(fs_copy(from, to));
 	add_run(t->b, "w4", '4', id);
@@ -304,7 +287,7 @@ static void test_sync__a_damaged_claim_keeps_no_other_alias_away(void **state)
 {
 	struct team *t = *state;
 	char newest[DIGEST_HEX];
-	json_t *record = two_moves(t, newest);
+	json_t *record = after_two_moves(t, newest);
 	struct forged f = forge(t, record, 3);
 	char *path = path_join(t->folder, f.claim);
 
@@ -331,7 +314,7 @@ static void test_sync__a_move_that_names_none_before_it(void **state)
 	for (int way = 0; way < 4; way++) {
 		struct team *t = *state;
 		char newest[DIGEST_HEX], *path;
-		json_t *record = by_mallory(two_moves(t, newest), NULL);
+		json_t *record = by_mallory(after_two_moves(t, newest), NULL);
 		bool claimed = way & 1, early = way & 2;
 		struct forged f;
 		struct fixture *c;
@@ -397,7 +380,7 @@ static void test_sync__a_dry_pull_tells_what_would_be_set_aside(void **state)
 	for (int far = 0; far < 2; far++) {
 		struct team *t = *state;
 		char newest[DIGEST_HEX], *to, *said;
-		json_t *record = two_moves(t, newest);
+		json_t *record = after_two_moves(t, newest);
 		struct sync_counts n;
 		struct forged f;
 
@@ -428,7 +411,7 @@ static void test_sync__a_move_at_fault_from_before_is_told_with_a_way_out(void *
 {
 	struct team *t = *state;
 	char newest[DIGEST_HEX], *to, *from, *faults;
-	json_t *record = by_mallory(two_moves(t, newest), NULL);
+	json_t *record = by_mallory(after_two_moves(t, newest), NULL);
 	struct forged f = forge(t, record, 3);
 
 	from = path_join(t->folder, f.record);
