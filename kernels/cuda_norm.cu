@@ -6,7 +6,9 @@
  *
  * dw and db are sums over rows. ROWS rows are a group, and a block: its sums lie in shared memory, each column with one
  * thread, and become a row of a table; the table is added up in double by add_columns(). Both orders depend on the number of
- * rows only: a training step has the same bits whenever it is repeated. The table costs 2/ROWS of the traffic. */
+ * rows only: a training step has the same bits whenever it is repeated. The table costs 2/ROWS of the traffic. Rows wider than
+ * the device's shared memory have their sums in the table from the first (above 12544 numbers of a layer norm where a block is granted 99 KB):
+ * the same sums in the same order, through the cache. */
 #include "kernels/cuda_int.h"
 #include "kernels/cuda_device.h"
 
@@ -78,6 +80,12 @@ void cuda_linear_db(struct backend *be, float *db, const float *dy, int dy_strid
 	cuda_keep_operands(be, before, db, (size_t)N);
 }
 
+/* Do a block's sums fit in its shared memory, beside what it declares, which is below 1 KB? By the width and the device alone. */
+static bool sums_fit(const struct backend *be, size_t bytes)
+{
+	return bytes + 1024 <= cuda_properties(be)->sharedMemPerBlockOptin;
+}
+
 /* ---- RMS norm ------------------------------------------------------------------------------------------------------------- */
 
 static __global__ void rmsnorm_kernel(cuda_made made, float *rstd, const float *x, const float *w, int C, float eps)
@@ -108,11 +116,13 @@ void cuda_rmsnorm(struct backend *be, float *out, float *rstd, const float *x, c
 }
 
 /* dx += r (w dy - x r^2 mean(w dy x)), and the group's sum of dy x r */
+template <bool SUMS_FIT>
 static __global__ void rmsnorm_back_kernel(float *dx, float *table, const float *dout, const float *x, const float *w,
 					   const float *rstd, int T, int C)
 {
 	SHARED(float, room, [WARPS_MAX]);
-	DYN_SHARED(float, sum); /* [C]; a column has one thread throughout */
+	DYN_SHARED(float, sums); /* [C]; a column has one thread throughout */
+	float *sum = SUMS_FIT ? sums : table + (size_t)blockIdx.x * (size_t)C;
 	int step = (int)blockDim.x, t0 = (int)blockIdx.x * ROWS, end = min(T, t0 + ROWS);
 	for (int i = (int)threadIdx.x; i < C; i += step)
 		sum[i] = 0;
@@ -128,7 +138,7 @@ static __global__ void rmsnorm_back_kernel(float *dx, float *table, const float 
 			sum[i] += d * (v * r);
 		}
 	}
-	for (int i = (int)threadIdx.x; i < C; i += step)
+	for (int i = (int)threadIdx.x; SUMS_FIT && i < C; i += step)
 		table[(size_t)blockIdx.x * (size_t)C + i] = sum[i];
 }
 
@@ -140,10 +150,14 @@ void cuda_rmsnorm_back(struct backend *be, float *dx, float *dw, const float *do
 	int groups = (T + ROWS - 1) / ROWS;
 	size_t n = (size_t)groups * (size_t)C, shared = (size_t)C * sizeof(float);
 	float *table = (float *)cuda_scratch(be, (n + add_columns_room(groups, C)) * sizeof(float));
-	if (!table || !cuda_allow_shared(be, rmsnorm_back_kernel, shared, "the gradient of a norm of this width"))
+	if (!table)
 		return;
-	CUDA_LAUNCH(be, rmsnorm_back_kernel, dim3((unsigned)groups), dim3(row_threads(C)), shared, dx, table, dout, x,
-		    w, rstd, T, C);
+	if (!sums_fit(be, shared))
+		CUDA_LAUNCH(be, (rmsnorm_back_kernel<false>), dim3((unsigned)groups), dim3(row_threads(C)), 0, dx,
+			    table, dout, x, w, rstd, T, C);
+	else if (cuda_allow_shared(be, rmsnorm_back_kernel<true>, shared, "the gradient of a norm of this width"))
+		CUDA_LAUNCH(be, (rmsnorm_back_kernel<true>), dim3((unsigned)groups), dim3(row_threads(C)), shared, dx,
+			    table, dout, x, w, rstd, T, C);
 	add_columns(be, dw, table, (size_t)C, groups, C, table + n);
 }
 
@@ -185,11 +199,13 @@ void cuda_layernorm(struct backend *be, float *out, float *mean, float *rstd, co
 }
 
 /* g = w dy, n = the normalised x: dx += r (g - mean g - n mean(g n)); the group's sums of dy n and dy, side by side */
+template <bool SUMS_FIT>
 static __global__ void layernorm_back_kernel(float *dx, float *table, const float *dout, const float *x, const float *w,
 					     const float *mean, const float *rstd, int T, int C)
 {
 	SHARED(float, room, [WARPS_MAX]);
-	DYN_SHARED(float, sum); /* [2 C] */
+	DYN_SHARED(float, sums); /* [2 C] */
+	float *sum = SUMS_FIT ? sums : table + (size_t)blockIdx.x * 2 * (size_t)C;
 	int step = (int)blockDim.x, t0 = (int)blockIdx.x * ROWS, end = min(T, t0 + ROWS);
 	for (int i = (int)threadIdx.x; i < C; i += step)
 		sum[i] = sum[C + i] = 0;
@@ -210,7 +226,7 @@ static __global__ void layernorm_back_kernel(float *dx, float *table, const floa
 			sum[C + i] += d;
 		}
 	}
-	for (int i = (int)threadIdx.x; i < C; i += step) {
+	for (int i = (int)threadIdx.x; SUMS_FIT && i < C; i += step) {
 		table[(size_t)blockIdx.x * 2 * (size_t)C + i] = sum[i];
 		table[(size_t)blockIdx.x * 2 * (size_t)C + C + i] = sum[C + i];
 	}
@@ -224,10 +240,14 @@ void cuda_layernorm_back(struct backend *be, float *dx, float *dw, float *db, co
 	int groups = (T + ROWS - 1) / ROWS;
 	size_t n = 2 * (size_t)groups * (size_t)C, shared = 2 * (size_t)C * sizeof(float);
 	float *table = (float *)cuda_scratch(be, (n + add_columns_room(groups, C)) * sizeof(float));
-	if (!table || !cuda_allow_shared(be, layernorm_back_kernel, shared, "the gradient of a norm of this width"))
+	if (!table)
 		return;
-	CUDA_LAUNCH(be, layernorm_back_kernel, dim3((unsigned)groups), dim3(row_threads(C)), shared, dx, table, dout, x,
-		    w, mean, rstd, T, C);
+	if (!sums_fit(be, shared))
+		CUDA_LAUNCH(be, (layernorm_back_kernel<false>), dim3((unsigned)groups), dim3(row_threads(C)), 0, dx,
+			    table, dout, x, w, mean, rstd, T, C);
+	else if (cuda_allow_shared(be, layernorm_back_kernel<true>, shared, "the gradient of a norm of this width"))
+		CUDA_LAUNCH(be, (layernorm_back_kernel<true>), dim3((unsigned)groups), dim3(row_threads(C)), shared, dx,
+			    table, dout, x, w, mean, rstd, T, C);
 	add_columns(be, dw, table, 2 * (size_t)C, groups, C, table + n);
 	add_columns(be, db, table + C, 2 * (size_t)C, groups, C, table + n);
 }

@@ -39,10 +39,34 @@ static inline int test_backend_failed(int code, const char *text, const char *fi
 	return code;
 }
 
-/* The device in a class of numerics, opened once */
+/* While there is one: the emulated device grants a block 99 KB of shared memory, as cards of graphics do. A card is what it is. */
+static int cards_are_small;
+struct small_card {
+#ifndef ON_CARD
+	size_t before;
+	small_card() : before(emu_machine.shared_optin_bytes)
+	{
+		emu_machine.shared_optin_bytes = 101376;
+		cards_are_small++;
+	}
+	~small_card()
+	{
+		emu_machine.shared_optin_bytes = before;
+		cards_are_small--;
+	}
+#else
+	small_card()
+	{
+	}
+#endif
+	small_card(const small_card &) = delete;
+};
+
+/* The device in a class of numerics, opened once, small or not */
 static inline struct backend *device(int cls)
 {
-	static struct backend *open[3];
+	static struct backend *opened[2][3];
+	struct backend **open = opened[cards_are_small > 0];
 	if (!open[cls]) {
 #ifdef ON_CARD
 		static const char *const classes[] = { "/f32", "/tf32", "/bf16" };

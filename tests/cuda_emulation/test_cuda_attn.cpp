@@ -42,7 +42,7 @@ static double tolerance(int cls)
 	return cls == KERNELS_CLASS_BF16 ? 2e-5 : 1e-11;
 }
 
-static void check_batch(int cls, const batch &b, const shape &s, const char *what)
+static floats check_batch(int cls, const batch &b, const shape &s, const char *what)
 {
 	struct kernels_attn a = shape_of(s, 5);
 	size_t T = (size_t)b.q_start.back(), K = (size_t)b.k_start.back();
@@ -50,7 +50,7 @@ static void check_batch(int cls, const batch &b, const shape &s, const char *wha
 	       v = as_bf16(tame(K * (size_t)a.kv_stride, 3));
 	for (float &e : q)
 		e *= 4;
-	CHECK_OPERATION(cls, what, tolerance(cls), [&](struct backend *be) {
+	return CHECK_OPERATION(cls, what, tolerance(cls), [&](struct backend *be) {
 		struct kernels_seqs seqs = b.seqs();
 		array<float> aq(be, q), ak(be, k), av(be, v), out(be, T * (size_t)a.o_stride),
 			lse(be, T * (size_t)s.heads);
@@ -95,6 +95,18 @@ TEST(more_heads_to_a_key_head_than_rows_of_a_block)
 {
 	for (int cls : classes)
 		check_batch(cls, batch({ { 2, 3 }, { 1, 66 } }), { 71, 1, 8, 0, 0.3f }, "71 heads to one");
+}
+
+TEST(wide_heads_on_a_card_of_99_kB_have_the_bits_they_have_elsewhere)
+{
+	const batch b({ { 66, 66 }, { 1, 40 }, { 3, 34 } });
+	for (int cls : { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 })
+		for (const shape &s : { shape{ 2, 1, 256, 0, 0.07f }, shape{ 1, 1, 129, 33, 0.1f } }) {
+			floats elsewhere = check_batch(cls, b, s, "a large card");
+			const small_card card;
+			CHECK_SAME_BITS(check_batch(cls, b, s, "a card of 99 KB"), elsewhere, "class %d, %d wide", cls,
+					s.D);
+		}
 }
 
 TEST(a_head_too_wide_is_an_error_and_not_a_number)
@@ -190,26 +202,35 @@ static floats rows_of(const floats &r, const whole &w, int from, int to)
 	return v;
 }
 
+static void check_company(int cls, const shape &s)
+{
+	whole a(s, 140, 1), b(s, 67, 50), c(s, 1, 90);
+	floats alone = run_parts(cls, { { &a, 0, 140 } })[0];
+	std::vector<floats> packed = run_parts(cls, { { &c, 0, 1 }, { &b, 0, 67 }, { &a, 0, 140 } });
+	CHECK_SAME_BITS(packed[2], alone, "class %d, %d wide: the company changes bits", cls, s.D);
+	CHECK_SAME_BITS(packed[1], run_parts(cls, { { &b, 0, 67 } })[0], "class %d, %d wide: packed", cls, s.D);
+	for (int cut : { 1, 31, 63, 64, 65, 127, 128, 129, 139 }) { /* about every border of a tile */
+		std::vector<floats> two =
+			run_parts(cls, { { &a, 0, cut }, { &b, 0, 5 }, { &a, cut, 140 }, { &a, cut, cut + 1 } });
+		CHECK_SAME_BITS(two[0], rows_of(alone, a, 0, cut), "%d: head of %d", cls, cut);
+		CHECK_SAME_BITS(two[2], rows_of(alone, a, cut, 140), "%d: tail from %d", cls, cut);
+		CHECK_SAME_BITS(two[3], rows_of(alone, a, cut, cut + 1), "%d: position %d alone", cls, cut);
+	}
+}
+
 TEST(a_row_has_the_same_bits_alone_packed_and_behind_a_cache)
 {
 	for (int cls : classes)
 		for (const shape &s :
-		     { shape{ 6, 2, 24, 0, 0.2f }, shape{ 2, 2, 130, 0, 0.1f }, shape{ 3, 1, 64, 50, 0.12f } }) {
-			whole a(s, 140, 1), b(s, 67, 50), c(s, 1, 90);
-			floats alone = run_parts(cls, { { &a, 0, 140 } })[0];
-			std::vector<floats> packed = run_parts(cls, { { &c, 0, 1 }, { &b, 0, 67 }, { &a, 0, 140 } });
-			CHECK_SAME_BITS(packed[2], alone, "class %d, %d wide: the company changes bits", cls, s.D);
-			CHECK_SAME_BITS(packed[1], run_parts(cls, { { &b, 0, 67 } })[0], "class %d, %d wide: packed",
-					cls, s.D);
-			for (int cut : { 1, 31, 63, 64, 65, 127, 128, 129, 139 }) { /* about every border of a tile */
-				std::vector<floats> two = run_parts(
-					cls, { { &a, 0, cut }, { &b, 0, 5 }, { &a, cut, 140 }, { &a, cut, cut + 1 } });
-				CHECK_SAME_BITS(two[0], rows_of(alone, a, 0, cut), "%d: head of %d", cls, cut);
-				CHECK_SAME_BITS(two[2], rows_of(alone, a, cut, 140), "%d: tail from %d", cls, cut);
-				CHECK_SAME_BITS(two[3], rows_of(alone, a, cut, cut + 1), "%d: position %d alone", cls,
-						cut);
-			}
-		}
+		     { shape{ 6, 2, 24, 0, 0.2f }, shape{ 2, 2, 130, 0, 0.1f }, shape{ 3, 1, 64, 50, 0.12f } })
+			check_company(cls, s);
+}
+
+TEST(a_wide_head_has_the_same_bits_in_any_company_on_a_card_of_99_kB)
+{
+	const small_card card;
+	check_company(KERNELS_CLASS_F32, { 2, 1, 256, 0, 0.06f });
+	check_company(KERNELS_CLASS_F32, { 1, 1, 160, 50, 0.08f });
 }
 
 TEST(a_shared_trunk_in_the_same_batch_changes_no_bit)

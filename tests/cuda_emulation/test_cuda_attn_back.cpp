@@ -1,7 +1,8 @@
 /* test_cuda_attn_back.cpp: the gradients of attention against cpu_ref's, which are checked by finite differences. */
 #include "kernel_test.h"
 
-static void check_gradients(int cls, const ints &lengths, int heads, int kv_heads, int D, int window, const char *what)
+static floats check_gradients(int cls, const ints &lengths, int heads, int kv_heads, int D, int window,
+			      const char *what)
 {
 	ints start(1, 0);
 	for (int n : lengths)
@@ -44,6 +45,7 @@ static void check_gradients(int cls, const ints &lengths, int heads, int kv_head
 		if (!(e <= limit))
 			FAIL("%s: %s has NMSE %.3g", what, p.name, e);
 	}
+	return got;
 }
 
 static const int classes[] = { KERNELS_CLASS_F32, KERNELS_CLASS_BF16 };
@@ -65,6 +67,61 @@ TEST(gradients_within_a_window)
 		for (int window :
 		     { 1, 2, 7, 34, 64, 66, 90 }) /* 2 mod 32: the last query of a tile sees its first key */
 			check_gradients(cls, { 130, 3 }, 2, 1, 16, window, "a window");
+}
+
+TEST(wide_heads_on_a_card_of_99_kB_have_the_bits_they_have_elsewhere)
+{
+	const struct {
+		int cls, D, window; /* 2 and 9: the last query of 32, or of 8, sees the first key of a tile */
+	} all[] = { { KERNELS_CLASS_F32, 256, 0 },
+		    { KERNELS_CLASS_F32, 129, 2 },
+		    { KERNELS_CLASS_F32, 200, 9 },
+		    { KERNELS_CLASS_TF32, 129, 35 },
+		    { KERNELS_CLASS_BF16, 256, 0 } };
+	for (auto &e : all) {
+		const ints lengths = { 43, 1, 18 };
+		floats elsewhere = check_gradients(e.cls, lengths, 2, 1, e.D, e.window, "a large card");
+		const small_card card;
+		CHECK_SAME_BITS(check_gradients(e.cls, lengths, 2, 1, e.D, e.window, "a card of 99 KB"), elsewhere,
+				"class %d, %d wide, window %d", e.cls, e.D, e.window);
+	}
+}
+
+/* A sequence by itself has the gradients that it has between others. */
+TEST(wide_heads_have_the_same_gradients_in_any_company)
+{
+	const small_card card;
+	const int heads = 2, D = 200, n[] = { 13, 45, 30 }, T = 88;
+	const size_t width = (size_t)heads * D;
+	struct kernels_attn a = { heads, heads, D, (int)width, (int)width, (int)width, 0.07f, 20 };
+	floats in[5];
+	for (int i = 0; i < 5; i++)
+		in[i] = wide((size_t)T * width, (uint64_t)i + 1);
+	floats lse = tame((size_t)(T * heads), 9);
+	for (float &e : lse) /* of scores that may be large: no weight is infinite */
+		e += 5;
+	for (float &e : in[0])
+		e *= 0.00001f;
+	auto run = [&](int from, const ints &start) {
+		struct backend *be = device(KERNELS_CLASS_F32);
+		struct kernels_seqs seqs = {};
+		seqs.n = (int)start.size() - 1, seqs.q_start = seqs.k_start = start.data();
+		size_t at = (size_t)from * width, rows = (size_t)start.back(), count = rows * width;
+		array<float> q(be, slice(in[0], at, count)), k(be, slice(in[1], at, count)),
+			v(be, slice(in[2], at, count)), d(be, slice(in[3], at, count)), o(be, slice(in[4], at, count)),
+			l(be, slice(lse, (size_t)(from * heads), rows * heads)), dq(be, count), dk(be, count),
+			dv(be, count);
+		be->attn_back(be, dq, dk, dv, d, o, l, q, k, v, &seqs, &a);
+		return std::vector<floats>{ dq.get(), dk.get(), dv.get() };
+	};
+	std::vector<floats> all = run(0, { 0, n[0], n[0] + n[1], T }), one = run(n[0], { 0, n[1] });
+	for (size_t i = 0; i < all.size(); i++) {
+		double squares = 0;
+		for (float e : one[i])
+			squares += (double)e * (double)e;
+		CHECK(std::isfinite(squares) && squares > 0);
+		CHECK_SAME_BITS(slice(all[i], (size_t)n[0] * width, (size_t)n[1] * width), one[i], "gradient %zu", i);
+	}
 }
 
 TEST_MAIN

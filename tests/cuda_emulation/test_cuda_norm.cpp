@@ -121,6 +121,42 @@ TEST(a_wide_row_and_then_a_less_wide_one_beyond_48_kB)
 	CHECK(dv.get()[(size_t)C[1] - 1] != 0);
 }
 
+/* The gradients of T rows of C numbers: dx and dw of the RMS norm, dx, dw and db of the layer norm */
+static floats wide_gradients(int C)
+{
+	const int T = 17; /* a block has 16 */
+	size_t n = (size_t)T * (size_t)C, c = (size_t)C;
+	floats x = tame(n, 1), w = tame(c, 2), d = wide(n, 3), dw = tame(c, 4), mean = tame(T, 5), rstd = tame(T, 6);
+	floats all = CHECK_OPERATION(KERNELS_CLASS_F32, "rmsnorm_back of wide rows", 1e-11, [&](struct backend *be) {
+		array<float> ax(be, x), aw(be, w), ad(be, d), adx(be, x), adw(be, dw), ar(be, rstd);
+		be->rmsnorm_back(be, adx, adw, ad, ax, aw, ar, T, C);
+		floats v = adx.get();
+		append(v, adw.get());
+		return v;
+	});
+	append(all, CHECK_OPERATION(KERNELS_CLASS_F32, "layernorm_back of wide rows", 1e-11, [&](struct backend *be) {
+		       array<float> ax(be, x), aw(be, w), ad(be, d), adx(be, x), adw(be, dw), adb(be, dw), am(be, mean),
+			       ar(be, rstd);
+		       be->layernorm_back(be, adx, adw, adb, ad, ax, aw, am, ar, T, C);
+		       floats v = adx.get();
+		       append(v, adw.get());
+		       append(v, adb.get());
+		       return v;
+	       }));
+	return all;
+}
+
+/* Where the sums of a block do not fit in shared memory: above 12544 and 25088 numbers on a card of 99 KB */
+TEST(rows_wider_than_shared_memory_have_the_same_bits)
+{
+	for (int C : { 12544, 12545, 25089 }) {
+		floats elsewhere = wide_gradients(C);
+		const small_card card;
+		CHECK_SAME_BITS(wide_gradients(C), elsewhere, "%d wide", C);
+	}
+	wide_gradients(59000); /* and on any */
+}
+
 /* What a block declares counts, too: 48 KB are for both together. */
 TEST(the_widest_rows_that_seem_to_need_no_more_than_48_kB)
 {
