@@ -88,6 +88,13 @@ FORCE:
 # Two files are for wider instructions than the rest; they give the same bits, and run only where the processor has them.
 $(BUILD)/obj/kernels/cpu_level_v4.o $(BUILD)/obj/kernels/cpu_attn_v4.o: private ARCH := $(ARCH:v3=v4)
 
+# What the program and its plugin are compared by: the digest of the header both are compiled with. Those that write it down include
+# that header, so they are made anew when it changes.
+KERNELS_ID := -DKERNELS_BUILD_ID=0x$(shell sha256sum kernels/kernels.h | cut -c1-16)u
+$(BUILD)/obj/kernels/backend.o: private DEFINES += $(KERNELS_ID)
+$(BUILD)/cuda/cuda.o: private CUDA_CXXFLAGS += $(KERNELS_ID)
+$(BUILD)/cuda/nv/cuda.o: private NVCC_FLAGS += $(KERNELS_ID)
+
 $(BUILD)/obj/%.o: %.c $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
 	@echo "  CC    $<"
@@ -101,7 +108,7 @@ $(BUILD)/obj/embed.o: $(BUILD)/obj/embed.c
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # The plugin, of CUDA 12 or 13: code for Ampere and Hopper, and PTX for what follows. It has the runtime in itself, looks for
-# cuBLASLt when it is opened, and exports five symbols. The C++ runtime is in it, too: the machine with the card may have an
+# cuBLASLt when it is opened, and exports six symbols. The C++ runtime is in it, too: the machine with the card may have an
 # older one, or none. No contraction: the bits are those that are written.
 NVCC_FLAGS := -std=c++17 -O3 -fmad=false -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas -I. \
               -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
@@ -119,7 +126,7 @@ $(BUILD)/libassay-cuda.so: $(NV_OBJ)
 	    -Xlinker --no-undefined,--as-needed,--exclude-libs,ALL,--gc-sections -o $@ $(NV_OBJ) -ldl
 # Registers, stack frames and spills of every kernel
 cuda-report: $(BUILD)/libassay-cuda.so
-	$(Q)sh tests/cuda/report $(BUILD) $(NVCC) $(CU)
+	$(Q)DEFINES="$(KERNELS_ID)" sh tests/cuda/report $(BUILD) $(NVCC) $(CU)
 
 -include $(SRC:%.c=$(BUILD)/obj/%.d)
 

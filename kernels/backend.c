@@ -2,7 +2,7 @@
  *
  * The CPU tables are part of the program. CUDA is a plugin, libassay-cuda.so, opened by its absolute path beside the
  * running program and nowhere else, so that no LD_LIBRARY_PATH and no file of a pushed commit decides what is loaded. It
- * exports five symbols (kernels.h); a plugin of another build is refused by its number. Once loaded it stays: CUDA does
+ * exports six symbols (kernels.h); a plugin of another build is refused. Once loaded it stays: CUDA does
  * not survive being unloaded. It has the CUDA runtime in itself, so it can be loaded, and asked, on a machine without a
  * driver. A file that was copied in part is refused before it is mapped: the loader compares no length, and what it touches beyond
  * the end kills the process.
@@ -122,6 +122,17 @@ static bool is_cut_off(const char *path)
 	return cut;
 }
 
+/* By the number, and by what is compiled in on both sides. A number of before has no such thing behind it. */
+static bool is_of_this_build(void *lib)
+{
+	const struct kernels_build ours = KERNELS_BUILD;
+	const int *abi = dlsym(lib, "assay_cuda_abi");
+	const struct kernels_build *build = dlsym(lib, "assay_cuda_build");
+
+	return abi && build && *abi == KERNELS_ABI && build->table_bytes == ours.table_bytes &&
+	       build->header == ours.header;
+}
+
 static int plugin_load(struct plugin *out, const char *path)
 {
 	if (access(path, F_OK) != 0)
@@ -139,8 +150,7 @@ static int plugin_load(struct plugin *out, const char *path)
 	*(void **)&out->open = dlsym(lib, "assay_cuda_open");
 	*(void **)&out->count = dlsym(lib, "assay_cuda_count");
 	*(void **)&out->probe = dlsym(lib, "assay_cuda_probe");
-	const int *abi = dlsym(lib, "assay_cuda_abi");
-	if (out->open && out->count && out->probe && abi && *abi == KERNELS_ABI)
+	if (out->open && out->count && out->probe && is_of_this_build(lib))
 		return 0;
 	err_set(ERR_UNAVAILABLE, "cuda: the plugin %s is not of this build", path);
 	return err_hint(ERR_UNAVAILABLE, "build or install the program and its plugin together");

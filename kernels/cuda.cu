@@ -392,6 +392,7 @@ static int open_any(struct backend **out, int n, int cls, struct refusal *r)
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT const int assay_cuda_abi = KERNELS_ABI;
+EXPORT const struct kernels_build assay_cuda_build = KERNELS_BUILD;
 
 EXPORT int assay_cuda_open(struct backend **out, const struct kernels_want *want)
 {

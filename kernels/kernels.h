@@ -264,11 +264,21 @@ void backend_probe(kernels_tell *tell, void *arg);
 
 /* The CUDA plugin, libassay-cuda.so beside the program, exports
  *	const int assay_cuda_abi = KERNELS_ABI;
+ *	const struct kernels_build assay_cuda_build = KERNELS_BUILD;
  *	int assay_cuda_open(struct backend **out, const struct kernels_want *want);
  *	int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix));
  *	void assay_cuda_probe(kernels_tell *tell, void *arg);
- * A plugin of another build is refused by its number. */
+ * A plugin of another build is refused: by its number, which is raised where an operation means something else, and by what
+ * nobody can forget, the size of the table and the digest of this file. The Makefile gives that to the two sources that
+ * write KERNELS_BUILD (KERNELS_BUILD_ID). */
 #define KERNELS_ABI 8
+struct kernels_build {
+	uint64_t table_bytes, header;
+};
+#define KERNELS_BUILD                                                                                                  \
+	{                                                                                                              \
+		sizeof(struct backend), KERNELS_BUILD_ID                                                               \
+	}
 enum kernels_class { KERNELS_CLASS_F32, KERNELS_CLASS_TF32, KERNELS_CLASS_BF16 };
 struct kernels_want {
 	int device; /* -1: the first that works */

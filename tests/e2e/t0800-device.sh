@@ -44,10 +44,37 @@ printf 'int x;\n' >x.c
 cc -shared -fPIC -o bare/libassay-cuda.so x.c
 check "a library that is no plugin" 69 bare cuda:0
 has "not of this build"
-printf 'const int assay_cuda_abi = 1; int assay_cuda_open(void) { return 0; } void assay_cuda_probe(void) {}\n' >x.c
-cc -shared -fPIC -o bare/libassay-cuda.so x.c
-check "a plugin of another build" 69 bare cuda:0
-has "build or install the program and its plugin together"
+# one that only says that it was opened: of this build, and of others by each thing they are compared by
+src=$HERE/../..
+cat >x.c <<'END'
+#include "kernels/kernels.h"
+#ifndef BUILD
+#define BUILD KERNELS_BUILD
+#endif
+const int assay_cuda_abi = ABI;
+#ifndef OLD
+const struct kernels_build assay_cuda_build = BUILD;
+#endif
+int assay_cuda_open(struct backend **out, const struct kernels_want *want) { *out = NULL; return want->fail(-69, "it was opened", "none"); }
+int assay_cuda_count(int *n, int (*fail)(int code, const char *text, const char *fix)) { *n = 0; return fail ? 0 : 1; }
+void assay_cuda_probe(kernels_tell *tell, void *arg) { tell(arg, true, "it", "was asked", NULL); }
+END
+id=-DKERNELS_BUILD_ID=0x$(sha256sum "$src/kernels/kernels.h" | cut -c1-16)u
+plugin_of() { rm bare/libassay-cuda.so && cc -std=c11 -D_GNU_SOURCE -shared -fPIC -I"$src" "$id" "$@" -o bare/libassay-cuda.so x.c; }
+plugin_of -DABI=KERNELS_ABI
+check "a plugin of this build" 69 bare cuda:0
+has "it was opened"
+other() { # WHAT FLAG…
+	plugin_of "${@:2}"
+	check "a plugin of another build: $1" 69 bare cuda:0
+	has "libassay-cuda.so is not of this build"
+	has "build or install the program and its plugin together"
+	hasnt "it was opened"
+}
+other "its number" -DABI=KERNELS_ABI-1
+other "the size of its table" -DABI=KERNELS_ABI '-DBUILD={sizeof(struct backend)+8,KERNELS_BUILD_ID}'
+other "its header" -DABI=KERNELS_ABI '-DBUILD={sizeof(struct backend),KERNELS_BUILD_ID+1}'
+other "nothing but a number" -DABI=KERNELS_ABI -DOLD
 check "auto goes on" 0 bare auto
 is "with the same scores" "$(cat "$OUT")" "$(cat auto.out)"
 
@@ -64,8 +91,8 @@ else
 	has "no NVIDIA driver"
 	check "doctor says so" 0 assay doctor
 	has "no NVIDIA driver"
-	is "the plugin exports its five symbols and no more" "$(nm -D --defined-only "$plugin" | awk '{print $3}' | sort | tr '\n' ' ')" \
-		"assay_cuda_abi assay_cuda_count assay_cuda_open assay_cuda_probe assay_cuda_tune "
+	is "the plugin exports its six symbols and no more" "$(nm -D --defined-only "$plugin" | awk '{print $3}' | sort | tr '\n' ' ')" \
+		"assay_cuda_abi assay_cuda_build assay_cuda_count assay_cuda_open assay_cuda_probe assay_cuda_tune "
 	is "and needs nothing of CUDA to be loaded" "$(objdump -p "$plugin" | awk '/NEEDED/ {print $2}' | grep -ci 'cuda\|cublas\|nccl')" 0
 fi
 done_testing
