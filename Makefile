@@ -220,7 +220,7 @@ demo: deps
 	$(Q)bash ci/demo/run $(BUILD)
 
 # The tests of kernels for a card: the same sources, which open the plugin beside them
-CARD_TESTS := $(addprefix $(BUILD)/bench/test_cuda_,norm pointwise loss draw attn attn_back) $(BUILD)/bench/test_gemm
+CARD_TESTS := $(addprefix $(BUILD)/bench/test_cuda_,norm pointwise loss head draw attn attn_back) $(BUILD)/bench/test_gemm
 $(CARD_TESTS): $(BUILD)/bench/%: $(CUDA_EMU)/%.cpp $(wildcard $(CUDA_EMU)/*.h) $(LIB)
 	@mkdir -p $(dir $@)
 	$(Q)$(CXX) -std=c++17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -DON_CARD -I. $(SAN) $(LDFLAGS_ALL) -static-libstdc++ -o $@ $< \

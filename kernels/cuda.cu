@@ -19,7 +19,7 @@
 #include "kernels/cuda_state_int.h"
 #include "kernels/cuda_device.h"
 
-#define CUDA_VERSION_NAME "cuda-1"
+#define CUDA_VERSION_NAME "cuda-2"
 
 enum { LEAST_CC = 80 };
 
@@ -307,6 +307,9 @@ static void fill_table(struct backend *be)
 	be->put_rows = cuda_put_rows;
 	be->logprob = cuda_logprob;
 	be->xent_back = cuda_xent_back;
+	be->head_tiles = cuda_head_tiles;
+	be->head_logprob = cuda_head_logprob;
+	be->head_back = cuda_head_back;
 	be->draw = cuda_draw;
 	be->sumsq = cuda_sumsq;
 	be->adamw = cuda_adamw;

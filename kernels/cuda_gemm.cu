@@ -29,7 +29,7 @@
  * the batch by nature. */
 #include "kernels/cuda_state_int.h"
 #include "kernels/cuda_math.h"
-#include "kernels/cuda_tile_int.h"
+#include "kernels/cuda_chain_int.h"
 
 #include <cuda_fp16.h>
 
@@ -136,8 +136,7 @@ static bool convert(struct backend *be, struct cuda_block *block, const void *fr
 	return true;
 }
 
-/* A weight[N,K] as an operand; .p NULL: an error is on record */
-static tile_operand weight_operand(struct backend *be, const struct kernels_weight *w, int n)
+tile_operand cuda_weight_operand(struct backend *be, const struct kernels_weight *w, int n)
 {
 	struct cuda_rows r = cuda_weight_rows(w);
 	tile_operand o = { static_cast<const __nv_bfloat16 *>(r.data), r.stride, n };
@@ -281,6 +280,13 @@ static tile_operand operand_of(const struct cuda_operand *o, int n)
 	return t;
 }
 
+tile_operand cuda_rows_operand(struct backend *be, const float *x, int rows, int cols, uint64_t before)
+{
+	const struct cuda_operand *o = activation(be, x, rows, cols, cols, before);
+	tile_operand none = { NULL, 0, 0 };
+	return o ? operand_of(o, rows) : none;
+}
+
 void cuda_forget_operands(struct backend *be, const void *p, size_t bytes)
 {
 	struct cuda_operand *all = cuda_state(be)->operands;
@@ -389,16 +395,6 @@ struct gemm_out { /* no gap: a graph compares the arguments of kernels as bytes 
 	cuda_made act;     /* gelu of it goes there, of the same stride. Of kernels with ACT alone */
 };
 
-/* Tiles in groups of 8 rows of tiles: neighbours in time share what they read */
-static __device__ __forceinline__ void tile_of_block(int *m, int *n, int m_tiles, int n_tiles)
-{
-	enum { GROUP = 8 };
-	int group = blockIdx.x / (GROUP * n_tiles), first = group * GROUP;
-	int high = m_tiles - first < GROUP ? m_tiles - first : GROUP, at = blockIdx.x % (GROUP * n_tiles);
-	*m = first + at % high;
-	*n = at / high;
-}
-
 template <bool ACT> static __device__ __forceinline__ void put(const gemm_out &o, size_t at, float v)
 {
 	if (!ACT || !o.drops)
@@ -417,44 +413,7 @@ template <bool ACT> static __device__ __forceinline__ void store(const gemm_out 
 	put<ACT>(o, at, o.from ? o.from[at] + v : v);
 }
 
-template <int MI, int NI> static __device__ __forceinline__ void zero_accumulators(float (&acc)[MI][NI][4])
-{
-	UNROLL
-	for (int i = 0; i < MI; i++)
-		UNROLL
-	for (int j = 0; j < NI; j++)
-		UNROLL
-	for (int e = 0; e < 4; e++)
-		acc[i][j][e] = 0.0f;
-}
-
 /* ---- bf16: mma.sync ---------------------------------------------------------------------------------------------------------------- */
-
-/* BM x BN of the result by a block, WM x WN by a warp, BK of k at a time, STAGES of them under way */
-template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct tile_shape {
-	enum {
-		BM = BM_,
-		BN = BN_,
-		BK = BK_,
-		WM = WM_,
-		WN = WN_,
-		STAGES = STAGES_,
-		THREADS = (BM / WM) * (BN / WN) * WARP,
-		STAGE = (BM + BN) * BK, /* elements */
-		SHARED_BYTES = STAGE * STAGES * 2
-	};
-};
-typedef tile_shape<128, 128, 32, 64, 32, 4> tile_large;
-typedef tile_shape<64, 64, 64, 32, 32, 4> tile_middle;
-typedef tile_shape<16, 32, 64, 16, 16, 8> tile_skinny; /* at one row the weights stream by: 42 KB of them under way */
-
-template <class T, bool A_ACROSS, bool B_ACROSS>
-static __device__ __forceinline__ void stage_load(__nv_bfloat16 *stage, const tile_operand &a, const tile_operand &b,
-						  int m0, int n0, int k0, int K)
-{
-	tile_load<T::BM, T::BK, T::THREADS, A_ACROSS>(stage, a, m0, k0, K);
-	tile_load<T::BN, T::BK, T::THREADS, B_ACROSS>(stage + T::BM * T::BK, b, n0, k0, K);
-}
 
 /* c[M,N] = sum over k of a[m][k] b[n][k] */
 template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
@@ -462,55 +421,16 @@ static __global__ void __launch_bounds__(T::THREADS) mma_kernel(gemm_out o, tile
 {
 	DYN_SHARED(__nv_bfloat16, stages);
 	enum { MI = T::WM / 16, NI = T::WN / 8 };
-	int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, m, n;
-	tile_of_block(&m, &n, (o.M + T::BM - 1) / T::BM, (o.N + T::BN - 1) / T::BN);
-	int m0 = m * T::BM, n0 = n * T::BN, wm = warp / (T::BN / T::WN) * T::WM, wn = warp % (T::BN / T::WN) * T::WN;
-	int n_k = (o.K + T::BK - 1) / T::BK;
 	float acc[MI][NI][4];
-	zero_accumulators(acc);
-	for (int s = 0; s < T::STAGES - 1; s++) {
-		if (s < n_k)
-			stage_load<T, A_ACROSS, B_ACROSS>(stages + s * T::STAGE, a, b, m0, n0, s * T::BK, o.K);
-		cp_async_commit();
-	}
-	for (int t = 0; t < n_k; t++) {
-		cp_async_wait<T::STAGES - 2>();
-		__syncthreads(); /* stage t is here; nobody reads the one before it any more, which is filled next */
-		int next = t + T::STAGES - 1;
-		if (next < n_k)
-			stage_load<T, A_ACROSS, B_ACROSS>(stages + next % T::STAGES * T::STAGE, a, b, m0, n0,
-							  next * T::BK, o.K);
-		cp_async_commit();
-		const __nv_bfloat16 *ta = stages + t % T::STAGES * T::STAGE, *tb = ta + T::BM * T::BK;
-		/* steps of nothing but zeros are left out: how many there would be depends on the tile */
-		int left = o.K - t * T::BK, k_end = left < T::BK ? left : T::BK;
-		UNROLL
-		for (int k = 0; k < T::BK; k += 16) {
-			if (k >= k_end)
-				break;
-			uint32_t fa[MI][4], fb[NI / 2][4];
-			UNROLL
-			for (int i = 0; i < MI; i++)
-				tile_fragment<T::BM, T::BK, A_ACROSS>(fa[i], ta, wm + i * 16, k, false);
-			UNROLL
-			for (int j = 0; j < NI / 2; j++)
-				tile_fragment<T::BN, T::BK, B_ACROSS>(fb[j], tb, wn + j * 16, k, true);
-			UNROLL
-			for (int i = 0; i < MI; i++)
-				UNROLL
-			for (int j = 0; j < NI; j++)
-				mma_bf16(acc[i][j], fa[i], fb[j / 2] + j % 2 * 2);
-		}
-	}
-	cp_async_wait<0>();
+	chain_place at = chain_at<T>(o.M, o.N);
+	chain_product<T, A_ACROSS, B_ACROSS>(acc, stages, a, b, at, o.K);
 	UNROLL
 	for (int i = 0; i < MI; i++)
 		UNROLL
 	for (int j = 0; j < NI; j++)
 		UNROLL
 	for (int e = 0; e < 4; e++)
-		store<ACT>(o, m0 + wm + i * 16 + lane / 4 + e / 2 * 8, n0 + wn + j * 8 + lane % 4 * 2 + e % 2,
-			   acc[i][j][e]);
+		store<ACT>(o, at.row + chain_row(i, e), at.col + chain_col(j, e), acc[i][j][e]);
 }
 
 template <class T, bool A_ACROSS, bool B_ACROSS, bool ACT>
@@ -789,7 +709,7 @@ static void bf16_linear(struct backend *be, const gemm_out &o, float *act, const
 			const struct kernels_weight *w)
 {
 	uint64_t before = cuda_launches(be);
-	tile_operand b = weight_operand(be, w, w->N);
+	tile_operand b = cuda_weight_operand(be, w, w->N);
 	struct cuda_operand *left = b.p ? activation(be, x, o.M, o.K, x_stride, before) : NULL;
 	if (left)
 		bf16_product(be, before, o, act, operand_of(left, o.M), b, 0, 0);
@@ -826,7 +746,7 @@ void cuda_linear_dx(struct backend *be, float *dx, const float *dy, const struct
 		float_product<false, true>(be, o, float_rows(dy, how->y_stride, o.M), float_weight(w, o.N));
 		return;
 	}
-	tile_operand b = weight_operand(be, w, o.N);
+	tile_operand b = cuda_weight_operand(be, w, o.N);
 	struct cuda_operand *left = b.p ? activation(be, dy, o.M, o.K, how->y_stride, before) : NULL;
 	if (left)
 		bf16_product(be, before, o, NULL, operand_of(left, o.M), b, 0, 1);

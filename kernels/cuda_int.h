@@ -208,6 +208,12 @@ void cuda_attn_back(struct backend *be, float *dq, float *dk, float *dv, const f
 void cuda_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 		  const int32_t *target, int T, int V);
 void cuda_xent_back(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
+/* cuda_head.cu */
+bool cuda_head_tiles(struct backend *be, const struct kernels_weight *head);
+void cuda_head_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *x,
+		       const struct kernels_weight *head, const int32_t *first, const int32_t *target, int T);
+void cuda_head_back(struct backend *be, double *logprob, float *dx, float *dw, float beta, const float *x,
+		    const struct kernels_weight *head, const int32_t *target, const float *scale, int T);
 /* cuda_draw.cu */
 void cuda_draw(struct backend *be, int32_t *ids, const float *logits, const struct kernels_draw *how, int T, int V);
 /* cuda_optim.cu */

@@ -1,72 +1,48 @@
-/* cuda_loss.cu: log-probabilities of targets, and the gradient of the cross entropy, over rows of logits.
+/* cuda_loss.cu: log-probabilities of targets, and the gradient of the cross entropy, over rows of logits that are in memory.
  *
- * A row is a block whose size follows from V. logprob reads a row once: a thread carries the largest of its own logits, and
- * the sum of e^(x - largest) in double, and scales the sum when a larger one comes; lanes and warps are then joined in a
- * fixed tree. So its bits depend on the row and V only, and its floor is 4 V bytes a row; the exponentials in double are 25
- * operations an element, which a data centre's card does at about that speed. argmax is the first largest: a thread keeps
- * its first, a join takes the larger value, or the lower index of equal ones.
+ * A row is a block whose size follows from V. logprob reads a row once, argmax being the first largest. In the class bf16 it goes by
+ * groups of words (cuda_best_int.h), and its floor is 4 V bytes a row; so does the gradient. In the other classes a thread of logprob
+ * carries the largest of its own logits, and the sum of e^(x - largest) in double, and scales the sum when a larger one comes; lanes and
+ * warps are then joined in a fixed tree: the exponentials in double are 25 operations an element, which a data centre's card does
+ * at about the speed of its memory. So bits depend on the row and V only.
  *
- * The model hands over logits in chunks of rows, so that they never stand in memory whole (model/). */
+ * The model hands over logits in chunks of rows, so that they never stand in memory whole (model/), or, where the head's product
+ * is our own in bf16, not at all: then cuda_head.cu has their loss. */
 #include "kernels/cuda_int.h"
-#include "kernels/cuda_device.h"
-#include "kernels/cuda_math.h"
+#include "kernels/cuda_best_int.h"
 
-enum { WARPS_MAX = 16 };
+enum { THREADS_MAX = 512, WARPS_MAX = THREADS_MAX / WARP };
 
-static unsigned row_threads(int V)
+static unsigned row_threads(const struct backend *be, int V)
 {
-	return V <= 4096 ? 128 : 512;
+	return cuda_math(be) != CUDA_MATH_BF16 && V <= 4096 ? 128 : THREADS_MAX;
 }
 
-struct best {
-	float top;
-	int at;
-	double sum; /* of e^(x - top) */
-};
-
-/* Two parts of a row become one. NaN of either makes the sum NaN. */
-static __device__ __forceinline__ best best_join(best a, best b)
+/* By groups: a quarter of the block's threads are chains. For every thread. */
+static __device__ __forceinline__ best best_of_groups(const float *x, int V, best *chains, best *room)
 {
-	if (b.top > a.top || (b.top == a.top && b.at < a.at)) {
-		best t = a;
-		a = b;
-		b = t;
+	int groups = (V + GROUP_WORDS - 1) / GROUP_WORDS, lane = (int)threadIdx.x % GROUP_LANES;
+	best v = best_none();
+	for (int g0 = 0; g0 < groups; g0 += BEST_CHAINS) { /* all lanes of a warp as often */
+		int g = g0 + (int)threadIdx.x / GROUP_LANES, first = g * GROUP_WORDS + lane * 2;
+		float own[GROUP_OWN];
+		UNROLL
+		for (int k = 0; k < GROUP_OWN; k++)
+			own[k] = group_word(first, k) < V ? x[group_word(first, k)] : 0.0f;
+		group_best b = group_of(own, first, V);
+		if (g < groups)
+			v = best_with(v, b);
 	}
-	if (b.top == a.top)
-		a.sum += b.sum; /* also where both are -inf */
-	else
-		a.sum += b.sum * dm_exp((double)b.top - (double)a.top);
-	return a;
-}
-
-static __device__ __forceinline__ best best_shuffle(best v, int lanes)
-{
-	best o;
-	o.top = __shfl_xor_sync(WARP_ALL, v.top, lanes);
-	o.at = __shfl_xor_sync(WARP_ALL, v.at, lanes);
-	o.sum = __shfl_xor_sync(WARP_ALL, v.sum, lanes);
-	return o;
-}
-
-/* The whole row's, for every thread */
-static __device__ __forceinline__ best best_block(best v, best *room)
-{
-	for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-		v = best_join(v, best_shuffle(v, lanes));
-	if (threadIdx.x % WARP == 0)
-		room[threadIdx.x / WARP] = v;
+	if (lane == 0)
+		chains[threadIdx.x / GROUP_LANES] = v;
 	__syncthreads();
-	v = room[0];
-	for (unsigned w = 1; w < blockDim.x / WARP; w++)
-		v = best_join(v, room[w]);
-	__syncthreads();
-	return v;
+	return best_block(chains[threadIdx.x % BEST_CHAINS], room, BEST_CHAINS);
 }
 
 /* What a thread's own columns give. A thread without any has the identity of best_join. */
 static __device__ __forceinline__ best best_own(const float *x, int V)
 {
-	best v = { -INFINITY, INT32_MAX, 0 };
+	best v = best_none();
 	for (int i = (int)threadIdx.x; i < V; i += (int)blockDim.x) {
 		float e = x[i];
 		if (v.at == INT32_MAX)
@@ -79,16 +55,18 @@ static __device__ __forceinline__ best best_own(const float *x, int V)
 	return v;
 }
 
+template <bool GROUPS>
 static __global__ void logprob_kernel(double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 				      const int32_t *target, int V)
 {
 	SHARED(best, room, [WARPS_MAX]);
+	SHARED(best, chains, [GROUPS ? BEST_CHAINS : 1]);
 	SHARED(double, log_sum, [1]);
 	int t = (int)blockIdx.x, from = first ? first[t] : t, to = first ? first[t + 1] : t + 1;
 	const float *x = logits + (size_t)t * (size_t)V;
 	if (from == to)
 		return;
-	best b = best_block(best_own(x, V), room);
+	best b = GROUPS ? best_of_groups(x, V, chains, room) : best_block(best_own(x, V), room, (int)blockDim.x);
 	if (threadIdx.x == 0)
 		log_sum[0] = (double)b.top + dm_log(b.sum);
 	__syncthreads();
@@ -103,29 +81,20 @@ static __global__ void logprob_kernel(double *logprob, int32_t *argmax, const fl
 void cuda_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *logits, const int32_t *first,
 		  const int32_t *target, int T, int V)
 {
-	if (T > 0)
-		CUDA_LAUNCH(be, logprob_kernel, dim3((unsigned)T), dim3(row_threads(V)), 0, logprob, argmax, logits,
-			    first, target, V);
+	dim3 grid((unsigned)(T > 0 ? T : 0)), block(row_threads(be, V));
+	if (T > 0 && cuda_math(be) == CUDA_MATH_BF16)
+		CUDA_LAUNCH(be, (logprob_kernel<true>), grid, block, 0, logprob, argmax, logits, first, target, V);
+	else if (T > 0)
+		CUDA_LAUNCH(be, (logprob_kernel<false>), grid, block, 0, logprob, argmax, logits, first, target, V);
 }
 
 /* ---- gradient ---------------------------------------------------------------------------------------------------------- */
 
-/* The largest and the sum as above, with exponentials in float; then the row is written over, or becomes an operand's. */
-static __global__ void xent_back_kernel(cuda_made made, const float *logits, const int32_t *target, const float *scale,
-					int V)
+/* The largest, and the sum by thread of exponentials in float. For every thread. */
+static __device__ __forceinline__ best best_of_threads(const float *x, int V, float *tops, double *sums)
 {
-	SHARED(float, tops, [WARPS_MAX]);
-	SHARED(double, sums, [WARPS_MAX]);
-	int step = (int)blockDim.x, at = target[blockIdx.x];
-	size_t row = (size_t)blockIdx.x * (size_t)V, piece = (size_t)blockIdx.x * made.stride;
-	const float *x = logits + row;
-	float top = -INFINITY, s = scale[blockIdx.x];
-	make_padding(made, piece, V);
-	if (at < 0) {
-		for (int i = (int)threadIdx.x; i < V; i += step)
-			make(made, row + i, piece + i, 0);
-		return;
-	}
+	int step = (int)blockDim.x;
+	float top = -INFINITY;
 	for (int i = (int)threadIdx.x; i < V; i += step)
 		top = fmaxf(top, x[i]);
 	top = warp_max(top);
@@ -137,11 +106,33 @@ static __global__ void xent_back_kernel(cuda_made made, const float *logits, con
 	double sum = 0;
 	for (int i = (int)threadIdx.x; i < V; i += step)
 		sum += (double)dm_expf(x[i] - top);
-	sum = block_sum(sum, sums);
-	float k = (float)((double)s / sum);
+	return { top, 0, block_sum(sum, sums) };
+}
+
+/* Then the row is written over, or becomes an operand's. */
+template <bool GROUPS>
+static __global__ void xent_back_kernel(cuda_made made, const float *logits, const int32_t *target, const float *scale,
+					int V)
+{
+	SHARED(float, tops, [WARPS_MAX]);
+	SHARED(double, sums, [WARPS_MAX]);
+	SHARED(best, chains, [GROUPS ? BEST_CHAINS : 1]);
+	SHARED(best, room, [BEST_ROOM]);
+	int step = (int)blockDim.x, at = target[blockIdx.x];
+	size_t row = (size_t)blockIdx.x * (size_t)V, piece = (size_t)blockIdx.x * made.stride;
+	const float *x = logits + row;
+	float s = scale[blockIdx.x];
+	make_padding(made, piece, V);
+	if (at < 0) {
+		for (int i = (int)threadIdx.x; i < V; i += step)
+			make(made, row + i, piece + i, 0);
+		return;
+	}
+	best b = GROUPS ? best_of_groups(x, V, chains, room) : best_of_threads(x, V, tops, sums);
+	float k = loss_factor(s, b.sum);
 	for (int i = (int)threadIdx.x; i < V; i += step) {
-		float e = dm_expf(x[i] - top);
-		make(made, row + i, piece + i, i == at ? (float)((double)s * ((double)e / sum - 1.0)) : e * k);
+		float e = dm_expf(x[i] - b.top);
+		make(made, row + i, piece + i, i == at ? loss_at_target(e, s, b.sum) : e * k);
 	}
 }
 
@@ -150,7 +141,11 @@ void cuda_xent_back(struct backend *be, float *logits, const int32_t *target, co
 	uint64_t before = cuda_launches(be);
 	if (T <= 0)
 		return;
+	dim3 grid((unsigned)T), block(row_threads(be, V));
 	cuda_made made = cuda_begin_made(be, before, logits, (size_t)T * (size_t)V, false);
-	CUDA_LAUNCH(be, xent_back_kernel, dim3((unsigned)T), dim3(row_threads(V)), 0, made, logits, target, scale, V);
+	if (cuda_math(be) == CUDA_MATH_BF16)
+		CUDA_LAUNCH(be, (xent_back_kernel<true>), grid, block, 0, made, logits, target, scale, V);
+	else
+		CUDA_LAUNCH(be, (xent_back_kernel<false>), grid, block, 0, made, logits, target, scale, V);
 	cuda_end_made(be, before, &made);
 }

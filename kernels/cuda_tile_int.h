@@ -11,6 +11,7 @@
 #define KERNELS_CUDA_TILE_INT_H
 
 #include "kernels/cuda_device.h"
+#include "kernels/kernels.h"
 
 /* In front of every loop that walks an array of registers: one index that is not known at compile time, and the array lies in
  * memory (make cuda-report shows it as a stack frame). */
@@ -26,6 +27,11 @@ struct tile_operand {
 	int n;                  /* how many i there are: beyond are zeros */
 	int gap = 0;            /* a graph compares the arguments of kernels as bytes (cuda_graph.cu) */
 };
+
+/* cuda_gemm.cu: a weight, of which n rows count, and dense rows of x[rows,cols], found again or converted, as operands that last while nothing
+ * but products run. .p NULL: an error is on record. before: cuda_launches() when the operation began */
+tile_operand cuda_weight_operand(struct backend *be, const struct kernels_weight *w, int n);
+tile_operand cuda_rows_operand(struct backend *be, const float *x, int rows, int cols, uint64_t before);
 
 /* Where piece c (8 elements) of row r stands, rows having `pieces` of them */
 template <int pieces> static __device__ __forceinline__ int tile_piece(int r, int c)

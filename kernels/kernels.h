@@ -220,6 +220,17 @@ struct backend {
 	 * device memory. */
 	void (*xent_back)(struct backend *be, float *logits, const int32_t *target, const float *scale, int T, int V);
 
+	/* The head and its loss in one: logits = x[T,C] W^T are computed by tiles of the vocabulary, and never stand in memory. For a
+	 * weight of which head_tiles() says so; NULL: for none. logprob and argmax are as above, with the bits of linear() and
+	 * logprob(). */
+	bool (*head_tiles)(struct backend *be, const struct kernels_weight *head);
+	void (*head_logprob)(struct backend *be, double *logprob, int32_t *argmax, const float *x,
+			     const struct kernels_weight *head, const int32_t *first, const int32_t *target, int T);
+	/* With one target a row, and its gradient dlogits, as xent_back() has it: dx[T,C] = dlogits W, dw[V,C] = dlogits^T x + beta dw;
+	 * dw NULL: not wanted. */
+	void (*head_back)(struct backend *be, double *logprob, float *dx, float *dw, float beta, const float *x,
+			  const struct kernels_weight *head, const int32_t *target, const float *scale, int T);
+
 	/* ids[t] = the token that is drawn from row t of logits[T,V], where its temperature is above 0; else it stays as it is.
 	 * how is host memory. NULL: the host draws (model/sampler.c). */
 	void (*draw)(struct backend *be, int32_t *ids, const float *logits, const struct kernels_draw *how, int T,
@@ -271,7 +282,7 @@ void backend_probe(kernels_tell *tell, void *arg);
  * A plugin of another build is refused: by its number, which is raised where an operation means something else, and by what
  * nobody can forget, the size of the table and the digest of this file. The Makefile gives that to the two sources that
  * write KERNELS_BUILD (KERNELS_BUILD_ID). */
-#define KERNELS_ABI 8
+#define KERNELS_ABI 9
 struct kernels_build {
 	uint64_t table_bytes, header;
 };

@@ -171,7 +171,8 @@ static struct pass_size pass_size_of(const struct sizes *s)
 				   .rows = s->slots,
 				   .seqs = s->slots,
 				   .positions = s->longest,
-				   .keys = s->slots * s->longest };
+				   .keys = s->slots * s->longest,
+				   .drawn = true };
 }
 
 static uint64_t bytes_of(const struct model *m, const struct sizes *s)

@@ -243,13 +243,15 @@ struct pass_size {
 	int keys;               /* places for the keys of all sequences; 0: every sequence is whole */
 	bool keep;              /* keep what the backward pass needs … */
 	bool checkpointing;     /* … or only x of each layer, the rest is computed again */
+	bool drawn;             /* somebody looks at logits */
 	struct kvcache *cache;  /* where keys and values of earlier batches are; may be NULL */
 };
 struct pass {
 	struct model *m;
 	struct backend *be;
 	struct pass_size size;
-	int chunk; /* rows of logits at a time */
+	bool tiled; /* the back end has head and loss in one: there are no logits … */
+	int chunk;  /* … else so many rows of them at a time */
 
 	/* the batch, on the host */
 	int T, n_seqs, n_rows, n_targets;
@@ -401,7 +403,7 @@ int32_t sampler_draw(struct sampler *s, const float *logits, const struct genera
 
 void transformer_forward(struct pass *p); /* up to p->last */
 /* The wanted rows: final norm and head; asks for their log-probabilities. with_logits(p, first, n, arg) sees each chunk of
- * logits on the device; NULL: nobody. */
+ * logits on the device (size.drawn); NULL: nobody. */
 void transformer_ask(struct pass *p, struct pass_answer *a,
 		     void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg);
 /* Asks and waits: p->logprob and p->argmax are there. */
@@ -413,6 +415,7 @@ void transformer_norm(struct pass *p, float *out, float *mean, float *rstd, cons
 void transformer_act(struct pass *p, const struct layer_acts *a, bool alone);
 /* What comes next makes x of the batch's rows for products (kernels.h, for_products). */
 void transformer_for_products(const struct pass *p, const float *x, int cols, bool alone);
+void transformer_hidden(struct pass *p); /* the wanted rows behind the last norm */
 void transformer_logits(struct pass *p, int first, int n);
 
 struct back {

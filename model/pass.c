@@ -9,7 +9,9 @@
  *
  * Logits are the widest thing there is: they exist for `chunk` rows at a time, a number that depends on the vocabulary
  * alone, so that the order of sums over rows does not depend on the room there happens to be. Training takes more rows at
- * a time: its weights are packed anew for every chunk, and the gradient of the head is read and written. */
+ * a time: its weights are packed anew for every chunk, and the gradient of the head is read and written. Where the back end computes head
+ * and loss in one (kernels.h, head_tiles) and nobody draws, there are none; a plan, which need not know the device, counts
+ * them all the same: what a device needs for its tiles is about as much. */
 #include "base/base.h"
 
 #include "model/model_int.h"
@@ -89,7 +91,8 @@ int pass_open(struct pass *p, struct model *m, const struct pass_size *size)
 	*p = (struct pass){ .m = m, .be = m->be, .size = whole_size(size) };
 	if (size->tokens < 1 || size->tokens > MAX_TOKENS)
 		return err_set(ERR_INPUT, "%d tokens in one batch (1..%d are possible)", size->tokens, MAX_TOKENS);
-	p->chunk = chunk_of(m, &p->size);
+	p->tiled = !size->drawn && m->be->head_tiles && m->be->head_tiles(m->be, &m->head.w);
+	p->chunk = p->tiled ? 0 : chunk_of(m, &p->size);
 	rc = model_need_rope(m, size->positions);
 	if (!rc)
 		rc = open_ints(p);

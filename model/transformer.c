@@ -663,18 +663,30 @@ void transformer_logits(struct pass *p, int first, int n)
 	p->be->linear(p->be, p->logits, p->hidden + (size_t)first * (size_t)w->K, w, &how);
 }
 
+void transformer_hidden(struct pass *p)
+{
+	const struct model *m = p->m;
+	struct backend *be = p->be;
+	int C = m->config.hidden_size, R = p->n_rows;
+
+	be->gather(be, p->picked, p->last, p->d_rows, R, C);
+	if (p->tiled && be->for_products)
+		be->for_products(be, p->hidden, R, C, true);
+	transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
+}
+
 void transformer_ask(struct pass *p, struct pass_answer *a,
 		     void (*with_logits)(struct pass *p, int first, int n, void *arg), void *arg)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
-	int C = m->config.hidden_size, V = m->config.vocab_size, R = p->n_rows;
+	int V = m->config.vocab_size, R = p->n_rows;
 
-	if (R) {
-		be->gather(be, p->picked, p->last, p->d_rows, R, C);
-		transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
-	}
-	for (int at = 0; at < R; at += p->chunk) {
+	if (R)
+		transformer_hidden(p);
+	if (p->tiled && R)
+		be->head_logprob(be, p->d_logprob, p->d_argmax, p->hidden, &m->head.w, p->d_first, p->d_targets, R);
+	for (int at = 0; !p->tiled && at < R; at += p->chunk) {
 		int n = R - at < p->chunk ? R - at : p->chunk;
 		transformer_logits(p, at, n);
 		be->logprob(be, p->d_logprob, p->d_argmax, p->logits, p->d_first + at, p->d_targets, n, V);

@@ -167,15 +167,25 @@ static void head_chunk(struct pass *p, struct back *b, int at, int n)
 	be->linear_dw(be, b->grads + m->head.at, p->logits, p->hidden + (size_t)at * (size_t)C, V, C, &how);
 }
 
+static void head_tiled(struct pass *p, struct back *b)
+{
+	const struct kernels_weight *w = &p->m->head.w;
+	float *dw = trains(p) ? b->grads + p->m->head.at : NULL;
+
+	p->be->head_back(p->be, p->d_logprob, b->dhidden, dw, b->fresh ? 0.0f : 1.0f, p->hidden, w, p->d_targets,
+			 p->d_scales, p->n_rows);
+}
+
 static void head_back(struct pass *p, struct back *b)
 {
 	const struct model *m = p->m;
 	struct backend *be = p->be;
 	int C = m->config.hidden_size, R = p->n_rows;
 
-	be->gather(be, p->picked, p->last, p->d_rows, R, C);
-	transformer_norm(p, p->hidden, p->mean, p->rstd, p->picked, m->norm, m->norm_bias, R);
-	for (int at = 0; at < R; at += p->chunk)
+	transformer_hidden(p);
+	if (p->tiled)
+		head_tiled(p, b);
+	for (int at = 0; !p->tiled && at < R; at += p->chunk)
 		head_chunk(p, b, at, R - at < p->chunk ? R - at : p->chunk);
 	be->zero(be, b->dpicked, (size_t)R * (size_t)C * sizeof(float));
 	norm_back(p, b, b->dpicked, b->dhidden, p->picked, p->mean, p->rstd, m->norm, m->norm_bias, R);

@@ -103,7 +103,7 @@ static int maker_of(struct again *a, json_t *record, const char *id, json_t **ma
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------------- */
 
-/* "cpu" of "cpu-3/f32/x86-64-v3", "cuda/f32" of "cuda-1/f32/sm_90/…": the device that has this class. */
+/* "cpu" of "cpu-3/f32/x86-64-v3", "cuda/f32" of "cuda-2/f32/sm_90/…": the device that has this class. */
 static char *device_of(const char *numerics)
 {
 	size_t name = strcspn(numerics, "-/"), class = strcspn(numerics, "/");

@@ -3,7 +3,7 @@
  *	bench_gpu check DEVICE [N:K…]	kernels against cpu_ref, f32 products against cpu to the bit, rows among any number; products
  *					of these shapes of weights, too: those of the pins
  *	bench_gpu sanitize DEVICE	one call of each family, small: for compute-sanitizer, which looks at every access
- *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, all that memory bounds; one line of "name value unit"
+ *	bench_gpu measure DEVICE [dry]	copies, matrix products, attention, all that memory bounds, the head; one line of "name value unit"
  *	bench_gpu pins DEVICE FILE N:K…	pins of cuBLASLt for these shapes of weights and what may be fused behind them
  *
  * Times are of the host's clock round work that is waited for, the best of some; inputs are random, since a device computes
@@ -475,6 +475,72 @@ static void measure_memory(struct work *x)
 	measure_rows(x, copy);
 }
 
+/* ---- the head and its loss: by rows of logits, as many as the model takes at once, and by tiles of the vocabulary */
+
+struct head {
+	int T, C, V, chunk;
+	struct kernels_weight w;
+	float *x, *dx, *dw, *scale, *logits;
+	int32_t *target;
+	double *logprob;
+	bool gradient;
+};
+
+static void run_head_by_rows(void *arg)
+{
+	struct head *h = arg;
+	for (int at = 0; at < h->T; at += h->chunk) {
+		int n = h->T - at < h->chunk ? h->T - at : h->chunk;
+		struct kernels_linear how = { n, h->C, h->V, NULL, 0 };
+		float *x = h->x + (size_t)at * (size_t)h->C;
+		be->linear(be, h->logits, x, &h->w, &how);
+		be->logprob(be, h->logprob + at, NULL, h->logits, NULL, h->target + at, n, h->V);
+		if (!h->gradient)
+			continue;
+		be->for_products(be, h->logits, n, h->V, true);
+		be->xent_back(be, h->logits, h->target + at, h->scale + at, n, h->V);
+		be->linear_dx(be, h->dx + (size_t)at * (size_t)h->C, h->logits, &h->w, &how);
+		how.beta = at ? 1.0f : 0.0f;
+		be->linear_dw(be, h->dw, h->logits, x, h->V, h->C, &how);
+	}
+}
+
+static void run_head_by_tiles(void *arg)
+{
+	struct head *h = arg;
+	if (h->gradient)
+		be->head_back(be, h->logprob, h->dx, h->dw, 0, h->x, &h->w, h->target, h->scale, h->T);
+	else
+		be->head_logprob(be, h->logprob, NULL, h->x, &h->w, NULL, h->target, h->T);
+}
+
+static void measure_head(int rows, int C, int V)
+{
+	struct head h = { .T = sized(rows), .C = sized(C), .V = sized(V) };
+	size_t n_x = (size_t)h.T * (size_t)h.C, n_w = (size_t)h.V * (size_t)h.C;
+	int32_t *target = mem_array((size_t)h.T, sizeof(*target));
+	float *x = floats(10, n_x), *w = floats(11, n_w), *scale = floats(12, (size_t)h.T), *on_w = on(be, w, n_w);
+	h.chunk = (64 << 20) / h.V < h.T ? (64 << 20) / h.V : h.T;
+	for (int t = 0; t < h.T; t++)
+		target[t] = (int32_t)((int64_t)t * 7919 % h.V);
+	h.x = on(be, x, n_x), h.dx = on(be, NULL, n_x), h.dw = on(be, NULL, n_w);
+	h.scale = on(be, scale, (size_t)h.T), h.target = ints_on(target, h.T);
+	h.logits = on(be, NULL, (size_t)h.chunk * (size_t)h.V);
+	h.logprob = (double *)(void *)on(be, NULL, 2 * (size_t)h.T);
+	h.w = (struct kernels_weight){ on_w, h.V, h.C, KERNELS_F32, 0 };
+	for (int gradient = 0; gradient < 2; gradient++) {
+		h.gradient = gradient;
+		double by_rows = best_seconds(run_head_by_rows, &h), by_tiles = best_seconds(run_head_by_tiles, &h);
+		double flops = (gradient ? 6.0 : 2.0) * h.T * h.C * h.V;
+		printf("head-%s-%dx%dx%d by rows %.1f TFLOP/s, by tiles %.1f, %.2f times\n",
+		       gradient ? "training" : "scoring", h.T, h.V, h.C, flops / by_rows / 1e12,
+		       flops / by_tiles / 1e12, by_rows / by_tiles);
+	}
+	be->free(be, h.x), be->free(be, h.dx), be->free(be, h.dw), be->free(be, h.scale), be->free(be, h.target);
+	be->free(be, h.logits), be->free(be, h.logprob), be->free(be, on_w);
+	free(target), free(x), free(w), free(scale);
+}
+
 static void measure(void)
 {
 	int rows = sized(65536), wide = cut > 1 ? 64 : 4096; /* heads of two numbers at least */
@@ -487,6 +553,10 @@ static void measure(void)
 	be->free(be, x.a), be->free(be, x.b), be->free(be, x.c), be->free(be, x.d);
 	measure_products();
 	measure_attention();
+	if (strstr(be->numerics, "/bf16/")) {
+		measure_head(8192, 768, 50257);
+		measure_head(4096, 2048, 49152);
+	}
 }
 
 static int make_pins(const char *file, char **shapes, int n)

@@ -158,7 +158,7 @@ fi
 # shellcheck disable=SC2086 # a list of words
 step kernels-bf16 60 bin/bench_gpu check "$device/bf16" $pinned
 step kernels-tf32 60 bin/bench_gpu check "$device/tf32"
-kernels='test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_draw test_cuda_attn test_cuda_attn_back'
+kernels='test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_head test_cuda_draw test_cuda_attn test_cuda_attn_back'
 for name in $kernels; do
 	short=${name#test_}
 	# shellcheck disable=SC2046 # a list of words

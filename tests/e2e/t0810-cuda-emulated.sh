@@ -29,7 +29,7 @@ cmp -s texts other && ok "bf16: generation does not depend on the batch" || not_
 ASSAY_CUDA_GRAPHS=0 emu generate sums@v1 --device cuda --max-tokens 4 <prompts >other 2>"$ERR"
 cmp -s texts other && ok "bf16: nor on graphs" || not_ok "bf16: nor on graphs"
 check "doctor tells of the device" 0 emu doctor
-has "cuda-1/bf16/sm_90/"
+has "cuda-2/bf16/sm_90/"
 has "launches that come again go to the device as one"
 
 # A device that does nothing before somebody waits for it, and then no more than that: the host never waits too little, for the

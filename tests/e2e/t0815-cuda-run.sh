@@ -54,17 +54,17 @@ check "auto takes the CPU" 0 with EMU_DRIVER=0 -- run --device auto
 check "a run in fp32" 0 emu run --device cuda/f32
 has "Made sums@v2"
 emu plan --device cuda/bf16 >"$OUT" 2>"$ERR"
-has "numerics  cuda-1/bf16/sm_90/emulation.4/own"
+has "numerics  cuda-2/bf16/sm_90/emulation.4/own"
 has "(train: full)"
 emu plan --device cuda/f32 >"$OUT" 2>"$ERR"
 has "(reuse: trained before from the same inputs)"
 emu data lineage sums@v2 >"$OUT" 2>"$ERR"
-has "cuda-1/f32/sm_90/emulation.4/own"
+has "cuda-2/f32/sm_90/emulation.4/own"
 check "it is reproduced on the device of its class" 0 emu reproduce HEAD
-has "cuda-1/f32/sm_90/emulation.4/own"
+has "cuda-2/f32/sm_90/emulation.4/own"
 has "the same bits"
 check "not on one of another class" 69 emu reproduce HEAD --device cuda/bf16
-has "the run's numbers are of the class cuda-1/f32/sm_90/emulation.4/own, this machine's of cuda-1/bf16"
+has "the run's numbers are of the class cuda-2/f32/sm_90/emulation.4/own, this machine's of cuda-1/bf16"
 
 # ---- devices that fail a run
 

@@ -112,7 +112,7 @@ git add -A && git commit -qm "few steps"
 ../bin/assay run --device cuda >"$OUT" 2>&1
 cd ..
 check "a model of the card" 0 on_the_card small sums
-has "sums@v1: cuda-1/bf16/"
+has "sums@v1: cuda-2/bf16/"
 sed -i 's/seed: 1/seed: 2/' small/assay.yaml && git -C small commit -qam "again"
 (cd small && ../bin/assay run --device cpu) >"$OUT" 2>&1
 check "one that the CPU made is found out" 1 on_the_card small sums
@@ -134,7 +134,7 @@ cat >quick/bin/stub <<'STUB'
 STUB
 printf '#!/usr/bin/env bash\nsleep 1000\n' >quick/hang
 chmod +x quick/bin/stub quick/hang && cp quick/hang quick/smi/nvidia-smi && cp quick/bin/stub quick/emulated/bench_gpu
-for name in assay bench_gpu test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_draw test_cuda_attn test_cuda_attn_back; do
+for name in assay bench_gpu test_gemm test_cuda_norm test_cuda_pointwise test_cuda_loss test_cuda_head test_cuda_draw test_cuda_attn test_cuda_attn_back; do
 	cp quick/bin/stub "quick/bin/$name"
 done
 check "Python and nvidia-smi hang, and it ends in its minute" 1 env PATH="$PWD/quick/smi:$PATH" PYTHON="$PWD/quick/hang" timeout 100 bash quick/run.sh --minutes 1

@@ -109,7 +109,9 @@ static void keep_logits(struct pass *p, int first, int n, void *arg)
 
 static void check_logits(const struct golden *g, struct model *m, double limit)
 {
-	const struct pass_size size = { .tokens = 128, .rows = 128, .seqs = 8, .positions = m->config.context };
+	const struct pass_size size = {
+		.tokens = 128, .rows = 128, .seqs = 8, .positions = m->config.context, .drawn = true
+	};
 	struct seen s = { .V = m->config.vocab_size };
 	struct pass p;
 	size_t n = 0;
@@ -372,7 +374,8 @@ static void give_scores(struct given *g, struct model *m, const struct golden *o
 }
 
 /* The gradient of two micro-batches, and log-probabilities of the second */
-static void give_gradient(struct given *g, struct model *m, const struct golden *of, bool checkpointing)
+/* chunk: rows of the head at a time, of some 50; 0: all */
+static void give_gradient(struct given *g, struct model *m, const struct golden *of, bool checkpointing, int chunk)
 {
 	const struct pass_size size = { .tokens = 128,
 					.rows = 128,
@@ -386,7 +389,8 @@ static void give_gradient(struct given *g, struct model *m, const struct golden 
 
 	assert_int_equal(pass_open(&p, m, &size), 0);
 	assert_int_equal(back_open(&b, &p), 0);
-	p.chunk = 7; /* rows of the head at a time, of some 50 */
+	if (chunk)
+		p.chunk = chunk;
 	for (int turn = 0; turn < 2; turn++) {
 		fill(&p, of, turn == 1);
 		p.dropout_key = m->lora ? (uint64_t)turn + 1 : 0;
@@ -404,7 +408,9 @@ static void give_gradient(struct given *g, struct model *m, const struct golden 
 	pass_close(&p);
 }
 
-static struct given give(const char *family, const struct way *w, bool said)
+enum how { PLAIN, SAID, PLAIN_IN_ONE, TILED }; /* the head by few rows, or all rows in one */
+
+static struct given give(const char *family, const struct way *w, enum how how)
 {
 	struct given g = { NULL, NULL, 0, 0 };
 	struct golden of;
@@ -413,20 +419,36 @@ static struct given give(const char *family, const struct way *w, bool said)
 
 	golden_open(&of, family);
 	assert_int_equal(backend_open(&be, "cuda/bf16", 2), 0);
-	assert_non_null(be->for_products);
-	if (!said)
+	assert_true(be->for_products && be->head_tiles);
+	if (how == PLAIN || how == PLAIN_IN_ONE)
 		be->for_products = NULL;
+	if (how != TILED)
+		be->head_tiles = NULL;
 	assert_int_equal(model_load(&m, of.dir, be, w->frozen ? NULL : &to_train), 0);
 	if (is_lora(w))
 		add_lora(m, w, !strcmp(family, "gpt2"));
 	if (w->frozen && !is_lora(w))
 		give_scores(&g, m, &of);
 	else
-		give_gradient(&g, m, &of, w->checkpointing);
+		give_gradient(&g, m, &of, w->checkpointing, how == PLAIN || how == SAID ? 7 : 0);
 	model_free(m);
 	backend_close(be);
 	golden_close(&of);
 	return g;
+}
+
+static void check_ways(const char *family, enum how a, enum how b)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct given want = give(family, &ways[i], a), got = give(family, &ways[i], b);
+		assert_int_equal(got.n_floats, want.n_floats);
+		assert_int_equal(got.n_doubles, want.n_doubles);
+		if ((want.n_floats && memcmp(got.floats, want.floats, got.n_floats * sizeof(float)) != 0) ||
+		    memcmp(got.doubles, want.doubles, got.n_doubles * sizeof(double)) != 0)
+			fail_msg("%s, %s: other bits", family, ways[i].name);
+		free(want.floats), free(want.doubles);
+		free(got.floats), free(got.doubles);
+	}
 }
 
 /* In the emulation what is left undefined is NaN, so that a reader is seen too. */
@@ -435,18 +457,16 @@ static void test_families__operands_from_their_makers_change_no_bit(void **state
 	static const char *const some[] = { "smollm2", "qwen2", "qwen3", "gpt2" };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(some) * ARRAY_LEN(ways); i++) {
-		const struct way *w = &ways[i % ARRAY_LEN(ways)];
-		const char *family = some[i / ARRAY_LEN(ways)];
-		struct given want = give(family, w, false), got = give(family, w, true);
-		assert_int_equal(got.n_floats, want.n_floats);
-		assert_int_equal(got.n_doubles, want.n_doubles);
-		if ((want.n_floats && memcmp(got.floats, want.floats, got.n_floats * sizeof(float)) != 0) ||
-		    memcmp(got.doubles, want.doubles, got.n_doubles * sizeof(double)) != 0)
-			fail_msg("%s, %s: other bits", family, w->name);
-		free(want.floats), free(want.doubles);
-		free(got.floats), free(got.doubles);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(some); i++)
+		check_ways(some[i], PLAIN, SAID);
+}
+
+/* All vocabularies here are below a tile of the head's gradient, whose sums are one chain then, as by rows. */
+static void test_families__a_head_by_tiles_changes_no_bit(void **state)
+{
+	(void)state;
+	check_ways("qwen3", PLAIN_IN_ONE, TILED);
+	check_ways("gpt2", PLAIN_IN_ONE, TILED); /* tied */
 }
 #endif
 
@@ -533,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_families__ten_losses_as_pytorch),
 #ifdef ON_CUDA
 		cmocka_unit_test(test_families__operands_from_their_makers_change_no_bit),
+		cmocka_unit_test(test_families__a_head_by_tiles_changes_no_bit),
 #endif
 		cmocka_unit_test(test_families__save_keeps_weights_and_types),
 		cmocka_unit_test(test_arch__known_names_are_the_rows),

@@ -118,7 +118,7 @@ static void check_logits(const char *spec)
 	struct golden g;
 	struct model *m;
 	struct pass p;
-	const struct pass_size size = { .tokens = 64, .rows = 64, .seqs = 4, .positions = 24 };
+	const struct pass_size size = { .tokens = 64, .rows = 64, .seqs = 4, .positions = 24, .drawn = true };
 
 	assert_int_equal(backend_open(&b, spec, 2), 0);
 	golden_open(&g);
