@@ -64,7 +64,7 @@ check "it is reproduced on the device of its class" 0 emu reproduce HEAD
 has "cuda-2/f32/sm_90/emulation.4/own"
 has "the same bits"
 check "not on one of another class" 69 emu reproduce HEAD --device cuda/bf16
-has "the run's numbers are of the class cuda-2/f32/sm_90/emulation.4/own, this machine's of cuda-1/bf16"
+has "the run's numbers are of the class cuda-2/f32/sm_90/emulation.4/own, this machine's of cuda-2/bf16"
 
 # ---- devices that fail a run
 

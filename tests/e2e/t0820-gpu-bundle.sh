@@ -59,7 +59,7 @@ shots-smol-lm-eval: this Python has no lm_eval"
 is "every measure is a line of JSON with its name" "$(jq -r .measure results/measures.jsonl | sort | tr '\n' ' ')" \
 	"decode-gpt2 decode-gpt2-without-graphs limits-torch lora-llama push-smol score-gpt2 score-gpt2-transformers score-llama score-llama-transformers shots-smol train-gpt2 train-gpt2-llmc train-gpt2-pinned train-gpt2-torch train-gpt2-without-graphs train-llama train-llama-pinned "
 is "kernels of every family are held against the reference" "$(jq -r 'select(.step | test("^kernels-")) | .step + " " + .state' results/steps.jsonl | sort | tr '\n' ' ')" \
-	"kernels-attn ok kernels-attn_back ok kernels-bf16 ok kernels-draw ok kernels-gemm ok kernels-loss ok kernels-norm ok kernels-pinned ok kernels-pointwise ok kernels-tf32 ok "
+	"kernels-attn ok kernels-attn_back ok kernels-bf16 ok kernels-draw ok kernels-gemm ok kernels-head ok kernels-loss ok kernels-norm ok kernels-pinned ok kernels-pointwise ok kernels-tf32 ok "
 is "the tools that a bare machine lacks are the bundle's" "$(grep -c "^$PWD/tools/" results/tools.txt)" 3
 is "a training is compared with itself" "$(jq -r 'select(.step | test("^train-same-again")) | .state' results/steps.jsonl | tr '\n' ' ')" "ok ok "
 is "a push comes to a verdict" "$(jq -r .verdict results/push.json)" PASS
