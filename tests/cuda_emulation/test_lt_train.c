@@ -3,7 +3,8 @@
  * A training on the plugin's own products says which products a model asks for; pins of exactly these are written down, and
  * the same training runs again with them. Then no product is left to the own kernel, and losses are compared with the
  * own products (the same operands, other sums), with cpu_ref (what the class of bf16 grants), and with themselves, on a device
- * opened anew and with graphs, bit for bit. */
+ * opened anew and with graphs, bit for bit. Without the pin of the head's product the head goes by tiles, whose gradients
+ * are the library's. */
 #include "base/base.h"
 
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 #include "model/model.h"
 
 enum { PLAIN, BIAS, GELU, GELU_AUX, DX, DW }; /* forms, as pins say them */
-enum { STEPS = 2, SHAPES_MAX = 128 };
+enum { STEPS = 2, SHAPES_MAX = 128, WORDS = 48 };
 static const double class_grants = 5e-2; /* of a loss: as test_families.c has it for cuda/bf16 */
 static const double sums_grant = 2e-4;   /* of a loss: fp32 sums in another order, through STEPS steps of AdamW */
 
@@ -48,7 +49,8 @@ static struct product {
 	int n, k, form;
 } shapes[SHAPES_MAX];
 static int n_shapes,
-	n_calls; /* of the library, if it takes all: the whole 128s of rows, and the rest; sums over tokens at once */
+	n_calls, /* of the library, if it takes all: the whole 128s of rows, and the rest; sums over tokens at once */
+	n_tiled; /* heads that went by tiles */
 
 static void note(int n, int k, int form, int rows)
 {
@@ -88,7 +90,14 @@ static void count_dw(struct backend *be, float *dw, const float *dy, const float
 	table.linear_dw(be, dw, dy, x, N, K, how);
 }
 
-/* pins: NULL: none. Without graphs every product is a call of the library, with them those of the first two times. */
+static void count_head_back(struct backend *be, double *logprob, float *dx, float *dw, float beta, const float *x,
+			    const struct kernels_weight *head, const int32_t *target, const float *scale, int T)
+{
+	n_tiled++;
+	table.head_back(be, logprob, dx, dw, beta, x, head, target, scale, T);
+}
+
+/* pins: NULL: none, and the head by rows, so that its product is seen. Without graphs every product is a call of the library, with them those of the first two times. */
 static struct backend *open_device(const char *pins, bool graphs)
 {
 	const struct kernels_want want = { .device = 0, .cls = KERNELS_CLASS_BF16, .fail = say };
@@ -106,17 +115,22 @@ static struct backend *open_device(const char *pins, bool graphs)
 	be->linear_into = count_into;
 	be->linear_dx = count_dx;
 	be->linear_dw = count_dw;
+	be->head_back = count_head_back;
+	if (!pins)
+		be->head_tiles = NULL;
 	return be;
 }
 
-static char *write_pins(void)
+static char *write_pins(bool head)
 {
 	char *path = mem_printf("/tmp/assay-train-pins-%d", (int)getpid());
 	FILE *f = fopen(path, "w");
 
 	assert_non_null(f);
 	for (int i = 0; i < n_shapes; i++)
-		fprintf(f, "pin 90 4 130100 %d %d %d 66 20 1 0 0 0 35 0 2\n", shapes[i].n, shapes[i].k, shapes[i].form);
+		if (head || shapes[i].n != WORDS || shapes[i].form != PLAIN)
+			fprintf(f, "pin 90 4 130100 %d %d %d 66 20 1 0 0 0 35 0 2\n", shapes[i].n, shapes[i].k,
+				shapes[i].form);
 	assert_int_equal(fclose(f), 0);
 	return path;
 }
@@ -149,7 +163,7 @@ static void fill_data(struct train_data *d)
 					     .counts = mem_alloc((size_t)lengths[s]),
 					     .n = lengths[s] };
 		for (int i = 0; i < lengths[s]; i++) {
-			e->ids[i] = (int32_t)((s * 11 + (size_t)i * 7 + (size_t)(i * i) % 5) % 48);
+			e->ids[i] = (int32_t)((s * 11 + (size_t)i * 7 + (size_t)(i * i) % 5) % WORDS);
 			e->counts[i] = i % 6 != 1;
 		}
 	}
@@ -199,6 +213,22 @@ static void check_losses(const struct way *w, const char *what, const struct see
 	}
 }
 
+static void check_tiled_head(const struct seen *own)
+{
+	char *pins = write_pins(false);
+	struct backend *be = open_device(pins, false);
+
+	for (size_t i = 0; i < 3; i++) { /* the last one with a frozen head */
+		fake.calls = n_calls = n_tiled = 0;
+		struct seen got = train(be, &ways[i]);
+		assert_true(n_tiled > 0);
+		assert_true(fake.calls > n_calls); /* those that nobody asked the table for are the head's */
+		check_losses(&ways[i], "own products, by tiles", &got, &own[i], sums_grant);
+	}
+	be->close(be);
+	free(pins);
+}
+
 static void test_lt_train__whole_models_by_the_library(void **state)
 {
 	struct seen own[ARRAY_LEN(ways)], got[ARRAY_LEN(ways)];
@@ -211,7 +241,7 @@ static void test_lt_train__whole_models_by_the_library(void **state)
 	be->close(be);
 	assert_int_equal(fake.calls, 0);
 
-	char *pins = write_pins();
+	char *pins = write_pins(true);
 	be = open_device(pins, false);
 	assert_non_null(strstr(be->numerics, "/lt130100-"));
 	assert_int_equal(backend_open(&ref, "cpu_ref", 2), 0);
@@ -233,6 +263,8 @@ static void test_lt_train__whole_models_by_the_library(void **state)
 		assert_memory_equal(&again, &got[i], sizeof(again));
 	}
 	be->close(be);
+	assert_int_equal(n_tiled, 0);
+	check_tiled_head(own);
 	assert_int_equal(fake.objects, 0);
 	assert_false(fake.odd_rows);
 	unlink(pins);
