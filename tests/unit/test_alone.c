@@ -88,8 +88,8 @@ static void part(const char *who, const float *p, size_t n)
 {
 	done(!strncmp(who, "linear", 6));
 	if (!strstr(spy.seen, who)) {
-		assert_true(strlen(spy.seen) + strlen(who) + 2 < sizeof(spy.seen));
-		strcat(strcat(spy.seen, " "), who);
+		size_t len = strlen(spy.seen), room = sizeof(spy.seen) - len;
+		assert_true((size_t)snprintf(spy.seen + len, room, " %s", who) < room);
 	}
 	for (size_t i = 0; p && i < spy.n_absent; i++)
 		if (overlap(&spy.absent[i], p, n))
