@@ -5,7 +5,7 @@
  * Operations that write parts of rows, or add to what is there, do not tell: the gradient of attention and norms of heads, say. The
  * model cannot be refused by that: what is written so has memory of its own, or was written whole just before. A spy in the
  * table keeps account as a device does, in training all weights and with LoRA beside every set of modules, with checkpointing
- * and dropout, and in scoring. */
+ * and dropout, and in scoring; the head by rows and in one with its loss. */
 #include "base/base.h"
 
 #include <stdarg.h>
@@ -385,7 +385,55 @@ static void spy_put_rows(struct backend *be, float *dst, int dst_stride, const f
 	spy.real.put_rows(be, dst, dst_stride, src, src_stride, rows, n, width);
 }
 
-static struct backend *spied(void)
+/* As a device has them, which computes logits of its own */
+static bool spy_head_tiles(struct backend *be, const struct kernels_weight *head)
+{
+	(void)be, (void)head;
+	return true;
+}
+
+static float *logits_of(struct backend *be, const float *x, const struct kernels_weight *head, int T)
+{
+	struct kernels_linear how = { T, head->K, head->N, NULL, 0 };
+	void *logits = NULL;
+
+	assert_int_equal(be->alloc(be, &logits, (size_t)T * (size_t)head->N * sizeof(float)), 0);
+	spy.real.linear(be, logits, x, head, &how);
+	return logits;
+}
+
+static void spy_head_logprob(struct backend *be, double *logprob, int32_t *argmax, const float *x,
+			     const struct kernels_weight *head, const int32_t *first, const int32_t *target, int T)
+{
+	take("head_logprob", x, T, head->K, head->K);
+	made();
+	float *logits = logits_of(be, x, head, T);
+	spy.real.logprob(be, logprob, argmax, logits, first, target, T, head->N);
+	be->free(be, logits);
+}
+
+static void spy_head_back(struct backend *be, double *logprob, float *dx, float *dw, float beta, const float *x,
+			  const struct kernels_weight *head, const int32_t *target, const float *scale, int T)
+{
+	struct kernels_linear how = { T, head->K, head->N, NULL, 0 };
+
+	take("head_back", x, T, head->K, head->K);
+	whole(dx, (size_t)T * (size_t)head->K);
+	if (dw)
+		product("head_back", dw, head->N, head->K, head->K, beta != 0);
+	made();
+	float *logits = logits_of(be, x, head, T);
+	spy.real.logprob(be, logprob, NULL, logits, NULL, target, T, head->N);
+	spy.real.xent_back(be, logits, target, scale, T, head->N);
+	spy.real.linear_dx(be, dx, logits, head, &how);
+	how.beta = beta;
+	if (dw)
+		spy.real.linear_dw(be, dw, logits, x, head->N, head->K, &how);
+	be->free(be, logits);
+}
+
+/* tiles: head and loss are one operation */
+static struct backend *spied(bool tiles)
 {
 	struct backend *be;
 
@@ -404,6 +452,11 @@ static struct backend *spied(void)
 	be->rope = spy_rope, be->attn_back = spy_attn_back;
 	be->dropout = spy_dropout, be->scale = spy_scale, be->add = spy_add;
 	be->scatter_add = spy_scatter_add, be->put_rows = spy_put_rows;
+	if (tiles) {
+		be->head_tiles = spy_head_tiles;
+		be->head_logprob = spy_head_logprob;
+		be->head_back = spy_head_back;
+	}
 	return be;
 }
 
@@ -474,6 +527,8 @@ static void train(struct model *m, const struct way *w)
 		for (int i = 0; i < T; i++)
 			pass_want(&p, i, ids[T - 1 - i]);
 		transformer_forward(&p);
+		if (micro) /* as preferences do, for their weights */
+			assert_int_equal(transformer_head(&p, NULL, NULL), 0);
 		transformer_back(&p, &b, &a);
 		assert_int_equal(pass_wait(&p, a.mark), 0);
 	}
@@ -489,12 +544,12 @@ static void test_alone__what_is_trained_with(void **state)
 		unsigned n = 0;
 		while (names[n])
 			n++;
-		for (unsigned i = 0; i < 4u << n; i++) {
-			const struct way w = { !(i >> 2), i & 1, i & 2, i >> 2 };
-			struct backend *be = spied();
+		for (unsigned i = 0; i < 8u << n; i++) {
+			const struct way w = { !(i >> 3), i & 1, i & 2, i >> 3 };
+			struct backend *be = spied(i & 4);
 			struct model *m = load(families[f], be, &w);
-			char *what = mem_printf("%s, LoRA beside %x, checkpointing %d, dropout %d", families[f],
-						w.targets, w.checkpointing, w.dropout);
+			char *what = mem_printf("%s, LoRA beside %x, checkpointing %d, dropout %d, tiles %d",
+						families[f], w.targets, w.checkpointing, w.dropout, !!(i & 4));
 			spy.what = what;
 			train(m, &w);
 			assert_true(spy.n_left > 0 && seen("attn_back"));
@@ -516,14 +571,14 @@ static void test_alone__what_is_scored_with(void **state)
 
 	(void)state;
 	for (size_t f = 0; f < ARRAY_LEN(families); f++)
-		for (size_t i = 0; i < ARRAY_LEN(tokens) * 2; i++) {
+		for (size_t i = 0; i < ARRAY_LEN(tokens) * 4; i++) {
 			const struct way w = { .targets = i % 2 ? 1 : 0 };
-			const struct score_options how = { .batch_tokens = tokens[i / 2] };
-			struct backend *be = spied();
+			const struct score_options how = { .batch_tokens = tokens[i / 4] };
+			struct backend *be = spied(i & 2);
 			struct model *m = load(families[f], be, &w);
 			spy.what = families[f];
 			assert_int_equal(score_run(m, reqs, 2, out, &how), 0);
-			assert_true(spy.n_left > 0 && (seen("put_rows") || tokens[i / 2] != 1));
+			assert_true(spy.n_left > 0 && (seen("put_rows") || tokens[i / 4] != 1));
 			model_free(m);
 			backend_close(be);
 		}
