@@ -41,6 +41,30 @@ static uint16_t to_bf16(float x)
 	return (uint16_t)(u >> 16);
 }
 
+static float from_f16(uint16_t h)
+{
+	int exponent = h >> 10 & 31, fraction = h & 1023; /* 31: no number, and not asked for */
+	float v = exponent ? ldexpf((float)(fraction + 1024), exponent - 25) : ldexpf((float)fraction, -24);
+	return h >> 15 ? -v : v;
+}
+
+/* The nearest number of 16 bits, of two the even one. A place is 2^-24, or 2^-10 of the leading bit where that is more. */
+static uint16_t to_f16(float x)
+{
+	float v = fabsf(x);
+	int exponent = v < 0x1p-14f ? -14 : ilogbf(v);
+	uint16_t places = (uint16_t)rintf(ldexpf(v, 10 - exponent)); /* exact but for the rounding */
+	return (uint16_t)((signbit(x) ? 0x8000 : 0) + (exponent + 14) * 1024 + places);
+}
+
+/* A weight's numbers as they are stored */
+static std::vector<float> as_stored(std::vector<float> rows, int type)
+{
+	for (float &x : rows)
+		x = type == KERNELS_BF16 ? round_to(x, 16, true) : type == KERNELS_F16 ? from_f16(to_f16(x)) : x;
+	return rows;
+}
+
 /* ---- one product ---------------------------------------------------------------------------------------------------------- */
 
 enum form { LINEAR, DX, DW };
@@ -64,13 +88,21 @@ static size_t result_size(const call &c)
 				: (size_t)c.s.N * c.s.K;
 }
 
+static void pack(struct backend *be, const struct kernels_weight *w, const std::vector<float> &rows)
+{
+	std::vector<uint16_t> small(rows.size());
+	for (size_t i = 0; i < rows.size(); i++)
+		small[i] = w->type == KERNELS_BF16 ? to_bf16(rows[i]) : to_f16(rows[i]);
+	be->pack(be, w, w->type == KERNELS_F32 ? (const void *)rows.data() : small.data(), 0, w->N);
+}
+
 /* The operands are what the class makes of them already where the reference computes. */
-static std::vector<float> run(struct backend *be, const call &c, int cls, int weight_cls)
+static std::vector<float> run(struct backend *be, const call &c, int cls)
 {
 	int M = c.s.M, N = c.s.N, K = c.s.K;
 	array x(be, rounded(wide_floats(1, (size_t)M * c.x_stride), cls)), out(be, wide_floats(5, result_size(c)));
 	array dy(be, rounded(wide_floats(2, (size_t)M * c.y_stride), cls)), bias(be, wide_floats(3, N));
-	std::vector<float> rows = rounded(wide_floats(4, (size_t)N * K), weight_cls);
+	std::vector<float> rows = rounded(as_stored(wide_floats(4, (size_t)N * K), c.packed_type), cls);
 	struct kernels_linear how = { M, c.x_stride, c.y_stride, c.bias ? bias.p : NULL, c.add ? 1.0f : 0.0f };
 	struct kernels_weight w = { NULL, N, K, KERNELS_F32, 0 };
 	void *p = NULL;
@@ -79,14 +111,11 @@ static std::vector<float> run(struct backend *be, const call &c, int cls, int we
 		be->upload(be, p, rows.data(), rows.size() * 4);
 		w.data = p;
 	} else {
-		std::vector<uint16_t> bf16(rows.size());
-		for (size_t i = 0; i < rows.size(); i++)
-			bf16[i] = to_bf16(rows[i]);
 		w.type = c.packed_type;
 		w.packed = 1;
 		be->alloc(be, &p, be->packed_bytes(be, w.type, N, K));
 		w.data = p;
-		be->pack(be, &w, w.type == KERNELS_F32 ? (const void *)rows.data() : bf16.data(), 0, N);
+		pack(be, &w, rows);
 	}
 	if (c.form == LINEAR)
 		be->linear(be, out.p, x.p, &w, &how);
@@ -112,9 +141,7 @@ static const double LIMIT = 1e-11;
 
 static void compare(struct backend *be, struct backend *ref, int cls, const call &c)
 {
-	int stored = c.packed_type == KERNELS_BF16 ? (int)KERNELS_CLASS_BF16 : cls;
-	double e = error_of(run(be, c, KERNELS_CLASS_F32, c.packed_type == KERNELS_BF16 ? stored : KERNELS_CLASS_F32),
-			    run(ref, c, cls, c.packed_type == KERNELS_BF16 ? stored : cls));
+	double e = error_of(run(be, c, KERNELS_CLASS_F32), run(ref, c, cls));
 	if (!(e < LIMIT))
 		FAIL("%s %s M=%d N=%d K=%d strides %d %d bias %d add %d packed %d: NMSE %.3g", class_names[cls],
 		     form_names[c.form], c.s.M, c.s.N, c.s.K, c.x_stride, c.y_stride, c.bias, c.add, c.packed_type, e);
@@ -133,7 +160,7 @@ TEST(products_agree_with_the_reference_over_rounded_operands)
 					{ (enum form)(i % 3), s, s.K + extra, s.N + extra, i % 3 == 0 && i, i > 2,
 					  -1 });
 			}
-		for (int type = KERNELS_F32; type <= KERNELS_BF16; type++)
+		for (int type = KERNELS_F32; type <= KERNELS_F16; type++)
 			for (const shape &s : odd_shapes)
 				for (int f = LINEAR; f <= DX; f++)
 					compare(be, ref, cls,
@@ -143,6 +170,49 @@ TEST(products_agree_with_the_reference_over_rounded_operands)
 	backend_close(ref);
 }
 
+/* W by ones: y, or dx, is W itself, as the class takes it */
+static std::vector<float> as_multiplied(struct backend *be, enum form form, const std::vector<float> &all)
+{
+	const int wide = (int)all.size() / 2, N = form == LINEAR ? wide : 2, K = form == LINEAR ? 2 : wide;
+	array ones(be, { 1, 0, 0, 1 }), out(be, std::vector<float>(all.size(), NAN));
+	struct kernels_weight w = { NULL, N, K, KERNELS_F16, 1 };
+	struct kernels_linear how = { 2, K, N, NULL, 0 };
+	void *p = NULL;
+	be->alloc(be, &p, be->packed_bytes(be, w.type, N, K));
+	w.data = p;
+	pack(be, &w, all);
+	if (form == LINEAR)
+		be->linear(be, out.p, ones.p, &w, &how);
+	else
+		be->linear_dx(be, out.p, ones.p, &w, &how);
+	std::vector<float> got = out.get();
+	be->free(be, p);
+	return got;
+}
+
+/* Those below 2^-14, which have fewer bits, too; bf16 has fewer bits of fraction, and rounds to nearest even. */
+TEST(every_number_of_f16_is_taken_as_the_class_says)
+{
+	std::vector<float> all;
+	for (uint32_t h = 0; h < 0x10000; h++)
+		if ((h >> 10 & 31) != 31)
+			all.push_back(from_f16((uint16_t)h));
+	for (int cls = 0; cls < 3; cls++) {
+		struct backend *be = cuda_or_stop(cls);
+		for (int f = LINEAR; f <= DX; f++) {
+			std::vector<float> got = as_multiplied(be, (enum form)f, all);
+			for (size_t i = 0; i < all.size(); i++) {
+				float want = cls == KERNELS_CLASS_BF16 ? round_to(all[i], 16, true) : all[i];
+				float at = f == LINEAR ? got[i % 2 * (all.size() / 2) + i / 2] : got[i];
+				if (at != want)
+					return FAIL("%s %s: %a is taken as %a, not %a", class_names[cls], form_names[f],
+						    all[i], at, want);
+			}
+		}
+		backend_close(be);
+	}
+}
+
 /* No tensor cores in f32, and the chains of cpu_gemm.c: so the CPU's bits */
 TEST(f32_gives_the_bits_of_the_cpu)
 {
@@ -150,10 +220,11 @@ TEST(f32_gives_the_bits_of_the_cpu)
 	CHECK(backend_open(&cpu, "cpu", 1) == 0);
 	for (const shape &s : odd_shapes)
 		for (int i = 0; i < 12; i++) {
-			call c = { (enum form)(i % 3), s, s.K, s.N, i >= 6 && i % 3 == 0, i % 6 > 2, -1 };
-			if (!same_bits(run(be, c, 0, 0), run(cpu, c, 0, 0)))
-				FAIL("%s M=%d N=%d K=%d bias %d add %d: bits differ", form_names[c.form], s.M, s.N, s.K,
-				     c.bias, c.add);
+			call c = { (enum form)(i % 3),      s, s.K, s.N, i >= 6 && i % 3 == 0, i % 6 > 2,
+				   i < 6 ? -1 : KERNELS_F16 };
+			if (!same_bits(run(be, c, 0), run(cpu, c, 0)))
+				FAIL("%s M=%d N=%d K=%d bias %d add %d packed %d: bits differ", form_names[c.form], s.M,
+				     s.N, s.K, c.bias, c.add, c.packed_type);
 		}
 	backend_close(be);
 	backend_close(cpu);
@@ -308,7 +379,7 @@ TEST(the_order_of_threads_and_the_landing_of_copies_change_no_bit)
 			struct backend *be = cuda_or_stop(cls);
 			for (int f = LINEAR; f <= DW; f++) {
 				shape s = { 70, 40, 150 };
-				std::vector<float> got = run(be, { (enum form)f, s, s.K, s.N, false, true, -1 }, 0, 0);
+				std::vector<float> got = run(be, { (enum form)f, s, s.K, s.N, false, true, -1 }, 0);
 				if (order == 0)
 					first[f] = got;
 				else if (!same_bits(first[f], got))
