@@ -80,6 +80,7 @@ static struct {
 	std::map<const void *, emu_bind *> kernels;
 	int device;
 	uint64_t launches, graph_launches, graph_changes;
+	std::vector<emu_launched> *watched;
 	struct emu_waits waits;
 } rt;
 
@@ -488,6 +489,8 @@ static operation kernel_run(const char *kernel, const void *function, dim3 grid,
 {
 	return [=] {
 		rt.launches++;
+		if (rt.watched)
+			rt.watched->push_back({ function, grid, block, bytes });
 		emu_run(kernel, grid, block, bytes, body, shared_limit(function));
 	};
 }
@@ -521,6 +524,11 @@ cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void *
 uint64_t emu_launches(void)
 {
 	return rt.launches;
+}
+
+void emu_watch(std::vector<emu_launched> *to)
+{
+	rt.watched = to;
 }
 
 cudaError_t emu_set_attribute(const void *function, cudaFuncAttribute attribute, int value)

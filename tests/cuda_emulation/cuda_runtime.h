@@ -16,6 +16,8 @@
 
 #include "emulation.h"
 
+#include <vector>
+
 #define CUDART_VERSION 13000
 #define CUDART_CB
 
@@ -234,6 +236,13 @@ void emu_inject(const char *call, int nth, cudaError_t error, bool sticky);
 int emu_left(void);
 /* Kernels that ran, for tests that count launches */
 uint64_t emu_launches(void);
+/* What every kernel that runs from now on was launched with goes there; NULL: nobody looks */
+struct emu_launched {
+	const void *function;
+	dim3 grid, block;
+	size_t shared_bytes;
+};
+void emu_watch(std::vector<emu_launched> *to);
 /* Graphs that were launched, and nodes that were told other arguments */
 uint64_t emu_graph_launches(void);
 uint64_t emu_graph_changes(void);
