@@ -6,7 +6,8 @@
  * and a sequence's own length, never on the number of rows, of sequences, or on the longest of them.
  *
  * Errors: an operation of the table returns nothing; what fails is recorded, first error first, and comes out of sync().
- * After an error cuda_scratch() and cuda_stage() give NULL and the operation returns at once.
+ * After an error cuda_scratch() and cuda_stage() give NULL and the operation returns at once, and until sync() has given it no kernel
+ * is launched (cuda_list.cu).
  *
  * The same files compile as C++ for the host, where tests/cuda_emulation/ stands in for the toolkit's headers. No
  * contraction: multiply-adds are written fmaf() (the plugin is built with -fmad=false), so that two copies of a loop cannot differ. */

@@ -9,6 +9,9 @@
  * The order on the stream is the order of the calls, always. Only cuda_stage() puts something ahead of what is gathered, into
  * blocks that nothing gathered reads.
  *
+ * Behind an error nothing computes until sync() has given it (cuda_int.h): what a kernel would read may never have been written, and
+ * be the number of a row. Copies and zeros still go: a block that was given out is used when the error was asked for.
+ *
  * An entry costs a copy of some hundred bytes; the device waits for the first one at most as long as 512 take. */
 #include "kernels/cuda_list_int.h"
 
@@ -120,6 +123,11 @@ static void issue(struct backend *be, struct cuda_list *l, int i)
 	cuda_check(be, rc, item->what, item->file, item->line);
 }
 
+static bool computes(const struct cuda_item *item)
+{
+	return item->kind == CUDA_ITEM_KERNEL || item->kind == CUDA_ITEM_CALL;
+}
+
 void cuda_flush(struct backend *be)
 {
 	struct cuda_state *s = cuda_state(be);
@@ -127,9 +135,10 @@ void cuda_flush(struct backend *be)
 	if (l->issuing || !l->n)
 		return;
 	l->issuing = true;
-	if (!s->lost && !cuda_graph_issue(be, l))
+	if (s->error || !cuda_graph_issue(be, l))
 		for (int i = 0; i < l->n && !s->lost; i++)
-			issue(be, l, i);
+			if (!s->error || !computes(&l->items[i]))
+				issue(be, l, i);
 	l->issuing = false;
 	l->n = l->used = 0;
 	/* it may be in the middle of an operation, which still will launch what reads its last copies */

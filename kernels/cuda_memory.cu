@@ -111,7 +111,7 @@ static char *take_slab(struct backend *be, size_t bytes)
 		cudaGetLastError(); /* it is known now */
 		return NULL;
 	}
-	return CUDA_CHECK(be, rc) ? (char *)p : NULL;
+	return cuda_check(be, rc, "cudaMalloc", __FILE__, __LINE__) ? (char *)p : NULL;
 }
 
 static bool add_slab(struct backend *be, size_t bytes)
@@ -345,9 +345,9 @@ const void *cuda_stage(struct backend *be, const void *host, size_t bytes)
 		return c->block.p;
 	if (bytes)
 		memcpy(c->host, host, bytes);
-	c->bytes = bytes;
 	upload_now(be, c->block.p, c->host, bytes);
-	return c->block.p;
+	c->bytes = s->error ? SIZE_MAX : bytes; /* what has not arrived is not to be found again */
+	return s->error ? NULL : c->block.p;
 }
 
 /* ---- pinned pieces -------------------------------------------------------------------------------------------------------- */

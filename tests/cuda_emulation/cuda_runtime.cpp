@@ -76,11 +76,13 @@ static struct {
 	uint64_t draw, slow; /* EMU_DRAWN: its state, and a bit for each stream that only runs when it is waited for */
 	cudaError_t last, sticky;
 	std::map<std::string, pending> injected;
+	const char *met; /* the call that was made to fail */
 	std::map<const void *, int> dynamic_limit;
 	std::map<const void *, emu_bind *> kernels;
 	int device;
 	uint64_t launches, graph_launches, graph_changes;
 	std::vector<emu_launched> *watched;
+	bool idle_kernels; /* they are launched, and do nothing */
 	struct emu_waits waits;
 } rt;
 
@@ -135,13 +137,23 @@ static cudaError_t fail(cudaError_t error)
 	return error;
 }
 
+/* Whether a test asked for an error of this call, by its name or as any */
+static bool is_due(const char *name, pending *p)
+{
+	auto i = rt.injected.find(name);
+	if (i == rt.injected.end() || i->second.nth-- > 0)
+		return false;
+	*p = i->second;
+	rt.injected.erase(i);
+	return true;
+}
+
 /* At the head of every call: what a test asked for, and what is broken for good */
 static cudaError_t enter(const char *call)
 {
-	auto i = rt.injected.find(call);
-	if (i != rt.injected.end() && i->second.nth-- == 0) {
-		pending p = i->second;
-		rt.injected.erase(i);
+	pending p;
+	if (is_due(call, &p) || is_due("any", &p)) {
+		rt.met = call;
 		if (p.sticky)
 			rt.sticky = p.error;
 		return fail(p.error);
@@ -164,12 +176,18 @@ static cudaError_t enter(const char *call)
 
 void emu_inject(const char *call, int nth, cudaError_t error, bool sticky)
 {
+	rt.met = NULL;
 	if (call) {
 		rt.injected[call] = { nth, error, sticky };
 		return;
 	}
 	rt.injected.clear();
 	rt.sticky = rt.last = cudaSuccess;
+}
+
+const char *emu_injected(void)
+{
+	return rt.met;
 }
 
 cudaError_t cudaGetLastError(void)
@@ -232,6 +250,11 @@ static void device_close(void)
 {
 	if (--rt.open == 0 && rt.used)
 		mprotect(rt.arena, rt.used, PROT_NONE);
+}
+
+void emu_leave_open(void)
+{
+	device_open();
 }
 
 static size_t whole(size_t bytes)
@@ -305,9 +328,12 @@ static char *block_new(size_t bytes)
 	return p;
 }
 
-/* Pages of memory that is free go back: every launch opens and closes, page by page, all that there are. */
+/* Pages of memory that is free go back, of a device that has much: every launch opens and closes, page by page, all that there are. */
 static void drop_pages(char *p, size_t bytes)
 {
+	enum { MUCH = 32 << 20 };
+	if (rt.used <= MUCH)
+		return;
 	uintptr_t from = ((uintptr_t)p + 4095) / 4096 * 4096, to = ((uintptr_t)p + bytes) / 4096 * 4096;
 	if (from < to)
 		madvise((void *)from, to - from, MADV_DONTNEED);
@@ -491,7 +517,8 @@ static operation kernel_run(const char *kernel, const void *function, dim3 grid,
 		rt.launches++;
 		if (rt.watched)
 			rt.watched->push_back({ function, grid, block, bytes });
-		emu_run(kernel, grid, block, bytes, body, shared_limit(function));
+		if (!rt.idle_kernels)
+			emu_run(kernel, grid, block, bytes, body, shared_limit(function));
 	};
 }
 
@@ -526,6 +553,11 @@ uint64_t emu_launches(void)
 	return rt.launches;
 }
 
+void emu_run_kernels(bool wanted)
+{
+	rt.idle_kernels = !wanted;
+}
+
 void emu_watch(std::vector<emu_launched> *to)
 {
 	rt.watched = to;
@@ -546,6 +578,9 @@ cudaError_t emu_set_attribute(const void *function, cudaFuncAttribute attribute,
 
 cudaError_t emu_get_attributes(cudaFuncAttributes *out, const void *function)
 {
+	cudaError_t e = enter("cudaFuncGetAttributes");
+	if (e)
+		return e;
 	auto limit = rt.dynamic_limit.find(function);
 	*out = {};
 	out->maxThreadsPerBlock = 1024;
@@ -565,6 +600,7 @@ cudaError_t cudaDriverGetVersion(int *version)
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
+	ENTER();
 	*version = CUDART_VERSION;
 	return cudaSuccess;
 }

@@ -229,11 +229,18 @@ struct emu_machine {
 	size_t memory_bytes, shared_optin_bytes;
 };
 extern struct emu_machine emu_machine;
-/* The nth call (from 0) of `call`, e.g. "cudaMalloc" or "launch", from now on gives this error; a sticky one stays for
- * good and fails every later call, as after an illegal address. NULL takes everything back, the sticky error too. */
+/* The nth call (from 0) of `call`, e.g. "cudaMalloc" or "launch", or of "any", from now on gives this error; a sticky one stays for
+ * good and fails every later call, as after an illegal address. NULL takes everything back, the sticky error too. Calls that only
+ * tell of errors, and those that destroy graphs, cannot be made to fail. */
 void emu_inject(const char *call, int nth, cudaError_t error, bool sticky);
+/* The call that was made to fail; NULL: none yet, since emu_inject() was called */
+const char *emu_injected(void);
 /* Blocks of device and pinned memory that nobody has freed; streams, events and graphs that nobody has destroyed */
 int emu_left(void);
+/* For tests that open and close a device a thousand times: its memory stays open to the host from now on; and kernels are launched
+ * and do nothing, where nobody reads what they give */
+void emu_leave_open(void);
+void emu_run_kernels(bool wanted);
 /* Kernels that ran, for tests that count launches */
 uint64_t emu_launches(void);
 /* What every kernel that runs from now on was launched with goes there; NULL: nobody looks */

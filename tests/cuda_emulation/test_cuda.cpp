@@ -388,6 +388,38 @@ TEST(an_operation_that_finds_no_memory_is_reported_once_and_can_be_tried_again)
 	CHECK(emu_left() == 0);
 }
 
+static bool is_zero(struct backend *be, const void *p)
+{
+	std::vector<float> host(1000, 7);
+	be->download(be, host.data(), p, 4000);
+	return be->sync(be) == 0 && host == std::vector<float>(1000, 0);
+}
+
+/* Kernels are not launched behind an error; zeros of blocks, and what is uploaded, still go where they were to. */
+TEST(blocks_that_are_given_out_beside_an_error_are_zeroed)
+{
+	struct backend *be = cuda_or_stop(KERNELS_CLASS_BF16);
+	{
+		array x(be, wide_floats(3, 1000));
+		const std::vector<float> sevens(1000, 7);
+		void *before = NULL, *behind = NULL;
+		emu_inject("launch", 0, cudaErrorLaunchOutOfResources, false);
+		be->scale(be, x.p, 1000, 2);
+		be->upload(be, x.p, sevens.data(), 4000);
+		CHECK(be->alloc(be, &behind, 4000) == 0);
+		uint64_t launches = emu_launches();
+		be->scale(be, x.p, 1000, 2);
+		CHECK(be->sync(be) == ERR_UNAVAILABLE && emu_launches() == launches);
+		CHECK(is_zero(be, behind) && x.get() == sevens);
+		CHECK(be->alloc(be, &before, 4000) == 0); /* its zeros are gathered, and not on the stream yet */
+		be->free(be, (char *)before + 64);
+		CHECK(be->sync(be) == ERR_BUG && is_zero(be, before));
+		be->free(be, before), be->free(be, behind);
+	}
+	be->close(be);
+	CHECK(emu_left() == 0);
+}
+
 TEST(an_error_for_good_is_said_with_call_and_place_until_the_end)
 {
 	static const char *const calls[] = { "launch", "cudaMemcpyAsync", "cudaStreamSynchronize" };
