@@ -319,16 +319,26 @@ int cuda_lt_rows(const struct backend *be, int m)
 	return s->pins && s->pins->n_good ? cuda_lt_whole(m) : m;
 }
 
+/* Results, and what they are added to, begin where those of the test of a pin do. That depends on the batch as little as the rest: who
+ * scores gives arrays that begin at 64 bytes for any number of tokens (model/acts.c), and columns of one from a place on that the
+ * weights' shapes give (LoRA). Calls for some of the rows begin 128 rows apart. */
+static bool aligned(const cuda_lt_product *p)
+{
+	return ((uintptr_t)p->y | (uintptr_t)p->act | (uintptr_t)p->from) % LT_ALIGNMENT == 0;
+}
+
 /* Is it what pins of its form were tested for? That says nothing of the batch but for gradients. */
 static bool fits(const cuda_lt_product *p)
 {
 	if (p->x_across || p->w_across)
-		return p->k > 0 && p->y_stride == p->n && (uintptr_t)p->y % LT_ALIGNMENT == 0;
+		return p->k > 0 && p->y_stride == p->n;
 	return !p->act || (p->bias && !p->from && p->y_stride == p->n);
 }
 
 bool cuda_lt_take(struct backend *be, const cuda_lt_product *p)
 {
+	if (!aligned(p))
+		return false;
 	const cuda_pin *found = fits(p) ? find_pin(be, p, form_of(p)) : NULL;
 	if (found) {
 		put_product(be, p, &found->algo, cuda_trial_rows(found), false);

@@ -81,7 +81,7 @@ static bool read_pin(const char *line, int *cc, int *sms, long *version, cuda_pi
 	return line[strspn(line, " \r\n")] == '\0';
 }
 
-/* The pins of this kind of device; of which version is judged when the library is there. False: a line is no pin. */
+/* The pins of this kind of device; of which version is judged when the library is there. False: a line is no pin, or one too many. */
 static bool read_pins(struct backend *be, struct cuda_pins *t, FILE *f, const char *path, long *version)
 {
 	const struct cudaDeviceProp *d = &cuda_state(be)->properties;
@@ -99,8 +99,12 @@ static bool read_pins(struct backend *be, struct cuda_pins *t, FILE *f, const ch
 			return false;
 		}
 		at += !behind;
-		if (remark || cc != d->major * 10 + d->minor || sms != d->multiProcessorCount || t->n == CUDA_PINS_MAX)
+		if (remark || cc != d->major * 10 + d->minor || sms != d->multiProcessorCount)
 			continue;
+		if (t->n == CUDA_PINS_MAX) {
+			bad_pins(be, path, at - 1, "is one pin more than the 256 that a device may have");
+			return false;
+		}
 		version[t->n] = v;
 		t->pins[t->n++] = q;
 	}

@@ -182,10 +182,16 @@ static __global__ void fake_kernel(fake_kind kind, bool odd, float *y, int64_t l
 	}
 }
 
-/* What a library takes of a gradient: its result where a line of 16 bytes begins, and dense */
-static bool gradient_fits(const fake_desc *how, const void *d, const fake_layout *ld)
+/* What a library takes of a gradient: its result dense */
+static bool gradient_fits(const fake_desc *how, const fake_layout *ld)
 {
-	return how->epilogue == 1 && (uintptr_t)d % 16 == 0 && ld->ld == ld->rows;
+	return how->epilogue == 1 && ld->ld == ld->rows;
+}
+
+/* And of everything: results that begin where a line of 16 bytes does */
+static bool aligned(const void *c, const void *d, const void *aux)
+{
+	return ((uintptr_t)c | (uintptr_t)d | (uintptr_t)aux) % 16 == 0;
 }
 
 extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void *a, void *a_layout, const void *b,
@@ -203,9 +209,9 @@ extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void 
 	if (fake.calls == fake.refuse_at)
 		return 15;
 	fake.odd_rows = fake.odd_rows || lb->cols % 128; /* tokens, in all forms */
-	if ((how->transa && how->transb) || (!how->transa && !gradient_fits(how, d, ld)) || one < 1 ||
-	    (old == 0 && c != d) || c_layout != d_layout || workspace_bytes || la->type != 14 || lb->type != 14 ||
-	    ld->type != 0 || k != k_of_b || n != ld->rows || m != ld->cols ||
+	if ((how->transa && how->transb) || (!how->transa && !gradient_fits(how, ld)) || one < 1 ||
+	    !aligned(c, d, how->aux) || (old == 0 && c != d) || c_layout != d_layout || workspace_bytes ||
+	    la->type != 14 || lb->type != 14 || ld->type != 0 || k != k_of_b || n != ld->rows || m != ld->cols ||
 	    (how->epilogue != 1) != (how->bias != NULL) || (how->epilogue == 164) != (how->aux != NULL) ||
 	    (how->aux && how->aux_ld % 8) || (how->epilogue >= 32 && how->epilogue != 36 && how->epilogue != 164) ||
 	    algo->data[0] != 66 || fake.kind == REFUSES_LATER)

@@ -158,6 +158,42 @@ static fused fused_product(struct backend *be, int M, bool kept, bool from, int 
 	return { y.get(), act.get() };
 }
 
+/* One float on, or two, of an array, and four; i: plain, added to another array, a bias, gelu, gelu with its input kept */
+static std::vector<float> moved_product(struct backend *be, int M, int by, int i)
+{
+	const size_t n = (size_t)M * N + 8;
+	array x(be, wide_floats(1, (size_t)M * K)), w(be, wide_floats(2, (size_t)N * K)), bias(be, wide_floats(3, N));
+	array y(be, wide_floats(4, n)), act(be, std::vector<float>(n)), old(be, wide_floats(5, n));
+	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+	struct kernels_linear how = { M, K, N, i >= 2 ? bias.p : NULL, 0 };
+	float *at = y.p + (i == 1 ? 0 : by), *from = i == 1 ? old.p + by : NULL;
+	be->linear_into(be, at, i < 3 ? NULL : i == 3 ? at : act.p, from, x.p, &weight, &how);
+	std::vector<float> got = y.get(), more = act.get();
+	got.insert(got.end(), more.begin(), more.end());
+	return got;
+}
+
+/* A library that would refuse is not asked: that is decided by the place alone, for any number of rows. */
+TEST(results_that_begin_between_lines_of_16_bytes_stay_with_the_own_kernel)
+{
+	struct backend *own = open_with(HONEST, ""),
+		       *be = open_with(HONEST,
+				       pin_line(N, K, 0) + pin_line(N, K, 1) + pin_line(N, K, 2) + pin_line(N, K, 3));
+	for (int M : { 1, 128, 140 })
+		for (int by : { 1, 2, 4 })
+			for (int i = 0; i < 5; i++) {
+				int calls = fake.calls;
+				std::vector<float> got = moved_product(be, M, by, i),
+						   want = moved_product(own, M, by, i);
+				if (by == 4 ? fake.calls == calls || !(error_of(got, want) < 1e-11)
+					    : fake.calls > calls || !same_bits(got, want))
+					FAIL("M=%d, %d floats on, %d: %d calls", M, by, i, fake.calls - calls);
+			}
+	be->close(be);
+	own->close(own);
+	CHECK(fake.objects == 0 && emu_left() == 0);
+}
+
 static const char *const fused_names[] = { "gelu", "gelu and its input", "from" };
 
 TEST(what_the_library_fuses_is_what_the_own_kernel_does)
@@ -443,6 +479,27 @@ TEST(a_damaged_file_of_pins_is_an_error_with_its_line)
 	setenv("EMU_PINS", "/", 1);
 	CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_ENV && !be);
 	CHECK(said.find("/ cannot be read") == 0);
+	CHECK(emu_left() == 0);
+}
+
+/* Of other devices there may be any number. */
+TEST(more_pins_than_there_is_room_for_are_an_error_with_the_line)
+{
+	struct backend *be = NULL;
+	std::string others, pins;
+	for (int i = 0; i < 300; i++)
+		others += pin_line(N, K, 0, 1, 130100, 132);
+	for (int i = 0; i < 256; i++)
+		pins += pin_line(N + i, K, 0, 1,
+				 120800); /* of another version: they are judged later, and pass no test here */
+	write_pins(others + pins);
+	CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == 0 && !uses_the_library(be));
+	be->close(be);
+	be = NULL;
+	write_pins(others + pins + "# a remark\n" + pin_line(N, K, 0));
+	CHECK(open_cuda(&be, KERNELS_CLASS_BF16) == ERR_ENV && !be);
+	CHECK(said.find(pins_path() + ":558 is one pin more than the 256 that a device may have") == 0);
+	CHECK(said_fix.find("take the file away") != std::string::npos);
 	CHECK(emu_left() == 0);
 }
 
