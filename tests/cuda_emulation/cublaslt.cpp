@@ -121,17 +121,17 @@ int cublasLtMatmulPreferenceSetAttribute(void *, int what, const void *value, si
 	fake.aligned += what >= 5 && what <= 8 && bytes == 4 && v == 16;
 	return 0;
 }
-/* One that splits k, and one that does not */
+/* One that splits k, one that leaves the shape of clusters to the library, and one that does neither */
 int cublasLtMatmulAlgoGetHeuristic(void *, void *, void *, void *, void *, void *, void *, int wanted,
 				   lt_result *results, int *found)
 {
-	*found = wanted < 2 || fake.aligned != 4 ? 0 : 2; /* of those that want more, none would serve */
+	*found = wanted < 3 || fake.aligned != 4 ? 0 : 3; /* of those that want more, none would serve */
 	for (int i = 0; i < *found; i++) {
 		memset(&results[i], 0, sizeof(results[i]));
 		results[i].algo.data[0] = 66;
 		((uint8_t *)results[i].algo.data)[8 + LT_SPLIT_K] = (uint8_t)(i == 0 ? 4 : 1);
 		((uint8_t *)results[i].algo.data)[8 + LT_TILE] = 20;
-		((uint8_t *)results[i].algo.data)[8 + LT_CLUSTER_SHAPE] = 2;
+		((uint8_t *)results[i].algo.data)[8 + LT_CLUSTER_SHAPE] = (uint8_t)(i == 1 ? 0 : 2);
 	}
 	return 0;
 }
@@ -206,6 +206,7 @@ extern "C" int cublasLtMatmul(void *, void *desc, const void *alpha, const void 
 	int n = how->transa ? la->cols : la->rows, k = how->transa ? la->rows : la->cols;
 	int m = how->transb ? lb->rows : lb->cols, k_of_b = how->transb ? lb->cols : lb->rows;
 	fake.calls++;
+	fake.chose = fake.chose || ((const uint8_t *)algo->data)[8 + LT_CLUSTER_SHAPE] == 0;
 	if (fake.calls == fake.refuse_at)
 		return 15;
 	fake.odd_rows = fake.odd_rows || lb->cols % 128; /* tokens, in all forms */

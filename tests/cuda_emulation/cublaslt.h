@@ -26,6 +26,7 @@ struct fake {
 	int calls, objects, aligned;
 	int refuse_at; /* this call; 0: none */
 	bool odd_rows; /* a number of tokens that is no multiple of 128 was seen */
+	bool chose;    /* was asked for a product with a cluster shape of its own choice */
 };
 
 #ifdef __cplusplus

@@ -544,4 +544,27 @@ TEST(tuning_prints_a_pin_that_is_taken_afterwards)
 	CHECK(fake.objects == 0 && emu_left() == 0);
 }
 
+/* On a device that has clusters; on one that has none the number says nothing. */
+TEST(tuning_does_not_try_what_leaves_the_shape_of_clusters_to_the_library)
+{
+	const int major = emu_machine.major;
+	for (int now : { 9, 8 }) {
+		emu_machine.major = now;
+		struct backend *be = open_with(HONEST, "");
+		char *text = NULL;
+		size_t len = 0;
+		FILE *f = open_memstream(&text, &len);
+		for (int form : { 0, (int)DX, (int)DW })
+			CHECK(assay_cuda_tune(be, N, K, form, f));
+		fclose(f);
+		CHECK(fake.chose == (now < 9));
+		CHECK(now < 9 || std::string(text).find(" 0 0\n") == std::string::npos);
+		be->close(be);
+		free(text);
+	}
+	emu_machine.major = major;
+	unlink(pins_path().c_str());
+	CHECK(fake.objects == 0 && emu_left() == 0);
+}
+
 TEST_MAIN
