@@ -144,6 +144,7 @@ CUDA_EMU      := tests/cuda_emulation
 CUDA_OBJ      := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(CU))
 CUDA_EMU_OBJ  := $(BUILD)/cuda/emulation.o $(BUILD)/cuda/cuda_runtime.o
 CUDA_LT_OBJ   := $(BUILD)/cuda/cublaslt.o # stands in for cuBLASLt in the programs that are linked with it
+CUDA_NCCL_OBJ := $(BUILD)/cuda/nccl.o     # and for NCCL
 CUDA_TEST_BIN := $(patsubst $(CUDA_EMU)/%.cpp,$(BUILD)/cuda/%,$(sort $(wildcard $(CUDA_EMU)/test_*.cpp))) $(BUILD)/cuda/test_slabs
 CUDA_EMU_BIN  := $(BUILD)/cuda/bin/assay $(BUILD)/cuda/bin/libassay-cuda.so
 CUDA_CXXFLAGS  = -std=c++17 -g $(if $(SANITIZE),-O1,-O2) -Wall -Wextra -Werror -Wno-unknown-pragmas -fno-strict-aliasing \
@@ -157,13 +158,14 @@ $(BUILD)/cuda/%.o: kernels/%.cu $(FLAGS_TAG)
 $(CUDA_EMU_OBJ): $(BUILD)/cuda/%.o: $(CUDA_EMU)/%.cpp $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(CUDA_EMU_SAN) -O2 -c -o $@ $<
-$(CUDA_LT_OBJ): $(CUDA_EMU)/cublaslt.cpp $(FLAGS_TAG)
+$(CUDA_LT_OBJ) $(CUDA_NCCL_OBJ): $(BUILD)/cuda/%.o: $(CUDA_EMU)/%.cpp $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -c -o $@ $<
 $(BUILD)/cuda/test_%: $(CUDA_EMU)/test_%.cpp $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(LIB)
 	@echo "  TEST  $@"
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -rdynamic -o $@ $< $(filter %.o,$^) $(LIB) -fopenmp $(LIBS)
 $(BUILD)/cuda/test_lt: $(CUDA_LT_OBJ)
+$(BUILD)/cuda/test_nccl: $(CUDA_NCCL_OBJ)
 $(BUILD)/cuda/slabs.o: kernels/cuda_memory.cu $(FLAGS_TAG)
 	@mkdir -p $(dir $@)
 	$(Q)$(CXX) $(CUDA_CXXFLAGS) $(SAN) -x c++ -c -o $@ $<
@@ -180,7 +182,7 @@ $(BUILD)/cuda/bin/libassay-cuda.so: $(CUDA_OBJ) $(CUDA_EMU_OBJ) $(CUDA_EMU)/mach
 $(BUILD)/cuda/bin/assay: $(BIN)
 	@mkdir -p $(dir $@)
 	$(Q)cp $< $@
--include $(BUILD)/cuda/slabs.d $(CUDA_LT_OBJ:%.o=%.d) $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
+-include $(BUILD)/cuda/slabs.d $(CUDA_LT_OBJ:%.o=%.d) $(CUDA_NCCL_OBJ:%.o=%.d) $(CUDA_OBJ:%.o=%.d) $(CUDA_EMU_OBJ:%.o=%.d) $(CUDA_TEST_BIN:%=%.d)
 
 # Whole models on the emulated device: tests/unit/test_families.c again, which opens the plugin beside it
 $(BUILD)/cuda/bin/test_cuda_families: tests/unit/test_families.c $(LIB) $(BUILD)/cuda/bin/libassay-cuda.so

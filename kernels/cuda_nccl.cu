@@ -151,6 +151,12 @@ static int ended(struct backend *be)
 	return ERR_UNAVAILABLE;
 }
 
+/* Any call of a communicator that does not block may be done, or still under way: settle() waits for it. */
+static bool taken(int rc)
+{
+	return rc == NCCL_SUCCESS || rc == NCCL_IN_PROGRESS;
+}
+
 /* ---- waiting ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Until the communicator has taken in what it was told. */
@@ -160,7 +166,7 @@ static int settle(struct backend *be, const peers *p, const char *call)
 	int state = NCCL_IN_PROGRESS;
 	for (int looks = 0;; looks++) {
 		int rc = c->lib.state(c->comm, &state);
-		if (rc || (state != NCCL_SUCCESS && state != NCCL_IN_PROGRESS))
+		if (rc || !taken(state))
 			return NCCL_FAILED(be, p, rc ? rc : state, call);
 		if (state == NCCL_SUCCESS)
 			return 0;
@@ -181,7 +187,7 @@ static int wait_for_stream(struct backend *be, const peers *p)
 		if (rc == cudaSuccess)
 			return 0;
 		if (rc != cudaErrorNotReady) {
-			CUDA_CHECK(be, rc);
+			cuda_check(be, rc, "cudaStreamQuery", __FILE__, __LINE__);
 			leave(c);
 			return cuda_sync(be);
 		}
@@ -189,7 +195,7 @@ static int wait_for_stream(struct backend *be, const peers *p)
 		if (p->broken(p->arg))
 			return ended(be);
 		int asked = c->lib.state(c->comm, &state);
-		if (asked || (state != NCCL_SUCCESS && state != NCCL_IN_PROGRESS))
+		if (asked || !taken(state))
 			return NCCL_FAILED(be, p, asked ? asked : state, "ncclCommGetAsyncError");
 		rest(looks);
 	}
@@ -226,17 +232,17 @@ static int cuda_trade(struct backend *be, const struct kernels_part *give, const
 	if (s->error)                          /* the others are told by the caller */
 		return cuda_sync(be);
 	int rc = c->lib.group_start();
-	for (int i = 0; !rc && i < c->n; i++) {
+	for (int i = 0; taken(rc) && i < c->n; i++) {
 		if (give[i].bytes)
 			rc = c->lib.send(give[i].p, give[i].bytes / sizeof(float), NCCL_FLOAT32, i, c->comm, stream);
-		if (!rc && take[i].bytes)
+		if (taken(rc) && take[i].bytes)
 			rc = c->lib.recv(take[i].p, take[i].bytes / sizeof(float), NCCL_FLOAT32, i, c->comm, stream);
 	}
 	int end = c->lib.group_end();
 	s->launches++; /* memory has changed: nobody may rely on a copy of it */
-	if (!rc && end != NCCL_IN_PROGRESS)
+	if (taken(rc))
 		rc = end;
-	if (rc)
+	if (!taken(rc))
 		return NCCL_FAILED(be, &p, rc, "ncclGroupEnd");
 	rc = settle(be, &p, "ncclGroupEnd");
 	return rc ? rc : wait_for_stream(be, &p);
@@ -255,7 +261,7 @@ int cuda_ranks_join(struct backend *be, const uint8_t id[KERNELS_RANKS_ID], int 
 	c->rank = rank;
 	c->n = n;
 	int rc = c->lib.init(&c->comm, n, met, rank, &config);
-	if (rc && rc != NCCL_IN_PROGRESS)
+	if (!taken(rc))
 		return NCCL_FAILED(be, &p, rc, "ncclCommInitRankConfig");
 	rc = settle(be, &p, "ncclCommInitRankConfig");
 	if (!rc)
