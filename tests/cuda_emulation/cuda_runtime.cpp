@@ -15,7 +15,9 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #else
+#define __lsan_ignore_object(p) ((void)(p))
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
@@ -169,10 +171,12 @@ static cudaError_t enter(const char *call)
 
 /* Of the calls that give something back: on a lost device they fail too, but the host's part is gone, and what was queued is
  * dropped. */
-#define ENTER_RELEASE()                                                                                                \
+#define ENTER_RELEASE(p)                                                                                               \
 	cudaError_t lost = enter(__func__);                                                                            \
-	if (lost && !rt.sticky)                                                                                        \
-	return lost
+	if (lost && !rt.sticky) {                                                                                      \
+		__lsan_ignore_object(p); /* it is not the caller's fault */                                            \
+		return lost;                                                                                           \
+	}
 
 void emu_inject(const char *call, int nth, cudaError_t error, bool sticky)
 {
@@ -744,7 +748,7 @@ cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream)
 
 cudaError_t cudaFree(void *p)
 {
-	ENTER_RELEASE();
+	ENTER_RELEASE(p);
 	if (!p)
 		return cudaSuccess;
 	cudaError_t e = lost ? lost : wait_all();
@@ -781,7 +785,7 @@ cudaError_t cudaMallocHost(void **out, size_t bytes)
 
 cudaError_t cudaFreeHost(void *p)
 {
-	ENTER_RELEASE();
+	ENTER_RELEASE(p);
 	if (!p)
 		return cudaSuccess;
 	if (!rt.pinned.count((char *)p))
@@ -872,7 +876,7 @@ cudaError_t cudaStreamCreate(cudaStream_t *out)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-	ENTER_RELEASE();
+	ENTER_RELEASE(stream);
 	if (!lost)
 		stream_run(stream, stream->queued);
 	for (size_t i = 0; i < rt.streams.size(); i++)
@@ -923,7 +927,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *out)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-	ENTER_RELEASE();
+	ENTER_RELEASE(event);
 	if (!lost && event->stream)
 		stream_run(event->stream, event->at);
 	delete event;
