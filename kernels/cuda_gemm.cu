@@ -222,15 +222,22 @@ static bool is_absent(const struct cuda_state *s, const float *x, size_t n)
 	return false;
 }
 
-/* False: the list is full */
+/* What has been there of a longer time of the same array, if any, begins where x[n] ends, and is one with it: batches grow and shrink.
+ * False: the list is full */
 static bool set_absent(struct cuda_state *s, const float *x, size_t n)
 {
-	for (int i = 0; i < CUDA_ABSENT; i++)
-		if (!s->absent[i].x) {
-			s->absent[i] = { x, n };
+	struct cuda_absent *place = NULL;
+	for (int i = 0; i < CUDA_ABSENT; i++) {
+		struct cuda_absent *a = &s->absent[i];
+		if (a->x == x + n && a->array == x) {
+			*a = { x, n + a->n, x };
 			return true;
 		}
-	return false;
+		place = a->x || place ? place : a;
+	}
+	if (place)
+		*place = { x, n, x };
+	return place != NULL;
 }
 
 /* x[n] is there. What is longer loses its beginning or its end, as one that is written piece by piece; in its middle it keeps all. */
@@ -244,7 +251,7 @@ static void set_present(struct cuda_state *s, const float *x, size_t n)
 		if (x <= a->x && x + n >= end)
 			a->x = NULL;
 		else if (x <= a->x)
-			*a = { x + n, (size_t)(end - (x + n)) };
+			*a = { x + n, (size_t)(end - (x + n)), a->array };
 		else if (x + n >= end)
 			a->n = (size_t)(x - a->x);
 	}

@@ -74,6 +74,7 @@ enum { CUDA_ABSENT = 16 };
 struct cuda_absent {
 	const float *x; /* NULL: a free place */
 	size_t n;
+	const float *array; /* what began there was left undefined; x may be a later part of it */
 };
 
 /* What for_products() said last. A gated layer makes two at once. */

@@ -509,6 +509,20 @@ TEST(no_more_is_left_undefined_than_is_remembered)
 	CHECK(errors > 0 && there > 0);
 }
 
+/* Each time the end of what was undefined before stays so. It is one with what comes before it, and does not fill the list. */
+TEST(an_array_of_ever_fewer_rows_is_left_undefined_each_time)
+{
+	enum { MOST = 40 };
+	struct backend *be = bf16();
+	array<float> x(be, wide(MOST * C, 1)), w(be, tame(C, 2)), r(be, MOST), h(be, MOST * C);
+	for (int rows = MOST; rows > 0; rows--) {
+		be->for_products(be, h, rows, C, true);
+		be->rmsnorm(be, h, r, x, w, rows, C, 1e-5f);
+		if (!all_nan(slice(h.get(), 0, (size_t)(rows * C))))
+			FAIL("%d rows of %d are written", rows, MOST);
+	}
+}
+
 /* An operation of which something was said leaves other operands as they are: the good ones good, and the old ones old. */
 TEST(a_said_operation_does_not_raise_what_is_old)
 {
