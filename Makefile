@@ -5,7 +5,7 @@
 #   make test       installs what is missing, builds, passes the tests
 #   make help       everything else
 #
-# Variables: BUILD=build  SANITIZE=address,undefined  CUDA=0|1  PREFIX=/usr/local  DESTDIR=  V=1 (show commands)
+# Variables: BUILD=build  SANITIZE=address,undefined  CUDA=0|1  PREFIX=/usr/local  DESTDIR=  V=1 (show commands)  JOBS=N (tests at a time)
 
 BUILD    ?= build
 PREFIX   ?= /usr/local
