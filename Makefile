@@ -147,7 +147,7 @@ CUDA_LT_OBJ   := $(BUILD)/cuda/cublaslt.o # stands in for cuBLASLt in the progra
 CUDA_NCCL_OBJ := $(BUILD)/cuda/nccl.o     # and for NCCL
 CUDA_TEST_BIN := $(patsubst $(CUDA_EMU)/%.cpp,$(BUILD)/cuda/%,$(sort $(wildcard $(CUDA_EMU)/test_*.cpp))) $(BUILD)/cuda/test_slabs
 CUDA_EMU_BIN  := $(BUILD)/cuda/bin/assay $(BUILD)/cuda/bin/libassay-cuda.so
-CUDA_CXXFLAGS  = -std=c++17 -g $(if $(SANITIZE),-O1,-O2) -Wall -Wextra -Werror -Wno-unknown-pragmas -fno-strict-aliasing \
+CUDA_CXXFLAGS  = -std=c++17 -g $(if $(SANITIZE),-O1,-O2) $(ARCH) -Wall -Wextra -Werror -Wno-unknown-pragmas -fno-strict-aliasing \
                  -ffp-contract=off -fPIC -D_GNU_SOURCE -DASSAY_CUDA_EMULATION -DCUDA_SLAB_BYTES=$(SLAB_BYTES) -I$(CUDA_EMU) -I. -MMD -MP
 SLAB_BYTES     = 0
 CUDA_EMU_SAN   = $(if $(filter thread,$(SANITIZE)),-DEMU_TSAN,$(SAN))

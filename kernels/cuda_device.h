@@ -2,8 +2,8 @@
  *
  * A kernel is launched by LAUNCH (or CUDA_LAUNCH of cuda_int.h) and declares shared memory by SHARED or DYN_SHARED, so
  * that the same source compiles under nvcc and, as C++, for the host (tests/cuda_emulation/). Tensor cores and asynchronous
- * copies are behind five inline functions: mma_bf16, ldmatrix_x4, ldmatrix_x4_trans, cp_async16, and the pair
- * cp_async_commit/wait. They are PTX of sm_80, which newer devices run too; the emulation has the same five from the
+ * copies are behind six inline functions: mma_bf16, mma_tf32 (of cuda_gemm.cu), ldmatrix_x4, ldmatrix_x4_trans, cp_async16, and the
+ * pair cp_async_commit/wait. They are PTX of sm_80, which newer devices run too; the emulation has the same six from the
  * fragment layouts of the PTX manual. wgmma and TMA are not used: they could be compiled but not tested without a card. */
 #ifndef KERNELS_CUDA_DEVICE_H
 #define KERNELS_CUDA_DEVICE_H

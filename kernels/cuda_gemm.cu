@@ -510,9 +510,9 @@ static __device__ __forceinline__ float round_tf32(float x)
 
 /* d[16,8] += a[16,8] b[8,8]: lane 4 g + t holds d as in mma_bf16(); a: rows g, g+8, g, g+8, columns t, t, t+4, t+4; b:
  * column g, rows t, t+4 */
+#ifdef __CUDACC__
 static __device__ __forceinline__ void mma_tf32(float d[4], const float a[4], const float b[2])
 {
-#ifdef __CUDACC__
 	uint32_t ua[4], ub[2];
 	memcpy(ua, a, sizeof(ua));
 	memcpy(ub, b, sizeof(ub));
@@ -520,17 +520,8 @@ static __device__ __forceinline__ void mma_tf32(float d[4], const float a[4], co
 		"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
 		: "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
 		: "r"(ua[0]), "r"(ua[1]), "r"(ua[2]), "r"(ua[3]), "r"(ub[0]), "r"(ub[1]));
-#else /* the twin for the host: the same fragments, handed round by shuffles */
-	int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-	for (int k = 0; k < 8; k++)
-		UNROLL
-	for (int e = 0; e < 4; e++) {
-		float x = __shfl_sync(WARP_ALL, a[k / 4 * 2 + e / 2], g * 4 + k % 4);
-		float y = __shfl_sync(WARP_ALL, b[k / 4], (t * 2 + e % 2) * 4 + k % 4);
-		d[e] = fmaf(x, y, d[e]);
-	}
-#endif
 }
+#endif
 
 enum { FLOAT_BK = 16, FLOAT_CHAIN = 256 /* part of the numerics, as K_BLOCK of cpu_gemm.c */ };
 

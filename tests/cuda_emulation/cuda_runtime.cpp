@@ -71,6 +71,7 @@ static struct {
 	std::map<char *, size_t> pinned;
 	size_t live_bytes;
 	int open; /* depth of "the device runs" */
+	int key;  /* of the pages that were given out; < 0: the processor has none */
 	std::vector<emu_stream *> streams;
 	emu_stream *standard;
 	int objects; /* events and graphs */
@@ -235,6 +236,11 @@ static void arena_init(void)
 	if (p == MAP_FAILED)
 		stop("no address space for the emulated device");
 	rt.arena = (char *)p;
+#if defined(__x86_64__)
+	rt.key = getenv("EMU_NO_KEYS") ? -1 : pkey_alloc(0, rt.open ? 0 : PKEY_DISABLE_ACCESS);
+#else
+	rt.key = -1;
+#endif
 #if !defined(__SANITIZE_ADDRESS__) && !defined(EMU_TSAN)
 	struct sigaction action = {};
 	action.sa_sigaction = on_fault;
@@ -243,17 +249,43 @@ static void arena_init(void)
 #endif
 }
 
-/* The device runs: its memory is open. The host's faults are found in plain builds and under ASan alike. */
+/* The device runs: its memory is open. The host's faults are found in plain builds and under ASan alike. Where the processor has
+ * protection keys, a register opens and closes the pages, for the thread that asks (EMU_NO_KEYS: not so); else the kernel
+ * goes through all of them, at every launch. */
+static void set_open(bool open)
+{
+	if (!rt.arena)
+		return;
+#if defined(__x86_64__)
+	if (rt.key >= 0) {
+		pkey_set(rt.key, open ? 0 : PKEY_DISABLE_ACCESS);
+		return;
+	}
+#endif
+	if (rt.used)
+		mprotect(rt.arena, rt.used, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
 static void device_open(void)
 {
-	if (rt.open++ == 0 && rt.used)
-		mprotect(rt.arena, rt.used, PROT_READ | PROT_WRITE);
+	if (rt.open++ == 0)
+		set_open(true);
 }
 
 static void device_close(void)
 {
-	if (--rt.open == 0 && rt.used)
-		mprotect(rt.arena, rt.used, PROT_NONE);
+	if (--rt.open == 0)
+		set_open(false);
+}
+
+/* The arena's part that is given out has grown by bytes from p on: pages that can be read and written, and have the key. */
+static void pages_new(char *p, size_t bytes)
+{
+	mprotect(p, bytes, PROT_READ | PROT_WRITE);
+#if defined(__x86_64__)
+	if (rt.key >= 0)
+		pkey_mprotect(p, bytes, PROT_READ | PROT_WRITE, rt.key);
+#endif
 }
 
 void emu_leave_open(void)
@@ -301,7 +333,7 @@ static void check_zones(void)
 
 static char *block_new(size_t bytes)
 {
-	size_t n = whole(bytes);
+	size_t n = whole(bytes), grown = 0;
 	char *p = NULL;
 	for (auto &gap : rt.idle)
 		if (gap.second >= n) {
@@ -318,11 +350,13 @@ static char *block_new(size_t bytes)
 			stop("the emulated device's address space is used up");
 		p = rt.arena + rt.used;
 		rt.used = (rt.used + n + 4095) / 4096 * 4096;
+		grown = (size_t)(rt.arena + rt.used - p);
 		if (p + n < rt.arena + rt.used)
 			rt.idle[p + n] = (size_t)(rt.arena + rt.used - p) - n;
 	}
 	device_open();
-	mprotect(rt.arena, rt.used, PROT_READ | PROT_WRITE);
+	if (grown)
+		pages_new(p, grown);
 	ASAN_UNPOISON_MEMORY_REGION(p, n);
 	memset(p, 0xff, n);
 	ASAN_POISON_MEMORY_REGION(p + bytes, n - bytes);
@@ -332,7 +366,8 @@ static char *block_new(size_t bytes)
 	return p;
 }
 
-/* Pages of memory that is free go back, of a device that has much: every launch opens and closes, page by page, all that there are. */
+/* Pages of memory that is free go back, of a device that has much: without keys every launch opens and closes, page by page, all that
+ * there are. */
 static void drop_pages(char *p, size_t bytes)
 {
 	enum { MUCH = 32 << 20 };

@@ -3,7 +3,8 @@
  * For each warp in turn: run every lane that is ready to its next meeting point, release the groups of lanes whose mask has
  * met, again, until all lanes wait at the block's barrier or have left. When all warps do, the barrier opens. A switch
  * between fibers is a dozen instructions (12 to 30 ns a step; swapcontext, which asks the kernel for the signal mask,
- * costs 600), and ends in an indirect jump, since a return would be predicted wrongly every time.
+ * costs 600), and ends in an indirect jump, since a return would be predicted wrongly every time: to where the fiber met the
+ * others itself, and not into a function that returns there (a third of the time of a kernel that shuffles).
  *
  * Adjacent blocks use fibers and shared memory of their own ("parity"), so that ThreadSanitizer sees no order between
  * them: it would call reuse of the same fiber or array an order, or a race. Order from the block before the last is kept. */
@@ -38,25 +39,27 @@ struct copy {
 	int bytes, group;
 };
 
-struct fiber {
+/* What the scheduler looks at in every step stands in the first 64 bytes: one line of the cache. */
+struct alignas(64) fiber {
 	struct emu_self self; /* first: emu.self points here */
 	enum state state;
 	unsigned mask;
 	int value;
+	int turn; /* of offers: which one is the next */
 	emu_site site;
-	void *context; /* stack pointer, or ucontext_t */
-	char *stack;
-	void *sanitizer;                                /* ASan's fake stack, or TSan's fiber */
-	uint64_t offer[OFFER_WORDS], seen[OFFER_WORDS]; /* seen: published when the warp met */
-	struct copy copies[COPIES_MAX];
+	uint64_t offers[2][OFFER_WORDS]; /* what it offers next, and what the others see since the warp met */
+	uint64_t met;                    /* when it last met others of its warp: dev.met */
 	int n_copies, group;
+	char *stack;
+	void *sanitizer; /* ASan's fake stack, or TSan's fiber */
+	struct copy *copies;
 };
 
 struct emu_now emu;
 static struct device {
 	struct fiber *fibers[2]; /* of each parity, made when first wanted */
 	int made[2], n;
-	void *context, *sanitizer;
+	void *sanitizer;
 	const void *stack;
 	size_t stack_bytes;
 	const char *kernel;
@@ -66,8 +69,8 @@ static struct device {
 	int n_arrays;
 	size_t dyn_bytes, shared_limit;
 	enum emu_order order;
-	uint64_t random, steps;
-	char token[2], launch; /* addresses for TSan: a parity's blocks, the launch */
+	uint64_t random, steps, met; /* met: groups of lanes that did */
+	char token[2], launch;       /* addresses for TSan: a parity's blocks, the launch */
 } dev;
 
 static struct fiber *self(void)
@@ -75,9 +78,19 @@ static struct fiber *self(void)
 	return (struct fiber *)const_cast<struct emu_self *>(emu.self);
 }
 
-static struct fiber *warp_of(const struct fiber *f)
+static struct fiber *warp_of(struct fiber *f)
 {
-	return dev.fibers[emu.parity] + f->self.warp * LANES;
+	return f - f->self.lane;
+}
+
+static const char *seen(const struct fiber *f)
+{
+	return (const char *)f->offers[1 - f->turn];
+}
+
+static bool same_place(const emu_site &a, const emu_site &b)
+{
+	return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
 }
 
 void emu_stop(const char *what, emu_site site)
@@ -116,16 +129,32 @@ uint64_t emu_steps(void)
 
 #if defined(__x86_64__)
 /* The registers a call keeps are pushed, the stack is exchanged, and theirs popped. */
-extern "C" void emu_switch(void **save, void *to);
-__asm__(".text\n.p2align 4\n.type emu_switch,@function\nemu_switch:\n"
-	"pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
-	"movq %rsp,(%rdi)\nmovq %rsi,%rsp\n"
-	"popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\npopq %rcx\njmp *%rcx\n"
-	".size emu_switch,.-emu_switch\n");
+#define KEEP "pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
+#define EXCHANGE "movq %rsp,(%rdi)\n\tmovq %rsi,%rsp\n\t"
+#define GO_ON "popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq %rbp\n\tpopq %rcx\n\tjmp *%rcx\n"
+__asm__(".text\n.p2align 4\n.globl emu_switch\n.hidden emu_switch\n.type emu_switch,@function\nemu_switch:\n\t" KEEP
+		EXCHANGE GO_ON ".size emu_switch,.-emu_switch\n");
 
 static void context_switch(void **from, void *to)
 {
 	emu_switch(from, to);
+}
+
+/* The same, in place: a jump of its own, which mostly leads where it led the last time, since lanes go the same way. */
+static inline __attribute__((always_inline)) void context_enter(void **from, void *to)
+{
+	__asm__ volatile("leaq -128(%%rsp),%%rsp\n\t" /* what lies there may be in use */
+			 "leaq 1f(%%rip),%%rcx\n\tpushq %%rcx\n\t"
+			 "pushq %%rbp\n\tpushq %%rbx\n\tpushq %%r12\n\tpushq %%r13\n\tpushq %%r14\n\tpushq %%r15\n\t"
+			 "movq %%rsp,(%%rdi)\n\tmovq %%rsi,%%rsp\n\t"
+			 "popq %%r15\n\tpopq %%r14\n\tpopq %%r13\n\tpopq %%r12\n\tpopq %%rbx\n\tpopq %%rbp\n\t"
+			 "popq %%rcx\n\tjmp *%%rcx\n"
+			 "1:\tleaq 128(%%rsp),%%rsp"
+			 : "+D"(from), "+S"(to)
+			 :
+			 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+			   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+			   "memory", "cc");
 }
 
 static void context_make(void **context, char *stack, char *top, void (*entry)(void))
@@ -144,6 +173,11 @@ static void context_switch(void **from, void *to)
 	if (!*from)
 		*from = calloc(1, sizeof(ucontext_t));
 	swapcontext((ucontext_t *)*from, (ucontext_t *)to);
+}
+
+static void context_enter(void **from, void *to)
+{
+	context_switch(from, to);
 }
 
 static void context_make(void **context, char *stack, char *top, void (*entry)(void))
@@ -165,13 +199,13 @@ static void to_scheduler(struct fiber *f)
 #ifdef EMU_TSAN
 	__tsan_switch_to_fiber(dev.sanitizer, __tsan_switch_to_fiber_no_sync);
 #endif
-	context_switch(&f->context, dev.context);
+	context_switch(&f->self.context, emu.scheduler_context);
 #if defined(__SANITIZE_ADDRESS__)
 	__sanitizer_finish_switch_fiber(f->sanitizer, NULL, NULL);
 #endif
 }
 
-static void to_fiber(struct fiber *f)
+static inline __attribute__((always_inline)) void to_fiber(struct fiber *f)
 {
 	emu.self = &f->self;
 	dev.steps++;
@@ -182,7 +216,7 @@ static void to_fiber(struct fiber *f)
 #ifdef EMU_TSAN
 	__tsan_switch_to_fiber(f->sanitizer, __tsan_switch_to_fiber_no_sync);
 #endif
-	context_switch(&dev.context, f->context);
+	context_enter(&emu.scheduler_context, f->self.context);
 #if defined(__SANITIZE_ADDRESS__)
 	__sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
@@ -210,14 +244,17 @@ static void fiber_main(void)
 
 static void fibers_make(int parity, int n)
 {
-	if (!dev.fibers[parity])
-		dev.fibers[parity] = (struct fiber *)calloc(THREADS_MAX, sizeof(struct fiber));
+	if (!dev.fibers[parity]) {
+		dev.fibers[parity] = (struct fiber *)aligned_alloc(64, THREADS_MAX * sizeof(struct fiber));
+		memset((void *)dev.fibers[parity], 0, THREADS_MAX * sizeof(struct fiber));
+	}
 	for (int &i = dev.made[parity]; i < n; i++) {
 		struct fiber *f = &dev.fibers[parity][i];
 		f->stack = (char *)aligned_alloc(4096, STACK_BYTES);
+		f->copies = (struct copy *)calloc(COPIES_MAX, sizeof(struct copy));
 		/* tops are staggered: equal ones would share their sets of the cache */
 		char *top = f->stack + STACK_BYTES - 256 - (size_t)(i % 29) * 320;
-		context_make(&f->context, f->stack, (char *)((uintptr_t)top & ~(uintptr_t)15), fiber_main);
+		context_make(&f->self.context, f->stack, (char *)((uintptr_t)top & ~(uintptr_t)15), fiber_main);
 #ifdef EMU_TSAN
 		f->sanitizer = __tsan_create_fiber(0);
 #endif
@@ -290,14 +327,22 @@ static void arrays_clear(void)
 
 /* ---- meeting ---------------------------------------------------------------------------------------------------------------------- */
 
-void emu_meet_block(int value, emu_site site)
+void emu_wait(void)
+{
+	to_scheduler(self());
+}
+
+void emu_at_block(int value, emu_site site)
 {
 	struct fiber *f = self();
 	f->state = AT_BLOCK;
 	f->value = value;
 	f->site = site;
 	RELEASE(&dev.any);
-	to_scheduler(f);
+}
+
+void emu_block_met(void)
+{
 	ACQUIRE(&dev.any);
 }
 
@@ -321,7 +366,7 @@ static void copy_bytes(void *to, const void *from, int n)
 {
 	volatile char *t = (volatile char *)to;
 	const volatile char *f = (const volatile char *)from;
-	if (n == 4 || n == 8) {
+	if (n % 4 == 0) {
 		for (int i = 0; i < n; i += 4)
 			*(volatile uint32_t *)(t + i) = *(const volatile uint32_t *)(f + i);
 		return;
@@ -330,23 +375,22 @@ static void copy_bytes(void *to, const void *from, int n)
 		t[i] = f[i];
 }
 
-void emu_meet_warp(unsigned mask, const void *offer, int bytes, bool orders_memory, emu_site site)
+void emu_at_warp(unsigned mask, const void *offer, int bytes, bool orders_memory, emu_site site)
 {
 	struct fiber *f = self();
 	if (!(mask >> f->self.lane & 1u))
 		emu_stop("a lane is not in its own mask", site);
-	copy_bytes(f->offer, offer, bytes);
+	copy_bytes(f->offers[f->turn], offer, bytes);
 	f->state = AT_WARP;
 	f->mask = mask;
 	f->site = site;
 	if (orders_memory)
 		RELEASE(warp_of(f));
-	to_scheduler(f);
 }
 
 void emu_look(void *out, int lane, int offset, int bytes)
 {
-	copy_bytes(out, (const char *)warp_of(self())[lane].seen + offset, bytes);
+	copy_bytes(out, seen(&warp_of(self())[lane]) + offset, bytes);
 }
 
 void emu_look_ordered(void)
@@ -354,25 +398,72 @@ void emu_look_ordered(void)
 	ACQUIRE(warp_of(self()));
 }
 
+/* The product of a warp's fragments: whoever comes first after the warp has met sums it for all, each element in the order of k.
+ * Lanes offer floats; a product of two is exact in a double. */
+typedef double four __attribute__((vector_size(32)));
+struct product {
+	uint64_t met; /* when, by dev.met */
+	four sum[16][2];
+};
+static struct product products[2][THREADS_MAX / LANES];
+
+static void product_sum(struct product *p, const struct fiber *w)
+{
+	double x[16][16], y[16][8];
+	for (int lane = 0; lane < LANES; lane++) {
+		const float *from = (const float *)seen(&w[lane]);
+		int g = lane / 4, t = lane % 4;
+		for (int i = 0; i < 8;
+		     i++) /* a: rows g and g + 8 in turn, two columns each; b: two rows each of column g */
+			x[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = (double)from[i];
+		for (int i = 0; i < 4; i++)
+			y[2 * t + i % 2 + i / 2 * 8][g] = (double)from[8 + i];
+	}
+	four columns[16][2];
+	memcpy(columns, y, sizeof(columns));
+	for (int row = 0; row < 16; row++) {
+		four left = { 0, 0, 0, 0 }, right = { 0, 0, 0, 0 };
+		for (int k = 0; k < 16; k++) {
+			left += x[row][k] * columns[k][0];
+			right += x[row][k] * columns[k][1];
+		}
+		p->sum[row][0] = left;
+		p->sum[row][1] = right;
+	}
+}
+
 void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line)
 {
-	uint32_t both[6] = { a[0], a[1], a[2], a[3], b[0], b[1] };
+	uint32_t both[12];
+	for (int i = 0; i < 6; i++) {
+		uint32_t pair = i < 4 ? a[i] : b[i - 4];
+		both[2 * i] = pair << 16;
+		both[2 * i + 1] = pair & 0xffff0000u;
+	}
 	emu_meet_warp(0xffffffffu, both, (int)sizeof(both), false, emu_site{ file, line });
-	const struct fiber *f = self(), *w = warp_of(f);
+	struct fiber *f = self();
+	struct product *p = &products[emu.parity][f->self.warp];
+	if (p->met != f->met) {
+		product_sum(p, warp_of(f));
+		p->met = f->met;
+	}
 	int g = f->self.lane / 4, t = f->self.lane % 4;
-	for (int e = 0; e < 4; e++) {
-		int row = g + e / 2 * 8, col = 2 * t + e % 2;
-		double sum = 0;
-		for (int k = 0; k < 16; k++) {
-			const uint32_t *x = (const uint32_t *)w[row % 8 * 4 + k % 8 / 2].seen + k / 8 * 2 + row / 8;
-			const uint32_t *y = (const uint32_t *)w[col * 4 + k % 8 / 2].seen + 4 + k / 8;
-			uint32_t xb = k % 2 ? *x & 0xffff0000u : *x << 16, yb = k % 2 ? *y & 0xffff0000u : *y << 16;
-			float xf, yf;
-			memcpy(&xf, &xb, 4);
-			memcpy(&yf, &yb, 4);
-			sum += (double)xf * (double)yf;
-		}
-		d[e] = (float)((double)d[e] + sum);
+	for (int e = 0; e < 4; e++)
+		d[e] = (float)((double)d[e] + p->sum[g + e / 2 * 8][t / 2][t % 2 * 2 + e % 2]);
+}
+
+void mma_tf32(float d[4], const float a[4], const float b[2], const char *file, int line)
+{
+	float both[6] = { a[0], a[1], a[2], a[3], b[0], b[1] };
+	emu_meet_warp(0xffffffffu, both, (int)sizeof(both), false, emu_site{ file, line });
+	struct fiber *f = self(), *w = warp_of(f);
+	int g = f->self.lane / 4, t = f->self.lane % 4;
+	for (int k = 0; k < 8; k++) {
+		const float *x = (const float *)seen(&w[g * 4 + k % 4]) + k / 4 * 2;
+		const float *y = (const float *)seen(&w[8 * t + k % 4]) + 4 + k / 4;
+		const float *z = (const float *)seen(&w[8 * t + 4 + k % 4]) + 4 + k / 4;
+		for (int e = 0; e < 4; e++)
+			d[e] = fmaf(x[e / 2], e % 2 ? *z : *y, d[e]);
 	}
 }
 
@@ -449,7 +540,7 @@ static bool has_met(struct fiber *w, int n, int i)
 			stop_at(&w[i], "a warp mask names a lane that has left");
 		if (w[j].state != AT_WARP || w[j].mask != w[i].mask)
 			met = false;
-		else if (w[j].site.line != w[i].site.line || strcmp(w[j].site.file, w[i].site.file) != 0)
+		else if (!same_place(w[j].site, w[i].site))
 			stop_at(&w[j], "lanes of one mask are at different warp operations");
 	}
 	return met;
@@ -462,10 +553,11 @@ static bool release_groups(struct fiber *w, int n)
 		if (w[i].state != AT_WARP || !has_met(w, n, i))
 			continue;
 		unsigned mask = w[i].mask;
+		dev.met++;
 		for (int j = 0; j < n; j++)
 			if (mask >> j & 1u) {
-				for (int k = 0; k < OFFER_WORDS; k++)
-					w[j].seen[k] = w[j].offer[k];
+				w[j].turn = 1 - w[j].turn;
+				w[j].met = dev.met;
 				w[j].state = READY;
 			}
 		any = true;
@@ -500,7 +592,7 @@ static bool barrier_open(struct fiber *f)
 			continue;
 		}
 		first = first ? first : &f[i];
-		if (f[i].site.line != first->site.line || strcmp(f[i].site.file, first->site.file) != 0)
+		if (!same_place(f[i].site, first->site))
 			stop_at(&f[i], "threads are at different __syncthreads");
 		dev.any |= f[i].value;
 		dev.all &= f[i].value;
@@ -579,9 +671,10 @@ bool emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, con
 		dyn[p] = shared_bytes ? (unsigned char *)array_new(shared_bytes) : NULL;
 		for (int i = 0; i < dev.n; i++) {
 			unsigned t = (unsigned)i;
-			dev.fibers[p][i].self = { { t % block.x, t / block.x % block.y, t / block.x / block.y },
-						  i % LANES,
-						  i / LANES };
+			struct emu_self *s = &dev.fibers[p][i].self;
+			s->thread = { t % block.x, t / block.x % block.y, t / block.x / block.y };
+			s->lane = i % LANES;
+			s->warp = i / LANES;
 		}
 	}
 	RELEASE(&dev.launch);

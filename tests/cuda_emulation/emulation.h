@@ -105,13 +105,15 @@ enum emu_order { EMU_FORWARD, EMU_BACKWARD, EMU_RANDOM };
 struct emu_self {
 	uint3 thread;
 	int lane, warp;
+	void *context; /* where it goes on: a stack pointer, or ucontext_t */
 };
 extern struct emu_now {
 	const struct emu_self *self;
 	dim3 grid, block;
 	uint3 block_index;
 	int parity; /* of the block in the order of running: adjacent blocks have fibers and shared arrays apart */
-	unsigned char *dyn; /* dynamic shared memory of this parity */
+	unsigned char *dyn;      /* dynamic shared memory of this parity */
+	void *scheduler_context; /* where the scheduler goes on */
 } emu;
 
 #define threadIdx (emu.self->thread)
@@ -133,12 +135,40 @@ struct emu_site {
 	}
 
 [[noreturn]] void emu_stop(const char *what, emu_site site);
-void emu_meet_block(int value, emu_site site);
+/* The fiber waits for those it meets: it has said where and for what, and the scheduler goes on. Straight from where it meets and
+ * not from a function further down, since a processor foresees a return to the caller of the last fiber. */
+void emu_wait(void);
+#if defined(__x86_64__)
+extern "C" __attribute__((visibility("hidden"))) void emu_switch(void **save, void *to);
+#endif
+static inline __attribute__((always_inline)) void emu_leave(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(EMU_TSAN)
+	emu_switch(const_cast<void **>(&emu.self->context), emu.scheduler_context);
+#else
+	emu_wait();
+#endif
+}
+
+void emu_at_block(int value, emu_site site);
+void emu_block_met(void);
+static inline __attribute__((always_inline)) void emu_meet_block(int value, emu_site site)
+{
+	emu_at_block(value, site);
+	emu_leave();
+	emu_block_met();
+}
 int emu_block_or(void);
 int emu_block_and(void);
 int emu_block_count(void);
 /* Leaves up to 64 bytes for the other lanes of the mask and meets them; then their bytes can be read. */
-void emu_meet_warp(unsigned mask, const void *offer, int bytes, bool orders_memory, emu_site site);
+void emu_at_warp(unsigned mask, const void *offer, int bytes, bool orders_memory, emu_site site);
+static inline __attribute__((always_inline)) void emu_meet_warp(unsigned mask, const void *offer, int bytes,
+								bool orders_memory, emu_site site)
+{
+	emu_at_warp(mask, offer, bytes, orders_memory, site);
+	emu_leave();
+}
 void emu_look(void *out, int lane, int offset, int bytes);
 void emu_look_ordered(void); /* the acquiring half of an operation that orders memory */
 
@@ -431,6 +461,8 @@ static inline double __longlong_as_double(long long v)
 /* ---- tensor cores and asynchronous copies: cuda_device.h says what they do --------------------------------------------------------- */
 
 void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2], EMU_PLACE);
+void mma_tf32(float d[4], const float a[4], const float b[2],
+	      EMU_PLACE); /* rounds each product and sum to fp32, in order */
 /* The copies of a thread that are under way. put: false: it lands at once. next: one that must land now. */
 bool emu_copies_put(void *dst, const void *src, int bytes, emu_site site);
 bool emu_copies_next(void **dst, const void **src, int *bytes, int under_way);

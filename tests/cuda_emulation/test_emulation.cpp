@@ -348,12 +348,26 @@ static __global__ void write_at(float *out, long i)
 	out[i] = 1;
 }
 
+static void touch_after_a_kernel(void)
+{
+	float *p;
+	cudaMalloc(&p, 100);
+	LAUNCH(write_at, dim3(1), dim3(1), 0, 0, p, 24l);
+	cudaDeviceSynchronize();
+	p[24] = 1;
+}
+
 TEST(device_memory_is_guarded)
 {
 	CHECK_STOPS(HOST_TOUCHES, [] {
 		float *p;
 		cudaMalloc(&p, 100);
 		p[0] = 1;
+	});
+	CHECK_STOPS(HOST_TOUCHES, touch_after_a_kernel);
+	CHECK_STOPS(HOST_TOUCHES, [] {
+		setenv("EMU_NO_KEYS", "1", 1);
+		touch_after_a_kernel();
 	});
 	CHECK_STOPS(PAST_THE_END, [] {
 		float *p;
