@@ -150,6 +150,7 @@ static void forward(life *l, const layer &a, int turn, bool cached)
 	struct kernels_linear last = { T, C, V, NULL, 0 };
 	be->linear(be, a.logits, a.x, &a.head, &last);
 	be->logprob(be, a.logprob, a.best, a.logits, NULL, a.target, T, V);
+	be->head_logprob(be, a.logprob, a.best, a.x, &a.head, NULL, a.target, T);
 }
 
 enum { TURNS = 4 };
@@ -180,6 +181,7 @@ static void backward(life *l, const layer &a)
 	const int32_t starts[2] = { 0, T };
 	struct kernels_seqs seqs = { 1, starts, starts, NULL, NULL, NULL, 0 };
 	be->zero(be, a.d_qkv, 3 * W * C * sizeof(float));
+	be->head_back(be, a.logprob, a.h, a.d_head, 0, a.x, &a.head, a.target, a.scale, T);
 	be->xent_back(be, a.logits, a.target, a.scale, T, V);
 	be->linear_dw(be, a.d_head, a.logits, a.x, V, C, &head);
 	be->linear_dx(be, a.h, a.logits, &a.head, &head);

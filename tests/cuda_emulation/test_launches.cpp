@@ -161,6 +161,24 @@ TEST(log_probabilities)
 			});
 }
 
+/* The product's tile follows the rows, and they go in pieces; what joins the groups of a row is asked alone, which comes last. */
+TEST(a_head_in_one_with_its_loss)
+{
+	const int C = 24;
+	for (int V : { 40, 520 }) {
+		const batch run = [=](struct backend *be, int T) {
+			array<float> x(be, tame(times(T, C), 1)), w(be, tame(times(V, C), 2));
+			array<double> out(be, (size_t)T);
+			array<int32_t> target(be, counted(T, V));
+			struct kernels_weight head = { w.p, V, C, KERNELS_F32, 0 };
+			be->head_logprob(be, out, NULL, x, &head, NULL, target, T);
+		};
+		emu_launched one = launches_of(KERNELS_CLASS_BF16, 1, run).back();
+		for (int T : row_counts)
+			CHECK(same_shape(launches_of(KERNELS_CLASS_BF16, T, run).back(), one));
+	}
+}
+
 /* One sequence of so many rows, or many of 40; all keys of this batch, or those of a continuation behind a cache */
 static void attend(struct backend *be, int T, int D, int each, int cached)
 {

@@ -347,6 +347,63 @@ TEST(operands_from_their_makers_are_the_librarys_too)
 	CHECK(fake.objects == 0 && emu_left() == 0);
 }
 
+/* A head of N words: dx, dW and log-probabilities. What an earlier one has left behind its tokens, in memory that it shares, is no number. */
+static std::vector<float> tiled_head(struct backend *be, int M, bool numbers = true)
+{
+	std::vector<float> rows = wide_floats(1, (size_t)M * K), scales = wide_floats(3, (size_t)M), losses((size_t)M);
+	std::vector<int32_t> targets((size_t)M);
+	if (!numbers)
+		rows.assign(rows.size(), NAN);
+	array x(be, rows), w(be, wide_floats(2, (size_t)N * K)), scale(be, scales), dx(be, rows),
+		dw(be, wide_floats(4, (size_t)N * K)), target(be, losses), logprob(be, wide_floats(5, 2 * (size_t)M));
+	struct kernels_weight weight = { w.p, N, K, KERNELS_F32, 0 };
+	for (int t = 0; t < M; t++)
+		targets[(size_t)t] = t % 4 == 3 ? -1 : t % N;
+	be->upload(be, target.p, targets.data(), targets.size() * sizeof(int32_t));
+	CHECK(be->head_tiles(be, &weight));
+	int32_t *at = (int32_t *)(void *)target.p;
+	double *into = (double *)(void *)logprob.p;
+	if (numbers)
+		be->head_back(be, into, dx.p, dw.p, 1, x.p, &weight, at, scale.p, M);
+	else
+		be->head_logprob(be, into, NULL, x.p, &weight, NULL, at, M);
+	std::vector<float> all = dx.get(), more = dw.get(), last = logprob.get();
+	all.insert(all.end(), more.begin(), more.end());
+	all.insert(all.end(), last.begin(), last.end());
+	return all;
+}
+
+TEST(a_head_by_tiles_has_its_gradients_from_the_library)
+{
+	struct backend *own = open_with(HONEST, ""), *be = open_with(HONEST, pin_line(N, K, DX) + pin_line(N, K, DW));
+	CHECK(uses_the_library(be));
+	for (int M : { 300, 1, 5, 127, 128, 129 }) {
+		std::vector<float> want = tiled_head(own, M);
+		for (int turn = 0; turn < 3; turn++) { /* as a graph, too */
+			tiled_head(be, 300, false);
+			int calls = fake.calls;
+			std::vector<float> got = tiled_head(be, M);
+			CHECK(turn || fake.calls - calls == 1 + (M % 128 != 0) + (M >= 128));
+			size_t n = (size_t)M * K + (size_t)N * K;
+			if (!(error_of(std::vector<float>(got.begin(), got.begin() + (ptrdiff_t)n),
+				       std::vector<float>(want.begin(), want.begin() + (ptrdiff_t)n)) < 1e-11))
+				FAIL("M=%d, turn %d", M, turn);
+			CHECK(memcmp(got.data() + n, want.data() + n, (got.size() - n) * sizeof(float)) == 0);
+		}
+	}
+	be->close(be);
+	own->close(own);
+	CHECK(fake.objects == 0 && emu_left() == 0);
+}
+
+TEST(a_head_whose_product_is_pinned_goes_by_rows)
+{
+	struct backend *be = open_with(HONEST, pin_line(N, K, 0 /* plain */));
+	struct kernels_weight head = { NULL, N, K, KERNELS_F32, 0 }, other = { NULL, N + 1, K, KERNELS_F32, 0 };
+	CHECK(uses_the_library(be) && !be->head_tiles(be, &head) && be->head_tiles(be, &other));
+	be->close(be);
+}
+
 TEST(a_pin_of_one_gradient_is_none_of_the_other_nor_of_other_weights)
 {
 	struct backend *be = open_with(HONEST, pin_line(N, K, DX) + pin_line(K, N, DW));
