@@ -9,10 +9,10 @@
  * the registers: as bf16, the operand of the two products that end it, dx += g W of the tile and dW = g^T x, which is written once. A tile
  * serves up to 8192 rows. In bytes a token and word, of GPT-2 124M in steps of 8192 tokens (C 768, chunks of 1335 rows otherwise):
  *
- *	chunks of rows    logits 4, loss 4, gradient 8 + 2, its products 4; W's gradient 4.6; W as bf16, twice a chunk, 6.9     34
- *	tiles of words    groups 0.8; gradient 2, its products 4; dx 0.8; W's gradient 0.8 and W as bf16 once, 0.6               9
+ *	chunks of rows    logits 4, loss 4, gradient 4 + 2, its products 4; W's gradient 4.6; W as bf16, twice a chunk, 6.9     30
+ *	tiles of words    groups 0.8; gradient 2, its products 4; dx 0.8; W's gradient 0.8 and W as bf16 once, 0.6                9
  *
- * That is 1.25 MB a token, 0.3 us at 4 TB/s, for 2 C V = 77 MFLOP more, 0.22 us at the 350 TFLOP/s to be hoped of mma.sync: a gain where
+ * That is 1.04 MB a token, 0.26 us at 4 TB/s, for 2 C V = 77 MFLOP more, 0.22 us at the 350 TFLOP/s to be hoped of mma.sync: a gain where
  * the head's product is our own, and none where a pin of cuBLASLt computes it at twice the speed (cuda_lt.cu). So a pin of the head's
  * product has the head go by rows. In scoring nothing is computed twice, and 8 of 8 bytes are spared. Reckoned, not measured. */
 #include "kernels/cuda_chain_int.h"

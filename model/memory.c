@@ -2,7 +2,8 @@
  *
  * Nothing here estimates: the shapes are laid out as for the work itself, without memory, and the lists that will be
  * carved (acts.c, transformer_back.c) are added up; score.c and generate.c say what they take for requests of which only
- * the longest and their sum are known. What is not counted is small: tokens, scratch of the threads, the tokenizer. */
+ * the longest and their sum are known. A device also keeps what its products take in a form of their own, which is bounded here as its
+ * widest class has it (kernels/cuda_gemm.cu). What is not counted is small: tokens, scratch of the threads, the tokenizer. */
 #include "base/base.h"
 
 #include "model/train_int.h"
@@ -25,6 +26,26 @@ static uint64_t frozen_bytes(struct model *m, const char *stored)
 		       packed_bytes(&x->up, size) + packed_bytes(&x->down, size);
 	}
 	return sum + (uint64_t)(m->n_params - m->n_decayed) * sizeof(float);
+}
+
+static uint64_t widest(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Operands of 16 bits: three of activations, and the widest of the weights, where these are not stored so. */
+static uint64_t operand_bytes(const struct model *m, const struct model_plan *plan)
+{
+	const struct model_config *c = &m->config;
+	const struct layer *x = &m->layers[0];
+	const struct matrix *all[] = { &m->head, &x->qkv, &x->o, &x->gate, &x->up, &x->down };
+	bool ready = plan->stored && !strcmp(plan->stored, "BF16") && (!plan->train || plan->lora.rank);
+	uint64_t row = widest((uint64_t)c->hidden_size, (uint64_t)c->intermediate_size), weight = 0;
+
+	row = widest(row, (uint64_t)(c->heads + 2 * c->kv_heads) * (uint64_t)c->head_dim);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		weight = widest(weight, (uint64_t)all[i]->w.N * (uint64_t)all[i]->w.K);
+	return 3 * 2 * row * (uint64_t)plan->micro_tokens + (ready ? 0 : 2 * weight);
 }
 
 static int least(int a, int b)
@@ -86,6 +107,8 @@ int model_plan_memory(struct model_memory *out, const struct model_plan *plan)
 		out->weights = frozen_bytes(m, plan->stored);
 		asking(out, m, plan);
 	}
+	if (plan->on_device)
+		out->activations += operand_bytes(m, plan);
 	out->total = out->weights + out->gradients + out->optimizer + out->activations + out->cache;
 	model_free(m);
 	return rc;

@@ -682,6 +682,7 @@ void transformer_ask(struct pass *p, struct pass_answer *a,
 	struct backend *be = p->be;
 	int V = m->config.vocab_size, R = p->n_rows;
 
+	assert(!with_logits || !p->tiled); /* size.drawn */
 	if (R)
 		transformer_hidden(p);
 	if (p->tiled && R)
