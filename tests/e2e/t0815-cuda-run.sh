@@ -100,7 +100,7 @@ check "a run that nothing happens to" 0 emu run --device cuda
 whole=$(object)
 rm -rf .git/assay
 check "training with less memory than it needs is refused by the plan" 69 with EMU_MEMORY_MB=9 -- run --device cuda
-has "training needs about 1.0 MB of memory (weights "
+has "training needs about 1.1 MB of memory (weights "
 has "what is free on the device"
 check "and where the plan did not see it, it ends with what was wanted" 69 with EMU_INJECT="cudaMalloc 12 2" -- run --device cuda
 has "no memory for 1 MB more: 1015 MB of the device's 1024 MB are free"
