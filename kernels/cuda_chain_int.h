@@ -8,6 +8,11 @@
 
 #include "kernels/cuda_tile_int.h"
 
+static inline int ceil_div(int a, int b)
+{
+	return a / b + (a % b != 0);
+}
+
 /* BM x BN of the result by a block, WM x WN by a warp, BK of k at a time, STAGES of them under way */
 template <int BM_, int BN_, int BK_, int WM_, int WN_, int STAGES_> struct tile_shape {
 	enum {

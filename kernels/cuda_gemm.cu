@@ -33,11 +33,6 @@
 
 #include <cuda_fp16.h>
 
-static int ceil_div(int a, int b)
-{
-	return a / b + (a % b != 0);
-}
-
 /* ---- weights ---------------------------------------------------------------------------------------------------------------- */
 
 static size_t element_size(int type)

@@ -36,11 +36,6 @@ struct head_row {
 	int32_t target;
 };
 
-static int ceil_div(int a, int b)
-{
-	return a / b + (a % b != 0);
-}
-
 /* ---- loss ------------------------------------------------------------------------------------------------------------------ */
 
 struct head_groups {        /* no gap: a graph compares the arguments of kernels as bytes (cuda_graph.cu) */

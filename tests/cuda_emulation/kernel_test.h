@@ -130,6 +130,17 @@ static inline floats as_bf16(floats v)
 	return v;
 }
 
+/* Doubles as two floats: the number, and so many times what it lost */
+static inline floats doubles(const std::vector<double> &v, double times = 1)
+{
+	floats r;
+	for (double d : v) {
+		r.push_back((float)d);
+		r.push_back((float)((d - (double)(float)d) * times));
+	}
+	return r;
+}
+
 /* Memory of a back end, exactly so long */
 template <class T> struct array {
 	struct backend *be;

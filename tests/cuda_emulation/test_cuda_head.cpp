@@ -48,17 +48,6 @@ struct data {
 	}
 };
 
-/* Doubles as two floats: the number and what it lost */
-static floats doubles(const std::vector<double> &v)
-{
-	floats r;
-	for (double d : v) {
-		r.push_back((float)d);
-		r.push_back((float)(d - (double)(float)d));
-	}
-	return r;
-}
-
 static floats answer(const array<double> &logprob, const array<int32_t> &argmax)
 {
 	floats r = doubles(logprob.get());

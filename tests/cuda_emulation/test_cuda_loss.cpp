@@ -13,22 +13,11 @@ static floats logits_of(int T, int V)
 	return x;
 }
 
-/* Doubles as two floats: the number and what it lost, a million times */
-static floats doubles(const std::vector<double> &v)
-{
-	floats r;
-	for (double d : v) {
-		r.push_back((float)d);
-		r.push_back((float)((d - (double)(float)d) * 1e6));
-	}
-	return r;
-}
-
 /* The class bf16 sums exponentials of fp32 (cuda_best_int.h): what a float loses of its numbers is beyond its error. */
 static const int classes[] = { KERNELS_CLASS_F32, KERNELS_CLASS_BF16 };
 static floats numbers(const std::vector<double> &v, int cls)
 {
-	return cls == KERNELS_CLASS_BF16 ? floats(v.begin(), v.end()) : doubles(v);
+	return cls == KERNELS_CLASS_BF16 ? floats(v.begin(), v.end()) : doubles(v, 1e6);
 }
 
 static void check_log_probabilities(int cls)
@@ -133,7 +122,7 @@ TEST(the_sum_of_squares)
 		floats x = wide(n, n);
 		CHECK_OPERATION(KERNELS_CLASS_F32, "sumsq", 1e-13, [&](struct backend *be) {
 			array<float> a(be, x);
-			return doubles({ be->sumsq(be, a, n) });
+			return doubles({ be->sumsq(be, a, n) }, 1e6);
 		});
 	}
 }

@@ -373,8 +373,7 @@ static void give_scores(struct given *g, struct model *m, const struct golden *o
 	}
 }
 
-/* The gradient of two micro-batches, and log-probabilities of the second */
-/* chunk: rows of the head at a time, of some 50; 0: all */
+/* The gradient of two micro-batches, and log-probabilities of the second. chunk: rows of the head at a time, of some 50; 0: all */
 static void give_gradient(struct given *g, struct model *m, const struct golden *of, bool checkpointing, int chunk)
 {
 	const struct pass_size size = { .tokens = 128,
